@@ -1,0 +1,158 @@
+//! The command line: words become the values that phases take. Nothing is decided here, and nothing is done.
+
+use anyhow::{Context, Result};
+use camino::{Utf8Path, Utf8PathBuf};
+use clap::{Args, Parser, Subcommand};
+use jiff::civil::Date;
+
+use crate::domain::version::Version;
+use crate::phases::{bench, ci, notes, prepare};
+use crate::tools::git::Git;
+use crate::tools::term::{self, Verbosity};
+
+/// Lix's release tool.
+#[derive(Debug, Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask", arg_required_else_help = true, max_term_width = 100)]
+pub struct Cli {
+    #[command(flatten)]
+    global: Global,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Args)]
+struct Global {
+    /// The tree to release [default: the one this tool stands in]
+    #[arg(long, global = true, value_name = "DIR")]
+    repo: Option<Utf8PathBuf>,
+    /// Say errors and warnings only
+    #[arg(long, short, global = true, conflicts_with = "verbose")]
+    quiet: bool,
+    /// Also say which programs are run
+    #[arg(long, short, global = true)]
+    verbose: bool,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Make a release, phase by phase
+    #[command(subcommand)]
+    Release(Phase),
+    /// Check format, lints and tests
+    Ci,
+    /// Measure; nothing is checked
+    #[command(subcommand)]
+    Bench(Bench),
+}
+
+#[derive(Debug, Subcommand)]
+#[command(arg_required_else_help = true)]
+enum Phase {
+    /// Render release-note fragments to stdout, or check them
+    Notes(NotesArgs),
+    /// Set the version, turn the fragments into release notes, and commit
+    Prepare(PrepareArgs),
+}
+
+#[derive(Debug, Args)]
+struct NotesArgs {
+    /// Directories of fragments [default: doc/manual/rl-next]
+    #[arg(value_name = "DIR")]
+    dirs: Vec<Utf8PathBuf>,
+    /// Report every problem of every fragment and render nothing; exit 1 if there is one
+    #[arg(long)]
+    check: bool,
+    /// The author list [default: doc/manual/change-authors.yml]
+    #[arg(long, value_name = "FILE", conflicts_with = "no_authors")]
+    authors: Option<Utf8PathBuf>,
+    /// Show credits by their keys, unlinked
+    #[arg(long)]
+    no_authors: bool,
+}
+
+#[derive(Debug, Args)]
+struct PrepareArgs {
+    /// The version to release, such as 2.93.1 [default: what version.json holds]
+    version: Option<Version>,
+    /// The release name of a new MAJOR
+    #[arg(long)]
+    name: Option<String>,
+    /// The date in the release notes, YYYY-MM-DD [default: today]
+    #[arg(long)]
+    date: Option<Date>,
+    /// Show the changes and make none
+    #[arg(long)]
+    dry_run: bool,
+}
+
+#[derive(Debug, Subcommand)]
+#[command(arg_required_else_help = true)]
+enum Bench {
+    /// Rendering of no fragments and of 2,000
+    Notes,
+}
+
+/// How a command ended that ran to its end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Outcome {
+    Done,
+    /// What was checked is not right; the details are printed.
+    Failed,
+}
+
+impl Cli {
+    /// Does what the command line says.
+    ///
+    /// # Errors
+    /// What went wrong, for a person to read.
+    pub fn run(self) -> Result<Outcome> {
+        term::set_verbosity(match (self.global.quiet, self.global.verbose) {
+            (true, _) => Verbosity::Quiet,
+            (_, true) => Verbosity::Verbose,
+            _ => Verbosity::Normal,
+        });
+        let workspace = workspace()?;
+        let tree = self.global.repo.unwrap_or_else(|| workspace.clone());
+        match self.command {
+            Command::Ci => ci::run(&workspace)?,
+            Command::Bench(Bench::Notes) => bench::notes(&workspace)?,
+            Command::Release(phase) => return phase.run(&tree),
+        }
+        Ok(Outcome::Done)
+    }
+}
+
+impl Phase {
+    fn run(self, tree: &Utf8Path) -> Result<Outcome> {
+        match self {
+            Phase::Notes(args) => {
+                let authors = match args.authors {
+                    _ if args.no_authors => notes::Source::None,
+                    Some(file) => notes::Source::File(file),
+                    None => notes::Source::Tree,
+                };
+                let request = notes::Request { dirs: args.dirs, authors };
+                if args.check {
+                    let good = notes::check(tree, &request)?;
+                    return Ok(if good { Outcome::Done } else { Outcome::Failed });
+                }
+                notes::render(tree, &request).context("cannot render the release notes")?;
+            }
+            Phase::Prepare(args) => {
+                let git = Git::open(tree)?;
+                let date = args.date.unwrap_or_else(|| jiff::Zoned::now().date());
+                let request = prepare::Request { version: args.version, name: args.name, date };
+                let result = if args.dry_run { prepare::dry_run(&git, &request) } else { prepare::run(&git, &request) };
+                result.context("cannot prepare the release")?;
+            }
+        }
+        Ok(Outcome::Done)
+    }
+}
+
+/// The workspace that this tool stands in: cargo says where while it runs us, and said so when it built us.
+fn workspace() -> Result<Utf8PathBuf> {
+    let package = std::env::var("CARGO_MANIFEST_DIR").unwrap_or_else(|_| env!("CARGO_MANIFEST_DIR").to_owned());
+    let package = Utf8PathBuf::from(package);
+    package.parent().map(Utf8Path::to_owned).with_context(|| format!("{package} is not in a workspace"))
+}

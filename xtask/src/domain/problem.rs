@@ -1,0 +1,113 @@
+//! What stands in the way, all of it at once.
+//!
+//! Every check collects [`Problem`]s instead of stopping at the first: a person at three in the morning fixes a list
+//! faster than a series of surprises. Refuses to decide which problems are fatal: a phase that holds any stops.
+
+use std::fmt;
+
+use super::yaml::Fault;
+
+/// One thing that is wrong and what would be right, in one sentence, with its place where it has one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Problem {
+    /// A file, as the reader would type it, and a line from 1.
+    place: Option<(String, usize)>,
+    what: String,
+}
+
+impl Problem {
+    pub fn new(what: impl Into<String>) -> Problem {
+        Problem { place: None, what: what.into() }
+    }
+
+    pub fn at(path: impl Into<String>, line: usize, what: impl Into<String>) -> Problem {
+        Problem { place: Some((path.into(), line)), what: what.into() }
+    }
+
+    /// Gives the faults of one file their path.
+    pub fn in_file(path: &str, faults: Vec<Fault>) -> Problems {
+        faults.into_iter().map(|fault| Problem::at(path, fault.line, fault.what)).collect()
+    }
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some((path, line)) = &self.place {
+            write!(f, "{path}:{line}: ")?;
+        }
+        f.write_str(&self.what)
+    }
+}
+
+/// Problems in the order of their files and lines, one a line when shown.
+#[derive(Debug, Default, Clone, PartialEq, Eq)]
+pub struct Problems(Vec<Problem>);
+
+impl Problems {
+    pub fn push(&mut self, problem: Problem) {
+        self.0.push(problem);
+    }
+
+    /// Takes over what another check found.
+    pub fn extend(&mut self, others: Problems) {
+        self.0.extend(others.0);
+    }
+
+    /// Keeps the value of a check that succeeded; keeps the problems of one that did not.
+    pub fn collect<T>(&mut self, result: Result<T, Problems>) -> Option<T> {
+        match result {
+            Ok(value) => Some(value),
+            Err(problems) => {
+                self.extend(problems);
+                None
+            }
+        }
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// # Errors
+    /// The problems themselves, sorted by place, if there are any.
+    pub fn into_result(mut self) -> Result<(), Problems> {
+        // Stable: problems without a place keep the order in which they were found, in front.
+        self.0.sort_by(|a, b| a.place.cmp(&b.place));
+        if self.0.is_empty() { Ok(()) } else { Err(self) }
+    }
+}
+
+impl FromIterator<Problem> for Problems {
+    fn from_iter<I: IntoIterator<Item = Problem>>(problems: I) -> Problems {
+        Problems(problems.into_iter().collect())
+    }
+}
+
+impl fmt::Display for Problems {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (i, problem) in self.0.iter().enumerate() {
+            if i > 0 {
+                writeln!(f)?;
+            }
+            write!(f, "{problem}")?;
+        }
+        Ok(())
+    }
+}
+
+impl std::error::Error for Problems {}
+
+/// The candidate that `word` most likely stands for: `Some` for a slip of the keyboard, a part, or another case.
+pub fn nearest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    let word = word.to_lowercase();
+    candidates
+        .into_iter()
+        .map(|candidate| (strsim::jaro_winkler(&word, &candidate.to_lowercase()), candidate))
+        .max_by(|(a, _), (b, _)| a.total_cmp(b))
+        .filter(|(likeness, _)| *likeness > 0.7)
+        .map(|(_, candidate)| candidate)
+}

@@ -1,0 +1,218 @@
+//! A release and every name that it implies: tag, branches, commit messages.
+//!
+//! Owns the words that end up in git history. Refuses to touch git, and to know where artifacts go
+//! (that is `layout`'s).
+
+use std::fmt;
+
+use super::version::{Series, Version};
+
+/// The placeholder in `version.json` for a series that nobody has named yet.
+pub const UNNAMED: &str = "TBD";
+
+/// The branch of the next new MAJOR.
+pub const MAIN: &str = "main";
+
+/// A version that may be released, with the name of its series.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Release {
+    version: Version,
+    name: String,
+}
+
+/// What a release is to its series.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// `X.Y.0`: opens the series, gets a page of release notes and, afterwards, a branch.
+    NewMajor,
+    /// `X.Y.Z`: follows on the series' branch and adds a section to its page.
+    Patch,
+    /// `X.Y.0-rc1`: a rehearsal in public. Takes no release notes with it and moves no pointer.
+    PreRelease,
+}
+
+impl fmt::Display for Kind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Kind::NewMajor => "new MAJOR",
+            Kind::Patch => "patch",
+            Kind::PreRelease => "pre-release",
+        })
+    }
+}
+
+/// Why a version and a name do not make a release.
+#[derive(Debug, PartialEq, Eq)]
+pub enum NotReleasable {
+    /// `2.96.0-dev` names a tree on the way.
+    Dev(Version),
+    /// The series has no name yet.
+    Unnamed(Version),
+    /// The name cannot stand in a tag message or a heading.
+    BadName(String),
+}
+
+impl fmt::Display for NotReleasable {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            NotReleasable::Dev(version) => write!(
+                f,
+                "{version} names a tree between releases and is never released: \
+                 run `cargo xtask release prepare {}` (with `--name` for a new MAJOR) first",
+                version.base()
+            ),
+            NotReleasable::Unnamed(version) => write!(
+                f,
+                "the release name is still `{UNNAMED}`: \
+                 give the series its name with `cargo xtask release prepare {version} --name NAME`"
+            ),
+            NotReleasable::BadName(name) => write!(
+                f,
+                "`{}` cannot be a release name: it stands in headings and commit messages, \
+                 so it is one line and not empty",
+                name.escape_debug()
+            ),
+        }
+    }
+}
+
+impl std::error::Error for NotReleasable {}
+
+impl Release {
+    /// # Errors
+    /// `-dev` versions, the name `TBD`, and names that would break the headings they stand in.
+    pub fn new(version: Version, name: &str) -> Result<Release, NotReleasable> {
+        if version.is_dev() {
+            return Err(NotReleasable::Dev(version));
+        }
+        if name == UNNAMED {
+            return Err(NotReleasable::Unnamed(version));
+        }
+        if name.trim() != name || name.is_empty() || name.chars().any(char::is_control) {
+            return Err(NotReleasable::BadName(name.to_owned()));
+        }
+        Ok(Release { version, name: name.to_owned() })
+    }
+
+    pub fn version(&self) -> &Version {
+        &self.version
+    }
+
+    /// The name of the whole series, `Bici Bici`.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    pub fn series(&self) -> Series {
+        self.version.series()
+    }
+
+    pub fn kind(&self) -> Kind {
+        if self.version.is_pre_release() {
+            Kind::PreRelease
+        } else if self.version.patch() == 0 {
+            Kind::NewMajor
+        } else {
+            Kind::Patch
+        }
+    }
+
+    /// The tag: the version itself, without a `v`.
+    pub fn tag(&self) -> String {
+        self.version.to_string()
+    }
+
+    /// The branch that users' history follows: `main` for `X.Y.0` and its pre-releases, `release-X.Y` after that.
+    pub fn release_branch(&self) -> String {
+        if self.version.patch() == 0 { MAIN.to_owned() } else { series_branch(self.series()) }
+    }
+
+    /// Subject of the commit that turns fragments into release notes.
+    pub fn notes_message(&self) -> String {
+        format!("release: release notes for {}\n", self.version)
+    }
+
+    /// Message of the release commit and of the tag.
+    pub fn release_message(&self) -> String {
+        format!("release: {} \"{}\"\n\n{TRAILER}\n", self.version, self.name)
+    }
+
+    /// Message of the merge commit that brings the tag, without its tree, back to the branch.
+    pub fn merge_message(&self) -> String {
+        format!("release: merge release {} back to mainline\n\n{MERGE_EXPLANATION}\n\n{TRAILER}\n", self.version)
+    }
+}
+
+/// The branch on which a series lives after its first release.
+pub fn series_branch(series: Series) -> String {
+    format!("release-{series}")
+}
+
+/// Message of the commit that sets `version.json`; a commit that only names the series says so.
+pub fn version_message(old: &Version, new: &Version, name: &str) -> String {
+    if old == new { format!("version: {new} is \"{name}\"\n") } else { format!("version: {old} -> {new}\n") }
+}
+
+const TRAILER: &str = "Release made with cargo xtask release.";
+
+const MERGE_EXPLANATION: &str = "\
+This merge commit brings the release into the history of its branch and keeps
+the branch's tree: the flag that marks an official release stays off here.";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use expect_test::expect;
+
+    fn release(version: &str, name: &str) -> Result<Release, NotReleasable> {
+        Release::new(version.parse().expect(version), name)
+    }
+
+    #[test]
+    fn names() {
+        let shown: Vec<String> =
+            [("2.95.0", "Kakigōri"), ("2.93.1", "Bici Bici"), ("2.90.0-rc1", "Dragon's Breath"), ("2.90-beta.1", "x")]
+                .iter()
+                .map(|(version, name)| {
+                    let release = release(version, name).expect(version);
+                    format!(
+                        "{:<11} tag {}, branch {}\n{}{}",
+                        release.kind(),
+                        release.tag(),
+                        release.release_branch(),
+                        release.notes_message(),
+                        release.release_message().lines().next().unwrap_or_default()
+                    )
+                })
+                .collect();
+        expect![[r#"
+            new MAJOR   tag 2.95.0, branch main
+            release: release notes for 2.95.0
+            release: 2.95.0 "Kakigōri"
+            patch       tag 2.93.1, branch release-2.93
+            release: release notes for 2.93.1
+            release: 2.93.1 "Bici Bici"
+            pre-release tag 2.90.0-rc1, branch main
+            release: release notes for 2.90.0-rc1
+            release: 2.90.0-rc1 "Dragon's Breath"
+            pre-release tag 2.90-beta.1, branch main
+            release: release notes for 2.90-beta.1
+            release: 2.90-beta.1 "x""#]]
+        .assert_eq(&shown.join("\n"));
+    }
+
+    #[test]
+    fn what_is_not_releasable_says_what_to_do() {
+        let messages: Vec<String> =
+            [("2.96.0-dev", "Name"), ("2.96.0", "TBD"), ("2.96.0", ""), ("2.96.0", "two\nlines")]
+                .iter()
+                .map(|(version, name)| release(version, name).expect_err(name).to_string())
+                .collect();
+        expect![[r#"
+            2.96.0-dev names a tree between releases and is never released: run `cargo xtask release prepare 2.96.0` (with `--name` for a new MAJOR) first
+            the release name is still `TBD`: give the series its name with `cargo xtask release prepare 2.96.0 --name NAME`
+            `` cannot be a release name: it stands in headings and commit messages, so it is one line and not empty
+            `two\nlines` cannot be a release name: it stands in headings and commit messages, so it is one line and not empty"#]]
+        .assert_eq(&messages.join("\n"));
+    }
+}

@@ -1,0 +1,36 @@
+//! `ci`: what every change has to pass, in the order in which it fails soonest.
+
+use std::time::Instant;
+
+use anyhow::{Context, Result};
+use camino::Utf8Path;
+
+use crate::tools::process;
+use crate::tools::term::{self, BOLD, DIM, GOOD};
+
+/// Each part and the arguments that cargo gets for it.
+const PARTS: [(&str, &[&str]); 3] = [
+    ("format", &["fmt", "--all", "--check"]),
+    ("lints", &["clippy", "--workspace", "--all-targets", "--locked", "--quiet", "--", "--deny", "warnings"]),
+    ("tests", &["test", "--workspace", "--locked"]),
+];
+
+/// Runs the parts on `workspace` and stops at the first that fails.
+///
+/// # Errors
+/// That part, named.
+pub fn run(workspace: &Utf8Path) -> Result<()> {
+    let sh = process::shell_in(workspace)?;
+    let mut times = Vec::new();
+    for (name, args) in PARTS {
+        let cmd = sh.cmd("cargo").args(args);
+        term::say(format_args!("{BOLD}{name}{BOLD:#} {DIM}{cmd}{DIM:#}"));
+        let start = Instant::now();
+        process::show(cmd).with_context(|| format!("the part `{name}` failed"))?;
+        times.push((name, start.elapsed()));
+    }
+    for (name, time) in times {
+        term::say(format_args!("{GOOD}ok{GOOD:#}  {name:<8} {:>7.1} s", time.as_secs_f64()));
+    }
+    Ok(())
+}

@@ -1,0 +1,9 @@
+//! What the tool does, one file for each command: order and consent.
+//!
+//! Every phase observes, decides (a pure function that returns a value), shows that value, and acts, in this order. A
+//! dry run is the first three.
+
+pub mod bench;
+pub mod ci;
+pub mod notes;
+pub mod prepare;

@@ -1,0 +1,123 @@
+//! `release notes`: renders fragments for reading, or checks them.
+//!
+//! Needs no git and writes no file, so a contributor gets an answer in milliseconds.
+
+use std::io::Write;
+
+use anyhow::{Result, bail};
+use camino::{Utf8Path, Utf8PathBuf};
+
+use crate::domain::authors::Authors;
+use crate::domain::fragment::Fragment;
+use crate::domain::notes;
+use crate::domain::problem::Problems;
+use crate::tools::{fragments, term};
+
+/// What was asked for.
+#[derive(Debug)]
+pub struct Request {
+    /// Directories of fragments, rendered together; the tree's own if there are none.
+    pub dirs: Vec<Utf8PathBuf>,
+    pub authors: Source,
+}
+
+/// Where names and links come from.
+#[derive(Debug)]
+pub enum Source {
+    /// The tree's own list.
+    Tree,
+    File(Utf8PathBuf),
+    /// Names stay plain.
+    None,
+}
+
+/// Renders to stdout.
+///
+/// # Errors
+/// A directory cannot be read, or a fragment is not valid: every problem of every file is in the error.
+pub fn render(tree: &Utf8Path, request: &Request) -> Result<()> {
+    let input = Input::read(tree, request)?;
+    input.problems.into_result()?;
+    let rendered = notes::render(&input.fragments, input.authors.as_ref())?;
+    to_stdout(&rendered)
+}
+
+/// Prints every problem of every file to stdout; says whether there was none.
+///
+/// # Errors
+/// A directory cannot be read.
+pub fn check(tree: &Utf8Path, request: &Request) -> Result<bool> {
+    let input = Input::read(tree, request)?;
+    let mut problems = input.problems;
+    problems.collect(notes::render(&input.fragments, input.authors.as_ref()));
+    problems.extend(notes::duplicates(&input.fragments));
+    if let Some(authors) = &input.authors {
+        problems.extend(crate::domain::problem::Problem::in_file(&input.authors_shown, authors.unsorted()));
+    }
+    let count = input.fragments.len();
+    match problems.into_result() {
+        Ok(()) => {
+            term::say(format_args!("{count} release note{}, no problems", if count == 1 { "" } else { "s" }));
+            Ok(true)
+        }
+        Err(problems) => to_stdout(&format!("{problems}\n")).map(|()| false),
+    }
+}
+
+/// What was found on disk.
+struct Input {
+    fragments: Vec<Fragment>,
+    authors: Option<Authors>,
+    authors_shown: String,
+    problems: Problems,
+}
+
+impl Input {
+    fn read(tree: &Utf8Path, request: &Request) -> Result<Input> {
+        let mut input =
+            Input { fragments: Vec::new(), authors: None, authors_shown: String::new(), problems: Problems::default() };
+        if request.dirs.is_empty() {
+            input.read_own(tree)?;
+        }
+        for dir in &request.dirs {
+            input.read_dir(dir, dir)?;
+        }
+        let (path, shown) = match &request.authors {
+            Source::Tree => (tree.join(notes::AUTHORS), notes::AUTHORS.to_owned()),
+            Source::File(path) => (path.clone(), path.to_string()),
+            Source::None => return Ok(input),
+        };
+        let authors = fragments::read_authors(&path, &shown)?;
+        input.authors = input.problems.collect(authors);
+        input.authors_shown = shown;
+        Ok(input)
+    }
+
+    /// The tree's own fragments; between releases there may be none, and git keeps no empty directory.
+    fn read_own(&mut self, tree: &Utf8Path) -> Result<()> {
+        let dir = tree.join(notes::FRAGMENTS);
+        if dir.is_dir() {
+            return self.read_dir(&dir, Utf8Path::new(notes::FRAGMENTS));
+        }
+        if !tree.join("doc/manual").is_dir() {
+            bail!("{tree} has no doc/manual: name a directory of fragments, or the tree with `--repo`");
+        }
+        term::say(format_args!("{} does not exist: there are no fragments", notes::FRAGMENTS));
+        Ok(())
+    }
+
+    fn read_dir(&mut self, dir: &Utf8Path, shown: &Utf8Path) -> Result<()> {
+        let (fragments, problems) = fragments::read(dir, shown)?;
+        self.fragments.extend(fragments);
+        self.problems.extend(problems);
+        Ok(())
+    }
+}
+
+/// Writes data to stdout. A reader that has seen enough (`| head`) is no error.
+fn to_stdout(text: &str) -> Result<()> {
+    match std::io::stdout().write_all(text.as_bytes()) {
+        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
+        result => Ok(result?),
+    }
+}

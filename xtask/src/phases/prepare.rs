@@ -1,0 +1,312 @@
+//! `release prepare`: sets the version, turns fragments into release notes, and commits both.
+//!
+//! Everything is rendered and checked in memory, the commits are made aside, and the branch moves to them in one step
+//! of git's: a kill at any moment leaves the tree as before or as after. Refuses to tag.
+
+use anyhow::{Context, Result, anyhow};
+use jiff::civil::Date;
+
+use crate::domain::authors::Authors;
+use crate::domain::fragment::Fragment;
+use crate::domain::notes;
+use crate::domain::problem::{Problem, Problems};
+use crate::domain::release::{self, Kind, Release};
+use crate::domain::version::Version;
+use crate::domain::version_file::{self, VersionFile};
+use crate::tools::aside::{Aside, Edit};
+use crate::tools::fragments;
+use crate::tools::git::{Git, Head};
+use crate::tools::term::{self, BOLD, GOOD};
+
+/// What was asked for.
+#[derive(Debug)]
+pub struct Request {
+    /// The version to set; without it, that of `version.json` is taken.
+    pub version: Option<Version>,
+    /// The name of a new MAJOR.
+    pub name: Option<String>,
+    /// The date in the headings.
+    pub date: Date,
+}
+
+/// Shows what would be committed.
+///
+/// # Errors
+/// Everything that stands in the way, at once.
+pub fn dry_run(git: &Git, request: &Request) -> Result<()> {
+    let observed = Observed::new(git, request)?;
+    let plan = decide(&observed, request)?;
+    plan.show();
+    let aside = Aside::vanishing(git)?;
+    let edits: Vec<Edit> = plan.commits.iter().flat_map(|commit| commit.edits.clone()).collect();
+    let tree = aside.tree(&observed.head.commit, &edits)?;
+    git.show_diff(&observed.head.commit, &tree, aside.environment())
+}
+
+/// Commits.
+///
+/// # Errors
+/// Everything that stands in the way, at once; nothing has changed then.
+pub fn run(git: &Git, request: &Request) -> Result<()> {
+    let observed = Observed::new(git, request)?;
+    let plan = decide(&observed, request)?;
+    plan.show();
+    if plan.commits.is_empty() {
+        return Ok(());
+    }
+    git.require_identity()?;
+
+    let aside = Aside::new(git)?;
+    let mut tip = observed.head.commit;
+    for commit in &plan.commits {
+        let tree = aside.tree(&tip, &commit.edits)?;
+        let message = aside.through_commit_msg_hook(&commit.message)?;
+        tip = aside.commit(&tree, &[&tip], &message, false)?;
+    }
+    git.fast_forward(&tip, "release prepare").context("cannot move the branch to the prepared commits")?;
+    term::say(format_args!("{GOOD}done:{GOOD:#} the branch is at {}; next: cargo xtask release tag", tip.short()));
+    Ok(())
+}
+
+/// What the tree and the repository say.
+struct Observed {
+    head: Head,
+    tags: Vec<Version>,
+    dirty: Vec<String>,
+    current: VersionFile,
+    fragments: Vec<Fragment>,
+    /// Paths of fragments that HEAD does not have.
+    untracked: Vec<String>,
+    authors: Option<Authors>,
+    /// What is wrong in fragments and author list.
+    faults: Problems,
+    summary: Option<String>,
+    /// The page of the series that is prepared.
+    page: Option<String>,
+}
+
+impl Observed {
+    fn new(git: &Git, request: &Request) -> Result<Observed> {
+        let head = git.head()?;
+        let text = git
+            .file(&head.commit, version_file::PATH)?
+            .with_context(|| format!("{} has no {}: is it a Lix tree?", git.root(), version_file::PATH))?;
+        let current = VersionFile::parse(&text).map_err(|why| anyhow!("{} {why}", version_file::PATH))?;
+
+        let dir = git.root().join(notes::FRAGMENTS);
+        let tracked = git.list(&head.commit, notes::FRAGMENTS)?;
+        let (fragments, mut faults, untracked) = if dir.is_dir() {
+            let (fragments, faults) = fragments::read(&dir, notes::FRAGMENTS.into())?;
+            let paths = fragments::names(&dir)?.into_iter().map(|name| format!("{}/{name}", notes::FRAGMENTS));
+            let untracked = paths.filter(|path| !tracked.iter().any(|entry| entry.path == *path)).collect();
+            (fragments, faults, untracked)
+        } else {
+            Default::default()
+        };
+        let authors = fragments::read_authors(&git.root().join(notes::AUTHORS), notes::AUTHORS)?;
+        let authors = faults.collect(authors);
+        let series = request.version.as_ref().unwrap_or(&current.version).series();
+        Ok(Observed {
+            tags: git.tags()?.iter().filter_map(|tag| tag.parse().ok()).collect(),
+            dirty: git.dirty_files()?,
+            summary: git.file(&head.commit, notes::SUMMARY)?,
+            page: git.file(&head.commit, &notes::page_path(series))?,
+            head,
+            current,
+            fragments,
+            untracked,
+            authors,
+            faults,
+        })
+    }
+}
+
+/// What will be committed, and what people are told.
+#[derive(Debug)]
+struct Plan {
+    release: Release,
+    commits: Vec<Commit>,
+    remarks: Vec<String>,
+    warnings: Vec<String>,
+}
+
+/// A commit on top of the one before it.
+#[derive(Debug)]
+struct Commit {
+    message: String,
+    edits: Vec<Edit>,
+}
+
+impl Plan {
+    fn show(&self) {
+        let release = &self.release;
+        term::say(format_args!("{BOLD}Lix {}{BOLD:#} \"{}\" ({})", release.version(), release.name(), release.kind()));
+        for commit in &self.commits {
+            term::say(format_args!("  commit  {}", commit.message.lines().next().unwrap_or_default()));
+            for edit in &commit.edits {
+                let verb = if edit.content.is_some() { "write " } else { "remove" };
+                term::say(format_args!("    {verb}  {}", edit.path));
+            }
+        }
+        for remark in &self.remarks {
+            term::say(format_args!("  {remark}"));
+        }
+        for warning in &self.warnings {
+            term::warn(warning);
+        }
+    }
+}
+
+fn decide(observed: &Observed, request: &Request) -> Result<Plan, Problems> {
+    let mut problems = obstacles(observed);
+    let (target, version_commit) = match set_version(observed, request) {
+        Ok(decided) => decided,
+        Err(problem) => {
+            problems.push(problem);
+            return Err(problems);
+        }
+    };
+    let name = target.name.as_deref().unwrap_or_default();
+    let release = Release::new(target.version.clone(), name).map_err(|why| Problem::new(why.to_string()));
+    let release = problems.collect(release.map_err(|problem| Problems::from_iter([problem])));
+    problems.extend(already_released(&observed.tags, &target.version));
+    let Some(release) = release else { return Err(problems) };
+
+    let mut plan = Plan { release, commits: version_commit.into_iter().collect(), remarks: vec![], warnings: vec![] };
+    if plan.release.kind() == Kind::PreRelease {
+        plan.remarks.push(format!("a pre-release takes no notes: the fragments stay for {}", target.version.base()));
+    } else if let Some(commit) = problems.collect(notes_commit(observed, request.date, &mut plan)) {
+        plan.commits.extend(commit);
+    }
+    problems.into_result().map(|()| plan)
+}
+
+/// What stands in the way of any commit.
+fn obstacles(observed: &Observed) -> Problems {
+    let mut problems = observed.faults.clone();
+    if observed.head.branch.is_none() {
+        problems.push(Problem::new(
+            "HEAD is detached, so there is no branch to commit to: `git switch` to the release's branch",
+        ));
+    }
+    for path in &observed.dirty {
+        problems.push(Problem::new(format!("{path} has changes that are not committed: commit or stash them")));
+    }
+    for path in &observed.untracked {
+        problems.push(Problem::new(format!(
+            "{path} is not in git and would be lost from history: commit it, or move it away"
+        )));
+    }
+    problems
+}
+
+/// `version.json` as it will be, and the commit that makes it so, if one is needed.
+fn set_version(observed: &Observed, request: &Request) -> Result<(VersionFile, Option<Commit>), Problem> {
+    let current = &observed.current;
+    let Some(version) = &request.version else {
+        if request.name.is_some() {
+            return Err(Problem::new("`--name` goes with VERSION: say which release gets the name"));
+        }
+        return Ok((current.clone(), None));
+    };
+    if *version < current.version {
+        return Err(Problem::new(format!(
+            "{version} is older than {}, which {} holds: is this the right branch?",
+            current.version,
+            version_file::PATH
+        )));
+    }
+    let same_series = version.series() == current.version.series();
+    if !same_series && version.patch() > 0 {
+        return Err(Problem::new(format!(
+            "{version} is a patch release of {}, and this tree is at {}: switch to {}",
+            version.series(),
+            current.version,
+            release::series_branch(version.series())
+        )));
+    }
+    let current_name = current.name.as_deref().unwrap_or(release::UNNAMED);
+    let named = same_series && current_name != release::UNNAMED;
+    let name = match request.name.as_deref() {
+        Some(name) if named && name != current_name => {
+            return Err(Problem::new(format!(
+                "{} is already called \"{current_name}\": leave `--name` out, a series keeps its name",
+                version.series()
+            )));
+        }
+        Some(name) => name,
+        None if named => current_name,
+        None => {
+            return Err(Problem::new(format!("{version} opens a series: give it a name with `--name NAME`")));
+        }
+    };
+    if current.name.is_none() {
+        return Err(Problem::new(format!("{} has no `release_name`: add one", version_file::PATH)));
+    }
+    let target = current.with(version, name);
+    let commit = (target != *current).then(|| Commit {
+        message: release::version_message(&current.version, version, name),
+        edits: vec![Edit { path: version_file::PATH.to_owned(), content: Some(target.text().to_owned()) }],
+    });
+    Ok((target, commit))
+}
+
+/// A version is released once, and later than those before it in its series.
+fn already_released(tags: &[Version], version: &Version) -> Problems {
+    let mut problems = Problems::default();
+    let last = tags.iter().filter(|tag| tag.series() == version.series()).max();
+    match last {
+        _ if tags.contains(version) => problems.push(Problem::new(format!(
+            "the tag {version} exists: it is released, prepare the next version with `cargo xtask release prepare VERSION`"
+        ))),
+        Some(last) if last > version => problems.push(Problem::new(format!(
+            "{version} is not newer than {last}, the last tag of {}: prepare a later version",
+            version.series()
+        ))),
+        _ => {}
+    }
+    problems
+}
+
+/// The commit that moves the fragments to the page; `None` if that is done already.
+fn notes_commit(observed: &Observed, date: Date, plan: &mut Plan) -> Result<Option<Commit>, Problems> {
+    let release = &plan.release;
+    let page_path = notes::page_path(release.series());
+    let fragments = &observed.fragments;
+    if observed.page.as_deref().is_some_and(|page| notes::section_date(page, release.version()).is_some()) {
+        if fragments.is_empty() {
+            plan.remarks.push(format!("already prepared: {page_path} has its section, and no fragment is left"));
+            return Ok(None);
+        }
+        let again = |fragment: &Fragment| {
+            Problem::new(format!(
+                "{} came after {page_path} got its section for {}: undo that commit, or leave this one for the next release",
+                fragment.path,
+                release.version()
+            ))
+        };
+        return Err(fragments.iter().map(again).collect());
+    }
+    let mut problems = Problems::default();
+    let at = |path: &str, why: String| Problems::from_iter([Problem::new(format!("{path} {why}"))]);
+
+    let body = problems.collect(notes::render(fragments, observed.authors.as_ref())).unwrap_or_default();
+    let page = notes::add_section(observed.page.as_deref(), release, date, &body).map_err(|why| at(&page_path, why));
+    let mut edits = vec![Edit { path: page_path, content: problems.collect(page) }];
+    if observed.page.is_none() {
+        let summary = observed.summary.as_deref().ok_or_else(|| "is missing: is this a Lix tree?".to_owned());
+        let summary = summary.and_then(|summary| notes::add_to_summary(summary, release.series(), date));
+        let summary = problems.collect(summary.map_err(|why| at(notes::SUMMARY, why)));
+        edits.push(Edit { path: notes::SUMMARY.to_owned(), content: summary });
+    }
+    edits.extend(fragments.iter().map(|fragment| Edit { path: fragment.path.clone(), content: None }));
+    problems.into_result()?;
+
+    if fragments.is_empty() {
+        plan.warnings.push(format!("there are no fragments: the section of {} will be empty", release.version()));
+    }
+    if observed.page.is_none() && release.kind() == Kind::Patch {
+        plan.warnings.push(format!("{} has no page yet, though this is a patch release", release.series()));
+    }
+    Ok(Some(Commit { message: release.notes_message(), edits }))
+}

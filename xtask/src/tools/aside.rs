@@ -1,0 +1,134 @@
+//! New git objects, built aside: trees, commits and tags that nobody sees until a ref names them.
+//!
+//! Works with an index of its own, so neither the repository's index nor the work tree is touched; a kill leaves
+//! unreachable objects, which git collects, and nothing else. Refuses to move refs.
+
+use anyhow::{Context, Result};
+use camino::{Utf8Path, Utf8PathBuf};
+use tempfile::TempDir;
+
+use super::git::{Git, Oid};
+use super::process;
+
+/// One file of a new tree: its whole content, or `None` where it is removed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Edit {
+    /// Relative to the root of the tree.
+    pub path: String,
+    pub content: Option<String>,
+}
+
+/// A place to build objects in.
+pub struct Aside<'a> {
+    git: &'a Git,
+    scratch: TempDir,
+    environment: Vec<(&'static str, String)>,
+}
+
+impl<'a> Aside<'a> {
+    /// Objects go into the repository, unreachable at first.
+    ///
+    /// # Errors
+    /// There is no room for temporary files.
+    pub fn new(git: &'a Git) -> Result<Aside<'a>> {
+        let scratch = tempfile::tempdir().context("cannot make a temporary directory")?;
+        let index = utf8(scratch.path())?.join("index");
+        Ok(Aside { git, scratch, environment: vec![("GIT_INDEX_FILE", index.into_string())] })
+    }
+
+    /// Objects go into a temporary directory and vanish with this value: for showing what would be.
+    ///
+    /// # Errors
+    /// As for [`Aside::new`].
+    pub fn vanishing(git: &'a Git) -> Result<Aside<'a>> {
+        let mut aside = Aside::new(git)?;
+        let objects = process::read(git.cmd(["rev-parse", "--path-format=absolute", "--git-path", "objects"]))?;
+        let scratch = utf8(aside.scratch.path())?.join("objects");
+        std::fs::create_dir(&scratch).with_context(|| format!("cannot create {scratch}"))?;
+        aside.environment.push(("GIT_OBJECT_DIRECTORY", scratch.into_string()));
+        aside.environment.push(("GIT_ALTERNATE_OBJECT_DIRECTORIES", quote_path_list_entry(&objects)));
+        Ok(aside)
+    }
+
+    /// What git needs in its environment to see the objects made here.
+    pub fn environment(&self) -> &[(&'static str, String)] {
+        &self.environment
+    }
+
+    fn cmd(&self, args: &[&str]) -> xshell::Cmd<'_> {
+        self.git.cmd(args).envs(self.environment.iter().map(|(key, value)| (key, value)))
+    }
+
+    /// The tree of `base` with some files changed. Existing files keep their mode.
+    ///
+    /// # Errors
+    /// git's own, such as a full disk.
+    pub fn tree(&self, base: &Oid, edits: &[Edit]) -> Result<Oid> {
+        process::read(self.cmd(&["read-tree", &base.to_string()]))?;
+        let mut changes = Vec::new();
+        for Edit { path, content } in edits {
+            let line = match content {
+                Some(content) => {
+                    let blob =
+                        process::read(self.cmd(&["hash-object", "-w", "--no-filters", "--stdin"]).stdin(content))
+                            .with_context(|| format!("cannot store the new {path}"))?;
+                    format!("{} {blob}\t{path}\0", self.mode(path)?)
+                }
+                None => format!("0 {}\t{path}\0", "0".repeat(base.to_string().len())),
+            };
+            changes.extend(line.into_bytes());
+        }
+        process::read(self.cmd(&["update-index", "-z", "--index-info"]).stdin(changes))?;
+        process::read(self.cmd(&["write-tree"])).map(Oid::new)
+    }
+
+    fn mode(&self, path: &str) -> Result<String> {
+        let listed = process::read(self.cmd(&["--literal-pathspecs", "ls-files", "--stage", "-z", "--", path]))?;
+        Ok(listed.split_once(' ').map_or("100644", |(mode, _)| mode).to_owned())
+    }
+
+    /// A commit by the configured author and committer, signed where git is configured so or `sign` asks for it.
+    ///
+    /// # Errors
+    /// git's own, such as a signing program that fails.
+    pub fn commit(&self, tree: &Oid, parents: &[&Oid], message: &str, sign: bool) -> Result<Oid> {
+        let mut cmd = self.cmd(&["commit-tree", &tree.to_string(), "-F", "-"]);
+        for parent in parents {
+            cmd = cmd.args(["-p", &parent.to_string()]);
+        }
+        if sign || self.git.config_bool("commit.gpgSign")? {
+            cmd = cmd.arg("-S");
+        }
+        process::read(cmd.stdin(message)).map(Oid::new)
+    }
+
+    /// The message after the repository's `commit-msg` hook, if there is one, has had its say: Gerrit's adds the
+    /// `Change-Id` that Gerrit demands. No other hook is run.
+    ///
+    /// # Errors
+    /// The hook refuses the message.
+    pub fn through_commit_msg_hook(&self, message: &str) -> Result<String> {
+        let file = utf8(self.scratch.path())?.join("COMMIT_EDITMSG");
+        std::fs::write(&file, message).with_context(|| format!("cannot write {file}"))?;
+        let hook =
+            self.cmd(&["hook", "run", "--ignore-missing", "commit-msg", "--", file.as_str()]).env("GIT_EDITOR", ":");
+        process::read(hook).with_context(|| {
+            format!(
+                "the repository's commit-msg hook refused the message `{}`",
+                message.lines().next().unwrap_or_default()
+            )
+        })?;
+        let message =
+            std::fs::read_to_string(&file).with_context(|| format!("cannot read {file} after the commit-msg hook"))?;
+        process::read(self.cmd(&["stripspace"]).stdin(message)).map(|message| message + "\n")
+    }
+}
+
+fn utf8(path: &std::path::Path) -> Result<Utf8PathBuf> {
+    Utf8Path::from_path(path).map(Utf8Path::to_owned).context("the temporary directory's name is not UTF-8")
+}
+
+/// git splits the list at colons, but for entries in quotes.
+fn quote_path_list_entry(path: &str) -> String {
+    format!("\"{}\"", path.replace('\\', "\\\\").replace('"', "\\\""))
+}

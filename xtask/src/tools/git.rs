@@ -1,0 +1,197 @@
+//! The repository that is released: what it says, and the few ways in which it is changed.
+//!
+//! Owns git's command line and its formats. Everything here reads, but for [`Git::fast_forward`]; new objects are made
+//! in [`super::aside`]. Refuses to know what a release is.
+
+use std::ffi::OsStr;
+use std::fmt;
+
+use anyhow::{Context, Result, bail};
+use camino::{Utf8Path, Utf8PathBuf};
+use xshell::{Cmd, Shell};
+
+use super::process;
+
+/// A work tree and its repository.
+pub struct Git {
+    sh: Shell,
+    root: Utf8PathBuf,
+}
+
+/// The hexadecimal name of an object.
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub struct Oid(String);
+
+impl Oid {
+    /// An object name that git wrote.
+    pub fn new(name: String) -> Oid {
+        Oid(name)
+    }
+
+    /// The first characters, for people.
+    pub fn short(&self) -> &str {
+        &self.0[..self.0.len().min(12)]
+    }
+}
+
+impl fmt::Display for Oid {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(&self.0)
+    }
+}
+
+impl fmt::Debug for Oid {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// Where HEAD stands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Head {
+    pub commit: Oid,
+    /// Without `refs/heads/`; `None` if HEAD is detached.
+    pub branch: Option<String>,
+}
+
+/// One line of `git ls-tree`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TreeEntry {
+    /// `100644`, `100755`, `120000` (symlink), `040000` (directory), `160000` (submodule).
+    pub mode: String,
+    pub oid: Oid,
+    /// Relative to the root of the tree; lossy where it is not UTF-8.
+    pub path: String,
+}
+
+/// Set by git for its hooks and by `git rebase --exec`: they would point us at another repository or index.
+const INHERITED: [&str; 6] =
+    ["GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_COMMON_DIR", "GIT_PREFIX", "GIT_OBJECT_DIRECTORY"];
+
+impl Git {
+    /// The work tree that `dir` lies in.
+    ///
+    /// # Errors
+    /// `dir` does not exist, or lies in no git work tree.
+    pub fn open(dir: &Utf8Path) -> Result<Git> {
+        if !dir.is_dir() {
+            bail!("{dir} is not a directory: `--repo` names the tree to release");
+        }
+        let git = Git { sh: process::shell_in(dir)?, root: dir.to_owned() };
+        let root = git
+            .read(["rev-parse", "--show-toplevel"])
+            .with_context(|| format!("{dir} is not in a git work tree: a release needs the tree's history"))?;
+        git.sh.change_dir(&root);
+        Ok(Git { root: Utf8PathBuf::from(root), ..git })
+    }
+
+    /// The top of the work tree.
+    pub fn root(&self) -> &Utf8Path {
+        &self.root
+    }
+
+    /// A git command, run at the top of the work tree.
+    pub fn cmd(&self, args: impl IntoIterator<Item = impl AsRef<OsStr>>) -> Cmd<'_> {
+        let cmd = INHERITED.iter().fold(self.sh.cmd("git"), Cmd::env_remove);
+        // Messages that we match or show are the untranslated ones; looking never takes a lock.
+        cmd.env("LC_ALL", "C.UTF-8").env("GIT_OPTIONAL_LOCKS", "0").args(args)
+    }
+
+    fn read(&self, args: impl IntoIterator<Item = impl AsRef<OsStr>>) -> Result<String> {
+        process::read(self.cmd(args))
+    }
+
+    /// The object that a revision names; `None` if it names none.
+    pub fn resolve(&self, revision: &str) -> Result<Option<Oid>> {
+        let output = process::capture(self.cmd(["rev-parse", "--verify", "--quiet", "--end-of-options", revision]))?;
+        let name = String::from_utf8_lossy(&output.stdout).trim().to_owned();
+        Ok(output.status.success().then_some(Oid(name)))
+    }
+
+    /// # Errors
+    /// The branch has no commit yet.
+    pub fn head(&self) -> Result<Head> {
+        let commit =
+            self.resolve("HEAD^{commit}")?.context("this repository has no commit yet: there is nothing to release")?;
+        let symbolic = process::capture(self.cmd(["symbolic-ref", "--quiet", "HEAD"]))?;
+        let name = String::from_utf8_lossy(&symbolic.stdout);
+        Ok(Head { commit, branch: name.trim_end().strip_prefix("refs/heads/").map(str::to_owned) })
+    }
+
+    /// Every tag of this repository, by name.
+    pub fn tags(&self) -> Result<Vec<String>> {
+        let list = self.read(["for-each-ref", "--format=%(refname:strip=2)", "refs/tags"])?;
+        Ok(list.lines().map(str::to_owned).collect())
+    }
+
+    /// Tracked files that differ from HEAD, in the index or in the work tree.
+    pub fn dirty_files(&self) -> Result<Vec<String>> {
+        let status = self.read(["status", "--porcelain=v1", "-z", "--untracked-files=no", "--no-renames"])?;
+        Ok(status.split_terminator('\0').map(|line| line[3..].to_owned()).collect())
+    }
+
+    /// What lies directly in directory `dir` of a commit; nothing if there is no such directory.
+    pub fn list(&self, commit: &Oid, dir: &str) -> Result<Vec<TreeEntry>> {
+        self.ls_tree(commit, &format!("{dir}/"))
+    }
+
+    fn ls_tree(&self, commit: &Oid, path: &str) -> Result<Vec<TreeEntry>> {
+        let bytes = process::read_bytes(self.cmd(["ls-tree", "-z", "--full-tree", &commit.0, "--", path]))?;
+        let text = String::from_utf8_lossy(&bytes);
+        let entry = |line: &str| {
+            let (attributes, path) = line.split_once('\t')?;
+            let [mode, _kind, oid] = attributes.split(' ').collect::<Vec<_>>()[..] else { return None };
+            Some(TreeEntry { mode: mode.to_owned(), oid: Oid(oid.to_owned()), path: path.to_owned() })
+        };
+        text.split_terminator('\0')
+            .map(|line| entry(line).with_context(|| format!("`git ls-tree` wrote an unexpected line: {line}")))
+            .collect()
+    }
+
+    /// One file of a commit, as text; `None` if it has no such file.
+    ///
+    /// # Errors
+    /// The path is a directory, or the file is not UTF-8.
+    pub fn file(&self, commit: &Oid, path: &str) -> Result<Option<String>> {
+        let entries = self.ls_tree(commit, path)?;
+        let Some(entry) = entries.first() else { return Ok(None) };
+        let bytes = process::read_bytes(self.cmd(["cat-file", "blob", &entry.oid.0]))
+            .with_context(|| format!("cannot read {path} from commit {}", commit.short()))?;
+        String::from_utf8(bytes).map(Some).with_context(|| format!("{path} is not UTF-8"))
+    }
+
+    /// A yes or no from git's configuration.
+    pub fn config_bool(&self, key: &str) -> Result<bool> {
+        let output = process::capture(self.cmd(["config", "--type=bool", "--default=false", "--get", key]))?;
+        Ok(output.stdout.starts_with(b"true"))
+    }
+
+    /// # Errors
+    /// Nobody is configured whom commits and tags could name: git's guess from login and host name does not count.
+    pub fn require_identity(&self) -> Result<()> {
+        for who in ["GIT_AUTHOR_IDENT", "GIT_COMMITTER_IDENT"] {
+            self.read(["-c", "user.useConfigOnly=true", "var", who])
+                .context("git does not know who you are: set `git config user.name` and `git config user.email`")?;
+        }
+        Ok(())
+    }
+
+    /// Shows the difference of two trees on stdout, in colour on a terminal.
+    pub fn show_diff(&self, from: &Oid, to: &Oid, environment: &[(&str, String)]) -> Result<()> {
+        let cmd = self.cmd(["--no-pager", "-c", "core.quotePath=false", "diff", "--no-ext-diff", &from.0, &to.0]);
+        process::show(cmd.envs(environment.iter().map(|(key, value)| (key, value))))
+    }
+
+    /// Moves the branch, the index and the work tree from HEAD to a descendant, in one step of git's, without hooks.
+    /// Untracked files are never overwritten.
+    ///
+    /// # Errors
+    /// The branch moved meanwhile, so that `to` is no descendant, or a file is in the way; nothing has changed then.
+    pub fn fast_forward(&self, to: &Oid, reason: &str) -> Result<()> {
+        let cmd = self
+            .cmd(["-c", "core.hooksPath=/dev/null", "-c", "gc.auto=0", "-c", "maintenance.auto=false", "merge"])
+            .args(["--quiet", "--ff-only", "--no-autostash", "--no-verify-signatures", "--no-overwrite-ignore", &to.0])
+            .env("GIT_REFLOG_ACTION", reason);
+        process::finish_whatever_happens(cmd).context("the branch has not moved, and nothing has changed")
+    }
+}

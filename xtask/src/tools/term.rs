@@ -1,0 +1,67 @@
+//! What people see: styles, and how much is said.
+//!
+//! Everything here goes to stderr, so that stdout stays data. Colours vanish by themselves where stderr is not a
+//! terminal or `NO_COLOR` is set. Refuses to know what is worth saying.
+
+use std::fmt::Display;
+use std::sync::atomic::{AtomicU8, Ordering};
+
+use anstyle::{AnsiColor, Style};
+
+pub const BOLD: Style = Style::new().bold();
+pub const DIM: Style = Style::new().dimmed();
+pub const GOOD: Style = AnsiColor::Green.on_default();
+pub const WARNING: Style = AnsiColor::Yellow.on_default();
+pub const BAD: Style = AnsiColor::Red.on_default().bold();
+
+/// How much is said; set once, from the command line.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Verbosity {
+    /// Errors and warnings.
+    Quiet,
+    Normal,
+    /// Also each program that is run.
+    Verbose,
+}
+
+static VERBOSITY: AtomicU8 = AtomicU8::new(Verbosity::Normal as u8);
+
+pub fn set_verbosity(verbosity: Verbosity) {
+    VERBOSITY.store(verbosity as u8, Ordering::Relaxed);
+}
+
+fn at_least(verbosity: Verbosity) -> bool {
+    VERBOSITY.load(Ordering::Relaxed) >= verbosity as u8
+}
+
+/// The ordinary account of what happens.
+pub fn say(line: impl Display) {
+    if at_least(Verbosity::Normal) {
+        anstream::eprintln!("{line}");
+    }
+}
+
+/// For `--verbose` only.
+pub fn detail(line: impl Display) {
+    if at_least(Verbosity::Verbose) {
+        anstream::eprintln!("{DIM}{line}{DIM:#}");
+    }
+}
+
+/// Something odd that does not stop the work; shown even when quiet.
+pub fn warn(line: impl Display) {
+    anstream::eprintln!("{WARNING}warning:{WARNING:#} {line}");
+}
+
+/// An error and what led to it, outermost first.
+pub fn error(error: &anyhow::Error) {
+    anstream::eprintln!("{BAD}error:{BAD:#} {}", indent(&error.to_string()));
+    for cause in error.chain().skip(1) {
+        anstream::eprintln!("  {}", indent(&cause.to_string()));
+    }
+}
+
+/// Lines after the first move right, below the text of the first.
+fn indent(text: &str) -> String {
+    text.trim_end().replace('\n', "\n  ")
+}
