@@ -1,0 +1,166 @@
+# The jobs of a Lix tree without Lix: small, really built, and without anything to fetch.
+#
+# Everything has the names, outputs and file formats of Lix's own jobs, and closures of more than one
+# path; there is just no Lix in it. The builders use the host's programs, so the sandbox has to be off,
+# and they all run on x86_64-linux: the `system` of a derivation says where it is built, and what it
+# stands for is said by its place in `hydraJobs` and by its content.
+{
+  version,
+  revision, # full commit hash
+  officialRelease,
+  manualSource, # directory with SUMMARY.md
+}:
+let
+  inherit (builtins) listToAttrs mapAttrs;
+
+  # The one function of Nixpkgs that release-jobs.nix wants too.
+  runCommand =
+    name: env: script:
+    derivation (
+      {
+        inherit name;
+        system = "x86_64-linux";
+        builder = "/bin/sh";
+        args = [
+          "-euc"
+          script
+        ];
+        PATH = "/usr/bin:/bin:/run/current-system/sw/bin:/nix/var/nix/profiles/default/bin";
+        LC_ALL = "C";
+        # With the sandbox on, Nix then names the reason instead of letting the builder fail.
+        __noChroot = true;
+      }
+      // env
+    );
+
+  # tar, with nothing of the host in what it writes.
+  tar = "tar --format gnu --sort name --mtime @1 --owner 0 --group 0 --numeric-owner --mode u=rwX,go=rX";
+
+  systems = [
+    "x86_64-linux"
+    "aarch64-linux"
+    "aarch64-darwin"
+  ];
+  # as OCI calls them
+  architectures = {
+    x86_64-linux = "amd64";
+    aarch64-linux = "arm64";
+  };
+
+  manual = runCommand "lix-manual-${version}" { inherit version; } ''
+    sh ${./manual.sh} ${manualSource} $out
+  '';
+
+  library =
+    system:
+    runCommand "liblix-${version}-${system}" { } ''
+      mkdir -p $out/lib
+      echo "liblix ${version} for ${system}" > $out/lib/liblix
+    '';
+
+  build =
+    system:
+    runCommand "lix-${version}"
+      {
+        inherit version;
+        outputs = [
+          "out"
+          "doc"
+        ];
+      }
+      ''
+        mkdir -p $out/bin $doc/share/doc/nix
+        cat > $out/bin/nix << END
+        #!/bin/sh
+        echo "nix (Lix, like Nix) ${version}"
+        cat ${library system}/lib/liblix
+        END
+        chmod +x $out/bin/nix
+        cp -r ${manual} $doc/share/doc/nix/manual
+      ''
+    // {
+      inherit officialRelease;
+    };
+
+  binaryTarball =
+    system: nix:
+    let
+      directory = "lix-${version}-${system}";
+    in
+    runCommand "lix-binary-tarball-${version}-${system}" { } ''
+      mkdir -p $out/nix-support ${directory}/store
+      cp -r ${nix} ${library system} ${directory}/store
+      echo ${nix} > ${directory}/install
+      ${tar} --create --file ${directory}.tar ${directory}
+      xz --threads=1 ${directory}.tar
+      mv ${directory}.tar.xz $out
+      echo "file binary-dist $out/${directory}.tar.xz" > $out/nix-support/hydra-build-products
+    '';
+
+  # A docker-archive of one layer: the closure of `nix`.
+  dockerImage =
+    system: architecture:
+    let
+      nix = hydraJobs.build.${system};
+      config = {
+        inherit architecture;
+        os = "linux";
+        created = "1970-01-01T00:00:01Z";
+        config = {
+          Cmd = [ "${nix}/bin/nix" ];
+          Labels = {
+            "org.opencontainers.image.title" = "Lix";
+            "org.opencontainers.image.source" = "https://git.lix.systems/lix-project/lix";
+            "org.opencontainers.image.vendor" = "Lix project";
+            "org.opencontainers.image.version" = version;
+            "org.opencontainers.image.description" = "Stand-in for the Lix container image.";
+            "org.opencontainers.image.revision" = revision;
+          };
+        };
+        rootfs = {
+          type = "layers";
+          diff_ids = [ "sha256:@layer@" ]; # known once the layer is there
+        };
+      };
+    in
+    {
+      tarball =
+        runCommand "lix-docker-image-${version}-${system}"
+          {
+            config = builtins.toJSON config;
+            manifest = builtins.toJSON [
+              {
+                Config = "config.json";
+                RepoTags = [ "lix:${version}" ];
+                Layers = [ "layer.tar" ];
+              }
+            ];
+          }
+          ''
+            closure="${nix} ${library system}"
+            ${tar} --create --file layer.tar --directory / $(printf '%s\n' $closure | cut -c2-)
+            layer=$(sha256sum < layer.tar)
+            printf '%s\n' "$config" | sed "s/@layer@/''${layer%% *}/" > config.json
+            printf '%s\n' "$manifest" > manifest.json
+            ${tar} --create --file image.tar manifest.json config.json layer.tar
+            gzip -n image.tar
+            mkdir $out
+            mv image.tar.gz $out
+          '';
+    };
+
+  hydraJobs = {
+    build = listToAttrs (
+      map (system: {
+        name = system;
+        value = build system;
+      }) systems
+    );
+    binaryTarball = mapAttrs binaryTarball hydraJobs.build;
+    dockerImage = mapAttrs dockerImage architectures;
+  };
+in
+{
+  inherit hydraJobs;
+  pkgs = { inherit runCommand; };
+}
