@@ -1,0 +1,8 @@
+//! Everything that runs the tool for real, in one binary: real git in temporary repositories, real programs.
+
+mod cli;
+mod corpus;
+mod floors;
+mod notes;
+mod prepare;
+mod repo;
