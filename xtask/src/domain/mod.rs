@@ -6,8 +6,11 @@
 pub mod authors;
 pub mod fragment;
 pub mod notes;
+pub mod official;
+pub mod oid;
 pub mod problem;
 pub mod release;
+pub mod tagging;
 pub mod version;
 pub mod version_file;
 pub mod yaml;

@@ -7,3 +7,5 @@ pub mod bench;
 pub mod ci;
 pub mod notes;
 pub mod prepare;
+pub mod tag;
+pub mod tag_record;

@@ -10,8 +10,9 @@ use camino::Utf8Path;
 
 use crate::domain::authors::Authors;
 use crate::domain::fragment::{Fragment, text_of};
+use crate::domain::oid::Oid;
 use crate::domain::problem::{Problem, Problems};
-use crate::tools::git::{Git, Oid};
+use crate::tools::git::Git;
 
 /// No fragment is nearly this long; whatever is, is there by mistake.
 const MAX_BYTES: u64 = 1 << 20;

@@ -1,6 +1,7 @@
 //! How git, nix, files and the terminal are spoken to. No release policy: what to do, and whether, is decided above.
 
 pub mod aside;
+pub mod files;
 pub mod fragments;
 pub mod git;
 pub mod process;

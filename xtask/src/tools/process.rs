@@ -3,6 +3,8 @@
 //! Owns what a failure looks like: the command, the exit status and the last lines that the program wrote. Refuses to
 //! know any program; each has a file of its own.
 
+use std::io::Write;
+use std::os::fd::AsFd;
 use std::os::unix::process::CommandExt;
 use std::process::{Command, Output, Stdio};
 
@@ -78,18 +80,20 @@ pub fn show(cmd: Cmd) -> Result<()> {
 ///
 /// # Errors
 /// It cannot be started, or fails.
-pub fn finish_whatever_happens(cmd: Cmd) -> Result<()> {
+pub fn finish_whatever_happens(cmd: Cmd, stdin: &[u8]) -> Result<()> {
     term::detail(format_args!("$ {cmd}"));
     let shown = cmd.to_string();
-    let our_stderr = std::os::fd::AsFd::as_fd(&std::io::stderr()).try_clone_to_owned()?;
-    let output = Command::from(cmd)
+    let our_stderr = std::io::stderr().as_fd().try_clone_to_owned().context("cannot hand on stderr")?;
+    let mut child = Command::from(cmd)
         .process_group(0)
-        .stdin(Stdio::null())
+        .stdin(Stdio::piped())
         .stdout(our_stderr)
         .stderr(Stdio::piped())
         .spawn()
-        .and_then(std::process::Child::wait_with_output)
         .with_context(|| cannot_run(&shown))?;
+    // A program that ends without reading all says why by its status.
+    let _ = child.stdin.take().map(|mut pipe| pipe.write_all(stdin));
+    let output = child.wait_with_output().with_context(|| format!("cannot wait for `{shown}`"))?;
     check(&shown, &output)
 }
 

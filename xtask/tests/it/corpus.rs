@@ -6,6 +6,7 @@ use std::fs;
 use camino::{Utf8Path, Utf8PathBuf};
 
 use crate::repo::{Repo, xtask};
+use crate::tag::assert_tagged;
 
 /// The corpus, if it lies beside the workspace.
 fn corpus() -> Option<Utf8PathBuf> {
@@ -36,7 +37,7 @@ fn every_real_fragment_renders_as_it_did() {
 }
 
 #[test]
-fn every_real_release_is_prepared_as_it_was() {
+fn every_real_release_is_prepared_as_it_was_and_tagged() {
     let Some(corpus) = corpus() else { return };
     for release in entries(&corpus.join("releases")) {
         let meta: serde_json::Value =
@@ -50,6 +51,11 @@ fn every_real_release_is_prepared_as_it_was() {
         assert_eq!(repo.git(&["log", "-1", "--format=%s"]), subject);
         assert_same(&repo.root, &release.join("after"));
         assert_same(&release.join("after"), &repo.root);
+
+        let base = repo.git(&["rev-parse", "HEAD"]);
+        repo.xtask(&["release", "tag"]).ok();
+        let text = |key: &str| meta[key].as_str().expect("text");
+        assert_tagged(&repo, text("version"), text("release_name"), "main", &base);
     }
 }
 

@@ -6,3 +6,4 @@ mod floors;
 mod notes;
 mod prepare;
 mod repo;
+mod tag;

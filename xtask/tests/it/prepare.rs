@@ -1,13 +1,12 @@
 //! `release prepare` in repositories as managers have them, and killed at any moment.
 
-use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::CommandExt;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use expect_test::expect;
 
-use crate::repo::Repo;
+use crate::repo::{Repo, make_executable};
 
 const DATE: [&str; 2] = ["--date", "2025-06-23"];
 
@@ -17,8 +16,7 @@ fn prepare<'a>(args: &[&'a str]) -> Vec<&'a str> {
 
 fn install_hook(repo: &Repo, name: &str, script: &str) {
     repo.write(&format!(".git/hooks/{name}"), script);
-    let path = repo.root.join(".git/hooks").join(name);
-    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o755)).expect("a mode");
+    make_executable(&repo.root.join(".git/hooks").join(name));
 }
 
 #[test]
@@ -65,6 +63,7 @@ fn version_and_name_are_set_first() {
          1 file changed, 2 insertions(+), 2 deletions(-)
         a tree
 
+         .gitignore                              | 1 +
          doc/manual/change-authors.yml           | 3 +++
          doc/manual/rl-next/.gitkeep             | 0
          doc/manual/rl-next/one.md               | 8 ++++++++
@@ -72,7 +71,7 @@ fn version_and_name_are_set_first() {
          doc/manual/src/SUMMARY.md               | 3 +++
          doc/manual/src/release-notes/rl-2.93.md | 7 +++++++
          version.json                            | 5 +++++
-         7 files changed, 32 insertions(+)"#]]
+         8 files changed, 33 insertions(+)"#]]
     .assert_eq(&repo.git(&["log", "--format=%s", "--stat=120"]));
     assert!(
         repo.read("version.json")

@@ -1,6 +1,7 @@
 //! Temporary repositories, shaped like a Lix tree, and the tool run in them.
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::process::{Command, Output};
 
 use camino::{Utf8Path, Utf8PathBuf};
@@ -8,7 +9,7 @@ use tempfile::TempDir;
 
 /// A repository that vanishes with this value, along with everything beside it.
 pub struct Repo {
-    scratch: TempDir,
+    pub scratch: TempDir,
     pub root: Utf8PathBuf,
 }
 
@@ -58,6 +59,7 @@ impl Repo {
     pub fn patch_release() -> Repo {
         let repo = Repo::empty();
         repo.write("version.json", "{\n    \"version\": \"2.93.1\",\n    \"official_release\": false,\n    \"release_name\": \"Bici Bici\"\n}\n");
+        repo.write(".gitignore", "/release\n");
         repo.write("doc/manual/change-authors.yml", "jade:\n  forgejo: jade\npuck: {}\n");
         repo.write("doc/manual/src/SUMMARY.md", "- [Notes](n.md)\n    <!-- RELENG-AUTO-INSERTION-MARKER -->\n  - [Lix 2.93 (2025-05-09)](release-notes/rl-2.93.md)\n");
         repo.write(
@@ -124,6 +126,10 @@ impl Repo {
 /// The tool without a repository of its own.
 pub fn xtask(args: &[&str]) -> Ran {
     Ran::from(isolated(env!("CARGO_BIN_EXE_xtask"), Utf8Path::new("/")).args(args).output().expect("the tool runs"))
+}
+
+pub fn make_executable(path: &Utf8Path) {
+    fs::set_permissions(path, fs::Permissions::from_mode(0o755)).expect("a mode");
 }
 
 /// A program that sees nothing of this machine's git configuration.
