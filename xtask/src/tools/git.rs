@@ -183,7 +183,7 @@ impl Git {
                 to.as_str(),
             ])
             .env("GIT_REFLOG_ACTION", reason);
-        process::finish_whatever_happens(cmd, &[]).context("the branch has not moved, and nothing has changed")
+        process::finish_whatever_happens(cmd, "").context("the branch has not moved, and nothing has changed")
     }
 
     /// Creates and moves refs, all of them or none, if each still has its old value.
@@ -191,17 +191,15 @@ impl Git {
     /// # Errors
     /// A ref has another value by now; nothing has changed then.
     pub fn move_refs(&self, moves: &[RefMove], reason: &str) -> Result<()> {
-        // Without `commit`, git gives up a transaction: a kill while we write changes nothing.
-        let mut input = "start\0".to_owned();
+        let mut input = String::new();
         for RefMove { name, from, to } in moves {
             match from {
                 Some(from) => input += &format!("update {name}\0{to}\0{from}\0"),
                 None => input += &format!("create {name}\0{to}\0"),
             }
         }
-        input += "prepare\0commit\0";
         let cmd = self.cmd(["-c", "core.hooksPath=/dev/null", "update-ref", "-m", reason, "--stdin", "-z"]);
-        process::finish_whatever_happens(cmd, input.as_bytes()).context("no ref has moved, and nothing has changed")
+        process::finish_whatever_happens(cmd, &input).context("no ref has moved, and nothing has changed")
     }
 
     /// Puts HEAD on a commit without a branch, and the work tree with it.
@@ -210,7 +208,7 @@ impl Git {
     /// A file in the work tree is in the way.
     pub fn detach_at(&self, revision: &str) -> Result<()> {
         let cmd = self.cmd(["-c", "core.hooksPath=/dev/null", "-c", "advice.detachedHead=false"]);
-        process::finish_whatever_happens(cmd.args(["checkout", "--quiet", "--detach", revision]), &[])
+        process::finish_whatever_happens(cmd.args(["checkout", "--quiet", "--detach", revision]), "")
     }
 
     /// A commit's tree and parents.

@@ -3,10 +3,10 @@
 //! Owns what a failure looks like: the command, the exit status and the last lines that the program wrote. Refuses to
 //! know any program; each has a file of its own.
 
-use std::io::Write;
+use std::io::{Seek, Write};
 use std::os::fd::AsFd;
 use std::os::unix::process::CommandExt;
-use std::process::{Command, Output, Stdio};
+use std::process::{Child, Command, Output, Stdio};
 
 use anyhow::{Context, Result, bail};
 use camino::Utf8Path;
@@ -76,24 +76,29 @@ pub fn show(cmd: Cmd) -> Result<()> {
 /// Runs a program that must not be interrupted half-way: in a process group of its own, so that neither Ctrl-C nor a
 /// signal to our group reaches it, and so that it finishes even if we are killed.
 ///
-/// Its stdout is our stderr: whoever waits for our output to end then waits for the program, too.
+/// Its stdin is a file, so that it reads all of it even then. Its stdout is our stderr: whoever waits for our output to
+/// end then waits for the program, too.
 ///
 /// # Errors
 /// It cannot be started, or fails.
-pub fn finish_whatever_happens(cmd: Cmd, stdin: &[u8]) -> Result<()> {
+pub fn finish_whatever_happens(cmd: Cmd, stdin: &str) -> Result<()> {
     term::detail(format_args!("$ {cmd}"));
     let shown = cmd.to_string();
-    let our_stderr = std::io::stderr().as_fd().try_clone_to_owned().context("cannot hand on stderr")?;
-    let mut child = Command::from(cmd)
+    let streams = || -> std::io::Result<_> {
+        let mut input = tempfile::tempfile()?;
+        input.write_all(stdin.as_bytes())?;
+        input.rewind()?;
+        Ok((input, std::io::stderr().as_fd().try_clone_to_owned()?))
+    };
+    let (input, our_stderr) = streams().context("cannot make a temporary file")?;
+    let output = Command::from(cmd)
         .process_group(0)
-        .stdin(Stdio::piped())
+        .stdin(input)
         .stdout(our_stderr)
         .stderr(Stdio::piped())
         .spawn()
+        .and_then(Child::wait_with_output)
         .with_context(|| cannot_run(&shown))?;
-    // A program that ends without reading all says why by its status.
-    let _ = child.stdin.take().map(|mut pipe| pipe.write_all(stdin));
-    let output = child.wait_with_output().with_context(|| format!("cannot wait for `{shown}`"))?;
     check(&shown, &output)
 }
 

@@ -181,13 +181,14 @@ fn a_dry_run_changes_nothing() {
     let before = all();
     let ran = repo.xtask(&["release", "tag", "--dry-run"]);
     expect![[r#"
+        stderr:
           *   (new)         main                 release: merge release 2.93.1 back to mainline
           |\
           | * (new)         tag 2.93.1           release: 2.93.1 "Bici Bici"
           |/
           *   BASE                       where the branch was
     "#]]
-    .assert_eq(&ran.stderr.replace(&repo.git(&["rev-parse", "--short=12", "HEAD"]), "BASE"));
+    .assert_eq(&format!("stderr:\n{}", ran.stderr.replace(&repo.git(&["rev-parse", "--short=12", "HEAD"]), "BASE")));
     assert!(ran.ok().contains("+    \"official_release\": true,"));
     assert_eq!(all(), before);
     assert!(!repo.root.join("release").exists());
