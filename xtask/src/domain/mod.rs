@@ -4,12 +4,19 @@
 //! comes out.
 
 pub mod authors;
+pub mod digest;
 pub mod fragment;
+pub mod image;
+pub mod jobs;
+pub mod layout;
+pub mod manifest;
 pub mod notes;
 pub mod official;
 pub mod oid;
 pub mod problem;
+pub mod record;
 pub mod release;
+pub mod system;
 pub mod tagging;
 pub mod version;
 pub mod version_file;

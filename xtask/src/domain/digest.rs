@@ -1,0 +1,95 @@
+//! SHA-256 digests and the files that they stand for. Refuses to compute them: bytes are read on the floor above.
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+
+/// A SHA-256 digest; shown and stored as 64 hexadecimal digits.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct Digest([u8; 32]);
+
+impl Digest {
+    pub fn new(bytes: [u8; 32]) -> Digest {
+        Digest(bytes)
+    }
+
+    /// As OCI spells it: `sha256:` and the digits.
+    pub fn oci(&self) -> String {
+        format!("sha256:{self}")
+    }
+}
+
+impl fmt::Display for Digest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
+impl fmt::Debug for Digest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+impl FromStr for Digest {
+    type Err = String;
+
+    /// # Errors
+    /// Anything but 64 lower-case hexadecimal digits.
+    fn from_str(text: &str) -> Result<Digest, String> {
+        let nibble = |digit: u8| match digit {
+            b'0'..=b'9' => Some(digit - b'0'),
+            b'a'..=b'f' => Some(digit - b'a' + 10),
+            _ => None,
+        };
+        let mut bytes = [0; 32];
+        let digits = text.as_bytes();
+        let pairs = bytes.iter_mut().zip(digits.chunks(2)).try_for_each(|(byte, pair)| {
+            *byte = nibble(pair[0])? << 4 | nibble(*pair.get(1)?)?;
+            Some(())
+        });
+        match pairs {
+            Some(()) if digits.len() == 64 => Ok(Digest(bytes)),
+            _ => Err(format!("`{}` is not a SHA-256 digest: it has 64 digits of 0-9a-f", text.escape_debug())),
+        }
+    }
+}
+
+impl TryFrom<String> for Digest {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Digest, String> {
+        text.parse()
+    }
+}
+
+impl From<Digest> for String {
+    fn from(digest: Digest) -> String {
+        digest.to_string()
+    }
+}
+
+/// What a file is, as far as a release is concerned.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct FileFacts {
+    /// Bytes.
+    pub size: u64,
+    pub sha256: Digest,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn spelling_survives_and_nothing_else_is_a_digest() {
+        let text = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
+        assert_eq!(text.parse::<Digest>().map(|digest| digest.to_string()).as_deref(), Ok(text));
+        for wrong in ["", "e3", &text[..63], &format!("{text}0"), &text.to_uppercase(), &text.replace('e', "ö")] {
+            assert!(wrong.parse::<Digest>().is_err(), "{wrong}");
+        }
+    }
+}

@@ -1,0 +1,223 @@
+//! The OCI image index that makes one image of several architectures', and what of OCI's formats it takes to write it.
+//!
+//! Owns its bytes, which depend on nothing but the images: keys in OCI's order, annotations sorted, no time. Refuses to
+//! read blobs.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use super::digest::Digest;
+use super::problem::{Problem, Problems};
+use super::system::System;
+
+const INDEX_TYPE: &str = "application/vnd.oci.image.index.v1+json";
+const MANIFEST_TYPE: &str = "application/vnd.oci.image.manifest.v1+json";
+/// In `index.json` of a layout: the name that `oci:DIR:NAME` asks for.
+const REF_NAME: &str = "org.opencontainers.image.ref.name";
+
+/// What an image runs on.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Platform {
+    pub architecture: String,
+    pub os: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub variant: Option<String>,
+}
+
+impl fmt::Display for Platform {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.os, self.architecture)?;
+        self.variant.iter().try_for_each(|variant| write!(f, "/{variant}"))
+    }
+}
+
+/// A reference to a blob.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Descriptor {
+    pub media_type: String,
+    /// `sha256:` and the digits.
+    pub digest: String,
+    pub size: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub platform: Option<Platform>,
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub annotations: BTreeMap<String, String>,
+}
+
+impl Descriptor {
+    /// The name that it has in a layout's `index.json`.
+    pub fn ref_name(&self) -> Option<&str> {
+        self.annotations.get(REF_NAME).map(String::as_str)
+    }
+}
+
+/// An index, or a layout's `index.json`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Index {
+    schema_version: u32,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    media_type: Option<String>,
+    pub manifests: Vec<Descriptor>,
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub annotations: BTreeMap<String, String>,
+}
+
+/// What is needed of an image's manifest.
+#[derive(Debug, Deserialize)]
+pub struct Manifest {
+    pub config: Descriptor,
+}
+
+/// What is needed of an image's configuration.
+#[derive(Clone, Debug, Deserialize)]
+pub struct Config {
+    #[serde(flatten)]
+    pub platform: Platform,
+    #[serde(default)]
+    config: RuntimeConfig,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+struct RuntimeConfig {
+    #[serde(rename = "Labels", default)]
+    labels: Option<BTreeMap<String, String>>,
+}
+
+/// An image of one architecture.
+#[derive(Clone, Debug)]
+pub struct Image {
+    /// The system that it was built for.
+    pub system: System,
+    /// Of its manifest.
+    pub descriptor: Descriptor,
+    pub config: Config,
+}
+
+impl Index {
+    /// Joins images, in the order of their systems' names. Their labels become the index's annotations.
+    ///
+    /// # Errors
+    /// Every label on which two images disagree, every image that says it is for another platform than it was built
+    /// for, and manifests that are not OCI's.
+    pub fn join(images: &[Image]) -> Result<Index, Problems> {
+        let mut problems = Problems::default();
+        let mut annotations: BTreeMap<String, String> = BTreeMap::new();
+        let mut manifests = Vec::new();
+        for image in images {
+            problems.extend(faults(image));
+            let platform = Some(image.config.platform.clone());
+            manifests.push((
+                &image.system,
+                Descriptor { platform, annotations: BTreeMap::new(), ..image.descriptor.clone() },
+            ));
+            annotations.extend(image.labels().clone());
+        }
+        for (label, value) in &annotations {
+            let of = |image: &Image| image.labels().get(label).cloned();
+            if let Some(other) = images.iter().find(|image| of(image).as_ref() != Some(value)) {
+                let has = |image: &Image| match of(image) {
+                    Some(value) => format!("{} says `{value}`", image.system),
+                    None => format!("{} has none", image.system),
+                };
+                let one = images.iter().find(|image| of(image).as_ref() == Some(value)).unwrap_or(other);
+                let what = format!("the images disagree on the label {label}: {}, {}", has(one), has(other));
+                problems.push(Problem::new(what));
+            }
+        }
+        problems.into_result()?;
+        manifests.sort_by_key(|(system, _)| *system);
+        let manifests = manifests.into_iter().map(|(_, descriptor)| descriptor).collect();
+        Ok(Index { schema_version: 2, media_type: Some(INDEX_TYPE.to_owned()), manifests, annotations })
+    }
+
+    /// The `index.json` of a layout that holds one index under the name `name`.
+    pub fn layout(name: &str, index: Digest, size: u64) -> Index {
+        let descriptor = Descriptor {
+            media_type: INDEX_TYPE.to_owned(),
+            digest: index.oci(),
+            size,
+            platform: None,
+            annotations: BTreeMap::from([(REF_NAME.to_owned(), name.to_owned())]),
+        };
+        Index { schema_version: 2, media_type: None, manifests: vec![descriptor], annotations: BTreeMap::new() }
+    }
+
+    pub fn to_json(&self) -> String {
+        serde_json::to_string(self).expect("an index has only string keys")
+    }
+}
+
+impl Image {
+    fn labels(&self) -> &BTreeMap<String, String> {
+        static NONE: BTreeMap<String, String> = BTreeMap::new();
+        self.config.config.labels.as_ref().unwrap_or(&NONE)
+    }
+}
+
+fn faults(image: &Image) -> Problems {
+    let mut problems = Problems::default();
+    let (system, is) = (&image.system, &image.config.platform);
+    if let Some(expected) = system.platform().filter(|expected| expected != is) {
+        problems.push(Problem::new(format!("the image of {system} says that it is for {is}, not {expected}")));
+    }
+    if image.descriptor.media_type != MANIFEST_TYPE {
+        let what = format!("the manifest of {system} is of type {}, not {MANIFEST_TYPE}", image.descriptor.media_type);
+        problems.push(Problem::new(what));
+    }
+    problems
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use expect_test::expect;
+
+    fn image(system: &str, architecture: &str, labels: &[(&str, &str)]) -> Image {
+        let labels: BTreeMap<_, _> = labels.iter().copied().collect();
+        let config = serde_json::json!({
+            "created": "1970-01-01T00:00:01Z", "os": "linux", "architecture": architecture, "config": {"Labels": labels},
+        });
+        let descriptor = serde_json::json!({
+            "mediaType": MANIFEST_TYPE, "digest": format!("sha256:{}", "0".repeat(64)), "size": 401,
+            "annotations": {REF_NAME: system},
+        });
+        Image {
+            system: system.parse().expect(system),
+            descriptor: serde_json::from_value(descriptor).expect("a descriptor"),
+            config: serde_json::from_value(config).expect("a configuration"),
+        }
+    }
+
+    #[test]
+    fn bytes() {
+        let labels = [("org.opencontainers.image.title", "Lix"), ("a", "b")];
+        let images = [image("x86_64-linux", "amd64", &labels), image("aarch64-linux", "arm64", &labels)];
+        let index = Index::join(&images).expect("they agree");
+        let digest = Digest::new([0; 32]);
+        expect![[r#"
+            {"schemaVersion":2,"mediaType":"application/vnd.oci.image.index.v1+json","manifests":[{"mediaType":"application/vnd.oci.image.manifest.v1+json","digest":"sha256:0000000000000000000000000000000000000000000000000000000000000000","size":401,"platform":{"architecture":"arm64","os":"linux"}},{"mediaType":"application/vnd.oci.image.manifest.v1+json","digest":"sha256:0000000000000000000000000000000000000000000000000000000000000000","size":401,"platform":{"architecture":"amd64","os":"linux"}}],"annotations":{"a":"b","org.opencontainers.image.title":"Lix"}}
+            {"schemaVersion":2,"manifests":[{"mediaType":"application/vnd.oci.image.index.v1+json","digest":"sha256:0000000000000000000000000000000000000000000000000000000000000000","size":9,"annotations":{"org.opencontainers.image.ref.name":"2.93.1"}}]}
+        "#]]
+        .assert_eq(&format!("{}\n{}\n", index.to_json(), Index::layout("2.93.1", digest, 9).to_json()));
+        assert_eq!(serde_json::from_str::<Index>(&index.to_json()).expect("readable"), index);
+        assert_eq!(images[0].descriptor.ref_name(), Some("x86_64-linux"));
+    }
+
+    #[test]
+    fn disagreement_is_refused() {
+        let mut foreign = image("aarch64-linux", "amd64", &[("version", "2"), ("same", "a")]);
+        foreign.descriptor.media_type = "application/vnd.docker.distribution.manifest.v2+json".to_owned();
+        let images = [image("x86_64-linux", "amd64", &[("version", "1"), ("same", "a"), ("only", "here")]), foreign];
+        expect![[r#"
+            the image of aarch64-linux says that it is for linux/amd64, not linux/arm64
+            the manifest of aarch64-linux is of type application/vnd.docker.distribution.manifest.v2+json, not application/vnd.oci.image.manifest.v1+json
+            the images disagree on the label only: x86_64-linux says `here`, aarch64-linux has none
+            the images disagree on the label version: aarch64-linux says `2`, x86_64-linux says `1`
+        "#]]
+        .assert_eq(&format!("{}\n", Index::join(&images).expect_err("they disagree")));
+    }
+}

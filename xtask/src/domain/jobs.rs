@@ -1,0 +1,346 @@
+//! What a flake offers to build, and whether a release can be made of it.
+//!
+//! Owns the rows that an evaluation gives, in the form of `nix-eval-jobs`, and the decision which row is what: by its
+//! attribute, never by its derivation's name or system. Refuses to run an evaluator.
+
+use std::collections::BTreeMap;
+
+use serde::Deserialize;
+
+use super::layout::PREFIX;
+use super::problem::{Problem, Problems};
+use super::system::System;
+
+/// One job: where it stands in the profile, and what it evaluates to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Row {
+    /// Relative to `release-jobs.PROFILE`; empty if that itself did not evaluate.
+    pub attr_path: Vec<String>,
+    /// The error is Nix's message.
+    pub result: Result<Derivation, String>,
+}
+
+/// Something to build.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Derivation {
+    /// In the store, ends in `.drv`.
+    pub path: String,
+    /// `lix-2.93.1`
+    pub name: String,
+    /// Store paths by output name.
+    pub outputs: BTreeMap<String, String>,
+}
+
+impl Derivation {
+    /// The last part of its path, without `.drv`: unique to its content.
+    pub fn base_name(&self) -> &str {
+        let base = self.path.rsplit('/').next().unwrap_or(&self.path);
+        base.strip_suffix(".drv").unwrap_or(base)
+    }
+}
+
+/// The evaluators' JSON; they say much more than is used here.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct RawRow {
+    attr_path: Vec<String>,
+    error: Option<String>,
+    drv_path: Option<String>,
+    name: Option<String>,
+    // Null for an output whose path is known only once it is built.
+    outputs: Option<BTreeMap<String, Option<String>>>,
+}
+
+impl RawRow {
+    fn into_row(self) -> Result<Row, String> {
+        let shown = self.attr_path.join(".");
+        let (path, name, outputs) = match (self.error, self.drv_path, self.name, self.outputs) {
+            (Some(error), ..) => return Ok(Row { attr_path: self.attr_path, result: Err(error) }),
+            (None, Some(path), Some(name), Some(outputs)) if path.ends_with(".drv") => (path, name, outputs),
+            _ => return Err(format!("the row of `{shown}` has no `drvPath`, `name` and `outputs`, and no `error`")),
+        };
+        let outputs = outputs
+            .into_iter()
+            .map(|(name, path)| match path {
+                Some(path) => Ok((name, path)),
+                None => Err(format!("the output `{name}` of `{shown}` has no path before it is built")),
+            })
+            .collect::<Result<_, String>>()?;
+        Ok(Row { attr_path: self.attr_path, result: Ok(Derivation { path, name, outputs }) })
+    }
+}
+
+impl Row {
+    /// One line of `nix-eval-jobs`.
+    ///
+    /// # Errors
+    /// What is wrong with it.
+    pub fn parse(line: &str) -> Result<Row, String> {
+        serde_json::from_str::<RawRow>(line).map_err(|error| error.to_string())?.into_row()
+    }
+
+    /// A JSON list of such rows.
+    ///
+    /// # Errors
+    /// What is wrong with the first that is wrong.
+    pub fn parse_list(text: &str) -> Result<Vec<Row>, String> {
+        let rows: Vec<RawRow> = serde_json::from_str(text).map_err(|error| error.to_string())?;
+        rows.into_iter().map(RawRow::into_row).collect()
+    }
+
+    /// Whether this is one of the builds, and not made of them.
+    pub fn is_build(&self) -> bool {
+        self.attr_path.len() == 2 && self.attr_path[0] == BUILD
+    }
+}
+
+const BUILD: &str = "build";
+const TARBALLS: &str = "tarballs";
+const OUT: &str = "out";
+const DOC: &str = "doc";
+
+/// The jobs of a profile, complete and understood.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Jobs {
+    /// As the builds' names spell it.
+    pub version: String,
+    pub builds: BTreeMap<System, Derivation>,
+    /// Everything that is published.
+    pub tarballs: Derivation,
+}
+
+/// The manual's job alone.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ManualJob {
+    /// As the build's name spells it.
+    pub version: String,
+    pub build: Derivation,
+}
+
+impl Jobs {
+    /// # Errors
+    /// Every row that did not evaluate, and everything that is missing or there twice.
+    pub fn decide(rows: Vec<Row>) -> Result<Jobs, Problems> {
+        let (mut builds, mut tarballs, mut problems) = (BTreeMap::new(), None, Problems::default());
+        for row in rows {
+            let (attr, place) = (row.attr_path.join("."), row.attr_path.clone());
+            let Some(derivation) = problems.collect(evaluated(row)) else { continue };
+            let twice = match place.iter().map(String::as_str).collect::<Vec<_>>()[..] {
+                [BUILD, system] => match problems.collect(system_of(&attr, system)) {
+                    Some(system) => builds.insert(system, derivation),
+                    None => continue,
+                },
+                [TARBALLS] => tarballs.replace(derivation),
+                _ => {
+                    let what = format!("`{attr}` is no job of a release: expected `build.SYSTEM` and `tarballs`");
+                    problems.push(Problem::new(what));
+                    continue;
+                }
+            };
+            if let Some(first) = twice {
+                let what = format!("`{attr}` is there twice, first as {}: which one is released?", first.path);
+                problems.push(Problem::new(what));
+            }
+        }
+        // What is missing may be among what did not evaluate.
+        problems.into_result()?;
+        let mut problems = Problems::default();
+        let missing = |what: &str| Problems::from_iter([Problem::new(format!("the profile has no `{what}`"))]);
+        if !builds.contains_key(&System::main()) {
+            problems.extend(missing(&format!("{BUILD}.{}", System::main())));
+        }
+        for (system, build) in &builds {
+            let needed: &[&str] = if *system == System::main() { &[OUT, DOC] } else { &[OUT] };
+            problems.extend(lacking_outputs(system, build, needed));
+        }
+        let tarballs = problems.collect(tarballs.ok_or_else(|| missing(TARBALLS)));
+        if let Some(tarballs) = tarballs.as_ref().filter(|tarballs| !tarballs.outputs.contains_key(OUT)) {
+            problems.push(Problem::new(format!("`{TARBALLS}` ({}) has no output `{OUT}`", tarballs.path)));
+        }
+        let version = problems.collect(common_version(&builds));
+        problems.into_result()?;
+        match (version, tarballs) {
+            (Some(version), Some(tarballs)) => Ok(Jobs { version, builds, tarballs }),
+            _ => unreachable!("what is missing is a problem"),
+        }
+    }
+}
+
+impl ManualJob {
+    /// # Errors
+    /// Nix's message, or what the build lacks.
+    pub fn decide(row: Row) -> Result<ManualJob, Problems> {
+        let build = evaluated(row)?;
+        lacking_outputs(&System::main(), &build, &[DOC]).into_result()?;
+        let version = version_in_name(&System::main(), &build).map_err(|problem| Problems::from_iter([problem]))?;
+        Ok(ManualJob { version, build })
+    }
+
+    /// The store path that holds the manual.
+    pub fn doc(&self) -> &str {
+        &self.build.outputs[DOC]
+    }
+}
+
+fn evaluated(row: Row) -> Result<Derivation, Problems> {
+    row.result.map_err(|message| {
+        let attr = if row.attr_path.is_empty() { "the profile".to_owned() } else { row.attr_path.join(".") };
+        let message = message.trim().replace('\n', "\n  ").replace("\n  \n", "\n\n");
+        Problems::from_iter([Problem::new(format!("{attr} does not evaluate:\n  {message}"))])
+    })
+}
+
+fn system_of(attr: &str, system: &str) -> Result<System, Problems> {
+    system.parse().map_err(|why| Problems::from_iter([Problem::new(format!("`{attr}`: {why}"))]))
+}
+
+fn lacking_outputs(system: &System, build: &Derivation, needed: &[&str]) -> Problems {
+    let lacking = needed.iter().filter(|output| !build.outputs.contains_key(**output));
+    lacking
+        .map(|output| Problem::new(format!("`{BUILD}.{system}` ({}) has no output `{output}`", build.path)))
+        .collect()
+}
+
+/// All builds are of one version; the first that says another is a problem.
+fn common_version(builds: &BTreeMap<System, Derivation>) -> Result<String, Problems> {
+    let mut problems = Problems::default();
+    let mut versions: Vec<(&System, String)> = Vec::new();
+    for (system, build) in builds {
+        let version = version_in_name(system, build).map_err(|problem| Problems::from_iter([problem]));
+        versions.extend(problems.collect(version).map(|version| (system, version)));
+    }
+    if let Some([(one, a), (other, b)]) = versions.windows(2).find(|pair| pair[0].1 != pair[1].1) {
+        problems.push(Problem::new(format!("`{BUILD}.{one}` is version {a}, and `{BUILD}.{other}` is {b}")));
+    }
+    problems.into_result()?;
+    Ok(versions.into_iter().next().map(|(_, version)| version).unwrap_or_default())
+}
+
+fn version_in_name(system: &System, build: &Derivation) -> Result<String, Problem> {
+    let version = build.name.strip_prefix(PREFIX).and_then(|rest| rest.strip_prefix('-'));
+    version.filter(|version| version.starts_with(|c: char| c.is_ascii_digit())).map(str::to_owned).ok_or_else(|| {
+        Problem::new(format!(
+            "`{BUILD}.{system}` is called `{}`, and not {PREFIX}-VERSION: is it the build?",
+            build.name
+        ))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use expect_test::expect;
+
+    /// As `nix-eval-jobs` writes it, with fields that are not used here.
+    fn line(attr: &[&str], name: &str, outputs: &[&str]) -> String {
+        let outputs: BTreeMap<_, _> =
+            outputs.iter().map(|output| (output, format!("/nix/store/{name}-{output}"))).collect();
+        serde_json::json!({
+            "attr": attr.join("."), "attrPath": attr, "drvPath": format!("/nix/store/{name}.drv"), "isCached": false,
+            "name": name, "outputs": outputs, "system": "x86_64-linux", "inputDrvs": {},
+        })
+        .to_string()
+    }
+
+    fn decide(lines: &[String]) -> Result<Jobs, String> {
+        let rows = lines.iter().map(|line| Row::parse(line)).collect::<Result<_, _>>()?;
+        Jobs::decide(rows).map_err(|problems| problems.to_string())
+    }
+
+    const BOTH: &[&str] = &["out", "doc"];
+
+    fn good() -> [String; 3] {
+        [
+            line(&["build", "x86_64-linux"], "lix-2.93.1", BOTH),
+            line(&["build", "aarch64-darwin"], "lix-2.93.1", BOTH),
+            line(&["tarballs"], "lix-release-tarballs-2.93.1", &["out"]),
+        ]
+    }
+
+    #[test]
+    fn lines_and_a_list_are_the_same_rows() {
+        let lines = good();
+        let rows: Result<Vec<Row>, _> = lines.iter().map(|line| Row::parse(line)).collect();
+        assert_eq!(rows, Row::parse_list(&format!("[{}]", lines.join(","))));
+        let jobs = decide(&lines).expect("good");
+        assert_eq!((jobs.version.as_str(), jobs.builds.len()), ("2.93.1", 2));
+        assert_eq!(jobs.tarballs.base_name(), "lix-release-tarballs-2.93.1");
+    }
+
+    #[test]
+    fn each_failing_attribute_is_shown_with_its_message() {
+        let error =
+            |attr: &[&str], error: &str| serde_json::json!({"attr": attr.join("."), "attrPath": attr, "error": error});
+        let [build, ..] = good();
+        let lines = [
+            build,
+            error(&["build", "aarch64-darwin"], "error: undefined variable 'x'\n\n       at flake.nix:1:2:\n")
+                .to_string(),
+            error(&["tarballs"], "error: called abort").to_string(),
+            error(&[], "error: everything").to_string(),
+        ];
+        expect![[r#"
+            build.aarch64-darwin does not evaluate:
+              error: undefined variable 'x'
+  
+                     at flake.nix:1:2:
+            tarballs does not evaluate:
+              error: called abort
+            the profile does not evaluate:
+              error: everything
+        "#]]
+        .assert_eq(&(decide(&lines).expect_err("errors") + "\n"));
+    }
+
+    #[test]
+    fn what_makes_no_release_is_refused() {
+        let [x86, darwin, tarballs] = good();
+        let build = |name: &str, outputs: &[&str]| line(&["build", "x86_64-linux"], name, outputs);
+        let shown: Vec<String> = [
+            vec![x86.clone(), darwin.clone()],
+            vec![darwin.clone(), tarballs.clone()],
+            vec![x86.clone(), build("lix-release-tarballs-2.93.1", BOTH), tarballs.clone()],
+            vec![build("lix-release-tarballs-2.93.1", BOTH), tarballs.clone()],
+            vec![build("lix-2.93.0", &["doc"]), darwin, tarballs.clone()],
+            vec![build("lix-2.93.1", &["out"]), tarballs.clone(), line(&["tests", "a"], "a", &["out"])],
+            vec![line(&["build", "linux"], "a", &["out"]), x86.clone(), line(&["tarballs"], "b", &["x"])],
+            vec!["{}".to_owned()],
+            vec![r#"{"attrPath": ["a"], "drvPath": "/b", "name": "c"}"#.to_owned()],
+            vec![r#"{"attrPath": ["a"], "drvPath": "/b.drv", "name": "c", "outputs": {"out": null}}"#.to_owned()],
+        ]
+        .iter()
+        .map(|lines| decide(lines).expect_err("no release"))
+        .collect();
+        expect![[r#"
+            the profile has no `tarballs`
+            --
+            the profile has no `build.x86_64-linux`
+            --
+            `build.x86_64-linux` is there twice, first as /nix/store/lix-2.93.1.drv: which one is released?
+            --
+            `build.x86_64-linux` is called `lix-release-tarballs-2.93.1`, and not lix-VERSION: is it the build?
+            --
+            `build.x86_64-linux` (/nix/store/lix-2.93.0.drv) has no output `out`
+            `build.aarch64-darwin` is version 2.93.1, and `build.x86_64-linux` is 2.93.0
+            --
+            `tests.a` is no job of a release: expected `build.SYSTEM` and `tarballs`
+            --
+            `build.linux`: `linux` is not a system: expected one such as x86_64-linux
+            --
+            missing field `attrPath` at line 1 column 2
+            --
+            the row of `a` has no `drvPath`, `name` and `outputs`, and no `error`
+            --
+            the output `out` of `a` has no path before it is built
+        "#]]
+        .assert_eq(&(shown.join("\n--\n") + "\n"));
+    }
+
+    #[test]
+    fn the_manual_alone_needs_a_doc() {
+        let job = |line: &str| ManualJob::decide(Row::parse(line).expect("a row"));
+        let [build, _, tarballs] = good();
+        assert_eq!(job(&build).expect("good").doc(), "/nix/store/lix-2.93.1-doc");
+        assert!(job(&tarballs).is_err());
+    }
+}

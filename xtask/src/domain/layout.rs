@@ -1,0 +1,170 @@
+//! Where everything of a release lies: below `release/`, in the version directory, and in the buckets.
+//!
+//! Owns every artifact name and every key; nowhere else is one spelled out. Refuses to know which files exist.
+
+use std::collections::BTreeSet;
+
+use super::system::System;
+use super::version::Series;
+
+/// What artifacts, derivations and keys start with.
+pub const PREFIX: &str = "lix";
+
+/// The directory of a release, below the top of the tree.
+pub const RELEASE: &str = "release";
+/// Where the next one is gathered, beside it.
+pub const RELEASE_NEW: &str = "release.new";
+/// Where the last one stands for a moment, on file systems that cannot exchange two directories.
+pub const RELEASE_OLD: &str = "release.old";
+
+/// In `release/`: what goes to the releases bucket, by key.
+pub const ARTIFACTS: &str = "artifacts";
+/// In `release/`: the manual, as it goes to the docs bucket.
+pub const MANUAL: &str = "manual";
+/// In `release/`: an OCI layout with one index, named by the version.
+pub const IMAGES: &str = "images";
+/// In `release/`: one link for each output in the store.
+pub const GC_ROOTS: &str = "gcroots";
+/// In `release/`: the derivations whose outputs go to the binary cache.
+pub const DRVS: &str = "drvs.txt";
+/// In `release/` and in the version directory: what the release consists of.
+pub const RECORD: &str = "release.json";
+/// In `release/`: the record of a manual that was built alone, later than the rest.
+pub const MANUAL_RECORD: &str = "manual.json";
+
+/// All that `build` makes in `release/`, and replaces together. Other phases keep other things there.
+pub const BUILT: [&str; 7] = [ARTIFACTS, MANUAL, IMAGES, GC_ROOTS, DRVS, RECORD, MANUAL_RECORD];
+
+/// The store path of each system: in the version directory, and, as a pointer, at the root of the bucket.
+pub const MANIFEST: &str = "manifest.nix";
+/// In the version directory: for `sha256sum -c`.
+pub const SUMS: &str = "SHA256SUMS";
+/// The page that every manual has.
+pub const MANUAL_INDEX: &str = "index.html";
+/// Where a `doc` output holds the manual.
+pub const MANUAL_IN_DOC: &str = "share/doc/nix/manual";
+
+/// The names of one release's artifacts.
+#[derive(Debug, Clone)]
+pub struct Layout {
+    /// `lix-2.93.1`
+    name: String,
+}
+
+impl Layout {
+    /// `version` as the builds spell it: with a suffix where the tree is no official release.
+    pub fn new(version: &str) -> Layout {
+        Layout { name: format!("{PREFIX}-{version}") }
+    }
+
+    /// The key of the version directory, without a slash at the end; below `artifacts/`, its path.
+    pub fn version_directory(&self) -> String {
+        format!("{PREFIX}/{}", self.name)
+    }
+
+    /// What paths in the source archive start with.
+    pub fn source_prefix(&self) -> String {
+        format!("{}/", self.name)
+    }
+
+    pub fn source(&self) -> String {
+        format!("{}.tar.gz", self.name)
+    }
+
+    pub fn binary(&self, system: &System) -> String {
+        format!("{}-{system}.tar.xz", self.name)
+    }
+
+    pub fn image(&self, system: &System) -> String {
+        format!("{}-docker-image-{system}.tar.gz", self.name)
+    }
+
+    pub fn manual_archive(&self) -> String {
+        format!("{}-manual.tar.gz", self.name)
+    }
+
+    /// The archives that the tarballs job makes: all but the source.
+    pub fn built_archives<'a>(&self, systems: impl IntoIterator<Item = &'a System>) -> BTreeSet<String> {
+        let mut names = BTreeSet::from([self.manual_archive()]);
+        for system in systems {
+            names.insert(self.binary(system));
+            names.extend(system.platform().map(|_| self.image(system)));
+        }
+        names
+    }
+
+    /// The key of an installer.
+    pub fn installer(&self, system: &System) -> String {
+        format!("{}/{}", self.version_directory(), installer_name(system))
+    }
+}
+
+/// The file beside an archive that holds its SHA-256 and a newline.
+pub fn side_file(archive: &str) -> String {
+    format!("{archive}.sha256")
+}
+
+/// The key that follows the newest installer.
+pub fn installer_pointer(system: &System) -> String {
+    format!("{PREFIX}/{}", installer_name(system))
+}
+
+fn installer_name(system: &System) -> String {
+    format!("{PREFIX}-installer-{system}")
+}
+
+/// A manual in the docs bucket.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Docs {
+    /// The newest of a series.
+    Series(Series),
+    /// The newest stable one.
+    Stable,
+    /// That of a tree that is no official release.
+    Nightly,
+}
+
+impl Docs {
+    /// The key of its directory, without a slash at the end.
+    pub fn directory(self) -> String {
+        match self {
+            Docs::Series(series) => format!("manual/{PREFIX}/{series}"),
+            Docs::Stable => format!("manual/{PREFIX}/stable"),
+            Docs::Nightly => format!("manual/{PREFIX}/nightly"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::version::Version;
+    use expect_test::expect;
+
+    #[test]
+    fn names_and_keys() {
+        let systems: Vec<System> =
+            ["x86_64-linux", "aarch64-darwin"].iter().map(|system| system.parse().expect(system)).collect();
+        let layout = Layout::new("2.93.1");
+        let series = "2.93.1".parse::<Version>().expect("valid").series();
+        let mut names = vec![layout.version_directory(), layout.source_prefix(), layout.source()];
+        names.extend(layout.built_archives(&systems));
+        names.extend([side_file(&layout.source()), layout.installer(&systems[0]), installer_pointer(&systems[1])]);
+        names.extend([Docs::Series(series), Docs::Stable, Docs::Nightly].map(Docs::directory));
+        expect![[r#"
+            lix/lix-2.93.1
+            lix-2.93.1/
+            lix-2.93.1.tar.gz
+            lix-2.93.1-aarch64-darwin.tar.xz
+            lix-2.93.1-docker-image-x86_64-linux.tar.gz
+            lix-2.93.1-manual.tar.gz
+            lix-2.93.1-x86_64-linux.tar.xz
+            lix-2.93.1.tar.gz.sha256
+            lix/lix-2.93.1/lix-installer-x86_64-linux
+            lix/lix-installer-aarch64-darwin
+            manual/lix/2.93
+            manual/lix/stable
+            manual/lix/nightly"#]]
+        .assert_eq(&names.join("\n"));
+    }
+}

@@ -1,0 +1,72 @@
+//! Systems in Nix's words (`x86_64-linux`), and the same in OCI's (`linux/amd64`).
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+
+use super::image::Platform;
+
+/// A system that a release is built for.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct System(String);
+
+impl System {
+    /// The one that every release has, and whose `doc` output holds the manual.
+    pub fn main() -> System {
+        System("x86_64-linux".to_owned())
+    }
+
+    /// What its container image says of itself; `None` for a system that gets no image.
+    pub fn platform(&self) -> Option<Platform> {
+        let architecture = match self.0.split_once('-')? {
+            ("x86_64", "linux") => "amd64",
+            ("aarch64", "linux") => "arm64",
+            _ => return None,
+        };
+        Some(Platform { architecture: architecture.to_owned(), os: "linux".to_owned(), variant: None })
+    }
+}
+
+impl FromStr for System {
+    type Err = String;
+
+    /// # Errors
+    /// Anything but a CPU and an operating system.
+    fn from_str(text: &str) -> Result<System, String> {
+        let word = |part: &str| {
+            !part.is_empty() && part.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_')
+        };
+        match text.split_once('-') {
+            Some((cpu, os)) if word(cpu) && word(os) => Ok(System(text.to_owned())),
+            _ => Err(format!("`{}` is not a system: expected one such as x86_64-linux", text.escape_debug())),
+        }
+    }
+}
+
+impl TryFrom<String> for System {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<System, String> {
+        text.parse()
+    }
+}
+
+impl From<System> for String {
+    fn from(system: System) -> String {
+        system.0
+    }
+}
+
+impl fmt::Display for System {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(&self.0)
+    }
+}
+
+impl fmt::Debug for System {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
