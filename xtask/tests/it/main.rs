@@ -4,6 +4,7 @@ mod cli;
 mod corpus;
 mod floors;
 mod notes;
+mod plans;
 mod prepare;
 mod repo;
 mod tag;
