@@ -6,7 +6,7 @@ use clap::{Args, Parser, Subcommand};
 use jiff::civil::Date;
 
 use crate::domain::version::Version;
-use crate::phases::{bench, ci, notes, prepare};
+use crate::phases::{bench, build, ci, notes, prepare};
 use crate::tools::git::Git;
 use crate::tools::term::{self, Verbosity};
 
@@ -52,6 +52,8 @@ enum Phase {
     Notes(NotesArgs),
     /// Set the version, turn the fragments into release notes, and commit
     Prepare(PrepareArgs),
+    /// Build the tag with Nix and gather everything in release/
+    Build(BuildArgs),
 }
 
 #[derive(Debug, Args)]
@@ -83,6 +85,22 @@ struct PrepareArgs {
     /// Show the changes and make none
     #[arg(long)]
     dry_run: bool,
+}
+
+#[derive(Debug, Args)]
+struct BuildArgs {
+    /// What to build
+    #[arg(long, value_enum, default_value_t = build::Target::All)]
+    target: build::Target,
+    /// Which of the flake's `release-jobs`
+    #[arg(long, value_enum, default_value_t = build::Profile::All)]
+    profile: build::Profile,
+    /// Build whatever is here, tagged and committed or not
+    #[arg(long)]
+    no_check_git: bool,
+    /// For every call of Nix, such as `--max-jobs 4`, `--builders …` or `--option NAME VALUE`
+    #[arg(last = true, value_name = "NIX-ARGS")]
+    nix_args: Vec<String>,
 }
 
 #[derive(Debug, Subcommand)]
@@ -144,6 +162,15 @@ impl Phase {
                 let request = prepare::Request { version: args.version, name: args.name, date };
                 let result = if args.dry_run { prepare::dry_run(&git, &request) } else { prepare::run(&git, &request) };
                 result.context("cannot prepare the release")?;
+            }
+            Phase::Build(args) => {
+                let request = build::Request {
+                    target: args.target,
+                    profile: args.profile,
+                    check_git: !args.no_check_git,
+                    nix_args: args.nix_args,
+                };
+                build::run(&Git::open(tree)?, &request).context("cannot build the release")?;
             }
         }
         Ok(Outcome::Done)

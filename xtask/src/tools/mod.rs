@@ -1,7 +1,11 @@
 //! How git, nix, files and the terminal are spoken to. No release policy: what to do, and whether, is decided above.
 
 pub mod aside;
+pub mod files;
 pub mod fragments;
 pub mod git;
+pub mod nix;
 pub mod process;
+pub mod skopeo;
+pub mod swap;
 pub mod term;

@@ -1,0 +1,175 @@
+//! Files and directories, with the size and SHA-256 of all that is read or written. Refuses to know what they mean.
+
+use std::fs::{self, File};
+use std::io::{self, BufWriter, Read, Write};
+use std::os::unix::fs::PermissionsExt;
+
+use anyhow::{Context, Result, bail};
+use camino::{Utf8Path, Utf8PathBuf};
+use flate2::read::MultiGzDecoder;
+use flate2::{Compression, GzBuilder};
+use sha2::{Digest as _, Sha256};
+
+use crate::domain::digest::{Digest, FileFacts};
+
+/// Passes bytes on and remembers what they were.
+struct Hashing<W> {
+    inner: W,
+    hash: Sha256,
+    size: u64,
+}
+
+impl<W: Write> Hashing<W> {
+    fn new(inner: W) -> Hashing<W> {
+        Hashing { inner, hash: Sha256::new(), size: 0 }
+    }
+
+    fn finish(mut self) -> io::Result<FileFacts> {
+        self.inner.flush()?;
+        Ok(FileFacts { size: self.size, sha256: Digest::new(self.hash.finalize().into()) })
+    }
+}
+
+impl<W: Write> Write for Hashing<W> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let written = self.inner.write(bytes)?;
+        self.hash.update(&bytes[..written]);
+        self.size += written as u64;
+        Ok(written)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.inner.flush()
+    }
+}
+
+/// Of bytes in memory.
+pub fn facts(bytes: &[u8]) -> FileFacts {
+    FileFacts { size: bytes.len() as u64, sha256: Digest::new(Sha256::digest(bytes).into()) }
+}
+
+/// A new file, with the directories above it.
+fn create(path: &Utf8Path) -> Result<Hashing<BufWriter<File>>> {
+    if let Some(dir) = path.parent() {
+        fs::create_dir_all(dir).with_context(|| format!("cannot create {dir}"))?;
+    }
+    let file = File::create_new(path).with_context(|| cannot_write(path))?;
+    Ok(Hashing::new(BufWriter::with_capacity(1 << 17, file)))
+}
+
+fn cannot_write(path: &Utf8Path) -> String {
+    format!("cannot write {path}")
+}
+
+/// # Errors
+/// The file exists, or there is no room for it.
+pub fn write(path: &Utf8Path, content: impl AsRef<[u8]>) -> Result<FileFacts> {
+    let mut out = create(path)?;
+    out.write_all(content.as_ref()).and_then(|()| out.finish()).with_context(|| cannot_write(path))
+}
+
+/// Copies one file's content; its mode becomes what is usual here, whatever it was.
+///
+/// # Errors
+/// As for [`write`], or the source cannot be read.
+pub fn copy(from: &Utf8Path, to: &Utf8Path) -> Result<FileFacts> {
+    let mut source = File::open(from).with_context(|| format!("cannot read {from}"))?;
+    write_all(&mut source, to).with_context(|| format!("cannot copy {from}"))
+}
+
+/// Decompresses.
+///
+/// # Errors
+/// As for [`copy`], or the file is not gzip.
+pub fn gunzip(from: &Utf8Path, to: &Utf8Path) -> Result<FileFacts> {
+    let source = File::open(from).with_context(|| format!("cannot read {from}"))?;
+    write_all(&mut MultiGzDecoder::new(source), to).with_context(|| format!("cannot decompress {from}"))
+}
+
+fn write_all(source: &mut impl Read, to: &Utf8Path) -> Result<FileFacts> {
+    let mut out = create(to)?;
+    io::copy(source, &mut out).and_then(|_| out.finish()).with_context(|| cannot_write(to))
+}
+
+/// Compresses: the bytes depend on nothing but the source.
+///
+/// # Errors
+/// As for [`write`], or the source fails.
+pub fn gzip(source: &mut impl Read, to: &Utf8Path) -> Result<FileFacts> {
+    let mut gzip = GzBuilder::new().mtime(0).write(create(to)?, Compression::best());
+    io::copy(source, &mut gzip).and_then(|_| gzip.finish()).and_then(Hashing::finish).with_context(|| cannot_write(to))
+}
+
+/// The files below `dir`, relative to it, sorted.
+///
+/// # Errors
+/// The directory cannot be read, or something in it is neither a file nor a directory.
+pub fn list(dir: &Utf8Path) -> Result<Vec<Utf8PathBuf>> {
+    let mut files = Vec::new();
+    let mut todo = vec![Utf8PathBuf::new()];
+    while let Some(sub) = todo.pop() {
+        let here = dir.join(&sub);
+        for entry in here.read_dir_utf8().with_context(|| format!("cannot read {here}"))? {
+            let entry = entry.with_context(|| format!("cannot read {here}"))?;
+            let (path, kind) = (sub.join(entry.file_name()), entry.file_type()?);
+            match () {
+                () if kind.is_dir() => todo.push(path),
+                () if kind.is_file() => files.push(path),
+                () => bail!("{} is neither a file nor a directory: it cannot be published", entry.path()),
+            }
+        }
+    }
+    files.sort();
+    Ok(files)
+}
+
+/// The names in `dir` and, for each, the target of the symlink that it is.
+///
+/// # Errors
+/// The directory cannot be read, or holds something else.
+pub fn links(dir: &Utf8Path) -> Result<Vec<(String, Utf8PathBuf)>> {
+    let entries = dir.read_dir_utf8().with_context(|| format!("cannot read {dir}"))?;
+    entries
+        .map(|entry| {
+            let entry = entry.with_context(|| format!("cannot read {dir}"))?;
+            let target = entry.path().read_link_utf8().with_context(|| format!("{} is no link", entry.path()))?;
+            Ok((entry.file_name().to_owned(), target))
+        })
+        .collect()
+}
+
+/// The file system on which `path` lies, and the free space there, in bytes, for whoever is not root.
+///
+/// # Errors
+/// `path` does not exist.
+pub fn free_space(path: &Utf8Path) -> Result<(u64, u64)> {
+    let stat = rustix::fs::statvfs(path.as_std_path()).with_context(|| format!("cannot look at {path}"))?;
+    Ok((stat.f_fsid, stat.f_bavail * stat.f_frsize))
+}
+
+/// Whether `PATH` has a program of this name.
+pub fn on_path(program: &str) -> bool {
+    let dirs = std::env::var_os("PATH").unwrap_or_default();
+    std::env::split_paths(&dirs).any(|dir| {
+        dir.join(program).metadata().is_ok_and(|file| file.is_file() && file.permissions().mode() & 0o111 != 0)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn compressed_bytes_depend_on_the_content_alone() {
+        let dir = tempfile::tempdir().expect("a temporary directory");
+        let dir = Utf8Path::from_path(dir.path()).expect("UTF-8");
+        let content = b"the same text ".repeat(1000);
+        let one = gzip(&mut &content[..], &dir.join("one/x.gz")).expect("room");
+        let two = gzip(&mut &content[..], &dir.join("two.gz")).expect("room");
+        assert_eq!(one, two);
+        assert_eq!(facts(&fs::read(dir.join("two.gz")).expect("there")), two);
+        assert_eq!(gunzip(&dir.join("two.gz"), &dir.join("three")).expect("gzip"), facts(&content));
+        assert_eq!(list(dir).expect("readable"), ["one/x.gz", "three", "two.gz"]);
+        assert!(write(&dir.join("three"), "x").is_err(), "nothing is overwritten");
+    }
+}
