@@ -19,8 +19,23 @@ use crate::domain::layout::{BUILT, GC_ROOTS, RELEASE, RELEASE_NEW, RELEASE_OLD};
 /// A release on its way. Dropped before [`Stage::replace`], it leaves no trace.
 pub struct Stage {
     root: Utf8PathBuf,
-    /// Of the tree's top directory: one that can be held without leaving a file behind.
     _lock: File,
+}
+
+/// Keeps everyone else from changing `release/`, as long as the value lives. It is the tree's top directory that is
+/// locked: so no file is left behind, and it stays the same whatever happens inside.
+///
+/// # Errors
+/// Another run of this tool holds it.
+pub fn lock(root: &Utf8Path) -> Result<File> {
+    let lock = File::open(root).with_context(|| format!("cannot open {root}"))?;
+    match rustix::fs::flock(&lock, FlockOperation::NonBlockingLockExclusive) {
+        Err(rustix::io::Errno::WOULDBLOCK) => {
+            bail!("another run of this tool works on {}: wait for it to end", root.join(RELEASE))
+        }
+        result => result.with_context(|| format!("cannot lock {root}"))?,
+    }
+    Ok(lock)
 }
 
 impl Stage {
@@ -29,11 +44,7 @@ impl Stage {
     /// # Errors
     /// Another build runs in this tree, or a directory cannot be made.
     pub fn begin(root: &Utf8Path) -> Result<Stage> {
-        let lock = File::open(root).with_context(|| format!("cannot open {root}"))?;
-        match rustix::fs::flock(&lock, FlockOperation::NonBlockingLockExclusive) {
-            Err(rustix::io::Errno::WOULDBLOCK) => bail!("another build runs in {root}: wait for it to end"),
-            result => result.with_context(|| format!("cannot lock {root}"))?,
-        }
+        let lock = lock(root)?;
         recover(root)?;
         let stage = Stage { root: root.to_owned(), _lock: lock };
         for dir in [root.join(RELEASE).join(GC_ROOTS), stage.dir()] {
@@ -179,7 +190,7 @@ mod tests {
     fn a_release_is_replaced_and_what_others_keep_there_stays() {
         let (_dir, root) = tree();
         let stage = Stage::begin(&root).expect("nobody else");
-        assert!(Stage::begin(&root).is_err_and(|error| error.to_string().contains("another build")));
+        assert!(Stage::begin(&root).is_err_and(|error| error.to_string().contains("another run")));
         fill(&stage.dir(), "new");
         stage.replace().expect("possible");
         check(&root, "new");
