@@ -49,13 +49,24 @@ pub fn facts(bytes: &[u8]) -> FileFacts {
 }
 
 /// A new file, with the directories above it.
-fn create(path: &Utf8Path) -> Result<Hashing<BufWriter<File>>> {
-    if let Some(dir) = path.parent() {
-        fs::create_dir_all(dir).with_context(|| format!("cannot create {dir}"))?;
-    }
-    let file = File::create_new(path).with_context(|| cannot_write(path))?;
-    Ok(Hashing::new(BufWriter::with_capacity(1 << 17, file)))
+fn create(path: &Utf8Path) -> Result<File> {
+    let file = match File::create_new(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            let dir = path.parent().unwrap_or(path);
+            fs::create_dir_all(dir).with_context(|| format!("cannot create {dir}"))?;
+            File::create_new(path)
+        }
+        result => result,
+    };
+    file.with_context(|| cannot_write(path))
 }
+
+fn create_hashing(path: &Utf8Path) -> Result<Hashing<BufWriter<File>>> {
+    Ok(Hashing::new(BufWriter::with_capacity(BUFFER, create(path)?)))
+}
+
+/// Bytes that are read or written at a time.
+const BUFFER: usize = 1 << 15;
 
 fn cannot_write(path: &Utf8Path) -> String {
     format!("cannot write {path}")
@@ -64,31 +75,42 @@ fn cannot_write(path: &Utf8Path) -> String {
 /// # Errors
 /// The file exists, or there is no room for it.
 pub fn write(path: &Utf8Path, content: impl AsRef<[u8]>) -> Result<FileFacts> {
-    let mut out = create(path)?;
-    out.write_all(content.as_ref()).and_then(|()| out.finish()).with_context(|| cannot_write(path))
+    create(path)?.write_all(content.as_ref()).with_context(|| cannot_write(path))?;
+    Ok(facts(content.as_ref()))
 }
 
-/// Copies one file's content; its mode becomes what is usual here, whatever it was.
+/// Copies one file's content to each of some places; the mode becomes what is usual there, whatever it was.
 ///
 /// # Errors
 /// As for [`write`], or the source cannot be read.
-pub fn copy(from: &Utf8Path, to: &Utf8Path) -> Result<FileFacts> {
-    let mut source = File::open(from).with_context(|| format!("cannot read {from}"))?;
-    write_all(&mut source, to).with_context(|| format!("cannot copy {from}"))
+pub fn copy(from: &Utf8Path, to: &[&Utf8Path]) -> Result<FileFacts> {
+    let cannot_read = || format!("cannot read {from}");
+    let mut source = File::open(from).with_context(cannot_read)?;
+    let mut copies = to.iter().map(|to| Ok((to, create(to)?))).collect::<Result<Vec<_>>>()?;
+    let mut hashing = Hashing::new(io::sink());
+    let mut buffer = vec![0; BUFFER];
+    loop {
+        let read = source.read(&mut buffer).with_context(cannot_read)?;
+        if read == 0 {
+            return hashing.finish().with_context(cannot_read);
+        }
+        hashing.write_all(&buffer[..read]).with_context(cannot_read)?;
+        for (path, copy) in &mut copies {
+            copy.write_all(&buffer[..read]).with_context(|| cannot_write(path))?;
+        }
+    }
 }
 
 /// Decompresses.
 ///
 /// # Errors
-/// As for [`copy`], or the file is not gzip.
+/// As for [`write`], or the file is not gzip.
 pub fn gunzip(from: &Utf8Path, to: &Utf8Path) -> Result<FileFacts> {
     let source = File::open(from).with_context(|| format!("cannot read {from}"))?;
-    write_all(&mut MultiGzDecoder::new(source), to).with_context(|| format!("cannot decompress {from}"))
-}
-
-fn write_all(source: &mut impl Read, to: &Utf8Path) -> Result<FileFacts> {
-    let mut out = create(to)?;
-    io::copy(source, &mut out).and_then(|_| out.finish()).with_context(|| cannot_write(to))
+    let mut out = create_hashing(to)?;
+    io::copy(&mut MultiGzDecoder::new(source), &mut out)
+        .and_then(|_| out.finish())
+        .with_context(|| format!("cannot decompress {from} to {to}"))
 }
 
 /// Compresses: the bytes depend on nothing but the source.
@@ -96,7 +118,7 @@ fn write_all(source: &mut impl Read, to: &Utf8Path) -> Result<FileFacts> {
 /// # Errors
 /// As for [`write`], or the source fails.
 pub fn gzip(source: &mut impl Read, to: &Utf8Path) -> Result<FileFacts> {
-    let mut gzip = GzBuilder::new().mtime(0).write(create(to)?, Compression::best());
+    let mut gzip = GzBuilder::new().mtime(0).write(create_hashing(to)?, Compression::best());
     io::copy(source, &mut gzip).and_then(|_| gzip.finish()).and_then(Hashing::finish).with_context(|| cannot_write(to))
 }
 

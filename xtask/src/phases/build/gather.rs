@@ -62,10 +62,10 @@ impl<'a> Gathering<'a> {
         expected(&found, &archives).with_context(|| format!("{from} is not what a release consists of"))?;
         let to = self.version_dir();
         for path in found {
-            self.record.files.insert(path.to_string(), files::copy(&from.join(&path), &to.join(&path))?);
-            if let Ok(page) = path.strip_prefix(layout::MANUAL) {
-                files::copy(&from.join(&path), &manual.join(page))?;
-            }
+            let mut places = vec![to.join(&path)];
+            places.extend(path.strip_prefix(layout::MANUAL).ok().map(|page| manual.join(page)));
+            let places: Vec<&Utf8Path> = places.iter().map(|place| place.as_path()).collect();
+            self.record.files.insert(path.to_string(), files::copy(&from.join(&path), &places)?);
         }
         self.check_side_files(&archives).with_context(|| format!("{from} contradicts itself"))
     }
@@ -162,7 +162,7 @@ pub fn manual_alone(plan: &Plan, job: &ManualJob, dir: &Utf8Path) -> Result<usiz
     let mut record = new_record(plan, &job.version, &builds);
     for page in &found {
         let path = Utf8Path::new(layout::MANUAL).join(page);
-        let facts = files::copy(&from.join(page), &dir.join(&path))?;
+        let facts = files::copy(&from.join(page), &[&dir.join(&path)])?;
         record.files.insert(path.into_string(), facts);
     }
     files::write(&dir.join(layout::MANUAL_RECORD), record.to_json())?;
