@@ -6,7 +6,7 @@ use clap::{Args, Parser, Subcommand};
 use jiff::civil::Date;
 
 use crate::domain::version::Version;
-use crate::phases::{bench, ci, notes, prepare, tag};
+use crate::phases::{bench, build, ci, notes, prepare, tag};
 use crate::tools::git::Git;
 use crate::tools::term::{self, Verbosity};
 
@@ -54,6 +54,8 @@ enum Phase {
     Prepare(PrepareArgs),
     /// Make the release commit and the tag, and merge them back to the branch
     Tag(TagArgs),
+    /// Build the tag with Nix and gather everything in release/
+    Build(BuildArgs),
 }
 
 #[derive(Debug, Args)]
@@ -101,6 +103,22 @@ struct TagArgs {
     /// Show the commits and the difference, and make none
     #[arg(long)]
     dry_run: bool,
+}
+
+#[derive(Debug, Args)]
+struct BuildArgs {
+    /// What to build
+    #[arg(long, value_enum, default_value_t = build::Target::All)]
+    target: build::Target,
+    /// Which of the flake's `release-jobs`
+    #[arg(long, value_enum, default_value_t = build::Profile::All)]
+    profile: build::Profile,
+    /// Build whatever is here, tagged and committed or not
+    #[arg(long)]
+    no_check_git: bool,
+    /// For every call of Nix, such as `--max-jobs 4`, `--builders …` or `--option NAME VALUE`
+    #[arg(last = true, value_name = "NIX-ARGS")]
+    nix_args: Vec<String>,
 }
 
 #[derive(Debug, Subcommand)]
@@ -173,6 +191,15 @@ impl Phase {
                 };
                 let result = if args.dry_run { tag::dry_run(&git, &request) } else { tag::run(&git, &request) };
                 result.context("cannot tag the release")?;
+            }
+            Phase::Build(args) => {
+                let request = build::Request {
+                    target: args.target,
+                    profile: args.profile,
+                    check_git: !args.no_check_git,
+                    nix_args: args.nix_args,
+                };
+                build::run(&Git::open(tree)?, &request).context("cannot build the release")?;
             }
         }
         Ok(Outcome::Done)

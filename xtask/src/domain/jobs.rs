@@ -94,7 +94,8 @@ impl Row {
     }
 }
 
-const BUILD: &str = "build";
+/// The set of builds, by system.
+pub const BUILD: &str = "build";
 const TARBALLS: &str = "tarballs";
 const OUT: &str = "out";
 const DOC: &str = "doc";

@@ -4,6 +4,7 @@
 //! dry run is the first three.
 
 pub mod bench;
+pub mod build;
 pub mod ci;
 pub mod notes;
 pub mod prepare;

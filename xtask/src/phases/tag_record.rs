@@ -90,5 +90,5 @@ pub fn load(git: &Git, version: &Version) -> Result<TagRecord> {
 /// The file cannot be written.
 pub fn write(git: &Git, record: &TagRecord) -> Result<()> {
     let json = serde_json::to_string_pretty(record).context("cannot write the record as JSON")?;
-    files::write_whole(&path(git), &format!("{json}\n"))
+    files::replace(&path(git), &format!("{json}\n"))
 }

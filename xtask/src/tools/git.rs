@@ -166,6 +166,35 @@ impl Git {
         process::show(cmd.envs(environment.iter().map(|(key, value)| (key, value))))
     }
 
+    /// What an annotated tag points at; `None` if there is no tag of this name, or it is not an annotated one.
+    pub fn tagged_commit(&self, tag: &str) -> Result<Option<Oid>> {
+        match self.resolve(&format!("refs/tags/{tag}^{{tag}}"))? {
+            Some(_) => self.resolve(&format!("refs/tags/{tag}^{{commit}}")),
+            None => Ok(None),
+        }
+    }
+
+    /// The commit's time, in seconds since 1970.
+    pub fn committed_at(&self, commit: &Oid) -> Result<i64> {
+        let time = self.read(["show", "--no-patch", "--format=%ct", commit.as_str()])?;
+        time.parse().with_context(|| format!("git says that {commit} was committed at `{time}`"))
+    }
+
+    /// The files of a commit as a tar archive, handed to `consume`. Attributes of the tree apply, such as
+    /// `export-ignore`; nobody's own configuration does.
+    pub fn archive<T>(
+        &self,
+        commit: &Oid,
+        prefix: &str,
+        consume: impl FnOnce(&mut dyn std::io::Read) -> Result<T>,
+    ) -> Result<T> {
+        let cmd = self
+            .cmd(["-c", "tar.umask=0002", "-c", "core.autocrlf=false", "-c", "core.eol=lf"])
+            .args(["-c", "core.attributesFile=/dev/null", "archive", "--format=tar"])
+            .args([&format!("--prefix={prefix}"), commit.as_str()]);
+        process::stream(cmd, |tar| consume(tar))
+    }
+
     /// Moves the branch, the index and the work tree from HEAD to a descendant, in one step of git's, without hooks.
     /// Untracked files are never overwritten.
     ///

@@ -4,5 +4,8 @@ pub mod aside;
 pub mod files;
 pub mod fragments;
 pub mod git;
+pub mod nix;
 pub mod process;
+pub mod skopeo;
+pub mod swap;
 pub mod term;

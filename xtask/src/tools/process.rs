@@ -3,10 +3,10 @@
 //! Owns what a failure looks like: the command, the exit status and the last lines that the program wrote. Refuses to
 //! know any program; each has a file of its own.
 
-use std::io::{Seek, Write};
+use std::io::{Read, Seek, Write};
 use std::os::fd::AsFd;
 use std::os::unix::process::CommandExt;
-use std::process::{Child, Command, Output, Stdio};
+use std::process::{Child, ChildStdout, Command, Output, Stdio};
 
 use anyhow::{Context, Result, bail};
 use camino::Utf8Path;
@@ -71,6 +71,84 @@ pub fn show(cmd: Cmd) -> Result<()> {
         bail!("`{shown}` failed ({status}); its messages are above");
     }
     Ok(())
+}
+
+/// Runs a program and hands what it writes to stdout to `consume` while it runs.
+///
+/// # Errors
+/// It cannot be started, fails (as for [`read_bytes`]), or `consume` fails: then it is terminated.
+pub fn stream<T>(cmd: Cmd, consume: impl FnOnce(&mut ChildStdout) -> Result<T>) -> Result<T> {
+    term::detail(format_args!("$ {cmd}"));
+    let shown = cmd.to_string();
+    let mut cmd = Command::from(cmd);
+    cmd.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut running = Running { child: cmd.spawn().with_context(|| cannot_run(&shown))?, shown };
+    let (Some(mut stdout), Some(mut stderr)) = (running.child.stdout.take(), running.child.stderr.take()) else {
+        unreachable!("both are pipes");
+    };
+    std::thread::scope(|scope| {
+        // Whoever fills a pipe that nobody reads waits for ever.
+        let messages = scope.spawn(move || {
+            let mut messages = Vec::new();
+            stderr.read_to_end(&mut messages).map(|_| messages)
+        });
+        let consumed = consume(&mut stdout);
+        drop(stdout);
+        if consumed.is_err() {
+            running.terminate();
+        }
+        let status = running.child.wait().with_context(|| format!("cannot wait for `{}`", running.shown))?;
+        let stderr = messages.join().expect("reading does not panic").unwrap_or_default();
+        // A program that failed says more about what it wrote than we can.
+        let failed = check(&running.shown, &Output { status, stdout: Vec::new(), stderr });
+        consumed.and_then(|value| failed.map(|()| value))
+    })
+}
+
+/// A program that runs beside us, its messages on the terminal. Dropped, it is terminated.
+pub struct Running {
+    child: Child,
+    shown: String,
+}
+
+/// Starts a program whose stdout is of no interest.
+///
+/// # Errors
+/// It cannot be started.
+pub fn start(cmd: Cmd) -> Result<Running> {
+    term::detail(format_args!("$ {cmd}"));
+    let shown = cmd.to_string();
+    let mut cmd = Command::from(cmd);
+    let child = cmd.stdin(Stdio::null()).stdout(Stdio::null()).spawn().with_context(|| cannot_run(&shown))?;
+    Ok(Running { child, shown })
+}
+
+impl Running {
+    /// # Errors
+    /// It failed.
+    pub fn finish(mut self) -> Result<()> {
+        let status = self.child.wait().with_context(|| format!("cannot wait for `{}`", self.shown))?;
+        if !status.success() {
+            bail!("`{}` failed ({status}); its messages are above", self.shown);
+        }
+        Ok(())
+    }
+
+    /// Asks it to end, so that it can tidy up; whoever waits for it sees it end.
+    fn terminate(&mut self) {
+        if let (Ok(None), Ok(pid)) = (self.child.try_wait(), i32::try_from(self.child.id())) {
+            let pid = rustix::process::Pid::from_raw(pid).expect("a child has a number");
+            // It may have ended just now.
+            let _ = rustix::process::kill_process(pid, rustix::process::Signal::TERM);
+        }
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.terminate();
+        let _ = self.child.wait();
+    }
 }
 
 /// Runs a program that must not be interrupted half-way: in a process group of its own, so that neither Ctrl-C nor a

@@ -5,8 +5,10 @@
 
 use std::fmt::Display;
 use std::sync::atomic::{AtomicU8, Ordering};
+use std::time::{Duration, Instant};
 
 use anstyle::{AnsiColor, Style};
+use anyhow::Result;
 
 pub const BOLD: Style = Style::new().bold();
 pub const DIM: Style = Style::new().dimmed();
@@ -30,6 +32,16 @@ pub fn set_verbosity(verbosity: Verbosity) {
     VERBOSITY.store(verbosity as u8, Ordering::Relaxed);
 }
 
+/// Whether people asked for silence: then other programs are asked for it, too.
+pub fn is_quiet() -> bool {
+    !at_least(Verbosity::Normal)
+}
+
+/// Whether stderr is a terminal, where progress can be drawn.
+pub fn is_terminal() -> bool {
+    std::io::IsTerminal::is_terminal(&std::io::stderr())
+}
+
 fn at_least(verbosity: Verbosity) -> bool {
     VERBOSITY.load(Ordering::Relaxed) >= verbosity as u8
 }
@@ -38,6 +50,34 @@ fn at_least(verbosity: Verbosity) -> bool {
 pub fn say(line: impl Display) {
     if at_least(Verbosity::Normal) {
         anstream::eprintln!("{line}");
+    }
+}
+
+/// The parts of a long piece of work, announced as they begin, and how long each took.
+#[derive(Default)]
+pub struct Steps(Vec<(&'static str, Duration)>);
+
+impl Steps {
+    /// # Errors
+    /// Those of `work`.
+    pub fn run<T>(&mut self, name: &'static str, what: impl Display, work: impl FnOnce() -> Result<T>) -> Result<T> {
+        say(format_args!("  {name:<9} {what}"));
+        let start = Instant::now();
+        let value = work()?;
+        self.0.push((name, start.elapsed()));
+        Ok(value)
+    }
+}
+
+/// `done in 9.9 s: evaluate 4.1, realise 5.8`
+impl Display for Steps {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let total: Duration = self.0.iter().map(|(_, time)| time).sum();
+        write!(f, "{GOOD}done{GOOD:#} in {:.1} s:", total.as_secs_f64())?;
+        for (i, (name, time)) in self.0.iter().enumerate() {
+            write!(f, "{} {name} {:.1}", if i == 0 { "" } else { "," }, time.as_secs_f64())?;
+        }
+        Ok(())
     }
 }
 

@@ -1,0 +1,314 @@
+//! `release build`: the tag's jobs, built by Nix, become `release/`: complete, checked and recorded.
+//!
+//! Everything is gathered beside the release that is there, and takes its place at the end in one step. Publishes
+//! nothing, and needs no key.
+
+mod gather;
+mod realise;
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use anyhow::{Context, Result, anyhow};
+use camino::{Utf8Path, Utf8PathBuf};
+use clap::ValueEnum;
+use jiff::Timestamp;
+
+use self::gather::Gathering;
+use crate::domain::layout;
+use crate::domain::oid::Oid;
+use crate::domain::problem::{Problem, Problems};
+use crate::domain::release::Release;
+use crate::domain::system::System;
+use crate::domain::version::Version;
+use crate::domain::version_file::{self, VersionFile};
+use crate::tools::git::{Git, Head};
+use crate::tools::nix::{Flake, Nix};
+use crate::tools::swap::Stage;
+use crate::tools::term::{self, BOLD, Steps};
+use crate::tools::{files, skopeo};
+
+/// What was asked for.
+#[derive(Debug)]
+pub struct Request {
+    pub target: Target,
+    pub profile: Profile,
+    /// Without it, any commit is built, and even changes that are not committed.
+    pub check_git: bool,
+    /// For every call of Nix.
+    pub nix_args: Vec<String>,
+}
+
+/// How much is built.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Target {
+    All,
+    /// The manual alone, into `release/manual/`; the rest stays as it is.
+    Manual,
+}
+
+/// Which of the flake's `release-jobs`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Profile {
+    /// All systems
+    All,
+    /// What one machine can build; for testing
+    #[value(name = "x86_64-linux-only")]
+    X86_64LinuxOnly,
+}
+
+impl fmt::Display for Profile {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Profile::All => "all",
+            Profile::X86_64LinuxOnly => "x86_64-linux-only",
+        })
+    }
+}
+
+/// The flake's output with the profiles.
+const RELEASE_JOBS: &str = "release-jobs";
+/// Less free space than this deserves a warning.
+const ROOMY: u64 = 10_000_000_000;
+
+/// Builds.
+///
+/// # Errors
+/// Everything that stands in the way, at once; or what failed. The release that was there is untouched then.
+pub fn run(git: &Git, request: &Request) -> Result<()> {
+    let nix = Nix::new(git.root(), &request.nix_args)?;
+    let observed = Observed::new(git, &nix, request)?;
+    let plan = decide(&observed, request)?;
+    plan.show();
+
+    let stage = Stage::begin(git.root())?;
+    let mut steps = Steps::default();
+    let built = match request.target {
+        Target::All => all(&plan, &nix, git, stage, &mut steps)?,
+        Target::Manual => manual(&plan, &nix, stage, &mut steps)?,
+    };
+    term::say(&steps);
+    term::say(format_args!("{built}; next: cargo xtask release plan --env ENV"));
+    Ok(())
+}
+
+fn all(plan: &Plan, nix: &Nix, git: &Git, stage: Stage, steps: &mut Steps) -> Result<String> {
+    let roots = stage.current().join(layout::GC_ROOTS);
+    let what = format!("{RELEASE_JOBS}.{} with {}", plan.profile, Nix::evaluator());
+    let (jobs, early) = steps.run("evaluate", what, || realise::evaluate(nix, plan, &roots))?;
+    plan.check_version(&jobs.version)?;
+    let systems: Vec<String> = jobs.builds.keys().map(System::to_string).collect();
+    let what = format!("{} and the tarballs", systems.join(", "));
+    steps.run("realise", what, || realise::realise(nix, &jobs, early, &roots))?;
+
+    let mut gathering = Gathering::new(plan, &jobs, stage.dir());
+    steps.run("gather", "files and manual, and the source as git archives it", || gathering.gather(git))?;
+    let platforms = gathering.platforms();
+    let image = steps.run("images", format!("{platforms}, converted by skopeo"), || gathering.images())?;
+    let described = steps.run("seal", layout::RECORD, || {
+        gathering.keep_roots(&roots)?;
+        let described = gathering.seal(image)?;
+        stage.replace()?;
+        Ok(described)
+    })?;
+    Ok(format!("release/ holds Lix {}: {described}", jobs.version))
+}
+
+fn manual(plan: &Plan, nix: &Nix, stage: Stage, steps: &mut Steps) -> Result<String> {
+    let roots = stage.current().join(layout::GC_ROOTS);
+    let what = format!("the manual's build in {RELEASE_JOBS}.{}", plan.profile);
+    let job = steps.run("evaluate", what, || realise::evaluate_manual(nix, plan))?;
+    plan.check_version(&job.version)?;
+    steps.run("realise", &job.build.name, || nix.start_realise(&job.build, &roots)?.finish())?;
+    let pages = steps.run("gather", "the manual", || {
+        let pages = gather::manual_alone(plan, &job, &stage.dir())?;
+        stage.replace_parts(&[layout::MANUAL, layout::MANUAL_RECORD])?;
+        Ok(pages)
+    })?;
+    Ok(format!("release/manual/ is that of Lix {}: {pages} files", job.version))
+}
+
+/// What the tree, the repository and the machine say.
+struct Observed {
+    root: Utf8PathBuf,
+    head: Head,
+    tree: Oid,
+    committed: i64,
+    current: VersionFile,
+    /// What the tag of the tree's version points at.
+    tagged: Option<Oid>,
+    dirty: Vec<String>,
+    flake: Flake,
+    /// The profiles that there are, and whether Nix lacks users that build.
+    nix: Result<(Vec<String>, bool)>,
+    skopeo: Result<()>,
+    /// Bytes.
+    free: Vec<(Utf8PathBuf, u64)>,
+}
+
+impl Observed {
+    fn new(git: &Git, nix: &Nix, request: &Request) -> Result<Observed> {
+        let head = git.head()?;
+        let text = git
+            .file(&head.commit, version_file::PATH)?
+            .with_context(|| format!("{} has no {}: is it a Lix tree?", git.root(), version_file::PATH))?;
+        let current = VersionFile::parse(&text).map_err(|why| anyhow!("{} {why}", version_file::PATH))?;
+        let tagged = git.tagged_commit(&current.version.to_string())?;
+        let dirty = git.dirty_files()?;
+        let flake = match &tagged {
+            Some(tagged) if *tagged == head.commit => {
+                Flake::at(git.root(), &format!("refs/tags/{}", current.version), tagged)
+            }
+            _ if dirty.is_empty() => Flake::at(git.root(), "HEAD", &head.commit),
+            _ => Flake::work_tree(git.root()),
+        };
+        // By file system, since the store and the tree may share one.
+        let mut free = BTreeMap::new();
+        for place in [Utf8Path::new("/nix/store"), git.root()].into_iter().filter(|place| place.exists()) {
+            let (file_system, bytes) = files::free_space(place)?;
+            free.insert(file_system, (place.to_owned(), bytes));
+        }
+        Ok(Observed {
+            root: git.root().to_owned(),
+            tree: git.resolve("HEAD^{tree}")?.context("HEAD has no tree")?,
+            committed: git.committed_at(&head.commit)?,
+            head,
+            current,
+            tagged,
+            dirty,
+            nix: nix.probe(&flake, &[RELEASE_JOBS.to_owned()]),
+            flake,
+            skopeo: if request.target == Target::All { skopeo::check() } else { Ok(()) },
+            free: free.into_values().collect(),
+        })
+    }
+}
+
+/// What is built, and what people are told.
+#[derive(Debug)]
+struct Plan {
+    version: Version,
+    name: Option<String>,
+    /// `None` if this is no official release.
+    tag: Option<String>,
+    commit: Oid,
+    tree: Oid,
+    committed: Timestamp,
+    profile: Profile,
+    flake: Flake,
+    warnings: Vec<String>,
+}
+
+impl Plan {
+    fn show(&self) {
+        let name = self.name.as_ref().map(|name| format!(" \"{name}\"")).unwrap_or_default();
+        let what = if self.tag.is_some() { "" } else { ", no official release" };
+        let at = self.commit.short();
+        term::say(format_args!("{BOLD}Lix {}{BOLD:#}{name}{what} ({} at {at})", self.version, self.profile));
+        for warning in &self.warnings {
+            term::warn(warning);
+        }
+    }
+
+    /// What was evaluated is what was to be released.
+    fn check_version(&self, built: &str) -> Result<()> {
+        let version = self.version.to_string();
+        if self.tag.is_some() {
+            anyhow::ensure!(
+                built == version,
+                "the tag {version} evaluates to version {built}: is the flag that makes it an official release off there?"
+            );
+        }
+        anyhow::ensure!(
+            built.starts_with(&version),
+            "{} says {version}, and the builds are of version {built}",
+            version_file::PATH
+        );
+        Ok(())
+    }
+}
+
+fn decide(observed: &Observed, request: &Request) -> Result<Plan, Problems> {
+    let Observed { head, current, .. } = observed;
+    let on_tag = observed.tagged.as_ref() == Some(&head.commit);
+    let (mut problems, mut warnings) = (machine(observed, request), Vec::new());
+    if request.check_git {
+        problems.extend(off_the_tag(observed));
+    } else if !observed.dirty.is_empty() {
+        let what = "changes that are not committed";
+        warnings.push(match on_tag {
+            true => format!("there are {what}: they are left out"),
+            false => format!("there are {what}: they are built, and missing in the source archive"),
+        });
+    }
+    for (place, free) in observed.free.iter().filter(|(_, free)| *free < ROOMY) {
+        let free = *free as f64 / 1e9;
+        warnings.push(format!("{place} has {free:.1} GB of free space: a release of all systems may need more"));
+    }
+    let committed = Timestamp::from_second(observed.committed);
+    let committed = committed.map_err(|error| Problems::from_iter([Problem::new(error.to_string())]));
+    let committed = problems.collect(committed).unwrap_or_default();
+    problems.into_result()?;
+    Ok(Plan {
+        version: current.version.clone(),
+        name: current.name.clone(),
+        tag: on_tag.then(|| current.version.to_string()),
+        commit: head.commit.clone(),
+        tree: observed.tree.clone(),
+        committed,
+        profile: request.profile,
+        flake: observed.flake.clone(),
+        warnings,
+    })
+}
+
+/// What is wrong with the machine.
+fn machine(observed: &Observed, request: &Request) -> Problems {
+    let mut problems = Problems::default();
+    let wanted = request.profile.to_string();
+    match &observed.nix {
+        Err(error) => problems.push(Problem::new(format!(
+            "Nix cannot evaluate `{RELEASE_JOBS}` of {}: is there a Nix with flakes, and such an output?\n{error:#}",
+            observed.root
+        ))),
+        Ok((profiles, _)) if !profiles.contains(&wanted) => problems
+            .push(Problem::new(format!("the flake has no `{RELEASE_JOBS}.{wanted}`, only {}", profiles.join(", ")))),
+        Ok(_) => {}
+    }
+    if matches!(observed.nix, Ok((_, true))) {
+        problems.push(Problem::new(
+            "Nix builds as root here and has no users for it: use a Nix daemon, create the group that \
+             `build-users-group` names, or set `build-users-group =` in NIX_CONFIG to build as root itself",
+        ));
+    }
+    if let Err(error) = &observed.skopeo {
+        problems.push(Problem::new(format!("there is no usable skopeo, which container images need: {error:#}")));
+    }
+    problems
+}
+
+/// What keeps this from being the release that the tag says.
+fn off_the_tag(observed: &Observed) -> Problems {
+    let mut problems = Problems::default();
+    let (version, head) = (&observed.current.version, &observed.head);
+    let name = observed.current.name.as_deref().unwrap_or_default();
+    let never = Release::new(version.clone(), name).err().filter(|_| observed.current.name.is_some());
+    match &observed.tagged {
+        _ if never.is_some() => problems.extend(never.into_iter().map(|why| Problem::new(why.to_string())).collect()),
+        None => problems
+            .push(Problem::new(format!("there is no annotated tag {version}: make it with `cargo xtask release tag`"))),
+        Some(tagged) if *tagged != head.commit => problems.push(Problem::new(format!(
+            "HEAD is at {}, and the tag {version} at {}: `git switch --detach {version}`",
+            head.commit.short(),
+            tagged.short()
+        ))),
+        Some(_) => {}
+    }
+    for path in &observed.dirty {
+        problems.push(Problem::new(format!("{path} has changes that are not committed: commit or stash them")));
+    }
+    if !problems.is_empty() {
+        problems.push(Problem::new("`--no-check-git` builds what is here, as no official release"));
+    }
+    problems
+}

@@ -1,0 +1,200 @@
+//! From store paths to the release: files gathered and checked against each other, images, the record.
+//!
+//! Writes below one directory, new and empty, and nowhere else.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+
+use anyhow::{Context, Result, ensure};
+use camino::{Utf8Path, Utf8PathBuf};
+
+use super::Plan;
+use crate::domain::digest::FileFacts;
+use crate::domain::image::{Index, Platform};
+use crate::domain::jobs::{Derivation, Jobs, ManualJob};
+use crate::domain::layout::{self, Layout};
+use crate::domain::manifest;
+use crate::domain::problem::{Problem, Problems};
+use crate::domain::record::{Build, Files, ImageRecord, Record};
+use crate::domain::system::System;
+use crate::tools::files;
+use crate::tools::git::Git;
+use crate::tools::skopeo::OciLayout;
+
+/// A release while it is gathered.
+pub struct Gathering<'a> {
+    plan: &'a Plan,
+    jobs: &'a Jobs,
+    layout: Layout,
+    /// Where to.
+    dir: Utf8PathBuf,
+    /// Of what is gathered so far.
+    record: Record,
+}
+
+impl<'a> Gathering<'a> {
+    /// `dir` is empty.
+    pub fn new(plan: &'a Plan, jobs: &'a Jobs, dir: Utf8PathBuf) -> Gathering<'a> {
+        let record = new_record(plan, &jobs.version, &jobs.builds);
+        Gathering { plan, jobs, layout: Layout::new(&jobs.version), dir, record }
+    }
+
+    fn version_dir(&self) -> Utf8PathBuf {
+        self.dir.join(layout::ARTIFACTS).join(self.layout.version_directory())
+    }
+
+    /// Everything but the images.
+    pub fn gather(&mut self, git: &Git) -> Result<()> {
+        let tarballs = Utf8Path::new(&self.jobs.tarballs.outputs["out"]);
+        self.copy(tarballs, &self.dir.join(layout::MANUAL))?;
+        self.add_source(git)?;
+        let manifest = manifest::render(&self.record.manifest());
+        self.add(layout::MANIFEST, &manifest)?;
+        files::write(&self.dir.join(layout::ARTIFACTS).join(layout::MANIFEST), &manifest)?;
+        files::write(&self.dir.join(layout::DRVS), self.record.drvs())?;
+        Ok(())
+    }
+
+    /// Takes over what the tarballs job made, if it is exactly what a release has.
+    fn copy(&mut self, from: &Utf8Path, manual: &Utf8Path) -> Result<()> {
+        let found = files::list(from)?;
+        let archives = self.layout.built_archives(self.jobs.builds.keys());
+        expected(&found, &archives).with_context(|| format!("{from} is not what a release consists of"))?;
+        let to = self.version_dir();
+        for path in found {
+            let mut places = vec![to.join(&path)];
+            places.extend(path.strip_prefix(layout::MANUAL).ok().map(|page| manual.join(page)));
+            let places: Vec<&Utf8Path> = places.iter().map(|place| place.as_path()).collect();
+            self.record.files.insert(path.to_string(), files::copy(&from.join(&path), &places)?);
+        }
+        self.check_side_files(&archives).with_context(|| format!("{from} contradicts itself"))
+    }
+
+    fn check_side_files(&self, archives: &BTreeSet<String>) -> Result<()> {
+        let mut problems = Problems::default();
+        for archive in archives {
+            let side = self.version_dir().join(layout::side_file(archive));
+            let says = fs::read(&side).with_context(|| format!("cannot read {side}"))?;
+            let is = self.record.files[archive].sha256;
+            if says != format!("{is}\n").as_bytes() {
+                let says = String::from_utf8_lossy(&says);
+                let side = layout::side_file(archive);
+                problems.push(Problem::new(format!("{side} says {}, but {archive} has SHA-256 {is}", says.trim())));
+            }
+        }
+        Ok(problems.into_result()?)
+    }
+
+    fn add_source(&mut self, git: &Git) -> Result<()> {
+        let name = self.layout.source();
+        let path = self.version_dir().join(&name);
+        let facts = git
+            .archive(&self.plan.commit, &self.layout.source_prefix(), |mut tar| files::gzip(&mut tar, &path))
+            .context("cannot archive the source")?;
+        self.record.files.insert(name.clone(), facts);
+        self.add(&layout::side_file(&name), &format!("{}\n", facts.sha256))
+    }
+
+    /// Writes a file into the version directory.
+    fn add(&mut self, name: &str, content: &str) -> Result<()> {
+        let facts = files::write(&self.version_dir().join(name), content)?;
+        self.record.files.insert(name.to_owned(), facts);
+        Ok(())
+    }
+
+    fn image_systems(&self) -> impl Iterator<Item = (&'a System, Platform)> + use<'a> {
+        self.jobs.builds.keys().filter_map(|system| Some((system, system.platform()?)))
+    }
+
+    /// What images there will be, for people.
+    pub fn platforms(&self) -> String {
+        self.image_systems().map(|(_, platform)| platform.to_string()).collect::<Vec<_>>().join(", ")
+    }
+
+    /// Joins the container images into one.
+    pub fn images(&self) -> Result<ImageRecord> {
+        let oci = OciLayout::new(self.dir.join(layout::IMAGES))?;
+        let scratch = self.dir.join(".image.tar");
+        let convert = |(system, _)| oci.add(&self.version_dir().join(self.layout.image(system)), system, &scratch);
+        let images = self.image_systems().map(convert).collect::<Result<Vec<_>>>()?;
+        let index = Index::join(&images).context("the container images do not make one image")?;
+        let digest = oci.seal(&self.jobs.version, &index)?;
+        let platforms = index.manifests.iter().filter_map(|manifest| manifest.platform.clone()).collect();
+        Ok(ImageRecord { digest: digest.oci(), platforms })
+    }
+
+    /// Takes along the links that keep this release, and no other, from the garbage collector: whichever directory is
+    /// `release/`, its links are there.
+    pub fn keep_roots(&self, roots: &Utf8Path) -> Result<()> {
+        let to = self.dir.join(layout::GC_ROOTS);
+        fs::create_dir(&to).with_context(|| format!("cannot create {to}"))?;
+        let jobs = || self.jobs.builds.values().chain([&self.jobs.tarballs]);
+        let kept: BTreeSet<&str> =
+            jobs().flat_map(|job| job.outputs.values().chain([&job.path])).map(String::as_str).collect();
+        for (name, target) in files::links(roots)? {
+            if kept.contains(target.as_str()) {
+                let link = to.join(name);
+                std::os::unix::fs::symlink(target, &link).with_context(|| format!("cannot create {link}"))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Writes the record and the list of digests. Says what there is.
+    pub fn seal(&self, image: ImageRecord) -> Result<String> {
+        let record = Record { image: Some(image), ..self.record.clone() }.to_json();
+        let FileFacts { sha256, .. } = files::write(&self.version_dir().join(layout::RECORD), &record)?;
+        files::write(&self.version_dir().join(layout::SUMS), self.record.sums(sha256))?;
+        files::write(&self.dir.join(layout::RECORD), &record)?;
+        let pages = self.record.manual().len();
+        let bytes: u64 = self.record.files.values().map(|facts| facts.size).sum();
+        let files = self.record.files.len() - pages + 2;
+        Ok(format!("{files} files and {pages} of the manual, {:.1} MB", bytes as f64 / 1e6))
+    }
+}
+
+/// Gathers the manual and its record. Returns the number of its files.
+pub fn manual_alone(plan: &Plan, job: &ManualJob, dir: &Utf8Path) -> Result<usize> {
+    let from = Utf8Path::new(job.doc()).join(layout::MANUAL_IN_DOC);
+    let found = files::list(&from)?;
+    ensure!(found.iter().any(|path| path == layout::MANUAL_INDEX), "{from} has no {}", layout::MANUAL_INDEX);
+    let builds = BTreeMap::from([(System::main(), job.build.clone())]);
+    let mut record = new_record(plan, &job.version, &builds);
+    for page in &found {
+        let path = Utf8Path::new(layout::MANUAL).join(page);
+        let facts = files::copy(&from.join(page), &[&dir.join(&path)])?;
+        record.files.insert(path.into_string(), facts);
+    }
+    files::write(&dir.join(layout::MANUAL_RECORD), record.to_json())?;
+    Ok(found.len())
+}
+
+fn new_record(plan: &Plan, version: &str, builds: &BTreeMap<System, Derivation>) -> Record {
+    let build = |job: &Derivation| Build { derivation: job.path.clone(), outputs: job.outputs.clone() };
+    Record {
+        version: version.to_owned(),
+        name: plan.name.clone(),
+        tag: plan.tag.clone(),
+        commit: plan.commit.to_string(),
+        tree: plan.tree.to_string(),
+        committed: plan.committed.to_string(),
+        tool: env!("CARGO_PKG_VERSION").to_owned(),
+        profile: plan.profile.to_string(),
+        builds: builds.iter().map(|(system, job)| (system.clone(), build(job))).collect(),
+        image: None,
+        files: Files::new(),
+    }
+}
+
+/// What the tarballs job must have made: `archives`, a side file for each, and a manual.
+fn expected(found: &[Utf8PathBuf], archives: &BTreeSet<String>) -> Result<(), Problems> {
+    let sides = archives.iter().map(|archive| layout::side_file(archive));
+    let index = format!("{}/{}", layout::MANUAL, layout::MANUAL_INDEX);
+    let names: BTreeSet<String> = archives.iter().cloned().chain(sides).chain([index]).collect();
+    let found: BTreeSet<&str> = found.iter().map(|path| path.as_str()).collect();
+    let missing = names.iter().filter(|name| !found.contains(name.as_str())).map(|name| format!("{name} is missing"));
+    let in_manual = |name: &str| Utf8Path::new(name).starts_with(layout::MANUAL);
+    let extra = found.iter().filter(|name| !names.contains(**name) && !in_manual(name));
+    let extra = extra.map(|name| format!("{name} is no part of a release"));
+    missing.chain(extra).map(Problem::new).collect::<Problems>().into_result()
+}

@@ -1,0 +1,252 @@
+//! Nix: evaluation and realisation.
+//!
+//! Owns the command lines of `nix`, `nix-eval-jobs` and `nix-store`, from Nix 2.8 on, without asking for any global
+//! configuration. Every call gets the arguments that people add after `--`. Refuses to know what a job is for.
+
+use std::io::{BufRead, BufReader};
+use std::process::Output;
+
+use anyhow::{Context, Result, anyhow};
+use camino::Utf8Path;
+use serde::de::DeserializeOwned;
+use xshell::Shell;
+
+use super::process::{self, Running};
+use super::{files, term};
+use crate::domain::jobs::{Derivation, Row};
+use crate::domain::oid::Oid;
+
+/// Turns an attribute set of jobs into the rows that `nix-eval-jobs` gives.
+const EVAL_ROWS: &str = include_str!("eval-rows.nix");
+/// The names to descend into, to find out which job it is that fails.
+const CHILDREN: &str = r#"jobs: if jobs.type or "" == "derivation" then [ ] else builtins.attrNames jobs"#;
+const EVAL_JOBS: &str = "nix-eval-jobs";
+/// Each takes the memory of an evaluation of its own.
+const MAX_WORKERS: usize = 4;
+
+/// A flake in a git work tree.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Flake(String);
+
+impl Flake {
+    /// One commit of it, which `reference` leads to; the state of the work tree does not matter.
+    pub fn at(dir: &Utf8Path, reference: &str, commit: &Oid) -> Flake {
+        Flake(format!("git+file://{}?ref={}&rev={commit}", encode(dir.as_str()), encode(reference)))
+    }
+
+    /// The work tree as it is, with its changes.
+    pub fn work_tree(dir: &Utf8Path) -> Flake {
+        Flake(format!("git+file://{}", encode(dir.as_str())))
+    }
+
+    fn attr(&self, path: &[String]) -> String {
+        let plain = |name: &str| name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_');
+        let quoted = path.iter().map(|name| if plain(name) { name.clone() } else { format!("\"{name}\"") });
+        format!("{}#{}", self.0, quoted.collect::<Vec<_>>().join("."))
+    }
+}
+
+/// A path as it stands in a URL.
+fn encode(path: &str) -> String {
+    let byte = |b: u8| match b {
+        b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'/' | b'-' | b'.' | b'_' | b'~' => char::from(b).to_string(),
+        _ => format!("%{b:02X}"),
+    };
+    path.bytes().map(byte).collect()
+}
+
+/// Nix, with what people want it to be told.
+pub struct Nix {
+    sh: Shell,
+    args: Vec<String>,
+}
+
+impl Nix {
+    /// # Errors
+    /// The current directory is gone.
+    pub fn new(dir: &Utf8Path, args: &[String]) -> Result<Nix> {
+        Ok(Nix { sh: process::shell_in(dir)?, args: args.to_vec() })
+    }
+
+    fn eval(&self, flake: &Flake, path: &[String], function: &str) -> Result<Output, Failure> {
+        let cmd =
+            self.sh.cmd("nix").args(EXPERIMENTAL).args(["eval", "--json", &flake.attr(path), "--apply", function]);
+        let output = process::capture(cmd.args(&self.args)).map_err(Failure::NotRun)?;
+        // What it wrote before it failed may look whole.
+        if !output.status.success() {
+            return Err(Failure::Message(message(&output.stderr)));
+        }
+        Ok(output)
+    }
+
+    /// The names of the attributes in a flake's output, and whether Nix lacks the users that build.
+    ///
+    /// # Errors
+    /// Nix's message: there is no such output, or Nix is not usable.
+    pub fn probe(&self, flake: &Flake, path: &[String]) -> Result<(Vec<String>, bool)> {
+        let output = self.eval(flake, path, "builtins.attrNames").map_err(Failure::into_error)?;
+        let warnings = String::from_utf8_lossy(&output.stderr);
+        // Nix only warns here, and fails with the same words when it is to build.
+        let no_users = warnings.contains("'build-users-group' does not exist");
+        Ok((json(&output.stdout)?, no_users))
+    }
+
+    /// The name of the evaluator that [`Nix::jobs`] uses.
+    pub fn evaluator() -> &'static str {
+        if files::on_path(EVAL_JOBS) { EVAL_JOBS } else { "nix eval" }
+    }
+
+    /// Every job below `path`; what does not evaluate is a row, too. An evaluator that streams shows the jobs to `each`
+    /// as they come, so that building can begin.
+    ///
+    /// # Errors
+    /// Evaluation could not even begin, or `each` fails.
+    pub fn jobs(
+        &self,
+        flake: &Flake,
+        path: &[String],
+        gc_roots: &Utf8Path,
+        each: impl FnMut(&Row) -> Result<()>,
+    ) -> Result<Vec<Row>> {
+        if files::on_path(EVAL_JOBS) {
+            return self.stream_jobs(flake, path, gc_roots, each);
+        }
+        self.eval_jobs(flake, path, &mut Vec::new())
+    }
+
+    /// One job; its row says where it stands below `path`.
+    ///
+    /// # Errors
+    /// Evaluation could not even begin.
+    pub fn job(&self, flake: &Flake, path: &[String], below: &[String]) -> Result<Option<Row>> {
+        Ok(self.eval_jobs(flake, path, &mut below.to_vec())?.pop())
+    }
+
+    fn stream_jobs(
+        &self,
+        flake: &Flake,
+        path: &[String],
+        gc_roots: &Utf8Path,
+        mut each: impl FnMut(&Row) -> Result<()>,
+    ) -> Result<Vec<Row>> {
+        let workers = std::thread::available_parallelism().map_or(1, usize::from).min(MAX_WORKERS).to_string();
+        let cmd = self.sh.cmd(EVAL_JOBS).args(EXPERIMENTAL).args(["--force-recurse", "--workers", &workers]);
+        let cmd = cmd.args(["--gc-roots-dir", gc_roots.as_str(), "--flake", &flake.attr(path)]).args(&self.args);
+        let mut rows = Vec::new();
+        let ended = process::stream(cmd, |stdout| {
+            for line in BufReader::new(stdout).lines() {
+                let line = line.context("cannot read what `nix-eval-jobs` writes")?;
+                let row =
+                    Row::parse(&line).map_err(|why| anyhow!("`nix-eval-jobs` wrote an odd line: {why}\n{line}"))?;
+                each(&row)?;
+                rows.push(row);
+            }
+            Ok(())
+        });
+        match ended {
+            // Then these say why.
+            Err(_) if rows.iter().any(|row| row.result.is_err()) => Ok(rows),
+            ended => ended.map(|()| rows),
+        }
+    }
+
+    /// Plain Nix gives all rows or an error: then each child is asked for its own.
+    fn eval_jobs(&self, flake: &Flake, root: &[String], below: &mut Vec<String>) -> Result<Vec<Row>> {
+        let path = [root, below].concat();
+        let error = match self.eval(flake, &path, EVAL_ROWS) {
+            Ok(output) => {
+                let text = String::from_utf8_lossy(&output.stdout);
+                let rows = Row::parse_list(&text).map_err(|why| anyhow!("`nix eval` wrote odd rows: {why}"))?;
+                let place = |row: Row| Row { attr_path: [&below[..], &row.attr_path].concat(), ..row };
+                return Ok(rows.into_iter().map(place).collect());
+            }
+            Err(Failure::Message(error)) => error,
+            Err(failure) => return Err(failure.into_error()),
+        };
+        let children = match self.eval(flake, &path, CHILDREN) {
+            Ok(output) => json(&output.stdout)?,
+            Err(Failure::Message(_)) => Vec::<String>::new(),
+            Err(failure) => return Err(failure.into_error()),
+        };
+        let mut rows = Vec::new();
+        for child in children {
+            below.push(child);
+            rows.extend(self.eval_jobs(flake, root, below)?);
+            below.pop();
+        }
+        // A set whose children all evaluate does not itself: what it says must not get lost.
+        if rows.iter().all(|row| row.result.is_ok()) {
+            rows.push(Row { attr_path: below.clone(), result: Err(error) });
+        }
+        Ok(rows)
+    }
+
+    /// Starts to build a derivation, or to fetch it, with all its outputs. Each is kept from the garbage collector by a
+    /// link in `gc_roots`, named after the derivation.
+    ///
+    /// # Errors
+    /// `nix-store` cannot be started.
+    pub fn start_realise(&self, derivation: &Derivation, gc_roots: &Utf8Path) -> Result<Running> {
+        let root = gc_roots.join(derivation.base_name());
+        let cmd = self.sh.cmd("nix-store").args(["--realise", &derivation.path, "--add-root", root.as_str()]);
+        let cmd = match () {
+            () if term::is_quiet() => cmd.args(["--quiet", "--no-build-output"]),
+            // As `nix build` draws it; elsewhere, the whole log is worth having.
+            () if term::is_terminal() => cmd.args(["--log-format", "bar"]),
+            () => cmd,
+        };
+        process::start(cmd.args(&self.args))
+    }
+}
+
+const EXPERIMENTAL: [&str; 2] = ["--extra-experimental-features", "nix-command flakes"];
+
+/// Why an evaluation gave no value.
+enum Failure {
+    /// Nix says so.
+    Message(String),
+    /// There is no Nix.
+    NotRun(anyhow::Error),
+}
+
+impl Failure {
+    fn into_error(self) -> anyhow::Error {
+        match self {
+            Failure::Message(message) => anyhow!(message),
+            Failure::NotRun(error) => error,
+        }
+    }
+}
+
+fn json<T: DeserializeOwned>(bytes: &[u8]) -> Result<T> {
+    serde_json::from_slice(bytes)
+        .with_context(|| format!("`nix eval` wrote something odd: {}", String::from_utf8_lossy(bytes)))
+}
+
+/// What Nix says, from its error on: warnings come before it.
+fn message(stderr: &[u8]) -> String {
+    let text = String::from_utf8_lossy(stderr);
+    let start = if text.starts_with("error:") { Some(0) } else { text.find("\nerror:").map(|newline| newline + 1) };
+    text[start.unwrap_or(0)..].trim_end().to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_flake_is_found_wherever_it_lies() {
+        let flake = Flake::at("/tmp/a b#c?é%".into(), "refs/tags/2.90.0-rc1", &Oid::new("0".repeat(40)));
+        let path = ["release-jobs", "x86_64-linux-only", "a.b"].map(str::to_owned);
+        expect_test::expect![[
+            r#"git+file:///tmp/a%20b%23c%3F%C3%A9%25?ref=refs/tags/2.90.0-rc1&rev=0000000000000000000000000000000000000000#release-jobs.x86_64-linux-only."a.b""#
+        ]]
+        .assert_eq(&flake.attr(&path));
+    }
+
+    #[test]
+    fn warnings_are_no_part_of_an_error() {
+        assert_eq!(message(b"warning: x\nerror: a\n       b\n\nerror: c\n"), "error: a\n       b\n\nerror: c");
+        assert_eq!(message(b"killed\n"), "killed");
+    }
+}

@@ -1,0 +1,82 @@
+//! Container images, through skopeo and in OCI layouts on disk. Refuses to know what an image is for.
+
+use anyhow::{Context, Result};
+use camino::{Utf8Path, Utf8PathBuf};
+use serde::de::DeserializeOwned;
+use xshell::Shell;
+
+use super::{files, process};
+use crate::domain::digest::{Digest, FileFacts};
+use crate::domain::image::{Config, Descriptor, Image, Index, Manifest};
+use crate::domain::system::System;
+
+/// Where a layout names what it holds.
+const INDEX: &str = "index.json";
+
+/// A layout on disk, while it is made.
+pub struct OciLayout {
+    sh: Shell,
+    dir: Utf8PathBuf,
+}
+
+/// Whether skopeo is there and runs.
+///
+/// # Errors
+/// What to do about it.
+pub fn check() -> Result<()> {
+    let cmd = process::shell_in(Utf8Path::new("."))?;
+    process::read(cmd.cmd("skopeo").arg("--version")).map(drop)
+}
+
+impl OciLayout {
+    /// # Errors
+    /// The current directory is gone.
+    pub fn new(dir: Utf8PathBuf) -> Result<OciLayout> {
+        Ok(OciLayout { sh: process::shell_in(Utf8Path::new("."))?, dir })
+    }
+
+    /// Adds the image in `archive`, a gzipped docker-archive, by way of the file `scratch`, which is removed.
+    ///
+    /// # Errors
+    /// It is no such archive; skopeo's own.
+    pub fn add(&self, archive: &Utf8Path, system: &System, scratch: &Utf8Path) -> Result<Image> {
+        // skopeo reads gzipped archives, too, but old ones fail on some of them.
+        files::gunzip(archive, scratch)?;
+        let (from, to) = (format!("docker-archive:{scratch}"), format!("oci:{}:{system}", self.dir));
+        let cmd = self.sh.cmd("skopeo").args(["--insecure-policy", "copy", "--quiet", &from, &to]);
+        process::read(cmd).with_context(|| format!("cannot convert {archive}"))?;
+        std::fs::remove_file(scratch).with_context(|| format!("cannot remove {scratch}"))?;
+
+        let index: Index = self.read(&self.dir.join(INDEX))?;
+        let name = system.to_string();
+        let descriptor = index.manifests.into_iter().find(|manifest| manifest.ref_name() == Some(&name));
+        let descriptor = descriptor.with_context(|| format!("skopeo has put no image {name} into {}", self.dir))?;
+        let manifest: Manifest = self.blob(&descriptor)?;
+        let config: Config = self.blob(&manifest.config)?;
+        Ok(Image { system: system.clone(), descriptor, config })
+    }
+
+    /// Adds an index, and makes it, under `name`, the only thing that the layout names.
+    ///
+    /// # Errors
+    /// The file system's.
+    pub fn seal(&self, name: &str, index: &Index) -> Result<Digest> {
+        let text = index.to_json();
+        let FileFacts { size, sha256 } = files::facts(text.as_bytes());
+        let blob = self.dir.join("blobs/sha256").join(sha256.to_string());
+        files::write(&blob, &text)?;
+        let names = self.dir.join(INDEX);
+        std::fs::write(&names, Index::layout(name, sha256, size).to_json())
+            .with_context(|| format!("cannot write {names}"))?;
+        Ok(sha256)
+    }
+
+    fn blob<T: DeserializeOwned>(&self, descriptor: &Descriptor) -> Result<T> {
+        self.read(&self.dir.join("blobs").join(descriptor.digest.replace(':', "/")))
+    }
+
+    fn read<T: DeserializeOwned>(&self, path: &Utf8Path) -> Result<T> {
+        let bytes = std::fs::read(path).with_context(|| format!("cannot read {path}"))?;
+        serde_json::from_slice(&bytes).with_context(|| format!("{path} is not what OCI puts there"))
+    }
+}

@@ -1,0 +1,253 @@
+//! The directory `release/`, replaced as a whole.
+//!
+//! The next release is gathered in `release.new/`, beside `release/`, and the two are exchanged in one step of the
+//! kernel's: whoever looks, and whenever we are killed, finds the old release or the new one. What other phases keep in
+//! `release/` follows after the exchange; if a kill comes between, the next run brings it along ([`recover`]).
+//!
+//! File systems that cannot exchange get two renames, with `release.old/` between them, and the same recovery. Refuses
+//! to know what is in a release beyond the names of its parts.
+
+use std::fs::{self, File};
+use std::io::ErrorKind;
+
+use anyhow::{Context, Result, bail};
+use camino::{Utf8Path, Utf8PathBuf};
+use rustix::fs::{FlockOperation, RenameFlags};
+
+use crate::domain::layout::{BUILT, GC_ROOTS, RELEASE, RELEASE_NEW, RELEASE_OLD};
+
+/// A release on its way. Dropped before [`Stage::replace`], it leaves no trace.
+pub struct Stage {
+    root: Utf8PathBuf,
+    _lock: File,
+}
+
+/// Keeps everyone else from changing `release/`, as long as the value lives. It is the tree's top directory that is
+/// locked: so no file is left behind, and it stays the same whatever happens inside.
+///
+/// # Errors
+/// Another run of this tool holds it.
+pub fn lock(root: &Utf8Path) -> Result<File> {
+    let lock = File::open(root).with_context(|| format!("cannot open {root}"))?;
+    match rustix::fs::flock(&lock, FlockOperation::NonBlockingLockExclusive) {
+        Err(rustix::io::Errno::WOULDBLOCK) => {
+            bail!("another run of this tool works on {}: wait for it to end", root.join(RELEASE))
+        }
+        result => result.with_context(|| format!("cannot lock {root}"))?,
+    }
+    Ok(lock)
+}
+
+impl Stage {
+    /// Starts with an empty directory, after tidying up what a killed run left.
+    ///
+    /// # Errors
+    /// Another build runs in this tree, or a directory cannot be made.
+    pub fn begin(root: &Utf8Path) -> Result<Stage> {
+        let lock = lock(root)?;
+        recover(root)?;
+        let stage = Stage { root: root.to_owned(), _lock: lock };
+        for dir in [root.join(RELEASE).join(GC_ROOTS), stage.dir()] {
+            fs::create_dir_all(&dir).with_context(|| format!("cannot create {dir}"))?;
+        }
+        Ok(stage)
+    }
+
+    /// Where to gather.
+    pub fn dir(&self) -> Utf8PathBuf {
+        self.root.join(RELEASE_NEW)
+    }
+
+    /// The release as it is now.
+    pub fn current(&self) -> Utf8PathBuf {
+        self.root.join(RELEASE)
+    }
+
+    /// Puts the new release in the old one's place.
+    ///
+    /// # Errors
+    /// The file system's, such as missing permissions.
+    pub fn replace(self) -> Result<()> {
+        let (new, current) = (self.dir(), self.current());
+        if !exchange(&new, &current)? {
+            let old = self.root.join(RELEASE_OLD);
+            rename(&current, &old)?;
+            rename(&new, &current)?;
+        }
+        recover(&self.root)
+    }
+
+    /// Puts the parts `names` of the new release in place, one by one, and keeps the others. A kill between two of them
+    /// leaves each complete, old or new.
+    ///
+    /// # Errors
+    /// As for [`Stage::replace`].
+    pub fn replace_parts(self, names: &[&str]) -> Result<()> {
+        for name in names {
+            let (new, current) = (self.dir().join(name), self.current().join(name));
+            if !current.exists() || !exchange(&new, &current)? {
+                remove(&current)?;
+                rename(&new, &current)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Drop for Stage {
+    fn drop(&mut self) {
+        // Of a failed run: what is left is removed by the next one. After a successful one there is nothing.
+        let _ = fs::remove_dir_all(self.dir());
+    }
+}
+
+/// Ends what a killed run began: what other phases keep in `release/` is brought back there, and half a release is
+/// removed. Every phase that looks into `release/` does this first.
+///
+/// # Errors
+/// Something of the same name lies in both places, or the file system's.
+pub fn recover(root: &Utf8Path) -> Result<()> {
+    let current = root.join(RELEASE);
+    let old = root.join(RELEASE_OLD);
+    if old.exists() && !current.exists() {
+        rename(&old, &current)?;
+    }
+    for left in [old, root.join(RELEASE_NEW)] {
+        let entries = match fs::read_dir(&left) {
+            Err(error) if error.kind() == ErrorKind::NotFound => continue,
+            entries => entries.with_context(|| format!("cannot read {left}"))?,
+        };
+        for entry in entries {
+            let name = entry.with_context(|| format!("cannot read {left}"))?.file_name();
+            let name = name.to_str().with_context(|| format!("{left} holds a name that is not UTF-8"))?;
+            if BUILT.contains(&name) || name.starts_with('.') {
+                continue;
+            }
+            if current.join(name).exists() {
+                bail!("{name} lies in {left} and in {current}, since a build was killed: remove one of them");
+            }
+            rename(&left.join(name), &current.join(name))?;
+        }
+        remove(&left)?;
+    }
+    Ok(())
+}
+
+/// Whether the file system could do it.
+fn exchange(a: &Utf8Path, b: &Utf8Path) -> Result<bool> {
+    use rustix::io::Errno;
+    let here = rustix::fs::CWD;
+    match rustix::fs::renameat_with(here, a.as_std_path(), here, b.as_std_path(), RenameFlags::EXCHANGE) {
+        Err(Errno::INVAL | Errno::NOSYS | Errno::NOTSUP) => Ok(false),
+        result => result.with_context(|| format!("cannot exchange {a} and {b}")).map(|()| true),
+    }
+}
+
+fn rename(from: &Utf8Path, to: &Utf8Path) -> Result<()> {
+    fs::rename(from, to).with_context(|| format!("cannot rename {from} to {to}"))
+}
+
+fn remove(path: &Utf8Path) -> Result<()> {
+    let result = if path.is_dir() && !path.is_symlink() { fs::remove_dir_all(path) } else { fs::remove_file(path) };
+    match result {
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
+        result => result.with_context(|| format!("cannot remove {path}")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A tree whose `release/` is "old", with something of another phase's in it.
+    fn tree() -> (tempfile::TempDir, Utf8PathBuf) {
+        let dir = tempfile::tempdir().expect("a temporary directory");
+        let root = Utf8PathBuf::from_path_buf(dir.path().to_owned()).expect("UTF-8");
+        fill(&root.join(RELEASE), "old");
+        fs::create_dir(root.join("release/local")).expect("writable");
+        fs::write(root.join("release/tag.json"), "tag").expect("writable");
+        (dir, root)
+    }
+
+    fn fill(dir: &Utf8Path, content: &str) {
+        fs::create_dir_all(dir.join("manual")).expect("writable");
+        for file in ["release.json", "manual/index.html"] {
+            fs::write(dir.join(file), content).expect("writable");
+        }
+    }
+
+    /// `release/` is whole, and nothing is beside it.
+    fn check(root: &Utf8Path, content: &str) {
+        for file in ["release.json", "manual/index.html"] {
+            assert_eq!(fs::read_to_string(root.join(RELEASE).join(file)).expect(file), content);
+        }
+        assert_eq!(fs::read_to_string(root.join("release/tag.json")).expect("kept"), "tag");
+        assert!(root.join("release/local").is_dir());
+        assert!(!root.join(RELEASE_NEW).exists() && !root.join(RELEASE_OLD).exists());
+    }
+
+    #[test]
+    fn a_release_is_replaced_and_what_others_keep_there_stays() {
+        let (_dir, root) = tree();
+        let stage = Stage::begin(&root).expect("nobody else");
+        assert!(Stage::begin(&root).is_err_and(|error| error.to_string().contains("another run")));
+        fill(&stage.dir(), "new");
+        stage.replace().expect("possible");
+        check(&root, "new");
+
+        let stage = Stage::begin(&root).expect("the lock is free again");
+        fill(&stage.dir(), "failed");
+        drop(stage);
+        check(&root, "new");
+
+        let stage = Stage::begin(&root).expect("nobody else");
+        fill(&stage.dir(), "newer");
+        stage.replace_parts(&["manual"]).expect("possible");
+        assert_eq!(fs::read_to_string(root.join("release/manual/index.html")).expect("there"), "newer");
+        fs::write(root.join("release/manual/index.html"), "new").expect("writable");
+        check(&root, "new");
+    }
+
+    #[test]
+    fn a_kill_at_any_moment_leaves_the_old_release_or_the_new_one() {
+        // While gathering.
+        let (_dir, root) = tree();
+        fill(&root.join(RELEASE_NEW), "half");
+        recover(&root).expect("possible");
+        check(&root, "old");
+
+        // After the exchange, and after each thing that follows it.
+        let after: [&[&str]; 4] = [&[], &["local"], &["tag.json"], &["local", "tag.json"]];
+        for moved in after {
+            let (_dir, root) = tree();
+            fill(&root.join(RELEASE_NEW), "new");
+            assert!(exchange(&root.join(RELEASE_NEW), &root.join(RELEASE)).expect("possible"));
+            for name in moved {
+                rename(&root.join(RELEASE_NEW).join(name), &root.join(RELEASE).join(name)).expect("possible");
+            }
+            recover(&root).expect("possible");
+            check(&root, "new");
+        }
+
+        // Where there is no exchange: between the two renames, and after them.
+        for (both, content) in [(false, "old"), (true, "new")] {
+            let (_dir, root) = tree();
+            fill(&root.join(RELEASE_NEW), "new");
+            rename(&root.join(RELEASE), &root.join(RELEASE_OLD)).expect("possible");
+            if both {
+                rename(&root.join(RELEASE_NEW), &root.join(RELEASE)).expect("possible");
+            }
+            recover(&root).expect("possible");
+            check(&root, content);
+        }
+    }
+
+    #[test]
+    fn what_lies_in_both_places_is_not_decided_here() {
+        let (_dir, root) = tree();
+        fill(&root.join(RELEASE_NEW), "new");
+        fs::write(root.join("release.new/tag.json"), "another").expect("writable");
+        let error = recover(&root).expect_err("two of them").to_string();
+        assert!(error.contains("tag.json lies in"), "{error}");
+    }
+}

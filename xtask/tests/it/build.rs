@@ -1,0 +1,494 @@
+//! `release build` of the stand-in, with real Nix and skopeo; judged by other programs.
+
+mod tree;
+
+use camino::Utf8Path;
+use expect_test::{Expect, expect};
+use tree::{Tree, VERSION, programs};
+use xshell::cmd;
+
+const VERSION_DIR: &str = "release/artifacts/lix/lix-0.1.0";
+
+#[test]
+fn both_profiles_hold_what_they_should() {
+    if !programs() {
+        return;
+    }
+    let tree = Tree::named("tree");
+    tree.write("release/tag.json", "another phase's");
+    tree.built(&[]);
+    expect![[r#"
+        release
+        release/artifacts
+        release/artifacts/lix
+        release/artifacts/lix/lix-0.1.0
+        release/artifacts/lix/lix-0.1.0/SHA256SUMS
+        release/artifacts/lix/lix-0.1.0/lix-0.1.0-aarch64-darwin.tar.xz
+        release/artifacts/lix/lix-0.1.0/lix-0.1.0-aarch64-darwin.tar.xz.sha256
+        release/artifacts/lix/lix-0.1.0/lix-0.1.0-aarch64-linux.tar.xz
+        release/artifacts/lix/lix-0.1.0/lix-0.1.0-aarch64-linux.tar.xz.sha256
+        release/artifacts/lix/lix-0.1.0/lix-0.1.0-docker-image-aarch64-linux.tar.gz
+        release/artifacts/lix/lix-0.1.0/lix-0.1.0-docker-image-aarch64-linux.tar.gz.sha256
+        release/artifacts/lix/lix-0.1.0/lix-0.1.0-docker-image-x86_64-linux.tar.gz
+        release/artifacts/lix/lix-0.1.0/lix-0.1.0-docker-image-x86_64-linux.tar.gz.sha256
+        release/artifacts/lix/lix-0.1.0/lix-0.1.0-manual.tar.gz
+        release/artifacts/lix/lix-0.1.0/lix-0.1.0-manual.tar.gz.sha256
+        release/artifacts/lix/lix-0.1.0/lix-0.1.0-x86_64-linux.tar.xz
+        release/artifacts/lix/lix-0.1.0/lix-0.1.0-x86_64-linux.tar.xz.sha256
+        release/artifacts/lix/lix-0.1.0/lix-0.1.0.tar.gz
+        release/artifacts/lix/lix-0.1.0/lix-0.1.0.tar.gz.sha256
+        release/artifacts/lix/lix-0.1.0/manifest.nix
+        release/artifacts/lix/lix-0.1.0/manual
+        release/artifacts/lix/lix-0.1.0/release.json
+        release/artifacts/manifest.nix
+        release/drvs.txt
+        release/gcroots
+        release/gcroots/HASH-lix-0.1.0
+        release/gcroots/HASH-lix-0.1.0
+        release/gcroots/HASH-lix-0.1.0
+        release/gcroots/HASH-lix-0.1.0-doc
+        release/gcroots/HASH-lix-0.1.0-doc
+        release/gcroots/HASH-lix-0.1.0-doc
+        release/gcroots/HASH-lix-release-tarballs-0.1.0
+        release/images
+        release/images/blobs
+        release/images/blobs/sha256
+        release/images/index.json
+        release/images/oci-layout
+        release/manual
+        release/release.json
+        release/tag.json
+    "#]]
+    .assert_eq(&listing(&tree));
+    assert_eq!(tree.read("release/tag.json"), "another phase's");
+    judge(&tree);
+    tree.built(&["--profile", "x86_64-linux-only", "--", "--option", "cores", "1"]);
+    judge(&tree);
+    expect![[r#"
+        {
+          x86_64-linux = "STORE PATH";
+        }
+    "#]]
+    .assert_eq(&without_hashes(&tree.read("release/artifacts/manifest.nix")));
+}
+
+/// Everything but the manual's pages and OCI's blobs.
+fn listing(tree: &Tree) -> String {
+    let sh = &tree.sh;
+    let list = cmd!(sh, "find release -not -path */manual/* -not -path */sha256/*").quiet().read().expect("find");
+    let mut lines: Vec<String> = list.lines().map(without_hashes).collect();
+    lines.sort();
+    lines.join("\n") + "\n"
+}
+
+fn without_hashes(text: &str) -> String {
+    let hash = |word: &str| word.len() == 32 && word.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit());
+    let parts: Vec<&str> = text.split(['-', '/']).collect();
+    match parts.iter().find(|part| hash(part)) {
+        Some(found) if text.contains("/nix/store/") => {
+            let path = format!("/nix/store/{found}-lix-{VERSION}");
+            without_hashes(&text.replace(&path, "STORE PATH"))
+        }
+        Some(found) => text.replace(found, "HASH"),
+        None => text.to_owned(),
+    }
+}
+
+/// What other programs say about the release.
+fn judge(tree: &Tree) {
+    let sh = &tree.sh;
+    let version_dir = tree.path(VERSION_DIR);
+
+    let manifest = tree.read("release/artifacts/manifest.nix");
+    assert_eq!(manifest, tree.read(&format!("{VERSION_DIR}/manifest.nix")));
+    let json = cmd!(sh, "nix-instantiate --eval --strict --json release/artifacts/manifest.nix").quiet().read();
+    let systems: std::collections::BTreeMap<String, String> =
+        serde_json::from_str(&json.expect("Nix reads it")).expect("strings");
+    for (system, path) in &systems {
+        let says = std::fs::read_to_string(Utf8Path::new(path).join("bin/nix")).expect("a program");
+        assert!(says.contains(VERSION), "{system}: {says}");
+    }
+    assert_eq!(tree.read("release/drvs.txt").lines().count(), systems.len());
+    for derivation in tree.read("release/drvs.txt").lines() {
+        let outputs = cmd!(sh, "nix-store --query --outputs {derivation}").quiet().read().expect("Nix knows it");
+        assert!(systems.values().any(|path| outputs.contains(path.as_str())), "{derivation}");
+    }
+
+    let inside = sh.push_dir(&version_dir);
+    cmd!(sh, "sha256sum --check --quiet --strict SHA256SUMS").quiet().run().expect("the digests are right");
+    for file in version_dir.read_dir_utf8().expect("readable").map(|entry| entry.expect("readable")) {
+        let name = file.file_name();
+        if name.ends_with(".gz") || name.ends_with(".xz") {
+            assert!(!cmd!(sh, "tar tf {name}").quiet().read().expect(name).is_empty());
+            let side = cmd!(sh, "sha256sum {name}").quiet().read().expect("coreutils");
+            assert_eq!(tree.read(&format!("{VERSION_DIR}/{name}.sha256")), format!("{}\n", &side[..64]));
+        }
+    }
+    let manual = cmd!(sh, "tar tf lix-0.1.0-manual.tar.gz").quiet().read().expect("tar");
+    assert!(manual.lines().any(|line| line == "lix-0.1.0-manual/index.html"), "{manual}");
+    drop(inside);
+    cmd!(sh, "diff -r {version_dir}/manual release/manual").quiet().run().expect("the same manual");
+
+    let source = "git archive --prefix=lix-0.1.0/ 0.1.0 | sha256sum";
+    let ours = format!("gunzip < {VERSION_DIR}/lix-0.1.0.tar.gz | sha256sum");
+    let [theirs, ours] = [source, &ours].map(|script| cmd!(sh, "sh -c {script}").quiet().read().expect(script));
+    assert_eq!(theirs, ours);
+    assert!(cmd!(sh, "cmp {version_dir}/release.json release/release.json").quiet().run().is_ok());
+    let images = systems.keys().filter(|system| system.ends_with("-linux")).count();
+    judge_images(tree, images);
+}
+
+fn judge_images(tree: &Tree, images: usize) {
+    let sh = &tree.sh;
+    let skopeo = |args: &[&str]| cmd!(sh, "skopeo --insecure-policy {args...}").quiet().read().expect("skopeo");
+    let [away, back] = ["away", "back"].map(|name| format!("oci:{}:{VERSION}", tree.path(&format!("../{name}"))));
+    let here = format!("oci:release/images:{VERSION}");
+    for (from, to) in [(&here, &away), (&away, &back)] {
+        skopeo(&["copy", "--quiet", "--all", "--preserve-digests", from, to]);
+    }
+    let raw = skopeo(&["inspect", "--raw", &here]);
+    assert_eq!(raw, skopeo(&["inspect", "--raw", &back]));
+    let index: serde_json::Value = serde_json::from_str(&raw).expect("JSON");
+    assert_eq!(index["manifests"].as_array().map(Vec::len), Some(images));
+    assert_eq!(index["mediaType"], "application/vnd.oci.image.index.v1+json");
+    assert_eq!(index["annotations"]["org.opencontainers.image.version"], VERSION);
+    let record: serde_json::Value = serde_json::from_str(&tree.read("release/release.json")).expect("JSON");
+    let digest = record["image"]["digest"].as_str().and_then(|digest| digest.strip_prefix("sha256:"));
+    assert!(tree.path(&format!("../back/blobs/sha256/{}", digest.expect("a digest"))).exists());
+    for dir in ["away", "back"] {
+        sh.remove_path(tree.path(&format!("../{dir}"))).expect("removable");
+    }
+}
+
+#[test]
+fn the_same_tag_gives_the_same_bytes() {
+    if !programs() {
+        return;
+    }
+    let trees = [Tree::named("one"), Tree::named("the other, #2 (50%) ō")];
+    // What people configure must not show.
+    for (tree, umask, crlf) in [(&trees[0], "0022", "false"), (&trees[1], "0077", "true")] {
+        tree.git(&["config", "tar.umask", umask]);
+        tree.git(&["config", "core.autocrlf", crlf]);
+        tree.built(&["--no-check-git"]);
+    }
+    let [one, two] = trees.each_ref().map(|tree| tree.path("release"));
+    let sh = &trees[0].sh;
+    cmd!(sh, "diff --recursive --no-dereference --exclude gcroots {one} {two}").quiet().run().expect("no difference");
+
+    // Nix builds the tarballs and what they are made of again, and compares.
+    let script = "tarballs=$(nix-store --query --deriver release/gcroots/*tarballs*); echo $tarballs; \
+                  nix-store --query --references $tarballs | grep '[.]drv$'";
+    let derivations = cmd!(sh, "sh -euc {script}").quiet().read().expect("Nix knows them");
+    let derivations: Vec<&str> = derivations.lines().collect();
+    assert!(derivations.len() > 5, "{derivations:?}");
+    let again = cmd!(sh, "nix-store --realise --check {derivations...}").quiet().ignore_stdout().ignore_stderr();
+    again.run().expect("everything is reproducible");
+}
+
+#[test]
+fn what_is_no_release_leaves_the_old_one() {
+    if !programs() {
+        return;
+    }
+    const JOBS: &str = "xtask/release-jobs.nix";
+    const STAND_IN: &str = "stand-in/default.nix";
+    let cases: [(&str, &str, &str, Expect); 7] = [
+        (
+            STAND_IN,
+            "runCommand \"liblix-",
+            "if system == \"aarch64-darwin\" then throw \"no Mac today\" else runCommand \"liblix-",
+            expect![[r#"
+                error: cannot build the release
+                  build.aarch64-darwin does not evaluate:
+                    error: no Mac today
+                    (use '--show-trace' to show detailed location information)
+                  tarballs does not evaluate:
+                    error: no Mac today
+                    (use '--show-trace' to show detailed location information)
+            "#]],
+        ),
+        (
+            STAND_IN,
+            "mkdir -p $out/lib",
+            "echo the compiler gives up; false",
+            expect![[r#"
+            error: cannot build the release
+              cannot build lix-release-tarballs-0.1.0
+              `nix-store --realise /nix/store/HASH-lix-release-tarballs-0.1.0.drv --add-root TREE/release/gcroots/HASH-lix-release-tarballs-0.1.0` failed (exit status: 100); its messages are above
+        "#]],
+        ),
+        (
+            JOBS,
+            "cp -r ${lix.doc}",
+            "touch surprise.txt; mkdir other; touch other/x; cp -r ${lix.doc}",
+            expect![[r#"
+            error: cannot build the release
+              /nix/store/HASH-lix-release-tarballs-0.1.0 is not what a release consists of
+              other/x is no part of a release
+              surprise.txt is no part of a release
+        "#]],
+        ),
+        (
+            JOBS,
+            "cp -r ${lix.doc}",
+            "rm *-docker-image-aarch64-linux.*; cp -r ${lix.doc}",
+            expect![[r#"
+            error: cannot build the release
+              /nix/store/HASH-lix-release-tarballs-0.1.0 is not what a release consists of
+              lix-0.1.0-docker-image-aarch64-linux.tar.gz is missing
+              lix-0.1.0-docker-image-aarch64-linux.tar.gz.sha256 is missing
+        "#]],
+        ),
+        (
+            JOBS,
+            "      done\n",
+            "      done\n      echo 00 > ${prefix}-manual.tar.gz.sha256\n",
+            expect![[r#"
+            error: cannot build the release
+              /nix/store/HASH-lix-release-tarballs-0.1.0 contradicts itself
+              lix-0.1.0-manual.tar.gz.sha256 says 00, but lix-0.1.0-manual.tar.gz has SHA-256 HASH
+        "#]],
+        ),
+        (
+            STAND_IN,
+            "image.title\" = \"Lix\"",
+            "image.title\" = \"Lix for ${system}\"",
+            expect![[r#"
+            error: cannot build the release
+              the container images do not make one image
+              the images disagree on the label org.opencontainers.image.title: x86_64-linux says `Lix for x86_64-linux`, aarch64-linux says `Lix for aarch64-linux`
+        "#]],
+        ),
+        (
+            "flake.nix",
+            "officialRelease = true",
+            "officialRelease = false",
+            expect![[r#"
+            error: cannot build the release
+              the tag 0.1.0 evaluates to version 0.1.0-pre20250615-HASH: is the flag that makes it an official release off there?
+        "#]],
+        ),
+    ];
+    let tree = Tree::named("tree");
+    tree.built(&[]);
+    let before = tree.digest("release");
+    for (file, from, to, message) in cases {
+        tree.edit(file, from, to);
+        tree.tag();
+        message.assert_eq(&anonymous(&tree.refused(&[])));
+        assert_eq!(tree.digest("release"), before, "after: {to}");
+        assert!(!tree.path("release.new").exists());
+        tree.reset();
+    }
+}
+
+/// Without what differs from commit to commit.
+fn anonymous(text: &str) -> String {
+    let words = text.split_inclusive(|c: char| !c.is_ascii_alphanumeric());
+    let hex = |word: &str| word.len() >= 7 && word.bytes().all(|b| b.is_ascii_hexdigit());
+    let anonymous = |word: &str| {
+        let (bare, end) = match word.chars().last().filter(|c| !c.is_ascii_alphanumeric()) {
+            Some(last) => word.split_at(word.len() - last.len_utf8()),
+            None => (word, ""),
+        };
+        if hex(bare) || bare.len() == 32 { format!("HASH{end}") } else { word.to_owned() }
+    };
+    words.map(anonymous).collect()
+}
+
+#[test]
+fn everything_in_the_way_is_said_at_once() {
+    if !programs() {
+        return;
+    }
+    let tree = Tree::named("tree");
+    tree.edit("flake.nix", "release-jobs =", "no-release-jobs =");
+    tree.git(&["tag", "--delete", VERSION]);
+    expect![[r#"
+        error: cannot build the release
+          Nix cannot evaluate `release-jobs` of TREE: is there a Nix with flakes, and such an output?
+          error: flake 'git+file://TREE' does not provide attribute 'packages.x86_64-linux.release-jobs', 'legacyPackages.x86_64-linux.release-jobs' or 'release-jobs'
+          there is no annotated tag 0.1.0: make it with `cargo xtask release tag`
+          flake.nix has changes that are not committed: commit or stash them
+          `--no-check-git` builds what is here, as no official release
+    "#]]
+    .assert_eq(&anonymous(&tree.refused(&[])));
+    tree.git(&["checkout", "--quiet", "flake.nix"]);
+    tree.git(&["tag", "--annotate", "--message", "release", VERSION, "HEAD"]);
+    tree.git(&["commit", "--quiet", "--allow-empty", "--message", "later"]);
+    expect![[r#"
+        error: cannot build the release
+          HEAD is at HASH, and the tag 0.1.0 at HASH: `git switch --detach 0.1.0`
+          `--no-check-git` builds what is here, as no official release
+    "#]]
+    .assert_eq(&anonymous(&tree.refused(&[])));
+    assert!(!tree.path("release").exists());
+
+    tree.edit("flake.nix", "officialRelease = true", "officialRelease = false");
+    let said = tree.built(&["--no-check-git", "--profile", "x86_64-linux-only"]);
+    assert!(said.contains("no official release"), "{said}");
+    assert!(said.contains("0.1.0-pre") && said.contains("-dirty"), "{said}");
+}
+
+#[test]
+fn the_manual_alone() {
+    if !programs() {
+        return;
+    }
+    let tree = Tree::named("tree");
+    tree.built(&["--target", "manual"]);
+    assert!(!tree.path("release/artifacts").exists());
+    let (fresh, record) = (tree.digest("release/manual"), tree.read("release/manual.json"));
+
+    tree.built(&[]);
+    assert!(!tree.path("release/manual.json").exists(), "the whole record says it all");
+    let artifacts = tree.digest("release/artifacts");
+    tree.write("release/manual/left-over.html", "old");
+    tree.built(&["--target", "manual"]);
+    assert_eq!(tree.digest("release/manual"), fresh);
+    assert_eq!(tree.digest("release/artifacts"), artifacts);
+    // The profile's other jobs are not even evaluated.
+    assert_eq!(tree.read("release/manual.json"), record);
+    assert!(record.contains("\"manual/index.html\"") && !record.contains(".tar."));
+}
+
+#[test]
+fn jobs_that_stream_are_built_while_others_evaluate() {
+    if !programs() {
+        return;
+    }
+    let tree = Tree::named("tree");
+    let rows = include_str!("../../src/tools/eval-rows.nix");
+    let flake = format!("git+file://{}#release-jobs.x86_64-linux-only", tree.root);
+    let flags = ["--extra-experimental-features", "nix-command flakes"];
+    let rows = cmd!(tree.sh, "nix eval --json {flake} --apply {rows} {flags...}").quiet().read().expect("rows");
+    let rows: Vec<serde_json::Value> = serde_json::from_str(&rows).expect("JSON");
+    // The tarballs come only when the build is there, for which there must be a root.
+    let script = format!(
+        "echo '{}'\nfor i in $(seq 100); do\n  test -e release/gcroots/*-lix-0.1.0 && exec echo '{}'\n  sleep 0.1\ndone\nexit 1",
+        rows[0], rows[1]
+    );
+    tree.program("nix-eval-jobs", &script);
+    let said = tree.built(&["--profile", "x86_64-linux-only"]);
+    assert!(said.contains("with nix-eval-jobs"), "{said}");
+    judge(&tree);
+}
+
+#[test]
+fn recorded_rows_go_through_the_same_code() {
+    if !programs() {
+        return;
+    }
+    let tree = Tree::named("tree");
+    let row = |attr: &str, name: &str| {
+        let path: Vec<&str> = attr.split('.').collect();
+        let outputs = serde_json::json!({"out": format!("/nix/store/{name}"), "doc": format!("/nix/store/{name}-doc")});
+        let drv = format!("/nix/store/{name}.drv");
+        serde_json::json!({
+            "attr": attr, "attrPath": path, "drvPath": drv, "isCached": false, "name": name, "outputs": outputs,
+            "system": "x86_64-linux",
+        })
+        .to_string()
+    };
+    let error = |attr: &str, error: &str| {
+        let path: Vec<&str> = attr.split('.').collect();
+        serde_json::json!({"attr": attr, "attrPath": path, "error": error}).to_string()
+    };
+    let cases = [
+        (
+            vec![
+                error(
+                    "build.aarch64-linux",
+                    "error: undefined variable 'x'\n\n       at /nix/store/a/flake.nix:3:4:\n",
+                ),
+                error("tarballs", "error: assertion '(version != \"\")' failed"),
+            ],
+            expect![[r#"
+                error: cannot build the release
+                  build.aarch64-linux does not evaluate:
+                    error: undefined variable 'x'
+  
+                           at /nix/store/a/flake.nix:3:4:
+                  tarballs does not evaluate:
+                    error: assertion '(version != "")' failed
+            "#]],
+        ),
+        (
+            vec![
+                row("tarballs", "lix-release-tarballs-0.1.0"),
+                row("build.x86_64-linux", "lix-release-tarballs-0.1.0"),
+                row("build.x86_64-linux", "lix-0.1.0"),
+            ],
+            expect![[r#"
+                error: cannot build the release
+                  `build.x86_64-linux` is there twice, first as /nix/store/lix-release-tarballs-0.1.0.drv: which one is released?
+            "#]],
+        ),
+    ];
+    for (rows, message) in cases {
+        tree.program("nix-eval-jobs", &format!("cat << 'END'\n{}\nEND", rows.join("\n")));
+        message.assert_eq(&tree.refused(&[]));
+    }
+    tree.program("nix-eval-jobs", "echo 'error: out of memory' >&2; exit 1");
+    assert!(tree.refused(&[]).contains("error: out of memory"));
+    tree.program("nix-eval-jobs", "echo oops");
+    assert!(tree.refused(&[]).contains("wrote an odd line"));
+}
+
+#[test]
+fn a_kill_while_gathering_leaves_the_old_release() {
+    if !programs() {
+        return;
+    }
+    let tree = Tree::named("tree");
+    tree.built(&["--profile", "x86_64-linux-only"]);
+    let before = tree.digest("release");
+    let real = cmd!(tree.sh, "sh -c 'command -v skopeo; command -v git'").quiet().read().expect("they are there");
+    let (skopeo, git) = real.split_once('\n').expect("two lines");
+    let kills = [
+        ("git", format!("case \"$*\" in *archive*) kill -9 $PPID;; *) exec {git} \"$@\";; esac")),
+        ("skopeo", format!("case \"$*\" in *copy*) kill -9 $PPID;; *) exec {skopeo} \"$@\";; esac")),
+    ];
+    for (program, script) in kills {
+        tree.program(program, &script);
+        assert!(!tree.build(&[]).ok);
+        assert_eq!(tree.digest("release"), before);
+        assert!(tree.path("release.new").exists(), "it was killed in the middle");
+        tree.sh.remove_path(tree.path(&format!("../bin/{program}"))).expect("removable");
+    }
+    tree.built(&[]);
+    assert!(!tree.path("release.new").exists());
+    judge(&tree);
+}
+
+#[test]
+fn a_full_disk_leaves_the_old_release() {
+    if !programs() {
+        return;
+    }
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let root = Utf8Path::from_path(dir.path()).expect("UTF-8").join("disk");
+    std::fs::create_dir(&root).expect("writable");
+    let sh = xshell::Shell::new().expect("a current directory");
+    if cmd!(sh, "mount -t tmpfs -o size=2m tmpfs {root}").quiet().ignore_stderr().run().is_err() {
+        eprintln!("skipped: no permission to mount a small disk");
+        return;
+    }
+    let _unmount = Unmount(root.clone());
+    let tree = Tree::at(dir, root.join("tree"));
+    tree.write("release/release.json", "old");
+    let message = tree.refused(&[]);
+    assert!(message.contains("cannot write") && message.contains("No space left on device"), "{message}");
+    assert_eq!(tree.read("release/release.json"), "old");
+    assert!(!tree.path("release.new").exists());
+}
+
+struct Unmount(camino::Utf8PathBuf);
+
+impl Drop for Unmount {
+    fn drop(&mut self) {
+        let ended = std::process::Command::new("umount").args(["--lazy", self.0.as_str()]).status();
+        assert!(ended.is_ok_and(|status| status.success()), "cannot unmount {}", self.0);
+    }
+}

@@ -1,0 +1,148 @@
+//! A stand-in tree in a temporary directory: version 0.1.0, official and tagged, always the same commit.
+
+use std::path::Path;
+use std::process::{Command, Output};
+
+use camino::{Utf8Path, Utf8PathBuf};
+use tempfile::TempDir;
+use xshell::{Shell, cmd};
+
+pub const VERSION: &str = "0.1.0";
+
+/// What of this repository makes a stand-in.
+const PARTS: [&str; 6] = ["flake.nix", "flake.lock", "version.json", "stand-in", "doc", "xtask/release-jobs.nix"];
+
+/// As root and off the network; the stand-in's builders need the host's programs. Tests build the same things at the
+/// same time, and wait for each other's locks.
+const NIX_CONFIG: &str = "sandbox = false\nbuild-users-group =\nsubstituters =\nbuild-poll-interval = 1\n";
+
+pub struct Tree {
+    _dir: TempDir,
+    pub root: Utf8PathBuf,
+    pub sh: Shell,
+}
+
+/// How a run of the tool ended, and what it said.
+pub struct Ran {
+    pub ok: bool,
+    pub stdout: String,
+    pub stderr: String,
+}
+
+/// Whether the programs are there; says what is skipped without them.
+pub fn programs() -> bool {
+    let missing = ["nix", "nix-store", "skopeo"].into_iter().find(|program| {
+        let ran = Command::new(program).arg("--version").output();
+        !ran.is_ok_and(|output| output.status.success())
+    });
+    missing.inspect(|program| eprintln!("skipped: {program} is not installed")).is_none()
+}
+
+impl Tree {
+    /// In a directory of this name.
+    pub fn named(name: &str) -> Tree {
+        let dir = tempfile::tempdir().expect("a temporary directory");
+        let root = Utf8Path::from_path(dir.path()).expect("UTF-8").join(name);
+        Tree::at(dir, root)
+    }
+
+    pub fn at(dir: TempDir, root: Utf8PathBuf) -> Tree {
+        std::fs::create_dir_all(root.join("xtask")).expect("writable");
+        let sh = Shell::new().expect("a current directory");
+        sh.change_dir(&root);
+        for (key, value) in [("NAME", "Nobody"), ("EMAIL", "nobody@example.org"), ("DATE", "1750000000 +0000")] {
+            sh.set_var(format!("GIT_AUTHOR_{key}"), value);
+            sh.set_var(format!("GIT_COMMITTER_{key}"), value);
+        }
+        sh.set_var("GIT_CONFIG_GLOBAL", "/dev/null");
+        sh.set_var("NIX_CONFIG", NIX_CONFIG);
+        let workspace = Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("a workspace");
+        for part in PARTS {
+            let (from, to) = (workspace.join(part), root.join(part));
+            cmd!(sh, "cp -r {from} {to}").quiet().run().expect("copied");
+        }
+        let tree = Tree { _dir: dir, root, sh };
+        tree.write("version.json", "{\n    \"version\": \"0.1.0\",\n    \"release_name\": \"First Light\"\n}\n");
+        tree.write(".gitignore", "/release\n/release.new\n/release.old\n");
+        tree.edit("flake.nix", "officialRelease = false;", "officialRelease = true;");
+        tree.git(&["init", "--quiet", "--initial-branch=main"]);
+        tree.tag();
+        tree
+    }
+
+    pub fn git(&self, args: &[&str]) -> String {
+        cmd!(self.sh, "git {args...}").quiet().read().expect("git works")
+    }
+
+    /// Commits everything, tags it anew, and detaches HEAD there.
+    pub fn tag(&self) {
+        self.git(&["add", "--all"]);
+        self.git(&["commit", "--quiet", "--allow-empty", "--message", "release: 0.1.0"]);
+        self.git(&["tag", "--force", "--annotate", "--message", "release: 0.1.0", VERSION]);
+        self.git(&["switch", "--quiet", "--detach", VERSION]);
+    }
+
+    /// Forgets all that came after the first commit, and `version.json`'s tag with it.
+    pub fn reset(&self) {
+        self.git(&["switch", "--quiet", "main"]);
+        self.git(&["tag", "--force", "--annotate", "--message", "release: 0.1.0", VERSION]);
+        self.git(&["switch", "--quiet", "--detach", VERSION]);
+    }
+
+    pub fn path(&self, path: &str) -> Utf8PathBuf {
+        self.root.join(path)
+    }
+
+    pub fn read(&self, path: &str) -> String {
+        std::fs::read_to_string(self.path(path)).expect(path)
+    }
+
+    pub fn write(&self, path: &str, content: &str) {
+        self.sh.write_file(self.path(path), content).expect(path);
+    }
+
+    pub fn edit(&self, path: &str, from: &str, to: &str) {
+        let text = self.read(path);
+        assert!(text.contains(from), "{path} has no `{from}`");
+        self.write(path, &text.replacen(from, to, 1));
+    }
+
+    /// A program that goes before those on PATH, written as a shell script.
+    pub fn program(&self, name: &str, script: &str) {
+        let path = self.path(&format!("../bin/{name}"));
+        self.sh.write_file(&path, format!("#!/bin/sh\n{script}\n")).expect("writable");
+        cmd!(self.sh, "chmod +x {path}").quiet().run().expect("chmod works");
+    }
+
+    pub fn build(&self, args: &[&str]) -> Ran {
+        let path = std::env::var("PATH").expect("a PATH");
+        let path = format!("{}:{path}", self.path("../bin"));
+        let tool = env!("CARGO_BIN_EXE_xtask");
+        let cmd = cmd!(self.sh, "{tool} --repo . release build {args...}").env("PATH", path);
+        let Output { status, stdout, stderr } = cmd.quiet().ignore_status().output().expect("it runs");
+        let text = |bytes: Vec<u8>| String::from_utf8(bytes).expect("UTF-8");
+        Ran { ok: status.success(), stdout: text(stdout), stderr: text(stderr) }
+    }
+
+    /// The error that it must end with, without what Nix says on the way.
+    pub fn refused(&self, args: &[&str]) -> String {
+        let ran = self.build(args);
+        assert!(!ran.ok, "{}", ran.stderr);
+        let start = ran.stderr.find("error: cannot build the release").expect("our error");
+        ran.stderr[start..].replace(self.root.as_str(), "TREE")
+    }
+
+    /// Like it, but it must succeed, silent on stdout.
+    pub fn built(&self, args: &[&str]) -> String {
+        let ran = self.build(args);
+        assert!(ran.ok, "{}", ran.stderr);
+        assert_eq!(ran.stdout, "");
+        ran.stderr
+    }
+
+    /// The digests of all files below a directory, as one.
+    pub fn digest(&self, dir: &str) -> String {
+        let script = format!("cd {dir}; find . -type f -print0 | sort -z | xargs -0 sha256sum | sha256sum");
+        cmd!(self.sh, "sh -euc {script}").quiet().read().expect("coreutils work")
+    }
+}
