@@ -1,10 +1,13 @@
 //! The command line: words become the values that phases take. Nothing is decided here, and nothing is done.
 
+use std::process::ExitCode;
+
 use anyhow::{Context, Result};
 use camino::{Utf8Path, Utf8PathBuf};
 use clap::{Args, Parser, Subcommand};
 use jiff::civil::Date;
 
+use crate::domain::system::System;
 use crate::domain::version::Version;
 use crate::phases::{bench, build, ci, notes, prepare, tag};
 use crate::tools::git::Git;
@@ -13,7 +16,7 @@ use crate::tools::term::{self, Verbosity};
 /// Lix's release tool.
 #[derive(Debug, Parser)]
 #[command(name = "cargo xtask", bin_name = "cargo xtask", arg_required_else_help = true, max_term_width = 100)]
-pub struct Cli {
+struct Cli {
     #[command(flatten)]
     global: Global,
     #[command(subcommand)]
@@ -25,6 +28,12 @@ struct Global {
     /// The tree to release [default: the one this tool stands in]
     #[arg(long, global = true, value_name = "DIR")]
     repo: Option<Utf8PathBuf>,
+    /// Another releng.toml [default: the one beside this tool]
+    #[arg(long, global = true, value_name = "FILE")]
+    config: Option<Utf8PathBuf>,
+    /// Write data as JSON to stdout
+    #[arg(long, global = true)]
+    json: bool,
     /// Say errors and warnings only
     #[arg(long, short, global = true, conflicts_with = "verbose")]
     quiet: bool,
@@ -56,6 +65,79 @@ enum Phase {
     Tag(TagArgs),
     /// Build the tag with Nix and gather everything in release/
     Build(BuildArgs),
+    #[command(flatten)]
+    Publish(Publish),
+}
+
+/// The phases that speak to the world. The package `xtask-publish` does them, so that nobody else compiles what that
+/// takes.
+#[derive(Debug, Subcommand)]
+pub enum Publish {
+    /// Show what publishing would do; nothing is written
+    Plan(PlanArgs),
+    /// Publish release/ to an environment, after asking
+    Upload(UploadArgs),
+    /// Check what users get from an environment
+    Verify(VerifyArgs),
+    /// Make a whole release in a scratch clone and publish it to the embedded environment
+    Rehearse(RehearseArgs),
+}
+
+/// What is published, and where.
+#[derive(Debug, Args)]
+pub struct PlanArgs {
+    /// The environment, as in releng.toml
+    #[arg(long, alias = "environment", value_name = "ENV")]
+    pub env: String,
+    /// What to publish
+    #[arg(long, value_enum, default_value_t = build::Target::All)]
+    pub target: build::Target,
+    /// Let a directory of documentation lose most of its pages
+    #[arg(long)]
+    pub allow_shrink: bool,
+    /// Let a system vanish from the root manifest
+    #[arg(long, value_name = "SYSTEM")]
+    pub drop_system: Vec<System>,
+    /// Replace a tag that the remote has
+    #[arg(long)]
+    pub force_push_tag: bool,
+    /// Publish whatever commit and changes are checked out, as long as release/ is what was built
+    #[arg(long)]
+    pub no_check_git: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct UploadArgs {
+    #[command(flatten)]
+    pub plan: PlanArgs,
+    /// Do not ask, if this is the digest of the plan
+    #[arg(long = "plan", value_name = "DIGEST", conflicts_with = "noconfirm")]
+    pub agreed: Option<String>,
+    /// Do not ask, where releng.toml allows it
+    #[arg(long)]
+    pub noconfirm: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct VerifyArgs {
+    /// The environment, as in releng.toml
+    #[arg(long, alias = "environment", value_name = "ENV")]
+    pub env: String,
+    /// The version to check [default: what version.json holds]
+    pub version: Option<Version>,
+}
+
+#[derive(Debug, Args)]
+pub struct RehearseArgs {
+    /// The version to rehearse [default: the next one after version.json's]
+    #[arg(long)]
+    pub version: Option<Version>,
+    /// Which of the flake's `release-jobs`
+    #[arg(long, value_enum, default_value_t = build::Profile::All)]
+    pub profile: build::Profile,
+    /// Leave the scratch clone in release/rehearsal
+    #[arg(long)]
+    pub keep: bool,
 }
 
 #[derive(Debug, Args)]
@@ -134,14 +216,46 @@ pub enum Outcome {
     Done,
     /// What was checked is not right; the details are printed.
     Failed,
+    /// It goes on once something outside has happened.
+    Waiting,
+}
+
+impl From<Outcome> for ExitCode {
+    fn from(outcome: Outcome) -> ExitCode {
+        match outcome {
+            Outcome::Done => ExitCode::SUCCESS,
+            Outcome::Failed => ExitCode::FAILURE,
+            Outcome::Waiting => ExitCode::from(3),
+        }
+    }
+}
+
+/// What every command knows.
+#[derive(Debug)]
+pub struct Place {
+    /// The workspace that this tool stands in.
+    pub workspace: Utf8PathBuf,
+    /// The tree that is released.
+    pub tree: Utf8PathBuf,
+    /// Another `releng.toml`.
+    pub config: Option<Utf8PathBuf>,
+    /// Whether data on stdout is JSON.
+    pub json: bool,
+}
+
+/// Reads the command line, does what it says, and gives the exit code. `publish` does what this package cannot.
+pub fn main(publish: impl FnOnce(Publish, &Place) -> Result<Outcome>) -> ExitCode {
+    Cli::parse().run(publish).map_or_else(
+        |error| {
+            term::error(&error);
+            ExitCode::FAILURE
+        },
+        ExitCode::from,
+    )
 }
 
 impl Cli {
-    /// Does what the command line says.
-    ///
-    /// # Errors
-    /// What went wrong, for a person to read.
-    pub fn run(self) -> Result<Outcome> {
+    fn run(self, publish: impl FnOnce(Publish, &Place) -> Result<Outcome>) -> Result<Outcome> {
         term::set_verbosity(match (self.global.quiet, self.global.verbose) {
             (true, _) => Verbosity::Quiet,
             (_, true) => Verbosity::Verbose,
@@ -149,10 +263,12 @@ impl Cli {
         });
         let workspace = workspace()?;
         let tree = self.global.repo.unwrap_or_else(|| workspace.clone());
+        let place = Place { workspace, tree, config: self.global.config, json: self.global.json };
         match self.command {
-            Command::Ci => ci::run(&workspace)?,
-            Command::Bench(Bench::Notes) => bench::notes(&workspace)?,
-            Command::Release(phase) => return phase.run(&tree),
+            Command::Ci => ci::run(&place.workspace)?,
+            Command::Bench(Bench::Notes) => bench::notes(&place.workspace)?,
+            Command::Release(Phase::Publish(command)) => return publish(command, &place),
+            Command::Release(phase) => return phase.run(&place.tree),
         }
         Ok(Outcome::Done)
     }
@@ -201,6 +317,7 @@ impl Phase {
                 };
                 build::run(&Git::open(tree)?, &request).context("cannot build the release")?;
             }
+            Phase::Publish(_) => unreachable!("another package does these"),
         }
         Ok(Outcome::Done)
     }

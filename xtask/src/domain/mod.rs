@@ -21,6 +21,7 @@ pub mod problem;
 pub mod publication;
 pub mod record;
 pub mod release;
+pub mod serving;
 pub mod system;
 pub mod tagging;
 pub mod version;

@@ -8,5 +8,6 @@ pub mod build;
 pub mod ci;
 pub mod notes;
 pub mod prepare;
+pub mod publish;
 pub mod tag;
 pub mod tag_record;

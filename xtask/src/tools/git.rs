@@ -252,14 +252,8 @@ impl Git {
     }
 
     fn log<const N: usize>(&self, which: [&str; N]) -> Result<Vec<Commit>> {
-        let list = process::read(self.cmd(["log", "--no-show-signature", "--format=%H %T %P"]).args(which).arg("--"))?;
-        let commit = |line: &str| {
-            let mut oids = line.split_whitespace().map(Oid::new);
-            Some(Commit { oid: oids.next()?, tree: oids.next()?, parents: oids.collect() })
-        };
-        list.lines()
-            .map(|line| commit(line).with_context(|| format!("`git log` wrote an unexpected line: {line}")))
-            .collect()
+        let list = process::read(self.cmd(LOG).args(which).arg("--"))?;
+        list.lines().map(parse_commit).collect()
     }
 
     /// The local branches that contain a commit, without `refs/heads/`.
@@ -279,6 +273,14 @@ impl Git {
         Ok(self.read(["remote"])?.lines().any(|line| line == remote))
     }
 
+    /// The URL of every remote.
+    pub fn remote_urls(&self) -> Result<Vec<String>> {
+        // Fails where there is none.
+        let output = process::capture(self.cmd(["config", "--get-regexp", r"^remote\..*\.url$"]))?;
+        let lines = String::from_utf8_lossy(&output.stdout).into_owned();
+        Ok(lines.lines().filter_map(|line| Some(line.split_once(' ')?.1.to_owned())).collect())
+    }
+
     /// Whether a remote has a tag.
     ///
     /// # Errors
@@ -288,4 +290,13 @@ impl Git {
         let list = process::read(self.cmd(["ls-remote", remote, &reference]).env("GIT_TERMINAL_PROMPT", "0"))?;
         Ok(list.lines().any(|line| line.split('\t').nth(1) == Some(&reference)))
     }
+}
+
+/// `git log`, a commit a line, for [`parse_commit`].
+pub(super) const LOG: [&str; 3] = ["log", "--no-show-signature", "--format=%H %T %P"];
+
+pub(super) fn parse_commit(line: &str) -> Result<Commit> {
+    let mut oids = line.split_whitespace().map(Oid::new);
+    let mut commit = || Some(Commit { oid: oids.next()?, tree: oids.next()?, parents: oids.by_ref().collect() });
+    commit().with_context(|| format!("`git log` wrote an unexpected line: {line}"))
 }

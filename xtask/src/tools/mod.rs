@@ -6,6 +6,7 @@ pub mod fragments;
 pub mod git;
 pub mod nix;
 pub mod process;
+pub mod remote;
 pub mod skopeo;
 pub mod swap;
 pub mod term;

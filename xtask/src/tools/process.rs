@@ -3,6 +3,7 @@
 //! Owns what a failure looks like: the command, the exit status and the last lines that the program wrote. Refuses to
 //! know any program; each has a file of its own.
 
+use std::convert::Infallible;
 use std::io::{Read, Seek, Write};
 use std::os::fd::AsFd;
 use std::os::unix::process::CommandExt;
@@ -178,6 +179,16 @@ pub fn finish_whatever_happens(cmd: Cmd, stdin: &str) -> Result<()> {
         .and_then(Child::wait_with_output)
         .with_context(|| cannot_run(&shown))?;
     check(&shown, &output)
+}
+
+/// Turns this process into a program: it gets our terminal, and its exit code is ours.
+///
+/// # Errors
+/// It cannot be started; otherwise this does not return.
+pub fn become_program(cmd: Cmd) -> Result<Infallible> {
+    term::detail(format_args!("$ {cmd}"));
+    let shown = cmd.to_string();
+    Err(Command::from(cmd).exec()).with_context(|| cannot_run(&shown))
 }
 
 fn cannot_run(shown: &str) -> String {

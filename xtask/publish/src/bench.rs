@@ -1,0 +1,206 @@
+//! Owns the question whether our transfers are as fast as other people's tools, on the server behind Lix's buckets.
+//! Refuses to own the transfers: it calls them as every phase does, over a Garage of its own that is gone afterwards.
+//!
+//! Ours compares contents where the others compare sizes and times. Theirs include starting a process, a few hundredths of a second
+//! (`s5cmd`) or some tenths (`aws`); ours starts with a new connection in this process.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, ensure};
+
+use crate::tools::garage::{Access, Garage};
+use crate::tools::store::{Credentials, Progress, Properties, Store};
+use crate::tools::transfer::{Item, mirror};
+
+const BUCKET: &str = "bench";
+const PAGES: usize = 900;
+const PAGE_SIZE: usize = 12_000;
+const FILES: usize = 6;
+const FILE_SIZE: usize = 60_000_000;
+
+/// Who takes part.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Tool {
+    Ours,
+    S5cmd,
+    Aws,
+}
+
+impl Tool {
+    const ALL: [Self; 3] = [Self::Ours, Self::S5cmd, Self::Aws];
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::Ours => "ours",
+            Self::S5cmd => "s5cmd",
+            Self::Aws => "aws",
+        }
+    }
+
+    fn is_installed(self) -> bool {
+        let probe = match self {
+            Self::Ours => return true,
+            Self::S5cmd => "version",
+            Self::Aws => "--version",
+        };
+        Command::new(self.name()).arg(probe).output().is_ok_and(|output| output.status.success())
+    }
+}
+
+/// What is measured.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Task {
+    PagesFirst,
+    PagesAgain,
+    Files,
+}
+
+impl Task {
+    const ALL: [Self; 3] = [Self::PagesFirst, Self::PagesAgain, Self::Files];
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::PagesFirst => "900 files of 12 kB, first",
+            Self::PagesAgain => "900 files of 12 kB, nothing to do",
+            Self::Files => "6 files of 60 MB",
+        }
+    }
+}
+
+/// The times of all rounds, for each task and each tool that is installed.
+#[derive(Clone, Debug)]
+pub struct Report {
+    times: Vec<(Task, Tool, Duration)>,
+    missing: Vec<Tool>,
+}
+
+/// Lets all installed tools do all tasks, taking turns, `rounds` times. Needs about 1.5 GB in `scratch` for each round.
+pub async fn run(scratch: &Path, rounds: u32) -> Result<Report> {
+    let pages = write_files(&scratch.join("pages"), PAGES, "html", |seed| page(PAGE_SIZE, seed))?;
+    let files = write_files(&scratch.join("files"), FILES, "bin", |seed| noise(FILE_SIZE, seed))?;
+    let garage = Garage::start(&scratch.join("garage"), &[BUCKET]).await?;
+    let credentials = garage.make_key("bench", &[BUCKET], Access::ReadWrite, None).await?;
+    let (installed, missing): (Vec<_>, Vec<_>) = Tool::ALL.into_iter().partition(|tool| tool.is_installed());
+    let mut times = Vec::new();
+    for round in 0..rounds {
+        for (task, tool) in Task::ALL.into_iter().flat_map(|task| installed.iter().map(move |tool| (task, *tool))) {
+            let (directory, prefix) = match task {
+                Task::PagesFirst | Task::PagesAgain => (&pages, format!("{}/{round}/pages/", tool.name())),
+                Task::Files => (&files, format!("{}/{round}/files/", tool.name())),
+            };
+            let start = Instant::now();
+            match tool {
+                Tool::Ours => ours(&garage, &credentials, directory, &prefix).await?,
+                Tool::S5cmd | Tool::Aws => theirs(tool, task, &garage, &credentials, directory, &prefix)?,
+            }
+            times.push((task, tool, start.elapsed()));
+        }
+    }
+    Ok(Report { times, missing })
+}
+
+async fn ours(garage: &Garage, credentials: &Credentials, directory: &Path, prefix: &str) -> Result<()> {
+    let store = Store::new(garage.endpoint(), credentials.clone(), BUCKET);
+    let properties = Properties { content_type: "text/html".into(), cache_control: "public, max-age=60".into() };
+    let mut items = Vec::new();
+    for entry in std::fs::read_dir(directory)? {
+        let entry = entry?;
+        items.push(Item { key: format!("{prefix}{}", entry.file_name().display()), path: entry.path(), properties: properties.clone() });
+    }
+    let silent: Progress = Arc::new(|_| ());
+    mirror(&store, prefix, items, &silent).await?;
+    Ok(())
+}
+
+fn theirs(tool: Tool, task: Task, garage: &Garage, credentials: &Credentials, directory: &Path, prefix: &str) -> Result<()> {
+    let mut command = Command::new(tool.name());
+    command.arg("--endpoint-url").arg(&garage.endpoint().url);
+    match (tool, task) {
+        (Tool::Aws, Task::Files) => command.args(["s3", "cp", "--recursive", "--only-show-errors"]),
+        (Tool::Aws, _) => command.args(["s3", "sync", "--delete", "--only-show-errors"]),
+        (_, Task::Files) => command.arg("cp"),
+        (_, _) => command.args(["sync", "--delete"]),
+    };
+    let output = command
+        .arg(format!("{}/", directory.display()))
+        .arg(format!("s3://{BUCKET}/{prefix}"))
+        .env("AWS_ACCESS_KEY_ID", &credentials.id)
+        .env("AWS_SECRET_ACCESS_KEY", &credentials.secret)
+        .env("AWS_REGION", &garage.endpoint().region)
+        .env("AWS_REQUEST_CHECKSUM_CALCULATION", "when_required")
+        .stdin(Stdio::null())
+        .output()
+        .with_context(|| format!("cannot run {}", tool.name()))?;
+    ensure!(output.status.success(), "{} failed ({}): {}", tool.name(), output.status, String::from_utf8_lossy(&output.stderr));
+    Ok(())
+}
+
+fn write_files(directory: &Path, count: usize, extension: &str, content: impl Fn(u64) -> Vec<u8>) -> Result<PathBuf> {
+    std::fs::create_dir_all(directory).with_context(|| format!("cannot make {}", directory.display()))?;
+    for number in 0..count {
+        let path = directory.join(format!("{number:04}.{extension}"));
+        std::fs::write(&path, content(number as u64)).with_context(|| format!("cannot write {}", path.display()))?;
+    }
+    Ok(directory.to_owned())
+}
+
+/// Bytes that neither compress nor repeat within what a server stores as one block, like a tarball's: the same for the same seed.
+pub fn noise(length: usize, seed: u64) -> Vec<u8> {
+    const BLOCK: usize = 1 << 16;
+    let mut state = seed.wrapping_mul(2).wrapping_add(1);
+    let words = std::iter::repeat_with(|| {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        state.to_le_bytes()
+    });
+    // One block is computed, the others are told apart by their number: most of this runs unoptimised.
+    let block: Vec<u8> = words.flatten().take(length.min(BLOCK)).collect();
+    let mut bytes = Vec::with_capacity(length);
+    for number in 0..length.div_ceil(BLOCK) {
+        let start = bytes.len();
+        bytes.extend_from_slice(&block[..block.len().min(length - start)]);
+        let stamp = (number as u64).to_le_bytes();
+        let stamped = stamp.len().min(bytes.len() - start);
+        if number > 0 {
+            bytes[start..start + stamped].copy_from_slice(&stamp[..stamped]);
+        }
+    }
+    bytes
+}
+
+fn page(length: usize, seed: u64) -> Vec<u8> {
+    let mut page = b"<!doctype html><title>Page</title>\n".to_vec();
+    for word in noise(length / 4, seed).chunks(4) {
+        page.extend_from_slice(format!("<p>{}</p>\n", hex::encode(word)).as_bytes());
+    }
+    page.truncate(length);
+    page
+}
+
+impl fmt::Display for Report {
+    /// The median of each cell, in seconds, with the fastest and the slowest.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for task in Task::ALL {
+            write!(f, "{:36}", task.name())?;
+            for tool in Tool::ALL {
+                let mine = self.times.iter().filter(|(t, who, _)| (*t, *who) == (task, tool));
+                let mut seconds: Vec<_> = mine.map(|(_, _, time)| time.as_secs_f64()).collect();
+                seconds.sort_by(f64::total_cmp);
+                if let (Some(first), Some(last)) = (seconds.first(), seconds.last()) {
+                    let median = seconds[seconds.len() / 2];
+                    write!(f, "  {} {median:5.2} ({first:.2} to {last:.2})", tool.name())?;
+                }
+            }
+            writeln!(f)?;
+        }
+        for tool in &self.missing {
+            writeln!(f, "left out: {} is not installed", tool.name())?;
+        }
+        Ok(())
+    }
+}

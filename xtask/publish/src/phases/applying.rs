@@ -1,0 +1,68 @@
+//! Applying one act: it was looked at a moment ago, and what was seen then is brought about.
+
+use anyhow::{Context, Result, bail};
+use xtask::domain::layout::{Docs, MANIFEST, RECORD};
+use xtask::domain::publication::{Act, Subject};
+use xtask::domain::serving::{MOVING, content_type};
+
+use super::looking::{Looked, LookedTree};
+use super::session::{Bucket, Session, Stores};
+use crate::tools::store::{Progress, Properties, Store};
+use crate::tools::transfer::{self, Surveyed};
+
+/// Brings an act about.
+///
+/// # Errors
+/// The server or the remote refuses; running the same command again goes on from there.
+pub async fn apply(session: &Session<'_>, act: &Act, looked: &Looked, stores: &Stores, progress: &Progress) -> Result<()> {
+    match (act, looked) {
+        (Act::VersionDirectory, Looked::Tree(tree)) => write_once(stores.of(Bucket::Releases), tree, progress).await,
+        (Act::Docs(Docs::Series(_) | Docs::Stable | Docs::Nightly), Looked::Tree(tree)) => {
+            mirror(stores.of(Bucket::Docs), tree, progress).await
+        }
+        (Act::RootManifest, Looked::Other(_)) => {
+            let properties = Properties { content_type: content_type(MANIFEST).into(), cache_control: MOVING.into() };
+            let text = session.sealed.root_manifest.clone();
+            stores.of(Bucket::Releases).put_bytes(MANIFEST, text.into_bytes(), &properties).await
+        }
+        (Act::Branch | Act::Review | Act::Tag, Looked::Other(_)) => {
+            let remote = session.remote.as_ref().context("there is no git remote")?;
+            remote.push(&[refspec(session, act)?])
+        }
+        (_, Looked::Tree(_) | Looked::Other(_)) => bail!("what was seen is not of this act"),
+    }
+}
+
+/// What an act of git pushes.
+///
+/// # Errors
+/// The act is none of git's, or there is no release.
+pub fn refspec(session: &Session, act: &Act) -> Result<String> {
+    let Subject::Official(official) = &session.sealed.subject else { bail!("only a release is pushed") };
+    let (release, tag) = (&official.release, &official.tag);
+    match act {
+        Act::Branch => Ok(format!("{}:refs/heads/{}", tag.merge_commit, release.release_branch())),
+        Act::Review => Ok(format!("{}:refs/for/{}", tag.merge_commit, release.release_branch())),
+        // A tag that is there and another is replaced only after consent: the judgement has seen to that.
+        Act::Tag if session.consent.force_push_tag => Ok(format!("+{}:refs/tags/{}", tag.tag_object, release.tag())),
+        Act::Tag => Ok(format!("{}:refs/tags/{}", tag.tag_object, release.tag())),
+        Act::VersionDirectory | Act::Docs(_) | Act::RootManifest => bail!("nothing is pushed for this act"),
+    }
+}
+
+/// Objects that never change. The record comes last: where it is, everything is.
+async fn write_once(store: &Store, tree: &LookedTree, progress: &Progress) -> Result<()> {
+    let is_record = |one: &&Surveyed| one.item.key.ends_with(&format!("/{RECORD}"));
+    let (record, rest): (Vec<_>, Vec<_>) = tree.surveyed.iter().partition(is_record);
+    for group in [rest, record] {
+        let group: Vec<Surveyed> = group.into_iter().cloned().collect();
+        transfer::send(store, &group, progress).await?;
+    }
+    Ok(())
+}
+
+/// A tree that moves: new and changed pages, every `index.html` after them, and then what is no longer there.
+async fn mirror(store: &Store, tree: &LookedTree, progress: &Progress) -> Result<()> {
+    transfer::send(store, &tree.surveyed, progress).await?;
+    transfer::delete(store, tree.gone.iter().cloned()).await
+}

@@ -1,0 +1,171 @@
+//! Looking at an act: what is there, compared with ours by content. Writes nothing.
+
+use anyhow::{Context, Result, bail};
+use xtask::domain::judgement::{Changed, Object, Relation, Review, Seen, Tree};
+use xtask::domain::layout::MANIFEST;
+use xtask::domain::publication::{Act, Official, Subject};
+use xtask::domain::serving::{IMMUTABLE, MOVING, content_type};
+use xtask::tools::remote::Remote;
+
+use super::sealed::LocalFiles;
+use super::session::{Bucket, Session, key_of};
+use crate::tools::store::{Listing, Properties, Store};
+use crate::tools::transfer::{Item, Standing, Surveyed, survey};
+
+/// No manifest is nearly this long.
+const MANIFEST_LIMIT: u64 = 1 << 20;
+
+/// What was seen, with what applying the act needs besides.
+pub enum Looked {
+    Tree(LookedTree),
+    Other(Seen),
+}
+
+/// A directory in a bucket, compared with ours.
+pub struct LookedTree {
+    /// What the directory's keys start with.
+    prefix: String,
+    pub surveyed: Vec<Surveyed>,
+    /// Keys of objects that we do not have.
+    pub gone: Vec<String>,
+    /// For each object that differs, what the bucket knows of its content.
+    theirs: Vec<String>,
+}
+
+impl Looked {
+    /// For judging.
+    pub fn seen(&self) -> Seen {
+        match self {
+            Looked::Other(seen) => seen.clone(),
+            Looked::Tree(tree) => Seen::Tree(tree.seen()),
+        }
+    }
+}
+
+impl LookedTree {
+    fn seen(&self) -> Tree {
+        let relative = |key: &str| key.strip_prefix(&self.prefix).unwrap_or(key).to_owned();
+        let object = |item: &Item| Object { path: relative(&item.key), size: item.content.size, sha256: item.content.sha256 };
+        let standing = |standing| self.surveyed.iter().filter(move |one| one.standing == standing).map(|one| &one.item);
+        Tree {
+            new: standing(Standing::Absent).map(object).collect(),
+            changed: standing(Standing::Different)
+                .zip(&self.theirs)
+                .map(|(item, theirs)| Changed { ours: object(item), theirs: theirs.clone() })
+                .collect(),
+            same: standing(Standing::Same).count(),
+            gone: self.gone.iter().map(|key| relative(key)).collect(),
+        }
+    }
+}
+
+/// Looks at one act.
+///
+/// # Errors
+/// The server or the remote cannot be asked.
+pub async fn look(session: &Session<'_>, act: &Act) -> Result<Looked> {
+    let sealed = &session.sealed;
+    let tree = async |bucket, files, cache_control| {
+        look_at_tree(session.read.of(bucket), &key_of(act, sealed), files, cache_control).await.map(Looked::Tree)
+    };
+    match act {
+        Act::VersionDirectory => tree(Bucket::Releases, &sealed.files, IMMUTABLE).await,
+        Act::Docs(_) => tree(Bucket::Docs, &sealed.manual, MOVING).await,
+        Act::RootManifest => {
+            let live = session.read.of(Bucket::Releases).get(MANIFEST, MANIFEST_LIMIT).await?;
+            let live = live.map(|bytes| String::from_utf8_lossy(&bytes).into_owned());
+            Ok(Looked::Other(Seen::Manifest { ours: sealed.root_manifest.clone(), live }))
+        }
+        Act::Branch => look_at_git(session, look_at_branch),
+        Act::Review => look_at_git(session, |remote, official| look_at_review(remote, official).map(Seen::Review)),
+        Act::Tag => {
+            let reviewed = session.acts.contains(&Act::Review);
+            look_at_git(session, |remote, official| look_at_tag(remote, official, reviewed))
+        }
+    }
+}
+
+async fn look_at_tree(store: &Store, prefix: &str, files: &LocalFiles, cache_control: &str) -> Result<LookedTree> {
+    let item = |(path, file): (&String, &super::sealed::LocalFile)| Item {
+        key: format!("{prefix}{path}"),
+        path: file.path.clone(),
+        content: file.content.clone(),
+        properties: Properties { content_type: content_type(path).into(), cache_control: cache_control.into() },
+    };
+    let listing = store.list(prefix).await?;
+    let surveyed = survey(store, files.iter().map(item).collect(), &listing).await?;
+    let mut theirs = Vec::new();
+    for one in surveyed.iter().filter(|one| one.standing == Standing::Different) {
+        theirs.push(digest_there(store, &one.item.key, &listing).await?);
+    }
+    let ours: std::collections::HashSet<&str> = surveyed.iter().map(|one| one.item.key.as_str()).collect();
+    let gone = listing.into_keys().filter(|key| !ours.contains(key.as_str())).collect();
+    Ok(LookedTree { prefix: prefix.to_owned(), surveyed, gone, theirs })
+}
+
+/// The digest that a bucket knows of an object: ours, if we stored one, and else its ETag.
+async fn digest_there(store: &Store, key: &str, listing: &Listing) -> Result<String> {
+    let listed = listing.get(key).with_context(|| format!("{key} vanished while it was looked at"))?;
+    match &listed.etag {
+        Some(etag) => Ok(format!("ETag {etag}")),
+        None => {
+            let head = store.head(key).await?;
+            let sha256 = head.and_then(|head| head.sha256).map(|digest| digest.to_string());
+            Ok(sha256.unwrap_or_else(|| format!("{} bytes", listed.size)))
+        }
+    }
+}
+
+fn look_at_git(session: &Session, look: impl FnOnce(&Remote, &Official) -> Result<Seen>) -> Result<Looked> {
+    let (Some(remote), Subject::Official(official)) = (&session.remote, &session.sealed.subject) else {
+        bail!("there is no git remote for what is no release");
+    };
+    look(remote, official).map(Looked::Other)
+}
+
+fn look_at_branch(remote: &Remote, official: &Official) -> Result<Seen> {
+    let reference = format!("refs/heads/{}", official.release.release_branch());
+    let ours = official.tag.merge_commit.clone();
+    let tip = remote.refs(&[&reference])?.remove(&reference);
+    let relation = match &tip {
+        None => Relation::Behind,
+        Some(tip) => {
+            let history = remote.history(&reference, tip)?;
+            match (history.contains(tip, &ours)?, history.contains(&ours, tip)?) {
+                (true, _) => Relation::Contains,
+                (_, true) => Relation::Behind,
+                _ => Relation::Diverged,
+            }
+        }
+    };
+    Ok(Seen::Branch { ours, remote: tip, relation })
+}
+
+/// What has become of the release's commits in Gerrit.
+fn look_at_review(remote: &Remote, official: &Official) -> Result<Review> {
+    let reference = format!("refs/heads/{}", official.release.release_branch());
+    let tag = &official.tag;
+    if let Some(tip) = remote.refs(&[&reference])?.remove(&reference) {
+        let history = remote.history(&reference, &tip)?;
+        if history.contains(&tip, &tag.commit)? {
+            return Ok(Review::Submitted);
+        }
+        let submitted = history.only_in(&tip, &tag.commit)?;
+        if let Some(rewritten) = submitted.into_iter().find(|commit| commit.tree == tag.tree) {
+            return Ok(Review::Rewritten(rewritten.oid));
+        }
+    }
+    let changes = remote.refs(&["refs/changes/*"])?;
+    let pushed = changes.values().any(|commit| *commit == tag.merge_commit);
+    Ok(if pushed { Review::Open } else { Review::Unknown })
+}
+
+fn look_at_tag(remote: &Remote, official: &Official, reviewed: bool) -> Result<Seen> {
+    let reference = format!("refs/tags/{}", official.release.tag());
+    let there = remote.refs(&[&reference])?.remove(&reference);
+    let ready = match reviewed && there.is_none() && look_at_review(remote, official)? != Review::Submitted {
+        true => Err("its commit is not submitted yet, and Gerrit takes the tag only then".to_owned()),
+        false => Ok(()),
+    };
+    Ok(Seen::Tag { ours: official.tag.tag_object.clone(), remote: there, ready })
+}

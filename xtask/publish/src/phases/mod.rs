@@ -1,0 +1,26 @@
+//! Publication: order and consent. Acts are looked at, judged by `xtask`'s `domain`, shown, agreed to, and applied.
+
+pub mod applying;
+pub mod looking;
+pub mod plan;
+pub mod rehearse;
+pub mod sealed;
+pub mod session;
+pub mod upload;
+pub mod verify;
+
+use anyhow::{Context, Result};
+use xtask::cli::{Outcome, Place, Publish};
+
+/// Does what the command line says.
+///
+/// # Errors
+/// What went wrong, for a person to read.
+pub async fn run(command: Publish, place: &Place) -> Result<Outcome> {
+    match command {
+        Publish::Plan(args) => plan::run(place, &args).await.context("cannot plan the publication"),
+        Publish::Upload(args) => upload::run(place, &args).await.context("the release is not published"),
+        Publish::Verify(args) => verify::run(place, &args).await.context("cannot verify what is published"),
+        Publish::Rehearse(args) => rehearse::run(place, &args).context("the rehearsal failed"),
+    }
+}

@@ -1,0 +1,143 @@
+//! The directory `release/`, opened and found to be exactly what its record says, and what the tag says.
+//!
+//! Reads every byte once; what is uploaded later is compared with what was read here. Refuses to change anything.
+
+use std::collections::BTreeMap;
+
+use anyhow::{Context, Result, anyhow};
+use camino::{Utf8Path, Utf8PathBuf};
+use xtask::cli::PlanArgs;
+use xtask::domain::digest::{Digest, FileFacts};
+use xtask::domain::layout::{self, Layout};
+use xtask::domain::manifest;
+use xtask::domain::problem::{Problem, Problems};
+use xtask::domain::publication::{Official, Subject};
+use xtask::domain::record::{Files, Record};
+use xtask::domain::release::Release;
+use xtask::phases::build::Target;
+use xtask::phases::tag_record;
+use xtask::tools::files;
+use xtask::tools::git::Git;
+
+use crate::tools::content::Content;
+use crate::tools::transfer;
+
+/// A release that may be published.
+pub struct Sealed {
+    pub record: Record,
+    /// Of the record's own bytes.
+    pub record_digest: Digest,
+    pub subject: Subject,
+    /// In the version directory, by path there.
+    pub files: LocalFiles,
+    /// The manual, by path in it.
+    pub manual: LocalFiles,
+    /// The text of the root manifest.
+    pub root_manifest: String,
+}
+
+/// Files that were read, by their path in the directory that is published.
+pub type LocalFiles = BTreeMap<String, LocalFile>;
+
+/// A file and what it held when it was read.
+#[derive(Debug, Clone)]
+pub struct LocalFile {
+    pub path: Utf8PathBuf,
+    pub content: Content,
+}
+
+impl Sealed {
+    /// Opens what `args` wants to publish.
+    ///
+    /// # Errors
+    /// Nothing was built, or everything that is not as built or as tagged, at once.
+    pub async fn open(git: &Git, args: &PlanArgs) -> Result<Sealed> {
+        let dir = git.root().join(layout::RELEASE);
+        let alone = dir.join(layout::MANUAL_RECORD);
+        let manual_alone = args.target == Target::Manual && alone.exists();
+        let record_path = if manual_alone { alone } else { dir.join(layout::RECORD) };
+        let text = std::fs::read_to_string(&record_path)
+            .with_context(|| format!("cannot read {record_path}: has `cargo xtask release build` finished?"))?;
+        let record = Record::parse(&text).map_err(|why| anyhow!("{record_path} {why}"))?;
+
+        let mut problems = if args.no_check_git { Problems::default() } else { off_the_record(git, &record)? };
+        let layout = Layout::new(&record.version);
+        let manual = read(&dir.join(layout::MANUAL)).await?;
+        problems.collect(record.compare_manual(&facts(&manual)));
+        let (mut published, mut root_manifest) = (LocalFiles::new(), String::new());
+        let record_facts = files::facts(text.as_bytes());
+        if args.target == Target::All {
+            let artifacts = dir.join(layout::ARTIFACTS);
+            published = read(&artifacts.join(layout.version_directory())).await?;
+            let found = facts(&published);
+            problems.collect(record.compare(&found));
+            let sums = files::facts(record.sums(record_facts.sha256).as_bytes());
+            for (name, expected) in [(layout::RECORD, record_facts), (layout::SUMS, sums)] {
+                if found.get(name) != Some(&expected) {
+                    problems.push(Problem::new(format!("{name} in the version directory does not follow from {record_path}")));
+                }
+            }
+            let path = artifacts.join(layout::MANIFEST);
+            root_manifest = std::fs::read_to_string(&path).with_context(|| format!("cannot read {path}"))?;
+            if root_manifest != manifest::render(&record.manifest()) {
+                problems.push(Problem::new(format!("{path} does not follow from {record_path}")));
+            }
+        }
+        problems.into_result().with_context(|| format!("{dir} is not what was built: build it again"))?;
+
+        let subject = subject(git, &record, layout)?;
+        let record_digest = record_facts.sha256;
+        Ok(Sealed { record, record_digest, subject, files: published, manual, root_manifest })
+    }
+}
+
+/// Where the tree is not at what was built.
+fn off_the_record(git: &Git, record: &Record) -> Result<Problems> {
+    let mut problems = Problems::default();
+    let head = git.head()?;
+    if head.commit.as_str() != record.commit {
+        let at = record.tag.as_deref().unwrap_or(&record.commit);
+        problems.push(Problem::new(format!(
+            "HEAD is at {}, and release/ was built from {at}: `git switch --detach {at}`",
+            head.commit.short()
+        )));
+    }
+    for path in git.dirty_files()? {
+        problems.push(Problem::new(format!("{path} has changes that are not committed: commit or stash them")));
+    }
+    Ok(problems)
+}
+
+/// What the record is a record of, as git has it.
+fn subject(git: &Git, record: &Record, layout: Layout) -> Result<Subject> {
+    let Some(tag) = &record.tag else { return Ok(Subject::Nightly { version: record.version.clone() }) };
+    let version = tag.parse().with_context(|| format!("the record's tag {tag}"))?;
+    let release = Release::new(version, record.name.as_deref().unwrap_or_default())?;
+    let tag = tag_record::load(git, release.version())?;
+    if (tag.commit.as_str(), tag.tree.as_str()) != (record.commit.as_str(), record.tree.as_str()) {
+        return Err(anyhow!(
+            "release/ was built from commit {}, and the tag {} is at {}: build it again",
+            record.commit,
+            release.tag(),
+            tag.commit
+        ));
+    }
+    Ok(Subject::Official(Box::new(Official { release, tag, layout })))
+}
+
+async fn read(dir: &Utf8Path) -> Result<LocalFiles> {
+    let paths = files::list(dir)?;
+    let reading = paths.into_iter().map(|relative| {
+        let path = dir.join(&relative);
+        async move {
+            let content = Content::of_file(&path).await?;
+            Ok((relative.into_string(), LocalFile { path, content }))
+        }
+    });
+    Ok(transfer::all(reading).await?.into_iter().collect())
+}
+
+fn facts(local: &LocalFiles) -> Files {
+    let facts = |content: &Content| FileFacts { size: content.size, sha256: content.sha256 };
+    local.iter().map(|(path, file)| (path.clone(), facts(&file.content))).collect()
+}

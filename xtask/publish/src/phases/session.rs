@@ -1,0 +1,226 @@
+//! One publication under way: the release, the environment, and the connections to it.
+//!
+//! Observing uses a key that can only read; a key that can write is asked for after the confirmation, for just the
+//! buckets that are written. Refuses to judge.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use anyhow::{Context, Result, anyhow, ensure};
+use camino::Utf8Path;
+use xtask::cli::{Place, PlanArgs};
+use xtask::domain::environment::{Access, Config, Environment, Storage};
+use xtask::domain::judgement::{Consent, judge};
+use xtask::domain::layout::{self, PREFIX};
+use xtask::domain::plan::{Plan, Planned, kind};
+use xtask::domain::pointers::Published;
+use xtask::domain::publication::{self, Act, Target};
+use xtask::phases::build;
+use xtask::tools::git::Git;
+use xtask::tools::remote::Remote;
+
+use super::looking::look;
+use super::sealed::Sealed;
+use crate::tools::embedded::Embedded;
+use crate::tools::keys::{KeySource, Renewal};
+use crate::tools::store::{Endpoint, Store};
+
+/// How long another manager's write to a shared server may take to show.
+const SETTLE: Duration = Duration::from_secs(2);
+
+/// A bucket, by what it is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Bucket {
+    Docs,
+    Releases,
+}
+
+/// An environment that is connected to.
+pub struct World {
+    pub name: String,
+    pub environment: Environment,
+    endpoint: Endpoint,
+    /// Serves the environment's buckets as long as it lives.
+    embedded: Option<Embedded>,
+}
+
+/// Connections to some buckets, with one access key.
+pub struct Stores {
+    stores: BTreeMap<Bucket, Store>,
+    _renewal: Option<Renewal>,
+}
+
+impl Stores {
+    /// # Panics
+    /// The bucket was not asked for.
+    pub fn of(&self, bucket: Bucket) -> &Store {
+        &self.stores[&bucket]
+    }
+}
+
+impl World {
+    /// Reads `releng.toml` and finds the environment in it; starts its server, if it is one of ours.
+    ///
+    /// # Errors
+    /// The file is not valid, or there is no such environment.
+    pub async fn open(place: &Place, tree: &Utf8Path, name: &str) -> Result<World> {
+        let path = place.config.clone().unwrap_or_else(|| place.workspace.join("xtask/releng.toml"));
+        let text = std::fs::read_to_string(&path).with_context(|| format!("cannot read {path}"))?;
+        let config = Config::parse(&text).map_err(|why| anyhow!("{path}: {why}"))?;
+        let environment = config.environment(name).map_err(|why| anyhow!("{path}: {why}"))?.clone();
+        let (endpoint, embedded) = match &environment.storage {
+            Storage::S3 { endpoint, region, .. } => {
+                (Endpoint { url: endpoint.clone(), region: region.clone() }, None)
+            }
+            Storage::Embedded { directory } => {
+                let buckets = &environment.buckets;
+                let names = [&buckets.cache, &buckets.docs, &buckets.install, &buckets.releases];
+                let embedded = Embedded::start(tree.join(directory).as_std_path(), &names.map(String::as_str)).await?;
+                (embedded.endpoint().clone(), Some(embedded))
+            }
+        };
+        Ok(World { name: name.to_owned(), environment, endpoint, embedded })
+    }
+
+    /// How long to wait for others' writes.
+    pub fn settle(&self) -> Duration {
+        if self.embedded.is_some() { Duration::ZERO } else { SETTLE }
+    }
+
+    /// Connects to some buckets with a key for them and nothing else.
+    ///
+    /// # Errors
+    /// There is no key to be had.
+    pub async fn connect(&self, access: Access, buckets: &[Bucket]) -> Result<Stores> {
+        let names: Vec<String> = buckets.iter().map(|bucket| self.bucket_name(*bucket).to_owned()).collect();
+        let source = match &self.environment.storage {
+            Storage::Embedded { .. } => None,
+            Storage::S3 { credentials, .. } => {
+                Some(KeySource { credentials: credentials.clone(), access, buckets: names.clone() })
+            }
+        };
+        let credentials = match &source {
+            Some(source) => source.obtain().await?,
+            None => Embedded::credentials(),
+        };
+        let first = Store::new(&self.endpoint, credentials, names.first().context("no bucket to connect to")?);
+        let stores = buckets.iter().zip(&names).map(|(bucket, name)| (*bucket, first.sibling(name))).collect();
+        Ok(Stores { stores, _renewal: source.and_then(|source| source.keep_fresh(first)) })
+    }
+
+    fn bucket_name(&self, bucket: Bucket) -> &str {
+        match bucket {
+            Bucket::Docs => &self.environment.buckets.docs,
+            Bucket::Releases => &self.environment.buckets.releases,
+        }
+    }
+}
+
+/// The versions published in an environment: those with a directory in the releases bucket.
+///
+/// A directory that is still incomplete counts: that holds pointers back and never takes them back.
+///
+/// # Errors
+/// The bucket cannot be listed.
+pub async fn published(releases: &Store) -> Result<Published> {
+    let directories = releases.directories(&format!("{PREFIX}/{PREFIX}-")).await?;
+    let version = |directory: &String| directory.strip_prefix(&format!("{PREFIX}/{PREFIX}-"))?.parse().ok();
+    Ok(directories.iter().filter_map(version).collect())
+}
+
+/// A release on its way to an environment.
+pub struct Session<'a> {
+    pub world: World,
+    pub sealed: Sealed,
+    pub acts: Vec<Act>,
+    pub remote: Option<Remote<'a>>,
+    pub consent: Consent,
+    pub read: Stores,
+}
+
+impl<'a> Session<'a> {
+    /// Opens the release and connects, for looking.
+    ///
+    /// # Errors
+    /// The release is not as built or tagged, may not go to this environment, or the environment cannot be reached.
+    pub async fn open(place: &Place, git: &'a Git, args: &PlanArgs) -> Result<Session<'a>> {
+        let sealed = Sealed::open(git, args).await?;
+        let world = World::open(place, git.root(), &args.env).await?;
+        let environment = &world.environment;
+        ensure!(
+            args.target == build::Target::Manual || environment.profiles.contains(&sealed.record.profile),
+            "release/ was built with profile {}, and {} takes only {}: build it with another `--profile`",
+            sealed.record.profile,
+            world.name,
+            environment.profiles.join(", ")
+        );
+        let target = match args.target {
+            build::Target::All => Target::All,
+            build::Target::Manual => Target::Manual,
+        };
+        let acts = publication::acts(&sealed.subject, target, environment).map_err(|why| anyhow!(why))?;
+        let wants_git = acts.iter().any(|act| matches!(act, Act::Branch | Act::Review | Act::Tag));
+        let remote = wants_git.then(|| Remote::find(git, &environment.git)).transpose()?;
+        let consent = Consent {
+            shrink: args.allow_shrink,
+            drop_systems: args.drop_system.clone(),
+            force_push_tag: args.force_push_tag,
+        };
+        let read = world.connect(Access::Read, &[Bucket::Docs, Bucket::Releases]).await?;
+        Ok(Session { world, sealed, acts, remote, consent, read })
+    }
+
+    /// The buckets that the acts write.
+    pub fn written(&self) -> Vec<Bucket> {
+        let mut buckets: Vec<Bucket> = self.acts.iter().filter_map(bucket_of).collect();
+        buckets.sort();
+        buckets.dedup();
+        buckets
+    }
+
+    /// Looks at every act and judges it.
+    ///
+    /// # Errors
+    /// Something cannot be looked at.
+    pub async fn plan(&self) -> Result<Plan> {
+        let published = published(self.read.of(Bucket::Releases)).await?;
+        let mut acts = Vec::new();
+        for act in &self.acts {
+            acts.push(self.judge(act, &published).await?);
+        }
+        Ok(Plan {
+            environment: self.world.name.clone(),
+            version: self.sealed.record.version.clone(),
+            kind: kind(&self.sealed.subject, &published),
+            record: self.sealed.record_digest,
+            acts,
+        })
+    }
+
+    /// Looks at one act and judges it.
+    ///
+    /// # Errors
+    /// It cannot be looked at.
+    pub async fn judge(&self, act: &Act, published: &Published) -> Result<Planned> {
+        let looked = look(self, act).await.with_context(|| format!("cannot look at {}", act.title(&self.sealed.subject)))?;
+        Ok(judge(act, &self.sealed.subject, &looked.seen(), published, &self.consent))
+    }
+}
+
+/// The bucket that an act writes; `None` for git.
+pub fn bucket_of(act: &Act) -> Option<Bucket> {
+    match act {
+        Act::VersionDirectory | Act::RootManifest => Some(Bucket::Releases),
+        Act::Docs(_) => Some(Bucket::Docs),
+        Act::Branch | Act::Review | Act::Tag => None,
+    }
+}
+
+/// The key, or the directory with a slash at the end, that an act writes in its bucket.
+pub fn key_of(act: &Act, sealed: &Sealed) -> String {
+    match act {
+        Act::VersionDirectory => format!("{}/", layout::Layout::new(&sealed.record.version).version_directory()),
+        Act::Docs(docs) => format!("{}/", docs.directory()),
+        Act::RootManifest | Act::Branch | Act::Review | Act::Tag => layout::MANIFEST.to_owned(),
+    }
+}

@@ -1,0 +1,119 @@
+//! Owns the identity of some bytes: their size, their SHA-256, and the ETag that an S3 server gives them.
+//! Does not own where the bytes lie or what a difference means.
+//!
+//! Everything is computed in one pass, because the MD5s are needed twice: before an upload, to compare with a listing, and during it, as
+//! `Content-MD5`. A file that changes between the two is therefore refused by the server instead of being published half old, half new.
+
+use std::fs::File;
+use std::io::Read;
+
+use anyhow::{Context, Result, ensure};
+use camino::Utf8Path;
+use md5::Md5;
+use sha2::{Digest as _, Sha256};
+use xtask::domain::digest::Digest;
+
+/// Content up to this size, in bytes, travels in one request.
+pub const SINGLE_LIMIT: u64 = 32 << 20;
+/// The size in bytes of each part, but the last, of larger content.
+pub const PART_SIZE: u64 = 16 << 20;
+
+/// What is known about some bytes once all of them were read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Content {
+    /// In bytes.
+    pub size: u64,
+    pub sha256: Digest,
+    /// The MD5 of each request that uploads this content: one up to [`SINGLE_LIMIT`], above it one for each [`PART_SIZE`] bytes.
+    pub(crate) md5s: Vec<[u8; 16]>,
+}
+
+impl Content {
+    /// The content of a file, read once in a thread that may block.
+    pub async fn of_file(path: &Utf8Path) -> Result<Self> {
+        let path = path.to_owned();
+        tokio::task::spawn_blocking(move || Self::read(&path)).await?
+    }
+
+    /// The content of bytes in memory.
+    pub fn of_bytes(bytes: &[u8]) -> Self {
+        let mut hasher = Hasher::new(bytes.len() as u64);
+        hasher.update(bytes);
+        hasher.finish()
+    }
+
+    /// The ETag an S3 server gives to this content when this crate uploads it, without quotes.
+    ///
+    /// One request: the MD5. Several: the MD5 of the parts' MD5s, a dash, the number of parts.
+    pub fn etag(&self) -> String {
+        match self.md5s.as_slice() {
+            [single] => hex::encode(single),
+            parts => format!("{}-{}", hex::encode(Md5::digest(parts.concat())), parts.len()),
+        }
+    }
+
+    fn read(path: &Utf8Path) -> Result<Self> {
+        let reading = || format!("cannot read {path} to compute its digests");
+        let mut file = File::open(path).with_context(reading)?;
+        let size = file.metadata().with_context(reading)?.len();
+        let mut hasher = Hasher::new(size);
+        let mut buffer = vec![0; size.clamp(1, 256 << 10) as usize];
+        loop {
+            match file.read(&mut buffer).with_context(reading)? {
+                0 => break,
+                n => hasher.update(&buffer[..n]),
+            }
+        }
+        let content = hasher.finish();
+        ensure!(
+            content.size == size,
+            "{path} changed from {size} to {} bytes while it was being read: let whatever writes it finish, then try again",
+            content.size
+        );
+        Ok(content)
+    }
+}
+
+/// Computes a [`Content`] from bytes as they come.
+pub struct Hasher {
+    size: u64,
+    sha256: Sha256,
+    part: Md5,
+    part_size: u64,
+    part_left: u64,
+    md5s: Vec<[u8; 16]>,
+}
+
+impl Hasher {
+    /// `expected_size` in bytes decides between one MD5 and an MD5 for each part.
+    pub fn new(expected_size: u64) -> Self {
+        let part_size = if expected_size <= SINGLE_LIMIT { u64::MAX } else { PART_SIZE };
+        Self { size: 0, sha256: Sha256::new(), part: Md5::new(), part_size, part_left: part_size, md5s: Vec::new() }
+    }
+
+    /// Takes the next bytes, of any length.
+    pub fn update(&mut self, mut bytes: &[u8]) {
+        self.size += bytes.len() as u64;
+        self.sha256.update(bytes);
+        while !bytes.is_empty() {
+            if self.part_left == 0 {
+                self.end_part();
+            }
+            let (now, later) = bytes.split_at(bytes.len().min(self.part_left.try_into().unwrap_or(usize::MAX)));
+            self.part.update(now);
+            self.part_left -= now.len() as u64;
+            bytes = later;
+        }
+    }
+
+    /// The content of all bytes taken so far.
+    pub fn finish(mut self) -> Content {
+        self.end_part();
+        Content { size: self.size, sha256: Digest::new(self.sha256.finalize().into()), md5s: self.md5s }
+    }
+
+    fn end_part(&mut self) {
+        self.md5s.push(std::mem::take(&mut self.part).finalize().into());
+        self.part_left = self.part_size;
+    }
+}

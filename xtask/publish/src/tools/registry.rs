@@ -1,0 +1,66 @@
+//! Owns a container registry on loopback, started from the program `docker-registry`, with all its data in one directory.
+//! Refuses to own how images get there. It is for tests and rehearsals: plain HTTP, and open to whoever can reach it unless told otherwise.
+
+use std::net::SocketAddr;
+use std::path::Path;
+use std::process::Command;
+
+use anyhow::{Context, Result};
+use serde_json::json;
+
+use super::server::{Server, free_addresses};
+
+/// Ports can be taken between being found free and being used.
+const STARTS: u32 = 3;
+
+/// A running registry. It ends when this is dropped; its data stays.
+#[derive(Debug)]
+pub struct Registry {
+    address: SocketAddr,
+    _server: Server,
+}
+
+impl Registry {
+    /// Whether the program is on `PATH`.
+    pub fn is_installed() -> bool {
+        Command::new("docker-registry").arg("--version").output().is_ok_and(|output| output.status.success())
+    }
+
+    /// Starts it on a free port, with data, configuration and log in `data`. With a file of `htpasswd -B` it wants Basic authentication.
+    pub async fn start(data: &Path, htpasswd: Option<&Path>) -> Result<Self> {
+        std::fs::create_dir_all(data).with_context(|| format!("cannot make {} for the registry's data", data.display()))?;
+        let mut start = 1;
+        loop {
+            match Self::try_start(data, htpasswd).await {
+                Err(_) if start < STARTS => start += 1,
+                registry => return registry,
+            }
+        }
+    }
+
+    /// `HOST:PORT`, as it stands at the front of an image's name.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    async fn try_start(data: &Path, htpasswd: Option<&Path>) -> Result<Self> {
+        let [address] = free_addresses()?;
+        let mut config = json!({
+            "version": "0.1",
+            "log": { "level": "warn" },
+            "storage": { "filesystem": { "rootdirectory": data.join("data") }, "delete": { "enabled": true } },
+            "http": { "addr": address },
+        });
+        if let Some(htpasswd) = htpasswd {
+            config["auth"] = json!({ "htpasswd": { "realm": "Registry", "path": htpasswd } });
+        }
+        // JSON is YAML too.
+        let path = data.join("config.yml");
+        std::fs::write(&path, config.to_string()).with_context(|| format!("cannot write {}", path.display()))?;
+        let mut command = Command::new("docker-registry");
+        command.arg("serve").arg(&path);
+        let mut server = Server::start(command, &data.join("registry.log"))?;
+        server.ready(&[address]).await?;
+        Ok(Self { address, _server: server })
+    }
+}

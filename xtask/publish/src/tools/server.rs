@@ -1,0 +1,94 @@
+//! Owns server programs that run beside us for a while: started on loopback, waited for, and never left behind.
+//! Refuses to own their configuration and what they serve.
+
+use std::fs::File;
+use std::io;
+use std::net::{SocketAddr, TcpListener};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail, ensure};
+use tokio::net::TcpStream;
+
+/// How long a server may take until it accepts connections.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// A running program. It is killed when this is dropped, and by Linux when the thread that started it ends in any other way.
+#[derive(Debug)]
+pub(super) struct Server {
+    child: Child,
+    name: String,
+    log: PathBuf,
+}
+
+impl Server {
+    /// Starts `command` with its output in the file `log`.
+    pub(super) fn start(mut command: Command, log: &Path) -> Result<Self> {
+        let name = command.get_program().to_string_lossy().into_owned();
+        let starting = || format!("cannot start {name}");
+        let output = File::create(log).with_context(starting)?;
+        command.stdin(Stdio::null()).stdout(output.try_clone().with_context(starting)?).stderr(output);
+        die_with_parent(&mut command);
+        let child = match command.spawn() {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => bail!("{name} is not installed, or not on PATH"),
+            child => child.with_context(starting)?,
+        };
+        Ok(Self { child, name, log: log.to_owned() })
+    }
+
+    /// Waits until something accepts connections at each address; an error holds the end of the log.
+    pub(super) async fn ready(&mut self, addresses: &[SocketAddr]) -> Result<()> {
+        let deadline = Instant::now() + PATIENCE;
+        for address in addresses {
+            while TcpStream::connect(address).await.is_err() {
+                if let Some(status) = self.child.try_wait()? {
+                    bail!("{} ended ({status}) instead of listening on {address}:\n{}", self.name, self.last_words());
+                }
+                ensure!(Instant::now() < deadline, "{} does not listen on {address} after {PATIENCE:?}:\n{}", self.name, self.last_words());
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        }
+        Ok(())
+    }
+
+    fn last_words(&self) -> String {
+        let log = std::fs::read(&self.log).unwrap_or_default();
+        let log = String::from_utf8_lossy(&log);
+        let lines: Vec<_> = log.lines().collect();
+        lines[lines.len().saturating_sub(10)..].join("\n")
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        // It may have ended by itself; then there is nothing to kill, and waiting still buries it.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// Addresses on loopback that were free a moment ago. Somebody else may take one before the server does; then it says so and ends.
+pub(super) fn free_addresses<const N: usize>() -> Result<[SocketAddr; N]> {
+    // All are held until the last is known, so that no two are equal.
+    let held: Vec<_> = (0..N).map(|_| TcpListener::bind(("127.0.0.1", 0))).collect::<io::Result<_>>().context("no free port on loopback")?;
+    let mut addresses = [SocketAddr::from(([127, 0, 0, 1], 0)); N];
+    for (address, listener) in addresses.iter_mut().zip(&held) {
+        *address = listener.local_addr()?;
+    }
+    Ok(addresses)
+}
+
+#[cfg(target_os = "linux")]
+fn die_with_parent(command: &mut Command) {
+    use std::os::unix::process::CommandExt;
+    let ask = || match unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL) } {
+        0 => Ok(()),
+        _ => Err(io::Error::last_os_error()),
+    };
+    // SAFETY: between fork and exec only one system call is made, and nothing is allocated or locked.
+    unsafe { command.pre_exec(ask) };
+}
+
+#[cfg(not(target_os = "linux"))]
+fn die_with_parent(_: &mut Command) {}
