@@ -6,7 +6,7 @@ use clap::{Args, Parser, Subcommand};
 use jiff::civil::Date;
 
 use crate::domain::version::Version;
-use crate::phases::{bench, build, ci, notes, prepare};
+use crate::phases::{bench, build, ci, notes, prepare, tag};
 use crate::tools::git::Git;
 use crate::tools::term::{self, Verbosity};
 
@@ -52,6 +52,8 @@ enum Phase {
     Notes(NotesArgs),
     /// Set the version, turn the fragments into release notes, and commit
     Prepare(PrepareArgs),
+    /// Make the release commit and the tag, and merge them back to the branch
+    Tag(TagArgs),
     /// Build the tag with Nix and gather everything in release/
     Build(BuildArgs),
 }
@@ -83,6 +85,22 @@ struct PrepareArgs {
     #[arg(long)]
     date: Option<Date>,
     /// Show the changes and make none
+    #[arg(long)]
+    dry_run: bool,
+}
+
+#[derive(Debug, Args)]
+struct TagArgs {
+    /// Sign the tag and the commits, with what git is configured for
+    #[arg(long)]
+    sign: bool,
+    /// Replace a tag that exists here and was never pushed
+    #[arg(long)]
+    force_tag: bool,
+    /// Do not look for uncommitted changes, a shallow clone, or the tag on `origin`
+    #[arg(long)]
+    no_check_git: bool,
+    /// Show the commits and the difference, and make none
     #[arg(long)]
     dry_run: bool,
 }
@@ -162,6 +180,17 @@ impl Phase {
                 let request = prepare::Request { version: args.version, name: args.name, date };
                 let result = if args.dry_run { prepare::dry_run(&git, &request) } else { prepare::run(&git, &request) };
                 result.context("cannot prepare the release")?;
+            }
+            Phase::Tag(args) => {
+                let git = Git::open(tree)?;
+                let request = tag::Request {
+                    sign: args.sign,
+                    force: args.force_tag,
+                    check_git: !args.no_check_git,
+                    today: jiff::Zoned::now().date(),
+                };
+                let result = if args.dry_run { tag::dry_run(&git, &request) } else { tag::run(&git, &request) };
+                result.context("cannot tag the release")?;
             }
             Phase::Build(args) => {
                 let request = build::Request {

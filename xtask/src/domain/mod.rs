@@ -5,16 +5,24 @@
 
 pub mod authors;
 pub mod digest;
+pub mod environment;
 pub mod fragment;
 pub mod image;
 pub mod jobs;
+pub mod judgement;
 pub mod layout;
 pub mod manifest;
 pub mod notes;
+pub mod official;
+pub mod oid;
+pub mod plan;
+pub mod pointers;
 pub mod problem;
+pub mod publication;
 pub mod record;
 pub mod release;
 pub mod system;
+pub mod tagging;
 pub mod version;
 pub mod version_file;
 pub mod yaml;

@@ -205,7 +205,7 @@ mod tests {
             fragment(
                 "a.md",
                 "synopsis: A fix\ncategory: Fixes\ncls: [7, 8]\nprs: [gh#3, 4]\nissues: fj#5\ncredits: [jade]",
-                "one\n\n   \n  code\n",
+                "one\n\n\n  code\n",
             ),
             fragment("a_b.md", "synopsis: Last by name\ncategory: Fixes\ncredits: [jade, puck]", "x"),
             fragment("a-b.md", "synopsis: First by name\ncategory: Fixes\ncredits: [jade, puck, winter]", "x"),
@@ -242,7 +242,7 @@ mod tests {
 
               one
 
-   
+
                 code
 
               Many thanks to jade for this.
@@ -262,6 +262,12 @@ mod tests {
 
 
         "#]].assert_eq(&rendered);
+    }
+
+    #[test]
+    fn blank_lines_of_a_body_stay_as_they_are() {
+        let rendered = render(&[fragment("a.md", "synopsis: x", "one\n \t \n\ntwo\n")], None).expect("no authors");
+        assert!(rendered.contains("\n  one\n \t \n\n  two\n"), "{rendered:?}");
     }
 
     #[test]

@@ -8,11 +8,14 @@ use std::cmp::Ordering;
 use std::fmt;
 use std::str::FromStr;
 
+use serde::{Deserialize, Serialize};
+
 /// A version, as it is spelled in `version.json`, in tags and in artifact names.
 ///
 /// `Display` gives back the exact spelling. Equality is of spelling; order is by precedence, then by spelling, so the
 /// two agree.
-#[derive(Clone, PartialEq, Eq, Hash)]
+#[derive(Clone, PartialEq, Eq, Hash, Deserialize, Serialize)]
+#[serde(try_from = "String", into = "String")]
 pub struct Version {
     text: String,
     /// `2.90-beta.1` as `2.90.0-beta.1`, `rc10` as `rc.10` (so that it follows `rc9`), `dev` as `0.dev` (so that it
@@ -96,6 +99,20 @@ fn pre_release(suffix: &str) -> Option<semver::Prerelease> {
         return None;
     }
     semver::Prerelease::new(&format!("{word}.{number}")).ok()
+}
+
+impl TryFrom<String> for Version {
+    type Error = VersionError;
+
+    fn try_from(text: String) -> Result<Version, VersionError> {
+        text.parse()
+    }
+}
+
+impl From<Version> for String {
+    fn from(version: Version) -> String {
+        version.text
+    }
 }
 
 impl Ord for Version {

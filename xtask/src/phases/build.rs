@@ -16,12 +16,13 @@ use jiff::Timestamp;
 
 use self::gather::Gathering;
 use crate::domain::layout;
+use crate::domain::oid::Oid;
 use crate::domain::problem::{Problem, Problems};
 use crate::domain::release::Release;
 use crate::domain::system::System;
 use crate::domain::version::Version;
 use crate::domain::version_file::{self, VersionFile};
-use crate::tools::git::{Git, Head, Oid};
+use crate::tools::git::{Git, Head};
 use crate::tools::nix::{Flake, Nix};
 use crate::tools::swap::Stage;
 use crate::tools::term::{self, BOLD, Steps};

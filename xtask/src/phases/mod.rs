@@ -8,3 +8,5 @@ pub mod build;
 pub mod ci;
 pub mod notes;
 pub mod prepare;
+pub mod tag;
+pub mod tag_record;

@@ -107,9 +107,9 @@ impl Input {
     }
 
     fn read_dir(&mut self, dir: &Utf8Path, shown: &Utf8Path) -> Result<()> {
-        let (fragments, problems) = fragments::read(dir, shown)?;
-        self.fragments.extend(fragments);
-        self.problems.extend(problems);
+        let found = fragments::read(dir, shown)?;
+        self.fragments.extend(found.fragments);
+        self.problems.extend(found.problems);
         Ok(())
     }
 }

@@ -14,7 +14,7 @@ use crate::domain::release::{self, Kind, Release};
 use crate::domain::version::Version;
 use crate::domain::version_file::{self, VersionFile};
 use crate::tools::aside::{Aside, Edit};
-use crate::tools::fragments;
+use crate::tools::fragments::{self, Found};
 use crate::tools::git::{Git, Head};
 use crate::tools::term::{self, BOLD, GOOD};
 
@@ -75,8 +75,10 @@ struct Observed {
     dirty: Vec<String>,
     current: VersionFile,
     fragments: Vec<Fragment>,
-    /// Paths of fragments that HEAD does not have.
+    /// Paths of fragments that only the work tree has.
     untracked: Vec<String>,
+    /// Paths of fragments that only HEAD has, as in a sparse checkout.
+    absent: Vec<String>,
     authors: Option<Authors>,
     /// What is wrong in fragments and author list.
     faults: Problems,
@@ -94,17 +96,13 @@ impl Observed {
         let current = VersionFile::parse(&text).map_err(|why| anyhow!("{} {why}", version_file::PATH))?;
 
         let dir = git.root().join(notes::FRAGMENTS);
-        let tracked = git.list(&head.commit, notes::FRAGMENTS)?;
-        let (fragments, mut faults, untracked) = if dir.is_dir() {
-            let (fragments, faults) = fragments::read(&dir, notes::FRAGMENTS.into())?;
-            let paths = fragments::names(&dir)?.into_iter().map(|name| format!("{}/{name}", notes::FRAGMENTS));
-            let untracked = paths.filter(|path| !tracked.iter().any(|entry| entry.path == *path)).collect();
-            (fragments, faults, untracked)
-        } else {
-            Default::default()
+        let tracked = fragments::tracked(git, &head.commit, notes::FRAGMENTS)?;
+        let mut found = if dir.is_dir() { fragments::read(&dir, notes::FRAGMENTS.into())? } else { Found::default() };
+        let not_in = |paths: &[String], others: &[String]| -> Vec<String> {
+            paths.iter().filter(|path| !others.contains(path)).cloned().collect()
         };
         let authors = fragments::read_authors(&git.root().join(notes::AUTHORS), notes::AUTHORS)?;
-        let authors = faults.collect(authors);
+        let authors = found.problems.collect(authors);
         let series = request.version.as_ref().unwrap_or(&current.version).series();
         Ok(Observed {
             tags: git.tags()?.iter().filter_map(|tag| tag.parse().ok()).collect(),
@@ -113,10 +111,11 @@ impl Observed {
             page: git.file(&head.commit, &notes::page_path(series))?,
             head,
             current,
-            fragments,
-            untracked,
+            untracked: not_in(&found.paths, &tracked),
+            absent: not_in(&tracked, &found.paths),
+            fragments: found.fragments,
             authors,
-            faults,
+            faults: found.problems,
         })
     }
 }
@@ -143,9 +142,17 @@ impl Plan {
         term::say(format_args!("{BOLD}Lix {}{BOLD:#} \"{}\" ({})", release.version(), release.name(), release.kind()));
         for commit in &self.commits {
             term::say(format_args!("  commit  {}", commit.message.lines().next().unwrap_or_default()));
-            for edit in &commit.edits {
-                let verb = if edit.content.is_some() { "write " } else { "remove" };
-                term::say(format_args!("    {verb}  {}", edit.path));
+            let (written, removed): (Vec<_>, Vec<_>) = commit.edits.iter().partition(|edit| edit.content.is_some());
+            for edit in written {
+                term::say(format_args!("    write   {}", edit.path));
+            }
+            match removed.len() {
+                0 => {}
+                1 => term::say("    remove  1 fragment"),
+                n => term::say(format_args!("    remove  {n} fragments")),
+            }
+            for edit in removed {
+                term::detail(format_args!("            {}", edit.path));
             }
         }
         for remark in &self.remarks {
@@ -193,9 +200,12 @@ fn obstacles(observed: &Observed) -> Problems {
         problems.push(Problem::new(format!("{path} has changes that are not committed: commit or stash them")));
     }
     for path in &observed.untracked {
-        problems.push(Problem::new(format!(
-            "{path} is not in git and would be lost from history: commit it, or move it away"
-        )));
+        let what = format!("{path} is not in git and would be lost from history: commit it, or move it away");
+        problems.push(Problem::new(what));
+    }
+    for path in &observed.absent {
+        let what = format!("{path} is in git but not in the work tree (a sparse checkout?): check it out");
+        problems.push(Problem::new(what));
     }
     problems
 }

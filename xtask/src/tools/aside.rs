@@ -7,8 +7,9 @@ use anyhow::{Context, Result};
 use camino::{Utf8Path, Utf8PathBuf};
 use tempfile::TempDir;
 
-use super::git::{Git, Oid};
+use super::git::Git;
 use super::process;
+use crate::domain::oid::Oid;
 
 /// One file of a new tree: its whole content, or `None` where it is removed.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -64,7 +65,7 @@ impl<'a> Aside<'a> {
     /// # Errors
     /// git's own, such as a full disk.
     pub fn tree(&self, base: &Oid, edits: &[Edit]) -> Result<Oid> {
-        process::read(self.cmd(&["read-tree", &base.to_string()]))?;
+        process::read(self.cmd(&["read-tree", base.as_str()]))?;
         let mut changes = Vec::new();
         for Edit { path, content } in edits {
             let line = match content {
@@ -74,7 +75,7 @@ impl<'a> Aside<'a> {
                             .with_context(|| format!("cannot store the new {path}"))?;
                     format!("{} {blob}\t{path}\0", self.mode(path)?)
                 }
-                None => format!("0 {}\t{path}\0", "0".repeat(base.to_string().len())),
+                None => format!("0 {}\t{path}\0", "0".repeat(base.as_str().len())),
             };
             changes.extend(line.into_bytes());
         }
@@ -92,14 +93,36 @@ impl<'a> Aside<'a> {
     /// # Errors
     /// git's own, such as a signing program that fails.
     pub fn commit(&self, tree: &Oid, parents: &[&Oid], message: &str, sign: bool) -> Result<Oid> {
-        let mut cmd = self.cmd(&["commit-tree", &tree.to_string(), "-F", "-"]);
+        let mut cmd = self.cmd(&["commit-tree", tree.as_str(), "-F", "-"]);
         for parent in parents {
-            cmd = cmd.args(["-p", &parent.to_string()]);
+            cmd = cmd.args(["-p", parent.as_str()]);
         }
         if sign || self.git.config_bool("commit.gpgSign")? {
             cmd = cmd.arg("-S");
         }
         process::read(cmd.stdin(message)).map(Oid::new)
+    }
+
+    /// An annotated tag, as an object that no ref names yet; signed where git is configured so or `sign` asks for it.
+    ///
+    /// Only `git tag` knows how to sign, and it always makes a ref: it gets a repository of its own to make it in, which
+    /// shares our objects and configuration and vanishes.
+    ///
+    /// # Errors
+    /// git's own, such as a signing program that fails.
+    pub fn tag(&self, name: &str, target: &Oid, message: &str, sign: bool) -> Result<Oid> {
+        let of_repository = |arg| process::read(self.git.cmd(["rev-parse", "--path-format=absolute", arg]));
+        let config = format!("include.path={}/config", of_repository("--git-common-dir")?);
+        let format = format!("--object-format={}", of_repository("--show-object-format")?);
+        let objects = process::read(self.git.cmd(["rev-parse", "--path-format=absolute", "--git-path", "objects"]))?;
+        let elsewhere = utf8(self.scratch.path())?.join("tag.git");
+
+        process::read(self.git.cmd(["init", "--quiet", "--bare", "--template=", &format, elsewhere.as_str()]))?;
+        let cmd = self.git.cmd(["--git-dir", elsewhere.as_str(), "-c", &config]).env("GIT_OBJECT_DIRECTORY", objects);
+        let cmd = cmd.args(["tag", "--annotate", "--cleanup=verbatim", "--file=-"]).args(sign.then_some("--sign"));
+        process::read(cmd.args([name, target.as_str()]).stdin(message)).context("cannot make the tag")?;
+        process::read(self.git.cmd(["--git-dir", elsewhere.as_str(), "rev-parse", &format!("refs/tags/{name}")]))
+            .map(Oid::new)
     }
 
     /// The message after the repository's `commit-msg` hook, if there is one, has had its say: Gerrit's adds the

@@ -9,6 +9,7 @@ use camino::{Utf8Path, Utf8PathBuf};
 use flate2::read::MultiGzDecoder;
 use flate2::{Compression, GzBuilder};
 use sha2::{Digest as _, Sha256};
+use tempfile::NamedTempFile;
 
 use crate::domain::digest::{Digest, FileFacts};
 
@@ -77,6 +78,22 @@ fn cannot_write(path: &Utf8Path) -> String {
 pub fn write(path: &Utf8Path, content: impl AsRef<[u8]>) -> Result<FileFacts> {
     create(path)?.write_all(content.as_ref()).with_context(|| cannot_write(path))?;
     Ok(facts(content.as_ref()))
+}
+
+/// Writes a small file beside its place and renames it there; makes the directories above it.
+///
+/// # Errors
+/// The place cannot be written to; what was there is still there then.
+pub fn replace(path: &Utf8Path, content: &str) -> Result<()> {
+    let write = || -> io::Result<()> {
+        let dir = path.parent().unwrap_or(Utf8Path::new("."));
+        fs::create_dir_all(dir)?;
+        let mut file = NamedTempFile::new_in(dir)?;
+        file.write_all(content.as_bytes())?;
+        file.persist(path)?;
+        Ok(())
+    };
+    write().with_context(|| cannot_write(path))
 }
 
 /// Copies one file's content to each of some places; the mode becomes what is usual there, whatever it was.

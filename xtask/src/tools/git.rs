@@ -1,49 +1,22 @@
 //! The repository that is released: what it says, and the few ways in which it is changed.
 //!
-//! Owns git's command line and its formats. Everything here reads, but for [`Git::fast_forward`]; new objects are made
-//! in [`super::aside`]. Refuses to know what a release is.
+//! Owns git's command line and its formats. New objects are made in [`super::aside`]; what moves here
+//! moves in one step, without hooks. Refuses to know what a release is.
 
 use std::ffi::OsStr;
-use std::fmt;
 
 use anyhow::{Context, Result, bail};
 use camino::{Utf8Path, Utf8PathBuf};
 use xshell::{Cmd, Shell};
 
 use super::process;
+use crate::domain::oid::Oid;
+use crate::domain::tagging::Commit;
 
 /// A work tree and its repository.
 pub struct Git {
     sh: Shell,
     root: Utf8PathBuf,
-}
-
-/// The hexadecimal name of an object.
-#[derive(Clone, PartialEq, Eq, Hash)]
-pub struct Oid(String);
-
-impl Oid {
-    /// An object name that git wrote.
-    pub fn new(name: String) -> Oid {
-        Oid(name)
-    }
-
-    /// The first characters, for people.
-    pub fn short(&self) -> &str {
-        &self.0[..self.0.len().min(12)]
-    }
-}
-
-impl fmt::Display for Oid {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(&self.0)
-    }
-}
-
-impl fmt::Debug for Oid {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
 }
 
 /// Where HEAD stands.
@@ -52,6 +25,16 @@ pub struct Head {
     pub commit: Oid,
     /// Without `refs/heads/`; `None` if HEAD is detached.
     pub branch: Option<String>,
+}
+
+/// A ref to move, under the condition that it still is where it was seen.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RefMove {
+    /// The full name, `refs/…`.
+    pub name: String,
+    /// `None` if it must not exist yet.
+    pub from: Option<Oid>,
+    pub to: Oid,
 }
 
 /// One line of `git ls-tree`.
@@ -105,7 +88,7 @@ impl Git {
     pub fn resolve(&self, revision: &str) -> Result<Option<Oid>> {
         let output = process::capture(self.cmd(["rev-parse", "--verify", "--quiet", "--end-of-options", revision]))?;
         let name = String::from_utf8_lossy(&output.stdout).trim().to_owned();
-        Ok(output.status.success().then_some(Oid(name)))
+        Ok(output.status.success().then(|| Oid::new(name)))
     }
 
     /// # Errors
@@ -136,12 +119,12 @@ impl Git {
     }
 
     fn ls_tree(&self, commit: &Oid, path: &str) -> Result<Vec<TreeEntry>> {
-        let bytes = process::read_bytes(self.cmd(["ls-tree", "-z", "--full-tree", &commit.0, "--", path]))?;
+        let bytes = process::read_bytes(self.cmd(["ls-tree", "-z", "--full-tree", commit.as_str(), "--", path]))?;
         let text = String::from_utf8_lossy(&bytes);
         let entry = |line: &str| {
             let (attributes, path) = line.split_once('\t')?;
             let [mode, _kind, oid] = attributes.split(' ').collect::<Vec<_>>()[..] else { return None };
-            Some(TreeEntry { mode: mode.to_owned(), oid: Oid(oid.to_owned()), path: path.to_owned() })
+            Some(TreeEntry { mode: mode.to_owned(), oid: Oid::new(oid), path: path.to_owned() })
         };
         text.split_terminator('\0')
             .map(|line| entry(line).with_context(|| format!("`git ls-tree` wrote an unexpected line: {line}")))
@@ -155,7 +138,7 @@ impl Git {
     pub fn file(&self, commit: &Oid, path: &str) -> Result<Option<String>> {
         let entries = self.ls_tree(commit, path)?;
         let Some(entry) = entries.first() else { return Ok(None) };
-        let bytes = process::read_bytes(self.cmd(["cat-file", "blob", &entry.oid.0]))
+        let bytes = process::read_bytes(self.cmd(["cat-file", "blob", entry.oid.as_str()]))
             .with_context(|| format!("cannot read {path} from commit {}", commit.short()))?;
         String::from_utf8(bytes).map(Some).with_context(|| format!("{path} is not UTF-8"))
     }
@@ -178,7 +161,8 @@ impl Git {
 
     /// Shows the difference of two trees on stdout, in colour on a terminal.
     pub fn show_diff(&self, from: &Oid, to: &Oid, environment: &[(&str, String)]) -> Result<()> {
-        let cmd = self.cmd(["--no-pager", "-c", "core.quotePath=false", "diff", "--no-ext-diff", &from.0, &to.0]);
+        let cmd =
+            self.cmd(["--no-pager", "-c", "core.quotePath=false", "diff", "--no-ext-diff", from.as_str(), to.as_str()]);
         process::show(cmd.envs(environment.iter().map(|(key, value)| (key, value))))
     }
 
@@ -192,7 +176,7 @@ impl Git {
 
     /// The commit's time, in seconds since 1970.
     pub fn committed_at(&self, commit: &Oid) -> Result<i64> {
-        let time = self.read(["show", "--no-patch", "--format=%ct", &commit.0])?;
+        let time = self.read(["show", "--no-patch", "--format=%ct", commit.as_str()])?;
         time.parse().with_context(|| format!("git says that {commit} was committed at `{time}`"))
     }
 
@@ -207,7 +191,7 @@ impl Git {
         let cmd = self
             .cmd(["-c", "tar.umask=0002", "-c", "core.autocrlf=false", "-c", "core.eol=lf"])
             .args(["-c", "core.attributesFile=/dev/null", "archive", "--format=tar"])
-            .args([&format!("--prefix={prefix}"), &commit.0]);
+            .args([&format!("--prefix={prefix}"), commit.as_str()]);
         process::stream(cmd, |tar| consume(tar))
     }
 
@@ -219,8 +203,89 @@ impl Git {
     pub fn fast_forward(&self, to: &Oid, reason: &str) -> Result<()> {
         let cmd = self
             .cmd(["-c", "core.hooksPath=/dev/null", "-c", "gc.auto=0", "-c", "maintenance.auto=false", "merge"])
-            .args(["--quiet", "--ff-only", "--no-autostash", "--no-verify-signatures", "--no-overwrite-ignore", &to.0])
+            .args([
+                "--quiet",
+                "--ff-only",
+                "--no-autostash",
+                "--no-verify-signatures",
+                "--no-overwrite-ignore",
+                to.as_str(),
+            ])
             .env("GIT_REFLOG_ACTION", reason);
-        process::finish_whatever_happens(cmd).context("the branch has not moved, and nothing has changed")
+        process::finish_whatever_happens(cmd, "").context("the branch has not moved, and nothing has changed")
+    }
+
+    /// Creates and moves refs, all of them or none, if each still has its old value.
+    ///
+    /// # Errors
+    /// A ref has another value by now; nothing has changed then.
+    pub fn move_refs(&self, moves: &[RefMove], reason: &str) -> Result<()> {
+        let mut input = String::new();
+        for RefMove { name, from, to } in moves {
+            match from {
+                Some(from) => input += &format!("update {name}\0{to}\0{from}\0"),
+                None => input += &format!("create {name}\0{to}\0"),
+            }
+        }
+        let cmd = self.cmd(["-c", "core.hooksPath=/dev/null", "update-ref", "-m", reason, "--stdin", "-z"]);
+        process::finish_whatever_happens(cmd, &input).context("no ref has moved, and nothing has changed")
+    }
+
+    /// Puts HEAD on a commit without a branch, and the work tree with it.
+    ///
+    /// # Errors
+    /// A file in the work tree is in the way.
+    pub fn detach_at(&self, revision: &str) -> Result<()> {
+        let cmd = self.cmd(["-c", "core.hooksPath=/dev/null", "-c", "advice.detachedHead=false"]);
+        process::finish_whatever_happens(cmd.args(["checkout", "--quiet", "--detach", revision]), "")
+    }
+
+    /// A commit's tree and parents.
+    pub fn commit(&self, oid: &Oid) -> Result<Commit> {
+        let commits = self.log(["--max-count=1", oid.as_str()])?;
+        commits.into_iter().next().with_context(|| format!("there is no commit {oid}"))
+    }
+
+    /// The merge commits on the way from `ancestor` to `tip`, newest first.
+    pub fn merges_between(&self, ancestor: &Oid, tip: &str) -> Result<Vec<Commit>> {
+        self.log(["--merges", "--ancestry-path", &format!("{ancestor}..{tip}")])
+    }
+
+    fn log<const N: usize>(&self, which: [&str; N]) -> Result<Vec<Commit>> {
+        let list = process::read(self.cmd(["log", "--no-show-signature", "--format=%H %T %P"]).args(which).arg("--"))?;
+        let commit = |line: &str| {
+            let mut oids = line.split_whitespace().map(Oid::new);
+            Some(Commit { oid: oids.next()?, tree: oids.next()?, parents: oids.collect() })
+        };
+        list.lines()
+            .map(|line| commit(line).with_context(|| format!("`git log` wrote an unexpected line: {line}")))
+            .collect()
+    }
+
+    /// The local branches that contain a commit, without `refs/heads/`.
+    pub fn branches_with(&self, commit: &Oid) -> Result<Vec<String>> {
+        let contains = format!("--contains={commit}");
+        let list = self.read(["for-each-ref", "--format=%(refname:lstrip=2)", &contains, "refs/heads"])?;
+        Ok(list.lines().map(str::to_owned).collect())
+    }
+
+    /// Whether history is cut off somewhere.
+    pub fn is_shallow(&self) -> Result<bool> {
+        Ok(self.read(["rev-parse", "--is-shallow-repository"])? == "true")
+    }
+
+    /// Whether there is a remote of this name.
+    pub fn has_remote(&self, remote: &str) -> Result<bool> {
+        Ok(self.read(["remote"])?.lines().any(|line| line == remote))
+    }
+
+    /// Whether a remote has a tag.
+    ///
+    /// # Errors
+    /// The remote cannot be reached.
+    pub fn remote_has_tag(&self, remote: &str, tag: &str) -> Result<bool> {
+        let reference = format!("refs/tags/{tag}");
+        let list = process::read(self.cmd(["ls-remote", remote, &reference]).env("GIT_TERMINAL_PROMPT", "0"))?;
+        Ok(list.lines().any(|line| line.split('\t').nth(1) == Some(&reference)))
     }
 }

@@ -11,10 +11,10 @@ use camino::Utf8Path;
 use serde::de::DeserializeOwned;
 use xshell::Shell;
 
-use super::git::Oid;
 use super::process::{self, Running};
 use super::{files, term};
 use crate::domain::jobs::{Derivation, Row};
+use crate::domain::oid::Oid;
 
 /// Turns an attribute set of jobs into the rows that `nix-eval-jobs` gives.
 const EVAL_ROWS: &str = include_str!("eval-rows.nix");

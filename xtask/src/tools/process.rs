@@ -3,7 +3,8 @@
 //! Owns what a failure looks like: the command, the exit status and the last lines that the program wrote. Refuses to
 //! know any program; each has a file of its own.
 
-use std::io::Read;
+use std::io::{Read, Seek, Write};
+use std::os::fd::AsFd;
 use std::os::unix::process::CommandExt;
 use std::process::{Child, ChildStdout, Command, Output, Stdio};
 
@@ -153,21 +154,28 @@ impl Drop for Running {
 /// Runs a program that must not be interrupted half-way: in a process group of its own, so that neither Ctrl-C nor a
 /// signal to our group reaches it, and so that it finishes even if we are killed.
 ///
-/// Its stdout is our stderr: whoever waits for our output to end then waits for the program, too.
+/// Its stdin is a file, so that it reads all of it even then. Its stdout is our stderr: whoever waits for our output to
+/// end then waits for the program, too.
 ///
 /// # Errors
 /// It cannot be started, or fails.
-pub fn finish_whatever_happens(cmd: Cmd) -> Result<()> {
+pub fn finish_whatever_happens(cmd: Cmd, stdin: &str) -> Result<()> {
     term::detail(format_args!("$ {cmd}"));
     let shown = cmd.to_string();
-    let our_stderr = std::os::fd::AsFd::as_fd(&std::io::stderr()).try_clone_to_owned()?;
+    let streams = || -> std::io::Result<_> {
+        let mut input = tempfile::tempfile()?;
+        input.write_all(stdin.as_bytes())?;
+        input.rewind()?;
+        Ok((input, std::io::stderr().as_fd().try_clone_to_owned()?))
+    };
+    let (input, our_stderr) = streams().context("cannot make a temporary file")?;
     let output = Command::from(cmd)
         .process_group(0)
-        .stdin(Stdio::null())
+        .stdin(input)
         .stdout(our_stderr)
         .stderr(Stdio::piped())
         .spawn()
-        .and_then(std::process::Child::wait_with_output)
+        .and_then(Child::wait_with_output)
         .with_context(|| cannot_run(&shown))?;
     check(&shown, &output)
 }

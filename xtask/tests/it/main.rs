@@ -1,3 +1,11 @@
-//! The tool as people run it, with the real programs. One binary, so that it links once.
+//! Everything that runs the tool for real, in one binary: real git in temporary repositories, real programs.
 
 mod build;
+mod cli;
+mod corpus;
+mod floors;
+mod notes;
+mod plans;
+mod prepare;
+mod repo;
+mod tag;

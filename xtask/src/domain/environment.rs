@@ -1,0 +1,221 @@
+//! Where a release is published: `releng.toml`, as values.
+//!
+//! Environments differ by data alone; whoever wants to ask "is this production?" adds a field here. Refuses to connect
+//! to anything and to hold secrets.
+
+use std::collections::BTreeMap;
+
+use serde::Deserialize;
+
+/// The whole file.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Config {
+    pub environments: BTreeMap<String, Environment>,
+}
+
+/// One place to publish to.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Environment {
+    /// Of the confirmation.
+    pub colour: Colour,
+    /// The build profiles that may be released here.
+    pub profiles: Vec<String>,
+    /// Whether the confirmation may be left out.
+    pub noconfirm: bool,
+    pub storage: Storage,
+    pub buckets: Buckets,
+    /// Where users download, if that is somewhere else than the storage.
+    pub public: Option<Buckets>,
+    pub git: GitTarget,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Colour {
+    Blue,
+    Green,
+    Red,
+}
+
+/// Where the buckets are.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub enum Storage {
+    /// In a directory, served by this tool; relative to the tree that is released.
+    Embedded {
+        directory: String,
+    },
+    S3 {
+        endpoint: String,
+        region: String,
+        credentials: Credentials,
+    },
+}
+
+/// Where access keys come from. They are not here.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub enum Credentials {
+    /// A program that prints `{"name": …, "id": …, "secret_key": …}`.
+    #[serde(rename_all = "kebab-case")]
+    Command {
+        /// With `{access}` and `{buckets}` among its arguments.
+        program: Vec<String>,
+        renew_after_minutes: u64,
+    },
+    /// Where the AWS tools find theirs: environment, profile files, instance metadata.
+    Aws {},
+}
+
+/// A name, or an address, for each bucket.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Buckets {
+    pub cache: String,
+    pub docs: String,
+    pub install: String,
+    pub releases: String,
+}
+
+/// Where branch and tag go.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub enum GitTarget {
+    /// A bare repository that is made where it is missing; relative to the tree that is released.
+    Directory {
+        path: String,
+    },
+    Plain {
+        url: String,
+    },
+    /// Changes go through review; the remote is the one with this URL, whatever user name stands in it.
+    Gerrit {
+        url: String,
+    },
+}
+
+impl Config {
+    /// # Errors
+    /// What is wrong, with its line; without the file's path.
+    pub fn parse(text: &str) -> Result<Config, String> {
+        let config: Config = toml::from_str(text).map_err(|error| error.to_string().trim_end().to_owned())?;
+        for (name, environment) in &config.environments {
+            environment.check().map_err(|why| format!("environment `{name}`: {why}"))?;
+        }
+        Ok(config)
+    }
+
+    /// # Errors
+    /// There is no such environment; the message lists those that are.
+    pub fn environment(&self, name: &str) -> Result<&Environment, String> {
+        self.environments.get(name).ok_or_else(|| {
+            let names: Vec<&str> = self.environments.keys().map(String::as_str).collect();
+            format!("there is no environment `{}`: known are {}", name.escape_debug(), names.join(", "))
+        })
+    }
+}
+
+impl Environment {
+    fn check(&self) -> Result<(), String> {
+        if let Storage::S3 { credentials: Credentials::Command { program, .. }, .. } = &self.storage {
+            for placeholder in [ACCESS, BUCKETS] {
+                if !program.iter().any(|argument| argument == placeholder) {
+                    return Err(format!("`program` has no argument `{placeholder}`"));
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+const ACCESS: &str = "{access}";
+const BUCKETS: &str = "{buckets}";
+
+/// What a key is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Access {
+    Read,
+    ReadWrite,
+}
+
+/// The program with its placeholders filled in.
+pub fn credentials_command(program: &[String], access: Access, buckets: &[String]) -> Vec<String> {
+    let permissions: &[&str] = match access {
+        Access::Read => &["--read"],
+        Access::ReadWrite => &["--read", "--write"],
+    };
+    program
+        .iter()
+        .flat_map(|argument| match argument.as_str() {
+            ACCESS => permissions.iter().map(|&permission| permission.to_owned()).collect(),
+            BUCKETS => buckets.to_vec(),
+            _ => vec![argument.clone()],
+        })
+        .collect()
+}
+
+/// Whether a remote's URL is `wanted`, whichever user name stands in either.
+pub fn same_but_for_user(url: &str, wanted: &str) -> bool {
+    let without_user = |url: &str| -> Option<(String, String)> {
+        let (scheme, rest) = url.split_once("://")?;
+        let (authority, path) = rest.split_once('/').unwrap_or((rest, ""));
+        let host = authority.rsplit('@').next().unwrap_or(authority);
+        let path = path.trim_end_matches('/').trim_end_matches(".git");
+        Some((format!("{scheme}://{host}"), path.to_owned()))
+    };
+    let (a, b) = (without_user(url), without_user(wanted));
+    a.is_some() && a == b
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use expect_test::expect;
+
+    const OURS: &str = include_str!("../../releng.toml");
+
+    #[test]
+    fn our_own_file() {
+        let config = Config::parse(OURS).expect("valid");
+        assert_eq!(config.environments.keys().collect::<Vec<_>>(), ["local", "production", "staging"]);
+        let production = config.environment("production").expect("known");
+        assert_eq!((production.colour, production.noconfirm), (Colour::Red, false));
+        assert_eq!(production.profiles, ["all"]);
+    }
+
+    #[test]
+    fn a_slip_is_an_error_that_shows_the_place() {
+        let error = Config::parse(&OURS.replacen("noconfirm = ", "no-confirm = ", 1)).expect_err("unknown key");
+        assert!(error.contains("line ") && error.contains("unknown field `no-confirm`"), "{error}");
+        let error = Config::parse(&OURS.replacen("\"{access}\", ", "", 1)).expect_err("no placeholder");
+        expect!["environment `staging`: `program` has no argument `{access}`"].assert_eq(&error);
+        let error = Config::parse(OURS).expect("valid").environment("prod").expect_err("unknown");
+        expect!["there is no environment `prod`: known are local, production, staging"].assert_eq(&error);
+    }
+
+    #[test]
+    fn keys_are_asked_for_no_more_than_is_needed() {
+        let program = ["ssh", "host", "{access}", "{buckets}"].map(str::to_owned);
+        let command = |access| credentials_command(&program, access, &["a".to_owned(), "b".to_owned()]).join(" ");
+        assert_eq!(command(Access::Read), "ssh host --read a b");
+        assert_eq!(command(Access::ReadWrite), "ssh host --read --write a b");
+    }
+
+    #[test]
+    fn every_manager_has_another_user_name() {
+        let wanted = "ssh://gerrit.lix.systems:2022/lix";
+        for url in [wanted, "ssh://jade@gerrit.lix.systems:2022/lix", "ssh://a.b@gerrit.lix.systems:2022/lix.git/"] {
+            assert!(same_but_for_user(url, wanted), "{url}");
+        }
+        for url in [
+            "https://gerrit.lix.systems:2022/lix",
+            "ssh://gerrit.lix.systems/lix",
+            "ssh://evil/gerrit.lix.systems:2022/lix",
+            "lix",
+        ] {
+            assert!(!same_but_for_user(url, wanted), "{url}");
+        }
+    }
+}

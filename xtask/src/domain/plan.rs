@@ -1,0 +1,142 @@
+//! A plan: every act with its judgement, as one value that is shown, hashed and agreed to.
+//!
+//! Its digest stands for exact contents, so that what was reviewed is what is done. Refuses to decide anything.
+
+use serde::Serialize;
+use sha2::{Digest as _, Sha256};
+
+use super::digest::Digest;
+use super::pointers::Published;
+use super::publication::{Rule, Subject, Wave};
+use super::release::Kind;
+
+/// Whether an act is done, decided by content.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase", tag = "status", content = "why")]
+pub enum Status {
+    Absent,
+    Same,
+    Different,
+    /// For something outside.
+    Waiting(String),
+    /// A pointer that this release does not move.
+    Stays(String),
+    /// It may not be done as things are.
+    Refused(Vec<String>),
+}
+
+/// An act, and what it would do.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Planned {
+    pub title: String,
+    pub wave: Wave,
+    pub rule: Rule,
+    #[serde(flatten)]
+    pub status: Status,
+    /// What would happen, in a few words.
+    pub summary: String,
+    /// Each change: with its digests, so that a plan's digest stands for exact contents.
+    pub changes: Vec<String>,
+}
+
+impl Planned {
+    /// Whether `upload` has something to do here.
+    pub fn is_to_do(&self) -> bool {
+        matches!(self.status, Status::Absent | Status::Different)
+    }
+}
+
+impl Planned {
+    fn to_text(&self, verbose: bool) -> String {
+        let (mark, what) = match &self.status {
+            Status::Absent => ('+', self.summary.clone()),
+            Status::Different => ('~', self.summary.clone()),
+            Status::Same => ('=', "nothing to do".to_owned()),
+            Status::Waiting(why) => ('…', format!("waits: {why}")),
+            Status::Stays(why) => ('-', format!("stays: {why}")),
+            Status::Refused(reasons) => ('!', format!("refused: {}", reasons.join("\n      "))),
+        };
+        let changes = self.changes.iter().filter(|_| verbose).map(|change| format!("      {change}\n"));
+        format!("  {mark} {:<30} {what}\n{}", self.title, changes.collect::<String>())
+    }
+}
+
+/// Everything that publishing would do in one environment.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Plan {
+    pub environment: String,
+    /// As artifacts spell it.
+    pub version: String,
+    /// What kind of release this is there.
+    pub kind: &'static str,
+    /// Of `release.json`: the very bytes that are released.
+    pub record: Digest,
+    /// In the order in which they are done.
+    pub acts: Vec<Planned>,
+}
+
+impl Plan {
+    /// # Panics
+    /// Never: a plan has only string keys.
+    pub fn to_json(&self) -> String {
+        serde_json::to_string_pretty(self).expect("a plan has only string keys") + "\n"
+    }
+
+    /// What `--plan` is compared with.
+    pub fn digest(&self) -> Digest {
+        Digest::new(Sha256::digest(self.to_json()).into())
+    }
+
+    /// The page that a manager reads before saying yes, without colours; `verbose` lists every change.
+    pub fn to_text(&self, verbose: bool) -> String {
+        let mut text = format!("Lix {} to {} ({})\n", self.version, self.environment, self.kind);
+        for wave in Wave::ALL {
+            let acts: Vec<&Planned> = self.acts.iter().filter(|act| act.wave == wave).collect();
+            if !acts.is_empty() {
+                text += &format!("\n{wave}\n");
+            }
+            for act in acts {
+                text += &act.to_text(verbose);
+            }
+        }
+        text + &format!("\nplan {}\n", self.digest())
+    }
+
+    /// Why it may not be carried out, if there is a reason.
+    pub fn refusals(&self) -> Vec<String> {
+        let of = |act: &Planned| match &act.status {
+            Status::Refused(reasons) => reasons.iter().map(|why| format!("{}: {why}", act.title)).collect(),
+            _ => Vec::new(),
+        };
+        self.acts.iter().flat_map(of).collect()
+    }
+
+    /// Whether everything is done, as far as it can be now.
+    pub fn is_done(&self) -> bool {
+        !self.acts.iter().any(Planned::is_to_do)
+    }
+}
+
+/// What kind of release this is to people, for headings.
+pub fn kind(subject: &Subject, published: &Published) -> &'static str {
+    match subject {
+        Subject::Nightly { .. } => "nightly",
+        Subject::Official(official) => match official.release.kind() {
+            Kind::NewMajor => "new MAJOR",
+            Kind::PreRelease => "pre-release",
+            Kind::Patch if published.iter().any(|v| !v.is_pre_release() && v.series() > official.release.series()) => {
+                "maintenance"
+            }
+            Kind::Patch => "patch",
+        },
+    }
+}
+
+/// `52.1 MB`, `12 kB`: for people.
+pub fn bytes_for_people(bytes: u64) -> String {
+    match bytes {
+        0..1_000 => format!("{bytes} B"),
+        1_000..1_000_000 => format!("{} kB", bytes / 1_000),
+        _ => format!("{}.{} MB", bytes / 1_000_000, bytes / 100_000 % 10),
+    }
+}

@@ -1,0 +1,168 @@
+//! The one rule of pointers: the names that users follow, and when they move.
+//!
+//! Root `manifest.nix`, docs `stable`, the image tag `latest` and the installers at the bucket's root follow the newest
+//! stable release; the image tag MAJOR and the docs of a MAJOR follow the newest release of that MAJOR. Where they
+//! belong is a function of what is published in an environment, so the order of publishing does not matter, and a
+//! maintenance release never takes users back. Refuses to know where that set comes from.
+
+use std::collections::BTreeSet;
+
+use super::version::{Series, Version};
+
+/// The versions published in one environment.
+pub type Published = BTreeSet<Version>;
+
+/// What a group of pointers follows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Follows {
+    /// The newest stable release or, as long as there is none at all, the newest pre-release.
+    NewestStable,
+    /// The newest release of a series.
+    Series(Series),
+}
+
+/// What publishing a version means for a pointer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Verdict {
+    /// It belongs on the version, for this reason.
+    Moves(String),
+    /// It stays where it is, for this reason.
+    Stays(String),
+}
+
+/// Where a pointer belongs; `None` if nothing is published that it could follow.
+pub fn target(follows: Follows, published: &Published) -> Option<&Version> {
+    match follows {
+        Follows::NewestStable => published.iter().max_by_key(|version| (!version.is_pre_release(), *version)),
+        Follows::Series(series) => published.iter().filter(|version| version.series() == series).max(),
+    }
+}
+
+/// Whether a pointer moves when `version` is published beside `published`.
+pub fn judge(follows: Follows, version: &Version, published: &Published) -> Verdict {
+    let mut with_it = published.clone();
+    with_it.insert(version.clone());
+    match target(follows, &with_it) {
+        Some(target) if target == version => Verdict::Moves(match follows {
+            Follows::NewestStable if version.is_pre_release() => "no stable release is published here".to_owned(),
+            Follows::NewestStable => "the newest stable release here".to_owned(),
+            Follows::Series(series) => format!("the newest release of {series} here"),
+        }),
+        Some(target) if version.is_pre_release() && !target.is_pre_release() && follows == Follows::NewestStable => {
+            Verdict::Stays(format!("{version} is a pre-release, and {target} is stable"))
+        }
+        Some(target) => Verdict::Stays(format!("{target} is published here and newer")),
+        None => Verdict::Stays(format!("nothing of {} is published here", version.series())),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use expect_test::expect;
+    use proptest::prelude::*;
+
+    fn version(text: &str) -> Version {
+        text.parse().expect(text)
+    }
+
+    #[test]
+    fn the_policy_on_one_page() {
+        let cases = [
+            ("2.95.0", ""),
+            ("2.95.0", "2.94.1"),
+            ("2.94.2", "2.94.1"),
+            ("2.93.4", "2.93.3 2.95.2"),
+            ("2.95.2", "2.95.2 2.95.1"),
+            ("2.96.0-rc1", "2.95.2"),
+            ("2.96.0-rc2", "2.96.0-rc1"),
+            ("2.96.0-rc1", "2.96.0"),
+            ("2.95.3", "2.95.2 2.96.0-rc1"),
+            ("2.90-beta.1", "2.90-beta.0"),
+        ];
+        let shown: Vec<String> = cases
+            .iter()
+            .map(|(releasing, published)| {
+                let (releasing, published) =
+                    (version(releasing), published.split(' ').filter_map(|v| v.parse().ok()).collect());
+                let show = |follows| match judge(follows, &releasing, &published) {
+                    Verdict::Moves(why) => format!("moves ({why})"),
+                    Verdict::Stays(why) => format!("stays ({why})"),
+                };
+                let series = show(Follows::Series(releasing.series()));
+                format!(
+                    "{releasing} beside {published:?}\n  newest stable {}\n  series        {series}",
+                    show(Follows::NewestStable)
+                )
+            })
+            .collect();
+        expect![[r#"
+            2.95.0 beside {}
+              newest stable moves (the newest stable release here)
+              series        moves (the newest release of 2.95 here)
+            2.95.0 beside {2.94.1}
+              newest stable moves (the newest stable release here)
+              series        moves (the newest release of 2.95 here)
+            2.94.2 beside {2.94.1}
+              newest stable moves (the newest stable release here)
+              series        moves (the newest release of 2.94 here)
+            2.93.4 beside {2.93.3, 2.95.2}
+              newest stable stays (2.95.2 is published here and newer)
+              series        moves (the newest release of 2.93 here)
+            2.95.2 beside {2.95.1, 2.95.2}
+              newest stable moves (the newest stable release here)
+              series        moves (the newest release of 2.95 here)
+            2.96.0-rc1 beside {2.95.2}
+              newest stable stays (2.96.0-rc1 is a pre-release, and 2.95.2 is stable)
+              series        moves (the newest release of 2.96 here)
+            2.96.0-rc2 beside {2.96.0-rc1}
+              newest stable moves (no stable release is published here)
+              series        moves (the newest release of 2.96 here)
+            2.96.0-rc1 beside {2.96.0}
+              newest stable stays (2.96.0-rc1 is a pre-release, and 2.96.0 is stable)
+              series        stays (2.96.0 is published here and newer)
+            2.95.3 beside {2.95.2, 2.96.0-rc1}
+              newest stable moves (the newest stable release here)
+              series        moves (the newest release of 2.95 here)
+            2.90-beta.1 beside {2.90-beta.0}
+              newest stable moves (no stable release is published here)
+              series        moves (the newest release of 2.90 here)"#]]
+        .assert_eq(&shown.join("\n"));
+    }
+
+    fn any_version() -> impl Strategy<Value = Version> {
+        let suffix = prop_oneof![3 => Just(String::new()), 1 => (0..3u8).prop_map(|n| format!("-rc{n}"))];
+        (90..94u8, 0..4u8, suffix).prop_map(|(minor, patch, suffix)| version(&format!("2.{minor}.{patch}{suffix}")))
+    }
+
+    proptest! {
+        /// Any set in any order, some of it twice: each pointer ends where the set says, and on the way it never moves
+        /// to something older, unless from a pre-release to the first stable release.
+        #[test]
+        fn order_does_not_matter_and_nothing_moves_back(order in prop::collection::vec(any_version(), 1..20)) {
+            let mut published = Published::new();
+            let mut newest: Option<Version> = None;
+            let mut of_series = std::collections::BTreeMap::<Series, Version>::new();
+            for version in &order {
+                if let Verdict::Moves(_) = judge(Follows::NewestStable, version, &published) {
+                    if let Some(from) = &newest {
+                        let first_stable = from.is_pre_release() && !version.is_pre_release();
+                        prop_assert!(first_stable || from <= version, "{from} to {version}");
+                        prop_assert!(from.is_pre_release() || !version.is_pre_release());
+                    }
+                    newest = Some(version.clone());
+                }
+                if let Verdict::Moves(_) = judge(Follows::Series(version.series()), version, &published)
+                    && let Some(from) = of_series.insert(version.series(), version.clone())
+                {
+                    prop_assert!(from <= *version, "{from} to {version}");
+                }
+                published.insert(version.clone());
+            }
+            prop_assert_eq!(newest.as_ref(), target(Follows::NewestStable, &published));
+            for (series, version) in &of_series {
+                prop_assert_eq!(Some(version), target(Follows::Series(*series), &published));
+            }
+        }
+    }
+}

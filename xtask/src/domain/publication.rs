@@ -1,0 +1,158 @@
+//! A publication: the list of acts that bring a release to an environment, and what each would do there.
+//!
+//! One list, three readers: `plan` shows it, `upload` applies it, `verify` checks it. Acts come in three waves: contents
+//! that nobody follows yet, then git, then the pointers, all of them, last. Owns which acts there are and their order.
+//! What is seen of an act is judged in [`super::judgement`], and shown in [`super::plan`].
+
+use std::fmt;
+
+use serde::Serialize;
+
+use super::environment::{Environment, GitTarget};
+use super::layout::{Docs, Layout, MANIFEST};
+use super::pointers::Follows;
+use super::release::Release;
+use super::tagging::TagRecord;
+
+/// What is published: an official release, or the manual of a tree on the way.
+#[derive(Debug, Clone)]
+pub enum Subject {
+    Official(Box<Official>),
+    /// Goes to the docs `nightly` and nowhere else.
+    Nightly {
+        version: String,
+    },
+}
+
+/// An official release, and every name that comes with it.
+#[derive(Debug, Clone)]
+pub struct Official {
+    pub release: Release,
+    pub tag: TagRecord,
+    pub layout: Layout,
+}
+
+/// How much of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Target {
+    All,
+    /// The manual alone: a nightly job, or a repair.
+    Manual,
+}
+
+/// One thing to bring about.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Act {
+    /// `lix/lix-VERSION/` in the releases bucket, object by object.
+    VersionDirectory,
+    /// A manual in the docs bucket.
+    Docs(Docs),
+    /// The branch, on a plain git remote.
+    Branch,
+    /// The commits on their way to the branch, in Gerrit.
+    Review,
+    /// The tag, on the git remote.
+    Tag,
+    /// `manifest.nix` at the root of the releases bucket.
+    RootManifest,
+}
+
+/// When an act's turn comes. Within a wave, acts are independent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Wave {
+    /// Nobody follows these yet.
+    Contents,
+    Git,
+    /// What users follow.
+    Pointers,
+}
+
+impl Wave {
+    pub const ALL: [Wave; 3] = [Wave::Contents, Wave::Git, Wave::Pointers];
+}
+
+impl fmt::Display for Wave {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Wave::Contents => "contents",
+            Wave::Git => "git",
+            Wave::Pointers => "pointers",
+        })
+    }
+}
+
+/// Whether something else may take the place of what is there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Rule {
+    /// Published once, the same for ever.
+    WriteOnce,
+    Movable,
+}
+
+/// The acts of publishing `subject`, wave by wave.
+///
+/// # Errors
+/// A tree that is no official release has nothing to publish but its manual.
+pub fn acts(subject: &Subject, target: Target, environment: &Environment) -> Result<Vec<Act>, String> {
+    let series = match (subject, target) {
+        (Subject::Nightly { .. }, Target::Manual) => return Ok(vec![Act::Docs(Docs::Nightly)]),
+        (Subject::Nightly { version }, Target::All) => {
+            return Err(format!(
+                "{version} is no official release: only its manual may be published, with `--target manual`"
+            ));
+        }
+        (Subject::Official(official), _) => Docs::Series(official.release.series()),
+    };
+    if target == Target::Manual {
+        return Ok(vec![Act::Docs(series), Act::Docs(Docs::Stable)]);
+    }
+    let branch = match environment.git {
+        GitTarget::Directory { .. } | GitTarget::Plain { .. } => Act::Branch,
+        GitTarget::Gerrit { .. } => Act::Review,
+    };
+    Ok(vec![Act::VersionDirectory, Act::Docs(series), branch, Act::Tag, Act::RootManifest, Act::Docs(Docs::Stable)])
+}
+
+impl Act {
+    pub fn wave(&self) -> Wave {
+        match self {
+            Act::VersionDirectory | Act::Docs(Docs::Series(_)) => Wave::Contents,
+            Act::Branch | Act::Review | Act::Tag => Wave::Git,
+            Act::RootManifest | Act::Docs(Docs::Stable | Docs::Nightly) => Wave::Pointers,
+        }
+    }
+
+    pub fn rule(&self) -> Rule {
+        match self {
+            Act::VersionDirectory | Act::Tag => Rule::WriteOnce,
+            Act::Docs(_) | Act::Branch | Act::Review | Act::RootManifest => Rule::Movable,
+        }
+    }
+
+    /// What it follows, if it is a pointer in the sense of [`super::pointers`].
+    pub fn follows(&self) -> Option<Follows> {
+        match self {
+            Act::Docs(Docs::Series(series)) => Some(Follows::Series(*series)),
+            Act::Docs(Docs::Stable) | Act::RootManifest => Some(Follows::NewestStable),
+            Act::VersionDirectory | Act::Docs(Docs::Nightly) | Act::Branch | Act::Review | Act::Tag => None,
+        }
+    }
+
+    /// What people call it.
+    pub fn title(&self, subject: &Subject) -> String {
+        let of_release = |title: fn(&Official) -> String| match subject {
+            Subject::Official(official) => title(official),
+            Subject::Nightly { .. } => unreachable!("a tree that is no release has no such act"),
+        };
+        match self {
+            Act::Docs(docs) => format!("docs {}/", docs.directory()),
+            Act::RootManifest => format!("releases {MANIFEST}"),
+            Act::VersionDirectory => of_release(|o| format!("releases {}/", o.layout.version_directory())),
+            Act::Branch => of_release(|o| format!("branch {}", o.release.release_branch())),
+            Act::Review => of_release(|o| format!("review for {}", o.release.release_branch())),
+            Act::Tag => of_release(|o| format!("tag {}", o.release.tag())),
+        }
+    }
+}

@@ -1,0 +1,43 @@
+//! The shape of a tagged release in git's history, and whether a repository has it.
+//!
+//! On branch B at commit P: the release commit R has parent P and changes one flag; the annotated tag points at R; the
+//! merge commit M has parents [P, R] and the tree of P, so that the branch contains the tag without the flag.
+//! Refuses to make or read any of these.
+
+use serde::{Deserialize, Serialize};
+
+use super::oid::Oid;
+use super::version::Version;
+
+/// A finished tag, as `release/tag.json` records it for `build` and `upload`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TagRecord {
+    pub version: Version,
+    /// The annotated tag itself.
+    pub tag_object: Oid,
+    /// R, to which the tag points.
+    pub commit: Oid,
+    /// R's tree: what is built.
+    pub tree: Oid,
+    /// B, without `refs/heads/`.
+    pub branch: String,
+    /// M.
+    pub merge_commit: Oid,
+}
+
+/// A commit's place in history.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Commit {
+    pub oid: Oid,
+    pub tree: Oid,
+    pub parents: Vec<Oid>,
+}
+
+/// Whether `merge` brings `release` back to the branch that `release` was made from: its parents are [P, R], and its
+/// tree is that of `base`, which is P.
+pub fn is_merge_back(merge: &Commit, release: &Commit, base: &Commit) -> bool {
+    release.parents == [base.oid.clone()]
+        && merge.parents == [base.oid.clone(), release.oid.clone()]
+        && merge.tree == base.tree
+}

@@ -1,0 +1,313 @@
+//! `release tag`: the release commit, the annotated tag, and the merge back to the branch.
+//!
+//! The three objects are made aside; one ref transaction creates the tag and moves the branch; then HEAD goes to the
+//! tag. A kill at any moment leaves nothing, or everything but the last step, and running it again completes it.
+//! Refuses to push.
+
+use anyhow::{Context, Result, anyhow};
+use jiff::civil::Date;
+
+use crate::domain::notes;
+use crate::domain::official::{self, Flag};
+use crate::domain::oid::Oid;
+use crate::domain::problem::{Problem, Problems};
+use crate::domain::release::{Kind, Release};
+use crate::domain::tagging::TagRecord;
+use crate::domain::version::Version;
+use crate::domain::version_file::{self, VersionFile};
+use crate::phases::tag_record;
+use crate::tools::aside::{Aside, Edit};
+use crate::tools::fragments;
+use crate::tools::git::{Git, Head, RefMove};
+use crate::tools::term::{self, BOLD, DIM, GOOD};
+
+/// The remote that a tag must not be on yet.
+const ORIGIN: &str = "origin";
+
+/// What was asked for.
+#[derive(Debug)]
+pub struct Request {
+    /// Sign the tag and the commits with what git is configured for.
+    pub sign: bool,
+    /// Replace a tag that was never pushed.
+    pub force: bool,
+    /// Look at the state of tree, clone and remote.
+    pub check_git: bool,
+    pub today: Date,
+}
+
+/// Shows the graph and the difference.
+///
+/// # Errors
+/// Everything that stands in the way, at once.
+pub fn dry_run(git: &Git, request: &Request) -> Result<()> {
+    let observed = Observed::new(git, request)?;
+    if let Some(record) = already_tagged(git, &observed, request)? {
+        return show_record(git, &observed.release()?, &record);
+    }
+    let plan = decide(&observed, request)?;
+    plan.show_warnings();
+    show_graph(&plan.release, &plan.branch, ["(new)", "(new)", plan.base.short()]);
+    let aside = Aside::vanishing(git)?;
+    let tree = aside.tree(&plan.base, &[plan.edit])?;
+    git.show_diff(&plan.base, &tree, aside.environment())
+}
+
+/// Tags.
+///
+/// # Errors
+/// Everything that stands in the way, at once; no ref has moved then.
+pub fn run(git: &Git, request: &Request) -> Result<()> {
+    let observed = Observed::new(git, request)?;
+    let (release, record) = match already_tagged(git, &observed, request)? {
+        Some(record) => {
+            term::say(format_args!("{} is tagged already", record.version));
+            (observed.release()?, record)
+        }
+        None => {
+            let plan = decide(&observed, request)?;
+            plan.show_warnings();
+            git.require_identity()?;
+            let record = make(git, &plan, request.sign)?;
+            (plan.release, record)
+        }
+    };
+    git.detach_at(&format!("refs/tags/{}", release.tag()))
+        .context("the tag is made, but HEAD could not go there: mend this and run the same command again")?;
+    tag_record::write(git, &record)?;
+    show_record(git, &release, &record)?;
+    term::say(format_args!("{GOOD}done:{GOOD:#} HEAD is on the tag; next: cargo xtask release build"));
+    Ok(())
+}
+
+/// What the tree and the repository say.
+struct Observed {
+    head: Head,
+    dirty: Vec<String>,
+    shallow: bool,
+    version_file: VersionFile,
+    flag: Result<Flag, Problem>,
+    tags: Vec<Version>,
+    /// The tag of this version, here.
+    tag: Option<Oid>,
+    on_origin: OnOrigin,
+    page: Option<String>,
+    /// Paths of fragments that HEAD still has.
+    fragments: Vec<String>,
+}
+
+/// Whether `origin` has the tag.
+enum OnOrigin {
+    NoSuchRemote,
+    Absent,
+    Present,
+    Unknown(anyhow::Error),
+}
+
+impl Observed {
+    fn new(git: &Git, request: &Request) -> Result<Observed> {
+        let head = git.head()?;
+        let file = |path: &str| git.file(&head.commit, path);
+        let text = file(version_file::PATH)?
+            .with_context(|| format!("{} has no {}: is it a Lix tree?", git.root(), version_file::PATH))?;
+        let version_file = VersionFile::parse(&text).map_err(|why| anyhow!("{} {why}", version_file::PATH))?;
+        let version = &version_file.version;
+        let tag = version.to_string();
+        let on_origin = match request.check_git && git.has_remote(ORIGIN)? {
+            false => OnOrigin::NoSuchRemote,
+            true => match git.remote_has_tag(ORIGIN, &tag) {
+                Ok(true) => OnOrigin::Present,
+                Ok(false) => OnOrigin::Absent,
+                Err(error) => OnOrigin::Unknown(error),
+            },
+        };
+        Ok(Observed {
+            dirty: if request.check_git { git.dirty_files()? } else { Vec::new() },
+            shallow: request.check_git && git.is_shallow()?,
+            flag: official::find(&version_file, file(official::FLAKE)?.as_deref()),
+            tags: git.tags()?.iter().filter_map(|tag| tag.parse().ok()).collect(),
+            tag: git.resolve(&format!("refs/tags/{tag}"))?,
+            on_origin,
+            page: file(&notes::page_path(version.series()))?,
+            fragments: fragments::tracked(git, &head.commit, notes::FRAGMENTS)?,
+            head,
+            version_file,
+        })
+    }
+
+    fn release(&self) -> Result<Release, Problem> {
+        let name = self.version_file.name.as_deref().unwrap_or_default();
+        Release::new(self.version_file.version.clone(), name).map_err(|why| Problem::new(why.to_string()))
+    }
+}
+
+/// The finished tag, if HEAD stands where an earlier run has put it: on the tag, or still on the branch at the merge.
+fn already_tagged(git: &Git, observed: &Observed, request: &Request) -> Result<Option<TagRecord>> {
+    if observed.tag.is_none() {
+        return Ok(None);
+    }
+    let record = tag_record::find(git, &observed.version_file.version)?;
+    Ok(record.filter(|record| match &observed.head.branch {
+        None => observed.head.commit == record.commit,
+        Some(branch) => !request.force && observed.head.commit == record.merge_commit && *branch == record.branch,
+    }))
+}
+
+/// What will be made.
+struct Plan {
+    release: Release,
+    branch: String,
+    /// P.
+    base: Oid,
+    edit: Edit,
+    /// The tag that is replaced.
+    replaces: Option<Oid>,
+    warnings: Vec<String>,
+}
+
+impl Plan {
+    fn show_warnings(&self) {
+        for warning in &self.warnings {
+            term::warn(warning);
+        }
+    }
+}
+
+fn decide(observed: &Observed, request: &Request) -> Result<Plan, Problems> {
+    let mut problems = obstacles(observed, request);
+    let mut warnings = Vec::new();
+    let release = problems.collect(observed.release().map_err(Problems::from));
+    let flag = problems.collect(observed.flag.as_ref().map_err(|problem| problem.clone().into()));
+    if let Some(flag) = flag.filter(|flag| flag.set) {
+        problems.push(Problem::new(format!(
+            "{} marks an official release already: a release commit leaked onto this branch, revert it",
+            flag.path
+        )));
+    }
+    if let Some(release) = &release {
+        match notes_state(observed, release, request.today) {
+            Ok(warning) => warnings.extend(warning),
+            Err(problem) => problems.push(problem),
+        }
+    }
+    if request.force && matches!(observed.on_origin, OnOrigin::NoSuchRemote) {
+        warnings.push(format!("there is no remote `{ORIGIN}` to ask whether the tag was pushed"));
+    }
+    let (Some(release), Some(flag), Some(branch)) = (release, flag, observed.head.branch.clone()) else {
+        return Err(problems);
+    };
+    let edit = Edit { path: flag.path.to_owned(), content: Some(flag.text_with_flag.clone()) };
+    problems.into_result()?;
+    Ok(Plan { release, branch, base: observed.head.commit.clone(), edit, replaces: observed.tag.clone(), warnings })
+}
+
+/// What stands in the way as far as git is concerned.
+fn obstacles(observed: &Observed, request: &Request) -> Problems {
+    let mut problems = Problems::default();
+    let mut add = |what: String| problems.push(Problem::new(what));
+    let version = &observed.version_file.version;
+    if observed.head.branch.is_none() {
+        add("HEAD is detached, so there is no branch to merge the release back to: `git switch` to it".to_owned());
+    }
+    for path in &observed.dirty {
+        add(format!("{path} has changes that are not committed: commit or stash them"));
+    }
+    if observed.shallow {
+        add("this clone is shallow, so the history is not all there: `git fetch --unshallow`".to_owned());
+    }
+    if observed.tag.is_some() && !request.force {
+        add(format!("the tag {version} exists: if it was never pushed, replace it with `--force-tag`"));
+    }
+    match &observed.on_origin {
+        OnOrigin::Present => {
+            add(format!("{ORIGIN} has the tag {version} already: it is public, release a later version"))
+        }
+        OnOrigin::Unknown(error) => add(format!(
+            "cannot ask {ORIGIN} whether it has the tag {version} (offline? then `--no-check-git`): {error:#}"
+        )),
+        OnOrigin::Absent | OnOrigin::NoSuchRemote => {}
+    }
+    let last = observed.tags.iter().filter(|tag| tag.series() == version.series()).max();
+    if let Some(last) = last.filter(|last| *last > version) {
+        add(format!(
+            "{version} is not newer than {last}, the last tag of {}: release a later version",
+            version.series()
+        ));
+    }
+    problems
+}
+
+/// Whether the release notes are ready; a warning where they look odd.
+fn notes_state(observed: &Observed, release: &Release, today: Date) -> Result<Option<String>, Problem> {
+    if release.kind() == Kind::PreRelease {
+        return Ok(None);
+    }
+    let path = notes::page_path(release.series());
+    let date = observed.page.as_deref().and_then(|page| notes::section_date(page, release.version()));
+    match date {
+        None => Err(Problem::new(format!(
+            "{path} has no section for {}: run `cargo xtask release prepare` first",
+            release.version()
+        ))),
+        Some(_) if !observed.fragments.is_empty() => Ok(Some(format!(
+            "{} is still there and not in the notes of {}",
+            observed.fragments.join(", "),
+            release.version()
+        ))),
+        Some(date) if date != today.to_string() => {
+            Ok(Some(format!("{path} dates the release {date}, and today is {today}")))
+        }
+        Some(_) => Ok(None),
+    }
+}
+
+/// Makes the objects aside and then the tag and the merge, both at once.
+fn make(git: &Git, plan: &Plan, sign: bool) -> Result<TagRecord> {
+    let release = &plan.release;
+    let aside = Aside::new(git)?;
+    let tree = aside.tree(&plan.base, std::slice::from_ref(&plan.edit))?;
+    let message = aside.through_commit_msg_hook(&release.release_message())?;
+    let commit = aside.commit(&tree, &[&plan.base], &message, sign)?;
+    let tag_object = aside.tag(&release.tag(), &commit, &message, sign)?;
+    let merge_message = aside.through_commit_msg_hook(&release.merge_message())?;
+    let base_tree = git.commit(&plan.base)?.tree;
+    let merge_commit = aside.commit(&base_tree, &[&plan.base, &commit], &merge_message, sign)?;
+
+    let tag =
+        RefMove { name: format!("refs/tags/{}", release.tag()), from: plan.replaces.clone(), to: tag_object.clone() };
+    let branch = RefMove {
+        name: format!("refs/heads/{}", plan.branch),
+        from: Some(plan.base.clone()),
+        to: merge_commit.clone(),
+    };
+    git.move_refs(&[tag, branch], "release tag").context("cannot create the tag and merge it back")?;
+    Ok(TagRecord {
+        version: release.version().clone(),
+        tag_object,
+        commit,
+        tree,
+        branch: plan.branch.clone(),
+        merge_commit,
+    })
+}
+
+fn show_record(git: &Git, release: &Release, record: &TagRecord) -> Result<()> {
+    let base = git.commit(&record.commit)?.parents;
+    let base = base.first().map_or("", |base| base.short());
+    show_graph(release, &record.branch, [record.merge_commit.short(), record.commit.short(), base]);
+    Ok(())
+}
+
+/// Draws what is where, newest first, as `git log --graph` would.
+fn show_graph(release: &Release, branch: &str, [merge, commit, base]: [&str; 3]) {
+    let line = |edges: &str, commit: &str, name: &str, message: &str| {
+        let subject = message.lines().next().unwrap_or_default();
+        let drawn = format!("  {edges:<4}{commit:<14}{BOLD}{name:<20}{BOLD:#} {DIM}{subject}{DIM:#}");
+        term::say(drawn);
+    };
+    line("*", merge, branch, &release.merge_message());
+    term::say("  |\\");
+    line("| *", commit, &format!("tag {}", release.tag()), &release.release_message());
+    term::say("  |/");
+    line("*", base, "", "where the branch was");
+}

@@ -1,0 +1,336 @@
+//! `release tag`: the shape of history, both layouts, odd names, kills at every point, races, signatures.
+
+use std::fs;
+use std::process::{Command, Stdio};
+
+use expect_test::expect;
+
+use crate::repo::{Repo, make_executable};
+
+/// Prepared and ready to be tagged.
+fn prepared() -> Repo {
+    let repo = Repo::patch_release();
+    repo.xtask(&["release", "prepare"]).ok();
+    repo
+}
+
+/// Asserts everything that a finished tag promises, from branch `branch` as it was at `base`.
+#[track_caller]
+pub fn assert_tagged(repo: &Repo, version: &str, name: &str, branch: &str, base: &str) {
+    let git = |args: &[&str]| repo.git(args);
+    let (tag, branch_ref) = (format!("refs/tags/{version}"), format!("refs/heads/{branch}"));
+    let release = git(&["rev-parse", &format!("{tag}^{{commit}}")]);
+    assert_eq!(git(&["cat-file", "-t", &tag]), "tag", "annotated");
+    assert_eq!(git(&["rev-parse", &format!("{release}^@")]), base, "R's parent is P");
+    assert_eq!(
+        git(&["diff", "--numstat", base, &release]).split('\t').take(2).collect::<Vec<_>>(),
+        ["1", "1"],
+        "one line"
+    );
+    assert_eq!(git(&["rev-parse", &format!("{branch_ref}^@")]), format!("{base}\n{release}"), "M's parents are [P, R]");
+    assert_eq!(
+        git(&["rev-parse", &format!("{branch_ref}^{{tree}}")]),
+        git(&["rev-parse", &format!("{base}^{{tree}}")])
+    );
+    assert_eq!(git(&["rev-parse", "HEAD"]), release);
+    assert_eq!(git(&["rev-parse", "--symbolic-full-name", "HEAD"]), "HEAD", "detached");
+    assert_eq!(git(&["describe"]), version);
+    assert!(git(&["describe", "--contains", base]).starts_with(version));
+    assert!(git(&["merge-base", "--is-ancestor", &tag, &branch_ref]).is_empty());
+    git(&["fsck", "--strict", "--no-dangling"]);
+    assert_eq!(git(&["status", "--porcelain", "--untracked-files=no"]), "");
+
+    let message = git(&["log", "-1", "--format=%B", &release]);
+    assert!(message.starts_with(&format!("release: {version} \"{name}\"\n\nRelease made with")), "{message}");
+    assert_eq!(git(&["tag", "--list", "--format=%(contents)", version]), message);
+    let merge = git(&["log", "-1", "--format=%s", &branch_ref]);
+    assert_eq!(merge, format!("release: merge release {version} back to mainline"));
+
+    let record: serde_json::Value = serde_json::from_str(&repo.read("release/tag.json")).expect("JSON");
+    let expected = serde_json::json!({
+        "version": version,
+        "tag_object": git(&["rev-parse", &tag]),
+        "commit": release,
+        "tree": git(&["rev-parse", &format!("{release}^{{tree}}")]),
+        "branch": branch,
+        "merge_commit": git(&["rev-parse", &branch_ref]),
+    });
+    assert_eq!(record, expected);
+}
+
+#[test]
+fn prepare_then_tag_then_again() {
+    let repo = prepared();
+    let base = repo.git(&["rev-parse", "HEAD"]);
+    let ran = repo.xtask(&["release", "tag"]);
+    assert!(ran.stderr.contains("next: cargo xtask release build"), "{}", ran.stderr);
+    ran.ok();
+    assert_tagged(&repo, "2.93.1", "Bici Bici", "main", &base);
+    assert_eq!(
+        repo.git(&["diff", "-U0", "2.93.1^", "2.93.1"]).lines().skip(5).collect::<Vec<_>>(),
+        ["-    \"official_release\": false,", "+    \"official_release\": true,",]
+    );
+
+    let state = repo.state();
+    fs::remove_file(repo.root.join("release/tag.json")).expect("removed");
+    let again = repo.xtask(&["release", "tag"]);
+    assert!(again.stderr.contains("2.93.1 is tagged already"), "{}", again.stderr);
+    again.ok();
+    assert_eq!(repo.state(), state);
+    assert_tagged(&repo, "2.93.1", "Bici Bici", "main", &base);
+}
+
+#[test]
+fn the_flag_may_live_in_the_flake() {
+    let repo = Repo::patch_release();
+    repo.write("version.json", "{\n    \"version\": \"2.90.0-rc1\",\n    \"release_name\": \"Vanilla Ice Cream\"\n}\n");
+    repo.write("flake.nix", "{ # é\n  officialRelease = false;\n}");
+    repo.commit_all("the older layout, and a pre-release, which needs no notes");
+    let base = repo.git(&["rev-parse", "HEAD"]);
+    repo.xtask(&["release", "tag"]).ok();
+    assert_tagged(&repo, "2.90.0-rc1", "Vanilla Ice Cream", "main", &base);
+    assert_eq!(repo.read("flake.nix"), "{ # é\n  officialRelease = true;\n}");
+}
+
+#[test]
+fn names_may_hold_anything() {
+    for (branch, name) in
+        [("releng/2.93.1", "Kakigōri"), ("Über/日本 語".trim(), "Dragon's Breath"), ("-dash", "a \"quoted\" name")]
+    {
+        let branch = branch.replace(' ', "-");
+        let repo = Repo::patch_release();
+        repo.write(
+            "version.json",
+            &format!(
+                "{{\n    \"version\": \"2.94.0\",\n    \"official_release\": false,\n    \"release_name\": {}\n}}\n",
+                serde_json::Value::from(name)
+            ),
+        );
+        repo.commit_all("a name");
+        repo.git(&["update-ref", &format!("refs/heads/{branch}"), "HEAD"]);
+        repo.git(&["symbolic-ref", "HEAD", &format!("refs/heads/{branch}")]);
+        repo.xtask(&["release", "prepare"]).ok();
+        let base = repo.git(&["rev-parse", "HEAD"]);
+        repo.xtask(&["release", "tag"]).ok();
+        assert_tagged(&repo, "2.94.0", name, &branch, &base);
+    }
+}
+
+#[test]
+fn refusals_name_everything_at_once_and_change_nothing() {
+    let repo = Repo::patch_release();
+    let origin = repo.beside("origin.git");
+    repo.git(&["clone", "--quiet", "--bare", ".", origin.as_str()]);
+    repo.git(&["remote", "add", "origin", origin.as_str()]);
+    repo.git(&["tag", "2.93.1"]);
+    repo.git(&["tag", "2.93.7"]);
+    repo.git(&["push", "--quiet", "origin", "2.93.1"]);
+    repo.write("version.json", &repo.read("version.json").replace("false", "true"));
+    repo.commit_all("a flag that leaked");
+    repo.write("doc/manual/src/SUMMARY.md", "changed");
+    repo.git(&["switch", "--quiet", "--detach"]);
+    let before = (repo.state(), repo.git(&["for-each-ref"]));
+    let error = repo.xtask(&["release", "tag"]).fails(1);
+    expect![[r#"
+        error: cannot tag the release
+          HEAD is detached, so there is no branch to merge the release back to: `git switch` to it
+          doc/manual/src/SUMMARY.md has changes that are not committed: commit or stash them
+          the tag 2.93.1 exists: if it was never pushed, replace it with `--force-tag`
+          origin has the tag 2.93.1 already: it is public, release a later version
+          2.93.1 is not newer than 2.93.7, the last tag of 2.93: release a later version
+          version.json marks an official release already: a release commit leaked onto this branch, revert it
+          doc/manual/src/release-notes/rl-2.93.md has no section for 2.93.1: run `cargo xtask release prepare` first
+    "#]]
+    .assert_eq(&error);
+    assert_eq!((repo.state(), repo.git(&["for-each-ref"])), before);
+
+    repo.write("version.json", "{\"version\": \"2.96.0-dev\", \"release_name\": \"TBD\"}\n");
+    repo.git(&["switch", "--quiet", "main"]);
+    repo.commit_all("on the way");
+    repo.git(&["remote", "set-url", "origin", "/nonexistent"]);
+    let error = repo.xtask(&["release", "tag"]).fails(1);
+    assert!(
+        error.contains("cannot ask origin") && error.contains("never released") && error.contains("no flag"),
+        "{error}"
+    );
+}
+
+#[test]
+fn a_shallow_clone_is_refused_and_what_looks_odd_is_said() {
+    let repo = prepared();
+    let shallow = repo.beside("shallow");
+    repo.git(&["clone", "--quiet", "--depth=1", &format!("file://{}", repo.root), shallow.as_str()]);
+    let repo = Repo { root: shallow, ..repo };
+    let error = repo.xtask(&["release", "tag"]).fails(1);
+    assert!(error.contains("this clone is shallow"), "{error}");
+
+    let repo = Repo::patch_release();
+    repo.xtask(&["release", "prepare", "--date", "2020-02-02"]).ok();
+    let ran = repo.xtask(&["release", "tag", "--dry-run"]);
+    assert!(ran.stderr.contains("dates the release 2020-02-02, and today is"), "{}", ran.stderr);
+    repo.write("doc/manual/rl-next/late.md", "---\nsynopsis: Late\n---\n");
+    repo.commit_all("late");
+    let ran = repo.xtask(&["release", "tag", "--dry-run"]);
+    assert!(ran.stderr.contains("late.md is still there and not in the notes"), "{}", ran.stderr);
+}
+
+#[test]
+fn a_dry_run_changes_nothing() {
+    let repo = prepared();
+    let all = || (repo.state(), repo.git(&["for-each-ref"]), repo.git(&["count-objects", "-v"]));
+    let before = all();
+    let ran = repo.xtask(&["release", "tag", "--dry-run"]);
+    expect![[r#"
+        stderr:
+          *   (new)         main                 release: merge release 2.93.1 back to mainline
+          |\
+          | * (new)         tag 2.93.1           release: 2.93.1 "Bici Bici"
+          |/
+          *   BASE                       where the branch was
+    "#]]
+    .assert_eq(&format!("stderr:\n{}", ran.stderr.replace(&repo.git(&["rev-parse", "--short=12", "HEAD"]), "BASE")));
+    assert!(ran.ok().contains("+    \"official_release\": true,"));
+    assert_eq!(all(), before);
+    assert!(!repo.root.join("release").exists());
+}
+
+#[test]
+fn force_replaces_a_tag_that_was_never_pushed() {
+    let repo = prepared();
+    let origin = repo.beside("origin.git");
+    repo.git(&["clone", "--quiet", "--bare", ".", origin.as_str()]);
+    repo.git(&["remote", "add", "origin", origin.as_str()]);
+    repo.xtask(&["release", "tag"]).ok();
+    let old = repo.git(&["rev-parse", "2.93.1"]);
+    repo.git(&["switch", "--quiet", "main"]);
+    repo.write("fix", "forgotten");
+    repo.commit_all("a fix that was forgotten");
+    let error = repo.xtask(&["release", "tag"]).fails(1);
+    assert!(error.contains("the tag 2.93.1 exists") && error.contains("--force-tag"), "{error}");
+
+    let base = repo.git(&["rev-parse", "HEAD"]);
+    repo.xtask(&["release", "tag", "--force-tag"]).ok();
+    assert_tagged(&repo, "2.93.1", "Bici Bici", "main", &base);
+    assert_ne!(repo.git(&["rev-parse", "2.93.1"]), old);
+
+    repo.git(&["push", "--quiet", "origin", "2.93.1"]);
+    repo.git(&["switch", "--quiet", "main"]);
+    let error = repo.xtask(&["release", "tag", "--force-tag"]).fails(1);
+    assert!(error.contains("origin has the tag 2.93.1 already"), "{error}");
+}
+
+#[test]
+fn signatures_are_made_with_what_git_is_configured_for() {
+    let repo = prepared();
+    let key = repo.beside("key");
+    let made = Command::new("ssh-keygen").args(["-q", "-t", "ed25519", "-N", "", "-f", key.as_str()]).status();
+    if !made.is_ok_and(|status| status.success()) {
+        eprintln!("skipped: ssh-keygen is not installed");
+        return;
+    }
+    let public = fs::read_to_string(key.with_extension("pub")).expect("a public key");
+    let signers = repo.beside("signers");
+    fs::write(&signers, format!("manager@example.org {public}")).expect("written");
+    for (option, value) in
+        [("gpg.format", "ssh"), ("user.signingKey", key.as_str()), ("gpg.ssh.allowedSignersFile", signers.as_str())]
+    {
+        repo.git(&["config", option, value]);
+    }
+    let base = repo.git(&["rev-parse", "HEAD"]);
+    repo.xtask(&["release", "tag", "--sign"]).ok();
+    repo.git(&["tag", "-v", "2.93.1"]);
+    repo.git(&["verify-commit", "2.93.1^{commit}"]);
+    repo.git(&["verify-commit", "main"]);
+    assert_eq!(repo.git(&["rev-parse", "2.93.1^"]), base);
+
+    fs::remove_file(&key).expect("removed");
+    repo.git(&["switch", "--quiet", "main"]);
+    let before = repo.git(&["for-each-ref"]);
+    let error = repo.xtask(&["release", "tag", "--sign", "--force-tag"]).fails(1);
+    assert!(error.contains("cannot tag the release"), "{error}");
+    assert_eq!(repo.git(&["for-each-ref"]), before);
+}
+
+/// A `git` that kills its parent after the call numbered in the file `kill-after`, and counts calls in `calls`.
+fn install_killer(repo: &Repo) -> String {
+    let dir = repo.beside("bin");
+    fs::create_dir_all(&dir).expect("a directory");
+    let path = std::env::var("PATH").expect("a PATH");
+    let script = format!(
+        "#!/bin/sh\necho >> {dir}/calls\nPATH='{path}' git \"$@\"\nstatus=$?\n\
+         [ \"$(wc -l < {dir}/calls)\" = \"$(cat {dir}/kill-after)\" ] && kill -KILL $PPID\nexit $status\n"
+    );
+    fs::write(dir.join("git"), script).expect("written");
+    make_executable(&dir.join("git"));
+    format!("{dir}:{path}")
+}
+
+#[test]
+fn killed_after_any_call_of_git_running_again_completes_it() {
+    let mut kills = 0;
+    for point in 1.. {
+        let repo = prepared();
+        let base = repo.git(&["rev-parse", "HEAD"]);
+        let path = install_killer(&repo);
+        fs::write(repo.beside("bin/kill-after"), point.to_string()).expect("written");
+        let output = repo.command(&["release", "tag"]).env("PATH", path).output().expect("the tool runs");
+        let branch = repo.git(&["rev-parse", "main"]);
+        let tagged = !repo.git(&["tag"]).is_empty();
+        assert_eq!(branch != base, tagged, "call {point}: tag and branch move together");
+        let finished = output.status.success();
+        repo.xtask(&["release", "tag"]).ok();
+        assert_tagged(&repo, "2.93.1", "Bici Bici", "main", &base);
+        if tagged {
+            assert_eq!(repo.git(&["rev-parse", "main"]), branch, "call {point}: nothing is made twice");
+        }
+        if finished {
+            break;
+        }
+        kills += 1;
+    }
+    assert!(kills > 15, "killed only {kills} times");
+}
+
+#[test]
+fn of_two_at_once_one_wins_and_the_other_says_why_it_stopped() {
+    let repo = prepared();
+    let base = repo.git(&["rev-parse", "HEAD"]);
+    let start = || {
+        let mut command = repo.command(&["release", "tag"]);
+        command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("the tool runs")
+    };
+    let ends = [start(), start()].map(|child| child.wait_with_output().expect("it ends"));
+    let (won, lost): (Vec<_>, Vec<_>) = ends.iter().partition(|end| end.status.success());
+    // The slower one may also find the work done.
+    assert!(!won.is_empty());
+    for end in lost {
+        let error = String::from_utf8_lossy(&end.stderr);
+        assert!(["cannot lock ref", "exists", "index.lock"].iter().any(|why| error.contains(why)), "{error}");
+    }
+    repo.xtask(&["release", "tag"]).ok();
+    assert_tagged(&repo, "2.93.1", "Bici Bici", "main", &base);
+}
+
+#[test]
+fn the_branch_moved_meanwhile() {
+    let repo = prepared();
+    // The hook runs when everything has been looked at and decided, and nothing has moved.
+    repo.write(".git/hooks/commit-msg", "#!/bin/sh\nunset GIT_INDEX_FILE\ngit update-ref refs/heads/main $(git commit-tree -p main -m meanwhile main^{tree})\n");
+    make_executable(&repo.root.join(".git/hooks/commit-msg"));
+    let error = repo.xtask(&["release", "tag"]).fails(1);
+    assert!(error.contains("no ref has moved") && error.contains("cannot lock ref 'refs/heads/main'"), "{error}");
+    assert_eq!(repo.git(&["tag"]), "");
+}
+
+#[test]
+fn without_the_look_at_git_only_what_is_committed_is_tagged() {
+    let repo = prepared();
+    repo.git(&["remote", "add", "origin", "/nonexistent"]);
+    let base = repo.git(&["rev-parse", "HEAD"]);
+    repo.write("doc/manual/src/SUMMARY.md", "changed");
+    repo.xtask(&["release", "tag"]).fails(1);
+    repo.xtask(&["release", "tag", "--no-check-git"]).ok();
+    assert_eq!(repo.read("doc/manual/src/SUMMARY.md"), "changed");
+    repo.git(&["restore", "doc/manual/src/SUMMARY.md"]);
+    assert_tagged(&repo, "2.93.1", "Bici Bici", "main", &base);
+}
