@@ -122,29 +122,8 @@ impl Jobs {
     /// # Errors
     /// Every row that did not evaluate, and everything that is missing or there twice.
     pub fn decide(rows: Vec<Row>) -> Result<Jobs, Problems> {
-        let (mut builds, mut tarballs, mut problems) = (BTreeMap::new(), None, Problems::default());
-        for row in rows {
-            let (attr, place) = (row.attr_path.join("."), row.attr_path.clone());
-            let Some(derivation) = problems.collect(evaluated(row)) else { continue };
-            let twice = match place.iter().map(String::as_str).collect::<Vec<_>>()[..] {
-                [BUILD, system] => match problems.collect(system_of(&attr, system)) {
-                    Some(system) => builds.insert(system, derivation),
-                    None => continue,
-                },
-                [TARBALLS] => tarballs.replace(derivation),
-                _ => {
-                    let what = format!("`{attr}` is no job of a release: expected `build.SYSTEM` and `tarballs`");
-                    problems.push(Problem::new(what));
-                    continue;
-                }
-            };
-            if let Some(first) = twice {
-                let what = format!("`{attr}` is there twice, first as {}: which one is released?", first.path);
-                problems.push(Problem::new(what));
-            }
-        }
-        // What is missing may be among what did not evaluate.
-        problems.into_result()?;
+        // What is missing may be among what did not evaluate: that is said first.
+        let (builds, tarballs) = sort(rows)?;
         let mut problems = Problems::default();
         let missing = |what: &str| Problems::from_iter([Problem::new(format!("the profile has no `{what}`"))]);
         if !builds.contains_key(&System::main()) {
@@ -152,12 +131,10 @@ impl Jobs {
         }
         for (system, build) in &builds {
             let needed: &[&str] = if *system == System::main() { &[OUT, DOC] } else { &[OUT] };
-            problems.extend(lacking_outputs(system, build, needed));
+            problems.extend(lacking_outputs(&format!("{BUILD}.{system}"), build, needed).into_iter().collect());
         }
         let tarballs = problems.collect(tarballs.ok_or_else(|| missing(TARBALLS)));
-        if let Some(tarballs) = tarballs.as_ref().filter(|tarballs| !tarballs.outputs.contains_key(OUT)) {
-            problems.push(Problem::new(format!("`{TARBALLS}` ({}) has no output `{OUT}`", tarballs.path)));
-        }
+        problems.extend(tarballs.iter().flat_map(|job| lacking_outputs(TARBALLS, job, &[OUT])).collect());
         let version = problems.collect(common_version(&builds));
         problems.into_result()?;
         match (version, tarballs) {
@@ -167,12 +144,44 @@ impl Jobs {
     }
 }
 
+/// The rows by what they are for.
+fn sort(rows: Vec<Row>) -> Result<(BTreeMap<System, Derivation>, Option<Derivation>), Problems> {
+    let (mut builds, mut tarballs, mut problems) = (BTreeMap::new(), None, Problems::default());
+    for row in rows {
+        let (attr, place) = (row.attr_path.join("."), row.attr_path.clone());
+        let Some(derivation) = problems.collect(evaluated(row)) else { continue };
+        let first = match place.iter().map(String::as_str).collect::<Vec<_>>()[..] {
+            [BUILD, system] => match system.parse() {
+                Ok(system) => builds.insert(system, derivation),
+                Err(why) => {
+                    problems.push(Problem::new(format!("`{attr}`: {why}")));
+                    continue;
+                }
+            },
+            [TARBALLS] => tarballs.replace(derivation),
+            _ => {
+                let what = format!("`{attr}` is no job of a release: expected `build.SYSTEM` and `tarballs`");
+                problems.push(Problem::new(what));
+                continue;
+            }
+        };
+        if let Some(first) = first {
+            let what = format!("`{attr}` is there twice, first as {}: which one is released?", first.path);
+            problems.push(Problem::new(what));
+        }
+    }
+    problems.into_result().map(|()| (builds, tarballs))
+}
+
 impl ManualJob {
     /// # Errors
     /// Nix's message, or what the build lacks.
     pub fn decide(row: Row) -> Result<ManualJob, Problems> {
         let build = evaluated(row)?;
-        lacking_outputs(&System::main(), &build, &[DOC]).into_result()?;
+        lacking_outputs(&format!("{BUILD}.{}", System::main()), &build, &[DOC])
+            .into_iter()
+            .collect::<Problems>()
+            .into_result()?;
         let version = version_in_name(&System::main(), &build).map_err(|problem| Problems::from_iter([problem]))?;
         Ok(ManualJob { version, build })
     }
@@ -191,15 +200,9 @@ fn evaluated(row: Row) -> Result<Derivation, Problems> {
     })
 }
 
-fn system_of(attr: &str, system: &str) -> Result<System, Problems> {
-    system.parse().map_err(|why| Problems::from_iter([Problem::new(format!("`{attr}`: {why}"))]))
-}
-
-fn lacking_outputs(system: &System, build: &Derivation, needed: &[&str]) -> Problems {
-    let lacking = needed.iter().filter(|output| !build.outputs.contains_key(**output));
-    lacking
-        .map(|output| Problem::new(format!("`{BUILD}.{system}` ({}) has no output `{output}`", build.path)))
-        .collect()
+fn lacking_outputs(attr: &str, job: &Derivation, needed: &[&str]) -> Vec<Problem> {
+    let lacking = needed.iter().filter(|output| !job.outputs.contains_key(**output));
+    lacking.map(|output| Problem::new(format!("`{attr}` ({}) has no output `{output}`", job.path))).collect()
 }
 
 /// All builds are of one version; the first that says another is a problem.

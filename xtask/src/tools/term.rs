@@ -101,7 +101,7 @@ pub fn error(error: &anyhow::Error) {
     }
 }
 
-/// Lines after the first move right, below the text of the first.
+/// Lines after the first move right, below the text of the first; empty ones stay empty.
 fn indent(text: &str) -> String {
-    text.trim_end().replace('\n', "\n  ")
+    text.trim_end().replace('\n', "\n  ").replace("\n  \n", "\n\n")
 }
