@@ -11,10 +11,12 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
+use camino::Utf8PathBuf;
 
+use crate::tools::content::Content;
 use crate::tools::garage::{Access, Garage};
 use crate::tools::store::{Credentials, Progress, Properties, Store};
-use crate::tools::transfer::{Item, mirror};
+use crate::tools::transfer::{Item, all, mirror};
 
 const BUCKET: &str = "bench";
 const PAGES: usize = 900;
@@ -106,17 +108,28 @@ pub async fn run(scratch: &Path, rounds: u32) -> Result<Report> {
 async fn ours(garage: &Garage, credentials: &Credentials, directory: &Path, prefix: &str) -> Result<()> {
     let store = Store::new(garage.endpoint(), credentials.clone(), BUCKET);
     let properties = Properties { content_type: "text/html".into(), cache_control: "public, max-age=60".into() };
-    let mut items = Vec::new();
-    for entry in std::fs::read_dir(directory)? {
-        let entry = entry?;
-        items.push(Item { key: format!("{prefix}{}", entry.file_name().display()), path: entry.path(), properties: properties.clone() });
-    }
+    let entries = std::fs::read_dir(directory)?.collect::<std::io::Result<Vec<_>>>()?;
+    let reading = entries.into_iter().map(|entry| {
+        let (key, properties) = (format!("{prefix}{}", entry.file_name().display()), properties.clone());
+        async move {
+            let path = Utf8PathBuf::try_from(entry.path())?;
+            Ok(Item { content: Content::of_file(&path).await?, key, path, properties })
+        }
+    });
+    let items = all(reading).await?;
     let silent: Progress = Arc::new(|_| ());
     mirror(&store, prefix, items, &silent).await?;
     Ok(())
 }
 
-fn theirs(tool: Tool, task: Task, garage: &Garage, credentials: &Credentials, directory: &Path, prefix: &str) -> Result<()> {
+fn theirs(
+    tool: Tool,
+    task: Task,
+    garage: &Garage,
+    credentials: &Credentials,
+    directory: &Path,
+    prefix: &str,
+) -> Result<()> {
     let mut command = Command::new(tool.name());
     command.arg("--endpoint-url").arg(&garage.endpoint().url);
     match (tool, task) {
@@ -135,7 +148,13 @@ fn theirs(tool: Tool, task: Task, garage: &Garage, credentials: &Credentials, di
         .stdin(Stdio::null())
         .output()
         .with_context(|| format!("cannot run {}", tool.name()))?;
-    ensure!(output.status.success(), "{} failed ({}): {}", tool.name(), output.status, String::from_utf8_lossy(&output.stderr));
+    ensure!(
+        output.status.success(),
+        "{} failed ({}): {}",
+        tool.name(),
+        output.status,
+        String::from_utf8_lossy(&output.stderr)
+    );
     Ok(())
 }
 

@@ -104,6 +104,11 @@ pub fn side_file(archive: &str) -> String {
     format!("{archive}.sha256")
 }
 
+/// The archive beside which a side file lies.
+pub fn side_file_of(path: &str) -> Option<&str> {
+    path.strip_suffix(".sha256")
+}
+
 /// The key that follows the newest installer.
 pub fn installer_pointer(system: &System) -> String {
     format!("{PREFIX}/{}", installer_name(system))

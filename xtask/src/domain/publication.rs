@@ -13,6 +13,7 @@ use super::layout::{Docs, Layout, MANIFEST};
 use super::pointers::Follows;
 use super::release::Release;
 use super::tagging::TagRecord;
+use super::version::Series;
 
 /// What is published: an official release, or the manual of a tree on the way.
 #[derive(Debug, Clone)]
@@ -91,19 +92,35 @@ pub enum Rule {
     Movable,
 }
 
-/// The acts of publishing `subject`, wave by wave.
+/// What an act list depends on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Scope {
+    Official(Series),
+    Nightly,
+}
+
+impl Subject {
+    pub fn scope(&self) -> Scope {
+        match self {
+            Subject::Official(official) => Scope::Official(official.release.series()),
+            Subject::Nightly { .. } => Scope::Nightly,
+        }
+    }
+}
+
+/// The acts of a publication, wave by wave.
 ///
 /// # Errors
 /// A tree that is no official release has nothing to publish but its manual.
-pub fn acts(subject: &Subject, target: Target, environment: &Environment) -> Result<Vec<Act>, String> {
-    let series = match (subject, target) {
-        (Subject::Nightly { .. }, Target::Manual) => return Ok(vec![Act::Docs(Docs::Nightly)]),
-        (Subject::Nightly { version }, Target::All) => {
-            return Err(format!(
-                "{version} is no official release: only its manual may be published, with `--target manual`"
-            ));
+pub fn acts(scope: Scope, target: Target, environment: &Environment) -> Result<Vec<Act>, String> {
+    let series = match (scope, target) {
+        (Scope::Official(series), _) => Docs::Series(series),
+        (Scope::Nightly, Target::Manual) => return Ok(vec![Act::Docs(Docs::Nightly)]),
+        (Scope::Nightly, Target::All) => {
+            return Err(
+                "this is no official release: only its manual may be published, with `--target manual`".to_owned()
+            );
         }
-        (Subject::Official(official), _) => Docs::Series(official.release.series()),
     };
     if target == Target::Manual {
         return Ok(vec![Act::Docs(series), Act::Docs(Docs::Stable)]);

@@ -13,6 +13,7 @@ use super::digest::{Digest, FileFacts};
 use super::image::Platform;
 use super::layout::{MANUAL, RECORD, SUMS};
 use super::manifest::Manifest;
+use super::oid::Oid;
 use super::problem::{Problem, Problems};
 use super::system::System;
 
@@ -69,6 +70,11 @@ impl Record {
 
     pub fn to_json(&self) -> String {
         serde_json::to_string_pretty(self).expect("a record has only string keys") + "\n"
+    }
+
+    /// The commit that was built.
+    pub fn commit_oid(&self) -> Oid {
+        Oid::new(self.commit.as_str())
     }
 
     /// What `manifest.nix` says.

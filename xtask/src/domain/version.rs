@@ -44,6 +44,13 @@ impl Version {
         self.precedence.pre.as_str() == DEV
     }
 
+    /// The version after this one in its series: `2.93.2` for `2.93.1`.
+    pub fn next_patch(&self) -> Version {
+        let base = self.base().precedence;
+        let precedence = semver::Version { patch: base.patch + 1, ..base };
+        Version { text: precedence.to_string(), precedence }
+    }
+
     /// The version without its suffix: `2.90.0` for `2.90.0-rc1`, and for itself.
     pub fn base(&self) -> Version {
         let precedence = semver::Version { pre: semver::Prerelease::EMPTY, ..self.precedence.clone() };

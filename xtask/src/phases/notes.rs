@@ -2,8 +2,6 @@
 //!
 //! Needs no git and writes no file, so a contributor gets an answer in milliseconds.
 
-use std::io::Write;
-
 use anyhow::{Result, bail};
 use camino::{Utf8Path, Utf8PathBuf};
 
@@ -39,7 +37,7 @@ pub fn render(tree: &Utf8Path, request: &Request) -> Result<()> {
     let input = Input::read(tree, request)?;
     input.problems.into_result()?;
     let rendered = notes::render(&input.fragments, input.authors.as_ref())?;
-    to_stdout(&rendered)
+    term::data(&rendered)
 }
 
 /// Prints every problem of every file to stdout; says whether there was none.
@@ -60,7 +58,7 @@ pub fn check(tree: &Utf8Path, request: &Request) -> Result<bool> {
             term::say(format_args!("{count} release note{}, no problems", if count == 1 { "" } else { "s" }));
             Ok(true)
         }
-        Err(problems) => to_stdout(&format!("{problems}\n")).map(|()| false),
+        Err(problems) => term::data(format_args!("{problems}\n")).map(|()| false),
     }
 }
 
@@ -111,13 +109,5 @@ impl Input {
         self.fragments.extend(found.fragments);
         self.problems.extend(found.problems);
         Ok(())
-    }
-}
-
-/// Writes data to stdout. A reader that has seen enough (`| head`) is no error.
-fn to_stdout(text: &str) -> Result<()> {
-    match std::io::stdout().write_all(text.as_bytes()) {
-        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
-        result => Ok(result?),
     }
 }

@@ -159,6 +159,12 @@ impl Git {
         Ok(())
     }
 
+    /// The committer, `NAME <ADDRESS>`.
+    pub fn identity(&self) -> Result<String> {
+        let identity = self.read(["var", "GIT_COMMITTER_IDENT"])?;
+        Ok(identity.split_inclusive('>').next().unwrap_or_default().to_owned())
+    }
+
     /// Shows the difference of two trees on stdout, in colour on a terminal.
     pub fn show_diff(&self, from: &Oid, to: &Oid, environment: &[(&str, String)]) -> Result<()> {
         let cmd =

@@ -191,6 +191,11 @@ pub fn become_program(cmd: Cmd) -> Result<Infallible> {
     Err(Command::from(cmd).exec()).with_context(|| cannot_run(&shown))
 }
 
+/// What this machine is called.
+pub fn host_name() -> String {
+    rustix::system::uname().nodename().to_string_lossy().into_owned()
+}
+
 fn cannot_run(shown: &str) -> String {
     let program = shown.split(' ').next().unwrap_or_default();
     format!("cannot run `{shown}`: is `{program}` installed and on PATH?")

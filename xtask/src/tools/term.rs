@@ -4,16 +4,20 @@
 //! terminal or `NO_COLOR` is set. Refuses to know what is worth saying.
 
 use std::fmt::Display;
+use std::io::Write;
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::{Duration, Instant};
 
 use anstyle::{AnsiColor, Style};
-use anyhow::Result;
+use anyhow::{Context, Result};
 
 pub const BOLD: Style = Style::new().bold();
 pub const DIM: Style = Style::new().dimmed();
 pub const GOOD: Style = AnsiColor::Green.on_default();
 pub const WARNING: Style = AnsiColor::Yellow.on_default();
+pub const BLUE: Style = AnsiColor::Blue.on_default().bold();
+pub const GREEN: Style = AnsiColor::Green.on_default().bold();
+pub const RED: Style = AnsiColor::Red.on_default().bold();
 pub const BAD: Style = AnsiColor::Red.on_default().bold();
 
 /// How much is said; set once, from the command line.
@@ -37,6 +41,11 @@ pub fn is_quiet() -> bool {
     !at_least(Verbosity::Normal)
 }
 
+/// Whether people asked for every detail.
+pub fn is_verbose() -> bool {
+    at_least(Verbosity::Verbose)
+}
+
 /// Whether stderr is a terminal, where progress can be drawn.
 pub fn is_terminal() -> bool {
     std::io::IsTerminal::is_terminal(&std::io::stderr())
@@ -44,6 +53,16 @@ pub fn is_terminal() -> bool {
 
 fn at_least(verbosity: Verbosity) -> bool {
     VERBOSITY.load(Ordering::Relaxed) >= verbosity as u8
+}
+
+/// A word of success.
+pub fn good(word: &str) -> String {
+    format!("{GOOD}{word}{GOOD:#}")
+}
+
+/// A word of failure.
+pub fn bad(word: &str) -> String {
+    format!("{BAD}{word}{BAD:#}")
 }
 
 /// The ordinary account of what happens.
@@ -79,6 +98,30 @@ impl Display for Steps {
         }
         Ok(())
     }
+}
+
+/// Data, to stdout: whatever the verbosity. A reader that has seen enough (`| head`) is no error.
+///
+/// # Errors
+/// stdout cannot be written to.
+pub fn data(text: impl Display) -> Result<()> {
+    match write!(anstream::stdout(), "{text}").and_then(|()| std::io::stdout().flush()) {
+        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
+        result => result.context("cannot write to stdout"),
+    }
+}
+
+/// A plan's page in colour: headings bold, marks by what they mean.
+pub fn paint_plan(text: &str) -> String {
+    let paint = |line: &str| match line.trim_start().chars().next() {
+        Some('+' | '~') if line.starts_with("  ") => format!("{GOOD}{line}{GOOD:#}\n"),
+        Some('=' | '-') if line.starts_with("  ") => format!("{DIM}{line}{DIM:#}\n"),
+        Some('…') => format!("{WARNING}{line}{WARNING:#}\n"),
+        Some('!') => format!("{BAD}{line}{BAD:#}\n"),
+        Some(_) if !line.starts_with(' ') => format!("{BOLD}{line}{BOLD:#}\n"),
+        _ => format!("{line}\n"),
+    };
+    text.lines().map(paint).collect()
 }
 
 /// For `--verbose` only.

@@ -75,7 +75,7 @@ fn plan(version: &str, environment: &str) -> Plan {
     let published: Published = ["2.93.3", "2.94.1", "2.95.0", "2.95.1"].map(|v| v.parse().expect(v)).into();
     let config = Config::parse(RELENG_TOML).expect("our own file");
     let subject = subject(version);
-    let acts = acts(&subject, Target::All, config.environment(environment).expect("known")).expect("acts");
+    let acts = acts(subject.scope(), Target::All, config.environment(environment).expect("known")).expect("acts");
     Plan {
         environment: environment.to_owned(),
         version: version.to_owned(),

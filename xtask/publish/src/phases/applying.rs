@@ -14,7 +14,13 @@ use crate::tools::transfer::{self, Surveyed};
 ///
 /// # Errors
 /// The server or the remote refuses; running the same command again goes on from there.
-pub async fn apply(session: &Session<'_>, act: &Act, looked: &Looked, stores: &Stores, progress: &Progress) -> Result<()> {
+pub async fn apply(
+    session: &Session<'_>,
+    act: &Act,
+    looked: &Looked,
+    stores: &Stores,
+    progress: &Progress,
+) -> Result<()> {
     match (act, looked) {
         (Act::VersionDirectory, Looked::Tree(tree)) => write_once(stores.of(Bucket::Releases), tree, progress).await,
         (Act::Docs(Docs::Series(_) | Docs::Stable | Docs::Nightly), Looked::Tree(tree)) => {

@@ -45,7 +45,8 @@ impl Looked {
 impl LookedTree {
     fn seen(&self) -> Tree {
         let relative = |key: &str| key.strip_prefix(&self.prefix).unwrap_or(key).to_owned();
-        let object = |item: &Item| Object { path: relative(&item.key), size: item.content.size, sha256: item.content.sha256 };
+        let object =
+            |item: &Item| Object { path: relative(&item.key), size: item.content.size, sha256: item.content.sha256 };
         let standing = |standing| self.surveyed.iter().filter(move |one| one.standing == standing).map(|one| &one.item);
         Tree {
             new: standing(Standing::Absent).map(object).collect(),

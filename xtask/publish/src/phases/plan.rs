@@ -19,7 +19,7 @@ pub async fn run(place: &Place, args: &PlanArgs) -> Result<Outcome> {
     if place.json {
         term::data(plan_json(&plan)?)?;
     } else {
-        term::data(term::paint_marks(&plan.to_text(term::is_verbose())))?;
+        term::data(term::paint_plan(&plan.to_text(term::is_verbose())))?;
     }
     Ok(Outcome::Done)
 }

@@ -74,7 +74,9 @@ impl Sealed {
             let sums = files::facts(record.sums(record_facts.sha256).as_bytes());
             for (name, expected) in [(layout::RECORD, record_facts), (layout::SUMS, sums)] {
                 if found.get(name) != Some(&expected) {
-                    problems.push(Problem::new(format!("{name} in the version directory does not follow from {record_path}")));
+                    problems.push(Problem::new(format!(
+                        "{name} in the version directory does not follow from {record_path}"
+                    )));
                 }
             }
             let path = artifacts.join(layout::MANIFEST);

@@ -69,9 +69,7 @@ impl World {
         let config = Config::parse(&text).map_err(|why| anyhow!("{path}: {why}"))?;
         let environment = config.environment(name).map_err(|why| anyhow!("{path}: {why}"))?.clone();
         let (endpoint, embedded) = match &environment.storage {
-            Storage::S3 { endpoint, region, .. } => {
-                (Endpoint { url: endpoint.clone(), region: region.clone() }, None)
-            }
+            Storage::S3 { endpoint, region, .. } => (Endpoint { url: endpoint.clone(), region: region.clone() }, None),
             Storage::Embedded { directory } => {
                 let buckets = &environment.buckets;
                 let names = [&buckets.cache, &buckets.docs, &buckets.install, &buckets.releases];
@@ -158,7 +156,7 @@ impl<'a> Session<'a> {
             build::Target::All => Target::All,
             build::Target::Manual => Target::Manual,
         };
-        let acts = publication::acts(&sealed.subject, target, environment).map_err(|why| anyhow!(why))?;
+        let acts = publication::acts(sealed.subject.scope(), target, environment).map_err(|why| anyhow!(why))?;
         let wants_git = acts.iter().any(|act| matches!(act, Act::Branch | Act::Review | Act::Tag));
         let remote = wants_git.then(|| Remote::find(git, &environment.git)).transpose()?;
         let consent = Consent {
@@ -202,7 +200,8 @@ impl<'a> Session<'a> {
     /// # Errors
     /// It cannot be looked at.
     pub async fn judge(&self, act: &Act, published: &Published) -> Result<Planned> {
-        let looked = look(self, act).await.with_context(|| format!("cannot look at {}", act.title(&self.sealed.subject)))?;
+        let looked =
+            look(self, act).await.with_context(|| format!("cannot look at {}", act.title(&self.sealed.subject)))?;
         Ok(judge(act, &self.sealed.subject, &looked.seen(), published, &self.consent))
     }
 }

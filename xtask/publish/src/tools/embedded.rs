@@ -38,7 +38,10 @@ impl Embedded {
         service.set_auth(SimpleAuth::from_single(id, secret));
         let listener = TcpListener::bind(("127.0.0.1", 0)).await.with_context(starting)?;
         let url = format!("http://{}", listener.local_addr().with_context(starting)?);
-        Ok(Self { endpoint: Endpoint { url, region: "local".into() }, server: tokio::spawn(serve(listener, service.build())) })
+        Ok(Self {
+            endpoint: Endpoint { url, region: "local".into() },
+            server: tokio::spawn(serve(listener, service.build())),
+        })
     }
 
     /// Where it listens.

@@ -91,15 +91,26 @@ impl Garage {
     }
 
     /// Makes an access key for `buckets`. After `expiration` the server refuses it; without one it lasts.
-    pub async fn make_key(&self, name: &str, buckets: &[&str], access: Access, expiration: Option<SystemTime>) -> Result<Credentials> {
+    pub async fn make_key(
+        &self,
+        name: &str,
+        buckets: &[&str],
+        access: Access,
+        expiration: Option<SystemTime>,
+    ) -> Result<Credentials> {
         let expiration = expiration.map(|time| DateTime::from(time).fmt(DateTimeFormat::DateTime)).transpose()?;
         let wanted = json!({ "name": name, "expiration": expiration, "neverExpires": expiration.is_none() });
         let key = self.ask("POST", "CreateKey", Some(wanted)).await?;
-        let credentials = Credentials { id: text(&key, "accessKeyId")?, secret: text(&key, "secretAccessKey")?, session_token: None };
+        let credentials =
+            Credentials { id: text(&key, "accessKeyId")?, secret: text(&key, "secretAccessKey")?, session_token: None };
         for bucket in buckets {
-            let info = self.bucket(bucket).await?.with_context(|| format!("Garage has no bucket {bucket} for the key {name}"))?;
+            let info = self
+                .bucket(bucket)
+                .await?
+                .with_context(|| format!("Garage has no bucket {bucket} for the key {name}"))?;
             let permissions = json!({ "read": true, "write": access == Access::ReadWrite, "owner": false });
-            let allowed = json!({ "bucketId": text(&info, "id")?, "accessKeyId": credentials.id, "permissions": permissions });
+            let allowed =
+                json!({ "bucketId": text(&info, "id")?, "accessKeyId": credentials.id, "permissions": permissions });
             self.ask("POST", "AllowBucketKey", Some(allowed)).await?;
         }
         Ok(credentials)

@@ -45,7 +45,7 @@ impl Http {
     /// # Errors
     /// As for [`Http::get`].
     pub async fn content(&self, key: &str) -> Result<Option<Content>> {
-        self.read(key, |mut body| {
+        self.read(key, |body| {
             let (mut hasher, mut buffer) = (Hasher::new(0), vec![0; 256 << 10]);
             loop {
                 match body.read(&mut buffer)? {

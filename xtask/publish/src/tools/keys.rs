@@ -77,8 +77,9 @@ fn from_program(command: &[String]) -> Result<Credentials> {
     let sh = Shell::new().context("cannot determine the current directory")?;
     let printed = process::read(sh.cmd(program).args(arguments)).context("cannot get an access key")?;
     // serde's errors quote what they read.
-    let Printed { id, secret_key } = serde_json::from_str(&printed)
-        .map_err(|_| anyhow!("`{program}` did not print {{\"id\": …, \"secret_key\": …}}, so there is no access key"))?;
+    let Printed { id, secret_key } = serde_json::from_str(&printed).map_err(|_| {
+        anyhow!("`{program}` did not print {{\"id\": …, \"secret_key\": …}}, so there is no access key")
+    })?;
     Ok(Credentials { id, secret: secret_key, session_token: None })
 }
 

@@ -1,8 +1,12 @@
-//! How S3 servers and registries are spoken to, and how throw-away ones are started. No release policy.
+//! How S3 servers, registries and public addresses are spoken to, and how throw-away ones are started. No release policy.
 
 pub mod content;
 pub mod embedded;
 pub mod garage;
+pub mod http;
+pub mod keys;
+pub mod lock;
+pub mod progress;
 pub mod registry;
 mod server;
 pub mod store;

@@ -28,7 +28,8 @@ impl Registry {
 
     /// Starts it on a free port, with data, configuration and log in `data`. With a file of `htpasswd -B` it wants Basic authentication.
     pub async fn start(data: &Path, htpasswd: Option<&Path>) -> Result<Self> {
-        std::fs::create_dir_all(data).with_context(|| format!("cannot make {} for the registry's data", data.display()))?;
+        std::fs::create_dir_all(data)
+            .with_context(|| format!("cannot make {} for the registry's data", data.display()))?;
         let mut start = 1;
         loop {
             match Self::try_start(data, htpasswd).await {

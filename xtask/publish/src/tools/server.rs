@@ -45,7 +45,12 @@ impl Server {
                 if let Some(status) = self.child.try_wait()? {
                     bail!("{} ended ({status}) instead of listening on {address}:\n{}", self.name, self.last_words());
                 }
-                ensure!(Instant::now() < deadline, "{} does not listen on {address} after {PATIENCE:?}:\n{}", self.name, self.last_words());
+                ensure!(
+                    Instant::now() < deadline,
+                    "{} does not listen on {address} after {PATIENCE:?}:\n{}",
+                    self.name,
+                    self.last_words()
+                );
                 tokio::time::sleep(Duration::from_millis(20)).await;
             }
         }
@@ -71,7 +76,10 @@ impl Drop for Server {
 /// Addresses on loopback that were free a moment ago. Somebody else may take one before the server does; then it says so and ends.
 pub(super) fn free_addresses<const N: usize>() -> Result<[SocketAddr; N]> {
     // All are held until the last is known, so that no two are equal.
-    let held: Vec<_> = (0..N).map(|_| TcpListener::bind(("127.0.0.1", 0))).collect::<io::Result<_>>().context("no free port on loopback")?;
+    let held: Vec<_> = (0..N)
+        .map(|_| TcpListener::bind(("127.0.0.1", 0)))
+        .collect::<io::Result<_>>()
+        .context("no free port on loopback")?;
     let mut addresses = [SocketAddr::from(([127, 0, 0, 1], 0)); N];
     for (address, listener) in addresses.iter_mut().zip(&held) {
         *address = listener.local_addr()?;

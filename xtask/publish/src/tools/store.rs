@@ -157,12 +157,28 @@ impl Store {
         while let Some(page) = pages.next().await {
             let page = page.attempted(|| format!("cannot list {}", self.name(prefix)))?;
             for object in page.contents.unwrap_or_default() {
-                let key = object.key.with_context(|| format!("{} was listed with an object that has no key", self.name(prefix)))?;
+                let key = object
+                    .key
+                    .with_context(|| format!("{} was listed with an object that has no key", self.name(prefix)))?;
                 let size = size(object.size, || self.name(&key))?;
                 listing.insert(key, Listed { size, etag: object.e_tag.map(unquoted) });
             }
         }
         Ok(listing)
+    }
+
+    /// The directories that start with `prefix`, without the slash at their ends: one request for each 1,000 of them,
+    /// however much is in them.
+    pub async fn directories(&self, prefix: &str) -> Result<Vec<String>> {
+        let listing = self.client.list_objects_v2().bucket(&self.bucket).prefix(prefix).delimiter("/");
+        let mut pages = listing.into_paginator().send();
+        let mut directories = Vec::new();
+        while let Some(page) = pages.next().await {
+            let page = page.attempted(|| format!("cannot list {}", self.name(prefix)))?;
+            let found = page.common_prefixes.unwrap_or_default().into_iter().filter_map(|common| common.prefix);
+            directories.extend(found.map(|directory| directory.trim_end_matches('/').to_owned()));
+        }
+        Ok(directories)
     }
 
     /// One object's metadata, or `None` if there is no such object (or no such bucket: `HEAD` cannot tell).
@@ -203,18 +219,31 @@ impl Store {
             (Comparison::Same, _) => Ok(true),
             (Comparison::Different, _) => Ok(false),
             (Comparison::Unknown, Some(sha256)) => Ok(sha256 == content.sha256),
-            (Comparison::Unknown, None) => Ok(self.content(key).await?.is_some_and(|there| there.sha256 == content.sha256)),
+            (Comparison::Unknown, None) => {
+                Ok(self.content(key).await?.is_some_and(|there| there.sha256 == content.sha256))
+            }
         }
     }
 
     /// Deletes one object. That it was not there is no error.
     pub async fn delete(&self, key: &str) -> Result<()> {
-        self.client.delete_object().bucket(&self.bucket).key(key).send().await.attempted(|| format!("cannot delete {}", self.name(key)))?;
+        self.client
+            .delete_object()
+            .bucket(&self.bucket)
+            .key(key)
+            .send()
+            .await
+            .attempted(|| format!("cannot delete {}", self.name(key)))?;
         Ok(())
     }
 
     /// Streams an object into what `start` makes of its size, from the beginning again when the stream breaks.
-    async fn download<T>(&self, key: &str, start: impl Fn(u64) -> Result<T>, take: impl Fn(&mut T, &[u8])) -> Result<Option<T>> {
+    async fn download<T>(
+        &self,
+        key: &str,
+        start: impl Fn(u64) -> Result<T>,
+        take: impl Fn(&mut T, &[u8]),
+    ) -> Result<Option<T>> {
         let mut attempt = 1;
         loop {
             let object = match self.client.get_object().bucket(&self.bucket).key(key).send().await {
@@ -236,9 +265,9 @@ impl Store {
             };
             if attempt == DOWNLOADS {
                 let name = self.name(key);
-                return Err(
-                    broken.context(format!("cannot download {name}: it broke off {DOWNLOADS} times, at last after {received} of {size} bytes"))
-                );
+                return Err(broken.context(format!(
+                    "cannot download {name}: it broke off {DOWNLOADS} times, at last after {received} of {size} bytes"
+                )));
             }
             tokio::time::sleep(client::backoff(attempt)).await;
             attempt += 1;
@@ -252,7 +281,8 @@ impl Store {
 }
 
 fn size(size: Option<i64>, name: impl FnOnce() -> String) -> Result<u64> {
-    size.and_then(|size| size.try_into().ok()).with_context(|| format!("the server did not tell the size of {}", name()))
+    size.and_then(|size| size.try_into().ok())
+        .with_context(|| format!("the server did not tell the size of {}", name()))
 }
 
 fn unquoted(etag: String) -> String {

@@ -79,7 +79,8 @@ pub async fn survey(store: &Store, items: Vec<Item>, listing: &Listing) -> Resul
 /// Sends what is absent or different: every `index.html` after everything else, so that no page leads to one that is not there yet.
 pub async fn send(store: &Store, surveyed: &[Surveyed], progress: &Progress) -> Result<Counts> {
     let is_index = |one: &&Surveyed| one.item.key.rsplit('/').next() == Some("index.html");
-    let (last, first): (Vec<_>, Vec<_>) = surveyed.iter().filter(|one| one.standing != Standing::Same).partition(is_index);
+    let (last, first): (Vec<_>, Vec<_>) =
+        surveyed.iter().filter(|one| one.standing != Standing::Same).partition(is_index);
     for wave in [first, last] {
         let sending = wave.into_iter().map(|one| {
             let (store, progress, item) = (store.clone(), Progress::clone(progress), one.item.clone());
@@ -121,7 +122,9 @@ pub async fn mirror(store: &Store, prefix: &str, items: Vec<Item>, progress: &Pr
 }
 
 /// Runs futures as tasks, so that they use every core, at most [`PARALLEL`] at once. The first error stops the others.
-pub async fn all<T: Send + 'static>(futures: impl Iterator<Item = impl Future<Output = Result<T>> + Send + 'static>) -> Result<Vec<T>> {
+pub async fn all<T: Send + 'static>(
+    futures: impl Iterator<Item = impl Future<Output = Result<T>> + Send + 'static>,
+) -> Result<Vec<T>> {
     let (mut running, mut done) = (JoinSet::new(), Vec::new());
     for future in futures {
         if running.len() == PARALLEL

@@ -41,7 +41,10 @@ pub struct Proxy {
 
 impl Proxy {
     /// `plan` gets the number of the request, from 0, and its method.
-    pub async fn start(upstream: &Endpoint, plan: impl Fn(usize, &Method) -> Option<Fault> + Send + Sync + 'static) -> Result<Self> {
+    pub async fn start(
+        upstream: &Endpoint,
+        plan: impl Fn(usize, &Method) -> Option<Fault> + Send + Sync + 'static,
+    ) -> Result<Self> {
         let address: SocketAddr = upstream.url.trim_start_matches("http://").parse()?;
         let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
         let endpoint = Endpoint { url: format!("http://{}", listener.local_addr()?), region: upstream.region.clone() };
@@ -85,7 +88,9 @@ async fn serve(listener: TcpListener, upstream: SocketAddr, plan: Plan, requests
 
 async fn harm(upstream: SocketAddr, fault: Option<Fault>, request: Request<Incoming>) -> Result<Response<Body>> {
     match fault {
-        Some(Fault::SlowDown) => answer(503, "<Error><Code>SlowDown</Code><Message>Please reduce your request rate.</Message></Error>"),
+        Some(Fault::SlowDown) => {
+            answer(503, "<Error><Code>SlowDown</Code><Message>Please reduce your request rate.</Message></Error>")
+        }
         Some(Fault::Status(status)) => answer(status, ""),
         Some(Fault::Reset) => Err(anyhow!("reset on purpose")),
         Some(Fault::HalfAnswer) => halve(forward(upstream, request).await?).await,

@@ -150,7 +150,11 @@ async fn garage_refuses_a_damaged_part_and_forgets_the_others() -> Result<()> {
     let content = Content::of_file(&path).await?;
     bytes[PART_SIZE as usize] ^= 1;
     world.file("large", &bytes)?;
-    let error = world.store().put_file("large", &path, &content, &page(), &silent()).await.expect_err("its second part changed");
+    let error = world
+        .store()
+        .put_file("large", &path, &content, &page(), &silent())
+        .await
+        .expect_err("its second part changed");
     assert!(format!("{error:#}").contains("cannot upload part 2 of s3://test-bucket/large"), "{error:#}");
     assert!(world.store().list("").await?.is_empty());
     let garage = world.as_garage().context("it is Garage")?;

@@ -36,9 +36,17 @@ async fn only_what_differs_is_sent(world: &World) -> Result<()> {
     let before = proxy.requests().len();
     let counts = mirror(&store, "manual/", items, &silent()).await?;
     assert_eq!(counts, Counts { replaced: 1, same: 1, deleted: 1, sent: 9, added: 0 });
-    let writes: Vec<_> = proxy.requests().split_off(before).into_iter().filter(|method| *method != Method::GET && *method != Method::HEAD).collect();
+    let writes: Vec<_> = proxy
+        .requests()
+        .split_off(before)
+        .into_iter()
+        .filter(|method| *method != Method::GET && *method != Method::HEAD)
+        .collect();
     assert_eq!(writes, [Method::PUT, Method::DELETE]);
-    assert_eq!(store.list("").await?.into_keys().collect::<Vec<_>>(), ["elsewhere", "manual/index.html", "manual/one.html"]);
+    assert_eq!(
+        store.list("").await?.into_keys().collect::<Vec<_>>(),
+        ["elsewhere", "manual/index.html", "manual/one.html"]
+    );
     Ok(())
 }
 
@@ -53,7 +61,8 @@ async fn more_than_one_page_is_listed(world: &World) -> Result<()> {
 
 async fn a_server_that_is_overloaded_for_a_while_gets_everything(world: &World) -> Result<()> {
     // More failures than the SDK's default quota of retries would bear.
-    let proxy = Proxy::start(&world.endpoint, |number, _| (1..120).contains(&number).then_some(Fault::SlowDown)).await?;
+    let proxy =
+        Proxy::start(&world.endpoint, |number, _| (1..120).contains(&number).then_some(Fault::SlowDown)).await?;
     let items = (0..100).map(|n| world.item(&format!("{n}.html"), &noise(10, n))).collect::<Result<Vec<_>>>()?;
     let counts = mirror(&world.store_at(&proxy.endpoint), "", items, &silent()).await?;
     assert_eq!(counts, Counts { added: 100, sent: 1000, ..Counts::default() });

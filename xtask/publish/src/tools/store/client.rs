@@ -11,8 +11,8 @@ use aws_sdk_s3::config::http::HttpResponse;
 use aws_sdk_s3::config::retry::{RetryConfig, RetryPartition, TokenBucket};
 use aws_sdk_s3::config::timeout::TimeoutConfig;
 use aws_sdk_s3::config::{
-    BehaviorVersion, Config, IdentityCache, ProvideCredentials, Region, RequestChecksumCalculation, ResponseChecksumValidation,
-    SharedCredentialsProvider, StalledStreamProtectionConfig,
+    BehaviorVersion, Config, IdentityCache, ProvideCredentials, Region, RequestChecksumCalculation,
+    ResponseChecksumValidation, SharedCredentialsProvider, StalledStreamProtectionConfig,
 };
 use aws_sdk_s3::error::{DisplayErrorContext, ProvideErrorMetadata, SdkError};
 use aws_smithy_http_client::{Builder, tls};
@@ -41,12 +41,24 @@ pub(super) fn connect(endpoint: &Endpoint, credentials: Arc<RwLock<Credentials>>
         .credentials_provider(SharedCredentialsProvider::new(Current(credentials)))
         // A cached identity would outlive a renewed key.
         .identity_cache(IdentityCache::no_cache())
-        .retry_config(RetryConfig::standard().with_max_attempts(ATTEMPTS).with_initial_backoff(FIRST_BACKOFF).with_max_backoff(LONGEST_BACKOFF))
+        .retry_config(
+            RetryConfig::standard()
+                .with_max_attempts(ATTEMPTS)
+                .with_initial_backoff(FIRST_BACKOFF)
+                .with_max_backoff(LONGEST_BACKOFF),
+        )
         // The SDK stops retrying after a hundred failures in a row, all requests of the process taken together. A busy server answers a
         // thousand small uploads with as many `SlowDown`s; attempts, backoff and bounded parallelism are limit enough.
         .retry_partition(RetryPartition::custom("store").token_bucket(TokenBucket::unlimited()).build())
-        .stalled_stream_protection(StalledStreamProtectionConfig::enabled().grace_period(Duration::from_secs(30)).build())
-        .timeout_config(TimeoutConfig::builder().connect_timeout(Duration::from_secs(10)).operation_attempt_timeout(ATTEMPT_TIMEOUT).build())
+        .stalled_stream_protection(
+            StalledStreamProtectionConfig::enabled().grace_period(Duration::from_secs(30)).build(),
+        )
+        .timeout_config(
+            TimeoutConfig::builder()
+                .connect_timeout(Duration::from_secs(10))
+                .operation_attempt_timeout(ATTEMPT_TIMEOUT)
+                .build(),
+        )
         .build();
     Client::from_conf(config)
 }
@@ -70,7 +82,8 @@ impl ProvideCredentials for Current {
     where
         Self: 'a,
     {
-        let Credentials { id, secret, session_token } = self.0.read().unwrap_or_else(|poisoned| poisoned.into_inner()).clone();
+        let Credentials { id, secret, session_token } =
+            self.0.read().unwrap_or_else(|poisoned| poisoned.into_inner()).clone();
         let credentials = aws_sdk_s3::config::Credentials::new(id, secret, session_token, None, "xtask");
         aws_credential_types::provider::future::ProvideCredentials::ready(Ok(credentials))
     }
@@ -120,9 +133,13 @@ where
     let code = error.code().unwrap_or("no error code");
     let message = error.message().unwrap_or("no message");
     let remedy = match (status, error.code()) {
-        (_, Some("BadDigest")) => "; the file changed while it was being uploaded, or the network damaged it: try again",
+        (_, Some("BadDigest")) => {
+            "; the file changed while it was being uploaded, or the network damaged it: try again"
+        }
         (_, Some("NoSuchBucket")) => "; check the bucket's name, and that the access key may see it",
-        (_, Some("SignatureDoesNotMatch" | "AuthorizationHeaderMalformed")) => "; check the secret key, the region and this machine's clock",
+        (_, Some("SignatureDoesNotMatch" | "AuthorizationHeaderMalformed")) => {
+            "; check the secret key, the region and this machine's clock"
+        }
         (403, _) => "; the access key may have expired or lack this permission on this bucket",
         (500.., _) => "; it stayed so over many attempts: the server is down or overloaded, try again later",
         _ => "",

@@ -32,7 +32,14 @@ const CHUNK: usize = 256 << 10;
 impl Store {
     /// Uploads a file, replacing what lies under `key`. `content` is what [`Content::of_file`] said about it: a file that has
     /// changed since is refused, by us or by the server.
-    pub async fn put_file(&self, key: &str, path: &Utf8Path, content: &Content, properties: &Properties, progress: &Progress) -> Result<()> {
+    pub async fn put_file(
+        &self,
+        key: &str,
+        path: &Utf8Path,
+        content: &Content,
+        properties: &Properties,
+        progress: &Progress,
+    ) -> Result<()> {
         let [md5] = content.md5s.as_slice() else {
             return self.put_parts(key, path, content, properties, progress).await;
         };
@@ -46,13 +53,25 @@ impl Store {
         let bytes = bytes.into();
         let content = Content::of_bytes(&bytes);
         let [md5] = content.md5s.as_slice() else {
-            anyhow::bail!("{} bytes for {} are too many for one request: write them to a file", content.size, self.name(key));
+            anyhow::bail!(
+                "{} bytes for {} are too many for one request: write them to a file",
+                content.size,
+                self.name(key)
+            );
         };
         let silent: Progress = Arc::new(|_| ());
         self.put(key, bytes, *md5, &content, properties, &silent).await
     }
 
-    async fn put(&self, key: &str, bytes: Bytes, md5: [u8; 16], content: &Content, properties: &Properties, progress: &Progress) -> Result<()> {
+    async fn put(
+        &self,
+        key: &str,
+        bytes: Bytes,
+        md5: [u8; 16],
+        content: &Content,
+        properties: &Properties,
+        progress: &Progress,
+    ) -> Result<()> {
         self.client
             .put_object()
             .bucket(&self.bucket)
@@ -72,7 +91,14 @@ impl Store {
         Ok(())
     }
 
-    async fn put_parts(&self, key: &str, path: &Utf8Path, content: &Content, properties: &Properties, progress: &Progress) -> Result<()> {
+    async fn put_parts(
+        &self,
+        key: &str,
+        path: &Utf8Path,
+        content: &Content,
+        properties: &Properties,
+        progress: &Progress,
+    ) -> Result<()> {
         let name = self.name(key);
         ensure!(content.md5s.len() <= MOST_PARTS, "{path} is too large to upload: {} bytes", content.size);
         let created = self
@@ -110,8 +136,11 @@ struct Multipart<'a> {
 impl Multipart<'_> {
     async fn run(&self, path: &Utf8Path, content: &Content, progress: &Progress) -> Result<()> {
         let Store { client, bucket, .. } = self.store;
-        let parts =
-            stream::iter(0..content.md5s.len()).map(|index| self.part(path, content, index, progress)).buffered(PARALLEL_PARTS).try_collect().await?;
+        let parts = stream::iter(0..content.md5s.len())
+            .map(|index| self.part(path, content, index, progress))
+            .buffered(PARALLEL_PARTS)
+            .try_collect()
+            .await?;
         client
             .complete_multipart_upload()
             .bucket(bucket)
@@ -124,7 +153,13 @@ impl Multipart<'_> {
         Ok(())
     }
 
-    async fn part(&self, path: &Utf8Path, content: &Content, index: usize, progress: &Progress) -> Result<CompletedPart> {
+    async fn part(
+        &self,
+        path: &Utf8Path,
+        content: &Content,
+        index: usize,
+        progress: &Progress,
+    ) -> Result<CompletedPart> {
         let start = index as u64 * PART_SIZE;
         let length = PART_SIZE.min(content.size - start);
         let number = i32::try_from(index + 1)?;
@@ -155,7 +190,8 @@ impl Drop for Multipart<'_> {
         let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };
         if self.abandoned {
             // Best effort: nobody waits for it, and the error that brought us here is the one to tell.
-            let abort = self.store.client.abort_multipart_upload().bucket(&self.store.bucket).key(self.key).upload_id(&self.id);
+            let abort =
+                self.store.client.abort_multipart_upload().bucket(&self.store.bucket).key(self.key).upload_id(&self.id);
             runtime.spawn(abort.send());
         }
     }
@@ -181,7 +217,11 @@ fn body(bytes: Bytes, progress: &Progress) -> ByteStream {
         if wasted > 0 {
             progress(-wasted);
         }
-        SdkBody::from_body_1_x(Reported { rest: bytes.clone(), sent: Arc::clone(&sent), progress: Arc::clone(&progress) })
+        SdkBody::from_body_1_x(Reported {
+            rest: bytes.clone(),
+            sent: Arc::clone(&sent),
+            progress: Arc::clone(&progress),
+        })
     }))
 }
 
@@ -195,7 +235,10 @@ impl Body for Reported {
     type Data = Bytes;
     type Error = std::convert::Infallible;
 
-    fn poll_frame(mut self: Pin<&mut Self>, _: &mut TaskContext<'_>) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        _: &mut TaskContext<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
         if self.rest.is_empty() {
             return Poll::Ready(None);
         }

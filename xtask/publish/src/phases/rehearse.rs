@@ -1,0 +1,134 @@
+//! `release rehearse`: a whole release in a scratch clone, published to the embedded environment.
+//!
+//! Types the commands that a manager types, and shows them with their output. Touches nothing but `release/rehearsal/`.
+
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, anyhow};
+use camino::{Utf8Path, Utf8PathBuf};
+use xtask::cli::{Outcome, Place, RehearseArgs};
+use xtask::domain::layout::RELEASE;
+use xtask::domain::release::UNNAMED;
+use xtask::domain::version::Version;
+use xtask::domain::version_file::{self, VersionFile};
+use xtask::tools::git::Git;
+use xtask::tools::process;
+use xtask::tools::term::{self, BOLD};
+
+/// The environment that needs nothing but this tree.
+const ENVIRONMENT: &str = "local";
+/// What a series is called that nobody has named.
+const NAME: &str = "Rehearsal";
+
+/// Rehearses.
+///
+/// # Errors
+/// A step failed; the scratch clone is left for a look.
+pub fn run(place: &Place, args: &RehearseArgs) -> Result<Outcome> {
+    let git = Git::open(&place.tree)?;
+    if !git.dirty_files()?.is_empty() {
+        term::warn("there are changes that are not committed: they are not rehearsed");
+    }
+    let scratch = git.root().join(RELEASE).join("rehearsal");
+    let tree = clone(&git, &scratch)?;
+    let (version, name) = decide(&Git::open(&tree)?, args.version.as_ref())?;
+
+    let mut rehearsal = Rehearsal::new(place, &tree)?;
+    let (version, profile) = (version.to_string(), args.profile.to_string());
+    let named = name.iter().flat_map(|name| ["--name", name.as_str()]);
+    rehearsal.step(&["prepare", &version].into_iter().chain(named).collect::<Vec<_>>())?;
+    rehearsal.step(&["tag"])?;
+    rehearsal.step(&["build", "--profile", &profile])?;
+    rehearsal.step(&["plan", "--env", ENVIRONMENT])?;
+    rehearsal.step(&["upload", "--env", ENVIRONMENT, "--noconfirm"])?;
+    rehearsal.step(&["verify", "--env", ENVIRONMENT])?;
+    rehearsal.step(&["upload", "--env", ENVIRONMENT, "--noconfirm"])?;
+    rehearsal.show_times();
+
+    if args.keep {
+        term::say(format_args!("the scratch clone is {tree}"));
+    } else {
+        std::fs::remove_dir_all(&scratch).with_context(|| format!("cannot remove {scratch}"))?;
+    }
+    term::say(format_args!("{} {version} could be released", term::good("rehearsed:")));
+    Ok(Outcome::Done)
+}
+
+/// A fresh clone of what is committed, on a branch of its own.
+fn clone(git: &Git, scratch: &Utf8Path) -> Result<Utf8PathBuf> {
+    if scratch.exists() {
+        std::fs::remove_dir_all(scratch).with_context(|| format!("cannot remove the last rehearsal, {scratch}"))?;
+    }
+    let tree = scratch.join("tree");
+    process::read(git.cmd(["clone", "--quiet", "--no-hardlinks", git.root().as_str(), tree.as_str()]))?;
+    let clone = |args: &[&str]| process::read(git.cmd(["-C", tree.as_str()]).args(args)).map(drop);
+    clone(&["switch", "--quiet", "-C", "releng/rehearsal"])?;
+    if git.require_identity().is_err() {
+        clone(&["config", "user.name", "Rehearsal"])?;
+        clone(&["config", "user.email", "rehearsal@localhost"])?;
+    }
+    Ok(tree)
+}
+
+/// The version to rehearse, and a name if its series needs one.
+fn decide(clone: &Git, wanted: Option<&Version>) -> Result<(Version, Option<String>)> {
+    let head = clone.head()?;
+    let text =
+        clone.file(&head.commit, version_file::PATH)?.context("this tree has no version.json: is it a Lix tree?")?;
+    let file = VersionFile::parse(&text).map_err(|why| anyhow!("{} {why}", version_file::PATH))?;
+    let tags = clone.tags()?;
+    let mut next = file.version.base();
+    while tags.contains(&next.to_string()) {
+        next = next.next_patch();
+    }
+    let version = wanted.unwrap_or(&next).clone();
+    let named = file.name.as_deref().is_some_and(|name| name != UNNAMED) && version.series() == file.version.series();
+    Ok((version, (!named).then(|| NAME.to_owned())))
+}
+
+/// The steps taken so far.
+struct Rehearsal<'a> {
+    sh: xshell::Shell,
+    place: &'a Place,
+    tree: &'a Utf8Path,
+    program: Utf8PathBuf,
+    times: Vec<(String, Duration)>,
+}
+
+impl<'a> Rehearsal<'a> {
+    fn new(place: &'a Place, tree: &'a Utf8Path) -> Result<Rehearsal<'a>> {
+        let program = std::env::current_exe().context("cannot find this program")?;
+        let program = Utf8PathBuf::from_path_buf(program).map_err(|path| anyhow!("{} is not UTF-8", path.display()))?;
+        Ok(Rehearsal { sh: process::shell_in(&place.workspace)?, place, tree, program, times: Vec::new() })
+    }
+
+    fn step(&mut self, args: &[&str]) -> Result<()> {
+        let shown: Vec<String> = args.iter().map(|arg| quoted(arg)).collect();
+        term::say(format_args!("\n{BOLD}$ cargo xtask release {}{BOLD:#}", shown.join(" ")));
+        let mut cmd = self.sh.cmd(&self.program).arg("release").args(args).args(["--repo", self.tree.as_str()]);
+        if let Some(config) = &self.place.config {
+            cmd = cmd.args(["--config", config.as_str()]);
+        }
+        if term::is_quiet() {
+            cmd = cmd.arg("--quiet");
+        }
+        let start = Instant::now();
+        process::show(cmd)
+            .with_context(|| format!("`release {}`; the scratch clone is {}", args.join(" "), self.tree))?;
+        self.times.push((args.join(" "), start.elapsed()));
+        Ok(())
+    }
+
+    fn show_times(&self) {
+        term::say("");
+        let total: Duration = self.times.iter().map(|(_, time)| time).sum();
+        for (step, time) in self.times.iter().map(|(step, time)| (step.as_str(), *time)).chain([("together", total)]) {
+            term::say(format_args!("  {step:<40} {:>7.1} s", time.as_secs_f64()));
+        }
+    }
+}
+
+/// As one would type it.
+fn quoted(arg: &str) -> String {
+    if arg.contains(' ') { format!("\"{arg}\"") } else { arg.to_owned() }
+}

@@ -1,0 +1,357 @@
+//! `release verify`: what users get, checked as a user's machine would.
+//!
+//! Starts from the published record and needs neither `release/` nor a key that can write. Reads through the public
+//! addresses where `releng.toml` names them, and through S3 elsewhere. The acts are those of `plan` and `upload`. Refuses
+//! to repair.
+
+use anyhow::{Context, Result, anyhow};
+use xtask::cli::{Outcome, Place, VerifyArgs};
+use xtask::domain::digest::{Digest, FileFacts};
+use xtask::domain::environment::Access;
+use xtask::domain::layout::{Docs, Layout, MANIFEST, MANUAL_INDEX, RECORD, SUMS, side_file_of};
+use xtask::domain::manifest;
+use xtask::domain::pointers::{self, Published};
+use xtask::domain::publication::{Act, Scope, Target, acts};
+use xtask::domain::record::{Files, Record};
+use xtask::domain::release::Release;
+use xtask::domain::version::Version;
+use xtask::domain::version_file::{self, VersionFile};
+use xtask::tools::files;
+use xtask::tools::git::Git;
+use xtask::tools::remote::Remote;
+use xtask::tools::term;
+
+use super::session::{Bucket, Stores, World, published};
+use crate::tools::content::Content;
+use crate::tools::http::Http;
+use crate::tools::store::Store;
+use crate::tools::transfer;
+
+/// No record, list of sums or manifest is nearly this long.
+const LIMIT: u64 = 64 << 20;
+
+/// Checks a version in an environment.
+///
+/// # Errors
+/// The environment cannot be looked at. What is broken there is no error: it is printed, and the outcome says so.
+pub async fn run(place: &Place, args: &VerifyArgs) -> Result<Outcome> {
+    let git = Git::open(&place.tree)?;
+    let version = match &args.version {
+        Some(version) => version.clone(),
+        None => current(&git)?,
+    };
+    let world = World::open(place, git.root(), &args.env).await?;
+    let stores = world.connect(Access::Read, &[Bucket::Docs, Bucket::Releases]).await?;
+    let published = published(stores.of(Bucket::Releases)).await?;
+    let view = View { git: &git, sources: Sources::new(&world, &stores), world: &world, published, version };
+
+    let mut report = Report::new(place.json);
+    match view.record(&view.version).await? {
+        Some((record, text)) => view.check(&record, &text, &mut report).await?,
+        None => view.check_unrecorded(stores.of(Bucket::Releases), &mut report).await?,
+    }
+    report.finish(&view.version, &world.name)
+}
+
+fn current(git: &Git) -> Result<Version> {
+    let head = git.head()?;
+    let text = git.file(&head.commit, version_file::PATH)?.context("this tree has no version.json: name a version")?;
+    VersionFile::parse(&text).map(|file| file.version).map_err(|why| anyhow!("{} {why}", version_file::PATH))
+}
+
+/// Where users read a bucket.
+enum Source {
+    Public(Http),
+    Store(Store),
+}
+
+impl Source {
+    async fn get(&self, key: &str) -> Result<Option<Vec<u8>>> {
+        match self {
+            Source::Public(http) => http.get(key, LIMIT).await,
+            Source::Store(store) => store.get(key, LIMIT).await,
+        }
+    }
+
+    async fn facts(&self, key: &str) -> Result<Option<FileFacts>> {
+        let content = match self {
+            Source::Public(http) => http.content(key).await?,
+            Source::Store(store) => store.content(key).await?,
+        };
+        Ok(content.map(|Content { size, sha256, .. }| FileFacts { size, sha256 }))
+    }
+}
+
+struct Sources {
+    docs: std::sync::Arc<Source>,
+    releases: std::sync::Arc<Source>,
+}
+
+impl Sources {
+    fn new(world: &World, stores: &Stores) -> Sources {
+        let public = world.environment.public.as_ref();
+        let source = |address: Option<&String>, bucket| {
+            std::sync::Arc::new(match address {
+                Some(address) => Source::Public(Http::new(address)),
+                None => Source::Store(stores.of(bucket).clone()),
+            })
+        };
+        Sources {
+            docs: source(public.map(|public| &public.docs), Bucket::Docs),
+            releases: source(public.map(|public| &public.releases), Bucket::Releases),
+        }
+    }
+}
+
+/// A version, in the environment where it is checked.
+struct View<'a> {
+    git: &'a Git,
+    sources: Sources,
+    world: &'a World,
+    published: Published,
+    version: Version,
+}
+
+impl View<'_> {
+    /// The published record of a version, and its text; `None` if there is none.
+    async fn record(&self, version: &Version) -> Result<Option<(Record, Vec<u8>)>> {
+        let key = format!("{}/{RECORD}", Layout::new(&version.to_string()).version_directory());
+        let Some(text) = self.sources.releases.get(&key).await? else { return Ok(None) };
+        let record =
+            Record::parse(&String::from_utf8_lossy(&text)).map_err(|why| anyhow!("the published {key} {why}"))?;
+        Ok(Some((record, text)))
+    }
+
+    async fn check(&self, record: &Record, text: &[u8], report: &mut Report) -> Result<()> {
+        let scope = Scope::Official(self.version.series());
+        for act in acts(scope, Target::All, &self.world.environment).map_err(|why| anyhow!(why))? {
+            match &act {
+                Act::VersionDirectory => self.check_version_directory(record, text, report).await?,
+                Act::Docs(docs @ (Docs::Series(_) | Docs::Stable)) => {
+                    self.check_docs(&act, *docs, record, report).await?
+                }
+                Act::Docs(Docs::Nightly) => {}
+                Act::RootManifest => self.check_root_manifest(&act, record, report).await?,
+                Act::Branch | Act::Review => self.check_branch(record, report)?,
+                Act::Tag => self.check_tag(record, report)?,
+            }
+        }
+        Ok(())
+    }
+
+    async fn check_version_directory(&self, record: &Record, text: &[u8], report: &mut Report) -> Result<()> {
+        let directory = Layout::new(&record.version).version_directory();
+        let mut expected = record.files.clone();
+        let sums = record.sums(files::facts(text).sha256);
+        expected.insert(SUMS.to_owned(), files::facts(sums.as_bytes()));
+        let broken = compare(&self.sources.releases, &directory, &expected).await?;
+        let bytes = expected.values().map(|facts| facts.size).sum();
+        let files = format!("{} files, {}", expected.len(), xtask::domain::plan::bytes_for_people(bytes));
+        report.check(&format!("releases {directory}/"), &files, broken, "whoever downloads it");
+
+        let key = format!("{directory}/{MANIFEST}");
+        let manifest = self.sources.releases.get(&key).await?.unwrap_or_default();
+        let says = manifest::parse(&String::from_utf8_lossy(&manifest)).map_err(|why| format!("it {why}"));
+        let broken = match says {
+            Ok(manifest) if manifest == record.manifest() => Vec::new(),
+            Ok(_) => vec!["it names other store paths than the record".to_owned()],
+            Err(why) => vec![why],
+        };
+        report.check(&format!("releases {key}"), "names what was built", broken, "whoever upgrades to this version");
+        Ok(())
+    }
+
+    /// Where a pointer belongs in this environment.
+    fn belongs_on(&self, act: &Act) -> Option<&Version> {
+        pointers::target(act.follows()?, &self.published)
+    }
+
+    async fn check_docs(&self, act: &Act, docs: Docs, record: &Record, report: &mut Report) -> Result<()> {
+        let directory = docs.directory();
+        let who = format!("readers of {directory}/");
+        let Some(target) = self.belongs_on(act) else { return Ok(()) };
+        let title = format!("docs {directory}/");
+        if *target == self.version {
+            let manual = record.manual();
+            let broken = compare(&self.sources.docs, &directory, &manual).await?;
+            report.check(&title, &format!("{} pages of {target}", manual.len()), broken, &who);
+            return Ok(());
+        }
+        // Not ours: it is enough that its start page is the right version's.
+        let Some((other, _)) = self.record(target).await? else {
+            report.note(&title, &format!("belongs on {target}, which has no record to check it with"));
+            return Ok(());
+        };
+        let index: Files = other.manual().into_iter().filter(|(path, _)| path == MANUAL_INDEX).collect();
+        let broken = compare(&self.sources.docs, &directory, &index).await?;
+        report.check(&title, &format!("is on {target}"), broken, &who);
+        Ok(())
+    }
+
+    async fn check_root_manifest(&self, act: &Act, record: &Record, report: &mut Report) -> Result<()> {
+        let Some(target) = self.belongs_on(act) else { return Ok(()) };
+        let live = self.sources.releases.get(MANIFEST).await?;
+        let title = format!("releases {MANIFEST}");
+        let who = "everyone who runs `nix upgrade-nix`";
+        let expected = match *target == self.version {
+            true => Some(record.manifest()),
+            false => self.record(target).await?.map(|(record, _)| record.manifest()),
+        };
+        let broken = match live.as_deref().map(|live| manifest::parse(&String::from_utf8_lossy(live))) {
+            None => vec![format!("it is missing, and belongs on {target}")],
+            Some(Err(why)) => vec![format!("it {why}")],
+            Some(Ok(live)) => match expected {
+                Some(expected) if expected != live => {
+                    vec![format!("it does not lead to {target}, the newest stable release here")]
+                }
+                Some(_) => Vec::new(),
+                None if live.values().all(|path| path.ends_with(&format!("-{target}"))) => Vec::new(),
+                None => vec![format!("it does not lead to {target}, the newest stable release here")],
+            },
+        };
+        report.check(&title, &format!("is on {target}"), broken, who);
+        Ok(())
+    }
+
+    fn check_branch(&self, record: &Record, report: &mut Report) -> Result<()> {
+        let remote = Remote::find(self.git, &self.world.environment.git)?;
+        let release = Release::new(self.version.clone(), record.name.as_deref().unwrap_or_default())?;
+        let branch = release.release_branch();
+        let reference = format!("refs/heads/{branch}");
+        let commit = record.commit_oid();
+        let broken = match remote.refs(&[&reference])?.remove(&reference) {
+            None => vec![format!("the remote has no branch {branch}")],
+            Some(tip) if remote.history(&reference, &tip)?.contains(&tip, &commit)? => Vec::new(),
+            Some(tip) => vec![format!("it is at {} and does not contain the release, {}", tip.short(), commit.short())],
+        };
+        report.check(
+            &format!("branch {branch}"),
+            &format!("contains {}", commit.short()),
+            broken,
+            "whoever builds from git",
+        );
+        Ok(())
+    }
+
+    fn check_tag(&self, record: &Record, report: &mut Report) -> Result<()> {
+        let remote = Remote::find(self.git, &self.world.environment.git)?;
+        let reference = format!("refs/tags/{}", self.version);
+        let peeled = format!("{reference}^{{}}");
+        let found = remote.refs(&[&reference, &peeled])?;
+        let commit = record.commit_oid();
+        let broken = match found.get(&peeled) {
+            None if found.contains_key(&reference) => vec!["it is no annotated tag".to_owned()],
+            None => vec!["the remote does not have it".to_owned()],
+            Some(tagged) if *tagged == commit => Vec::new(),
+            Some(tagged) => vec![format!("it names {}, and {} was released", tagged.short(), commit.short())],
+        };
+        report.check(
+            &format!("tag {}", self.version),
+            &format!("names {}", commit.short()),
+            broken,
+            "whoever builds from git",
+        );
+        Ok(())
+    }
+
+    /// A version that was published before there were records: its archives are held against the digests beside them.
+    async fn check_unrecorded(&self, releases: &Store, report: &mut Report) -> Result<()> {
+        let directory = Layout::new(&self.version.to_string()).version_directory();
+        let title = format!("releases {directory}/");
+        let listing = releases.list(&format!("{directory}/")).await?;
+        if listing.is_empty() {
+            report.check(&title, "", vec!["it is not published".to_owned()], "everyone who looks for this version");
+            return Ok(());
+        }
+        report.note(&title, "has no release.json: only what has a digest beside it is checked");
+        let mut expected = Files::new();
+        let mut broken = Vec::new();
+        for key in listing.keys() {
+            let Some(archive) = side_file_of(key) else { continue };
+            let side = self.sources.releases.get(key).await?.unwrap_or_default();
+            let size = listing.get(archive).map(|listed| listed.size);
+            match (String::from_utf8_lossy(&side).trim().parse::<Digest>(), size) {
+                (Ok(sha256), Some(size)) => {
+                    let path = archive.strip_prefix(&format!("{directory}/")).unwrap_or(archive);
+                    expected.insert(path.to_owned(), FileFacts { size, sha256 });
+                }
+                (Err(why), _) => broken.push(format!("{key}: {why}")),
+                (_, None) => broken.push(format!("{archive} is missing, and its digest is there")),
+            }
+        }
+        broken.extend(compare(&self.sources.releases, &directory, &expected).await?);
+        report.check(&title, &format!("{} archives", expected.len()), broken, "whoever downloads it");
+        Ok(())
+    }
+}
+
+/// Downloads every file and says what is not as expected.
+async fn compare(source: &std::sync::Arc<Source>, directory: &str, expected: &Files) -> Result<Vec<String>> {
+    let checking = expected.iter().map(|(path, expected)| {
+        let (source, key, path, expected) = (source.clone(), format!("{directory}/{path}"), path.clone(), *expected);
+        async move {
+            Ok(match source.facts(&key).await? {
+                None => Some(format!("{path} is missing")),
+                Some(found) if found == expected => None,
+                Some(found) => Some(format!(
+                    "{path} is not what was released: {} bytes with SHA-256 {}, expected {} with {}",
+                    found.size, found.sha256, expected.size, expected.sha256
+                )),
+            })
+        }
+    });
+    let mut broken: Vec<String> = transfer::all(checking).await?.into_iter().flatten().collect();
+    broken.sort();
+    Ok(broken)
+}
+
+/// What was found, told as it is found.
+struct Report {
+    json: bool,
+    entries: Vec<serde_json::Value>,
+    broken: usize,
+}
+
+impl Report {
+    fn new(json: bool) -> Report {
+        Report { json, entries: Vec::new(), broken: 0 }
+    }
+
+    /// One check: what is good about it, or what is broken and for whom.
+    fn check(&mut self, title: &str, good: &str, broken: Vec<String>, who: &str) {
+        self.broken += broken.len();
+        self.entries
+            .push(serde_json::json!({ "what": title, "good": broken.is_empty(), "broken": broken, "affects": who }));
+        if broken.is_empty() {
+            self.line(format_args!("{} {title:<34} {good}", term::good("ok    ")));
+        }
+        for why in broken {
+            self.line(format_args!("{} {title:<34} {why}; affects {who}", term::bad("broken")));
+        }
+    }
+
+    /// Something that could not be checked, and why.
+    fn note(&mut self, title: &str, why: &str) {
+        self.entries.push(serde_json::json!({ "what": title, "note": why }));
+        self.line(format_args!("note   {title:<34} {why}"));
+    }
+
+    fn line(&self, line: std::fmt::Arguments) {
+        if !self.json {
+            // Whoever closed the pipe has seen enough; the exit code still tells.
+            let _ = term::data(format_args!("{line}\n"));
+        }
+    }
+
+    fn finish(self, version: &Version, environment: &str) -> Result<Outcome> {
+        if self.json {
+            term::data(format_args!("{:#}\n", serde_json::Value::from(self.entries)))?;
+        }
+        if self.broken > 0 {
+            term::say(format_args!("{} of {version} in {environment}: {} broken", term::bad("failed:"), self.broken));
+            return Ok(Outcome::Failed);
+        }
+        term::say(format_args!("{} {version} in {environment} is what was released", term::good("verified:")));
+        Ok(Outcome::Done)
+    }
+}

@@ -1,0 +1,49 @@
+//! Progress by bytes, on a terminal; silent elsewhere.
+
+use std::fmt::Display;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+
+use indicatif::{ProgressBar, ProgressStyle};
+use xtask::tools::term;
+
+use super::store::Progress;
+
+/// Counts the bytes of some transfers that run side by side.
+pub struct Meter {
+    bar: ProgressBar,
+    sent: Arc<AtomicI64>,
+}
+
+impl Meter {
+    /// Announces the transfers.
+    pub fn start(what: impl Display) -> Meter {
+        let shown = term::is_terminal() && !term::is_quiet();
+        let bar = if shown { ProgressBar::new_spinner() } else { ProgressBar::hidden() };
+        if let Ok(style) = ProgressStyle::with_template("  {spinner} {prefix} {bytes} ({bytes_per_sec})") {
+            bar.set_style(style);
+        }
+        bar.set_prefix(what.to_string());
+        Meter { bar, sent: Arc::default() }
+    }
+
+    /// For a transfer.
+    pub fn progress(&self) -> Progress {
+        let (bar, sent) = (self.bar.clone(), Arc::clone(&self.sent));
+        Arc::new(move |bytes| {
+            let total = sent.fetch_add(bytes, Ordering::Relaxed) + bytes;
+            bar.set_position(total.try_into().unwrap_or(0));
+        })
+    }
+
+    /// A line above the bar.
+    pub fn line(&self, line: impl Display) {
+        self.bar.suspend(|| term::say(line));
+    }
+
+    /// Takes the bar away; gives the bytes.
+    pub fn finish(self) -> u64 {
+        self.bar.finish_and_clear();
+        self.sent.load(Ordering::Relaxed).try_into().unwrap_or(0)
+    }
+}
