@@ -327,5 +327,6 @@ impl Phase {
 fn workspace() -> Result<Utf8PathBuf> {
     let package = std::env::var("CARGO_MANIFEST_DIR").unwrap_or_else(|_| env!("CARGO_MANIFEST_DIR").to_owned());
     let package = Utf8PathBuf::from(package);
-    package.parent().map(Utf8Path::to_owned).with_context(|| format!("{package} is not in a workspace"))
+    let workspace = package.ancestors().find(|dir| dir.join("xtask/releng.toml").exists());
+    workspace.map(Utf8Path::to_owned).with_context(|| format!("{package} is not in the workspace of this tool"))
 }
