@@ -85,7 +85,7 @@ impl Sealed {
                 problems.push(Problem::new(format!("{path} does not follow from {record_path}")));
             }
         }
-        problems.into_result().with_context(|| format!("{dir} is not what was built: build it again"))?;
+        problems.into_result().with_context(|| format!("{dir} cannot be published as it is"))?;
 
         let subject = subject(git, &record, layout)?;
         let record_digest = record_facts.sha256;
