@@ -8,6 +8,7 @@ mod proxy;
 mod publication;
 mod release;
 #[path = "../../../tests/it/repo.rs"]
+#[allow(dead_code, reason = "the front door's tests use the rest")]
 mod repo;
 mod servers;
 mod store;

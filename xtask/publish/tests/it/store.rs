@@ -221,7 +221,7 @@ async fn the_embedded_server_keeps_everything_over_a_restart() -> Result<()> {
         assert!(store.holds(key, &Content::of_bytes(key.as_bytes())).await?);
     }
     let head = store.head("large+ file").await?.context("it is there")?;
-    assert_eq!((head.content_type, head.sha256), (Some(page().content_type), Some(content.sha256.clone())));
+    assert_eq!((head.content_type, head.sha256), (Some(page().content_type), Some(content.sha256)));
     assert_eq!(store.content("large+ file").await?, Some(content));
     Ok(())
 }
