@@ -96,8 +96,22 @@ impl Release {
         record.files.insert(layout::MANIFEST.to_owned(), facts);
         files::replace(&dir.join(layout::ARTIFACTS).join(layout::MANIFEST), &manifest).expect("written");
 
+        self.write_record(&record);
+    }
+
+    /// Records the files as they are now, for a release with an unusual file in it.
+    pub fn reseal(&self) {
+        let path = self.release_dir().join(layout::RECORD);
+        let mut record = Record::parse(&fs::read_to_string(&path).expect("a record")).expect("valid");
+        for (name, facts) in &mut record.files {
+            *facts = files::facts(&fs::read(self.version_dir().join(name)).expect("a file"));
+        }
+        self.write_record(&record);
+    }
+
+    fn write_record(&self, record: &Record) {
         let json = record.to_json();
-        files::replace(&dir.join(layout::RECORD), &json).expect("written");
+        files::replace(&self.release_dir().join(layout::RECORD), &json).expect("written");
         files::replace(&self.version_dir().join(layout::RECORD), &json).expect("written");
         let sums = record.sums(files::facts(json.as_bytes()).sha256);
         files::replace(&self.version_dir().join(layout::SUMS), &sums).expect("written");
