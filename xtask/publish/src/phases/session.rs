@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow, ensure};
-use camino::Utf8Path;
+use camino::{Utf8Path, Utf8PathBuf};
 use xtask::cli::{Place, PlanArgs};
 use xtask::domain::environment::{Access, Config, Environment, Storage};
 use xtask::domain::judgement::{Consent, judge};
@@ -24,6 +24,20 @@ use super::sealed::Sealed;
 use crate::tools::embedded::Embedded;
 use crate::tools::keys::{KeySource, Renewal};
 use crate::tools::store::{Endpoint, Store};
+
+fn config_path(place: &Place) -> Utf8PathBuf {
+    place.config.clone().unwrap_or_else(|| place.workspace.join("xtask/releng.toml"))
+}
+
+/// Reads `releng.toml`.
+///
+/// # Errors
+/// It cannot be read, or is not valid.
+pub fn config(place: &Place) -> Result<Config> {
+    let path = config_path(place);
+    let text = std::fs::read_to_string(&path).with_context(|| format!("cannot read {path}"))?;
+    Config::parse(&text).map_err(|why| anyhow!("{path}: {why}"))
+}
 
 /// How long another manager's write to a shared server may take to show.
 const SETTLE: Duration = Duration::from_secs(2);
@@ -64,10 +78,8 @@ impl World {
     /// # Errors
     /// The file is not valid, or there is no such environment.
     pub async fn open(place: &Place, tree: &Utf8Path, name: &str) -> Result<World> {
-        let path = place.config.clone().unwrap_or_else(|| place.workspace.join("xtask/releng.toml"));
-        let text = std::fs::read_to_string(&path).with_context(|| format!("cannot read {path}"))?;
-        let config = Config::parse(&text).map_err(|why| anyhow!("{path}: {why}"))?;
-        let environment = config.environment(name).map_err(|why| anyhow!("{path}: {why}"))?.clone();
+        let environment =
+            config(place)?.environment(name).map_err(|why| anyhow!("{}: {why}", config_path(place)))?.clone();
         let (endpoint, embedded) = match &environment.storage {
             Storage::S3 { endpoint, region, .. } => (Endpoint { url: endpoint.clone(), region: region.clone() }, None),
             Storage::Embedded { directory } => {
