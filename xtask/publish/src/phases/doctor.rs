@@ -171,7 +171,7 @@ async fn check_environment(git: &Git, world: &World, checkup: &mut Checkup) {
     };
     checkup.add("key for reading", Ok("obtained".to_owned()));
     match published(stores.of(Bucket::Releases)).await {
-        Ok(versions) => checkup.add("releases bucket", Ok(format!("{} versions published", versions.len()))),
+        Ok(published) => checkup.add("releases bucket", Ok(format!("{} versions published", published.versions.len()))),
         Err(error) => return checkup.add("releases bucket", Err(format!("{error:#}"))),
     }
     match world.connect(Access::ReadWrite, &buckets).await {

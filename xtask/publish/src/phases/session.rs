@@ -126,17 +126,27 @@ impl World {
     }
 }
 
-/// The versions published in an environment: those with a directory in the releases bucket.
+/// What is published in an environment: the versions with a directory in the releases bucket, and which of them a rollback
+/// withdrew.
 ///
 /// A directory that is still incomplete counts: that holds pointers back and never takes them back.
 ///
 /// # Errors
-/// The bucket cannot be listed.
+/// The bucket cannot be listed, or its list of withdrawn versions makes no sense.
 pub async fn published(releases: &Store) -> Result<Published> {
     let directories = releases.directories(&format!("{PREFIX}/{PREFIX}-")).await?;
     let version = |directory: &String| directory.strip_prefix(&format!("{PREFIX}/{PREFIX}-"))?.parse().ok();
-    Ok(directories.iter().filter_map(version).collect())
+    let withdrawn = match releases.get(WITHDRAWN, WITHDRAWN_LIMIT).await? {
+        Some(text) => serde_json::from_slice(&text)
+            .with_context(|| format!("s3://{}/{WITHDRAWN} is not a list of versions", releases.bucket()))?,
+        None => Default::default(),
+    };
+    Ok(Published { versions: directories.iter().filter_map(version).collect(), withdrawn })
 }
+
+/// In the releases bucket: the versions that a rollback withdrew.
+pub const WITHDRAWN: &str = "withdrawn.json";
+const WITHDRAWN_LIMIT: u64 = 1 << 20;
 
 /// A release on its way to an environment.
 pub struct Session<'a> {
