@@ -136,6 +136,9 @@ pub struct VerifyArgs {
     pub env: String,
     /// The version to check [default: what version.json holds]
     pub version: Option<Version>,
+    /// Download everything, also what has a digest for a name
+    #[arg(long)]
+    pub deep: bool,
 }
 
 #[derive(Debug, Args)]

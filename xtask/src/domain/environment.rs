@@ -7,6 +7,8 @@ use std::collections::BTreeMap;
 
 use serde::Deserialize;
 
+use super::image_target::ImageTargets;
+
 /// The whole file.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
@@ -29,6 +31,7 @@ pub struct Environment {
     /// Where users download, if that is somewhere else than the storage.
     pub public: Option<Buckets>,
     pub git: GitTarget,
+    pub images: ImageTargets,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]

@@ -4,12 +4,15 @@
 //! by the rule of [`super::pointers`]. Refuses to look at anything itself: what was seen comes in as a value.
 
 use super::digest::Digest;
+use super::image_target::Pushed;
 use super::manifest;
 use super::oid::Oid;
 use super::plan::{Planned, Status, bytes_for_people};
 use super::pointers::{self, Published, Verdict};
 use super::publication::{Act, Rule, Subject};
 use super::system::System;
+
+mod images;
 
 /// What was seen of an act's target, and of our side of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -24,6 +27,10 @@ pub enum Seen {
     Tag { ours: Oid, remote: Option<Oid>, ready: Result<(), String> },
     /// Of a change in Gerrit.
     Review(Review),
+    /// Of images by digest.
+    Images(Pushed),
+    /// Of a tag of images: the digests of the indexes.
+    ImageTag { ours: Digest, there: Option<Digest> },
 }
 
 /// A directory in a bucket, compared with ours by content.
@@ -101,6 +108,8 @@ pub fn judge(act: &Act, subject: &Subject, seen: &Seen, published: &Published, c
         Seen::Branch { ours, remote, relation } => judge_branch(ours, remote.as_ref(), *relation),
         Seen::Tag { ours, remote, ready } => judge_tag(ours, remote.as_ref(), ready, consent),
         Seen::Review(review) => judge_review(review, subject),
+        Seen::Images(pushed) => images::judge_pushed(pushed),
+        Seen::ImageTag { ours, there } => images::judge_tag(act.rule(), *ours, *there),
     };
     if let (Some(follows), Subject::Official(official)) = (act.follows(), subject) {
         match pointers::judge(follows, official.release.version(), published) {

@@ -9,6 +9,7 @@ pub mod digest;
 pub mod environment;
 pub mod fragment;
 pub mod image;
+pub mod image_target;
 pub mod jobs;
 pub mod judgement;
 pub mod layout;

@@ -209,7 +209,10 @@ fn cannot_run(shown: &str) -> String {
 }
 
 /// Turns a failed program into an error that a person can act on.
-fn check(shown: &str, output: &Output) -> Result<()> {
+///
+/// # Errors
+/// It failed: the error holds the command, the status, and the last lines of stderr.
+pub fn check(shown: &str, output: &Output) -> Result<()> {
     if output.status.success() {
         return Ok(());
     }

@@ -3,6 +3,7 @@
 use expect_test::{Expect, expect};
 use xtask::domain::digest::Digest;
 use xtask::domain::environment::Config;
+use xtask::domain::image_target::{ImageTag, ImageTarget, Pushed};
 use xtask::domain::judgement::{Changed, Consent, Object, Relation, Review, Seen, Tree, judge};
 use xtask::domain::layout::{Docs, Layout};
 use xtask::domain::oid::Oid;
@@ -68,6 +69,16 @@ fn seen(act: &Act, version: &str, acts: &[Act]) -> Seen {
         Act::RootManifest => {
             Seen::Manifest { ours: manifest(version, &SYSTEMS), live: Some(manifest("2.95.1", &SYSTEMS)) }
         }
+        Act::Images { .. } => Seen::Images(Pushed {
+            index: Digest::new([3; 32]),
+            bytes: 52_000_000,
+            parts: 1,
+            missing: vec![format!("the index {}", Digest::new([3; 32]).oci())],
+        }),
+        Act::ImageTag { tag, .. } => {
+            let is_new = *tag == ImageTag::Version || *tag != ImageTag::Latest && version.ends_with(".0");
+            Seen::ImageTag { ours: Digest::new([3; 32]), there: (!is_new).then(|| Digest::new([4; 32])) }
+        }
     }
 }
 
@@ -102,50 +113,70 @@ fn a_new_major() {
             Lix 2.96.0 to local (new MAJOR)
 
             contents
-              + releases lix/lix-2.96.0/       add 2 (30.0 MB)
-              + docs manual/lix/2.96/          add 1 (12 kB): the newest release of 2.96 here
+              + releases lix/lix-2.96.0/          add 2 (30.0 MB)
+              + docs manual/lix/2.96/             add 1 (12 kB): the newest release of 2.96 here
+              + images release/local/images       push 030303030303 (52.0 MB)
 
             git
-              ~ branch main                    eeeeeeeeeeee -> dddddddddddd
-              + tag 2.96.0                     to aaaaaaaaaaaa
+              ~ branch main                       eeeeeeeeeeee -> dddddddddddd
+              + tag 2.96.0                        to aaaaaaaaaaaa
 
             pointers
-              ~ releases manifest.nix          2.95.1 -> 2.96.0: the newest stable release here
-              ~ docs manual/lix/stable/        add 1, replace 1, same 180, delete 1 (24 kB): the newest stable release here
+              ~ releases manifest.nix             2.95.1 -> 2.96.0: the newest stable release here
+              ~ docs manual/lix/stable/           add 1, replace 1, same 180, delete 1 (24 kB): the newest stable release here
+              + image release/local/images:2.96.0 to 030303030303
+              + image release/local/images:2.96   to 030303030303: the newest release of 2.96 here
+              ~ image release/local/images:latest 040404040404 -> 030303030303: the newest stable release here
 
-            plan 22625f0843b901ca7f9f454637ebc9e674c789ac202bdfecf4abe2026faa1129
+            plan 9822d284f0e6ba476b34a04f676a2b55a7a4e00822f60308d05d4b1b705a41fc
 
             Lix 2.96.0 to staging (new MAJOR)
 
             contents
-              + releases lix/lix-2.96.0/       add 2 (30.0 MB)
-              + docs manual/lix/2.96/          add 1 (12 kB): the newest release of 2.96 here
+              + releases lix/lix-2.96.0/                                    add 2 (30.0 MB)
+              + docs manual/lix/2.96/                                       add 1 (12 kB): the newest release of 2.96 here
+              + images git.lix.systems/lix-project/lix-releng-staging       push 030303030303 (52.0 MB)
+              + images ghcr.io/lix-project/lix-releng-staging               push 030303030303 (52.0 MB)
 
             git
-              ~ branch main                    eeeeeeeeeeee -> dddddddddddd
-              + tag 2.96.0                     to aaaaaaaaaaaa
+              ~ branch main                                                 eeeeeeeeeeee -> dddddddddddd
+              + tag 2.96.0                                                  to aaaaaaaaaaaa
 
             pointers
-              ~ releases manifest.nix          2.95.1 -> 2.96.0: the newest stable release here
-              ~ docs manual/lix/stable/        add 1, replace 1, same 180, delete 1 (24 kB): the newest stable release here
+              ~ releases manifest.nix                                       2.95.1 -> 2.96.0: the newest stable release here
+              ~ docs manual/lix/stable/                                     add 1, replace 1, same 180, delete 1 (24 kB): the newest stable release here
+              + image git.lix.systems/lix-project/lix-releng-staging:2.96.0 to 030303030303
+              + image ghcr.io/lix-project/lix-releng-staging:2.96.0         to 030303030303
+              + image git.lix.systems/lix-project/lix-releng-staging:2.96   to 030303030303: the newest release of 2.96 here
+              + image ghcr.io/lix-project/lix-releng-staging:2.96           to 030303030303: the newest release of 2.96 here
+              ~ image git.lix.systems/lix-project/lix-releng-staging:latest 040404040404 -> 030303030303: the newest stable release here
+              ~ image ghcr.io/lix-project/lix-releng-staging:latest         040404040404 -> 030303030303: the newest stable release here
 
-            plan bcaf884d2eca832917a831743597802ac97eb0e22fff9b9114d60e80934b6fd2
+            plan 95362b704faccece12ec94a1b28a239ce3c6b2106704ae2380bb8899a6f39ab6
 
             Lix 2.96.0 to production (new MAJOR)
 
             contents
-              + releases lix/lix-2.96.0/       add 2 (30.0 MB)
-              + docs manual/lix/2.96/          add 1 (12 kB): the newest release of 2.96 here
+              + releases lix/lix-2.96.0/                     add 2 (30.0 MB)
+              + docs manual/lix/2.96/                        add 1 (12 kB): the newest release of 2.96 here
+              + images git.lix.systems/lix-project/lix       push 030303030303 (52.0 MB)
+              + images ghcr.io/lix-project/lix               push 030303030303 (52.0 MB)
 
             git
-              + review for main                push dddddddddddd
-              … tag 2.96.0                     waits: its commit is not submitted
+              + review for main                              push dddddddddddd
+              … tag 2.96.0                                   waits: its commit is not submitted
 
             pointers
-              ~ releases manifest.nix          2.95.1 -> 2.96.0: the newest stable release here
-              ~ docs manual/lix/stable/        add 1, replace 1, same 180, delete 1 (24 kB): the newest stable release here
+              ~ releases manifest.nix                        2.95.1 -> 2.96.0: the newest stable release here
+              ~ docs manual/lix/stable/                      add 1, replace 1, same 180, delete 1 (24 kB): the newest stable release here
+              + image git.lix.systems/lix-project/lix:2.96.0 to 030303030303
+              + image ghcr.io/lix-project/lix:2.96.0         to 030303030303
+              + image git.lix.systems/lix-project/lix:2.96   to 030303030303: the newest release of 2.96 here
+              + image ghcr.io/lix-project/lix:2.96           to 030303030303: the newest release of 2.96 here
+              ~ image git.lix.systems/lix-project/lix:latest 040404040404 -> 030303030303: the newest stable release here
+              ~ image ghcr.io/lix-project/lix:latest         040404040404 -> 030303030303: the newest stable release here
 
-            plan 3a9aa8daa0cc7bb7ae1aa8d52d2f9492d8d37bbbab340e23b8d0fc9cec01ae40
+            plan 0c204e379193e6c0253c525440bcbf5a6059ecff468da1b77642478528f3d495
         "#]],
     );
 }
@@ -158,50 +189,70 @@ fn a_patch() {
             Lix 2.95.2 to local (patch)
 
             contents
-              + releases lix/lix-2.95.2/       add 2 (30.0 MB)
-              ~ docs manual/lix/2.95/          add 1, replace 1, same 180, delete 1 (24 kB): the newest release of 2.95 here
+              + releases lix/lix-2.95.2/          add 2 (30.0 MB)
+              ~ docs manual/lix/2.95/             add 1, replace 1, same 180, delete 1 (24 kB): the newest release of 2.95 here
+              + images release/local/images       push 030303030303 (52.0 MB)
 
             git
-              ~ branch release-2.95            eeeeeeeeeeee -> dddddddddddd
-              + tag 2.95.2                     to aaaaaaaaaaaa
+              ~ branch release-2.95               eeeeeeeeeeee -> dddddddddddd
+              + tag 2.95.2                        to aaaaaaaaaaaa
 
             pointers
-              ~ releases manifest.nix          2.95.1 -> 2.95.2: the newest stable release here
-              ~ docs manual/lix/stable/        add 1, replace 1, same 180, delete 1 (24 kB): the newest stable release here
+              ~ releases manifest.nix             2.95.1 -> 2.95.2: the newest stable release here
+              ~ docs manual/lix/stable/           add 1, replace 1, same 180, delete 1 (24 kB): the newest stable release here
+              + image release/local/images:2.95.2 to 030303030303
+              ~ image release/local/images:2.95   040404040404 -> 030303030303: the newest release of 2.95 here
+              ~ image release/local/images:latest 040404040404 -> 030303030303: the newest stable release here
 
-            plan 36e1d2c2f31587320888db294c61c88e398b08f1c493058da5f22598432c01d0
+            plan 29b04866cbe6f752cae727e4b47cc01e9d486315a5d4b1584b1dd81d2fe89133
 
             Lix 2.95.2 to staging (patch)
 
             contents
-              + releases lix/lix-2.95.2/       add 2 (30.0 MB)
-              ~ docs manual/lix/2.95/          add 1, replace 1, same 180, delete 1 (24 kB): the newest release of 2.95 here
+              + releases lix/lix-2.95.2/                                    add 2 (30.0 MB)
+              ~ docs manual/lix/2.95/                                       add 1, replace 1, same 180, delete 1 (24 kB): the newest release of 2.95 here
+              + images git.lix.systems/lix-project/lix-releng-staging       push 030303030303 (52.0 MB)
+              + images ghcr.io/lix-project/lix-releng-staging               push 030303030303 (52.0 MB)
 
             git
-              ~ branch release-2.95            eeeeeeeeeeee -> dddddddddddd
-              + tag 2.95.2                     to aaaaaaaaaaaa
+              ~ branch release-2.95                                         eeeeeeeeeeee -> dddddddddddd
+              + tag 2.95.2                                                  to aaaaaaaaaaaa
 
             pointers
-              ~ releases manifest.nix          2.95.1 -> 2.95.2: the newest stable release here
-              ~ docs manual/lix/stable/        add 1, replace 1, same 180, delete 1 (24 kB): the newest stable release here
+              ~ releases manifest.nix                                       2.95.1 -> 2.95.2: the newest stable release here
+              ~ docs manual/lix/stable/                                     add 1, replace 1, same 180, delete 1 (24 kB): the newest stable release here
+              + image git.lix.systems/lix-project/lix-releng-staging:2.95.2 to 030303030303
+              + image ghcr.io/lix-project/lix-releng-staging:2.95.2         to 030303030303
+              ~ image git.lix.systems/lix-project/lix-releng-staging:2.95   040404040404 -> 030303030303: the newest release of 2.95 here
+              ~ image ghcr.io/lix-project/lix-releng-staging:2.95           040404040404 -> 030303030303: the newest release of 2.95 here
+              ~ image git.lix.systems/lix-project/lix-releng-staging:latest 040404040404 -> 030303030303: the newest stable release here
+              ~ image ghcr.io/lix-project/lix-releng-staging:latest         040404040404 -> 030303030303: the newest stable release here
 
-            plan d4fad214e3b440f93fface2d17bd5c27bc1f492d850b88821908b1b507bc1d2c
+            plan ef7a85b0b5838bfae682cd008ed495dceb92f2dbd8c0300882d8467affc24ebf
 
             Lix 2.95.2 to production (patch)
 
             contents
-              + releases lix/lix-2.95.2/       add 2 (30.0 MB)
-              ~ docs manual/lix/2.95/          add 1, replace 1, same 180, delete 1 (24 kB): the newest release of 2.95 here
+              + releases lix/lix-2.95.2/                     add 2 (30.0 MB)
+              ~ docs manual/lix/2.95/                        add 1, replace 1, same 180, delete 1 (24 kB): the newest release of 2.95 here
+              + images git.lix.systems/lix-project/lix       push 030303030303 (52.0 MB)
+              + images ghcr.io/lix-project/lix               push 030303030303 (52.0 MB)
 
             git
-              + review for release-2.95        push dddddddddddd
-              … tag 2.95.2                     waits: its commit is not submitted
+              + review for release-2.95                      push dddddddddddd
+              … tag 2.95.2                                   waits: its commit is not submitted
 
             pointers
-              ~ releases manifest.nix          2.95.1 -> 2.95.2: the newest stable release here
-              ~ docs manual/lix/stable/        add 1, replace 1, same 180, delete 1 (24 kB): the newest stable release here
+              ~ releases manifest.nix                        2.95.1 -> 2.95.2: the newest stable release here
+              ~ docs manual/lix/stable/                      add 1, replace 1, same 180, delete 1 (24 kB): the newest stable release here
+              + image git.lix.systems/lix-project/lix:2.95.2 to 030303030303
+              + image ghcr.io/lix-project/lix:2.95.2         to 030303030303
+              ~ image git.lix.systems/lix-project/lix:2.95   040404040404 -> 030303030303: the newest release of 2.95 here
+              ~ image ghcr.io/lix-project/lix:2.95           040404040404 -> 030303030303: the newest release of 2.95 here
+              ~ image git.lix.systems/lix-project/lix:latest 040404040404 -> 030303030303: the newest stable release here
+              ~ image ghcr.io/lix-project/lix:latest         040404040404 -> 030303030303: the newest stable release here
 
-            plan 2cff992f483efee1991aeebcf6a63055fcda16ae1721a587b45163bd17781df4
+            plan 62820227b724a3ed88a689413f43acbc0bef9e44f20c1ed3ade0ccf4484a8ff1
         "#]],
     );
 }
@@ -214,50 +265,70 @@ fn a_maintenance_release_moves_only_its_own_series() {
             Lix 2.93.4 to local (maintenance)
 
             contents
-              + releases lix/lix-2.93.4/       add 2 (30.0 MB)
-              ~ docs manual/lix/2.93/          add 1, replace 1, same 180, delete 1 (24 kB): the newest release of 2.93 here
+              + releases lix/lix-2.93.4/          add 2 (30.0 MB)
+              ~ docs manual/lix/2.93/             add 1, replace 1, same 180, delete 1 (24 kB): the newest release of 2.93 here
+              + images release/local/images       push 030303030303 (52.0 MB)
 
             git
-              ~ branch release-2.93            eeeeeeeeeeee -> dddddddddddd
-              + tag 2.93.4                     to aaaaaaaaaaaa
+              ~ branch release-2.93               eeeeeeeeeeee -> dddddddddddd
+              + tag 2.93.4                        to aaaaaaaaaaaa
 
             pointers
-              - releases manifest.nix          stays: 2.95.1 is published here and newer
-              - docs manual/lix/stable/        stays: 2.95.1 is published here and newer
+              - releases manifest.nix             stays: 2.95.1 is published here and newer
+              - docs manual/lix/stable/           stays: 2.95.1 is published here and newer
+              + image release/local/images:2.93.4 to 030303030303
+              ~ image release/local/images:2.93   040404040404 -> 030303030303: the newest release of 2.93 here
+              - image release/local/images:latest stays: 2.95.1 is published here and newer
 
-            plan a251ca7bc5e6400e0fdd6aa850837fe45a1e1e4c45c96200f18a6912b7cc64bd
+            plan 6709b5051b39c1581f3315856905b1e585932916a107f24d420a34d02a9e3114
 
             Lix 2.93.4 to staging (maintenance)
 
             contents
-              + releases lix/lix-2.93.4/       add 2 (30.0 MB)
-              ~ docs manual/lix/2.93/          add 1, replace 1, same 180, delete 1 (24 kB): the newest release of 2.93 here
+              + releases lix/lix-2.93.4/                                    add 2 (30.0 MB)
+              ~ docs manual/lix/2.93/                                       add 1, replace 1, same 180, delete 1 (24 kB): the newest release of 2.93 here
+              + images git.lix.systems/lix-project/lix-releng-staging       push 030303030303 (52.0 MB)
+              + images ghcr.io/lix-project/lix-releng-staging               push 030303030303 (52.0 MB)
 
             git
-              ~ branch release-2.93            eeeeeeeeeeee -> dddddddddddd
-              + tag 2.93.4                     to aaaaaaaaaaaa
+              ~ branch release-2.93                                         eeeeeeeeeeee -> dddddddddddd
+              + tag 2.93.4                                                  to aaaaaaaaaaaa
 
             pointers
-              - releases manifest.nix          stays: 2.95.1 is published here and newer
-              - docs manual/lix/stable/        stays: 2.95.1 is published here and newer
+              - releases manifest.nix                                       stays: 2.95.1 is published here and newer
+              - docs manual/lix/stable/                                     stays: 2.95.1 is published here and newer
+              + image git.lix.systems/lix-project/lix-releng-staging:2.93.4 to 030303030303
+              + image ghcr.io/lix-project/lix-releng-staging:2.93.4         to 030303030303
+              ~ image git.lix.systems/lix-project/lix-releng-staging:2.93   040404040404 -> 030303030303: the newest release of 2.93 here
+              ~ image ghcr.io/lix-project/lix-releng-staging:2.93           040404040404 -> 030303030303: the newest release of 2.93 here
+              - image git.lix.systems/lix-project/lix-releng-staging:latest stays: 2.95.1 is published here and newer
+              - image ghcr.io/lix-project/lix-releng-staging:latest         stays: 2.95.1 is published here and newer
 
-            plan 17ba0b7e2d0f52cde3b5a52114bb6506d283d8eaefd8cdc0504abf31f7f40c00
+            plan 3ef82f066c4fcb0a25baba37088e6dd7bfe7087239e95f6ac13e717fc8425805
 
             Lix 2.93.4 to production (maintenance)
 
             contents
-              + releases lix/lix-2.93.4/       add 2 (30.0 MB)
-              ~ docs manual/lix/2.93/          add 1, replace 1, same 180, delete 1 (24 kB): the newest release of 2.93 here
+              + releases lix/lix-2.93.4/                     add 2 (30.0 MB)
+              ~ docs manual/lix/2.93/                        add 1, replace 1, same 180, delete 1 (24 kB): the newest release of 2.93 here
+              + images git.lix.systems/lix-project/lix       push 030303030303 (52.0 MB)
+              + images ghcr.io/lix-project/lix               push 030303030303 (52.0 MB)
 
             git
-              + review for release-2.93        push dddddddddddd
-              … tag 2.93.4                     waits: its commit is not submitted
+              + review for release-2.93                      push dddddddddddd
+              … tag 2.93.4                                   waits: its commit is not submitted
 
             pointers
-              - releases manifest.nix          stays: 2.95.1 is published here and newer
-              - docs manual/lix/stable/        stays: 2.95.1 is published here and newer
+              - releases manifest.nix                        stays: 2.95.1 is published here and newer
+              - docs manual/lix/stable/                      stays: 2.95.1 is published here and newer
+              + image git.lix.systems/lix-project/lix:2.93.4 to 030303030303
+              + image ghcr.io/lix-project/lix:2.93.4         to 030303030303
+              ~ image git.lix.systems/lix-project/lix:2.93   040404040404 -> 030303030303: the newest release of 2.93 here
+              ~ image ghcr.io/lix-project/lix:2.93           040404040404 -> 030303030303: the newest release of 2.93 here
+              - image git.lix.systems/lix-project/lix:latest stays: 2.95.1 is published here and newer
+              - image ghcr.io/lix-project/lix:latest         stays: 2.95.1 is published here and newer
 
-            plan ea1bb22cc97a074b969919f067f74f56f3ee29fc68bca4f9a69cbfcbb3f3b6fd
+            plan 9b1e80fe6789069261cfeb99781f16fd0bc79f927f3960db502b7fd9e9eafd12
         "#]],
     );
 }
@@ -270,50 +341,70 @@ fn a_pre_release_moves_no_pointer_of_stable_users() {
             Lix 2.96.0-rc1 to local (pre-release)
 
             contents
-              + releases lix/lix-2.96.0-rc1/   add 2 (30.0 MB)
-              ~ docs manual/lix/2.96/          add 1, replace 1, same 180, delete 1 (24 kB): the newest release of 2.96 here
+              + releases lix/lix-2.96.0-rc1/          add 2 (30.0 MB)
+              ~ docs manual/lix/2.96/                 add 1, replace 1, same 180, delete 1 (24 kB): the newest release of 2.96 here
+              + images release/local/images           push 030303030303 (52.0 MB)
 
             git
-              ~ branch main                    eeeeeeeeeeee -> dddddddddddd
-              + tag 2.96.0-rc1                 to aaaaaaaaaaaa
+              ~ branch main                           eeeeeeeeeeee -> dddddddddddd
+              + tag 2.96.0-rc1                        to aaaaaaaaaaaa
 
             pointers
-              - releases manifest.nix          stays: 2.96.0-rc1 is a pre-release, and 2.95.1 is stable
-              - docs manual/lix/stable/        stays: 2.96.0-rc1 is a pre-release, and 2.95.1 is stable
+              - releases manifest.nix                 stays: 2.96.0-rc1 is a pre-release, and 2.95.1 is stable
+              - docs manual/lix/stable/               stays: 2.96.0-rc1 is a pre-release, and 2.95.1 is stable
+              + image release/local/images:2.96.0-rc1 to 030303030303
+              ~ image release/local/images:2.96       040404040404 -> 030303030303: the newest release of 2.96 here
+              - image release/local/images:latest     stays: 2.96.0-rc1 is a pre-release, and 2.95.1 is stable
 
-            plan 5697ed0ad283f897512201891802dbcd8401d10e4deb3e5ea77146476452eadb
+            plan 2d87eda0ca40f9ff7137a130e41a46c04a77581723dda2b0584cb17cf9af9275
 
             Lix 2.96.0-rc1 to staging (pre-release)
 
             contents
-              + releases lix/lix-2.96.0-rc1/   add 2 (30.0 MB)
-              ~ docs manual/lix/2.96/          add 1, replace 1, same 180, delete 1 (24 kB): the newest release of 2.96 here
+              + releases lix/lix-2.96.0-rc1/                                    add 2 (30.0 MB)
+              ~ docs manual/lix/2.96/                                           add 1, replace 1, same 180, delete 1 (24 kB): the newest release of 2.96 here
+              + images git.lix.systems/lix-project/lix-releng-staging           push 030303030303 (52.0 MB)
+              + images ghcr.io/lix-project/lix-releng-staging                   push 030303030303 (52.0 MB)
 
             git
-              ~ branch main                    eeeeeeeeeeee -> dddddddddddd
-              + tag 2.96.0-rc1                 to aaaaaaaaaaaa
+              ~ branch main                                                     eeeeeeeeeeee -> dddddddddddd
+              + tag 2.96.0-rc1                                                  to aaaaaaaaaaaa
 
             pointers
-              - releases manifest.nix          stays: 2.96.0-rc1 is a pre-release, and 2.95.1 is stable
-              - docs manual/lix/stable/        stays: 2.96.0-rc1 is a pre-release, and 2.95.1 is stable
+              - releases manifest.nix                                           stays: 2.96.0-rc1 is a pre-release, and 2.95.1 is stable
+              - docs manual/lix/stable/                                         stays: 2.96.0-rc1 is a pre-release, and 2.95.1 is stable
+              + image git.lix.systems/lix-project/lix-releng-staging:2.96.0-rc1 to 030303030303
+              + image ghcr.io/lix-project/lix-releng-staging:2.96.0-rc1         to 030303030303
+              ~ image git.lix.systems/lix-project/lix-releng-staging:2.96       040404040404 -> 030303030303: the newest release of 2.96 here
+              ~ image ghcr.io/lix-project/lix-releng-staging:2.96               040404040404 -> 030303030303: the newest release of 2.96 here
+              - image git.lix.systems/lix-project/lix-releng-staging:latest     stays: 2.96.0-rc1 is a pre-release, and 2.95.1 is stable
+              - image ghcr.io/lix-project/lix-releng-staging:latest             stays: 2.96.0-rc1 is a pre-release, and 2.95.1 is stable
 
-            plan 28b1a1287c10ba72ba9462604ebd50d5b97267b30458a2479842c19c04a68274
+            plan f8146d04ab87fd1f8acad36300a65cf201931a239add77d9be2dcbe4a54613e0
 
             Lix 2.96.0-rc1 to production (pre-release)
 
             contents
-              + releases lix/lix-2.96.0-rc1/   add 2 (30.0 MB)
-              ~ docs manual/lix/2.96/          add 1, replace 1, same 180, delete 1 (24 kB): the newest release of 2.96 here
+              + releases lix/lix-2.96.0-rc1/                     add 2 (30.0 MB)
+              ~ docs manual/lix/2.96/                            add 1, replace 1, same 180, delete 1 (24 kB): the newest release of 2.96 here
+              + images git.lix.systems/lix-project/lix           push 030303030303 (52.0 MB)
+              + images ghcr.io/lix-project/lix                   push 030303030303 (52.0 MB)
 
             git
-              + review for main                push dddddddddddd
-              … tag 2.96.0-rc1                 waits: its commit is not submitted
+              + review for main                                  push dddddddddddd
+              … tag 2.96.0-rc1                                   waits: its commit is not submitted
 
             pointers
-              - releases manifest.nix          stays: 2.96.0-rc1 is a pre-release, and 2.95.1 is stable
-              - docs manual/lix/stable/        stays: 2.96.0-rc1 is a pre-release, and 2.95.1 is stable
+              - releases manifest.nix                            stays: 2.96.0-rc1 is a pre-release, and 2.95.1 is stable
+              - docs manual/lix/stable/                          stays: 2.96.0-rc1 is a pre-release, and 2.95.1 is stable
+              + image git.lix.systems/lix-project/lix:2.96.0-rc1 to 030303030303
+              + image ghcr.io/lix-project/lix:2.96.0-rc1         to 030303030303
+              ~ image git.lix.systems/lix-project/lix:2.96       040404040404 -> 030303030303: the newest release of 2.96 here
+              ~ image ghcr.io/lix-project/lix:2.96               040404040404 -> 030303030303: the newest release of 2.96 here
+              - image git.lix.systems/lix-project/lix:latest     stays: 2.96.0-rc1 is a pre-release, and 2.95.1 is stable
+              - image ghcr.io/lix-project/lix:latest             stays: 2.96.0-rc1 is a pre-release, and 2.95.1 is stable
 
-            plan f10993bba8c2249bfbfbb59846ffe2ac5bd92d0e407417358fd086664503d863
+            plan fd98a966f076840cd270183242ac7cd5445e4414702c56558686917749aba72d
         "#]],
     );
 }
@@ -382,4 +473,39 @@ fn what_waits_and_what_went_wrong_in_review() {
         Refused(["Gerrit rewrote the release commit: release-2.95 has ffffffffffff with the same tree, and the tag names bbbbbbbbbbbb, which is on no branch. If the tag is not public yet: `git switch release-2.95`, `git pull`, and `cargo xtask release tag --force-tag` there, then build again. Submit by fast-forward next time"]): 
         Waiting("its commit is not submitted"): to aaaaaaaaaaaa
         Refused(["the remote branch is at eeeeeeeeeeee, which ours does not contain: fetch it, and tag the release on top of it"]): eeeeeeeeeeee -> dddddddddddd"#]].assert_eq(&shown.join("\n"));
+}
+
+#[test]
+fn images_are_repaired_and_a_version_tag_never_moves() {
+    let target = ImageTarget::Directory { path: "images".to_owned() };
+    let pushed = |parts, missing: &[&str]| {
+        let missing = missing.iter().map(|part| (*part).to_owned()).collect();
+        Seen::Images(Pushed { index: Digest::new([3; 32]), bytes: 52_000_000, parts, missing })
+    };
+    let tagged = |there: Option<u8>| Seen::ImageTag {
+        ours: Digest::new([3; 32]),
+        there: there.map(|byte| Digest::new([byte; 32])),
+    };
+    let images = Act::Images { target: target.clone() };
+    let tag = |tag| Act::ImageTag { target: target.clone(), tag };
+    let shown: Vec<String> = [
+        (images.clone(), pushed(1, &["the index sha256:03"])),
+        (images.clone(), pushed(5, &["the manifest of linux/arm64, sha256:05"])),
+        (images, pushed(5, &[])),
+        (tag(ImageTag::Version), tagged(None)),
+        (tag(ImageTag::Version), tagged(Some(3))),
+        (tag(ImageTag::Version), tagged(Some(4))),
+        (tag(ImageTag::Latest), tagged(Some(4))),
+    ]
+    .iter()
+    .map(|(act, seen)| status(act, seen, &Consent::default()))
+    .collect();
+    expect![[r#"
+        Absent: push 030303030303 (52.0 MB)
+        Absent: push 030303030303 again, it lacks the manifest of linux/arm64, sha256:05
+        Same: 030303030303
+        Absent: to 030303030303
+        Same: 030303030303
+        Refused(["it is published with other images and may never change: published 0404040404040404040404040404040404040404040404040404040404040404, ours 0303030303030303030303030303030303030303030303030303030303030303"]): 
+        Different: 040404040404 -> 030303030303: the newest stable release here"#]].assert_eq(&shown.join("\n"));
 }

@@ -5,6 +5,7 @@ use xtask::domain::layout::{Docs, MANIFEST, RECORD};
 use xtask::domain::publication::{Act, Subject};
 use xtask::domain::serving::{MOVING, content_type};
 
+use super::images;
 use super::looking::{Looked, LookedTree};
 use super::session::{Bucket, Session, Stores};
 use crate::tools::store::{Progress, Properties, Store};
@@ -35,6 +36,8 @@ pub async fn apply(
             let remote = session.remote.as_ref().context("there is no git remote")?;
             remote.push(&[refspec(session, act)?])
         }
+        (Act::Images { target }, Looked::Other(_)) => images::push(session, target).await,
+        (Act::ImageTag { target, tag }, Looked::Other(_)) => images::tag(session, target, *tag).await,
         (_, Looked::Tree(_) | Looked::Other(_)) => bail!("what was seen is not of this act"),
     }
 }
@@ -52,7 +55,9 @@ pub fn refspec(session: &Session, act: &Act) -> Result<String> {
         // A tag that is there and another is replaced only after consent: the judgement has seen to that.
         Act::Tag if session.consent.force_push_tag => Ok(format!("+{}:refs/tags/{}", tag.tag_object, release.tag())),
         Act::Tag => Ok(format!("{}:refs/tags/{}", tag.tag_object, release.tag())),
-        Act::VersionDirectory | Act::Docs(_) | Act::RootManifest => bail!("nothing is pushed for this act"),
+        Act::VersionDirectory | Act::Docs(_) | Act::RootManifest | Act::Images { .. } | Act::ImageTag { .. } => {
+            bail!("nothing is pushed for this act")
+        }
     }
 }
 

@@ -7,6 +7,7 @@ use xtask::domain::publication::{Act, Official, Subject};
 use xtask::domain::serving::{IMMUTABLE, MOVING, content_type};
 use xtask::tools::remote::Remote;
 
+use super::images;
 use super::sealed::LocalFiles;
 use super::session::{Bucket, Session, key_of};
 use crate::tools::store::{Listing, Properties, Store};
@@ -83,6 +84,8 @@ pub async fn look(session: &Session<'_>, act: &Act) -> Result<Looked> {
             let reviewed = session.acts.contains(&Act::Review);
             look_at_git(session, |remote, official| look_at_tag(remote, official, reviewed))
         }
+        Act::Images { target } => images::look(session, target).await.map(Looked::Other),
+        Act::ImageTag { target, tag } => images::look_at_tag(session, target, *tag).await.map(Looked::Other),
     }
 }
 

@@ -2,6 +2,7 @@
 
 pub mod applying;
 pub mod doctor;
+pub mod images;
 pub mod looking;
 pub mod plan;
 pub mod rehearse;

@@ -10,6 +10,7 @@ use anyhow::{Context, Result, anyhow, ensure};
 use camino::{Utf8Path, Utf8PathBuf};
 use xtask::cli::{Place, PlanArgs};
 use xtask::domain::environment::{Access, Config, Environment, Storage};
+use xtask::domain::image_target::ImageTarget;
 use xtask::domain::judgement::{Consent, judge};
 use xtask::domain::layout::{self, PREFIX};
 use xtask::domain::plan::{Plan, Planned, kind};
@@ -22,6 +23,7 @@ use xtask::tools::remote::Remote;
 use super::looking::look;
 use super::sealed::Sealed;
 use crate::tools::embedded::Embedded;
+use crate::tools::images::Images;
 use crate::tools::keys::{KeySource, Renewal};
 use crate::tools::store::{Endpoint, Store};
 
@@ -53,6 +55,8 @@ pub enum Bucket {
 pub struct World {
     pub name: String,
     pub environment: Environment,
+    /// What its directories are relative to.
+    tree: Utf8PathBuf,
     endpoint: Endpoint,
     /// Serves the environment's buckets as long as it lives.
     embedded: Option<Embedded>,
@@ -89,7 +93,12 @@ impl World {
                 (embedded.endpoint().clone(), Some(embedded))
             }
         };
-        Ok(World { name: name.to_owned(), environment, endpoint, embedded })
+        Ok(World { name: name.to_owned(), environment, tree: tree.to_owned(), endpoint, embedded })
+    }
+
+    /// A place for images.
+    pub fn images(&self, target: &ImageTarget) -> Images {
+        Images::new(target, &self.tree, self.environment.images.tls_verify)
     }
 
     /// How long to wait for others' writes.
@@ -228,12 +237,12 @@ impl<'a> Session<'a> {
     }
 }
 
-/// The bucket that an act writes; `None` for git.
+/// The bucket that an act writes; `None` for git and for images.
 pub fn bucket_of(act: &Act) -> Option<Bucket> {
     match act {
         Act::VersionDirectory | Act::RootManifest => Some(Bucket::Releases),
         Act::Docs(_) => Some(Bucket::Docs),
-        Act::Branch | Act::Review | Act::Tag => None,
+        Act::Branch | Act::Review | Act::Tag | Act::Images { .. } | Act::ImageTag { .. } => None,
     }
 }
 
@@ -242,6 +251,8 @@ pub fn key_of(act: &Act, sealed: &Sealed) -> String {
     match act {
         Act::VersionDirectory => format!("{}/", layout::Layout::new(&sealed.record.version).version_directory()),
         Act::Docs(docs) => format!("{}/", docs.directory()),
-        Act::RootManifest | Act::Branch | Act::Review | Act::Tag => layout::MANIFEST.to_owned(),
+        Act::RootManifest | Act::Branch | Act::Review | Act::Tag | Act::Images { .. } | Act::ImageTag { .. } => {
+            layout::MANIFEST.to_owned()
+        }
     }
 }

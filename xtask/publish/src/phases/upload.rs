@@ -21,6 +21,7 @@ use xtask::tools::git::Git;
 use xtask::tools::{files, process, swap, term};
 
 use super::applying::{apply, refspec};
+use super::images::check_logins;
 use super::looking::look;
 use super::session::{Bucket, Session, Stores, published};
 use crate::tools::{lock, progress::Meter};
@@ -43,6 +44,7 @@ pub async fn run(place: &Place, args: &UploadArgs) -> Result<Outcome> {
         return finish(&session, &plan);
     }
     check_pushes(&session, &plan)?;
+    check_logins(&session, &plan).await?;
     ask(&session, &plan, args)?;
 
     let stores = session.world.connect(Access::ReadWrite, &session.written()).await?;

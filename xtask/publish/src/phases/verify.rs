@@ -29,6 +29,8 @@ use crate::tools::http::Http;
 use crate::tools::store::Store;
 use crate::tools::transfer;
 
+mod images;
+
 /// No record, list of sums or manifest is nearly this long.
 const LIMIT: u64 = 64 << 20;
 
@@ -42,10 +44,11 @@ pub async fn run(place: &Place, args: &VerifyArgs) -> Result<Outcome> {
         Some(version) => version.clone(),
         None => current(&git)?,
     };
+    let deep = args.deep;
     let world = World::open(place, git.root(), &args.env).await?;
     let stores = world.connect(Access::Read, &[Bucket::Docs, Bucket::Releases]).await?;
     let published = published(stores.of(Bucket::Releases)).await?;
-    let view = View { git: &git, sources: Sources::new(&world, &stores), world: &world, published, version };
+    let view = View { git: &git, sources: Sources::new(&world, &stores), world: &world, published, version, deep };
 
     let mut report = Report::new(place.json);
     match view.record(&view.version).await? {
@@ -112,6 +115,8 @@ struct View<'a> {
     world: &'a World,
     published: Published,
     version: Version,
+    /// Whether what has a digest for a name is downloaded, too.
+    deep: bool,
 }
 
 impl View<'_> {
@@ -136,6 +141,8 @@ impl View<'_> {
                 Act::RootManifest => self.check_root_manifest(&act, record, report).await?,
                 Act::Branch | Act::Review => self.check_branch(record, report)?,
                 Act::Tag => self.check_tag(record, report)?,
+                Act::Images { target } => self.check_images(target, record, report).await?,
+                Act::ImageTag { target, tag } => self.check_image_tag(&act, target, *tag, record, report).await?,
             }
         }
         Ok(())
