@@ -15,6 +15,10 @@ impl Digest {
         Digest(bytes)
     }
 
+    pub fn bytes(&self) -> &[u8; 32] {
+        &self.0
+    }
+
     /// As OCI spells it: `sha256:` and the digits.
     pub fn oci(&self) -> String {
         format!("sha256:{self}")
