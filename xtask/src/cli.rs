@@ -125,6 +125,9 @@ pub struct VerifyArgs {
     pub env: String,
     /// The version to check [default: what version.json holds]
     pub version: Option<Version>,
+    /// Also download everything in the binary cache, instead of looking at names and sizes
+    #[arg(long)]
+    pub deep: bool,
 }
 
 #[derive(Debug, Args)]

@@ -4,6 +4,7 @@
 //! comes out.
 
 pub mod authors;
+pub mod cache;
 pub mod digest;
 pub mod environment;
 pub mod fragment;

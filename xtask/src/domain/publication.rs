@@ -46,6 +46,8 @@ pub enum Target {
 pub enum Act {
     /// `lix/lix-VERSION/` in the releases bucket, object by object.
     VersionDirectory,
+    /// The builds and their derivations with whole closures, in the cache bucket.
+    Cache,
     /// A manual in the docs bucket.
     Docs(Docs),
     /// The branch, on a plain git remote.
@@ -129,13 +131,21 @@ pub fn acts(scope: Scope, target: Target, environment: &Environment) -> Result<V
         GitTarget::Directory { .. } | GitTarget::Plain { .. } => Act::Branch,
         GitTarget::Gerrit { .. } => Act::Review,
     };
-    Ok(vec![Act::VersionDirectory, Act::Docs(series), branch, Act::Tag, Act::RootManifest, Act::Docs(Docs::Stable)])
+    Ok(vec![
+        Act::VersionDirectory,
+        Act::Cache,
+        Act::Docs(series),
+        branch,
+        Act::Tag,
+        Act::RootManifest,
+        Act::Docs(Docs::Stable),
+    ])
 }
 
 impl Act {
     pub fn wave(&self) -> Wave {
         match self {
-            Act::VersionDirectory | Act::Docs(Docs::Series(_)) => Wave::Contents,
+            Act::VersionDirectory | Act::Cache | Act::Docs(Docs::Series(_)) => Wave::Contents,
             Act::Branch | Act::Review | Act::Tag => Wave::Git,
             Act::RootManifest | Act::Docs(Docs::Stable | Docs::Nightly) => Wave::Pointers,
         }
@@ -143,7 +153,7 @@ impl Act {
 
     pub fn rule(&self) -> Rule {
         match self {
-            Act::VersionDirectory | Act::Tag => Rule::WriteOnce,
+            Act::VersionDirectory | Act::Cache | Act::Tag => Rule::WriteOnce,
             Act::Docs(_) | Act::Branch | Act::Review | Act::RootManifest => Rule::Movable,
         }
     }
@@ -153,7 +163,9 @@ impl Act {
         match self {
             Act::Docs(Docs::Series(series)) => Some(Follows::Series(*series)),
             Act::Docs(Docs::Stable) | Act::RootManifest => Some(Follows::NewestStable),
-            Act::VersionDirectory | Act::Docs(Docs::Nightly) | Act::Branch | Act::Review | Act::Tag => None,
+            Act::VersionDirectory | Act::Cache | Act::Docs(Docs::Nightly) | Act::Branch | Act::Review | Act::Tag => {
+                None
+            }
         }
     }
 
@@ -165,6 +177,7 @@ impl Act {
         };
         match self {
             Act::Docs(docs) => format!("docs {}/", docs.directory()),
+            Act::Cache => "cache closures".to_owned(),
             Act::RootManifest => format!("releases {MANIFEST}"),
             Act::VersionDirectory => of_release(|o| format!("releases {}/", o.layout.version_directory())),
             Act::Branch => of_release(|o| format!("branch {}", o.release.release_branch())),

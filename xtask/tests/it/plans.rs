@@ -1,10 +1,14 @@
 //! The policy of publication, on one page for each kind of release: a change of policy is a diff to read here.
 
+use std::collections::BTreeSet;
+
 use expect_test::{Expect, expect};
+use xtask::domain::cache;
 use xtask::domain::digest::Digest;
 use xtask::domain::environment::Config;
 use xtask::domain::judgement::{Changed, Consent, Object, Relation, Review, Seen, Tree, judge};
 use xtask::domain::layout::{Docs, Layout};
+use xtask::domain::narinfo::{PathInfo, StorePath};
 use xtask::domain::oid::Oid;
 use xtask::domain::plan::{Plan, kind};
 use xtask::domain::pointers::Published;
@@ -40,6 +44,12 @@ fn manifest(version: &str, systems: &[&str]) -> String {
     format!("{{\n{}}}\n", systems.iter().map(line).collect::<String>())
 }
 
+fn path(digit: u8) -> PathInfo {
+    let path = format!("/nix/store/{}-lix", digit.to_string().repeat(32));
+    let path = StorePath::parse(&path).expect("a store path");
+    PathInfo { path, nar_hash: Digest::new([digit; 32]), nar_size: 20_000_000, references: BTreeSet::new() }
+}
+
 const SYSTEMS: [&str; 2] = ["aarch64-linux", "x86_64-linux"];
 
 /// A world in which 2.95.1 is the newest stable release and nothing of `version` is there yet.
@@ -49,6 +59,9 @@ fn seen(act: &Act, version: &str, acts: &[Act]) -> Seen {
             new: vec![object("lix.tar.gz", 30_000_000), object("manifest.nix", 300)],
             ..Tree::default()
         }),
+        Act::Cache => {
+            Seen::Cache(cache::Seen { new: vec![path(1), path(2)], same: 340, info: true, ..cache::Seen::default() })
+        }
         Act::Docs(Docs::Series(_)) if version.ends_with(".0") => {
             Seen::Tree(Tree { new: vec![object("index.html", 12_000)], ..Tree::default() })
         }
@@ -102,6 +115,7 @@ fn a_new_major() {
 
             contents
               + releases lix/lix-2.96.0/       add 2 (30.0 MB)
+              ~ cache closures                 add 2, same 340 paths (40.0 MB unpacked)
               + docs manual/lix/2.96/          add 1 (12 kB): the newest release of 2.96 here
 
             git
@@ -112,12 +126,13 @@ fn a_new_major() {
               ~ releases manifest.nix          2.95.1 -> 2.96.0: the newest stable release here
               ~ docs manual/lix/stable/        add 1, replace 1, same 180, delete 1 (24 kB): the newest stable release here
 
-            plan 22625f0843b901ca7f9f454637ebc9e674c789ac202bdfecf4abe2026faa1129
+            plan fa060239df96c2871b1ebf695b66c8688fe90d2c2979638d3e795901af88cfd8
 
             Lix 2.96.0 to staging (new MAJOR)
 
             contents
               + releases lix/lix-2.96.0/       add 2 (30.0 MB)
+              ~ cache closures                 add 2, same 340 paths (40.0 MB unpacked)
               + docs manual/lix/2.96/          add 1 (12 kB): the newest release of 2.96 here
 
             git
@@ -128,12 +143,13 @@ fn a_new_major() {
               ~ releases manifest.nix          2.95.1 -> 2.96.0: the newest stable release here
               ~ docs manual/lix/stable/        add 1, replace 1, same 180, delete 1 (24 kB): the newest stable release here
 
-            plan bcaf884d2eca832917a831743597802ac97eb0e22fff9b9114d60e80934b6fd2
+            plan 5c5a43d643cd44897f59b845b9582ae8e3c743cdc796e9e2165a694dc60136ce
 
             Lix 2.96.0 to production (new MAJOR)
 
             contents
               + releases lix/lix-2.96.0/       add 2 (30.0 MB)
+              ~ cache closures                 add 2, same 340 paths (40.0 MB unpacked)
               + docs manual/lix/2.96/          add 1 (12 kB): the newest release of 2.96 here
 
             git
@@ -144,7 +160,7 @@ fn a_new_major() {
               ~ releases manifest.nix          2.95.1 -> 2.96.0: the newest stable release here
               ~ docs manual/lix/stable/        add 1, replace 1, same 180, delete 1 (24 kB): the newest stable release here
 
-            plan 3a9aa8daa0cc7bb7ae1aa8d52d2f9492d8d37bbbab340e23b8d0fc9cec01ae40
+            plan 4b9e454dbb161fb50f41e2b81c4216afd94f561cf9fbd64e26542222a1c596e8
         "#]],
     );
 }
@@ -158,6 +174,7 @@ fn a_patch() {
 
             contents
               + releases lix/lix-2.95.2/       add 2 (30.0 MB)
+              ~ cache closures                 add 2, same 340 paths (40.0 MB unpacked)
               ~ docs manual/lix/2.95/          add 1, replace 1, same 180, delete 1 (24 kB): the newest release of 2.95 here
 
             git
@@ -168,12 +185,13 @@ fn a_patch() {
               ~ releases manifest.nix          2.95.1 -> 2.95.2: the newest stable release here
               ~ docs manual/lix/stable/        add 1, replace 1, same 180, delete 1 (24 kB): the newest stable release here
 
-            plan 36e1d2c2f31587320888db294c61c88e398b08f1c493058da5f22598432c01d0
+            plan 9de6314d4f05dd56ca17dd0308b6146614e9ed14d47edbe9bf7112ace1ae2de4
 
             Lix 2.95.2 to staging (patch)
 
             contents
               + releases lix/lix-2.95.2/       add 2 (30.0 MB)
+              ~ cache closures                 add 2, same 340 paths (40.0 MB unpacked)
               ~ docs manual/lix/2.95/          add 1, replace 1, same 180, delete 1 (24 kB): the newest release of 2.95 here
 
             git
@@ -184,12 +202,13 @@ fn a_patch() {
               ~ releases manifest.nix          2.95.1 -> 2.95.2: the newest stable release here
               ~ docs manual/lix/stable/        add 1, replace 1, same 180, delete 1 (24 kB): the newest stable release here
 
-            plan d4fad214e3b440f93fface2d17bd5c27bc1f492d850b88821908b1b507bc1d2c
+            plan f8f396ea78f6a6b9ca0fa4c8f32d42e211f4bf6affd2e4a2335a1e9401481c42
 
             Lix 2.95.2 to production (patch)
 
             contents
               + releases lix/lix-2.95.2/       add 2 (30.0 MB)
+              ~ cache closures                 add 2, same 340 paths (40.0 MB unpacked)
               ~ docs manual/lix/2.95/          add 1, replace 1, same 180, delete 1 (24 kB): the newest release of 2.95 here
 
             git
@@ -200,7 +219,7 @@ fn a_patch() {
               ~ releases manifest.nix          2.95.1 -> 2.95.2: the newest stable release here
               ~ docs manual/lix/stable/        add 1, replace 1, same 180, delete 1 (24 kB): the newest stable release here
 
-            plan 2cff992f483efee1991aeebcf6a63055fcda16ae1721a587b45163bd17781df4
+            plan 05f90b2920369fd27a9a4e1dc4387609e6bcb2c41c4d9f6e69863684d6b6fc01
         "#]],
     );
 }
@@ -214,6 +233,7 @@ fn a_maintenance_release_moves_only_its_own_series() {
 
             contents
               + releases lix/lix-2.93.4/       add 2 (30.0 MB)
+              ~ cache closures                 add 2, same 340 paths (40.0 MB unpacked)
               ~ docs manual/lix/2.93/          add 1, replace 1, same 180, delete 1 (24 kB): the newest release of 2.93 here
 
             git
@@ -224,12 +244,13 @@ fn a_maintenance_release_moves_only_its_own_series() {
               - releases manifest.nix          stays: 2.95.1 is published here and newer
               - docs manual/lix/stable/        stays: 2.95.1 is published here and newer
 
-            plan a251ca7bc5e6400e0fdd6aa850837fe45a1e1e4c45c96200f18a6912b7cc64bd
+            plan bc4a1eb7da8964db7ea36448aee7500715b9814b27ddd0d45974ba8323416407
 
             Lix 2.93.4 to staging (maintenance)
 
             contents
               + releases lix/lix-2.93.4/       add 2 (30.0 MB)
+              ~ cache closures                 add 2, same 340 paths (40.0 MB unpacked)
               ~ docs manual/lix/2.93/          add 1, replace 1, same 180, delete 1 (24 kB): the newest release of 2.93 here
 
             git
@@ -240,12 +261,13 @@ fn a_maintenance_release_moves_only_its_own_series() {
               - releases manifest.nix          stays: 2.95.1 is published here and newer
               - docs manual/lix/stable/        stays: 2.95.1 is published here and newer
 
-            plan 17ba0b7e2d0f52cde3b5a52114bb6506d283d8eaefd8cdc0504abf31f7f40c00
+            plan feedfc6d7ced6fc875cb55d72568e8cc07f1753ff383758a9bea305aae81cf7a
 
             Lix 2.93.4 to production (maintenance)
 
             contents
               + releases lix/lix-2.93.4/       add 2 (30.0 MB)
+              ~ cache closures                 add 2, same 340 paths (40.0 MB unpacked)
               ~ docs manual/lix/2.93/          add 1, replace 1, same 180, delete 1 (24 kB): the newest release of 2.93 here
 
             git
@@ -256,7 +278,7 @@ fn a_maintenance_release_moves_only_its_own_series() {
               - releases manifest.nix          stays: 2.95.1 is published here and newer
               - docs manual/lix/stable/        stays: 2.95.1 is published here and newer
 
-            plan ea1bb22cc97a074b969919f067f74f56f3ee29fc68bca4f9a69cbfcbb3f3b6fd
+            plan c9f009bda0c8c67281561a1de129cb29b068e56005f5cf641729336510703c55
         "#]],
     );
 }
@@ -270,6 +292,7 @@ fn a_pre_release_moves_no_pointer_of_stable_users() {
 
             contents
               + releases lix/lix-2.96.0-rc1/   add 2 (30.0 MB)
+              ~ cache closures                 add 2, same 340 paths (40.0 MB unpacked)
               ~ docs manual/lix/2.96/          add 1, replace 1, same 180, delete 1 (24 kB): the newest release of 2.96 here
 
             git
@@ -280,12 +303,13 @@ fn a_pre_release_moves_no_pointer_of_stable_users() {
               - releases manifest.nix          stays: 2.96.0-rc1 is a pre-release, and 2.95.1 is stable
               - docs manual/lix/stable/        stays: 2.96.0-rc1 is a pre-release, and 2.95.1 is stable
 
-            plan 5697ed0ad283f897512201891802dbcd8401d10e4deb3e5ea77146476452eadb
+            plan 731579a0962475b6768a2859e0eb95178638933f23023bb137bb6b0e519b7095
 
             Lix 2.96.0-rc1 to staging (pre-release)
 
             contents
               + releases lix/lix-2.96.0-rc1/   add 2 (30.0 MB)
+              ~ cache closures                 add 2, same 340 paths (40.0 MB unpacked)
               ~ docs manual/lix/2.96/          add 1, replace 1, same 180, delete 1 (24 kB): the newest release of 2.96 here
 
             git
@@ -296,12 +320,13 @@ fn a_pre_release_moves_no_pointer_of_stable_users() {
               - releases manifest.nix          stays: 2.96.0-rc1 is a pre-release, and 2.95.1 is stable
               - docs manual/lix/stable/        stays: 2.96.0-rc1 is a pre-release, and 2.95.1 is stable
 
-            plan 28b1a1287c10ba72ba9462604ebd50d5b97267b30458a2479842c19c04a68274
+            plan 27a20ad3deac012723daac038591b5cdfd56fc84461bc44f4898c0d8de404179
 
             Lix 2.96.0-rc1 to production (pre-release)
 
             contents
               + releases lix/lix-2.96.0-rc1/   add 2 (30.0 MB)
+              ~ cache closures                 add 2, same 340 paths (40.0 MB unpacked)
               ~ docs manual/lix/2.96/          add 1, replace 1, same 180, delete 1 (24 kB): the newest release of 2.96 here
 
             git
@@ -312,7 +337,7 @@ fn a_pre_release_moves_no_pointer_of_stable_users() {
               - releases manifest.nix          stays: 2.96.0-rc1 is a pre-release, and 2.95.1 is stable
               - docs manual/lix/stable/        stays: 2.96.0-rc1 is a pre-release, and 2.95.1 is stable
 
-            plan f10993bba8c2249bfbfbb59846ffe2ac5bd92d0e407417358fd086664503d863
+            plan bfe7721f8f78b9b7aa8843704663228948b894c0755c33c7b7f8bd3f8beb99fc
         "#]],
     );
 }
