@@ -9,9 +9,10 @@ pub mod sealed;
 pub mod session;
 pub mod upload;
 pub mod verify;
+pub mod world;
 
 use anyhow::{Context, Result};
-use xtask::cli::{Outcome, Place, Publish};
+use xtask::cli::{Outcome, Place, Publish, World};
 
 /// Does what the command line says.
 ///
@@ -22,6 +23,8 @@ pub async fn run(command: Publish, place: &Place) -> Result<Outcome> {
         Publish::Plan(args) => plan::run(place, &args).await.context("cannot plan the publication"),
         Publish::Upload(args) => upload::run(place, &args).await.context("the release is not published"),
         Publish::Verify(args) => verify::run(place, &args).await.context("cannot verify what is published"),
-        Publish::Rehearse(args) => rehearse::run(place, &args).context("the rehearsal failed"),
+        Publish::Rehearse(args) => rehearse::run(place, &args).await.context("the rehearsal failed"),
+        Publish::World(World::Up) => world::up(place).await.context("there is no world"),
+        Publish::World(World::Down) => world::down(place).await.context("the world goes on"),
     }
 }
