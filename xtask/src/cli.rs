@@ -84,9 +84,20 @@ pub enum Publish {
     Verify(VerifyArgs),
     /// Make a whole release in a scratch clone and publish it on this machine
     Rehearse(RehearseArgs),
+    /// Check every precondition at once, each with its remedy
+    Doctor(DoctorArgs),
+    /// Show where this release stands, and what to type next
+    Status,
     /// Not a phase, but done in the same place.
     #[command(skip)]
     World(World),
+}
+
+#[derive(Debug, Args)]
+pub struct DoctorArgs {
+    /// Also an environment's, as in releng.toml
+    #[arg(long, alias = "environment", value_name = "ENV")]
+    pub env: Option<String>,
 }
 
 /// What is published, and where.

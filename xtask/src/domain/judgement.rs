@@ -5,7 +5,7 @@
 
 use super::digest::Digest;
 use super::image_target::Pushed;
-use super::manifest::{self, Manifest};
+use super::manifest;
 use super::oid::Oid;
 use super::plan::{Planned, Status, bytes_for_people};
 use super::pointers::{self, Published, Verdict};
@@ -178,10 +178,10 @@ fn conflict(changed: &Changed) -> String {
 
 fn judge_manifest(ours: &str, live: Option<&str>, consent: &Consent) -> Judgement {
     let Some(live) = live else {
-        return (Status::Absent, format!("to {}", version_of(ours)), vec![format!("to {ours:?}")]);
+        return (Status::Absent, format!("to {}", manifest::version_of(ours)), vec![format!("to {ours:?}")]);
     };
     if live == ours {
-        return (Status::Same, version_of(ours), Vec::new());
+        return (Status::Same, manifest::version_of(ours), Vec::new());
     }
     let systems = |text: &str| manifest::parse(text).unwrap_or_default();
     let (before, after) = (systems(live), systems(ours));
@@ -196,18 +196,9 @@ fn judge_manifest(ours: &str, live: Option<&str>, consent: &Consent) -> Judgemen
         })
         .collect();
     let dropped: String = lost.iter().map(|system| format!(", without {system}")).collect();
-    let summary = format!("{} -> {}{dropped}", version_of(live), version_of(ours));
+    let summary = format!("{} -> {}{dropped}", manifest::version_of(live), manifest::version_of(ours));
     let status = if unexpected.is_empty() { Status::Different } else { Status::Refused(unexpected) };
     (status, summary, vec![format!("from {live:?}"), format!("to {ours:?}")])
-}
-
-/// The version that a manifest leads to, for people: what follows the name in its store paths.
-fn version_of(text: &str) -> String {
-    let version = |manifest: Manifest| {
-        let path = manifest.into_values().next()?;
-        Some(path.rsplit('/').next()?.splitn(3, '-').nth(2)?.to_owned())
-    };
-    manifest::parse(text).ok().and_then(version).unwrap_or_else(|| "something that is no manifest of ours".to_owned())
 }
 
 fn judge_branch(ours: &Oid, remote: Option<&Oid>, relation: Relation) -> Judgement {

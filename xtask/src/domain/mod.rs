@@ -4,6 +4,7 @@
 //! comes out.
 
 pub mod authors;
+pub mod checkup;
 pub mod digest;
 pub mod environment;
 pub mod fragment;

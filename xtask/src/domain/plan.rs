@@ -126,7 +126,9 @@ pub fn kind(subject: &Subject, published: &Published) -> &'static str {
         Subject::Official(official) => match official.release.kind() {
             Kind::NewMajor => "new MAJOR",
             Kind::PreRelease => "pre-release",
-            Kind::Patch if published.iter().any(|v| !v.is_pre_release() && v.series() > official.release.series()) => {
+            Kind::Patch
+                if published.versions.iter().any(|v| !v.is_pre_release() && v.series() > official.release.series()) =>
+            {
                 "maintenance"
             }
             Kind::Patch => "patch",

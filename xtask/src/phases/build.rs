@@ -22,6 +22,7 @@ use crate::domain::release::Release;
 use crate::domain::system::System;
 use crate::domain::version::Version;
 use crate::domain::version_file::{self, VersionFile};
+use crate::phases::tag_record;
 use crate::tools::git::{Git, Head};
 use crate::tools::nix::{Flake, Nix};
 use crate::tools::swap::Stage;
@@ -67,7 +68,7 @@ impl fmt::Display for Profile {
 }
 
 /// The flake's output with the profiles.
-const RELEASE_JOBS: &str = "release-jobs";
+pub const RELEASE_JOBS: &str = "release-jobs";
 /// Less free space than this deserves a warning.
 const ROOMY: u64 = 10_000_000_000;
 
@@ -137,6 +138,8 @@ struct Observed {
     current: VersionFile,
     /// What the tag of the tree's version points at.
     tagged: Option<Oid>,
+    /// Whether `release/tag.json` agrees with git.
+    tag_record: Result<()>,
     dirty: Vec<String>,
     flake: Flake,
     /// The profiles that there are, and whether Nix lacks users that build.
@@ -172,6 +175,7 @@ impl Observed {
             root: git.root().to_owned(),
             tree: git.resolve("HEAD^{tree}")?.context("HEAD has no tree")?,
             committed: git.committed_at(&head.commit)?,
+            tag_record: tag_record::check(git, &current.version),
             head,
             current,
             tagged,
@@ -303,6 +307,9 @@ fn off_the_tag(observed: &Observed) -> Problems {
             tagged.short()
         ))),
         Some(_) => {}
+    }
+    if let Err(error) = &observed.tag_record {
+        problems.push(Problem::new(format!("{error:#}")));
     }
     for path in &observed.dirty {
         problems.push(Problem::new(format!("{path} has changes that are not committed: commit or stash them")));

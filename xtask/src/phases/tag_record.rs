@@ -84,6 +84,14 @@ pub fn load(git: &Git, version: &Version) -> Result<TagRecord> {
     Ok(recorded)
 }
 
+/// Whether the record, if there is one, agrees with git.
+///
+/// # Errors
+/// It does not.
+pub fn check(git: &Git, version: &Version) -> Result<()> {
+    if path(git).exists() { load(git, version).map(drop) } else { Ok(()) }
+}
+
 /// Leaves the record for the next phases.
 ///
 /// # Errors

@@ -191,6 +191,13 @@ pub fn become_program(cmd: Cmd) -> Result<Infallible> {
     Err(Command::from(cmd).exec()).with_context(|| cannot_run(&shown))
 }
 
+/// Whether a process of this machine is there.
+pub fn is_running(number: u32) -> bool {
+    let pid = i32::try_from(number).ok().and_then(rustix::process::Pid::from_raw);
+    // Somebody else's process may not be signalled, and is there.
+    pid.is_some_and(|pid| rustix::process::test_kill_process(pid) != Err(rustix::io::Errno::SRCH))
+}
+
 /// What this machine is called.
 pub fn host_name() -> String {
     rustix::system::uname().nodename().to_string_lossy().into_owned()

@@ -116,10 +116,19 @@ impl<'a> Remote<'a> {
     /// The remote's refusal, with its words.
     pub fn push(&self, refspecs: &[String]) -> Result<()> {
         if let Some(directory) = self.directory.as_ref().filter(|directory| !directory.exists()) {
-            process::read(self.git.cmd(["init", "--quiet", "--bare", "--initial-branch=main", directory.as_str()]))
-                .with_context(|| format!("cannot make the repository {directory}"))?;
+            self.make(directory).with_context(|| format!("cannot make the repository {directory}"))?;
         }
         self.git_push(&[], refspecs)
+    }
+
+    /// Makes a bare repository beside its place and renames it there: half of one would be taken for a broken one.
+    fn make(&self, directory: &Utf8Path) -> Result<()> {
+        let parent = directory.parent().context("it has no parent directory")?;
+        std::fs::create_dir_all(parent)?;
+        let scratch = tempfile::tempdir_in(parent)?;
+        let new = Utf8Path::from_path(scratch.path()).context("the path is not UTF-8")?.join("git");
+        process::read(self.git.cmd(["init", "--quiet", "--bare", "--initial-branch=main", new.as_str()]))?;
+        Ok(std::fs::rename(&new, directory)?)
     }
 
     fn git_push(&self, options: &[&str], refspecs: &[String]) -> Result<()> {

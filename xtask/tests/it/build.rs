@@ -15,7 +15,7 @@ fn both_profiles_hold_what_they_should() {
         return;
     }
     let tree = Tree::named("tree");
-    tree.write("release/tag.json", "another phase's");
+    tree.write("release/receipt-local.json", "another phase's");
     tree.built(&[]);
     expect![[r#"
         release
@@ -56,11 +56,11 @@ fn both_profiles_hold_what_they_should() {
         release/images/index.json
         release/images/oci-layout
         release/manual
+        release/receipt-local.json
         release/release.json
-        release/tag.json
     "#]]
     .assert_eq(&listing(&tree));
-    assert_eq!(tree.read("release/tag.json"), "another phase's");
+    assert_eq!(tree.read("release/receipt-local.json"), "another phase's");
     judge(&tree);
     tree.built(&["--profile", "x86_64-linux-only", "--", "--option", "cores", "1"]);
     judge(&tree);
@@ -403,4 +403,18 @@ impl Drop for Unmount {
         let ended = std::process::Command::new("umount").args(["--lazy", self.0.as_str()]).status();
         assert!(ended.is_ok_and(|status| status.success()), "cannot unmount {}", self.0);
     }
+}
+
+#[test]
+fn a_record_of_another_tag_is_refused() {
+    if !programs() {
+        return;
+    }
+    let tree = Tree::named("tree");
+    tree.write("release/tag.json", "{}");
+    let error = tree.refused(&[]);
+    assert!(
+        error.contains("TREE/release/tag.json is not a record of a tag") || error.contains("merged back"),
+        "{error}"
+    );
 }

@@ -9,3 +9,6 @@ mod plans;
 mod prepare;
 mod repo;
 mod tag;
+
+/// What runs the commands.
+pub const TOOL: &str = env!("CARGO_BIN_EXE_xtask");

@@ -83,7 +83,8 @@ fn seen(act: &Act, version: &str, acts: &[Act]) -> Seen {
 }
 
 fn plan(version: &str, environment: &str) -> Plan {
-    let published: Published = ["2.93.3", "2.94.1", "2.95.0", "2.95.1"].map(|v| v.parse().expect(v)).into();
+    let published: Published =
+        ["2.93.3", "2.94.1", "2.95.0", "2.95.1"].map(|v| v.parse().expect(v)).into_iter().collect();
     let config = Config::parse(RELENG_TOML).expect("our own file");
     let subject = subject(version);
     let acts = acts(subject.scope(), Target::All, config.environment(environment).expect("known")).expect("acts");
@@ -409,7 +410,7 @@ fn a_pre_release_moves_no_pointer_of_stable_users() {
 }
 
 fn status(act: &Act, seen: &Seen, consent: &Consent) -> String {
-    let planned = judge(act, &subject("2.95.2"), seen, &Published::new(), consent);
+    let planned = judge(act, &subject("2.95.2"), seen, &Published::default(), consent);
     format!("{:?}: {}", planned.status, planned.summary)
 }
 

@@ -7,6 +7,8 @@ use std::process::{Command, Output};
 use camino::{Utf8Path, Utf8PathBuf};
 use tempfile::TempDir;
 
+use crate::TOOL;
+
 /// A repository that vanishes with this value, along with everything beside it.
 pub struct Repo {
     pub scratch: TempDir,
@@ -117,7 +119,7 @@ impl Repo {
     }
 
     pub fn command(&self, args: &[&str]) -> Command {
-        let mut command = isolated(env!("CARGO_BIN_EXE_xtask"), Utf8Path::new("/"));
+        let mut command = isolated(TOOL, Utf8Path::new("/"));
         command.args(args).args(["--repo", self.root.as_str()]);
         command
     }
@@ -125,7 +127,7 @@ impl Repo {
 
 /// The tool without a repository of its own.
 pub fn xtask(args: &[&str]) -> Ran {
-    Ran::from(isolated(env!("CARGO_BIN_EXE_xtask"), Utf8Path::new("/")).args(args).output().expect("the tool runs"))
+    Ran::from(isolated(TOOL, Utf8Path::new("/")).args(args).output().expect("the tool runs"))
 }
 
 pub fn make_executable(path: &Utf8Path) {

@@ -93,7 +93,7 @@ impl Sealed {
                 Err(wrong) => problems.extend(wrong),
             }
         }
-        problems.into_result().with_context(|| format!("{dir} is not what was built: build it again"))?;
+        problems.into_result().with_context(|| format!("{dir} cannot be published as it is"))?;
 
         let subject = subject(git, &record, layout)?;
         let record_digest = record_facts.sha256;

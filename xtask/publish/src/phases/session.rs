@@ -27,6 +27,20 @@ use crate::tools::images::Images;
 use crate::tools::keys::{KeySource, Renewal};
 use crate::tools::store::{Endpoint, Store};
 
+fn config_path(place: &Place) -> Utf8PathBuf {
+    place.config.clone().unwrap_or_else(|| place.workspace.join("xtask/releng.toml"))
+}
+
+/// Reads `releng.toml`.
+///
+/// # Errors
+/// It cannot be read, or is not valid.
+pub fn config(place: &Place) -> Result<Config> {
+    let path = config_path(place);
+    let text = std::fs::read_to_string(&path).with_context(|| format!("cannot read {path}"))?;
+    Config::parse(&text).map_err(|why| anyhow!("{path}: {why}"))
+}
+
 /// How long another manager's write to a shared server may take to show.
 const SETTLE: Duration = Duration::from_secs(2);
 
@@ -68,10 +82,8 @@ impl World {
     /// # Errors
     /// The file is not valid, or there is no such environment.
     pub async fn open(place: &Place, tree: &Utf8Path, name: &str) -> Result<World> {
-        let path = place.config.clone().unwrap_or_else(|| place.workspace.join("xtask/releng.toml"));
-        let text = std::fs::read_to_string(&path).with_context(|| format!("cannot read {path}"))?;
-        let config = Config::parse(&text).map_err(|why| anyhow!("{path}: {why}"))?;
-        let environment = config.environment(name).map_err(|why| anyhow!("{path}: {why}"))?.clone();
+        let environment =
+            config(place)?.environment(name).map_err(|why| anyhow!("{}: {why}", config_path(place)))?.clone();
         let (endpoint, embedded) = match &environment.storage {
             Storage::S3 { endpoint, region, .. } => (Endpoint { url: endpoint.clone(), region: region.clone() }, None),
             Storage::Embedded { directory } => {
@@ -123,17 +135,27 @@ impl World {
     }
 }
 
-/// The versions published in an environment: those with a directory in the releases bucket.
+/// What is published in an environment: the versions with a directory in the releases bucket, and which of them a rollback
+/// withdrew.
 ///
 /// A directory that is still incomplete counts: that holds pointers back and never takes them back.
 ///
 /// # Errors
-/// The bucket cannot be listed.
+/// The bucket cannot be listed, or its list of withdrawn versions makes no sense.
 pub async fn published(releases: &Store) -> Result<Published> {
     let directories = releases.directories(&format!("{PREFIX}/{PREFIX}-")).await?;
     let version = |directory: &String| directory.strip_prefix(&format!("{PREFIX}/{PREFIX}-"))?.parse().ok();
-    Ok(directories.iter().filter_map(version).collect())
+    let withdrawn = match releases.get(WITHDRAWN, WITHDRAWN_LIMIT).await? {
+        Some(text) => serde_json::from_slice(&text)
+            .with_context(|| format!("s3://{}/{WITHDRAWN} is not a list of versions", releases.bucket()))?,
+        None => Default::default(),
+    };
+    Ok(Published { versions: directories.iter().filter_map(version).collect(), withdrawn })
 }
+
+/// In the releases bucket: the versions that a rollback withdrew.
+pub const WITHDRAWN: &str = "withdrawn.json";
+const WITHDRAWN_LIMIT: u64 = 1 << 20;
 
 /// A release on its way to an environment.
 pub struct Session<'a> {

@@ -18,7 +18,7 @@ use xtask::domain::plan::{Plan, Planned, Status, bytes_for_people};
 use xtask::domain::pointers::Published;
 use xtask::domain::publication::{Act, Wave};
 use xtask::tools::git::Git;
-use xtask::tools::{files, swap, term};
+use xtask::tools::{files, process, swap, term};
 
 use super::applying::{apply, refspec};
 use super::images::check_logins;
@@ -48,8 +48,8 @@ pub async fn run(place: &Place, args: &UploadArgs) -> Result<Outcome> {
     ask(&session, &plan, args)?;
 
     let stores = session.world.connect(Access::ReadWrite, &session.written()).await?;
-    let locked = stores.of(session.written()[0]);
-    let held = lock::take(locked, owner(&git), session.world.settle()).await?;
+    // Every publication writes there.
+    let held = lock::take(stores.of(Bucket::Docs), owner(&git), session.world.settle()).await?;
     let journal = Journal::new(git.root().join(RELEASE).join(format!("journal-{}.jsonl", session.world.name)));
     let done = carry_out(&session, &plan, &stores, &journal).await;
     // What went wrong before matters more than a lock that expires by itself.
@@ -130,9 +130,9 @@ fn ask(session: &Session, plan: &Plan, args: &UploadArgs) -> Result<()> {
 }
 
 /// Who we are, to another manager.
-fn owner(git: &Git) -> String {
+fn owner(git: &Git) -> lock::Owner {
     let name = git.identity().unwrap_or_else(|_| "somebody".to_owned());
-    format!("{name} (process {} on {})", std::process::id(), xtask::tools::process::host_name())
+    lock::Owner { name, host: process::host_name(), process: std::process::id() }
 }
 
 /// Does the acts of one wave after the other. Waits for something outside end it before the pointers.

@@ -4,6 +4,8 @@
 //! addresses where `releng.toml` names them, and through S3 elsewhere. The acts are those of `plan` and `upload`. Refuses
 //! to repair.
 
+use std::sync::Arc;
+
 use anyhow::{Context, Result, anyhow};
 use xtask::cli::{Outcome, Place, VerifyArgs};
 use xtask::domain::digest::{Digest, FileFacts};
@@ -86,15 +88,15 @@ impl Source {
 }
 
 struct Sources {
-    docs: std::sync::Arc<Source>,
-    releases: std::sync::Arc<Source>,
+    docs: Arc<Source>,
+    releases: Arc<Source>,
 }
 
 impl Sources {
     fn new(world: &World, stores: &Stores) -> Sources {
         let public = world.environment.public.as_ref();
         let source = |address: Option<&String>, bucket| {
-            std::sync::Arc::new(match address {
+            Arc::new(match address {
                 Some(address) => Source::Public(Http::new(address)),
                 None => Source::Store(stores.of(bucket).clone()),
             })
@@ -293,9 +295,10 @@ impl View<'_> {
 }
 
 /// Downloads every file and says what is not as expected.
-async fn compare(source: &std::sync::Arc<Source>, directory: &str, expected: &Files) -> Result<Vec<String>> {
+async fn compare(source: &Arc<Source>, directory: &str, expected: &Files) -> Result<Vec<String>> {
     let checking = expected.iter().map(|(path, expected)| {
-        let (source, key, path, expected) = (source.clone(), format!("{directory}/{path}"), path.clone(), *expected);
+        let (source, key, path, expected) =
+            (Arc::clone(source), format!("{directory}/{path}"), path.clone(), *expected);
         async move {
             Ok(match source.facts(&key).await? {
                 None => Some(format!("{path} is missing")),

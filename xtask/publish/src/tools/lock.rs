@@ -3,11 +3,14 @@
 //! Best effort, and said to be: Garage ignores conditional writes, so the lock is written, waited for and read back. What
 //! it cannot prevent, the acts survive: each is looked at before it is done. Refuses to lock anything on this machine.
 
+use std::fmt;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
+
+use xtask::tools::process;
 
 use super::store::{Properties, Store};
 
@@ -18,9 +21,32 @@ const LIFETIME: SignedDuration = SignedDuration::from_hours(2);
 /// No lock is nearly this long.
 const LIMIT: u64 = 4096;
 
+/// Who publishes.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Owner {
+    /// As git knows them.
+    pub name: String,
+    pub host: String,
+    /// The number of the process on that host.
+    pub process: u32,
+}
+
+impl Owner {
+    /// Whether this is a run on our machine that has ended, such as one that was killed.
+    fn is_gone(&self, us: &Owner) -> bool {
+        self.host == us.host && !process::is_running(self.process)
+    }
+}
+
+impl fmt::Display for Owner {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} (process {} on {})", self.name, self.process, self.host)
+    }
+}
+
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 struct Lock {
-    owner: String,
+    owner: Owner,
     expires: Timestamp,
 }
 
@@ -34,12 +60,12 @@ pub struct Held {
 ///
 /// # Errors
 /// Somebody else has it; the message says who, and until when.
-pub async fn take(store: &Store, owner: String, settle: Duration) -> Result<Held> {
+pub async fn take(store: &Store, owner: Owner, settle: Duration) -> Result<Held> {
     let now = Timestamp::now();
-    if let Some(other) = read(store).await?.filter(|other| other.expires > now) {
+    if let Some(other) = read(store).await?.filter(|other| other.expires > now && !other.owner.is_gone(&owner)) {
         bail!(
-            "{} is publishing to this environment (the lock s3://{}/{KEY} counts until {}): wait, or if that run is dead, \
-             delete the lock",
+            "{} is publishing to this environment (the lock s3://{}/{KEY} counts until {}): wait, or if that run is dead, delete \
+             the lock",
             other.owner,
             store.bucket(),
             other.expires.strftime("%H:%M UTC"),

@@ -1,9 +1,20 @@
-//! The store, against servers that run for real: the embedded one, Garage and docker-registry, and a proxy that does harm.
+//! What publishes, against servers that run for real: the embedded one, Garage and docker-registry, and a proxy that does
+//! harm.
 //!
 //! Every test has its own servers, ports and directories, so they run in parallel and leave nothing behind.
 
+mod gerrit;
 mod proxy;
+mod publication;
+mod real;
+mod release;
+#[path = "../../../tests/it/repo.rs"]
+#[allow(dead_code, reason = "the front door's tests use the rest")]
+mod repo;
 mod servers;
 mod store;
 mod transfer;
 mod world;
+
+/// What runs the commands.
+pub const TOOL: &str = env!("CARGO_BIN_EXE_xtask-publish");

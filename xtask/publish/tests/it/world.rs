@@ -1,11 +1,12 @@
 //! An S3 server for one test, with one bucket and a directory for files.
 
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use anyhow::Result;
+use camino::Utf8PathBuf;
 use tempfile::TempDir;
 pub use xtask_publish::bench::noise;
+use xtask_publish::tools::content::Content;
 use xtask_publish::tools::embedded::Embedded;
 use xtask_publish::tools::garage::{Access, Garage};
 use xtask_publish::tools::store::{Credentials, Endpoint, Progress, Properties, Store};
@@ -63,16 +64,21 @@ impl World {
     }
 
     /// Writes a file, outside the server's data.
-    pub fn file(&self, name: &str, bytes: &[u8]) -> Result<PathBuf> {
+    pub fn file(&self, name: &str, bytes: &[u8]) -> Result<Utf8PathBuf> {
         let path = self.directory.path().join("files").join(name);
         std::fs::create_dir_all(path.parent().expect("it has a directory"))?;
         std::fs::write(&path, bytes)?;
-        Ok(path)
+        Ok(Utf8PathBuf::try_from(path)?)
     }
 
     /// Writes a file that is to become the object of the same name.
     pub fn item(&self, key: &str, bytes: &[u8]) -> Result<Item> {
-        Ok(Item { key: key.into(), path: self.file(key, bytes)?, properties: page() })
+        Ok(Item {
+            key: key.into(),
+            path: self.file(key, bytes)?,
+            content: Content::of_bytes(bytes),
+            properties: page(),
+        })
     }
 }
 

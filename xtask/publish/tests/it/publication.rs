@@ -1,0 +1,322 @@
+//! Whole publications to the embedded environment: consent, refusals, resuming, damage, and the order of pointers.
+
+use std::fs;
+use std::io::Write;
+use std::os::unix::process::CommandExt;
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use expect_test::expect;
+
+use crate::release::{PAGES, Release, SYSTEMS};
+
+/// What a plan says before its digest, with the names of commits replaced.
+fn page(stdout: &str) -> String {
+    let is_commit = |word: &str| word.len() == 12 && word.bytes().all(|b| b.is_ascii_hexdigit());
+    let plan = stdout.split("\nplan ").next().unwrap_or_default();
+    let line = |line: &str| {
+        let words = line.split(' ').map(|word| if is_commit(word) { "COMMIT" } else { word });
+        words.collect::<Vec<_>>().join(" ")
+    };
+    plan.lines().map(line).collect::<Vec<_>>().join("\n")
+}
+
+#[test]
+fn plan_upload_verify_and_nothing_left_to_do() {
+    let release = Release::new("2.93.1");
+    let plan = release.release("plan", "local", &[]).ok();
+    expect![[r#"
+        Lix 2.93.1 to local (patch)
+
+        contents
+          + releases lix/lix-2.93.1/       add 13 (24 kB)
+          + docs manual/lix/2.93/          add 8 (208 B): the newest release of 2.93 here
+
+        git
+          + branch release-2.93            to COMMIT
+          + tag 2.93.1                     to COMMIT
+
+        pointers
+          + releases manifest.nix          to 2.93.1: the newest stable release here
+          + docs manual/lix/stable/        add 8 (208 B): the newest stable release here"#]]
+    .assert_eq(&page(&plan));
+    assert!(!release.object("local-releases/lix").exists(), "a plan writes nothing");
+    assert!(!release.release_dir().join("local/git").exists(), "a plan writes nothing");
+
+    release.upload().ok();
+    release.release("verify", "local", &[]).ok();
+    let receipt = fs::read_to_string(release.release_dir().join("receipt-local.json")).expect("a receipt");
+    assert!(receipt.contains("\"version\": \"2.93.1\""), "{receipt}");
+    assert!(!release.object("local-docs/release.lock").exists(), "the lock is given back");
+    assert_eq!(
+        release.repo.git(&["-C", "release/local/git", "rev-parse", "release-2.93"]),
+        release.repo.git(&["rev-parse", "main"])
+    );
+
+    let again = release.upload();
+    assert!(again.stderr.contains("is published to local"), "{}", again.stderr);
+    assert!(!again.stderr.contains("  ok "), "nothing is done twice: {}", again.stderr);
+    again.ok();
+    let json = release.release("plan", "local", &["--json"]).ok();
+    let json: serde_json::Value = serde_json::from_str(&json).expect("JSON");
+    assert!(json["acts"].as_array().expect("acts").iter().all(|act| act["status"] == "same"), "{json:#}");
+}
+
+#[test]
+fn nothing_happens_without_consent_to_exactly_this() {
+    let release = Release::new("2.93.1");
+    let answer = |sentence: &str, environment: &str| {
+        let mut child = release
+            .command("upload", environment, &[])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("the tool runs");
+        child.stdin.take().expect("piped").write_all(sentence.as_bytes()).expect("written");
+        let output = child.wait_with_output().expect("it ends");
+        (output.status.code(), String::from_utf8_lossy(&output.stderr).into_owned())
+    };
+    for wrong in ["", "yes\n", "I want to release this to production\n"] {
+        let (code, said) = answer(wrong, "local");
+        assert_eq!(code, Some(1));
+        assert!(said.contains("type: I want to release this to local") && said.contains("nothing was done"), "{said}");
+    }
+    let error = release.release("upload", "local", &["--plan", &"0".repeat(64)]).fails(1);
+    assert!(error.contains("read it again"), "{error}");
+    release.configure(|text| text.replacen("noconfirm = true", "noconfirm = false", 1));
+    let error = release.upload().fails(1);
+    assert!(error.contains("does not allow `--noconfirm`"), "{error}");
+    assert!(!release.object("local-releases/lix").exists());
+
+    let plan = release.release("plan", "local", &["--json"]).ok();
+    let plan: serde_json::Value = serde_json::from_str(&plan).expect("JSON");
+    release.release("upload", "local", &["--plan", plan["digest"].as_str().expect("a digest")]).ok();
+    let (code, _) = answer("I want to release this to local\n", "local");
+    assert_eq!(code, Some(0), "nothing is left to ask for");
+}
+
+#[test]
+fn what_is_not_as_built_or_not_for_this_environment_is_refused() {
+    let release = Release::new("2.93.1");
+    let refused =
+        |args: &[&str]| release.release("plan", "local", args).fails(1).replace(release.repo.root.as_str(), "TREE");
+    let mut shown = Vec::new();
+
+    fs::write(release.version_dir().join("extra"), "x").expect("written");
+    fs::write(release.release_dir().join("manual/page-1.html"), "changed").expect("written");
+    fs::write(release.version_dir().join("SHA256SUMS"), "wrong").expect("written");
+    fs::remove_file(release.version_dir().join("manual/page-2.html")).expect("removed");
+    release.repo.write("version.json", "dirty");
+    shown.push(refused(&[]));
+    release.repo.git(&["restore", "version.json"]);
+    release.seal(&SYSTEMS, PAGES);
+
+    release.repo.git(&["switch", "--quiet", "main"]);
+    shown.push(refused(&[]));
+    release.repo.git(&["switch", "--quiet", "--detach", "2.93.1"]);
+
+    release.configure(|text| text.replacen("profiles = [\"all\", ", "profiles = [", 1));
+    shown.push(refused(&[]));
+    shown.push(release.release("plan", "nowhere", &[]).fails(1));
+    fs::remove_file(release.release_dir().join("release.json")).expect("removed");
+    shown.push(refused(&[]));
+    let head = release.repo.git(&["rev-parse", "--short=12", "main"]);
+    let shown = shown.join("").replace(&head, "MAIN").replace(release.repo.beside("").as_str(), "BESIDE/");
+    let digests = |line: &str| {
+        line.split(' ')
+            .map(|word| if word.trim_end_matches(',').len() == 64 { "DIGEST" } else { word })
+            .collect::<Vec<_>>()
+            .join(" ")
+    };
+    let shown: Vec<String> = shown.lines().map(digests).collect();
+    expect![[r#"
+        error: cannot plan the publication
+          TREE/release cannot be published as it is
+          version.json has changes that are not committed: commit or stash them
+          page-1.html has changed: built with 26 bytes and SHA-256 DIGEST now 7 and DIGEST
+          manual/page-2.html is missing
+          extra was not built with the rest
+          SHA256SUMS in the version directory does not follow from TREE/release/release.json
+        error: cannot plan the publication
+          TREE/release cannot be published as it is
+          HEAD is at MAIN, and release/ was built from 2.93.1: `git switch --detach 2.93.1`
+        error: cannot plan the publication
+          release/ was built with profile all, and local takes only x86_64-linux-only: build it with another `--profile`
+        error: cannot plan the publication
+          BESIDE/releng.toml: there is no environment `nowhere`: known are local, production, staging
+        error: cannot plan the publication
+          cannot read TREE/release/release.json: has `cargo xtask release build` finished?
+          No such file or directory (os error 2)"#]]
+    .assert_eq(&shown.join("\n"));
+}
+
+#[test]
+fn what_is_published_never_changes() {
+    let release = Release::new("2.93.1");
+    release.upload().ok();
+    release.seal(&["x86_64-linux"], PAGES);
+    let refused = release.upload().fails(1);
+    assert!(refused.contains("manifest.nix is published with another content and may never change"), "{refused}");
+    assert!(refused.contains("--drop-system aarch64-linux"), "{refused}");
+    let plan = release.release("plan", "local", &[]).ok();
+    assert!(plan.contains("! releases lix/lix-2.93.1/"), "{plan}");
+    release.release("verify", "local", &[]).ok();
+}
+
+#[test]
+fn a_manual_that_shrinks_or_loses_a_system_needs_a_word() {
+    let first = Release::new("2.93.1");
+    first.upload().ok();
+    let next = Release::tagged("2.93.2");
+    share(&next, &first);
+    next.seal(&["x86_64-linux"], 2);
+    let refused = next.upload().fails(1);
+    assert!(
+        refused.contains("ours has 2 files and 8 are live") && refused.contains("--drop-system aarch64-linux"),
+        "{refused}"
+    );
+    let args = ["--noconfirm", "--allow-shrink", "--drop-system", "aarch64-linux", "--force-push-tag"];
+    next.release("upload", "local", &args).ok();
+    next.release("verify", "local", &[]).ok();
+    assert!(!first.object("local-docs/manual/lix/stable/page-7.html").exists(), "what is gone is deleted");
+}
+
+/// Lets `release` publish where `other` does; git goes to its own place.
+fn share(release: &Release, other: &Release) {
+    let storage = other.release_dir().join("local/s3");
+    release.configure(|text| text.replacen("release/local/s3", storage.as_str(), 1));
+}
+
+#[test]
+fn a_night_with_three_releases_in_any_order() {
+    let versions = ["2.95.2", "2.94.2", "2.93.4"];
+    let releases: Vec<Release> = versions.iter().map(|version| Release::new(version)).collect();
+    for order in [[0, 1, 2], [0, 2, 1], [1, 0, 2], [1, 2, 0], [2, 0, 1], [2, 1, 0]] {
+        let world = tempfile::tempdir().expect("a directory");
+        let world = camino::Utf8Path::from_path(world.path()).expect("UTF-8");
+        for release in order.map(|i| &releases[i]) {
+            let text = include_str!("../../../releng.toml").replacen("release/local", world.as_str(), 2);
+            release.configure(|_| text);
+            release.upload().ok();
+        }
+        let read = |key: &str| fs::read_to_string(world.join("s3").join(key)).expect(key);
+        assert!(read("local-releases/manifest.nix").contains("-lix-2.95.2\""), "{order:?}");
+        assert!(read("local-docs/manual/lix/stable/index.html").contains("Lix 2.95.2"), "{order:?}");
+        for version in versions {
+            let series = &version[..4];
+            assert!(read(&format!("local-docs/manual/lix/{series}/index.html")).contains(version), "{order:?}");
+        }
+        for release in &releases {
+            release.release("verify", "local", &[]).ok();
+        }
+    }
+}
+
+#[test]
+fn killed_at_any_moment_the_same_command_goes_on() {
+    let release = Release::new("2.93.1");
+    for moment in 0..12 {
+        let mut child = release
+            .command("upload", "local", &["--noconfirm"])
+            .process_group(0)
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("the tool runs");
+        std::thread::sleep(Duration::from_millis(40 + 60 * moment));
+        Command::new("kill").args(["-KILL", "--", &format!("-{}", child.id())]).status().expect("kill runs");
+        child.wait().expect("it ends");
+        // Pointers are last: a manifest that leads to the release means that all of it is there.
+        if release.object("local-releases/manifest.nix").exists() {
+            assert!(release.object("local-releases/lix/lix-2.93.1/release.json").exists(), "moment {moment}");
+        }
+        if moment % 4 == 3 {
+            release.upload().ok();
+            release.release("verify", "local", &[]).ok();
+            fs::remove_dir_all(release.release_dir().join("local")).expect("removed");
+        }
+    }
+    release.upload().ok();
+    release.release("verify", "local", &[]).ok();
+}
+
+#[test]
+fn two_managers_are_kept_apart() {
+    let release = Release::new("2.93.1");
+    let lock = |expires: &str| {
+        let owner = serde_json::json!({ "name": "Somebody Else", "host": "elsewhere", "process": 1 });
+        serde_json::json!({ "owner": owner, "expires": expires }).to_string()
+    };
+    let path = release.object("local-docs/release.lock");
+    fs::create_dir_all(path.parent().expect("a directory")).expect("made");
+    fs::write(&path, lock("9999-01-01T00:00:00Z")).expect("written");
+    let error = release.upload().fails(1);
+    assert!(error.contains("Somebody Else (process 1 on elsewhere) is publishing to this environment"), "{error}");
+    fs::write(&path, lock("2020-01-01T00:00:00Z")).expect("written");
+    release.upload().ok();
+}
+
+#[test]
+fn verify_names_what_is_broken_and_whom_it_affects() {
+    let release = Release::new("2.93.1");
+    release.upload().ok();
+    let damage = |key: &str, content: Option<&str>| match content {
+        Some(content) => fs::write(release.object(key), content).expect("written"),
+        None => fs::remove_file(release.object(key)).expect("removed"),
+    };
+    damage("local-releases/lix/lix-2.93.1/lix-2.93.1.tar.gz", Some("damaged"));
+    damage("local-releases/lix/lix-2.93.1/manual/page-3.html", None);
+    damage("local-docs/manual/lix/2.93/page-1.html", Some("<p>Lix 2.93.1, page 2</p>\n"));
+    damage("local-releases/manifest.nix", Some("{\n}\n"));
+    release.repo.git(&["-C", "release/local/git", "tag", "--delete", "2.93.1"]);
+    let ran = release.release("verify", "local", &[]);
+    assert_eq!(ran.code, Some(1));
+    let digests = |word: &str| if word.len() == 64 { "DIGEST".to_owned() } else { word.to_owned() };
+    let shown: Vec<String> = ran.stdout.split(' ').map(|word| digests(word.trim_end_matches([';', ',']))).collect();
+    let commit = release.repo.git(&["rev-parse", "--short=12", "2.93.1^{commit}"]);
+    expect![[r#"
+        broken releases lix/lix-2.93.1/           lix-2.93.1.tar.gz is not what was released: 7 bytes with SHA-256 DIGEST expected 21000 with DIGEST affects whoever downloads it
+        broken releases lix/lix-2.93.1/           manual/page-3.html is missing affects whoever downloads it
+        ok     releases lix/lix-2.93.1/manifest.nix names what was built
+        broken docs manual/lix/2.93/              page-1.html is not what was released: 26 bytes with SHA-256 DIGEST expected 26 with DIGEST affects readers of manual/lix/2.93/
+        ok     branch release-2.93                contains COMMIT
+        broken tag 2.93.1                         the remote does not have it affects whoever builds from git
+        broken releases manifest.nix              it does not lead to 2.93.1 the newest stable release here affects everyone who runs `nix upgrade-nix`
+        ok     docs manual/lix/stable/            8 pages of 2.93.1
+    "#]].assert_eq(&shown.join(" ").replace(&commit, "COMMIT"));
+
+    let error = release.release("verify", "local", &["2.93.9"]);
+    assert!(error.stdout.contains("it is not published"), "{}", error.stdout);
+    assert_eq!(error.code, Some(1));
+}
+
+#[test]
+fn versions_from_before_there_were_records_are_verified_by_their_digests() {
+    let release = Release::new("2.93.1");
+    release.upload().ok();
+    for name in ["release.json", "SHA256SUMS"] {
+        fs::remove_file(release.object(&format!("local-releases/lix/lix-2.93.1/{name}"))).expect("removed");
+    }
+    let stdout = release.release("verify", "local", &["2.93.1"]).ok();
+    assert!(stdout.contains("has no release.json") && stdout.contains("1 archives"), "{stdout}");
+    fs::write(release.object("local-releases/lix/lix-2.93.1/lix-2.93.1.tar.gz"), "x").expect("written");
+    assert_eq!(release.release("verify", "local", &["2.93.1"]).code, Some(1));
+}
+
+#[test]
+fn the_manual_alone_follows_the_same_rule() {
+    let release = Release::new("2.93.1");
+    let upload = |release: &Release| release.release("upload", "local", &["--target", "manual", "--noconfirm"]);
+    upload(&release).ok();
+    assert!(release.object("local-docs/manual/lix/2.93/index.html").exists());
+    assert!(release.object("local-docs/manual/lix/stable/index.html").exists());
+    assert!(!release.object("local-releases/lix").exists() && !release.release_dir().join("local/git").exists());
+
+    let newer = Release::new("2.94.0");
+    share(&newer, &release);
+    newer.upload().ok();
+    let ran = upload(&release);
+    assert!(ran.stderr.contains("stays: 2.94.0 is published here and newer"), "{}", ran.stderr);
+    ran.ok();
+}

@@ -1,0 +1,150 @@
+//! A release that is prepared, tagged and sealed as `build` would do it, without Nix: small, and quick to make.
+
+use std::fs;
+
+use camino::Utf8PathBuf;
+use xtask::domain::layout::{self, Layout};
+use xtask::domain::manifest;
+use xtask::domain::record::{Build, Record};
+use xtask::domain::system::System;
+use xtask::tools::files;
+
+use crate::repo::{Ran, Repo};
+
+/// A tree with `release/`, and the environments that it is published to.
+pub struct Release {
+    pub repo: Repo,
+    pub version: String,
+    config: Utf8PathBuf,
+}
+
+pub const SYSTEMS: [&str; 2] = ["aarch64-linux", "x86_64-linux"];
+
+impl Release {
+    /// Publishes below its own tree.
+    pub fn new(version: &str) -> Release {
+        let release = Release::tagged(version);
+        release.seal(&SYSTEMS, PAGES);
+        release
+    }
+
+    /// Tagged, with nothing built.
+    pub fn tagged(version: &str) -> Release {
+        let repo = Repo::patch_release();
+        let text = repo.read("version.json").replace("2.93.1", version);
+        repo.write("version.json", &text);
+        repo.commit_all("a version");
+        repo.xtask(&["release", "prepare"]).ok();
+        repo.xtask(&["release", "tag"]).ok();
+        let config = repo.beside("releng.toml");
+        fs::write(&config, include_str!("../../../releng.toml")).expect("a configuration");
+        Release { repo, version: version.to_owned(), config }
+    }
+
+    /// Changes the configuration.
+    pub fn configure(&self, change: impl FnOnce(String) -> String) {
+        let text = fs::read_to_string(&self.config).expect("a configuration");
+        fs::write(&self.config, change(text)).expect("a configuration");
+    }
+
+    pub fn release_dir(&self) -> Utf8PathBuf {
+        self.repo.root.join(layout::RELEASE)
+    }
+
+    pub fn version_dir(&self) -> Utf8PathBuf {
+        let layout = Layout::new(&self.version);
+        self.release_dir().join(layout::ARTIFACTS).join(layout.version_directory())
+    }
+
+    /// Makes what `build` makes; `pages` is how many pages the manual has.
+    pub fn seal(&self, systems: &[&str], pages: usize) {
+        let git = |revision: &str| self.repo.git(&["rev-parse", revision]);
+        let (layout, version) = (Layout::new(&self.version), &self.version);
+        let dir = self.release_dir();
+        for part in [layout::ARTIFACTS, layout::MANUAL] {
+            let _ = fs::remove_dir_all(dir.join(part));
+        }
+        let mut record = Record {
+            version: version.clone(),
+            name: Some("Bici Bici".to_owned()),
+            tag: Some(version.clone()),
+            commit: git("HEAD"),
+            tree: git("HEAD^{tree}"),
+            committed: "2025-06-23T00:00:00Z".to_owned(),
+            tool: "0.1.0".to_owned(),
+            profile: "all".to_owned(),
+            builds: systems.iter().map(|system| (system.parse().expect(system), build(version, system))).collect(),
+            image: None,
+            files: Default::default(),
+        };
+        let mut add = |name: &str, content: &str| {
+            let facts = files::write(&self.version_dir().join(name), content).expect("written");
+            record.files.insert(name.to_owned(), facts);
+            facts
+        };
+        let source = layout.source();
+        let facts = add(&source, &format!("the source of {version}\n").repeat(1000));
+        add(&layout::side_file(&source), &format!("{}\n", facts.sha256));
+        for page in 0..pages {
+            let name = if page == 0 { layout::MANUAL_INDEX.to_owned() } else { format!("page-{page}.html") };
+            let text = format!("<p>Lix {version}, page {page}</p>\n");
+            add(&format!("{}/{name}", layout::MANUAL), &text);
+            files::write(&dir.join(layout::MANUAL).join(name), text).expect("written");
+        }
+        let manifest = manifest::render(&record.manifest());
+        let facts = files::write(&self.version_dir().join(layout::MANIFEST), &manifest).expect("written");
+        record.files.insert(layout::MANIFEST.to_owned(), facts);
+        files::replace(&dir.join(layout::ARTIFACTS).join(layout::MANIFEST), &manifest).expect("written");
+
+        self.write_record(&record);
+    }
+
+    /// Records the files as they are now, for a release with an unusual file in it.
+    pub fn reseal(&self) {
+        let path = self.release_dir().join(layout::RECORD);
+        let mut record = Record::parse(&fs::read_to_string(&path).expect("a record")).expect("valid");
+        for (name, facts) in &mut record.files {
+            *facts = files::facts(&fs::read(self.version_dir().join(name)).expect("a file"));
+        }
+        self.write_record(&record);
+    }
+
+    fn write_record(&self, record: &Record) {
+        let json = record.to_json();
+        files::replace(&self.release_dir().join(layout::RECORD), &json).expect("written");
+        files::replace(&self.version_dir().join(layout::RECORD), &json).expect("written");
+        let sums = record.sums(files::facts(json.as_bytes()).sha256);
+        files::replace(&self.version_dir().join(layout::SUMS), &sums).expect("written");
+    }
+
+    /// `cargo xtask release ARGS --env ENVIRONMENT`.
+    pub fn release(&self, phase: &str, environment: &str, args: &[&str]) -> Ran {
+        let all = [&["release", phase, "--env", environment, "--config", self.config.as_str()], args].concat();
+        self.repo.xtask(&all)
+    }
+
+    pub fn command(&self, phase: &str, environment: &str, args: &[&str]) -> std::process::Command {
+        let all = [&["release", phase, "--env", environment, "--config", self.config.as_str()], args].concat();
+        self.repo.command(&all)
+    }
+
+    /// `upload` to the embedded environment, without asking.
+    pub fn upload(&self) -> Ran {
+        self.release("upload", "local", &["--noconfirm"])
+    }
+
+    /// An object in the embedded environment.
+    pub fn object(&self, key: &str) -> Utf8PathBuf {
+        self.release_dir().join("local/s3").join(key)
+    }
+}
+
+pub const PAGES: usize = 8;
+
+fn build(version: &str, system: &str) -> Build {
+    let system: System = system.parse().expect("a system");
+    let digit = if system == System::main() { "0" } else { "1" };
+    let path = |suffix: &str| format!("/nix/store/{}-lix-{version}{suffix}", digit.repeat(32));
+    let outputs = [("out", ""), ("doc", "-doc")].map(|(output, suffix)| (output.to_owned(), path(suffix)));
+    Build { derivation: path(".drv"), outputs: outputs.into() }
+}
