@@ -4,9 +4,12 @@
 //! Every test has its own servers, ports and directories, so they run in parallel and leave nothing behind.
 
 mod gerrit;
+mod images;
+mod layout;
 mod proxy;
 mod publication;
 mod real;
+mod registry;
 mod release;
 #[path = "../../../tests/it/repo.rs"]
 #[allow(dead_code, reason = "the front door's tests use the rest")]
@@ -14,6 +17,7 @@ mod repo;
 mod servers;
 mod store;
 mod transfer;
+mod up;
 mod world;
 
 /// What runs the commands.

@@ -61,7 +61,7 @@ impl Release {
         let git = |revision: &str| self.repo.git(&["rev-parse", revision]);
         let (layout, version) = (Layout::new(&self.version), &self.version);
         let dir = self.release_dir();
-        for part in [layout::ARTIFACTS, layout::MANUAL] {
+        for part in [layout::ARTIFACTS, layout::MANUAL, layout::IMAGES] {
             let _ = fs::remove_dir_all(dir.join(part));
         }
         let mut record = Record {
@@ -74,7 +74,7 @@ impl Release {
             tool: "0.1.0".to_owned(),
             profile: "all".to_owned(),
             builds: systems.iter().map(|system| (system.parse().expect(system), build(version, system))).collect(),
-            image: None,
+            image: Some(crate::layout::write(&dir.join(layout::IMAGES), version)),
             files: Default::default(),
         };
         let mut add = |name: &str, content: &str| {
