@@ -28,6 +28,10 @@ impl Digest {
         text.strip_prefix("sha256:").unwrap_or(text).parse()
     }
 
+    pub fn bytes(&self) -> &[u8; 32] {
+        &self.0
+    }
+
     /// As OCI spells it: `sha256:` and the digits.
     pub fn oci(&self) -> String {
         format!("sha256:{self}")

@@ -3,6 +3,7 @@
 //! Content decides whether something is done; what may never change is refused when it would; what users follow moves
 //! by the rule of [`super::pointers`]. Refuses to look at anything itself: what was seen comes in as a value.
 
+use super::cache;
 use super::digest::Digest;
 use super::image_target::Pushed;
 use super::manifest;
@@ -19,6 +20,8 @@ mod images;
 pub enum Seen {
     /// Of a directory in a bucket.
     Tree(Tree),
+    /// Of the binary cache.
+    Cache(cache::Seen),
     /// Of the root manifest.
     Manifest { ours: String, live: Option<String> },
     /// Of a branch.
@@ -104,6 +107,7 @@ const SMALL: usize = 2;
 pub fn judge(act: &Act, subject: &Subject, seen: &Seen, published: &Published, consent: &Consent) -> Planned {
     let (mut status, mut summary, mut changes) = match seen {
         Seen::Tree(tree) => judge_tree(act, tree, consent),
+        Seen::Cache(seen) => cache::judge(seen),
         Seen::Manifest { ours, live } => judge_manifest(ours, live.as_deref(), consent),
         Seen::Branch { ours, remote, relation } => judge_branch(ours, remote.as_ref(), *relation),
         Seen::Tag { ours, remote, ready } => judge_tag(ours, remote.as_ref(), ready, consent),
@@ -124,7 +128,8 @@ pub fn judge(act: &Act, subject: &Subject, seen: &Seen, published: &Published, c
     Planned { title: act.title(subject), wave: act.wave(), rule: act.rule(), status, summary, changes }
 }
 
-type Judgement = (Status, String, Vec<String>);
+/// The status, a summary, and every change.
+pub(super) type Judgement = (Status, String, Vec<String>);
 
 fn judge_tree(act: &Act, tree: &Tree, consent: &Consent) -> Judgement {
     let deletes = act.rule() == Rule::Movable;

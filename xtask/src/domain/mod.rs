@@ -4,6 +4,7 @@
 //! comes out.
 
 pub mod authors;
+pub mod cache;
 pub mod checkup;
 pub mod digest;
 pub mod environment;
@@ -14,6 +15,7 @@ pub mod jobs;
 pub mod judgement;
 pub mod layout;
 pub mod manifest;
+pub mod narinfo;
 pub mod notes;
 pub mod official;
 pub mod oid;
@@ -24,6 +26,7 @@ pub mod publication;
 pub mod record;
 pub mod release;
 pub mod serving;
+pub mod signing;
 pub mod system;
 pub mod tagging;
 pub mod version;

@@ -47,6 +47,8 @@ pub enum Target {
 pub enum Act {
     /// `lix/lix-VERSION/` in the releases bucket, object by object.
     VersionDirectory,
+    /// The builds and their derivations with whole closures, in the cache bucket.
+    Cache,
     /// A manual in the docs bucket.
     Docs(Docs),
     /// The branch, on a plain git remote.
@@ -139,7 +141,7 @@ pub fn acts(scope: Scope, target: Target, environment: &Environment) -> Result<V
     let tags = [ImageTag::Version, ImageTag::Series(series), ImageTag::Latest];
     let tagged = tags.map(|tag| targets().map(move |target| Act::ImageTag { target: target.clone(), tag }));
 
-    let mut acts = vec![Act::VersionDirectory, Act::Docs(Docs::Series(series))];
+    let mut acts = vec![Act::VersionDirectory, Act::Cache, Act::Docs(Docs::Series(series))];
     acts.extend(images);
     acts.extend([branch, Act::Tag, Act::RootManifest, Act::Docs(Docs::Stable)]);
     acts.extend(tagged.into_iter().flatten());
@@ -149,7 +151,7 @@ pub fn acts(scope: Scope, target: Target, environment: &Environment) -> Result<V
 impl Act {
     pub fn wave(&self) -> Wave {
         match self {
-            Act::VersionDirectory | Act::Docs(Docs::Series(_)) | Act::Images { .. } => Wave::Contents,
+            Act::VersionDirectory | Act::Cache | Act::Docs(Docs::Series(_)) | Act::Images { .. } => Wave::Contents,
             Act::Branch | Act::Review | Act::Tag => Wave::Git,
             Act::RootManifest | Act::Docs(Docs::Stable | Docs::Nightly) | Act::ImageTag { .. } => Wave::Pointers,
         }
@@ -157,7 +159,7 @@ impl Act {
 
     pub fn rule(&self) -> Rule {
         match self {
-            Act::VersionDirectory | Act::Tag | Act::Images { .. } => Rule::WriteOnce,
+            Act::VersionDirectory | Act::Cache | Act::Tag | Act::Images { .. } => Rule::WriteOnce,
             Act::ImageTag { tag: ImageTag::Version, .. } => Rule::WriteOnce,
             Act::ImageTag { tag: ImageTag::Series(_) | ImageTag::Latest, .. } => Rule::Movable,
             Act::Docs(_) | Act::Branch | Act::Review | Act::RootManifest => Rule::Movable,
@@ -170,7 +172,9 @@ impl Act {
             Act::Docs(Docs::Series(series)) => Some(Follows::Series(*series)),
             Act::Docs(Docs::Stable) | Act::RootManifest => Some(Follows::NewestStable),
             Act::ImageTag { tag, .. } => tag.follows(),
-            Act::VersionDirectory | Act::Docs(Docs::Nightly) | Act::Branch | Act::Review | Act::Tag => None,
+            Act::VersionDirectory | Act::Cache | Act::Docs(Docs::Nightly) | Act::Branch | Act::Review | Act::Tag => {
+                None
+            }
             Act::Images { .. } => None,
         }
     }
@@ -183,6 +187,7 @@ impl Act {
         };
         match self {
             Act::Docs(docs) => format!("docs {}/", docs.directory()),
+            Act::Cache => "cache closures".to_owned(),
             Act::RootManifest => format!("releases {MANIFEST}"),
             Act::VersionDirectory => of_release(&|o| format!("releases {}/", o.layout.version_directory())),
             Act::Branch => of_release(&|o| format!("branch {}", o.release.release_branch())),

@@ -1,11 +1,15 @@
 //! The policy of publication, on one page for each kind of release: a change of policy is a diff to read here.
 
+use std::collections::BTreeSet;
+
 use expect_test::{Expect, expect};
+use xtask::domain::cache;
 use xtask::domain::digest::Digest;
 use xtask::domain::environment::Config;
 use xtask::domain::image_target::{ImageTag, ImageTarget, Pushed};
 use xtask::domain::judgement::{Changed, Consent, Object, Relation, Review, Seen, Tree, judge};
 use xtask::domain::layout::{Docs, Layout};
+use xtask::domain::narinfo::{PathInfo, StorePath};
 use xtask::domain::oid::Oid;
 use xtask::domain::plan::{Plan, kind};
 use xtask::domain::pointers::Published;
@@ -41,6 +45,12 @@ fn manifest(version: &str, systems: &[&str]) -> String {
     format!("{{\n{}}}\n", systems.iter().map(line).collect::<String>())
 }
 
+fn path(digit: u8) -> PathInfo {
+    let path = format!("/nix/store/{}-lix", digit.to_string().repeat(32));
+    let path = StorePath::parse(&path).expect("a store path");
+    PathInfo { path, nar_hash: Digest::new([digit; 32]), nar_size: 20_000_000, references: BTreeSet::new() }
+}
+
 const SYSTEMS: [&str; 2] = ["aarch64-linux", "x86_64-linux"];
 
 /// A world in which 2.95.1 is the newest stable release and nothing of `version` is there yet.
@@ -50,6 +60,9 @@ fn seen(act: &Act, version: &str, acts: &[Act]) -> Seen {
             new: vec![object("lix.tar.gz", 30_000_000), object("manifest.nix", 300)],
             ..Tree::default()
         }),
+        Act::Cache => {
+            Seen::Cache(cache::Seen { new: vec![path(1), path(2)], same: 340, info: true, ..cache::Seen::default() })
+        }
         Act::Docs(Docs::Series(_)) if version.ends_with(".0") => {
             Seen::Tree(Tree { new: vec![object("index.html", 12_000)], ..Tree::default() })
         }
@@ -114,6 +127,7 @@ fn a_new_major() {
 
             contents
               + releases lix/lix-2.96.0/          add 2 (30.0 MB)
+              ~ cache closures                    add 2, same 340 paths (40.0 MB unpacked)
               + docs manual/lix/2.96/             add 1 (12 kB): the newest release of 2.96 here
               + images release/local/images       push 030303030303 (52.0 MB)
 
@@ -128,12 +142,13 @@ fn a_new_major() {
               + image release/local/images:2.96   to 030303030303: the newest release of 2.96 here
               ~ image release/local/images:latest 040404040404 -> 030303030303: the newest stable release here
 
-            plan 9822d284f0e6ba476b34a04f676a2b55a7a4e00822f60308d05d4b1b705a41fc
+            plan a5527749419213f8032697dbb769b4114320bea0ff098c5a87b33612fab3e5fe
 
             Lix 2.96.0 to staging (new MAJOR)
 
             contents
               + releases lix/lix-2.96.0/                                    add 2 (30.0 MB)
+              ~ cache closures                                              add 2, same 340 paths (40.0 MB unpacked)
               + docs manual/lix/2.96/                                       add 1 (12 kB): the newest release of 2.96 here
               + images git.lix.systems/lix-project/lix-releng-staging       push 030303030303 (52.0 MB)
               + images ghcr.io/lix-project/lix-releng-staging               push 030303030303 (52.0 MB)
@@ -152,12 +167,13 @@ fn a_new_major() {
               ~ image git.lix.systems/lix-project/lix-releng-staging:latest 040404040404 -> 030303030303: the newest stable release here
               ~ image ghcr.io/lix-project/lix-releng-staging:latest         040404040404 -> 030303030303: the newest stable release here
 
-            plan 95362b704faccece12ec94a1b28a239ce3c6b2106704ae2380bb8899a6f39ab6
+            plan 448d30570ff7774055b04e017ecfbf1f2a923c77acd21f993434e28ff52d7dfa
 
             Lix 2.96.0 to production (new MAJOR)
 
             contents
               + releases lix/lix-2.96.0/                     add 2 (30.0 MB)
+              ~ cache closures                               add 2, same 340 paths (40.0 MB unpacked)
               + docs manual/lix/2.96/                        add 1 (12 kB): the newest release of 2.96 here
               + images git.lix.systems/lix-project/lix       push 030303030303 (52.0 MB)
               + images ghcr.io/lix-project/lix               push 030303030303 (52.0 MB)
@@ -176,7 +192,7 @@ fn a_new_major() {
               ~ image git.lix.systems/lix-project/lix:latest 040404040404 -> 030303030303: the newest stable release here
               ~ image ghcr.io/lix-project/lix:latest         040404040404 -> 030303030303: the newest stable release here
 
-            plan 0c204e379193e6c0253c525440bcbf5a6059ecff468da1b77642478528f3d495
+            plan e43933cb8429c079b0763a880ac3bfe2843221da15f44930dfd497840b2e263f
         "#]],
     );
 }
@@ -190,6 +206,7 @@ fn a_patch() {
 
             contents
               + releases lix/lix-2.95.2/          add 2 (30.0 MB)
+              ~ cache closures                    add 2, same 340 paths (40.0 MB unpacked)
               ~ docs manual/lix/2.95/             add 1, replace 1, same 180, delete 1 (24 kB): the newest release of 2.95 here
               + images release/local/images       push 030303030303 (52.0 MB)
 
@@ -204,12 +221,13 @@ fn a_patch() {
               ~ image release/local/images:2.95   040404040404 -> 030303030303: the newest release of 2.95 here
               ~ image release/local/images:latest 040404040404 -> 030303030303: the newest stable release here
 
-            plan 29b04866cbe6f752cae727e4b47cc01e9d486315a5d4b1584b1dd81d2fe89133
+            plan 779f7b1a589d0135f58c6443c13ce27a46c3484b9152d31092915b6ad198aba4
 
             Lix 2.95.2 to staging (patch)
 
             contents
               + releases lix/lix-2.95.2/                                    add 2 (30.0 MB)
+              ~ cache closures                                              add 2, same 340 paths (40.0 MB unpacked)
               ~ docs manual/lix/2.95/                                       add 1, replace 1, same 180, delete 1 (24 kB): the newest release of 2.95 here
               + images git.lix.systems/lix-project/lix-releng-staging       push 030303030303 (52.0 MB)
               + images ghcr.io/lix-project/lix-releng-staging               push 030303030303 (52.0 MB)
@@ -228,12 +246,13 @@ fn a_patch() {
               ~ image git.lix.systems/lix-project/lix-releng-staging:latest 040404040404 -> 030303030303: the newest stable release here
               ~ image ghcr.io/lix-project/lix-releng-staging:latest         040404040404 -> 030303030303: the newest stable release here
 
-            plan ef7a85b0b5838bfae682cd008ed495dceb92f2dbd8c0300882d8467affc24ebf
+            plan 0a0d2c1a6c78a235fa60629e1ac920bce3c477df27fde4c8f210f3a89f8bf4b3
 
             Lix 2.95.2 to production (patch)
 
             contents
               + releases lix/lix-2.95.2/                     add 2 (30.0 MB)
+              ~ cache closures                               add 2, same 340 paths (40.0 MB unpacked)
               ~ docs manual/lix/2.95/                        add 1, replace 1, same 180, delete 1 (24 kB): the newest release of 2.95 here
               + images git.lix.systems/lix-project/lix       push 030303030303 (52.0 MB)
               + images ghcr.io/lix-project/lix               push 030303030303 (52.0 MB)
@@ -252,7 +271,7 @@ fn a_patch() {
               ~ image git.lix.systems/lix-project/lix:latest 040404040404 -> 030303030303: the newest stable release here
               ~ image ghcr.io/lix-project/lix:latest         040404040404 -> 030303030303: the newest stable release here
 
-            plan 62820227b724a3ed88a689413f43acbc0bef9e44f20c1ed3ade0ccf4484a8ff1
+            plan 400001a4b680545cea2abbce5fd4d0522e058a357bb974cfab0c37b8f6084197
         "#]],
     );
 }
@@ -266,6 +285,7 @@ fn a_maintenance_release_moves_only_its_own_series() {
 
             contents
               + releases lix/lix-2.93.4/          add 2 (30.0 MB)
+              ~ cache closures                    add 2, same 340 paths (40.0 MB unpacked)
               ~ docs manual/lix/2.93/             add 1, replace 1, same 180, delete 1 (24 kB): the newest release of 2.93 here
               + images release/local/images       push 030303030303 (52.0 MB)
 
@@ -280,12 +300,13 @@ fn a_maintenance_release_moves_only_its_own_series() {
               ~ image release/local/images:2.93   040404040404 -> 030303030303: the newest release of 2.93 here
               - image release/local/images:latest stays: 2.95.1 is published here and newer
 
-            plan 6709b5051b39c1581f3315856905b1e585932916a107f24d420a34d02a9e3114
+            plan 8def40072e86a73ae87df13c6f77517a8869d0cbf2613706709db81504cffc9f
 
             Lix 2.93.4 to staging (maintenance)
 
             contents
               + releases lix/lix-2.93.4/                                    add 2 (30.0 MB)
+              ~ cache closures                                              add 2, same 340 paths (40.0 MB unpacked)
               ~ docs manual/lix/2.93/                                       add 1, replace 1, same 180, delete 1 (24 kB): the newest release of 2.93 here
               + images git.lix.systems/lix-project/lix-releng-staging       push 030303030303 (52.0 MB)
               + images ghcr.io/lix-project/lix-releng-staging               push 030303030303 (52.0 MB)
@@ -304,12 +325,13 @@ fn a_maintenance_release_moves_only_its_own_series() {
               - image git.lix.systems/lix-project/lix-releng-staging:latest stays: 2.95.1 is published here and newer
               - image ghcr.io/lix-project/lix-releng-staging:latest         stays: 2.95.1 is published here and newer
 
-            plan 3ef82f066c4fcb0a25baba37088e6dd7bfe7087239e95f6ac13e717fc8425805
+            plan 52194b92e8e4de0a4dea21b85fd3aa2f21052c605bd0e70008675c4a9aa17c83
 
             Lix 2.93.4 to production (maintenance)
 
             contents
               + releases lix/lix-2.93.4/                     add 2 (30.0 MB)
+              ~ cache closures                               add 2, same 340 paths (40.0 MB unpacked)
               ~ docs manual/lix/2.93/                        add 1, replace 1, same 180, delete 1 (24 kB): the newest release of 2.93 here
               + images git.lix.systems/lix-project/lix       push 030303030303 (52.0 MB)
               + images ghcr.io/lix-project/lix               push 030303030303 (52.0 MB)
@@ -328,7 +350,7 @@ fn a_maintenance_release_moves_only_its_own_series() {
               - image git.lix.systems/lix-project/lix:latest stays: 2.95.1 is published here and newer
               - image ghcr.io/lix-project/lix:latest         stays: 2.95.1 is published here and newer
 
-            plan 9b1e80fe6789069261cfeb99781f16fd0bc79f927f3960db502b7fd9e9eafd12
+            plan 5bd32b158bee1509783e7baf6f74cb369122473cd78a241afa7cd1a9aef34217
         "#]],
     );
 }
@@ -342,6 +364,7 @@ fn a_pre_release_moves_no_pointer_of_stable_users() {
 
             contents
               + releases lix/lix-2.96.0-rc1/          add 2 (30.0 MB)
+              ~ cache closures                        add 2, same 340 paths (40.0 MB unpacked)
               ~ docs manual/lix/2.96/                 add 1, replace 1, same 180, delete 1 (24 kB): the newest release of 2.96 here
               + images release/local/images           push 030303030303 (52.0 MB)
 
@@ -356,12 +379,13 @@ fn a_pre_release_moves_no_pointer_of_stable_users() {
               ~ image release/local/images:2.96       040404040404 -> 030303030303: the newest release of 2.96 here
               - image release/local/images:latest     stays: 2.96.0-rc1 is a pre-release, and 2.95.1 is stable
 
-            plan 2d87eda0ca40f9ff7137a130e41a46c04a77581723dda2b0584cb17cf9af9275
+            plan 12d0cc36996a052e729b0b5616d46bc3f740321bebb8bea9e8ffcce9be44094a
 
             Lix 2.96.0-rc1 to staging (pre-release)
 
             contents
               + releases lix/lix-2.96.0-rc1/                                    add 2 (30.0 MB)
+              ~ cache closures                                                  add 2, same 340 paths (40.0 MB unpacked)
               ~ docs manual/lix/2.96/                                           add 1, replace 1, same 180, delete 1 (24 kB): the newest release of 2.96 here
               + images git.lix.systems/lix-project/lix-releng-staging           push 030303030303 (52.0 MB)
               + images ghcr.io/lix-project/lix-releng-staging                   push 030303030303 (52.0 MB)
@@ -380,12 +404,13 @@ fn a_pre_release_moves_no_pointer_of_stable_users() {
               - image git.lix.systems/lix-project/lix-releng-staging:latest     stays: 2.96.0-rc1 is a pre-release, and 2.95.1 is stable
               - image ghcr.io/lix-project/lix-releng-staging:latest             stays: 2.96.0-rc1 is a pre-release, and 2.95.1 is stable
 
-            plan f8146d04ab87fd1f8acad36300a65cf201931a239add77d9be2dcbe4a54613e0
+            plan 3d1d1c2610d8317cae568ff66f8e1dee2d1add240024d3799bf0acdd3e4b8f71
 
             Lix 2.96.0-rc1 to production (pre-release)
 
             contents
               + releases lix/lix-2.96.0-rc1/                     add 2 (30.0 MB)
+              ~ cache closures                                   add 2, same 340 paths (40.0 MB unpacked)
               ~ docs manual/lix/2.96/                            add 1, replace 1, same 180, delete 1 (24 kB): the newest release of 2.96 here
               + images git.lix.systems/lix-project/lix           push 030303030303 (52.0 MB)
               + images ghcr.io/lix-project/lix                   push 030303030303 (52.0 MB)
@@ -404,7 +429,7 @@ fn a_pre_release_moves_no_pointer_of_stable_users() {
               - image git.lix.systems/lix-project/lix:latest     stays: 2.96.0-rc1 is a pre-release, and 2.95.1 is stable
               - image ghcr.io/lix-project/lix:latest             stays: 2.96.0-rc1 is a pre-release, and 2.95.1 is stable
 
-            plan fd98a966f076840cd270183242ac7cd5445e4414702c56558686917749aba72d
+            plan ffe9752913267ca381d0441208944c36ff3a0e6659e70ad64b89db2cbca1b9f1
         "#]],
     );
 }

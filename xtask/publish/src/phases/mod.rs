@@ -1,6 +1,7 @@
 //! Publication: order and consent. Acts are looked at, judged by `xtask`'s `domain`, shown, agreed to, and applied.
 
 pub mod applying;
+pub mod caching;
 pub mod doctor;
 pub mod images;
 pub mod looking;

@@ -9,13 +9,14 @@ use std::time::Duration;
 use anyhow::{Context, Result, anyhow, ensure};
 use camino::{Utf8Path, Utf8PathBuf};
 use xtask::cli::{Place, PlanArgs};
-use xtask::domain::environment::{Access, Config, Environment, Storage};
+use xtask::domain::environment::{Access, CacheKey, Config, Environment, Storage};
 use xtask::domain::image_target::ImageTarget;
 use xtask::domain::judgement::{Consent, judge};
 use xtask::domain::layout::{self, PREFIX};
 use xtask::domain::plan::{Plan, Planned, kind};
 use xtask::domain::pointers::Published;
 use xtask::domain::publication::{self, Act, Target};
+use xtask::domain::signing::{PublicKey, SecretKey};
 use xtask::phases::build;
 use xtask::tools::git::Git;
 use xtask::tools::remote::Remote;
@@ -25,6 +26,7 @@ use super::sealed::Sealed;
 use crate::tools::embedded::Embedded;
 use crate::tools::images::Images;
 use crate::tools::keys::{KeySource, Renewal};
+use crate::tools::signing_key;
 use crate::tools::store::{Endpoint, Store};
 
 fn config_path(place: &Place) -> Utf8PathBuf {
@@ -49,6 +51,7 @@ const SETTLE: Duration = Duration::from_secs(2);
 pub enum Bucket {
     Docs,
     Releases,
+    Cache,
 }
 
 /// An environment that is connected to.
@@ -62,9 +65,10 @@ pub struct World {
     embedded: Option<Embedded>,
 }
 
-/// Connections to some buckets, with one access key.
+/// Connections to some buckets, with one access key; and what signs what is written to them.
 pub struct Stores {
     stores: BTreeMap<Bucket, Store>,
+    signing: Option<SecretKey>,
     _renewal: Option<Renewal>,
 }
 
@@ -73,6 +77,16 @@ impl Stores {
     /// The bucket was not asked for.
     pub fn of(&self, bucket: Bucket) -> &Store {
         &self.stores[&bucket]
+    }
+
+    /// The same, able to sign.
+    pub fn with_signing_key(self, key: Option<SecretKey>) -> Stores {
+        Stores { signing: key, ..self }
+    }
+
+    /// `None` if there was nothing to sign when these were made.
+    pub fn signing_key(&self) -> Option<&SecretKey> {
+        self.signing.as_ref()
     }
 }
 
@@ -101,6 +115,47 @@ impl World {
         Images::new(target, &self.tree, self.environment.images.tls_verify)
     }
 
+    /// The tree that is released.
+    pub fn tree(&self) -> &Utf8Path {
+        &self.tree
+    }
+
+    /// What users of the cache trust; `None` if its key is yet to be made.
+    ///
+    /// # Errors
+    /// Nobody knows, and why.
+    pub fn cache_key(&self) -> Result<Option<PublicKey>, String> {
+        match &self.environment.cache {
+            CacheKey::Made { key_file, .. } => {
+                let key = signing_key::open_made(&self.tree.join(key_file)).map_err(|error| format!("{error:#}"))?;
+                Ok(key.map(|key| key.public().clone()))
+            }
+            held @ CacheKey::Held { .. } => held.public(),
+        }
+    }
+
+    /// Opens what signs the cache, and makes sure that it is what users trust.
+    ///
+    /// # Errors
+    /// It cannot be found or opened, or it is another one.
+    pub fn open_signing_key(&self) -> Result<SecretKey> {
+        match &self.environment.cache {
+            CacheKey::Made { key_file, name } => signing_key::open_or_make(&self.tree.join(key_file), name),
+            held @ CacheKey::Held { key_file, .. } => {
+                let trusted = held.public().map_err(|why| anyhow!(why))?;
+                let key = signing_key::open(key_file, &self.tree)?;
+                ensure!(
+                    trusted.as_ref() == Some(key.public()),
+                    "`{key_file}` is not the key of {}: its public half is {}, and users trust {}",
+                    self.name,
+                    key.public(),
+                    trusted.map(|key| key.to_string()).unwrap_or_default()
+                );
+                Ok(key)
+            }
+        }
+    }
+
     /// How long to wait for others' writes.
     pub fn settle(&self) -> Duration {
         if self.embedded.is_some() { Duration::ZERO } else { SETTLE }
@@ -124,13 +179,14 @@ impl World {
         };
         let first = Store::new(&self.endpoint, credentials, names.first().context("no bucket to connect to")?);
         let stores = buckets.iter().zip(&names).map(|(bucket, name)| (*bucket, first.sibling(name))).collect();
-        Ok(Stores { stores, _renewal: source.and_then(|source| source.keep_fresh(first)) })
+        Ok(Stores { stores, signing: None, _renewal: source.and_then(|source| source.keep_fresh(first)) })
     }
 
     fn bucket_name(&self, bucket: Bucket) -> &str {
         match bucket {
             Bucket::Docs => &self.environment.buckets.docs,
             Bucket::Releases => &self.environment.buckets.releases,
+            Bucket::Cache => &self.environment.buckets.cache,
         }
     }
 }
@@ -195,7 +251,7 @@ impl<'a> Session<'a> {
             drop_systems: args.drop_system.clone(),
             force_push_tag: args.force_push_tag,
         };
-        let read = world.connect(Access::Read, &[Bucket::Docs, Bucket::Releases]).await?;
+        let read = world.connect(Access::Read, &[Bucket::Docs, Bucket::Releases, Bucket::Cache]).await?;
         Ok(Session { world, sealed, acts, remote, consent, read })
     }
 
@@ -205,6 +261,16 @@ impl<'a> Session<'a> {
         buckets.sort();
         buckets.dedup();
         buckets
+    }
+
+    /// What signs, if the plan has something to sign.
+    ///
+    /// # Errors
+    /// As for [`World::open_signing_key`].
+    pub fn signing_key(&self, plan: &Plan) -> Result<Option<SecretKey>> {
+        let signs = |(act, planned): (&Act, &Planned)| *act == Act::Cache && planned.is_to_do();
+        let needed = self.acts.iter().zip(&plan.acts).any(signs);
+        needed.then(|| self.world.open_signing_key()).transpose().context("the binary cache cannot be signed")
     }
 
     /// Looks at every act and judges it.
@@ -241,6 +307,7 @@ impl<'a> Session<'a> {
 pub fn bucket_of(act: &Act) -> Option<Bucket> {
     match act {
         Act::VersionDirectory | Act::RootManifest => Some(Bucket::Releases),
+        Act::Cache => Some(Bucket::Cache),
         Act::Docs(_) => Some(Bucket::Docs),
         Act::Branch | Act::Review | Act::Tag | Act::Images { .. } | Act::ImageTag { .. } => None,
     }
@@ -251,6 +318,7 @@ pub fn key_of(act: &Act, sealed: &Sealed) -> String {
     match act {
         Act::VersionDirectory => format!("{}/", layout::Layout::new(&sealed.record.version).version_directory()),
         Act::Docs(docs) => format!("{}/", docs.directory()),
+        Act::Cache => String::new(),
         Act::RootManifest | Act::Branch | Act::Review | Act::Tag | Act::Images { .. } | Act::ImageTag { .. } => {
             layout::MANIFEST.to_owned()
         }

@@ -45,9 +45,10 @@ pub async fn run(place: &Place, args: &UploadArgs) -> Result<Outcome> {
     }
     check_pushes(&session, &plan)?;
     check_logins(&session, &plan).await?;
+    let signing_key = session.signing_key(&plan)?;
     ask(&session, &plan, args)?;
 
-    let stores = session.world.connect(Access::ReadWrite, &session.written()).await?;
+    let stores = session.world.connect(Access::ReadWrite, &session.written()).await?.with_signing_key(signing_key);
     // Every publication writes there.
     let held = lock::take(stores.of(Bucket::Docs), owner(&git), session.world.settle()).await?;
     let journal = Journal::new(git.root().join(RELEASE).join(format!("journal-{}.jsonl", session.world.name)));

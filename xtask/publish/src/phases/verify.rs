@@ -4,6 +4,8 @@
 //! addresses where `releng.toml` names them, and through S3 elsewhere. The acts are those of `plan` and `upload`. Refuses
 //! to repair.
 
+mod cache;
+
 use std::sync::Arc;
 
 use anyhow::{Context, Result, anyhow};
@@ -44,11 +46,11 @@ pub async fn run(place: &Place, args: &VerifyArgs) -> Result<Outcome> {
         Some(version) => version.clone(),
         None => current(&git)?,
     };
-    let deep = args.deep;
     let world = World::open(place, git.root(), &args.env).await?;
-    let stores = world.connect(Access::Read, &[Bucket::Docs, Bucket::Releases]).await?;
+    let stores = world.connect(Access::Read, &[Bucket::Docs, Bucket::Releases, Bucket::Cache]).await?;
     let published = published(stores.of(Bucket::Releases)).await?;
-    let view = View { git: &git, sources: Sources::new(&world, &stores), world: &world, published, version, deep };
+    let sources = Sources::new(&world, &stores);
+    let view = View { git: &git, sources, world: &world, published, version, deep: args.deep };
 
     let mut report = Report::new(place.json);
     match view.record(&view.version).await? {
@@ -72,9 +74,21 @@ enum Source {
 
 impl Source {
     async fn get(&self, key: &str) -> Result<Option<Vec<u8>>> {
+        self.get_at_most(key, LIMIT).await
+    }
+
+    async fn get_at_most(&self, key: &str, limit: u64) -> Result<Option<Vec<u8>>> {
         match self {
-            Source::Public(http) => http.get(key, LIMIT).await,
-            Source::Store(store) => store.get(key, LIMIT).await,
+            Source::Public(http) => http.get(key, limit).await,
+            Source::Store(store) => store.get(key, limit).await,
+        }
+    }
+
+    /// Bytes.
+    async fn size(&self, key: &str) -> Result<Option<u64>> {
+        match self {
+            Source::Public(http) => http.size(key).await,
+            Source::Store(store) => Ok(store.head(key).await?.map(|head| head.size)),
         }
     }
 
@@ -88,6 +102,7 @@ impl Source {
 }
 
 struct Sources {
+    cache: Arc<Source>,
     docs: Arc<Source>,
     releases: Arc<Source>,
 }
@@ -102,6 +117,7 @@ impl Sources {
             })
         };
         Sources {
+            cache: source(public.map(|public| &public.cache), Bucket::Cache),
             docs: source(public.map(|public| &public.docs), Bucket::Docs),
             releases: source(public.map(|public| &public.releases), Bucket::Releases),
         }
@@ -134,6 +150,7 @@ impl View<'_> {
         for act in acts(scope, Target::All, &self.world.environment).map_err(|why| anyhow!(why))? {
             match &act {
                 Act::VersionDirectory => self.check_version_directory(record, text, report).await?,
+                Act::Cache => self.check_cache(record, report).await?,
                 Act::Docs(docs @ (Docs::Series(_) | Docs::Stable)) => {
                     self.check_docs(&act, *docs, record, report).await?
                 }

@@ -65,16 +65,45 @@ impl Http {
         .await
     }
 
+    /// The size of what is behind a key, in bytes; `None` if there is nothing.
+    ///
+    /// # Errors
+    /// As for [`Http::get`], and no word about the size.
+    pub async fn size(&self, key: &str) -> Result<Option<u64>> {
+        self.ask(key, |agent, url| match agent.head(url).call() {
+            Err(ureq::Error::StatusCode(404)) => Ok(None),
+            response => {
+                let length =
+                    response?.headers().get("content-length").and_then(|length| length.to_str().ok()?.parse().ok());
+                length.context("the server did not tell its size").map(Some)
+            }
+        })
+        .await
+    }
+
+    /// The base address.
+    pub fn base(&self) -> &str {
+        &self.base
+    }
+
     async fn read<T: Send + 'static>(
         &self,
         key: &str,
         take: impl Fn(&mut dyn Read) -> Result<T> + Send + 'static,
     ) -> Result<Option<T>> {
+        self.ask(key, move |agent, url| fetch(agent, url, &take)).await
+    }
+
+    async fn ask<T: Send + 'static>(
+        &self,
+        key: &str,
+        ask: impl Fn(&Agent, &str) -> Result<T> + Send + 'static,
+    ) -> Result<T> {
         let (agent, url) = (self.agent.clone(), format!("{}/{}", self.base, escape(key)));
         let reading = move || {
             let mut attempt = 1;
             loop {
-                match fetch(&agent, &url, &take) {
+                match ask(&agent, &url) {
                     Err(_) if attempt < ATTEMPTS => std::thread::sleep(Duration::from_millis(250 << attempt)),
                     result => return result.with_context(|| format!("cannot read {url}")),
                 }

@@ -1,5 +1,6 @@
 //! How S3 servers, registries and public addresses are spoken to, and how throw-away ones are started. No release policy.
 
+pub mod anonymous;
 pub mod content;
 pub mod embedded;
 pub mod garage;
@@ -7,10 +8,13 @@ pub mod http;
 pub mod images;
 pub mod keys;
 pub mod lock;
+pub mod nix_cache;
 pub mod oci;
 pub mod progress;
 pub mod registry;
+pub mod secret_file;
 pub mod server;
+pub mod signing_key;
 pub mod skopeo;
 pub mod store;
 pub mod transfer;

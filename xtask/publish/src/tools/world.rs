@@ -142,6 +142,10 @@ renew-after-minutes = 45
 
 [environments.{ENVIRONMENT}.buckets]
 {buckets}{public}
+[environments.{ENVIRONMENT}.cache.made]
+key-file = {cache_key}
+name = "lix-{ENVIRONMENT}"
+
 [environments.{ENVIRONMENT}.git.directory]
 path = {git}
 
@@ -154,6 +158,7 @@ login = false
             region = quoted(&self.garage.endpoint().region),
             keys = quoted(self.dir.join(KEYS).as_str()),
             buckets = lines(PURPOSES.map(bucket).to_vec()),
+            cache_key = quoted(self.dir.join("cache.key").as_str()),
             git = quoted(self.dir.join("git").as_str()),
             target = quoted(&format!("docker://{}", self.registry())),
         )

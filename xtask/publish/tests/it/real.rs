@@ -85,8 +85,8 @@ async fn upload_change_delete_damage_repair() -> Result<()> {
     release.upload().ok();
     release.release("verify", "local", &[]).ok();
     let asked = fs::read_to_string(format!("{}.asked", world.keys))?;
-    assert_eq!(asked.lines().next(), Some("--read local-docs local-releases"), "looking needs no more");
-    assert!(asked.contains("--read --write local-docs local-releases"), "{asked}");
+    assert_eq!(asked.lines().next(), Some("--read local-docs local-releases local-cache"), "looking needs no more");
+    assert!(asked.contains("--read --write local-docs local-releases local-cache"), "{asked}");
 
     let writes = world.writes(|| drop(release.upload().ok()));
     assert!(writes.is_empty(), "nothing is written twice: {writes:?}");
