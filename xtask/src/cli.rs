@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use anyhow::{Context, Result};
 use camino::{Utf8Path, Utf8PathBuf};
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand, ValueEnum};
 use jiff::civil::Date;
 
 use crate::domain::system::System;
@@ -49,6 +49,9 @@ enum Command {
     Release(Phase),
     /// Check format, lints and tests
     Ci,
+    /// A Garage and a registry on loopback, to release to
+    #[command(subcommand)]
+    World(World),
     /// Measure; nothing is checked
     #[command(subcommand)]
     Bench(Bench),
@@ -79,12 +82,15 @@ pub enum Publish {
     Upload(UploadArgs),
     /// Check what users get from an environment
     Verify(VerifyArgs),
-    /// Make a whole release in a scratch clone and publish it to the embedded environment
+    /// Make a whole release in a scratch clone and publish it on this machine
     Rehearse(RehearseArgs),
     /// Check every precondition at once, each with its remedy
     Doctor(DoctorArgs),
     /// Show where this release stands, and what to type next
     Status,
+    /// Not a phase, but done in the same place.
+    #[command(skip)]
+    World(World),
 }
 
 #[derive(Debug, Args)]
@@ -149,9 +155,31 @@ pub struct RehearseArgs {
     /// Which of the flake's `release-jobs`
     #[arg(long, value_enum, default_value_t = build::Profile::All)]
     pub profile: build::Profile,
+    /// Where to publish to
+    #[arg(long, value_enum, default_value_t = RehearsalWorld::Embedded)]
+    pub world: RehearsalWorld,
     /// Leave the scratch clone in release/rehearsal
     #[arg(long)]
     pub keep: bool,
+}
+
+/// Where a rehearsal publishes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum RehearsalWorld {
+    /// An S3 server in this program, and directories
+    Embedded,
+    /// Garage and docker-registry, started for the rehearsal
+    Real,
+}
+
+/// A world on loopback that stays.
+#[derive(Debug, Subcommand)]
+#[command(arg_required_else_help = true)]
+pub enum World {
+    /// Start it, and say how to use it
+    Up,
+    /// Stop it; its data stays in release/world
+    Down,
 }
 
 #[derive(Debug, Args)]
@@ -281,6 +309,7 @@ impl Cli {
         match self.command {
             Command::Ci => ci::run(&place.workspace)?,
             Command::Bench(Bench::Notes) => bench::notes(&place.workspace)?,
+            Command::World(world) => return publish(Publish::World(world), &place),
             Command::Release(Phase::Publish(command)) => return publish(command, &place),
             Command::Release(phase) => return phase.run(&place.tree),
         }

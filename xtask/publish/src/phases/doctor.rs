@@ -161,6 +161,7 @@ fn version(git: &Git) -> Result<Release> {
 
 async fn check_environment(git: &Git, world: &World, checkup: &mut Checkup) {
     check_git(git, &world.environment.git, checkup);
+    check_registries(world, checkup).await;
     if let Storage::S3 { endpoint, .. } = &world.environment.storage {
         checkup.add("clock", told(check_clock(endpoint).await));
     }
@@ -198,6 +199,15 @@ fn check_git(git: &Git, target: &GitTarget, checkup: &mut Checkup) {
         Ok(format!("{} takes pushes", remote.shown()))
     });
     checkup.add("git remote", told(pushable));
+}
+
+/// Whether each registry knows us. Whether it lets us push, only a push tells.
+async fn check_registries(world: &World, checkup: &mut Checkup) {
+    let images = &world.environment.images;
+    for target in images.targets.iter().filter(|_| images.login) {
+        let known = world.images(target).check_login().await.map(|()| "knows us".to_owned());
+        checkup.add(&format!("images {target}"), told(known));
+    }
 }
 
 async fn check_clock(endpoint: &str) -> Result<String> {

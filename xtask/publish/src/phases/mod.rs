@@ -12,9 +12,10 @@ pub mod session;
 pub mod status;
 pub mod upload;
 pub mod verify;
+pub mod world;
 
 use anyhow::{Context, Result};
-use xtask::cli::{Outcome, Place, Publish};
+use xtask::cli::{Outcome, Place, Publish, World};
 
 /// Does what the command line says.
 ///
@@ -27,6 +28,8 @@ pub async fn run(command: Publish, place: &Place) -> Result<Outcome> {
         Publish::Verify(args) => verify::run(place, &args).await.context("cannot verify what is published"),
         Publish::Doctor(args) => doctor::run(place, &args).await.context("cannot check the preconditions"),
         Publish::Status => status::run(place).await.context("cannot see how the release stands"),
-        Publish::Rehearse(args) => rehearse::run(place, &args).context("the rehearsal failed"),
+        Publish::Rehearse(args) => rehearse::run(place, &args).await.context("the rehearsal failed"),
+        Publish::World(World::Up) => world::up(place).await.context("there is no world"),
+        Publish::World(World::Down) => world::down(place).await.context("the world goes on"),
     }
 }

@@ -1,4 +1,4 @@
-//! `release rehearse`: a whole release in a scratch clone, published to the embedded environment.
+//! `release rehearse`: a whole release in a scratch clone, published on this machine.
 //!
 //! Types the commands that a manager types, and shows them with their output. Touches nothing but `release/rehearsal/`.
 
@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, anyhow};
 use camino::{Utf8Path, Utf8PathBuf};
-use xtask::cli::{Outcome, Place, RehearseArgs};
+use xtask::cli::{Outcome, Place, RehearsalWorld, RehearseArgs};
 use xtask::domain::layout::RELEASE;
 use xtask::domain::release::UNNAMED;
 use xtask::domain::version::Version;
@@ -14,6 +14,9 @@ use xtask::domain::version_file::{self, VersionFile};
 use xtask::tools::git::Git;
 use xtask::tools::process;
 use xtask::tools::term::{self, BOLD};
+
+use crate::tools::server::Life;
+use crate::tools::world::{self, RealWorld};
 
 /// The environment that needs nothing but this tree.
 const ENVIRONMENT: &str = "local";
@@ -24,7 +27,7 @@ const NAME: &str = "Rehearsal";
 ///
 /// # Errors
 /// A step failed; the scratch clone is left for a look.
-pub fn run(place: &Place, args: &RehearseArgs) -> Result<Outcome> {
+pub async fn run(place: &Place, args: &RehearseArgs) -> Result<Outcome> {
     let git = Git::open(&place.tree)?;
     if !git.dirty_files()?.is_empty() {
         term::warn("there are changes that are not committed: they are not rehearsed");
@@ -33,17 +36,28 @@ pub fn run(place: &Place, args: &RehearseArgs) -> Result<Outcome> {
     let tree = clone(&git, &scratch)?;
     let (version, name) = decide(&Git::open(&tree)?, args.version.as_ref())?;
 
-    let mut rehearsal = Rehearsal::new(place, &tree)?;
+    // It ends with this function.
+    let real = match args.world {
+        RehearsalWorld::Embedded => None,
+        RehearsalWorld::Real => Some(RealWorld::start(&scratch.join("world"), Life::Ours).await?),
+    };
+    let (environment, config) = match &real {
+        None => (ENVIRONMENT, place.config.clone()),
+        Some(real) => (world::ENVIRONMENT, Some(real.config())),
+    };
+    let mut rehearsal = Rehearsal::new(place, &tree, config)?;
     let (version, profile) = (version.to_string(), args.profile.to_string());
     let named = name.iter().flat_map(|name| ["--name", name.as_str()]);
     rehearsal.step(&["prepare", &version].into_iter().chain(named).collect::<Vec<_>>())?;
     rehearsal.step(&["tag"])?;
     rehearsal.step(&["build", "--profile", &profile])?;
-    rehearsal.step(&["plan", "--env", ENVIRONMENT])?;
-    rehearsal.step(&["upload", "--env", ENVIRONMENT, "--noconfirm"])?;
-    rehearsal.step(&["verify", "--env", ENVIRONMENT])?;
-    rehearsal.step(&["upload", "--env", ENVIRONMENT, "--noconfirm"])?;
+    rehearsal.step(&["plan", "--env", environment])?;
+    rehearsal.step(&["upload", "--env", environment, "--noconfirm"])?;
+    rehearsal.step(&["verify", "--env", environment])?;
+    rehearsal.step(&["upload", "--env", environment, "--noconfirm"])?;
     rehearsal.show_times();
+    // Its data cannot be removed while it writes.
+    drop(real);
 
     if args.keep {
         term::say(format_args!("the scratch clone is {tree}"));
@@ -89,24 +103,25 @@ fn decide(clone: &Git, wanted: Option<&Version>) -> Result<(Version, Option<Stri
 /// The steps taken so far.
 struct Rehearsal<'a> {
     sh: xshell::Shell,
-    place: &'a Place,
     tree: &'a Utf8Path,
     program: Utf8PathBuf,
+    /// Another `releng.toml`.
+    config: Option<Utf8PathBuf>,
     times: Vec<(String, Duration)>,
 }
 
 impl<'a> Rehearsal<'a> {
-    fn new(place: &'a Place, tree: &'a Utf8Path) -> Result<Rehearsal<'a>> {
+    fn new(place: &Place, tree: &'a Utf8Path, config: Option<Utf8PathBuf>) -> Result<Rehearsal<'a>> {
         let program = std::env::current_exe().context("cannot find this program")?;
         let program = Utf8PathBuf::from_path_buf(program).map_err(|path| anyhow!("{} is not UTF-8", path.display()))?;
-        Ok(Rehearsal { sh: process::shell_in(&place.workspace)?, place, tree, program, times: Vec::new() })
+        Ok(Rehearsal { sh: process::shell_in(&place.workspace)?, tree, program, config, times: Vec::new() })
     }
 
     fn step(&mut self, args: &[&str]) -> Result<()> {
         let shown: Vec<String> = args.iter().map(|arg| quoted(arg)).collect();
         term::say(format_args!("\n{BOLD}$ cargo xtask release {}{BOLD:#}", shown.join(" ")));
         let mut cmd = self.sh.cmd(&self.program).arg("release").args(args).args(["--repo", self.tree.as_str()]);
-        if let Some(config) = &self.place.config {
+        if let Some(config) = &self.config {
             cmd = cmd.args(["--config", config.as_str()]);
         }
         if term::is_quiet() {

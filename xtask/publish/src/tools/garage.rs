@@ -16,7 +16,7 @@ use hyper_util::rt::TokioIo;
 use serde_json::{Value, json};
 use tokio::net::TcpStream;
 
-use super::server::{Server, free_addresses};
+use super::server::{Life, Server, free_addresses};
 use super::store::{Credentials, Endpoint};
 
 const REGION: &str = "garage";
@@ -30,7 +30,7 @@ pub struct Garage {
     endpoint: Endpoint,
     admin: SocketAddr,
     web: SocketAddr,
-    _server: Server,
+    server: Server,
 }
 
 /// What a key may do with its buckets.
@@ -48,10 +48,15 @@ impl Garage {
 
     /// Starts it on free ports, with data, configuration and log in `data`, and makes the buckets that are missing.
     pub async fn start(data: &Path, buckets: &[&str]) -> Result<Self> {
+        Self::start_for(data, buckets, Life::Ours).await
+    }
+
+    /// The same, with a life of its own if that is wanted.
+    pub async fn start_for(data: &Path, buckets: &[&str], life: Life) -> Result<Self> {
         std::fs::create_dir_all(data).with_context(|| format!("cannot make {} for Garage's data", data.display()))?;
         let mut start = 1;
         let garage = loop {
-            match Self::try_start(data).await {
+            match Self::try_start(data, life).await {
                 Err(_) if start < STARTS => start += 1,
                 garage => break garage?,
             }
@@ -62,7 +67,7 @@ impl Garage {
         Ok(garage)
     }
 
-    async fn try_start(data: &Path) -> Result<Self> {
+    async fn try_start(data: &Path, life: Life) -> Result<Self> {
         let addresses @ [rpc, s3, admin, web] = free_addresses()?;
         let config = data.join("garage.toml");
         let text = configuration(data, addresses)?;
@@ -71,10 +76,15 @@ impl Garage {
         command.arg("-c").arg(&config).args(["server", "--single-node"]);
         // It says more than is worth keeping, and each request costs a line.
         command.env("RUST_LOG", "garage=warn");
-        let mut server = Server::start(command, &data.join("garage.log"))?;
+        let mut server = Server::start(command, &data.join("garage.log"), life)?;
         server.ready(&[rpc, s3, admin, web]).await?;
         let endpoint = Endpoint { url: format!("http://{s3}"), region: REGION.into() };
-        Ok(Self { endpoint, admin, web, _server: server })
+        Ok(Self { endpoint, admin, web, server })
+    }
+
+    /// Lets it go on without us, and gives its number.
+    pub fn leave(self) -> u32 {
+        self.server.leave()
     }
 
     /// Where its S3 API listens.

@@ -8,7 +8,7 @@ use std::process::Command;
 use anyhow::{Context, Result};
 use serde_json::json;
 
-use super::server::{Server, free_addresses};
+use super::server::{Life, Server, free_addresses};
 
 /// Ports can be taken between being found free and being used.
 const STARTS: u32 = 3;
@@ -17,7 +17,7 @@ const STARTS: u32 = 3;
 #[derive(Debug)]
 pub struct Registry {
     address: SocketAddr,
-    _server: Server,
+    server: Server,
 }
 
 impl Registry {
@@ -28,15 +28,25 @@ impl Registry {
 
     /// Starts it on a free port, with data, configuration and log in `data`. With a file of `htpasswd -B` it wants Basic authentication.
     pub async fn start(data: &Path, htpasswd: Option<&Path>) -> Result<Self> {
+        Self::start_for(data, htpasswd, Life::Ours).await
+    }
+
+    /// The same, with a life of its own if that is wanted.
+    pub async fn start_for(data: &Path, htpasswd: Option<&Path>, life: Life) -> Result<Self> {
         std::fs::create_dir_all(data)
             .with_context(|| format!("cannot make {} for the registry's data", data.display()))?;
         let mut start = 1;
         loop {
-            match Self::try_start(data, htpasswd).await {
+            match Self::try_start(data, htpasswd, life).await {
                 Err(_) if start < STARTS => start += 1,
                 registry => return registry,
             }
         }
+    }
+
+    /// Lets it go on without us, and gives its number.
+    pub fn leave(self) -> u32 {
+        self.server.leave()
     }
 
     /// `HOST:PORT`, as it stands at the front of an image's name.
@@ -44,7 +54,7 @@ impl Registry {
         self.address
     }
 
-    async fn try_start(data: &Path, htpasswd: Option<&Path>) -> Result<Self> {
+    async fn try_start(data: &Path, htpasswd: Option<&Path>, life: Life) -> Result<Self> {
         let [address] = free_addresses()?;
         let mut config = json!({
             "version": "0.1",
@@ -60,8 +70,8 @@ impl Registry {
         std::fs::write(&path, config.to_string()).with_context(|| format!("cannot write {}", path.display()))?;
         let mut command = Command::new("docker-registry");
         command.arg("serve").arg(&path);
-        let mut server = Server::start(command, &data.join("registry.log"))?;
+        let mut server = Server::start(command, &data.join("registry.log"), life)?;
         server.ready(&[address]).await?;
-        Ok(Self { address, _server: server })
+        Ok(Self { address, server })
     }
 }

@@ -1,9 +1,10 @@
-//! Owns server programs that run beside us for a while: started on loopback, waited for, and never left behind.
+//! Owns server programs that run beside us for a while: started on loopback, waited for, and never left behind, unless on purpose.
 //! Refuses to own their configuration and what they serve.
 
 use std::fs::File;
 use std::io;
 use std::net::{SocketAddr, TcpListener};
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -14,7 +15,17 @@ use tokio::net::TcpStream;
 /// How long a server may take until it accepts connections.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// A running program. It is killed when this is dropped, and by Linux when the thread that started it ends in any other way.
+/// When a server ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Life {
+    /// With us, however we end.
+    Ours,
+    /// When somebody stops it, once it was [left](Server::leave).
+    Own,
+}
+
+/// A running program. It is killed when this is dropped, and, with [`Life::Ours`], by Linux when the thread that started it ends in
+/// any other way.
 #[derive(Debug)]
 pub(super) struct Server {
     child: Child,
@@ -24,12 +35,16 @@ pub(super) struct Server {
 
 impl Server {
     /// Starts `command` with its output in the file `log`.
-    pub(super) fn start(mut command: Command, log: &Path) -> Result<Self> {
+    pub(super) fn start(mut command: Command, log: &Path, life: Life) -> Result<Self> {
         let name = command.get_program().to_string_lossy().into_owned();
         let starting = || format!("cannot start {name}");
         let output = File::create(log).with_context(starting)?;
         command.stdin(Stdio::null()).stdout(output.try_clone().with_context(starting)?).stderr(output);
-        die_with_parent(&mut command);
+        match life {
+            Life::Ours => die_with_parent(&mut command),
+            // Ctrl-C is meant for us.
+            Life::Own => drop(command.process_group(0)),
+        }
         let child = match command.spawn() {
             Err(error) if error.kind() == io::ErrorKind::NotFound => bail!("{name} is not installed, or not on PATH"),
             child => child.with_context(starting)?,
@@ -55,6 +70,14 @@ impl Server {
             }
         }
         Ok(())
+    }
+
+    /// Lets it go on without us, and gives its number.
+    pub(super) fn leave(self) -> u32 {
+        let pid = self.child.id();
+        // Dropping would kill it; what is leaked is a number.
+        std::mem::forget(self);
+        pid
     }
 
     fn last_words(&self) -> String {
@@ -89,7 +112,6 @@ pub(super) fn free_addresses<const N: usize>() -> Result<[SocketAddr; N]> {
 
 #[cfg(target_os = "linux")]
 fn die_with_parent(command: &mut Command) {
-    use std::os::unix::process::CommandExt;
     let ask = || match unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL) } {
         0 => Ok(()),
         _ => Err(io::Error::last_os_error()),

@@ -6,7 +6,7 @@
 use std::process::Output;
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 use camino::Utf8Path;
 use xtask::domain::digest::Digest;
 use xtask::tools::process;
@@ -161,10 +161,10 @@ impl Skopeo {
             bail!("{registry} does not know us: {remedy}");
         }
         // With a login at hand, skopeo tries it. If the registry refuses, it asks for another one, and finds no stdin.
-        let (shown, tried) = run(login(&[&verify, &self.repository])).await?;
+        let (_, tried) = run(login(&[&verify, &self.repository])).await?;
         let user = String::from_utf8_lossy(&known.stdout).trim().to_owned();
-        process::check(&shown, &tried)
-            .with_context(|| format!("{registry} does not take our login as {user}: {remedy}"))
+        ensure!(tried.status.success(), "{registry} does not take our login as {user}: {remedy}");
+        Ok(())
     }
 }
 

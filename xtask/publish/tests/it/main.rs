@@ -5,10 +5,12 @@
 
 mod cache;
 mod gerrit;
+mod images;
 mod layout;
 mod proxy;
 mod publication;
 mod real;
+mod registry;
 mod release;
 #[path = "../../../tests/it/repo.rs"]
 #[allow(dead_code, reason = "the front door's tests use the rest")]
@@ -16,6 +18,7 @@ mod repo;
 mod servers;
 mod store;
 mod transfer;
+mod up;
 mod world;
 
 /// What runs the commands.

@@ -31,7 +31,7 @@ pub enum Fault {
 }
 
 type Plan = Arc<dyn Fn(usize, &Method) -> Option<Fault> + Send + Sync>;
-type Body = BoxBody<Bytes, anyhow::Error>;
+pub type Body = BoxBody<Bytes, anyhow::Error>;
 
 pub struct Proxy {
     pub endpoint: Endpoint,
@@ -98,12 +98,12 @@ async fn harm(upstream: SocketAddr, fault: Option<Fault>, request: Request<Incom
     }
 }
 
-fn answer(status: u16, text: &'static str) -> Result<Response<Body>> {
+pub fn answer(status: u16, text: &'static str) -> Result<Response<Body>> {
     let body = Full::new(Bytes::from_static(text.as_bytes())).map_err(|never: Infallible| match never {});
     Ok(Response::builder().status(status).body(body.boxed())?)
 }
 
-async fn forward(upstream: SocketAddr, request: Request<Incoming>) -> Result<Response<Incoming>> {
+pub async fn forward(upstream: SocketAddr, request: Request<Incoming>) -> Result<Response<Incoming>> {
     let socket = TcpStream::connect(upstream).await?;
     let (mut sender, connection) = client::conn::http1::handshake(TokioIo::new(socket)).await?;
     tokio::spawn(connection);

@@ -1,0 +1,52 @@
+//! `world up` and `world down`: a Garage and a registry that stay, to release to by hand. Touches nothing but
+//! `release/world/`.
+
+use anyhow::Result;
+use camino::Utf8PathBuf;
+use xtask::cli::{Outcome, Place};
+use xtask::domain::layout::RELEASE;
+use xtask::tools::git::Git;
+use xtask::tools::term;
+
+use crate::tools::server::Life;
+use crate::tools::world::{CONFIG, ENVIRONMENT, RealWorld, stop};
+
+/// Starts it and says how it is used. One that runs already is started anew, with its data.
+///
+/// # Errors
+/// Something is not installed, or does not start.
+pub async fn up(place: &Place) -> Result<Outcome> {
+    let dir = directory(place)?;
+    stop(&dir).await?;
+    let world = RealWorld::start(&dir, Life::Own).await?;
+    let registry = world.registry();
+    world.leave()?;
+    let config = dir.join(CONFIG);
+    term::say(format_args!("{} Garage and a registry, for the environment `{ENVIRONMENT}`:\n", term::good("up:")));
+    for command in [
+        format!("cargo xtask release upload --env {ENVIRONMENT} --config {config}"),
+        format!("cargo xtask release verify --env {ENVIRONMENT} --config {config}"),
+        format!("skopeo list-tags --tls-verify=false docker://{registry}"),
+        "cargo xtask world down".to_owned(),
+    ] {
+        term::say(format_args!("    {command}"));
+    }
+    Ok(Outcome::Done)
+}
+
+/// Stops it.
+///
+/// # Errors
+/// It does not end.
+pub async fn down(place: &Place) -> Result<Outcome> {
+    let dir = directory(place)?;
+    match stop(&dir).await? {
+        0 => term::say("no world was up"),
+        _ => term::say(format_args!("{} its data stays in {dir}", term::good("down:"))),
+    }
+    Ok(Outcome::Done)
+}
+
+fn directory(place: &Place) -> Result<Utf8PathBuf> {
+    Ok(Git::open(&place.tree)?.root().join(RELEASE).join("world"))
+}
