@@ -6,6 +6,7 @@
 pub mod authors;
 pub mod digest;
 pub mod environment;
+pub mod forward;
 pub mod fragment;
 pub mod image;
 pub mod jobs;
