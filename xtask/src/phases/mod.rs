@@ -7,6 +7,7 @@ pub mod bench;
 pub mod build;
 pub mod ci;
 pub mod commits;
+pub mod finish;
 pub mod notes;
 pub mod prepare;
 pub mod publish;
