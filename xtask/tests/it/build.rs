@@ -413,5 +413,8 @@ fn a_record_of_another_tag_is_refused() {
     let tree = Tree::named("tree");
     tree.write("release/tag.json", "{}");
     let error = tree.refused(&[]);
-    assert!(error.contains("TREE/release/tag.json is not a record of a tag") || error.contains("merged back"), "{error}");
+    assert!(
+        error.contains("TREE/release/tag.json is not a record of a tag") || error.contains("merged back"),
+        "{error}"
+    );
 }

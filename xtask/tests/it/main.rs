@@ -3,6 +3,7 @@
 mod build;
 mod cli;
 mod corpus;
+mod finish;
 mod floors;
 mod notes;
 mod plans;
