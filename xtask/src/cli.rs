@@ -9,7 +9,7 @@ use jiff::civil::Date;
 
 use crate::domain::system::System;
 use crate::domain::version::Version;
-use crate::phases::{bench, build, ci, finish, notes, prepare, tag};
+use crate::phases::{announce, bench, build, ci, finish, notes, prepare, tag};
 use crate::tools::git::Git;
 use crate::tools::term::{self, Verbosity};
 
@@ -67,6 +67,8 @@ enum Phase {
     Build(BuildArgs),
     /// After publishing: branch off, set the next version, bring release notes to main, go back to the branch
     Finish(FinishArgs),
+    /// Draft the blog post, the toot and what others have to know in release/announce/; nothing is posted
+    Announce,
     #[command(flatten)]
     Publish(Publish),
 }
@@ -359,6 +361,9 @@ impl Phase {
                     finish::End::Done => Outcome::Done,
                     finish::End::Waiting => Outcome::Waiting,
                 });
+            }
+            Phase::Announce => {
+                announce::run(&Git::open(tree)?).context("cannot draft the announcement")?;
             }
             Phase::Publish(_) => unreachable!("another package does these"),
         }

@@ -3,6 +3,7 @@
 //! Everything here can be decided on paper. The floors above observe the world, hand it in as values, and act on what
 //! comes out.
 
+pub mod announcement;
 pub mod authors;
 pub mod digest;
 pub mod environment;

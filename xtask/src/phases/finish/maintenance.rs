@@ -5,14 +5,14 @@ use std::collections::BTreeMap;
 
 use anyhow::Result;
 
-use crate::domain::forward::{self, Fates, Taken};
+use crate::domain::forward::{self, Fates};
 use crate::domain::notes;
 use crate::domain::oid::Oid;
 use crate::domain::release;
 use crate::domain::version::{Series, Version};
 use crate::phases::commits::Commit;
+use crate::phases::taken;
 use crate::tools::aside::Edit;
-use crate::tools::fragments;
 use crate::tools::git::Git;
 
 /// Everything that `main` could take over.
@@ -31,7 +31,7 @@ impl Left {
     pub fn look(git: &Git, tip: &Oid) -> Result<Left> {
         let mut left = Left::default();
         let mut taken = Vec::new();
-        let here = texts(git, tip)?;
+        let here = taken::texts(git, tip)?;
         for releases in maintenance_releases(git)?.chunk_by(|a, b| a.series() == b.series()) {
             let series = releases[0].series();
             let path = notes::page_path(series);
@@ -46,7 +46,7 @@ impl Left {
                     sections.insert(version.clone(), section.to_owned());
                 }
                 if !here.is_empty() {
-                    taken.extend(taken_by(git, version, &commit, &path)?);
+                    taken.extend(taken::by(git, version, &commit, &path)?);
                 }
             }
             if !sections.is_empty() {
@@ -86,29 +86,4 @@ fn maintenance_releases(git: &Git) -> Result<Vec<Version>> {
     versions.retain(|version| version.patch() > 0 && !version.is_pre_release());
     versions.sort();
     Ok(versions)
-}
-
-/// The fragments that a release's notes were made of: those that the commit removed which gave the page its section.
-fn taken_by(git: &Git, version: &Version, release: &Oid, page: &str) -> Result<Vec<Taken>> {
-    for commit in git.changes_of(release, page)? {
-        let Some(before) = git.commit(&commit)?.parents.into_iter().next() else { break };
-        if notes::section_date(&git.file(&before, page)?.unwrap_or_default(), version).is_some() {
-            continue;
-        }
-        let kept = fragments::tracked(git, &commit, notes::FRAGMENTS)?;
-        let taken = texts(git, &before)?.into_iter().filter(|(path, _)| !kept.contains(path));
-        return Ok(taken.map(|(path, text)| Taken { version: version.clone(), path, text }).collect());
-    }
-    Ok(Vec::new())
-}
-
-/// The fragments of a commit, paths and texts.
-fn texts(git: &Git, commit: &Oid) -> Result<Vec<(String, String)>> {
-    let mut texts = Vec::new();
-    for path in fragments::tracked(git, commit, notes::FRAGMENTS)? {
-        if let Some(text) = git.file(commit, &path)? {
-            texts.push((path, text));
-        }
-    }
-    Ok(texts)
 }

@@ -67,7 +67,7 @@ impl<'a> Environment<'a> {
         let home = release.release_branch();
         if self.relation(&home, merge)? != Some(Relation::Contains) {
             term::say(format_args!(
-                "  waits   until {home} at {name} holds the merged release: is it uploaded, and its review submitted?"
+                "  waits   until {home} at {name} holds the merged release; `cargo xtask release plan --env {name}` says more"
             ));
             return Ok(End::Waiting);
         }
