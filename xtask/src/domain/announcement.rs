@@ -1,13 +1,13 @@
 //! Drafts of what is said about a release, and of what other places have to know: texts, made from the record and the
 //! release notes.
 //!
-//! Owns their words and their limits. Refuses to know where drafts lie and what people have made of them; nothing here is
-//! ever posted.
+//! Owns their words and their limits. Refuses to choose what is mentioned ([`super::highlights`]), and to know where
+//! drafts lie and what people have made of them; nothing here is ever posted.
 
 use jiff::civil::Date;
 
 use super::digest::Digest;
-use super::fragment::{Category, Fragment};
+use super::highlights::Highlight;
 use super::layout::{Docs, Layout};
 use super::notes::enumerate;
 use super::release::{Kind, Release};
@@ -20,8 +20,6 @@ const INSTALL: &str = "https://lix.systems/install/";
 const TOOT: usize = 500;
 /// What a link counts there, however long it is.
 const LINK: usize = 23;
-/// Highlights, where nothing is marked as significant.
-const FEW: usize = 5;
 
 /// What is known about a release that is to be announced.
 #[derive(Debug)]
@@ -38,72 +36,11 @@ pub struct Announcement {
     pub source: Digest,
 }
 
-/// A change that is worth a mention, in Markdown.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Highlight {
-    pub synopsis: String,
-    /// Empty where the synopsis says it all.
-    pub body: String,
-}
-
 /// A draft and the file that it goes to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Draft {
     pub file: &'static str,
     pub text: String,
-}
-
-/// What to mention: every significant change in the order of the page, and else the first of each category.
-pub fn highlights(fragments: &[Fragment], section: &str) -> Vec<Highlight> {
-    let mut significant: Vec<&Fragment> = fragments.iter().filter(|fragment| fragment.significant).collect();
-    significant.sort_by_key(|fragment| (fragment.category, fragment.file_name()));
-    if significant.is_empty() {
-        let first = first_entries(section).into_iter().take(FEW);
-        return first.map(|synopsis| Highlight { synopsis, body: String::new() }).collect();
-    }
-    let highlight =
-        |fragment: &Fragment| Highlight { synopsis: fragment.synopsis.value.clone(), body: fragment.body.clone() };
-    significant.into_iter().map(highlight).collect()
-}
-
-/// The first entry of each category of a section, without the links at its end.
-fn first_entries(section: &str) -> Vec<String> {
-    let mut entries = Vec::new();
-    let mut wanted = false;
-    for line in section.lines() {
-        if let Some(heading) = line.strip_prefix("## ") {
-            wanted = Category::ALL.iter().any(|category| category.name() == heading.trim_end());
-        } else if let Some(entry) = line.strip_prefix("- ").filter(|_| wanted) {
-            entries.push(without_references(entry).to_owned());
-            wanted = false;
-        }
-    }
-    entries
-}
-
-/// `Synopsis [lix#1](…) [cl/2](…)` without what stands in brackets at its end.
-fn without_references(entry: &str) -> &str {
-    match entry.trim_end().rsplit_once(" [") {
-        Some((before, link)) if link.ends_with(')') && link.contains("](") && !link.contains(' ') => {
-            without_references(before)
-        }
-        _ => entry.trim_end(),
-    }
-}
-
-/// Whom a section thanks, each once, in the order of the page.
-pub fn credits(section: &str) -> Vec<String> {
-    let mut names: Vec<String> = Vec::new();
-    for line in section.lines() {
-        let thanked = line.trim().strip_prefix("Many thanks to ").and_then(|rest| rest.strip_suffix(" for this."));
-        let all = thanked.unwrap_or_default().replace(", and ", ", ").replace(" and ", ", ");
-        for name in all.split(", ").filter(|name| !name.is_empty()) {
-            if !names.iter().any(|known| known == name) {
-                names.push(name.to_owned());
-            }
-        }
-    }
-    names
 }
 
 impl Announcement {
@@ -290,53 +227,6 @@ mod tests {
         }
     }
 
-    const SECTION: &str = "\
-# Lix 2.93.1 (2025-06-18)
-## Fixes
-
-- A `fix` [lix#5](https://x/5) [cl/7](https://y/7)
-
-  - no entry
-
-  Many thanks to [jade](x), puck, and [wiggles and more](z) for this.
-
-- Another [link](x) inside
-
-  Many thanks to [jade](x) and nobody for this.
-
-
-## Unknown
-
-- x
-## Miscellany
-
-- [Linked](x)
-";
-
-    #[test]
-    fn from_the_section_alone() {
-        let synopses: Vec<String> = highlights(&[], SECTION).into_iter().map(|highlight| highlight.synopsis).collect();
-        assert_eq!(synopses, ["A `fix`", "[Linked](x)"]);
-        assert_eq!(credits(SECTION)[..2], ["[jade](x)", "puck"]);
-        assert_eq!(credits(SECTION).last().map(String::as_str), Some("nobody"));
-    }
-
-    #[test]
-    fn significant_changes_go_before_all_else() {
-        let fragment = |name: &str, more: &str| {
-            let text = format!("---\nsynopsis: About {name}\n{more}\n---\nBody of {name}.\n");
-            Fragment::parse(name, text.as_bytes()).expect(name)
-        };
-        let fragments = [
-            fragment("a.md", "significance: significant"),
-            fragment("b.md", "category: Fixes\nsignificance: significant"),
-            fragment("c.md", "category: Breaking Changes"),
-        ];
-        let highlights = highlights(&fragments, SECTION);
-        assert_eq!(highlights.len(), 2);
-        assert_eq!(highlights[0], Highlight { synopsis: "About b.md".into(), body: "Body of b.md.".into() });
-    }
-
     #[test]
     fn texts() {
         let highlights = vec![
@@ -476,7 +366,10 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_toot_is_never_too_long(name in "[a-zA-Z é🍧]{1,600}", synopses in prop::collection::vec("\\PC{0,300}", 0..8)) {
+        fn a_toot_is_never_too_long(
+            name in "[a-zA-Z é🍧]{1,600}",
+            synopses in prop::collection::vec("\\PC{0,300}", 0..8),
+        ) {
             let highlights = synopses.into_iter().map(|synopsis| Highlight { synopsis, body: String::new() }).collect();
             let name = format!("x{}x", name);
             let toot = announcement("2.94.0", &name, highlights).toot();
@@ -486,7 +379,7 @@ mod tests {
 
         #[test]
         fn no_markdown_panics(text in "\\PC*") {
-            let _ = (plain(&text), credits(&text), first_entries(&text));
+            let _ = plain(&text);
         }
     }
 }

@@ -172,14 +172,20 @@ mod tests {
         );
     }
 
+    /// The bodies of a few releases' sections, as they are rendered.
+    fn bodies() -> impl Strategy<Value = Vec<String>> {
+        let body = "(## F\n\n(- [a-z]{1,4}\n\n(  x\n)?){0,3}\n\n)?";
+        prop::collection::vec(body, 2..6)
+    }
+
     proptest! {
         /// Whatever `main` has of a series, it gets the bytes that the release branch has.
         #[test]
-        fn main_catches_up_to_the_byte(bodies in prop::collection::vec("(## F\n\n(- [a-z]{1,4}\n\n(  x\n)?){0,3}\n\n)?", 2..6), known in 0usize..5) {
+        fn main_catches_up_to_the_byte(bodies in bodies(), known in 0usize..5) {
             let pages = pages(&bodies);
             let known = known.min(pages.len() - 1);
             let last = pages.last().expect("at least two");
-            let all: BTreeMap<Version, String> = Page::cut(last).sections.into_iter().map(|(v, text)| (v, text.to_owned())).collect();
+            let all = Page::cut(last).sections.into_iter().map(|(version, text)| (version, text.to_owned())).collect();
             let caught_up = add_sections(&pages[known], &all);
             prop_assert_eq!(&caught_up, last);
             prop_assert_eq!(&add_sections(&caught_up, &all), last);

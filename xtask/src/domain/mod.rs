@@ -9,6 +9,7 @@ pub mod digest;
 pub mod environment;
 pub mod forward;
 pub mod fragment;
+pub mod highlights;
 pub mod image;
 pub mod jobs;
 pub mod judgement;

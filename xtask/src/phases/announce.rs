@@ -9,10 +9,11 @@ use anyhow::{Context, Result, anyhow, bail};
 use camino::Utf8Path;
 use jiff::civil::Date;
 
-use crate::domain::announcement::{self, Announcement, Draft};
+use crate::domain::announcement::{Announcement, Draft};
 use crate::domain::digest::Digest;
 use crate::domain::forward;
 use crate::domain::fragment::Fragment;
+use crate::domain::highlights;
 use crate::domain::layout::{self, Layout};
 use crate::domain::notes;
 use crate::domain::problem::{Problem, Problems};
@@ -124,8 +125,8 @@ fn decide(observed: Observed) -> Result<Announcement, Problems> {
         release,
         date,
         author,
-        highlights: announcement::highlights(&fragments, &section),
-        credits: announcement::credits(&section),
+        highlights: highlights::highlights(&fragments, &section),
+        credits: highlights::credits(&section),
         source,
     })
 }

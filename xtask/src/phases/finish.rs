@@ -1,5 +1,5 @@
-//! `release finish`: what comes after publishing: the branch of a new series, the next version, the notes of maintenance
-//! releases for `main`, and HEAD back on the branch.
+//! `release finish`: what comes after publishing: the branch of a new series, the next version, the notes of
+//! maintenance releases for `main`, and HEAD back on the branch.
 //!
 //! Commits are made aside and land in one step, and each step is looked at before it is done: a run that was killed is
 //! completed by running it again. Pushes only what was asked about, and publishes nothing.

@@ -247,6 +247,31 @@ fn a_plain_remote_gets_branch_and_commits_once_it_has_the_release() {
 }
 
 #[test]
+fn a_patch_release_is_looked_for_on_its_branch() {
+    let repo = maintenance();
+    repo.git(&["switch", "--quiet", "-c", "releng/2.93.1"]);
+    repo.git(&["branch", "--force", "release-2.93", "HEAD^"]);
+    repo.xtask(&["release", "tag"]).ok();
+    let (bare, config) = remote(&repo, "plain");
+    repo.git(&["push", "--quiet", bare.as_str(), "main", "release-2.93"]);
+    let push = ["release", "finish", "--env", "local", "--config", &config, "--push", "--yes"];
+    let waits = repo.xtask(&push);
+    assert!(waits.stderr.contains("release-2.93 here is not at the release yet"), "{}", waits.stderr);
+    assert!(waits.stderr.contains("waits   until release-2.93 at local holds the merged release"), "{}", waits.stderr);
+    waits.fails(3);
+    repo.git(&["push", "--quiet", bare.as_str(), "releng/2.93.1:release-2.93"]);
+    repo.xtask(&push).ok();
+    let there = |name: &str| repo.git(&["-C", bare.as_str(), "rev-parse", name]);
+    assert_eq!(there("main"), repo.git(&["rev-parse", "main"]), "the notes are there");
+    assert_eq!(there("release-2.93"), repo.git(&["rev-parse", "releng/2.93.1"]), "and the branch is as it was");
+
+    let stranger = repo.git(&["commit-tree", "-p", "release-2.93", "-m", "a stranger", "main^{tree}"]);
+    repo.git(&["branch", "--force", "release-2.93", &stranger]);
+    let error = repo.xtask(&["release", "finish"]).fails(1);
+    assert!(error.contains("the branch release-2.93 is here") && error.contains(&stranger[..12]), "{error}");
+}
+
+#[test]
 fn gerrit_gets_the_branch_directly_and_the_commits_for_review() {
     let repo = new_major("releng/2.94.0");
     let (bare, config) = remote(&repo, "gerrit");

@@ -67,7 +67,8 @@ impl<'a> Environment<'a> {
         let home = release.release_branch();
         if self.relation(&home, merge)? != Some(Relation::Contains) {
             term::say(format_args!(
-                "  waits   until {home} at {name} holds the merged release; `cargo xtask release plan --env {name}` says more"
+                "  waits   until {home} at {name} holds the merged release: `cargo xtask release plan --env {name}` says \
+                 what is missing"
             ));
             return Ok(End::Waiting);
         }
