@@ -85,6 +85,17 @@ pub enum Publish {
     Verify(VerifyArgs),
     /// Make a whole release in a scratch clone and publish it to the embedded environment
     Rehearse(RehearseArgs),
+    /// Check every precondition at once, each with its remedy
+    Doctor(DoctorArgs),
+    /// Show where this release stands, and what to type next
+    Status,
+}
+
+#[derive(Debug, Args)]
+pub struct DoctorArgs {
+    /// Also an environment's, as in releng.toml
+    #[arg(long, alias = "environment", value_name = "ENV")]
+    pub env: Option<String>,
 }
 
 /// What is published, and where.
@@ -129,6 +140,9 @@ pub struct VerifyArgs {
     pub env: String,
     /// The version to check [default: what version.json holds]
     pub version: Option<Version>,
+    /// Download everything, also what has a digest for a name
+    #[arg(long)]
+    pub deep: bool,
 }
 
 #[derive(Debug, Args)]

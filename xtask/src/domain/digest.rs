@@ -15,6 +15,23 @@ impl Digest {
         Digest(bytes)
     }
 
+    /// Enough of it for people.
+    pub fn short(&self) -> String {
+        self.to_string()[..12].to_owned()
+    }
+
+    /// What [`Digest::oci`] gave.
+    ///
+    /// # Errors
+    /// Anything else, and digests of other kinds than SHA-256.
+    pub fn from_oci(text: &str) -> Result<Digest, String> {
+        text.strip_prefix("sha256:").unwrap_or(text).parse()
+    }
+
+    pub fn bytes(&self) -> &[u8; 32] {
+        &self.0
+    }
+
     /// As OCI spells it: `sha256:` and the digits.
     pub fn oci(&self) -> String {
         format!("sha256:{self}")

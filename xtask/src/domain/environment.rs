@@ -7,6 +7,9 @@ use std::collections::BTreeMap;
 
 use serde::Deserialize;
 
+use super::image_target::ImageTargets;
+use super::signing::PublicKey;
+
 /// The whole file.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
@@ -28,7 +31,9 @@ pub struct Environment {
     pub buckets: Buckets,
     /// Where users download, if that is somewhere else than the storage.
     pub public: Option<Buckets>,
+    pub cache: CacheKey,
     pub git: GitTarget,
+    pub images: ImageTargets,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
@@ -67,6 +72,45 @@ pub enum Credentials {
     },
     /// Where the AWS tools find theirs: environment, profile files, instance metadata.
     Aws {},
+}
+
+/// The key that signs the binary cache.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub enum CacheKey {
+    /// Made where it is missing, and good for nothing else.
+    #[serde(rename_all = "kebab-case")]
+    Made {
+        /// Relative to the tree that is released.
+        key_file: String,
+        /// What signatures name.
+        name: String,
+    },
+    /// A manager has it.
+    #[serde(rename_all = "kebab-case")]
+    Held {
+        /// Its name, without `.age`.
+        key_file: String,
+        /// What users trust; empty until somebody has filled it in.
+        public_key: String,
+    },
+}
+
+impl CacheKey {
+    /// What users trust; `None` for a key that is made on the spot: then its secret half tells.
+    ///
+    /// # Errors
+    /// Nobody has filled it in; the message says how.
+    pub fn public(&self) -> Result<Option<PublicKey>, String> {
+        match self {
+            CacheKey::Made { .. } => Ok(None),
+            CacheKey::Held { key_file, public_key } if public_key.is_empty() => Err(format!(
+                "releng.toml does not say yet which `public-key` users of this cache trust: \
+                 put in what `nix key convert-secret-to-public < {key_file}` prints"
+            )),
+            CacheKey::Held { public_key, .. } => public_key.parse().map(Some),
+        }
+    }
 }
 
 /// A name, or an address, for each bucket.
@@ -162,7 +206,12 @@ impl Environment {
         if !branch_off.starts_with("refs/") || !branch_off.contains(BRANCH) {
             return Err(format!("`branch-off` is not a ref with `{BRANCH}` in it: {branch_off}"));
         }
-        Ok(())
+        match &self.cache {
+            CacheKey::Held { public_key, .. } if !public_key.is_empty() => {
+                public_key.parse::<PublicKey>().map(|_| ()).map_err(|why| format!("`public-key`: {why}"))
+            }
+            CacheKey::Made { .. } | CacheKey::Held { .. } => Ok(()),
+        }
     }
 }
 

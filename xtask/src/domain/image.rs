@@ -70,6 +70,7 @@ pub struct Index {
 #[derive(Debug, Deserialize)]
 pub struct Manifest {
     pub config: Descriptor,
+    pub layers: Vec<Descriptor>,
 }
 
 /// What is needed of an image's configuration.
@@ -87,6 +88,14 @@ struct RuntimeConfig {
     labels: Option<BTreeMap<String, String>>,
 }
 
+impl Index {
+    /// # Errors
+    /// It is no index, or names things by other digests than SHA-256.
+    pub fn parse(bytes: &[u8]) -> Result<Index, String> {
+        serde_json::from_slice(bytes).map_err(|error| format!("is no index of images: {error}"))
+    }
+}
+
 /// An image of one architecture.
 #[derive(Clone, Debug)]
 pub struct Image {
@@ -98,6 +107,23 @@ pub struct Image {
 }
 
 impl Index {
+    /// What a layout holds under the name `name`.
+    pub fn named(&self, name: &str) -> Option<&Descriptor> {
+        self.manifests.iter().find(|manifest| manifest.ref_name() == Some(name))
+    }
+
+    /// Gives a name to the index `index` of `size` bytes in a layout, and takes it from whatever had it. What has no
+    /// name any more is listed no more.
+    pub fn name(&mut self, name: &str, index: Digest, size: u64) {
+        self.manifests.retain(|manifest| manifest.ref_name() != Some(name));
+        self.manifests.extend(Index::layout(name, index, size).manifests);
+    }
+
+    /// Of a layout that holds nothing yet.
+    pub fn empty() -> Index {
+        Index { schema_version: 2, media_type: None, manifests: Vec::new(), annotations: BTreeMap::new() }
+    }
+
     /// Joins images, in the order of their systems' names. Their labels become the index's annotations.
     ///
     /// # Errors
@@ -143,7 +169,7 @@ impl Index {
             platform: None,
             annotations: BTreeMap::from([(REF_NAME.to_owned(), name.to_owned())]),
         };
-        Index { schema_version: 2, media_type: None, manifests: vec![descriptor], annotations: BTreeMap::new() }
+        Index { manifests: vec![descriptor], ..Index::empty() }
     }
 
     pub fn to_json(&self) -> String {

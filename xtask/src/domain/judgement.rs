@@ -3,19 +3,25 @@
 //! Content decides whether something is done; what may never change is refused when it would; what users follow moves
 //! by the rule of [`super::pointers`]. Refuses to look at anything itself: what was seen comes in as a value.
 
+use super::cache;
 use super::digest::Digest;
-use super::manifest::{self, Manifest};
+use super::image_target::Pushed;
+use super::manifest;
 use super::oid::Oid;
 use super::plan::{Planned, Status, bytes_for_people};
 use super::pointers::{self, Published, Verdict};
 use super::publication::{Act, Rule, Subject};
 use super::system::System;
 
+mod images;
+
 /// What was seen of an act's target, and of our side of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Seen {
     /// Of a directory in a bucket.
     Tree(Tree),
+    /// Of the binary cache.
+    Cache(cache::Seen),
     /// Of the root manifest.
     Manifest { ours: String, live: Option<String> },
     /// Of a branch.
@@ -24,6 +30,10 @@ pub enum Seen {
     Tag { ours: Oid, remote: Option<Oid>, ready: Result<(), String> },
     /// Of a change in Gerrit.
     Review(Review),
+    /// Of images by digest.
+    Images(Pushed),
+    /// Of a tag of images: the digests of the indexes.
+    ImageTag { ours: Digest, there: Option<Digest> },
 }
 
 /// A directory in a bucket, compared with ours by content.
@@ -97,10 +107,13 @@ const SMALL: usize = 2;
 pub fn judge(act: &Act, subject: &Subject, seen: &Seen, published: &Published, consent: &Consent) -> Planned {
     let (mut status, mut summary, mut changes) = match seen {
         Seen::Tree(tree) => judge_tree(act, tree, consent),
+        Seen::Cache(seen) => cache::judge(seen),
         Seen::Manifest { ours, live } => judge_manifest(ours, live.as_deref(), consent),
         Seen::Branch { ours, remote, relation } => judge_branch(ours, remote.as_ref(), *relation),
         Seen::Tag { ours, remote, ready } => judge_tag(ours, remote.as_ref(), ready, consent),
         Seen::Review(review) => judge_review(review, subject),
+        Seen::Images(pushed) => images::judge_pushed(pushed),
+        Seen::ImageTag { ours, there } => images::judge_tag(act.rule(), *ours, *there),
     };
     if let (Some(follows), Subject::Official(official)) = (act.follows(), subject) {
         match pointers::judge(follows, official.release.version(), published) {
@@ -115,7 +128,8 @@ pub fn judge(act: &Act, subject: &Subject, seen: &Seen, published: &Published, c
     Planned { title: act.title(subject), wave: act.wave(), rule: act.rule(), status, summary, changes }
 }
 
-type Judgement = (Status, String, Vec<String>);
+/// The status, a summary, and every change.
+pub(super) type Judgement = (Status, String, Vec<String>);
 
 fn judge_tree(act: &Act, tree: &Tree, consent: &Consent) -> Judgement {
     let deletes = act.rule() == Rule::Movable;
@@ -169,10 +183,10 @@ fn conflict(changed: &Changed) -> String {
 
 fn judge_manifest(ours: &str, live: Option<&str>, consent: &Consent) -> Judgement {
     let Some(live) = live else {
-        return (Status::Absent, format!("to {}", version_of(ours)), vec![format!("to {ours:?}")]);
+        return (Status::Absent, format!("to {}", manifest::version_of(ours)), vec![format!("to {ours:?}")]);
     };
     if live == ours {
-        return (Status::Same, version_of(ours), Vec::new());
+        return (Status::Same, manifest::version_of(ours), Vec::new());
     }
     let systems = |text: &str| manifest::parse(text).unwrap_or_default();
     let (before, after) = (systems(live), systems(ours));
@@ -187,18 +201,9 @@ fn judge_manifest(ours: &str, live: Option<&str>, consent: &Consent) -> Judgemen
         })
         .collect();
     let dropped: String = lost.iter().map(|system| format!(", without {system}")).collect();
-    let summary = format!("{} -> {}{dropped}", version_of(live), version_of(ours));
+    let summary = format!("{} -> {}{dropped}", manifest::version_of(live), manifest::version_of(ours));
     let status = if unexpected.is_empty() { Status::Different } else { Status::Refused(unexpected) };
     (status, summary, vec![format!("from {live:?}"), format!("to {ours:?}")])
-}
-
-/// The version that a manifest leads to, for people: what follows the name in its store paths.
-fn version_of(text: &str) -> String {
-    let version = |manifest: Manifest| {
-        let path = manifest.into_values().next()?;
-        Some(path.rsplit('/').next()?.splitn(3, '-').nth(2)?.to_owned())
-    };
-    manifest::parse(text).ok().and_then(version).unwrap_or_else(|| "something that is no manifest of ours".to_owned())
 }
 
 fn judge_branch(ours: &Oid, remote: Option<&Oid>, relation: Relation) -> Judgement {

@@ -23,6 +23,8 @@ pub const ARTIFACTS: &str = "artifacts";
 pub const MANUAL: &str = "manual";
 /// In `release/`: an OCI layout with one index, named by the version.
 pub const IMAGES: &str = "images";
+/// In `release/`: what goes to the binary cache, while it is on its way there.
+pub const CACHE_STAGE: &str = "cache";
 /// In `release/`: one link for each output in the store.
 pub const GC_ROOTS: &str = "gcroots";
 /// In `release/`: the derivations whose outputs go to the binary cache.

@@ -34,6 +34,15 @@ pub fn parse(text: &str) -> Result<Manifest, String> {
     Ok(manifest)
 }
 
+/// The version that a manifest leads to, for people: what follows the name in its store paths.
+pub fn version_of(text: &str) -> String {
+    let version = |manifest: Manifest| {
+        let path = manifest.into_values().next()?;
+        Some(path.rsplit('/').next()?.splitn(3, '-').nth(2)?.to_owned())
+    };
+    parse(text).ok().and_then(version).unwrap_or_else(|| "something that is no manifest of ours".to_owned())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

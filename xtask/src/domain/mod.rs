@@ -5,16 +5,20 @@
 
 pub mod announcement;
 pub mod authors;
+pub mod cache;
+pub mod checkup;
 pub mod digest;
 pub mod environment;
 pub mod forward;
 pub mod fragment;
 pub mod highlights;
 pub mod image;
+pub mod image_target;
 pub mod jobs;
 pub mod judgement;
 pub mod layout;
 pub mod manifest;
+pub mod narinfo;
 pub mod notes;
 pub mod official;
 pub mod oid;
@@ -25,6 +29,7 @@ pub mod publication;
 pub mod record;
 pub mod release;
 pub mod serving;
+pub mod signing;
 pub mod system;
 pub mod tagging;
 pub mod version;

@@ -47,7 +47,7 @@ impl Planned {
 }
 
 impl Planned {
-    fn to_text(&self, verbose: bool) -> String {
+    fn to_text(&self, verbose: bool, width: usize) -> String {
         let (mark, what) = match &self.status {
             Status::Absent => ('+', self.summary.clone()),
             Status::Different => ('~', self.summary.clone()),
@@ -57,7 +57,7 @@ impl Planned {
             Status::Refused(reasons) => ('!', format!("refused: {}", reasons.join("\n      "))),
         };
         let changes = self.changes.iter().filter(|_| verbose).map(|change| format!("      {change}\n"));
-        format!("  {mark} {:<30} {what}\n{}", self.title, changes.collect::<String>())
+        format!("  {mark} {:<width$} {what}\n{}", self.title, changes.collect::<String>())
     }
 }
 
@@ -90,13 +90,15 @@ impl Plan {
     /// The page that a manager reads before saying yes, without colours; `verbose` lists every change.
     pub fn to_text(&self, verbose: bool) -> String {
         let mut text = format!("Lix {} to {} ({})\n", self.version, self.environment, self.kind);
+        // Registries have long names.
+        let width = self.acts.iter().map(|act| act.title.chars().count()).max().unwrap_or_default().max(30);
         for wave in Wave::ALL {
             let acts: Vec<&Planned> = self.acts.iter().filter(|act| act.wave == wave).collect();
             if !acts.is_empty() {
                 text += &format!("\n{wave}\n");
             }
             for act in acts {
-                text += &act.to_text(verbose);
+                text += &act.to_text(verbose, width);
             }
         }
         text + &format!("\nplan {}\n", self.digest())
@@ -124,7 +126,9 @@ pub fn kind(subject: &Subject, published: &Published) -> &'static str {
         Subject::Official(official) => match official.release.kind() {
             Kind::NewMajor => "new MAJOR",
             Kind::PreRelease => "pre-release",
-            Kind::Patch if published.iter().any(|v| !v.is_pre_release() && v.series() > official.release.series()) => {
+            Kind::Patch
+                if published.versions.iter().any(|v| !v.is_pre_release() && v.series() > official.release.series()) =>
+            {
                 "maintenance"
             }
             Kind::Patch => "patch",

@@ -9,8 +9,19 @@ use std::collections::BTreeSet;
 
 use super::version::{Series, Version};
 
-/// The versions published in one environment.
-pub type Published = BTreeSet<Version>;
+/// What is published in one environment.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Published {
+    pub versions: BTreeSet<Version>,
+    /// Those that a rollback took from the users of the newest stable release. They stay published.
+    pub withdrawn: BTreeSet<Version>,
+}
+
+impl FromIterator<Version> for Published {
+    fn from_iter<I: IntoIterator<Item = Version>>(versions: I) -> Published {
+        Published { versions: versions.into_iter().collect(), withdrawn: BTreeSet::new() }
+    }
+}
 
 /// What a group of pointers follows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -33,15 +44,29 @@ pub enum Verdict {
 /// Where a pointer belongs; `None` if nothing is published that it could follow.
 pub fn target(follows: Follows, published: &Published) -> Option<&Version> {
     match follows {
-        Follows::NewestStable => published.iter().max_by_key(|version| (!version.is_pre_release(), *version)),
-        Follows::Series(series) => published.iter().filter(|version| version.series() == series).max(),
+        Follows::NewestStable => {
+            let offered = published.versions.difference(&published.withdrawn);
+            offered.max_by_key(|version| (!version.is_pre_release(), *version))
+        }
+        Follows::Series(series) => published.versions.iter().filter(|version| version.series() == series).max(),
     }
+}
+
+/// The versions that are withdrawn when users of the newest stable release are taken back to `to`.
+pub fn withdrawn_by_rollback(to: &Version, published: &Published) -> BTreeSet<Version> {
+    let newer = |version: &&Version| !version.is_pre_release() && *version > to;
+    published.versions.iter().filter(newer).cloned().collect()
 }
 
 /// Whether a pointer moves when `version` is published beside `published`.
 pub fn judge(follows: Follows, version: &Version, published: &Published) -> Verdict {
     let mut with_it = published.clone();
-    with_it.insert(version.clone());
+    with_it.versions.insert(version.clone());
+    if follows == Follows::NewestStable && published.withdrawn.contains(version) {
+        return Verdict::Stays(format!(
+            "{version} was withdrawn by a rollback; `rollback --to {version}` brings it back"
+        ));
+    }
     match target(follows, &with_it) {
         Some(target) if target == version => Verdict::Moves(match follows {
             Follows::NewestStable if version.is_pre_release() => "no stable release is published here".to_owned(),
@@ -83,15 +108,18 @@ mod tests {
         let shown: Vec<String> = cases
             .iter()
             .map(|(releasing, published)| {
-                let (releasing, published) =
-                    (version(releasing), published.split(' ').filter_map(|v| v.parse().ok()).collect());
+                let (releasing, published) = (
+                    version(releasing),
+                    published.split(' ').filter_map(|v| v.parse::<Version>().ok()).collect::<Published>(),
+                );
                 let show = |follows| match judge(follows, &releasing, &published) {
                     Verdict::Moves(why) => format!("moves ({why})"),
                     Verdict::Stays(why) => format!("stays ({why})"),
                 };
                 let series = show(Follows::Series(releasing.series()));
                 format!(
-                    "{releasing} beside {published:?}\n  newest stable {}\n  series        {series}",
+                    "{releasing} beside {:?}\n  newest stable {}\n  series        {series}",
+                    published.versions,
                     show(Follows::NewestStable)
                 )
             })
@@ -130,6 +158,18 @@ mod tests {
         .assert_eq(&shown.join("\n"));
     }
 
+    #[test]
+    fn a_rollback_is_not_undone_by_an_older_release() {
+        let mut published: Published = ["2.94.2", "2.95.1", "2.95.2"].map(version).into_iter().collect();
+        published.withdrawn = withdrawn_by_rollback(&version("2.95.1"), &published);
+        assert_eq!(published.withdrawn, BTreeSet::from([version("2.95.2")]));
+        assert_eq!(target(Follows::NewestStable, &published), Some(&version("2.95.1")));
+        let moves = |text: &str| matches!(judge(Follows::NewestStable, &version(text), &published), Verdict::Moves(_));
+        assert!(!moves("2.94.3") && !moves("2.95.2") && moves("2.95.3"));
+        // The series' own pointer is not what was rolled back.
+        assert_eq!(target(Follows::Series(version("2.95.0").series()), &published), Some(&version("2.95.2")));
+    }
+
     fn any_version() -> impl Strategy<Value = Version> {
         let suffix = prop_oneof![3 => Just(String::new()), 1 => (0..3u8).prop_map(|n| format!("-rc{n}"))];
         (90..94u8, 0..4u8, suffix).prop_map(|(minor, patch, suffix)| version(&format!("2.{minor}.{patch}{suffix}")))
@@ -140,7 +180,7 @@ mod tests {
         /// to something older, unless from a pre-release to the first stable release.
         #[test]
         fn order_does_not_matter_and_nothing_moves_back(order in prop::collection::vec(any_version(), 1..20)) {
-            let mut published = Published::new();
+            let mut published = Published::default();
             let mut newest: Option<Version> = None;
             let mut of_series = std::collections::BTreeMap::<Series, Version>::new();
             for version in &order {
@@ -157,7 +197,7 @@ mod tests {
                 {
                     prop_assert!(from <= *version, "{from} to {version}");
                 }
-                published.insert(version.clone());
+                published.versions.insert(version.clone());
             }
             prop_assert_eq!(newest.as_ref(), target(Follows::NewestStable, &published));
             for (series, version) in &of_series {

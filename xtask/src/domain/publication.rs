@@ -9,6 +9,7 @@ use std::fmt;
 use serde::Serialize;
 
 use super::environment::{Environment, GitTarget};
+use super::image_target::{ImageTag, ImageTarget};
 use super::layout::{Docs, Layout, MANIFEST};
 use super::pointers::Follows;
 use super::release::Release;
@@ -46,6 +47,8 @@ pub enum Target {
 pub enum Act {
     /// `lix/lix-VERSION/` in the releases bucket, object by object.
     VersionDirectory,
+    /// The builds and their derivations with whole closures, in the cache bucket.
+    Cache,
     /// A manual in the docs bucket.
     Docs(Docs),
     /// The branch, on a plain git remote.
@@ -56,6 +59,10 @@ pub enum Act {
     Tag,
     /// `manifest.nix` at the root of the releases bucket.
     RootManifest,
+    /// The container images, by digest: no tag leads to them yet.
+    Images { target: ImageTarget },
+    /// A tag of the images.
+    ImageTag { target: ImageTarget, tag: ImageTag },
 }
 
 /// When an act's turn comes. Within a wave, acts are independent.
@@ -114,7 +121,7 @@ impl Subject {
 /// A tree that is no official release has nothing to publish but its manual.
 pub fn acts(scope: Scope, target: Target, environment: &Environment) -> Result<Vec<Act>, String> {
     let series = match (scope, target) {
-        (Scope::Official(series), _) => Docs::Series(series),
+        (Scope::Official(series), _) => series,
         (Scope::Nightly, Target::Manual) => return Ok(vec![Act::Docs(Docs::Nightly)]),
         (Scope::Nightly, Target::All) => {
             return Err(
@@ -123,27 +130,38 @@ pub fn acts(scope: Scope, target: Target, environment: &Environment) -> Result<V
         }
     };
     if target == Target::Manual {
-        return Ok(vec![Act::Docs(series), Act::Docs(Docs::Stable)]);
+        return Ok(vec![Act::Docs(Docs::Series(series)), Act::Docs(Docs::Stable)]);
     }
     let branch = match environment.git {
         GitTarget::Directory { .. } | GitTarget::Plain { .. } => Act::Branch,
         GitTarget::Gerrit { .. } => Act::Review,
     };
-    Ok(vec![Act::VersionDirectory, Act::Docs(series), branch, Act::Tag, Act::RootManifest, Act::Docs(Docs::Stable)])
+    let targets = || environment.images.targets.iter();
+    let images = targets().map(|target| Act::Images { target: target.clone() });
+    let tags = [ImageTag::Version, ImageTag::Series(series), ImageTag::Latest];
+    let tagged = tags.map(|tag| targets().map(move |target| Act::ImageTag { target: target.clone(), tag }));
+
+    let mut acts = vec![Act::VersionDirectory, Act::Cache, Act::Docs(Docs::Series(series))];
+    acts.extend(images);
+    acts.extend([branch, Act::Tag, Act::RootManifest, Act::Docs(Docs::Stable)]);
+    acts.extend(tagged.into_iter().flatten());
+    Ok(acts)
 }
 
 impl Act {
     pub fn wave(&self) -> Wave {
         match self {
-            Act::VersionDirectory | Act::Docs(Docs::Series(_)) => Wave::Contents,
+            Act::VersionDirectory | Act::Cache | Act::Docs(Docs::Series(_)) | Act::Images { .. } => Wave::Contents,
             Act::Branch | Act::Review | Act::Tag => Wave::Git,
-            Act::RootManifest | Act::Docs(Docs::Stable | Docs::Nightly) => Wave::Pointers,
+            Act::RootManifest | Act::Docs(Docs::Stable | Docs::Nightly) | Act::ImageTag { .. } => Wave::Pointers,
         }
     }
 
     pub fn rule(&self) -> Rule {
         match self {
-            Act::VersionDirectory | Act::Tag => Rule::WriteOnce,
+            Act::VersionDirectory | Act::Cache | Act::Tag | Act::Images { .. } => Rule::WriteOnce,
+            Act::ImageTag { tag: ImageTag::Version, .. } => Rule::WriteOnce,
+            Act::ImageTag { tag: ImageTag::Series(_) | ImageTag::Latest, .. } => Rule::Movable,
             Act::Docs(_) | Act::Branch | Act::Review | Act::RootManifest => Rule::Movable,
         }
     }
@@ -153,23 +171,32 @@ impl Act {
         match self {
             Act::Docs(Docs::Series(series)) => Some(Follows::Series(*series)),
             Act::Docs(Docs::Stable) | Act::RootManifest => Some(Follows::NewestStable),
-            Act::VersionDirectory | Act::Docs(Docs::Nightly) | Act::Branch | Act::Review | Act::Tag => None,
+            Act::ImageTag { tag, .. } => tag.follows(),
+            Act::VersionDirectory | Act::Cache | Act::Docs(Docs::Nightly) | Act::Branch | Act::Review | Act::Tag => {
+                None
+            }
+            Act::Images { .. } => None,
         }
     }
 
     /// What people call it.
     pub fn title(&self, subject: &Subject) -> String {
-        let of_release = |title: fn(&Official) -> String| match subject {
+        let of_release = |title: &dyn Fn(&Official) -> String| match subject {
             Subject::Official(official) => title(official),
             Subject::Nightly { .. } => unreachable!("a tree that is no release has no such act"),
         };
         match self {
             Act::Docs(docs) => format!("docs {}/", docs.directory()),
+            Act::Cache => "cache closures".to_owned(),
             Act::RootManifest => format!("releases {MANIFEST}"),
-            Act::VersionDirectory => of_release(|o| format!("releases {}/", o.layout.version_directory())),
-            Act::Branch => of_release(|o| format!("branch {}", o.release.release_branch())),
-            Act::Review => of_release(|o| format!("review for {}", o.release.release_branch())),
-            Act::Tag => of_release(|o| format!("tag {}", o.release.tag())),
+            Act::VersionDirectory => of_release(&|o| format!("releases {}/", o.layout.version_directory())),
+            Act::Branch => of_release(&|o| format!("branch {}", o.release.release_branch())),
+            Act::Review => of_release(&|o| format!("review for {}", o.release.release_branch())),
+            Act::Tag => of_release(&|o| format!("tag {}", o.release.tag())),
+            Act::Images { target } => format!("images {target}"),
+            Act::ImageTag { target, tag } => {
+                of_release(&|o| format!("image {target}:{}", tag.name(&o.release.version().to_string())))
+            }
         }
     }
 }

@@ -68,7 +68,7 @@ impl fmt::Display for Profile {
 }
 
 /// The flake's output with the profiles.
-const RELEASE_JOBS: &str = "release-jobs";
+pub const RELEASE_JOBS: &str = "release-jobs";
 /// Less free space than this deserves a warning.
 const ROOMY: u64 = 10_000_000_000;
 

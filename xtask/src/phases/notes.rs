@@ -8,7 +8,7 @@ use camino::{Utf8Path, Utf8PathBuf};
 use crate::domain::authors::Authors;
 use crate::domain::fragment::Fragment;
 use crate::domain::notes;
-use crate::domain::problem::Problems;
+use crate::domain::problem::{Problem, Problems};
 use crate::tools::{fragments, term};
 
 /// What was asked for.
@@ -45,14 +45,7 @@ pub fn render(tree: &Utf8Path, request: &Request) -> Result<()> {
 /// # Errors
 /// A directory cannot be read.
 pub fn check(tree: &Utf8Path, request: &Request) -> Result<bool> {
-    let input = Input::read(tree, request)?;
-    let mut problems = input.problems;
-    problems.collect(notes::render(&input.fragments, input.authors.as_ref()));
-    problems.extend(notes::duplicates(&input.fragments));
-    if let Some(authors) = &input.authors {
-        problems.extend(crate::domain::problem::Problem::in_file(&input.authors_shown, authors.unsorted()));
-    }
-    let count = input.fragments.len();
+    let (count, problems) = problems(tree, request)?;
     match problems.into_result() {
         Ok(()) => {
             term::say(format_args!("{count} release note{}, no problems", if count == 1 { "" } else { "s" }));
@@ -60,6 +53,21 @@ pub fn check(tree: &Utf8Path, request: &Request) -> Result<bool> {
         }
         Err(problems) => term::data(format_args!("{problems}\n")).map(|()| false),
     }
+}
+
+/// How many valid fragments there are, and every problem of every file.
+///
+/// # Errors
+/// A directory cannot be read.
+pub fn problems(tree: &Utf8Path, request: &Request) -> Result<(usize, Problems)> {
+    let input = Input::read(tree, request)?;
+    let mut problems = input.problems;
+    problems.collect(notes::render(&input.fragments, input.authors.as_ref()));
+    problems.extend(notes::duplicates(&input.fragments));
+    if let Some(authors) = &input.authors {
+        problems.extend(Problem::in_file(&input.authors_shown, authors.unsorted()));
+    }
+    Ok((input.fragments.len(), problems))
 }
 
 /// What was found on disk.

@@ -165,6 +165,12 @@ impl Git {
         Ok(identity.split_inclusive('>').next().unwrap_or_default().to_owned())
     }
 
+    /// Whether the repository has a hook of this name.
+    pub fn hook_exists(&self, name: &str) -> Result<bool> {
+        let path = self.read(["rev-parse", "--path-format=absolute", "--git-path", &format!("hooks/{name}")])?;
+        Ok(Utf8Path::new(&path).exists())
+    }
+
     /// Shows the difference of two trees on stdout, in colour on a terminal.
     pub fn show_diff(&self, from: &Oid, to: &Oid, environment: &[(&str, String)]) -> Result<()> {
         let cmd =

@@ -60,6 +60,24 @@ pub fn read(cmd: Cmd) -> Result<String> {
     Ok(text.strip_suffix('\n').map(str::to_owned).unwrap_or(text))
 }
 
+/// Like [`read_bytes`], for a program that may ask something on the terminal, where its messages go.
+///
+/// # Errors
+/// It cannot be started, or fails. The error holds nothing of what it wrote to stdout.
+pub fn ask(cmd: Cmd) -> Result<Vec<u8>> {
+    term::detail(format_args!("$ {cmd}"));
+    let shown = cmd.to_string();
+    let output = Command::from(cmd)
+        .stdin(Stdio::inherit())
+        .stderr(Stdio::inherit())
+        .output()
+        .with_context(|| cannot_run(&shown))?;
+    if !output.status.success() {
+        bail!("`{shown}` failed ({}); its messages are above", output.status);
+    }
+    Ok(output.stdout)
+}
+
 /// Runs a program with the terminal as its stdout and stderr.
 ///
 /// # Errors
@@ -209,7 +227,10 @@ fn cannot_run(shown: &str) -> String {
 }
 
 /// Turns a failed program into an error that a person can act on.
-fn check(shown: &str, output: &Output) -> Result<()> {
+///
+/// # Errors
+/// It failed: the error holds the command, the status, and the last lines of stderr.
+pub fn check(shown: &str, output: &Output) -> Result<()> {
     if output.status.success() {
         return Ok(());
     }

@@ -1,10 +1,15 @@
 //! The policy of publication, on one page for each kind of release: a change of policy is a diff to read here.
 
+use std::collections::BTreeSet;
+
 use expect_test::{Expect, expect};
+use xtask::domain::cache;
 use xtask::domain::digest::Digest;
 use xtask::domain::environment::Config;
+use xtask::domain::image_target::{ImageTag, ImageTarget, Pushed};
 use xtask::domain::judgement::{Changed, Consent, Object, Relation, Review, Seen, Tree, judge};
 use xtask::domain::layout::{Docs, Layout};
+use xtask::domain::narinfo::{PathInfo, StorePath};
 use xtask::domain::oid::Oid;
 use xtask::domain::plan::{Plan, kind};
 use xtask::domain::pointers::Published;
@@ -40,6 +45,12 @@ fn manifest(version: &str, systems: &[&str]) -> String {
     format!("{{\n{}}}\n", systems.iter().map(line).collect::<String>())
 }
 
+fn path(digit: u8) -> PathInfo {
+    let path = format!("/nix/store/{}-lix", digit.to_string().repeat(32));
+    let path = StorePath::parse(&path).expect("a store path");
+    PathInfo { path, nar_hash: Digest::new([digit; 32]), nar_size: 20_000_000, references: BTreeSet::new() }
+}
+
 const SYSTEMS: [&str; 2] = ["aarch64-linux", "x86_64-linux"];
 
 /// A world in which 2.95.1 is the newest stable release and nothing of `version` is there yet.
@@ -49,6 +60,9 @@ fn seen(act: &Act, version: &str, acts: &[Act]) -> Seen {
             new: vec![object("lix.tar.gz", 30_000_000), object("manifest.nix", 300)],
             ..Tree::default()
         }),
+        Act::Cache => {
+            Seen::Cache(cache::Seen { new: vec![path(1), path(2)], same: 340, info: true, ..cache::Seen::default() })
+        }
         Act::Docs(Docs::Series(_)) if version.ends_with(".0") => {
             Seen::Tree(Tree { new: vec![object("index.html", 12_000)], ..Tree::default() })
         }
@@ -68,11 +82,22 @@ fn seen(act: &Act, version: &str, acts: &[Act]) -> Seen {
         Act::RootManifest => {
             Seen::Manifest { ours: manifest(version, &SYSTEMS), live: Some(manifest("2.95.1", &SYSTEMS)) }
         }
+        Act::Images { .. } => Seen::Images(Pushed {
+            index: Digest::new([3; 32]),
+            bytes: 52_000_000,
+            parts: 1,
+            missing: vec![format!("the index {}", Digest::new([3; 32]).oci())],
+        }),
+        Act::ImageTag { tag, .. } => {
+            let is_new = *tag == ImageTag::Version || *tag != ImageTag::Latest && version.ends_with(".0");
+            Seen::ImageTag { ours: Digest::new([3; 32]), there: (!is_new).then(|| Digest::new([4; 32])) }
+        }
     }
 }
 
 fn plan(version: &str, environment: &str) -> Plan {
-    let published: Published = ["2.93.3", "2.94.1", "2.95.0", "2.95.1"].map(|v| v.parse().expect(v)).into();
+    let published: Published =
+        ["2.93.3", "2.94.1", "2.95.0", "2.95.1"].map(|v| v.parse().expect(v)).into_iter().collect();
     let config = Config::parse(RELENG_TOML).expect("our own file");
     let subject = subject(version);
     let acts = acts(subject.scope(), Target::All, config.environment(environment).expect("known")).expect("acts");
@@ -101,50 +126,73 @@ fn a_new_major() {
             Lix 2.96.0 to local (new MAJOR)
 
             contents
-              + releases lix/lix-2.96.0/       add 2 (30.0 MB)
-              + docs manual/lix/2.96/          add 1 (12 kB): the newest release of 2.96 here
+              + releases lix/lix-2.96.0/          add 2 (30.0 MB)
+              ~ cache closures                    add 2, same 340 paths (40.0 MB unpacked)
+              + docs manual/lix/2.96/             add 1 (12 kB): the newest release of 2.96 here
+              + images release/local/images       push 030303030303 (52.0 MB)
 
             git
-              ~ branch main                    eeeeeeeeeeee -> dddddddddddd
-              + tag 2.96.0                     to aaaaaaaaaaaa
+              ~ branch main                       eeeeeeeeeeee -> dddddddddddd
+              + tag 2.96.0                        to aaaaaaaaaaaa
 
             pointers
-              ~ releases manifest.nix          2.95.1 -> 2.96.0: the newest stable release here
-              ~ docs manual/lix/stable/        add 1, replace 1, same 180, delete 1 (24 kB): the newest stable release here
+              ~ releases manifest.nix             2.95.1 -> 2.96.0: the newest stable release here
+              ~ docs manual/lix/stable/           add 1, replace 1, same 180, delete 1 (24 kB): the newest stable release here
+              + image release/local/images:2.96.0 to 030303030303
+              + image release/local/images:2.96   to 030303030303: the newest release of 2.96 here
+              ~ image release/local/images:latest 040404040404 -> 030303030303: the newest stable release here
 
-            plan 22625f0843b901ca7f9f454637ebc9e674c789ac202bdfecf4abe2026faa1129
+            plan a5527749419213f8032697dbb769b4114320bea0ff098c5a87b33612fab3e5fe
 
             Lix 2.96.0 to staging (new MAJOR)
 
             contents
-              + releases lix/lix-2.96.0/       add 2 (30.0 MB)
-              + docs manual/lix/2.96/          add 1 (12 kB): the newest release of 2.96 here
+              + releases lix/lix-2.96.0/                                    add 2 (30.0 MB)
+              ~ cache closures                                              add 2, same 340 paths (40.0 MB unpacked)
+              + docs manual/lix/2.96/                                       add 1 (12 kB): the newest release of 2.96 here
+              + images git.lix.systems/lix-project/lix-releng-staging       push 030303030303 (52.0 MB)
+              + images ghcr.io/lix-project/lix-releng-staging               push 030303030303 (52.0 MB)
 
             git
-              ~ branch main                    eeeeeeeeeeee -> dddddddddddd
-              + tag 2.96.0                     to aaaaaaaaaaaa
+              ~ branch main                                                 eeeeeeeeeeee -> dddddddddddd
+              + tag 2.96.0                                                  to aaaaaaaaaaaa
 
             pointers
-              ~ releases manifest.nix          2.95.1 -> 2.96.0: the newest stable release here
-              ~ docs manual/lix/stable/        add 1, replace 1, same 180, delete 1 (24 kB): the newest stable release here
+              ~ releases manifest.nix                                       2.95.1 -> 2.96.0: the newest stable release here
+              ~ docs manual/lix/stable/                                     add 1, replace 1, same 180, delete 1 (24 kB): the newest stable release here
+              + image git.lix.systems/lix-project/lix-releng-staging:2.96.0 to 030303030303
+              + image ghcr.io/lix-project/lix-releng-staging:2.96.0         to 030303030303
+              + image git.lix.systems/lix-project/lix-releng-staging:2.96   to 030303030303: the newest release of 2.96 here
+              + image ghcr.io/lix-project/lix-releng-staging:2.96           to 030303030303: the newest release of 2.96 here
+              ~ image git.lix.systems/lix-project/lix-releng-staging:latest 040404040404 -> 030303030303: the newest stable release here
+              ~ image ghcr.io/lix-project/lix-releng-staging:latest         040404040404 -> 030303030303: the newest stable release here
 
-            plan bcaf884d2eca832917a831743597802ac97eb0e22fff9b9114d60e80934b6fd2
+            plan 448d30570ff7774055b04e017ecfbf1f2a923c77acd21f993434e28ff52d7dfa
 
             Lix 2.96.0 to production (new MAJOR)
 
             contents
-              + releases lix/lix-2.96.0/       add 2 (30.0 MB)
-              + docs manual/lix/2.96/          add 1 (12 kB): the newest release of 2.96 here
+              + releases lix/lix-2.96.0/                     add 2 (30.0 MB)
+              ~ cache closures                               add 2, same 340 paths (40.0 MB unpacked)
+              + docs manual/lix/2.96/                        add 1 (12 kB): the newest release of 2.96 here
+              + images git.lix.systems/lix-project/lix       push 030303030303 (52.0 MB)
+              + images ghcr.io/lix-project/lix               push 030303030303 (52.0 MB)
 
             git
-              + review for main                push dddddddddddd
-              … tag 2.96.0                     waits: its commit is not submitted
+              + review for main                              push dddddddddddd
+              … tag 2.96.0                                   waits: its commit is not submitted
 
             pointers
-              ~ releases manifest.nix          2.95.1 -> 2.96.0: the newest stable release here
-              ~ docs manual/lix/stable/        add 1, replace 1, same 180, delete 1 (24 kB): the newest stable release here
+              ~ releases manifest.nix                        2.95.1 -> 2.96.0: the newest stable release here
+              ~ docs manual/lix/stable/                      add 1, replace 1, same 180, delete 1 (24 kB): the newest stable release here
+              + image git.lix.systems/lix-project/lix:2.96.0 to 030303030303
+              + image ghcr.io/lix-project/lix:2.96.0         to 030303030303
+              + image git.lix.systems/lix-project/lix:2.96   to 030303030303: the newest release of 2.96 here
+              + image ghcr.io/lix-project/lix:2.96           to 030303030303: the newest release of 2.96 here
+              ~ image git.lix.systems/lix-project/lix:latest 040404040404 -> 030303030303: the newest stable release here
+              ~ image ghcr.io/lix-project/lix:latest         040404040404 -> 030303030303: the newest stable release here
 
-            plan 3a9aa8daa0cc7bb7ae1aa8d52d2f9492d8d37bbbab340e23b8d0fc9cec01ae40
+            plan e43933cb8429c079b0763a880ac3bfe2843221da15f44930dfd497840b2e263f
         "#]],
     );
 }
@@ -157,50 +205,73 @@ fn a_patch() {
             Lix 2.95.2 to local (patch)
 
             contents
-              + releases lix/lix-2.95.2/       add 2 (30.0 MB)
-              ~ docs manual/lix/2.95/          add 1, replace 1, same 180, delete 1 (24 kB): the newest release of 2.95 here
+              + releases lix/lix-2.95.2/          add 2 (30.0 MB)
+              ~ cache closures                    add 2, same 340 paths (40.0 MB unpacked)
+              ~ docs manual/lix/2.95/             add 1, replace 1, same 180, delete 1 (24 kB): the newest release of 2.95 here
+              + images release/local/images       push 030303030303 (52.0 MB)
 
             git
-              ~ branch release-2.95            eeeeeeeeeeee -> dddddddddddd
-              + tag 2.95.2                     to aaaaaaaaaaaa
+              ~ branch release-2.95               eeeeeeeeeeee -> dddddddddddd
+              + tag 2.95.2                        to aaaaaaaaaaaa
 
             pointers
-              ~ releases manifest.nix          2.95.1 -> 2.95.2: the newest stable release here
-              ~ docs manual/lix/stable/        add 1, replace 1, same 180, delete 1 (24 kB): the newest stable release here
+              ~ releases manifest.nix             2.95.1 -> 2.95.2: the newest stable release here
+              ~ docs manual/lix/stable/           add 1, replace 1, same 180, delete 1 (24 kB): the newest stable release here
+              + image release/local/images:2.95.2 to 030303030303
+              ~ image release/local/images:2.95   040404040404 -> 030303030303: the newest release of 2.95 here
+              ~ image release/local/images:latest 040404040404 -> 030303030303: the newest stable release here
 
-            plan 36e1d2c2f31587320888db294c61c88e398b08f1c493058da5f22598432c01d0
+            plan 779f7b1a589d0135f58c6443c13ce27a46c3484b9152d31092915b6ad198aba4
 
             Lix 2.95.2 to staging (patch)
 
             contents
-              + releases lix/lix-2.95.2/       add 2 (30.0 MB)
-              ~ docs manual/lix/2.95/          add 1, replace 1, same 180, delete 1 (24 kB): the newest release of 2.95 here
+              + releases lix/lix-2.95.2/                                    add 2 (30.0 MB)
+              ~ cache closures                                              add 2, same 340 paths (40.0 MB unpacked)
+              ~ docs manual/lix/2.95/                                       add 1, replace 1, same 180, delete 1 (24 kB): the newest release of 2.95 here
+              + images git.lix.systems/lix-project/lix-releng-staging       push 030303030303 (52.0 MB)
+              + images ghcr.io/lix-project/lix-releng-staging               push 030303030303 (52.0 MB)
 
             git
-              ~ branch release-2.95            eeeeeeeeeeee -> dddddddddddd
-              + tag 2.95.2                     to aaaaaaaaaaaa
+              ~ branch release-2.95                                         eeeeeeeeeeee -> dddddddddddd
+              + tag 2.95.2                                                  to aaaaaaaaaaaa
 
             pointers
-              ~ releases manifest.nix          2.95.1 -> 2.95.2: the newest stable release here
-              ~ docs manual/lix/stable/        add 1, replace 1, same 180, delete 1 (24 kB): the newest stable release here
+              ~ releases manifest.nix                                       2.95.1 -> 2.95.2: the newest stable release here
+              ~ docs manual/lix/stable/                                     add 1, replace 1, same 180, delete 1 (24 kB): the newest stable release here
+              + image git.lix.systems/lix-project/lix-releng-staging:2.95.2 to 030303030303
+              + image ghcr.io/lix-project/lix-releng-staging:2.95.2         to 030303030303
+              ~ image git.lix.systems/lix-project/lix-releng-staging:2.95   040404040404 -> 030303030303: the newest release of 2.95 here
+              ~ image ghcr.io/lix-project/lix-releng-staging:2.95           040404040404 -> 030303030303: the newest release of 2.95 here
+              ~ image git.lix.systems/lix-project/lix-releng-staging:latest 040404040404 -> 030303030303: the newest stable release here
+              ~ image ghcr.io/lix-project/lix-releng-staging:latest         040404040404 -> 030303030303: the newest stable release here
 
-            plan d4fad214e3b440f93fface2d17bd5c27bc1f492d850b88821908b1b507bc1d2c
+            plan 0a0d2c1a6c78a235fa60629e1ac920bce3c477df27fde4c8f210f3a89f8bf4b3
 
             Lix 2.95.2 to production (patch)
 
             contents
-              + releases lix/lix-2.95.2/       add 2 (30.0 MB)
-              ~ docs manual/lix/2.95/          add 1, replace 1, same 180, delete 1 (24 kB): the newest release of 2.95 here
+              + releases lix/lix-2.95.2/                     add 2 (30.0 MB)
+              ~ cache closures                               add 2, same 340 paths (40.0 MB unpacked)
+              ~ docs manual/lix/2.95/                        add 1, replace 1, same 180, delete 1 (24 kB): the newest release of 2.95 here
+              + images git.lix.systems/lix-project/lix       push 030303030303 (52.0 MB)
+              + images ghcr.io/lix-project/lix               push 030303030303 (52.0 MB)
 
             git
-              + review for release-2.95        push dddddddddddd
-              … tag 2.95.2                     waits: its commit is not submitted
+              + review for release-2.95                      push dddddddddddd
+              … tag 2.95.2                                   waits: its commit is not submitted
 
             pointers
-              ~ releases manifest.nix          2.95.1 -> 2.95.2: the newest stable release here
-              ~ docs manual/lix/stable/        add 1, replace 1, same 180, delete 1 (24 kB): the newest stable release here
+              ~ releases manifest.nix                        2.95.1 -> 2.95.2: the newest stable release here
+              ~ docs manual/lix/stable/                      add 1, replace 1, same 180, delete 1 (24 kB): the newest stable release here
+              + image git.lix.systems/lix-project/lix:2.95.2 to 030303030303
+              + image ghcr.io/lix-project/lix:2.95.2         to 030303030303
+              ~ image git.lix.systems/lix-project/lix:2.95   040404040404 -> 030303030303: the newest release of 2.95 here
+              ~ image ghcr.io/lix-project/lix:2.95           040404040404 -> 030303030303: the newest release of 2.95 here
+              ~ image git.lix.systems/lix-project/lix:latest 040404040404 -> 030303030303: the newest stable release here
+              ~ image ghcr.io/lix-project/lix:latest         040404040404 -> 030303030303: the newest stable release here
 
-            plan 2cff992f483efee1991aeebcf6a63055fcda16ae1721a587b45163bd17781df4
+            plan 400001a4b680545cea2abbce5fd4d0522e058a357bb974cfab0c37b8f6084197
         "#]],
     );
 }
@@ -213,50 +284,73 @@ fn a_maintenance_release_moves_only_its_own_series() {
             Lix 2.93.4 to local (maintenance)
 
             contents
-              + releases lix/lix-2.93.4/       add 2 (30.0 MB)
-              ~ docs manual/lix/2.93/          add 1, replace 1, same 180, delete 1 (24 kB): the newest release of 2.93 here
+              + releases lix/lix-2.93.4/          add 2 (30.0 MB)
+              ~ cache closures                    add 2, same 340 paths (40.0 MB unpacked)
+              ~ docs manual/lix/2.93/             add 1, replace 1, same 180, delete 1 (24 kB): the newest release of 2.93 here
+              + images release/local/images       push 030303030303 (52.0 MB)
 
             git
-              ~ branch release-2.93            eeeeeeeeeeee -> dddddddddddd
-              + tag 2.93.4                     to aaaaaaaaaaaa
+              ~ branch release-2.93               eeeeeeeeeeee -> dddddddddddd
+              + tag 2.93.4                        to aaaaaaaaaaaa
 
             pointers
-              - releases manifest.nix          stays: 2.95.1 is published here and newer
-              - docs manual/lix/stable/        stays: 2.95.1 is published here and newer
+              - releases manifest.nix             stays: 2.95.1 is published here and newer
+              - docs manual/lix/stable/           stays: 2.95.1 is published here and newer
+              + image release/local/images:2.93.4 to 030303030303
+              ~ image release/local/images:2.93   040404040404 -> 030303030303: the newest release of 2.93 here
+              - image release/local/images:latest stays: 2.95.1 is published here and newer
 
-            plan a251ca7bc5e6400e0fdd6aa850837fe45a1e1e4c45c96200f18a6912b7cc64bd
+            plan 8def40072e86a73ae87df13c6f77517a8869d0cbf2613706709db81504cffc9f
 
             Lix 2.93.4 to staging (maintenance)
 
             contents
-              + releases lix/lix-2.93.4/       add 2 (30.0 MB)
-              ~ docs manual/lix/2.93/          add 1, replace 1, same 180, delete 1 (24 kB): the newest release of 2.93 here
+              + releases lix/lix-2.93.4/                                    add 2 (30.0 MB)
+              ~ cache closures                                              add 2, same 340 paths (40.0 MB unpacked)
+              ~ docs manual/lix/2.93/                                       add 1, replace 1, same 180, delete 1 (24 kB): the newest release of 2.93 here
+              + images git.lix.systems/lix-project/lix-releng-staging       push 030303030303 (52.0 MB)
+              + images ghcr.io/lix-project/lix-releng-staging               push 030303030303 (52.0 MB)
 
             git
-              ~ branch release-2.93            eeeeeeeeeeee -> dddddddddddd
-              + tag 2.93.4                     to aaaaaaaaaaaa
+              ~ branch release-2.93                                         eeeeeeeeeeee -> dddddddddddd
+              + tag 2.93.4                                                  to aaaaaaaaaaaa
 
             pointers
-              - releases manifest.nix          stays: 2.95.1 is published here and newer
-              - docs manual/lix/stable/        stays: 2.95.1 is published here and newer
+              - releases manifest.nix                                       stays: 2.95.1 is published here and newer
+              - docs manual/lix/stable/                                     stays: 2.95.1 is published here and newer
+              + image git.lix.systems/lix-project/lix-releng-staging:2.93.4 to 030303030303
+              + image ghcr.io/lix-project/lix-releng-staging:2.93.4         to 030303030303
+              ~ image git.lix.systems/lix-project/lix-releng-staging:2.93   040404040404 -> 030303030303: the newest release of 2.93 here
+              ~ image ghcr.io/lix-project/lix-releng-staging:2.93           040404040404 -> 030303030303: the newest release of 2.93 here
+              - image git.lix.systems/lix-project/lix-releng-staging:latest stays: 2.95.1 is published here and newer
+              - image ghcr.io/lix-project/lix-releng-staging:latest         stays: 2.95.1 is published here and newer
 
-            plan 17ba0b7e2d0f52cde3b5a52114bb6506d283d8eaefd8cdc0504abf31f7f40c00
+            plan 52194b92e8e4de0a4dea21b85fd3aa2f21052c605bd0e70008675c4a9aa17c83
 
             Lix 2.93.4 to production (maintenance)
 
             contents
-              + releases lix/lix-2.93.4/       add 2 (30.0 MB)
-              ~ docs manual/lix/2.93/          add 1, replace 1, same 180, delete 1 (24 kB): the newest release of 2.93 here
+              + releases lix/lix-2.93.4/                     add 2 (30.0 MB)
+              ~ cache closures                               add 2, same 340 paths (40.0 MB unpacked)
+              ~ docs manual/lix/2.93/                        add 1, replace 1, same 180, delete 1 (24 kB): the newest release of 2.93 here
+              + images git.lix.systems/lix-project/lix       push 030303030303 (52.0 MB)
+              + images ghcr.io/lix-project/lix               push 030303030303 (52.0 MB)
 
             git
-              + review for release-2.93        push dddddddddddd
-              … tag 2.93.4                     waits: its commit is not submitted
+              + review for release-2.93                      push dddddddddddd
+              … tag 2.93.4                                   waits: its commit is not submitted
 
             pointers
-              - releases manifest.nix          stays: 2.95.1 is published here and newer
-              - docs manual/lix/stable/        stays: 2.95.1 is published here and newer
+              - releases manifest.nix                        stays: 2.95.1 is published here and newer
+              - docs manual/lix/stable/                      stays: 2.95.1 is published here and newer
+              + image git.lix.systems/lix-project/lix:2.93.4 to 030303030303
+              + image ghcr.io/lix-project/lix:2.93.4         to 030303030303
+              ~ image git.lix.systems/lix-project/lix:2.93   040404040404 -> 030303030303: the newest release of 2.93 here
+              ~ image ghcr.io/lix-project/lix:2.93           040404040404 -> 030303030303: the newest release of 2.93 here
+              - image git.lix.systems/lix-project/lix:latest stays: 2.95.1 is published here and newer
+              - image ghcr.io/lix-project/lix:latest         stays: 2.95.1 is published here and newer
 
-            plan ea1bb22cc97a074b969919f067f74f56f3ee29fc68bca4f9a69cbfcbb3f3b6fd
+            plan 5bd32b158bee1509783e7baf6f74cb369122473cd78a241afa7cd1a9aef34217
         "#]],
     );
 }
@@ -269,56 +363,79 @@ fn a_pre_release_moves_no_pointer_of_stable_users() {
             Lix 2.96.0-rc1 to local (pre-release)
 
             contents
-              + releases lix/lix-2.96.0-rc1/   add 2 (30.0 MB)
-              ~ docs manual/lix/2.96/          add 1, replace 1, same 180, delete 1 (24 kB): the newest release of 2.96 here
+              + releases lix/lix-2.96.0-rc1/          add 2 (30.0 MB)
+              ~ cache closures                        add 2, same 340 paths (40.0 MB unpacked)
+              ~ docs manual/lix/2.96/                 add 1, replace 1, same 180, delete 1 (24 kB): the newest release of 2.96 here
+              + images release/local/images           push 030303030303 (52.0 MB)
 
             git
-              ~ branch main                    eeeeeeeeeeee -> dddddddddddd
-              + tag 2.96.0-rc1                 to aaaaaaaaaaaa
+              ~ branch main                           eeeeeeeeeeee -> dddddddddddd
+              + tag 2.96.0-rc1                        to aaaaaaaaaaaa
 
             pointers
-              - releases manifest.nix          stays: 2.96.0-rc1 is a pre-release, and 2.95.1 is stable
-              - docs manual/lix/stable/        stays: 2.96.0-rc1 is a pre-release, and 2.95.1 is stable
+              - releases manifest.nix                 stays: 2.96.0-rc1 is a pre-release, and 2.95.1 is stable
+              - docs manual/lix/stable/               stays: 2.96.0-rc1 is a pre-release, and 2.95.1 is stable
+              + image release/local/images:2.96.0-rc1 to 030303030303
+              ~ image release/local/images:2.96       040404040404 -> 030303030303: the newest release of 2.96 here
+              - image release/local/images:latest     stays: 2.96.0-rc1 is a pre-release, and 2.95.1 is stable
 
-            plan 5697ed0ad283f897512201891802dbcd8401d10e4deb3e5ea77146476452eadb
+            plan 12d0cc36996a052e729b0b5616d46bc3f740321bebb8bea9e8ffcce9be44094a
 
             Lix 2.96.0-rc1 to staging (pre-release)
 
             contents
-              + releases lix/lix-2.96.0-rc1/   add 2 (30.0 MB)
-              ~ docs manual/lix/2.96/          add 1, replace 1, same 180, delete 1 (24 kB): the newest release of 2.96 here
+              + releases lix/lix-2.96.0-rc1/                                    add 2 (30.0 MB)
+              ~ cache closures                                                  add 2, same 340 paths (40.0 MB unpacked)
+              ~ docs manual/lix/2.96/                                           add 1, replace 1, same 180, delete 1 (24 kB): the newest release of 2.96 here
+              + images git.lix.systems/lix-project/lix-releng-staging           push 030303030303 (52.0 MB)
+              + images ghcr.io/lix-project/lix-releng-staging                   push 030303030303 (52.0 MB)
 
             git
-              ~ branch main                    eeeeeeeeeeee -> dddddddddddd
-              + tag 2.96.0-rc1                 to aaaaaaaaaaaa
+              ~ branch main                                                     eeeeeeeeeeee -> dddddddddddd
+              + tag 2.96.0-rc1                                                  to aaaaaaaaaaaa
 
             pointers
-              - releases manifest.nix          stays: 2.96.0-rc1 is a pre-release, and 2.95.1 is stable
-              - docs manual/lix/stable/        stays: 2.96.0-rc1 is a pre-release, and 2.95.1 is stable
+              - releases manifest.nix                                           stays: 2.96.0-rc1 is a pre-release, and 2.95.1 is stable
+              - docs manual/lix/stable/                                         stays: 2.96.0-rc1 is a pre-release, and 2.95.1 is stable
+              + image git.lix.systems/lix-project/lix-releng-staging:2.96.0-rc1 to 030303030303
+              + image ghcr.io/lix-project/lix-releng-staging:2.96.0-rc1         to 030303030303
+              ~ image git.lix.systems/lix-project/lix-releng-staging:2.96       040404040404 -> 030303030303: the newest release of 2.96 here
+              ~ image ghcr.io/lix-project/lix-releng-staging:2.96               040404040404 -> 030303030303: the newest release of 2.96 here
+              - image git.lix.systems/lix-project/lix-releng-staging:latest     stays: 2.96.0-rc1 is a pre-release, and 2.95.1 is stable
+              - image ghcr.io/lix-project/lix-releng-staging:latest             stays: 2.96.0-rc1 is a pre-release, and 2.95.1 is stable
 
-            plan 28b1a1287c10ba72ba9462604ebd50d5b97267b30458a2479842c19c04a68274
+            plan 3d1d1c2610d8317cae568ff66f8e1dee2d1add240024d3799bf0acdd3e4b8f71
 
             Lix 2.96.0-rc1 to production (pre-release)
 
             contents
-              + releases lix/lix-2.96.0-rc1/   add 2 (30.0 MB)
-              ~ docs manual/lix/2.96/          add 1, replace 1, same 180, delete 1 (24 kB): the newest release of 2.96 here
+              + releases lix/lix-2.96.0-rc1/                     add 2 (30.0 MB)
+              ~ cache closures                                   add 2, same 340 paths (40.0 MB unpacked)
+              ~ docs manual/lix/2.96/                            add 1, replace 1, same 180, delete 1 (24 kB): the newest release of 2.96 here
+              + images git.lix.systems/lix-project/lix           push 030303030303 (52.0 MB)
+              + images ghcr.io/lix-project/lix                   push 030303030303 (52.0 MB)
 
             git
-              + review for main                push dddddddddddd
-              … tag 2.96.0-rc1                 waits: its commit is not submitted
+              + review for main                                  push dddddddddddd
+              … tag 2.96.0-rc1                                   waits: its commit is not submitted
 
             pointers
-              - releases manifest.nix          stays: 2.96.0-rc1 is a pre-release, and 2.95.1 is stable
-              - docs manual/lix/stable/        stays: 2.96.0-rc1 is a pre-release, and 2.95.1 is stable
+              - releases manifest.nix                            stays: 2.96.0-rc1 is a pre-release, and 2.95.1 is stable
+              - docs manual/lix/stable/                          stays: 2.96.0-rc1 is a pre-release, and 2.95.1 is stable
+              + image git.lix.systems/lix-project/lix:2.96.0-rc1 to 030303030303
+              + image ghcr.io/lix-project/lix:2.96.0-rc1         to 030303030303
+              ~ image git.lix.systems/lix-project/lix:2.96       040404040404 -> 030303030303: the newest release of 2.96 here
+              ~ image ghcr.io/lix-project/lix:2.96               040404040404 -> 030303030303: the newest release of 2.96 here
+              - image git.lix.systems/lix-project/lix:latest     stays: 2.96.0-rc1 is a pre-release, and 2.95.1 is stable
+              - image ghcr.io/lix-project/lix:latest             stays: 2.96.0-rc1 is a pre-release, and 2.95.1 is stable
 
-            plan f10993bba8c2249bfbfbb59846ffe2ac5bd92d0e407417358fd086664503d863
+            plan ffe9752913267ca381d0441208944c36ff3a0e6659e70ad64b89db2cbca1b9f1
         "#]],
     );
 }
 
 fn status(act: &Act, seen: &Seen, consent: &Consent) -> String {
-    let planned = judge(act, &subject("2.95.2"), seen, &Published::new(), consent);
+    let planned = judge(act, &subject("2.95.2"), seen, &Published::default(), consent);
     format!("{:?}: {}", planned.status, planned.summary)
 }
 
@@ -381,4 +498,39 @@ fn what_waits_and_what_went_wrong_in_review() {
         Refused(["Gerrit rewrote the release commit: release-2.95 has ffffffffffff with the same tree, and the tag names bbbbbbbbbbbb, which is on no branch. If the tag is not public yet: `git switch release-2.95`, `git pull`, and `cargo xtask release tag --force-tag` there, then build again. Submit by fast-forward next time"]): 
         Waiting("its commit is not submitted"): to aaaaaaaaaaaa
         Refused(["the remote branch is at eeeeeeeeeeee, which ours does not contain: fetch it, and tag the release on top of it"]): eeeeeeeeeeee -> dddddddddddd"#]].assert_eq(&shown.join("\n"));
+}
+
+#[test]
+fn images_are_repaired_and_a_version_tag_never_moves() {
+    let target = ImageTarget::Directory { path: "images".to_owned() };
+    let pushed = |parts, missing: &[&str]| {
+        let missing = missing.iter().map(|part| (*part).to_owned()).collect();
+        Seen::Images(Pushed { index: Digest::new([3; 32]), bytes: 52_000_000, parts, missing })
+    };
+    let tagged = |there: Option<u8>| Seen::ImageTag {
+        ours: Digest::new([3; 32]),
+        there: there.map(|byte| Digest::new([byte; 32])),
+    };
+    let images = Act::Images { target: target.clone() };
+    let tag = |tag| Act::ImageTag { target: target.clone(), tag };
+    let shown: Vec<String> = [
+        (images.clone(), pushed(1, &["the index sha256:03"])),
+        (images.clone(), pushed(5, &["the manifest of linux/arm64, sha256:05"])),
+        (images, pushed(5, &[])),
+        (tag(ImageTag::Version), tagged(None)),
+        (tag(ImageTag::Version), tagged(Some(3))),
+        (tag(ImageTag::Version), tagged(Some(4))),
+        (tag(ImageTag::Latest), tagged(Some(4))),
+    ]
+    .iter()
+    .map(|(act, seen)| status(act, seen, &Consent::default()))
+    .collect();
+    expect![[r#"
+        Absent: push 030303030303 (52.0 MB)
+        Absent: push 030303030303 again, it lacks the manifest of linux/arm64, sha256:05
+        Same: 030303030303
+        Absent: to 030303030303
+        Same: 030303030303
+        Refused(["it is published with other images and may never change: published 0404040404040404040404040404040404040404040404040404040404040404, ours 0303030303030303030303030303030303030303030303030303030303030303"]): 
+        Different: 040404040404 -> 030303030303: the newest stable release here"#]].assert_eq(&shown.join("\n"));
 }

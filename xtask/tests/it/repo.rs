@@ -10,6 +10,9 @@ use tempfile::TempDir;
 
 use crate::TOOL;
 
+/// As root and off the network.
+pub const NIX_CONFIG: &str = "sandbox = false\nbuild-users-group =\nsubstituters =\n";
+
 /// A repository that vanishes with this value, along with everything beside it.
 pub struct Repo {
     pub scratch: TempDir,
@@ -172,6 +175,7 @@ pub fn make_executable(path: &Utf8Path) {
 fn isolated(program: &str, dir: &Utf8Path) -> Command {
     let mut command = Command::new(program);
     command.current_dir(dir).env("GIT_CONFIG_GLOBAL", "/dev/null").env("GIT_CONFIG_SYSTEM", "/dev/null");
+    command.env("NIX_CONFIG", NIX_CONFIG);
     for variable in ["GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_AUTHOR_NAME", "GIT_COMMITTER_NAME", "NO_COLOR"]
     {
         command.env_remove(variable);

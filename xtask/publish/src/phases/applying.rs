@@ -5,6 +5,8 @@ use xtask::domain::layout::{Docs, MANIFEST, RECORD};
 use xtask::domain::publication::{Act, Subject};
 use xtask::domain::serving::{MOVING, content_type};
 
+use super::caching;
+use super::images;
 use super::looking::{Looked, LookedTree};
 use super::session::{Bucket, Session, Stores};
 use crate::tools::store::{Progress, Properties, Store};
@@ -26,6 +28,7 @@ pub async fn apply(
         (Act::Docs(Docs::Series(_) | Docs::Stable | Docs::Nightly), Looked::Tree(tree)) => {
             mirror(stores.of(Bucket::Docs), tree, progress).await
         }
+        (Act::Cache, Looked::Cache(looked)) => Box::pin(caching::publish(session, looked, stores, progress)).await,
         (Act::RootManifest, Looked::Other(_)) => {
             let properties = Properties { content_type: content_type(MANIFEST).into(), cache_control: MOVING.into() };
             let text = session.sealed.root_manifest.clone();
@@ -35,7 +38,9 @@ pub async fn apply(
             let remote = session.remote.as_ref().context("there is no git remote")?;
             remote.push(&[refspec(session, act)?])
         }
-        (_, Looked::Tree(_) | Looked::Other(_)) => bail!("what was seen is not of this act"),
+        (Act::Images { target }, Looked::Other(_)) => images::push(session, target).await,
+        (Act::ImageTag { target, tag }, Looked::Other(_)) => images::tag(session, target, *tag).await,
+        (_, Looked::Tree(_) | Looked::Cache(_) | Looked::Other(_)) => bail!("what was seen is not of this act"),
     }
 }
 
@@ -52,7 +57,14 @@ pub fn refspec(session: &Session, act: &Act) -> Result<String> {
         // A tag that is there and another is replaced only after consent: the judgement has seen to that.
         Act::Tag if session.consent.force_push_tag => Ok(format!("+{}:refs/tags/{}", tag.tag_object, release.tag())),
         Act::Tag => Ok(format!("{}:refs/tags/{}", tag.tag_object, release.tag())),
-        Act::VersionDirectory | Act::Docs(_) | Act::RootManifest => bail!("nothing is pushed for this act"),
+        Act::VersionDirectory
+        | Act::Cache
+        | Act::Docs(_)
+        | Act::RootManifest
+        | Act::Images { .. }
+        | Act::ImageTag { .. } => {
+            bail!("nothing is pushed for this act")
+        }
     }
 }
 

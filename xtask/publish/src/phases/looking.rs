@@ -7,6 +7,8 @@ use xtask::domain::publication::{Act, Official, Subject};
 use xtask::domain::serving::{IMMUTABLE, MOVING, content_type};
 use xtask::tools::remote::Remote;
 
+use super::caching::{self, LookedCache};
+use super::images;
 use super::sealed::LocalFiles;
 use super::session::{Bucket, Session, key_of};
 use crate::tools::store::{Listing, Properties, Store};
@@ -18,6 +20,7 @@ const MANIFEST_LIMIT: u64 = 1 << 20;
 /// What was seen, with what applying the act needs besides.
 pub enum Looked {
     Tree(LookedTree),
+    Cache(LookedCache),
     Other(Seen),
 }
 
@@ -37,6 +40,7 @@ impl Looked {
     pub fn seen(&self) -> Seen {
         match self {
             Looked::Other(seen) => seen.clone(),
+            Looked::Cache(looked) => Seen::Cache(looked.seen.clone()),
             Looked::Tree(tree) => Seen::Tree(tree.seen()),
         }
     }
@@ -71,6 +75,7 @@ pub async fn look(session: &Session<'_>, act: &Act) -> Result<Looked> {
     };
     match act {
         Act::VersionDirectory => tree(Bucket::Releases, &sealed.files, IMMUTABLE).await,
+        Act::Cache => Box::pin(caching::look(session)).await.map(Looked::Cache),
         Act::Docs(_) => tree(Bucket::Docs, &sealed.manual, MOVING).await,
         Act::RootManifest => {
             let live = session.read.of(Bucket::Releases).get(MANIFEST, MANIFEST_LIMIT).await?;
@@ -83,6 +88,8 @@ pub async fn look(session: &Session<'_>, act: &Act) -> Result<Looked> {
             let reviewed = session.acts.contains(&Act::Review);
             look_at_git(session, |remote, official| look_at_tag(remote, official, reviewed))
         }
+        Act::Images { target } => images::look(session, target).await.map(Looked::Other),
+        Act::ImageTag { target, tag } => images::look_at_tag(session, target, *tag).await.map(Looked::Other),
     }
 }
 

@@ -1,11 +1,15 @@
 //! Publication: order and consent. Acts are looked at, judged by `xtask`'s `domain`, shown, agreed to, and applied.
 
 pub mod applying;
+pub mod caching;
+pub mod doctor;
+pub mod images;
 pub mod looking;
 pub mod plan;
 pub mod rehearse;
 pub mod sealed;
 pub mod session;
+pub mod status;
 pub mod upload;
 pub mod verify;
 
@@ -21,6 +25,8 @@ pub async fn run(command: Publish, place: &Place) -> Result<Outcome> {
         Publish::Plan(args) => plan::run(place, &args).await.context("cannot plan the publication"),
         Publish::Upload(args) => upload::run(place, &args).await.context("the release is not published"),
         Publish::Verify(args) => verify::run(place, &args).await.context("cannot verify what is published"),
+        Publish::Doctor(args) => doctor::run(place, &args).await.context("cannot check the preconditions"),
+        Publish::Status => status::run(place).await.context("cannot see how the release stands"),
         Publish::Rehearse(args) => rehearse::run(place, &args).context("the rehearsal failed"),
     }
 }

@@ -19,7 +19,9 @@ use xtask::phases::tag_record;
 use xtask::tools::files;
 use xtask::tools::git::Git;
 
+use super::images::BuiltImages;
 use crate::tools::content::Content;
+use crate::tools::oci;
 use crate::tools::transfer;
 
 /// A release that may be published.
@@ -34,6 +36,8 @@ pub struct Sealed {
     pub manual: LocalFiles,
     /// The text of the root manifest.
     pub root_manifest: String,
+    /// `None` where the manual alone is published.
+    images: Option<BuiltImages>,
 }
 
 /// Files that were read, by their path in the directory that is published.
@@ -64,7 +68,7 @@ impl Sealed {
         let layout = Layout::new(&record.version);
         let manual = read(&dir.join(layout::MANUAL)).await?;
         problems.collect(record.compare_manual(&facts(&manual)));
-        let (mut published, mut root_manifest) = (LocalFiles::new(), String::new());
+        let (mut published, mut root_manifest, mut images) = (LocalFiles::new(), String::new(), None);
         let record_facts = files::facts(text.as_bytes());
         if args.target == Target::All {
             let artifacts = dir.join(layout::ARTIFACTS);
@@ -84,12 +88,24 @@ impl Sealed {
             if root_manifest != manifest::render(&record.manifest()) {
                 problems.push(Problem::new(format!("{path} does not follow from {record_path}")));
             }
+            match BuiltImages::open(oci::Layout::new(dir.join(layout::IMAGES)), &record).await? {
+                Ok(built) => images = Some(built),
+                Err(wrong) => problems.extend(wrong),
+            }
         }
         problems.into_result().with_context(|| format!("{dir} cannot be published as it is"))?;
 
         let subject = subject(git, &record, layout)?;
         let record_digest = record_facts.sha256;
-        Ok(Sealed { record, record_digest, subject, files: published, manual, root_manifest })
+        Ok(Sealed { record, record_digest, subject, files: published, manual, root_manifest, images })
+    }
+
+    /// What goes to registries.
+    ///
+    /// # Errors
+    /// The manual alone is published.
+    pub fn images(&self) -> Result<&BuiltImages> {
+        self.images.as_ref().context("there are no images where the manual alone is published")
     }
 }
 

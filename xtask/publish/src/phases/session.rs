@@ -7,14 +7,16 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow, ensure};
-use camino::Utf8Path;
+use camino::{Utf8Path, Utf8PathBuf};
 use xtask::cli::{Place, PlanArgs};
-use xtask::domain::environment::{Access, Config, Environment, Storage};
+use xtask::domain::environment::{Access, CacheKey, Config, Environment, Storage};
+use xtask::domain::image_target::ImageTarget;
 use xtask::domain::judgement::{Consent, judge};
 use xtask::domain::layout::{self, PREFIX};
 use xtask::domain::plan::{Plan, Planned, kind};
 use xtask::domain::pointers::Published;
 use xtask::domain::publication::{self, Act, Target};
+use xtask::domain::signing::{PublicKey, SecretKey};
 use xtask::phases::build;
 use xtask::tools::git::Git;
 use xtask::tools::remote::Remote;
@@ -22,8 +24,24 @@ use xtask::tools::remote::Remote;
 use super::looking::look;
 use super::sealed::Sealed;
 use crate::tools::embedded::Embedded;
+use crate::tools::images::Images;
 use crate::tools::keys::{KeySource, Renewal};
+use crate::tools::signing_key;
 use crate::tools::store::{Endpoint, Store};
+
+fn config_path(place: &Place) -> Utf8PathBuf {
+    place.config.clone().unwrap_or_else(|| place.workspace.join("xtask/releng.toml"))
+}
+
+/// Reads `releng.toml`.
+///
+/// # Errors
+/// It cannot be read, or is not valid.
+pub fn config(place: &Place) -> Result<Config> {
+    let path = config_path(place);
+    let text = std::fs::read_to_string(&path).with_context(|| format!("cannot read {path}"))?;
+    Config::parse(&text).map_err(|why| anyhow!("{path}: {why}"))
+}
 
 /// How long another manager's write to a shared server may take to show.
 const SETTLE: Duration = Duration::from_secs(2);
@@ -33,20 +51,24 @@ const SETTLE: Duration = Duration::from_secs(2);
 pub enum Bucket {
     Docs,
     Releases,
+    Cache,
 }
 
 /// An environment that is connected to.
 pub struct World {
     pub name: String,
     pub environment: Environment,
+    /// What its directories are relative to.
+    tree: Utf8PathBuf,
     endpoint: Endpoint,
     /// Serves the environment's buckets as long as it lives.
     embedded: Option<Embedded>,
 }
 
-/// Connections to some buckets, with one access key.
+/// Connections to some buckets, with one access key; and what signs what is written to them.
 pub struct Stores {
     stores: BTreeMap<Bucket, Store>,
+    signing: Option<SecretKey>,
     _renewal: Option<Renewal>,
 }
 
@@ -56,6 +78,16 @@ impl Stores {
     pub fn of(&self, bucket: Bucket) -> &Store {
         &self.stores[&bucket]
     }
+
+    /// The same, able to sign.
+    pub fn with_signing_key(self, key: Option<SecretKey>) -> Stores {
+        Stores { signing: key, ..self }
+    }
+
+    /// `None` if there was nothing to sign when these were made.
+    pub fn signing_key(&self) -> Option<&SecretKey> {
+        self.signing.as_ref()
+    }
 }
 
 impl World {
@@ -64,10 +96,8 @@ impl World {
     /// # Errors
     /// The file is not valid, or there is no such environment.
     pub async fn open(place: &Place, tree: &Utf8Path, name: &str) -> Result<World> {
-        let path = place.config.clone().unwrap_or_else(|| place.workspace.join("xtask/releng.toml"));
-        let text = std::fs::read_to_string(&path).with_context(|| format!("cannot read {path}"))?;
-        let config = Config::parse(&text).map_err(|why| anyhow!("{path}: {why}"))?;
-        let environment = config.environment(name).map_err(|why| anyhow!("{path}: {why}"))?.clone();
+        let environment =
+            config(place)?.environment(name).map_err(|why| anyhow!("{}: {why}", config_path(place)))?.clone();
         let (endpoint, embedded) = match &environment.storage {
             Storage::S3 { endpoint, region, .. } => (Endpoint { url: endpoint.clone(), region: region.clone() }, None),
             Storage::Embedded { directory } => {
@@ -77,7 +107,53 @@ impl World {
                 (embedded.endpoint().clone(), Some(embedded))
             }
         };
-        Ok(World { name: name.to_owned(), environment, endpoint, embedded })
+        Ok(World { name: name.to_owned(), environment, tree: tree.to_owned(), endpoint, embedded })
+    }
+
+    /// A place for images.
+    pub fn images(&self, target: &ImageTarget) -> Images {
+        Images::new(target, &self.tree, self.environment.images.tls_verify)
+    }
+
+    /// The tree that is released.
+    pub fn tree(&self) -> &Utf8Path {
+        &self.tree
+    }
+
+    /// What users of the cache trust; `None` if its key is yet to be made.
+    ///
+    /// # Errors
+    /// Nobody knows, and why.
+    pub fn cache_key(&self) -> Result<Option<PublicKey>, String> {
+        match &self.environment.cache {
+            CacheKey::Made { key_file, .. } => {
+                let key = signing_key::open_made(&self.tree.join(key_file)).map_err(|error| format!("{error:#}"))?;
+                Ok(key.map(|key| key.public().clone()))
+            }
+            held @ CacheKey::Held { .. } => held.public(),
+        }
+    }
+
+    /// Opens what signs the cache, and makes sure that it is what users trust.
+    ///
+    /// # Errors
+    /// It cannot be found or opened, or it is another one.
+    pub fn open_signing_key(&self) -> Result<SecretKey> {
+        match &self.environment.cache {
+            CacheKey::Made { key_file, name } => signing_key::open_or_make(&self.tree.join(key_file), name),
+            held @ CacheKey::Held { key_file, .. } => {
+                let trusted = held.public().map_err(|why| anyhow!(why))?;
+                let key = signing_key::open(key_file, &self.tree)?;
+                ensure!(
+                    trusted.as_ref() == Some(key.public()),
+                    "`{key_file}` is not the key of {}: its public half is {}, and users trust {}",
+                    self.name,
+                    key.public(),
+                    trusted.map(|key| key.to_string()).unwrap_or_default()
+                );
+                Ok(key)
+            }
+        }
     }
 
     /// How long to wait for others' writes.
@@ -103,28 +179,39 @@ impl World {
         };
         let first = Store::new(&self.endpoint, credentials, names.first().context("no bucket to connect to")?);
         let stores = buckets.iter().zip(&names).map(|(bucket, name)| (*bucket, first.sibling(name))).collect();
-        Ok(Stores { stores, _renewal: source.and_then(|source| source.keep_fresh(first)) })
+        Ok(Stores { stores, signing: None, _renewal: source.and_then(|source| source.keep_fresh(first)) })
     }
 
     fn bucket_name(&self, bucket: Bucket) -> &str {
         match bucket {
             Bucket::Docs => &self.environment.buckets.docs,
             Bucket::Releases => &self.environment.buckets.releases,
+            Bucket::Cache => &self.environment.buckets.cache,
         }
     }
 }
 
-/// The versions published in an environment: those with a directory in the releases bucket.
+/// What is published in an environment: the versions with a directory in the releases bucket, and which of them a rollback
+/// withdrew.
 ///
 /// A directory that is still incomplete counts: that holds pointers back and never takes them back.
 ///
 /// # Errors
-/// The bucket cannot be listed.
+/// The bucket cannot be listed, or its list of withdrawn versions makes no sense.
 pub async fn published(releases: &Store) -> Result<Published> {
     let directories = releases.directories(&format!("{PREFIX}/{PREFIX}-")).await?;
     let version = |directory: &String| directory.strip_prefix(&format!("{PREFIX}/{PREFIX}-"))?.parse().ok();
-    Ok(directories.iter().filter_map(version).collect())
+    let withdrawn = match releases.get(WITHDRAWN, WITHDRAWN_LIMIT).await? {
+        Some(text) => serde_json::from_slice(&text)
+            .with_context(|| format!("s3://{}/{WITHDRAWN} is not a list of versions", releases.bucket()))?,
+        None => Default::default(),
+    };
+    Ok(Published { versions: directories.iter().filter_map(version).collect(), withdrawn })
 }
+
+/// In the releases bucket: the versions that a rollback withdrew.
+pub const WITHDRAWN: &str = "withdrawn.json";
+const WITHDRAWN_LIMIT: u64 = 1 << 20;
 
 /// A release on its way to an environment.
 pub struct Session<'a> {
@@ -164,7 +251,7 @@ impl<'a> Session<'a> {
             drop_systems: args.drop_system.clone(),
             force_push_tag: args.force_push_tag,
         };
-        let read = world.connect(Access::Read, &[Bucket::Docs, Bucket::Releases]).await?;
+        let read = world.connect(Access::Read, &[Bucket::Docs, Bucket::Releases, Bucket::Cache]).await?;
         Ok(Session { world, sealed, acts, remote, consent, read })
     }
 
@@ -174,6 +261,16 @@ impl<'a> Session<'a> {
         buckets.sort();
         buckets.dedup();
         buckets
+    }
+
+    /// What signs, if the plan has something to sign.
+    ///
+    /// # Errors
+    /// As for [`World::open_signing_key`].
+    pub fn signing_key(&self, plan: &Plan) -> Result<Option<SecretKey>> {
+        let signs = |(act, planned): (&Act, &Planned)| *act == Act::Cache && planned.is_to_do();
+        let needed = self.acts.iter().zip(&plan.acts).any(signs);
+        needed.then(|| self.world.open_signing_key()).transpose().context("the binary cache cannot be signed")
     }
 
     /// Looks at every act and judges it.
@@ -206,12 +303,13 @@ impl<'a> Session<'a> {
     }
 }
 
-/// The bucket that an act writes; `None` for git.
+/// The bucket that an act writes; `None` for git and for images.
 pub fn bucket_of(act: &Act) -> Option<Bucket> {
     match act {
         Act::VersionDirectory | Act::RootManifest => Some(Bucket::Releases),
+        Act::Cache => Some(Bucket::Cache),
         Act::Docs(_) => Some(Bucket::Docs),
-        Act::Branch | Act::Review | Act::Tag => None,
+        Act::Branch | Act::Review | Act::Tag | Act::Images { .. } | Act::ImageTag { .. } => None,
     }
 }
 
@@ -220,6 +318,9 @@ pub fn key_of(act: &Act, sealed: &Sealed) -> String {
     match act {
         Act::VersionDirectory => format!("{}/", layout::Layout::new(&sealed.record.version).version_directory()),
         Act::Docs(docs) => format!("{}/", docs.directory()),
-        Act::RootManifest | Act::Branch | Act::Review | Act::Tag => layout::MANIFEST.to_owned(),
+        Act::Cache => String::new(),
+        Act::RootManifest | Act::Branch | Act::Review | Act::Tag | Act::Images { .. } | Act::ImageTag { .. } => {
+            layout::MANIFEST.to_owned()
+        }
     }
 }

@@ -21,6 +21,7 @@ use xtask::tools::git::Git;
 use xtask::tools::{files, process, swap, term};
 
 use super::applying::{apply, refspec};
+use super::images::check_logins;
 use super::looking::look;
 use super::session::{Bucket, Session, Stores, published};
 use crate::tools::{lock, progress::Meter};
@@ -43,9 +44,11 @@ pub async fn run(place: &Place, args: &UploadArgs) -> Result<Outcome> {
         return finish(&session, &plan);
     }
     check_pushes(&session, &plan)?;
+    check_logins(&session, &plan).await?;
+    let signing_key = session.signing_key(&plan)?;
     ask(&session, &plan, args)?;
 
-    let stores = session.world.connect(Access::ReadWrite, &session.written()).await?;
+    let stores = session.world.connect(Access::ReadWrite, &session.written()).await?.with_signing_key(signing_key);
     // Every publication writes there.
     let held = lock::take(stores.of(Bucket::Docs), owner(&git), session.world.settle()).await?;
     let journal = Journal::new(git.root().join(RELEASE).join(format!("journal-{}.jsonl", session.world.name)));

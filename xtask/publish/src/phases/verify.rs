@@ -4,6 +4,8 @@
 //! addresses where `releng.toml` names them, and through S3 elsewhere. The acts are those of `plan` and `upload`. Refuses
 //! to repair.
 
+mod cache;
+
 use std::sync::Arc;
 
 use anyhow::{Context, Result, anyhow};
@@ -29,6 +31,8 @@ use crate::tools::http::Http;
 use crate::tools::store::Store;
 use crate::tools::transfer;
 
+mod images;
+
 /// No record, list of sums or manifest is nearly this long.
 const LIMIT: u64 = 64 << 20;
 
@@ -43,9 +47,10 @@ pub async fn run(place: &Place, args: &VerifyArgs) -> Result<Outcome> {
         None => current(&git)?,
     };
     let world = World::open(place, git.root(), &args.env).await?;
-    let stores = world.connect(Access::Read, &[Bucket::Docs, Bucket::Releases]).await?;
+    let stores = world.connect(Access::Read, &[Bucket::Docs, Bucket::Releases, Bucket::Cache]).await?;
     let published = published(stores.of(Bucket::Releases)).await?;
-    let view = View { git: &git, sources: Sources::new(&world, &stores), world: &world, published, version };
+    let sources = Sources::new(&world, &stores);
+    let view = View { git: &git, sources, world: &world, published, version, deep: args.deep };
 
     let mut report = Report::new(place.json);
     match view.record(&view.version).await? {
@@ -69,9 +74,21 @@ enum Source {
 
 impl Source {
     async fn get(&self, key: &str) -> Result<Option<Vec<u8>>> {
+        self.get_at_most(key, LIMIT).await
+    }
+
+    async fn get_at_most(&self, key: &str, limit: u64) -> Result<Option<Vec<u8>>> {
         match self {
-            Source::Public(http) => http.get(key, LIMIT).await,
-            Source::Store(store) => store.get(key, LIMIT).await,
+            Source::Public(http) => http.get(key, limit).await,
+            Source::Store(store) => store.get(key, limit).await,
+        }
+    }
+
+    /// Bytes.
+    async fn size(&self, key: &str) -> Result<Option<u64>> {
+        match self {
+            Source::Public(http) => http.size(key).await,
+            Source::Store(store) => Ok(store.head(key).await?.map(|head| head.size)),
         }
     }
 
@@ -85,6 +102,7 @@ impl Source {
 }
 
 struct Sources {
+    cache: Arc<Source>,
     docs: Arc<Source>,
     releases: Arc<Source>,
 }
@@ -99,6 +117,7 @@ impl Sources {
             })
         };
         Sources {
+            cache: source(public.map(|public| &public.cache), Bucket::Cache),
             docs: source(public.map(|public| &public.docs), Bucket::Docs),
             releases: source(public.map(|public| &public.releases), Bucket::Releases),
         }
@@ -112,6 +131,8 @@ struct View<'a> {
     world: &'a World,
     published: Published,
     version: Version,
+    /// Whether what has a digest for a name is downloaded, too.
+    deep: bool,
 }
 
 impl View<'_> {
@@ -129,6 +150,7 @@ impl View<'_> {
         for act in acts(scope, Target::All, &self.world.environment).map_err(|why| anyhow!(why))? {
             match &act {
                 Act::VersionDirectory => self.check_version_directory(record, text, report).await?,
+                Act::Cache => self.check_cache(record, report).await?,
                 Act::Docs(docs @ (Docs::Series(_) | Docs::Stable)) => {
                     self.check_docs(&act, *docs, record, report).await?
                 }
@@ -136,6 +158,8 @@ impl View<'_> {
                 Act::RootManifest => self.check_root_manifest(&act, record, report).await?,
                 Act::Branch | Act::Review => self.check_branch(record, report)?,
                 Act::Tag => self.check_tag(record, report)?,
+                Act::Images { target } => self.check_images(target, record, report).await?,
+                Act::ImageTag { target, tag } => self.check_image_tag(&act, target, *tag, record, report).await?,
             }
         }
         Ok(())

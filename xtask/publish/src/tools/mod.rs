@@ -1,13 +1,20 @@
 //! How S3 servers, registries and public addresses are spoken to, and how throw-away ones are started. No release policy.
 
+pub mod anonymous;
 pub mod content;
 pub mod embedded;
 pub mod garage;
 pub mod http;
+pub mod images;
 pub mod keys;
 pub mod lock;
+pub mod nix_cache;
+pub mod oci;
 pub mod progress;
 pub mod registry;
+pub mod secret_file;
 mod server;
+pub mod signing_key;
+pub mod skopeo;
 pub mod store;
 pub mod transfer;

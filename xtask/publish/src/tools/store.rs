@@ -15,6 +15,7 @@ use std::sync::{Arc, RwLock};
 
 use anyhow::{Context, Result, anyhow, ensure};
 use aws_sdk_s3::Client;
+use aws_sdk_s3::primitives::ByteStream;
 use tokio::sync::Semaphore;
 
 use self::client::{Attempted, is_missing};
@@ -209,6 +210,15 @@ impl Store {
     pub async fn content(&self, key: &str) -> Result<Option<Content>> {
         let hasher = self.download(key, |size| Ok(Hasher::new(size)), Hasher::update).await?;
         Ok(hasher.map(Hasher::finish))
+    }
+
+    /// One object's size and its bytes as they come, or `None` if there is no such object. A stream that breaks stays broken.
+    pub async fn stream(&self, key: &str) -> Result<Option<(u64, ByteStream)>> {
+        let object = match self.client.get_object().bucket(&self.bucket).key(key).send().await {
+            Err(error) if is_missing(&error) => return Ok(None),
+            object => object.attempted(|| format!("cannot download {}", self.name(key)))?,
+        };
+        Ok(Some((size(object.content_length, || self.name(key))?, object.body)))
     }
 
     /// Whether the object is there and has this content. Asks for the metadata and downloads only where that says nothing.

@@ -6,6 +6,7 @@
 mod gerrit;
 mod proxy;
 mod publication;
+mod real;
 mod release;
 #[path = "../../../tests/it/repo.rs"]
 #[allow(dead_code, reason = "the front door's tests use the rest")]

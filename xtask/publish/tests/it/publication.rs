@@ -30,6 +30,7 @@ fn plan_upload_verify_and_nothing_left_to_do() {
 
         contents
           + releases lix/lix-2.93.1/       add 13 (24 kB)
+          + cache closures                 add 10 paths (3 kB unpacked)
           + docs manual/lix/2.93/          add 8 (208 B): the newest release of 2.93 here
 
         git
@@ -279,6 +280,8 @@ fn verify_names_what_is_broken_and_whom_it_affects() {
         broken releases lix/lix-2.93.1/           lix-2.93.1.tar.gz is not what was released: 7 bytes with SHA-256 DIGEST expected 21000 with DIGEST affects whoever downloads it
         broken releases lix/lix-2.93.1/           manual/page-3.html is missing affects whoever downloads it
         ok     releases lix/lix-2.93.1/manifest.nix names what was built
+        ok     cache closures                     10 paths 1 kB compressed by name and size --deep downloads them
+        ok     cache as Nix reads it             signed
         broken docs manual/lix/2.93/              page-1.html is not what was released: 26 bytes with SHA-256 DIGEST expected 26 with DIGEST affects readers of manual/lix/2.93/
         ok     branch release-2.93                contains COMMIT
         broken tag 2.93.1                         the remote does not have it affects whoever builds from git

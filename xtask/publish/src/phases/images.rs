@@ -1,0 +1,116 @@
+//! The acts of container images: looking at them, bringing them about, and what has to be known before.
+
+use anyhow::{Context, Result, anyhow};
+use futures_util::future::join_all;
+use xtask::domain::digest::Digest;
+use xtask::domain::image_target::{ImageTag, ImageTarget, Pushed};
+use xtask::domain::judgement::Seen;
+use xtask::domain::plan::Plan;
+use xtask::domain::problem::{Problem, Problems};
+use xtask::domain::publication::Act;
+use xtask::domain::record::Record;
+
+use super::session::Session;
+use crate::tools::images::{Found, Images};
+use crate::tools::oci::Layout;
+
+/// The images that were built: an OCI layout that is whole, with one index.
+pub struct BuiltImages {
+    pub layout: Layout,
+    /// What the layout calls the index.
+    pub name: String,
+    pub index: Digest,
+    /// Of everything.
+    pub bytes: u64,
+}
+
+impl BuiltImages {
+    /// Reads every blob.
+    ///
+    /// # Errors
+    /// The layout cannot be read, or everything in it that is not as the record says, at once.
+    pub async fn open(layout: Layout, record: &Record) -> Result<Result<BuiltImages, Problems>> {
+        let mut problems = Problems::default();
+        let dir = layout.dir().to_owned();
+        let Some(image) = &record.image else {
+            problems.push(Problem::new("the record has no images: build with `--target all`"));
+            return Ok(Err(problems));
+        };
+        let index = Digest::from_oci(&image.digest).map_err(|why| anyhow!("the record's image: {why}"))?;
+        if layout.named(&record.version)? != Some(index) {
+            problems.push(Problem::new(format!("{dir} does not name {} {}", image.digest, record.version)));
+        }
+        let Found { platforms, missing, .. } = Images::Directory(layout.clone()).find(index).await?;
+        if missing.is_empty() && platforms != image.platforms {
+            problems.push(Problem::new(format!("{dir} has images for other platforms than the record")));
+        }
+        for part in missing {
+            problems.push(Problem::new(format!("{part} is not in {dir}, or damaged there")));
+        }
+        let bytes = layout.bytes()?;
+        Ok(problems.into_result().map(|()| BuiltImages { layout, name: record.version.clone(), index, bytes }))
+    }
+}
+
+/// Looks at the images in a target.
+///
+/// # Errors
+/// The target gives no clear answer.
+pub async fn look(session: &Session<'_>, target: &ImageTarget) -> Result<Seen> {
+    let built = session.sealed.images()?;
+    let Found { parts, missing, .. } = session.world.images(target).find(built.index).await?;
+    Ok(Seen::Images(Pushed { index: built.index, bytes: built.bytes, parts: parts + missing.len(), missing }))
+}
+
+/// Looks at a tag in a target.
+///
+/// # Errors
+/// The target gives no clear answer.
+pub async fn look_at_tag(session: &Session<'_>, target: &ImageTarget, tag: ImageTag) -> Result<Seen> {
+    let name = tag.name(&session.sealed.record.version);
+    let there = session.world.images(target).tagged(&name).await?;
+    Ok(Seen::ImageTag { ours: session.sealed.images()?.index, there })
+}
+
+/// Pushes the images to a target.
+///
+/// # Errors
+/// The target refuses them.
+pub async fn push(session: &Session<'_>, target: &ImageTarget) -> Result<()> {
+    let built = session.sealed.images()?;
+    session.world.images(target).push(&built.layout, &built.name, built.index).await
+}
+
+/// Moves a tag in a target.
+///
+/// # Errors
+/// The target refuses it.
+pub async fn tag(session: &Session<'_>, target: &ImageTarget, tag: ImageTag) -> Result<()> {
+    let name = tag.name(&session.sealed.record.version);
+    session.world.images(target).tag(session.sealed.images()?.index, &name).await
+}
+
+/// Finds out whether registries know us, while nothing is public yet.
+///
+/// # Errors
+/// Every registry that does not, with what to type.
+pub async fn check_logins(session: &Session<'_>, plan: &Plan) -> Result<()> {
+    if !session.world.environment.images.login {
+        return Ok(());
+    }
+    let to_do = session.acts.iter().zip(&plan.acts).filter(|(_, planned)| planned.is_to_do());
+    let mut targets: Vec<&ImageTarget> = Vec::new();
+    for (act, _) in to_do {
+        if let Act::Images { target } | Act::ImageTag { target, .. } = act
+            && !targets.contains(&target)
+        {
+            targets.push(target);
+        }
+    }
+    let checks = targets.into_iter().map(|target| async { session.world.images(target).check_login().await });
+    let mut problems = Problems::default();
+    for error in join_all(checks).await.into_iter().filter_map(Result::err) {
+        problems.push(Problem::new(format!("{error:#}")));
+    }
+    problems.into_result().context("the images could not be pushed")
+}

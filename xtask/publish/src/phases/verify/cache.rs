@@ -1,0 +1,154 @@
+//! The binary cache, as a client walks it: from the published record through the references of every narinfo.
+//!
+//! Each signature is checked here, by the key that `releng.toml` says users trust; in the end Nix judges the same.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use anyhow::Result;
+use xtask::domain::cache::{INFO, is_good_info, nar_fault, unsigned};
+use xtask::domain::narinfo::{NarInfo, StorePath};
+use xtask::domain::plan::bytes_for_people;
+use xtask::domain::record::Record;
+use xtask::domain::signing::PublicKey;
+use xtask::tools::{files, process};
+
+use super::{Report, Source, View};
+use crate::phases::caching::{NARINFO_LIMIT, roots};
+use crate::tools::anonymous::Anonymous;
+use crate::tools::nix_cache;
+use crate::tools::transfer;
+
+const TITLE: &str = "cache closures";
+const NIX: &str = "cache, as Nix reads it";
+const WHO: &str = "whoever downloads Lix instead of building it";
+
+impl View<'_> {
+    pub(super) async fn check_cache(&self, record: &Record, report: &mut Report) -> Result<()> {
+        let key = match self.world.cache_key() {
+            Ok(Some(key)) => Arc::new(key),
+            Ok(None) => {
+                report.check(TITLE, "", vec!["its key was never made, so nothing is signed".to_owned()], WHO);
+                return Ok(());
+            }
+            Err(why) => {
+                report.check(TITLE, "", vec![why], WHO);
+                return Ok(());
+            }
+        };
+        let roots = roots(record);
+        let mut starts = Vec::new();
+        let mut walk = Walk::default();
+        for root in roots.outputs.iter().chain(&roots.derivations) {
+            match StorePath::parse(root) {
+                Ok(path) => starts.push(path),
+                Err(why) => walk.broken.push(format!("the record names something odd: {why}")),
+            }
+        }
+        walk.from(starts, &self.sources.cache, &key, self.deep).await?;
+        let info = self.sources.cache.get(INFO).await?.unwrap_or_default();
+        if !is_good_info(&String::from_utf8_lossy(&info)) {
+            walk.broken.push(format!("{INFO} is missing, or is of another store"));
+        }
+        let sound = walk.broken.is_empty();
+        let depth = if self.deep { "downloaded" } else { "by name and size; --deep downloads them" };
+        let good = format!("{} paths, {} compressed, {depth}", walk.seen.len(), bytes_for_people(walk.bytes));
+        report.check(TITLE, &good, walk.broken, WHO);
+        match sound {
+            true => self.let_nix_judge(roots, &key, report).await,
+            false => Ok(()),
+        }
+    }
+
+    async fn let_nix_judge(&self, roots: nix_cache::Roots, key: &PublicKey, report: &mut Report) -> Result<()> {
+        if !files::on_path("nix") {
+            report.note(NIX, "there is no Nix here to ask");
+            return Ok(());
+        }
+        let (url, _server) = match self.sources.cache.as_ref() {
+            Source::Public(http) => (http.base().to_owned(), None),
+            Source::Store(store) => {
+                let server = Anonymous::start(store.clone()).await?;
+                (server.url().to_owned(), Some(server))
+            }
+        };
+        let (key, deep) = (key.clone(), self.deep);
+        let sh = process::shell_in(self.git.root())?;
+        let judging = move || nix_cache::verify(&sh, &url, &key, deep, &roots);
+        let objection = tokio::task::spawn_blocking(judging).await??;
+        let good = if self.deep { "signed, and every NAR holds what it should" } else { "signed" };
+        report.check(NIX, good, objection.into_iter().collect(), WHO);
+        Ok(())
+    }
+}
+
+/// How far a walk has come.
+#[derive(Default)]
+struct Walk {
+    seen: HashSet<StorePath>,
+    /// Of NARs, as they are stored.
+    bytes: u64,
+    broken: Vec<String>,
+}
+
+impl Walk {
+    async fn from(
+        &mut self,
+        starts: Vec<StorePath>,
+        source: &Arc<Source>,
+        key: &Arc<PublicKey>,
+        deep: bool,
+    ) -> Result<()> {
+        let mut next = starts;
+        while !next.is_empty() {
+            next.retain(|path| self.seen.insert(path.clone()));
+            let checking = next.drain(..).map(|path| {
+                let (source, key) = (Arc::clone(source), Arc::clone(key));
+                async move { check_path(&source, path, &key, deep).await }
+            });
+            let mut found = Vec::new();
+            for checked in transfer::all(checking).await? {
+                let path = checked.path;
+                self.bytes += checked.bytes;
+                found.extend(checked.wrong.into_iter().map(|why| format!("{path}: {why}")));
+                next.extend(checked.references);
+            }
+            found.sort();
+            self.broken.extend(found);
+        }
+        Ok(())
+    }
+}
+
+/// What was found of a path.
+struct Checked {
+    path: StorePath,
+    references: Vec<StorePath>,
+    bytes: u64,
+    wrong: Option<String>,
+}
+
+async fn check_path(source: &Source, path: StorePath, key: &PublicKey, deep: bool) -> Result<Checked> {
+    let nothing = |path, why| Checked { path, references: Vec::new(), bytes: 0, wrong: Some(why) };
+    let Some(text) = source.get_at_most(&path.narinfo(), NARINFO_LIMIT).await? else {
+        return Ok(nothing(path, "its narinfo is missing".to_owned()));
+    };
+    let narinfo = match NarInfo::parse(&String::from_utf8_lossy(&text)) {
+        Ok(narinfo) if narinfo.info.path == path => narinfo,
+        Ok(narinfo) => return Ok(nothing(path, format!("its narinfo is of {}", narinfo.info.path))),
+        Err(why) => return Ok(nothing(path, format!("its narinfo is none: {why}"))),
+    };
+    let (size, hash) = match deep {
+        true => source.facts(&narinfo.url).await?.map(|facts| (facts.size, Some(facts.sha256))).unzip(),
+        false => (source.size(&narinfo.url).await?, None),
+    };
+    let content = match (hash.flatten(), narinfo.file_hash) {
+        (Some(found), Some(expected)) if found != expected => {
+            Some(format!("its NAR has SHA-256 {found} instead of {expected}, {}", narinfo.url))
+        }
+        _ => None,
+    };
+    let wrong = unsigned(&narinfo, key).or_else(|| nar_fault(&narinfo, size)).or(content);
+    let references = narinfo.info.references.into_iter().collect();
+    Ok(Checked { path, references, bytes: size.unwrap_or(0), wrong })
+}

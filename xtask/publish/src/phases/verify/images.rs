@@ -1,0 +1,78 @@
+//! Whether users get the container images: what the record names is there, whole, and the tags lead to it.
+
+use anyhow::{Result, anyhow};
+use xtask::domain::digest::Digest;
+use xtask::domain::image_target::{ImageTag, ImageTarget};
+use xtask::domain::publication::Act;
+use xtask::domain::record::{ImageRecord, Record};
+
+use super::{Report, View};
+use crate::tools::images::Found;
+
+impl View<'_> {
+    pub(super) async fn check_images(&self, target: &ImageTarget, record: &Record, report: &mut Report) -> Result<()> {
+        let title = format!("images {target}");
+        let Some((image, index)) = recorded(record)? else {
+            report.note(&title, "the record of this version has no images");
+            return Ok(());
+        };
+        let images = self.world.images(target);
+        let Found { platforms, missing, .. } = images.find(index).await?;
+        let mut broken: Vec<String> = missing.into_iter().map(|part| format!("{part} is not there")).collect();
+        if broken.is_empty() && platforms != image.platforms {
+            broken.push("it has images for other platforms than the record".to_owned());
+        }
+        // What is known to be missing is not looked for again.
+        if broken.is_empty()
+            && self.deep
+            && let Err(error) = images.download(index).await
+        {
+            broken.push(format!("it cannot be downloaded: {error:#}"));
+        }
+        let platforms = platforms.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+        report.check(&title, &format!("{} for {platforms}", index.short()), broken, "whoever pulls this version");
+        Ok(())
+    }
+
+    pub(super) async fn check_image_tag(
+        &self,
+        act: &Act,
+        target: &ImageTarget,
+        tag: ImageTag,
+        record: &Record,
+        report: &mut Report,
+    ) -> Result<()> {
+        let belongs = match tag {
+            ImageTag::Version => &self.version,
+            ImageTag::Series(_) | ImageTag::Latest => match self.belongs_on(act) {
+                Some(target) => target,
+                None => return Ok(()),
+            },
+        };
+        let name = tag.name(&self.version.to_string());
+        let title = format!("image {target}:{name}");
+        let other = if *belongs == self.version { None } else { self.record(belongs).await? };
+        let record = match &other {
+            Some((other, _)) => Some(other),
+            None => (*belongs == self.version).then_some(record),
+        };
+        let Some((_, index)) = record.map(recorded).transpose()?.flatten() else {
+            report.note(&title, &format!("belongs on {belongs}, which has no record of images to check it with"));
+            return Ok(());
+        };
+        let broken = match self.world.images(target).tagged(&name).await? {
+            None => vec![format!("it is missing, and belongs on {belongs}")],
+            Some(there) if there == index => Vec::new(),
+            Some(there) => vec![format!("it leads to {}, and {belongs} is {}", there.oci(), index.oci())],
+        };
+        report.check(&title, &format!("is on {belongs}"), broken, &format!("whoever pulls {target}:{name}"));
+        Ok(())
+    }
+}
+
+/// The images that a record names.
+fn recorded(record: &Record) -> Result<Option<(&ImageRecord, Digest)>> {
+    let Some(image) = &record.image else { return Ok(None) };
+    let index = Digest::from_oci(&image.digest).map_err(|why| anyhow!("the record's image: {why}"))?;
+    Ok(Some((image, index)))
+}

@@ -1,0 +1,220 @@
+//! A place where container images lie, a registry or a directory: what is there, and bringing images and tags there.
+//!
+//! Everything has a digest for a name, so what is there at all is there rightly. Refuses to know which images and tags
+//! there should be.
+
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, anyhow, bail};
+use camino::Utf8Path;
+use xtask::domain::digest::Digest;
+use xtask::domain::image::{Descriptor, Index, Manifest, Platform};
+use xtask::domain::image_target::ImageTarget;
+use xtask::tools::files;
+
+use super::oci::Layout;
+use super::skopeo::{Part, Skopeo};
+
+/// How long a registry may take until it shows what it took.
+const PATIENCE: Duration = Duration::from_secs(90);
+/// Between two looks at first; doubled each time.
+const PAUSE: Duration = Duration::from_millis(500);
+
+/// Where images lie.
+#[derive(Debug, Clone)]
+pub enum Images {
+    Registry { skopeo: Skopeo, patience: Duration },
+    Directory(Layout),
+}
+
+/// What was found below an index.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Found {
+    /// Of the index.
+    pub platforms: Vec<Platform>,
+    /// Things that are there.
+    pub parts: usize,
+    /// Things that are not, in words, with their digests.
+    pub missing: Vec<String>,
+}
+
+impl Images {
+    /// `tree` is what directories are relative to.
+    pub fn new(target: &ImageTarget, tree: &Utf8Path, tls_verify: bool) -> Images {
+        match target {
+            ImageTarget::Registry { repository } => {
+                Images::Registry { skopeo: Skopeo::new(repository, tls_verify), patience: PATIENCE }
+            }
+            ImageTarget::Directory { path } => Images::Directory(Layout::new(tree.join(path))),
+        }
+    }
+
+    /// With another idea of how long is too long.
+    pub fn patient(self, patience: Duration) -> Images {
+        match self {
+            Images::Registry { skopeo, .. } => Images::Registry { skopeo, patience },
+            Images::Directory(layout) => Images::Directory(layout),
+        }
+    }
+
+    /// The digest of what a tag leads to; `None` if there is no such tag.
+    ///
+    /// # Errors
+    /// There is no clear answer.
+    pub async fn tagged(&self, tag: &str) -> Result<Option<Digest>> {
+        match self {
+            Images::Registry { skopeo, .. } => Ok(skopeo.tagged(tag).await?.map(|bytes| files::facts(&bytes).sha256)),
+            Images::Directory(layout) => layout.named(tag),
+        }
+    }
+
+    /// Looks at the index, at each image's manifest and configuration, and, in a directory, at every blob.
+    ///
+    /// # Errors
+    /// There is no clear answer, or what is there is not what OCI puts there.
+    pub async fn find(&self, index: Digest) -> Result<Found> {
+        let mut found = Found::default();
+        let Some(bytes) = self.read(index, Part::Manifest).await? else {
+            found.missing.push(format!("the index {}", index.oci()));
+            return Ok(found);
+        };
+        found.parts += 1;
+        for image in Index::parse(&bytes).map_err(|why| anyhow!("{} {why}", index.oci()))?.manifests {
+            let platform = image.platform.clone().with_context(|| format!("{} is for no platform", image.digest))?;
+            self.find_image(&image, &platform, &mut found).await?;
+            found.platforms.push(platform);
+        }
+        Ok(found)
+    }
+
+    async fn find_image(&self, image: &Descriptor, platform: &Platform, found: &mut Found) -> Result<()> {
+        let digest = digest_of(image)?;
+        let Some(bytes) = self.read(digest, Part::Manifest).await? else {
+            found.missing.push(format!("the manifest of {platform}, {}", image.digest));
+            return Ok(());
+        };
+        found.parts += 1;
+        let manifest: Manifest =
+            serde_json::from_slice(&bytes).with_context(|| format!("{} is no manifest", image.digest))?;
+        let config = digest_of(&manifest.config)?;
+        let there = match self {
+            Images::Registry { skopeo, .. } => skopeo.read(digest, Part::Config).await?.is_some(),
+            Images::Directory(layout) => layout.holds(config).await?,
+        };
+        found.note(there, || format!("the configuration of {platform}, {}", config.oci()));
+        if let Images::Directory(layout) = self {
+            for layer in &manifest.layers {
+                let there = layout.holds(digest_of(layer)?).await?;
+                found.note(there, || format!("a layer of {platform}, {}", layer.digest));
+            }
+        }
+        Ok(())
+    }
+
+    /// The bytes that a digest stands for; `None` if they are missing or others.
+    async fn read(&self, digest: Digest, part: Part) -> Result<Option<Vec<u8>>> {
+        match self {
+            Images::Registry { skopeo, .. } => {
+                let bytes = skopeo.read(digest, part).await?;
+                Ok(bytes.filter(|bytes| files::facts(bytes).sha256 == digest))
+            }
+            Images::Directory(layout) => layout.read(digest),
+        }
+    }
+
+    /// Downloads everything of an index, to see that it can be.
+    ///
+    /// # Errors
+    /// Something is missing or damaged.
+    pub async fn download(&self, index: Digest) -> Result<()> {
+        let Images::Registry { skopeo, .. } = self else {
+            // Every blob was read already.
+            return Ok(());
+        };
+        let scratch = tempfile::tempdir().context("cannot make a temporary directory")?;
+        let to = Utf8Path::from_path(scratch.path()).context("the temporary directory is not UTF-8")?;
+        skopeo.download(index, to).await
+    }
+
+    /// Brings all images of a layout there, and waits until they can be seen.
+    ///
+    /// # Errors
+    /// They are refused, or do not appear.
+    pub async fn push(&self, built: &Layout, name: &str, index: Digest) -> Result<()> {
+        match self {
+            Images::Registry { skopeo, .. } => {
+                skopeo.push(built.dir(), name, index).await?;
+                self.wait_for(&index.oci(), async || {
+                    let found = self.find(index).await?;
+                    Ok((!found.missing.is_empty()).then(|| format!("it lacks {}", found.missing.join(", "))))
+                })
+                .await
+            }
+            Images::Directory(layout) => layout.take_from(built).await,
+        }
+    }
+
+    /// Makes a tag lead to an index that is there, and waits until it can be seen to.
+    ///
+    /// # Errors
+    /// As for [`Images::push`].
+    pub async fn tag(&self, index: Digest, tag: &str) -> Result<()> {
+        match self {
+            Images::Registry { skopeo, .. } => {
+                skopeo.tag(index, tag).await?;
+                self.wait_for(&format!("the tag {tag}"), async || {
+                    Ok(match self.tagged(tag).await? {
+                        Some(there) if there == index => None,
+                        Some(there) => Some(format!("it leads to {}", there.oci())),
+                        None => Some("there is no such tag".to_owned()),
+                    })
+                })
+                .await
+            }
+            Images::Directory(layout) => layout.name(tag, index),
+        }
+    }
+
+    /// A registry that took something may take a while to show it. `look` says what is not right yet.
+    async fn wait_for(&self, what: &str, look: impl AsyncFn() -> Result<Option<String>>) -> Result<()> {
+        let Images::Registry { skopeo, patience } = self else { return Ok(()) };
+        let (start, mut pause) = (Instant::now(), PAUSE);
+        loop {
+            let wrong = match look().await {
+                Ok(None) => return Ok(()),
+                Ok(Some(wrong)) => wrong,
+                Err(error) => format!("{error:#}"),
+            };
+            if start.elapsed() + pause > *patience {
+                let (registry, seconds) = (skopeo.registry(), patience.as_secs());
+                bail!("{registry} took {what} and does not show it {seconds} s later: {wrong}");
+            }
+            tokio::time::sleep(pause).await;
+            pause *= 2;
+        }
+    }
+
+    /// Whether we may push, as far as that can be known without doing it.
+    ///
+    /// # Errors
+    /// What to type.
+    pub async fn check_login(&self) -> Result<()> {
+        match self {
+            Images::Registry { skopeo, .. } => skopeo.check_login().await,
+            Images::Directory(_) => Ok(()),
+        }
+    }
+}
+
+impl Found {
+    fn note(&mut self, there: bool, what: impl Fn() -> String) {
+        match there {
+            true => self.parts += 1,
+            false => self.missing.push(what()),
+        }
+    }
+}
+
+fn digest_of(descriptor: &Descriptor) -> Result<Digest> {
+    Digest::from_oci(&descriptor.digest).map_err(|why| anyhow!("{why}"))
+}

@@ -1,0 +1,127 @@
+//! Owns what Nix does for a binary cache: what a closure is, compressing and signing it, judging it. From Nix 2.8 on.
+//! Refuses to own which paths are published, and to speak to any server that is written to: Debian's Nix knows no S3.
+//!
+//! Outputs are named by their paths and derivations with `--derivation`: a bare `.drv` means one thing to older Nix and another to newer.
+
+use anyhow::{Context, Result, anyhow};
+use xshell::{Cmd, Shell};
+use xtask::domain::narinfo::{PathInfo, parse_path_infos};
+use xtask::domain::signing::PublicKey;
+use xtask::tools::process;
+
+use super::secret_file::SecretFile;
+
+/// Lines of Nix's judgement that an error carries.
+const LAST_LINES: usize = 15;
+
+/// What is published: whole closures of these.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Roots {
+    pub outputs: Vec<String>,
+    pub derivations: Vec<String>,
+}
+
+impl Roots {
+    /// Each kind, with the words that make Nix take it for what it is.
+    fn each(&self) -> impl Iterator<Item = (&[&str], &[String])> {
+        let kinds: [(&[&str], &[String]); 2] = [(&[], &self.outputs), (&["--derivation"], &self.derivations)];
+        kinds.into_iter().filter(|(_, paths)| !paths.is_empty())
+    }
+}
+
+/// Every path of the closures, once.
+///
+/// # Errors
+/// Nix's message: one of them is not in the store.
+pub fn closure(sh: &Shell, roots: &Roots) -> Result<Vec<PathInfo>> {
+    let mut closure = Vec::new();
+    for (kind, paths) in roots.each() {
+        let json = process::read(nix(sh, &["path-info", "--json", "--recursive"]).args(kind).args(paths))?;
+        let infos = parse_path_infos(&json).map_err(|why| anyhow!("`nix path-info` wrote something odd: {why}"))?;
+        closure.extend(infos);
+    }
+    // Sources are in both.
+    closure.sort_by(|a, b| a.path.cmp(&b.path));
+    closure.dedup_by(|a, b| a.path == b.path);
+    Ok(closure)
+}
+
+/// Compresses and signs into a store what it has no narinfo of.
+///
+/// # Errors
+/// Nix's message. That it could not sign is none: see to the result.
+pub fn stage(sh: &Shell, store: &str, key: &SecretFile, roots: &Roots) -> Result<()> {
+    let url = format!(
+        "{store}?compression=zstd&parallel-compression=true&write-nar-listing=true&secret-key={}",
+        encode(key.path().as_str())
+    );
+    for (kind, paths) in roots.each() {
+        process::read(nix(sh, &["copy", "--to", &url]).args(kind).args(paths))?;
+    }
+    Ok(())
+}
+
+/// Lets Nix judge a cache: every path of the closures there and signed by `key`, and with `contents` what its NAR holds.
+/// Returns what Nix objects to.
+///
+/// # Errors
+/// Nix cannot be run.
+pub fn verify(sh: &Shell, store: &str, key: &PublicKey, contents: bool, roots: &Roots) -> Result<Option<String>> {
+    for (kind, paths) in roots.each() {
+        let objection = objection(sh, store, key, contents, |cmd| cmd.arg("--recursive").args(kind).args(paths))?;
+        if objection.is_some() {
+            return Ok(objection);
+        }
+    }
+    Ok(None)
+}
+
+/// The same of every path that a store has. It reads no derivation, so their NARs need not be there.
+///
+/// # Errors
+/// Nix cannot be run.
+pub fn verify_all(sh: &Shell, store: &str, key: &PublicKey, contents: bool) -> Result<Option<String>> {
+    objection(sh, store, key, contents, |cmd| cmd.arg("--all"))
+}
+
+fn objection<'a>(
+    sh: &'a Shell,
+    store: &str,
+    key: &PublicKey,
+    contents: bool,
+    what: impl FnOnce(Cmd<'a>) -> Cmd<'a>,
+) -> Result<Option<String>> {
+    // Nix remembers what caches said; here it is to look.
+    let memory = tempfile::tempdir().context("cannot make a temporary directory")?;
+    let cmd = nix(sh, &["store", "verify", "--store", store, "--sigs-needed", "1"])
+        .args(["--trusted-public-keys", &key.to_string()])
+        .args((!contents).then_some("--no-contents"));
+    let output = process::capture(what(cmd).env("XDG_CACHE_HOME", memory.path()))?;
+    if output.status.success() {
+        return Ok(None);
+    }
+    let text = String::from_utf8_lossy(&output.stderr);
+    let lines: Vec<&str> = text.lines().filter(|line| !line.starts_with("checking ")).collect();
+    Ok(Some(lines[lines.len().saturating_sub(LAST_LINES)..].join("\n")))
+}
+
+/// Makes a secret key with this name.
+///
+/// # Errors
+/// Nix's message.
+pub fn generate_key(sh: &Shell, name: &str) -> Result<String> {
+    process::read(nix(sh, &["key", "generate-secret", "--key-name", name]))
+}
+
+fn nix<'a>(sh: &'a Shell, args: &[&str]) -> Cmd<'a> {
+    sh.cmd("nix").args(["--extra-experimental-features", "nix-command"]).args(args)
+}
+
+/// A path, in the address of a store.
+fn encode(path: &str) -> String {
+    let byte = |b: u8| match b {
+        b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'/' | b'-' | b'.' | b'_' | b'~' => char::from(b).to_string(),
+        _ => format!("%{b:02X}"),
+    };
+    path.bytes().map(byte).collect()
+}

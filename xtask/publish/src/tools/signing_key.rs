@@ -1,0 +1,136 @@
+//! Owns where the key of a binary cache comes from: a file, a file encrypted by age, or made on the spot.
+//! Refuses to write an opened key anywhere; for that there are secret files.
+
+use std::os::unix::fs::OpenOptionsExt;
+
+use anyhow::{Context, Result, anyhow, bail};
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD as BASE64;
+use camino::{Utf8Path, Utf8PathBuf};
+use xshell::Shell;
+use xtask::domain::signing::SecretKey;
+use xtask::tools::{files, process};
+
+/// Programs that decrypt, by the same options.
+const DECRYPTORS: [&str; 2] = ["age", "rage"];
+const ARMOUR: &str = "-----BEGIN AGE ENCRYPTED FILE-----";
+/// How a file begins that was encrypted with a passphrase and nothing else.
+const BY_PASSPHRASE: &str = "age-encryption.org/v1\n-> scrypt ";
+/// Names another file of identities.
+const IDENTITY: &str = "AGE_IDENTITY";
+
+/// Finds and opens a key that a manager has.
+///
+/// # Errors
+/// It is nowhere, cannot be decrypted, or is no key.
+pub fn open(name: &str, tree: &Utf8Path) -> Result<SecretKey> {
+    let places = places(name, tree);
+    let Some(path) = places.iter().find(|path| path.is_file()) else {
+        let places: String = places.iter().map(|path| format!("\n{path}")).collect();
+        bail!("the signing key `{name}` is in none of its places: put it in one of them{places}");
+    };
+    let text = if path.extension() == Some("age") { decrypt(path)? } else { read(path)? };
+    text.parse().map_err(|why| anyhow!("{path} is no signing key: {why}"))
+}
+
+/// Opens a key that is made on the spot; `None` if it is not made yet.
+///
+/// # Errors
+/// It cannot be read, or is no key.
+pub fn open_made(path: &Utf8Path) -> Result<Option<SecretKey>> {
+    if !path.exists() {
+        return Ok(None);
+    }
+    read(path)?.parse().map(Some).map_err(|why| anyhow!("{path} is no signing key: {why}"))
+}
+
+/// Opens a key that is made on the spot, and makes it first where it is missing.
+///
+/// # Errors
+/// Nix cannot make it, or it cannot be written.
+pub fn open_or_make(path: &Utf8Path, name: &str) -> Result<SecretKey> {
+    if let Some(key) = open_made(path)? {
+        return Ok(key);
+    }
+    let sh = Shell::new().context("cannot determine the current directory")?;
+    let text = super::nix_cache::generate_key(&sh, name)?;
+    let writing = || format!("cannot write {path}");
+    if let Some(parent) = path.parent() {
+        std::fs::create_dir_all(parent).with_context(writing)?;
+    }
+    let beside = path.with_extension("new");
+    let file = std::fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&beside);
+    file.and_then(|mut file| std::io::Write::write_all(&mut file, text.as_bytes())).with_context(writing)?;
+    std::fs::rename(&beside, path).with_context(writing)?;
+    text.parse().map_err(|why| anyhow!("Nix made a key that is none: {why}"))
+}
+
+/// Outside any checkout first: what lies in one ends up in an archive some day.
+fn places(name: &str, tree: &Utf8Path) -> Vec<Utf8PathBuf> {
+    let directories =
+        configuration().map(|directory| directory.join("lix-releng")).into_iter().chain([tree.to_owned()]);
+    directories.flat_map(|directory| [directory.join(name), directory.join(format!("{name}.age"))]).collect()
+}
+
+fn read(path: &Utf8Path) -> Result<String> {
+    std::fs::read_to_string(path).with_context(|| format!("cannot read the signing key {path}"))
+}
+
+fn decrypt(path: &Utf8Path) -> Result<String> {
+    let Some(program) = DECRYPTORS.into_iter().find(|program| files::on_path(program)) else {
+        bail!("{path} is encrypted, and neither {} is installed", DECRYPTORS.join(" nor "));
+    };
+    let head = std::fs::read(path).with_context(|| format!("cannot read {path}"))?;
+    let identities = if is_by_passphrase(&head) { Vec::new() } else { identities()? };
+    let sh = Shell::new().context("cannot determine the current directory")?;
+    let named = identities.iter().flat_map(|identity| ["--identity", identity.as_str()]);
+    let text = process::ask(sh.cmd(program).arg("--decrypt").args(named).arg(path)).with_context(|| {
+        let tried: Vec<&str> = identities.iter().map(|identity| identity.as_str()).collect();
+        match tried.as_slice() {
+            [] => format!("cannot decrypt {path} with a passphrase"),
+            tried => format!(
+                "cannot decrypt {path} with any identity in {}: name another one in {IDENTITY}",
+                tried.join(", ")
+            ),
+        }
+    })?;
+    // Not its error: that would hold the text.
+    String::from_utf8(text).map_err(|_| anyhow!("{path} is no signing key: it is no text"))
+}
+
+/// Whether the file wants a passphrase: then age refuses identities.
+fn is_by_passphrase(file: &[u8]) -> bool {
+    let start = |bytes: &[u8]| bytes.starts_with(BY_PASSPHRASE.as_bytes());
+    let text = String::from_utf8_lossy(&file[..file.len().min(512)]);
+    let armoured = text.strip_prefix(ARMOUR).and_then(|rest| rest.trim_start().lines().next());
+    armoured.map_or(start(file), |line| BASE64.decode(line.trim()).is_ok_and(|bytes| start(&bytes)))
+}
+
+/// The files of identities that people have.
+fn identities() -> Result<Vec<Utf8PathBuf>> {
+    let mut found = Vec::new();
+    if let Some(named) = std::env::var(IDENTITY).ok().filter(|named| !named.is_empty()) {
+        found.push(named.into());
+    }
+    if let Some(directory) = configuration().map(|directory| directory.join("age")).filter(|dir| dir.is_dir()) {
+        let texts = files::list(&directory)?.into_iter().filter(|path| path.extension() == Some("txt"));
+        found.extend(texts.map(|path| directory.join(path)));
+    }
+    let ssh = home().into_iter().flat_map(|home| ["id_ed25519", "id_rsa"].map(|name| home.join(".ssh").join(name)));
+    found.extend(ssh.filter(|path| path.is_file()));
+    if found.is_empty() {
+        bail!(
+            "there is no age identity: none named in {IDENTITY}, no ~/.config/age/*.txt, no ~/.ssh/id_ed25519 and no ~/.ssh/id_rsa"
+        );
+    }
+    Ok(found)
+}
+
+fn configuration() -> Option<Utf8PathBuf> {
+    let named = std::env::var("XDG_CONFIG_HOME").ok().filter(|named| !named.is_empty()).map(Utf8PathBuf::from);
+    named.or_else(|| home().map(|home| home.join(".config")))
+}
+
+fn home() -> Option<Utf8PathBuf> {
+    std::env::var("HOME").ok().map(Utf8PathBuf::from)
+}
