@@ -14,7 +14,7 @@ use xtask::domain::problem::{Problem, Problems};
 use xtask::domain::record::Record;
 use xtask::domain::serving::{IMMUTABLE, MOVING, content_type};
 use xtask::domain::signing::PublicKey;
-use xtask::tools::{files, process};
+use xtask::tools::{files, process, term};
 
 use super::session::{Bucket, Session, Stores};
 use crate::tools::content::Content;
@@ -109,6 +109,8 @@ pub async fn publish(session: &Session<'_>, looked: &LookedCache, stores: &Store
         key: key.public().clone(),
     };
     let directory = stage.directory.clone();
+    // Large closures take minutes, in which nothing is sent.
+    term::say(format_args!("  Nix compresses and signs {} paths in {RELEASE}/{CACHE_STAGE}/", stage.ours.len()));
     let secret = SecretFile::new(key.expose())?;
     tokio::task::spawn_blocking(move || stage.make(secret)).await??;
     send(stores.of(Bucket::Cache), &directory, looked.seen.info, progress).await?;

@@ -3,7 +3,9 @@
 //!
 //! Every test has its own servers, ports and directories, so they run in parallel and leave nothing behind.
 
+mod cache;
 mod gerrit;
+mod layout;
 mod proxy;
 mod publication;
 mod real;

@@ -185,3 +185,32 @@ async fn a_key_that_cannot_be_had_or_is_refused_says_so() -> Result<()> {
     assert!(error.contains("the server answered 403"), "{error}");
     Ok(())
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_cache_is_sent_once_repaired_and_read_by_nix() -> Result<()> {
+    let Some(world) = World::start(|_, _| None).await? else { return Ok(()) };
+    let release = &world.release;
+    release.upload().ok();
+    let cache = world.store("local-cache");
+    crate::cache::is_substituted_by_nix(cache.clone(), release).await?;
+
+    let listing = cache.list("").await?;
+    let key = |ending: &str| listing.keys().find(|key| key.ends_with(ending)).expect("it was sent").clone();
+    let (narinfo, nar) = (key(".narinfo"), key(".nar.zst"));
+    let text = String::from_utf8(cache.get(&narinfo, 1 << 20).await?.expect("it is there"))?;
+    let unsigned: String =
+        text.lines().filter(|line| !line.starts_with("Sig:")).map(|line| format!("{line}\n")).collect();
+    cache.put_bytes(&narinfo, unsigned.into_bytes(), &crate::world::page()).await?;
+    cache.delete(&nar).await?;
+    release.release("verify", "local", &[]).fails(1);
+    let writes = world.writes(|| drop(release.upload().ok()));
+    assert!(
+        writes.iter().filter(|method| **method == Method::PUT).count() <= 1 + 1 + 2 * 3,
+        "only repairs: {writes:?}"
+    );
+    assert_eq!(cache.list("").await?.len(), listing.len());
+    release.release("verify", "local", &["--deep"]).ok();
+    let writes = world.writes(|| drop(release.upload().ok()));
+    assert!(writes.is_empty(), "nothing is sent twice: {writes:?}");
+    Ok(())
+}

@@ -61,7 +61,7 @@ impl Release {
         let git = |revision: &str| self.repo.git(&["rev-parse", revision]);
         let (layout, version) = (Layout::new(&self.version), &self.version);
         let dir = self.release_dir();
-        for part in [layout::ARTIFACTS, layout::MANUAL] {
+        for part in [layout::ARTIFACTS, layout::MANUAL, layout::IMAGES] {
             let _ = fs::remove_dir_all(dir.join(part));
         }
         let mut record = Record {
@@ -74,7 +74,7 @@ impl Release {
             tool: "0.1.0".to_owned(),
             profile: "all".to_owned(),
             builds: systems.iter().map(|system| (system.parse().expect(system), build(version, system))).collect(),
-            image: None,
+            image: Some(crate::layout::write(&dir.join(layout::IMAGES), version)),
             files: Default::default(),
         };
         let mut add = |name: &str, content: &str| {
@@ -133,6 +133,13 @@ impl Release {
         self.release("upload", "local", &["--noconfirm"])
     }
 
+    /// A store path that was built.
+    pub fn output(&self, system: &str, output: &str) -> String {
+        let text = fs::read_to_string(self.release_dir().join(layout::RECORD)).expect("a record");
+        let record = Record::parse(&text).expect("valid");
+        record.builds[&system.parse().expect("a system")].outputs[output].clone()
+    }
+
     /// An object in the embedded environment.
     pub fn object(&self, key: &str) -> Utf8PathBuf {
         self.release_dir().join("local/s3").join(key)
@@ -161,7 +168,7 @@ fn build(version: &str, system: &str) -> Build {
     Build { outputs: ["out", "doc"].map(output).into(), derivation }
 }
 
-fn nix(program: &str, args: &[&str]) -> String {
+pub fn nix(program: &str, args: &[&str]) -> String {
     let output = Command::new(program).args(args).env("NIX_CONFIG", NIX_CONFIG).output().expect("Nix is installed");
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     String::from_utf8(output.stdout).expect("UTF-8").trim_end().to_owned()
