@@ -9,7 +9,7 @@ use jiff::civil::Date;
 
 use crate::domain::system::System;
 use crate::domain::version::Version;
-use crate::phases::{bench, build, ci, notes, prepare, tag};
+use crate::phases::{announce, bench, build, ci, finish, notes, prepare, tag};
 use crate::tools::git::Git;
 use crate::tools::term::{self, Verbosity};
 
@@ -68,6 +68,10 @@ enum Phase {
     Tag(TagArgs),
     /// Build the tag with Nix and gather everything in release/
     Build(BuildArgs),
+    /// After publishing: branch off, set the next version, bring release notes to main, go back to the branch
+    Finish(FinishArgs),
+    /// Draft the blog post, the toot and what others have to know in release/announce/; nothing is posted
+    Announce,
     #[command(flatten)]
     Publish(Publish),
 }
@@ -245,6 +249,24 @@ struct BuildArgs {
     nix_args: Vec<String>,
 }
 
+#[derive(Debug, Args)]
+struct FinishArgs {
+    /// The release to finish [default: the one that was tagged last]
+    version: Option<Version>,
+    /// Look whether this environment's git remote, as in releng.toml, has it all
+    #[arg(long, alias = "environment", value_name = "ENV")]
+    env: Option<String>,
+    /// Push what it lacks, after asking
+    #[arg(long, requires = "env")]
+    push: bool,
+    /// Do not ask, where releng.toml allows it
+    #[arg(long)]
+    yes: bool,
+    /// Show what would be done and do nothing
+    #[arg(long)]
+    dry_run: bool,
+}
+
 #[derive(Debug, Subcommand)]
 #[command(arg_required_else_help = true)]
 enum Bench {
@@ -285,6 +307,13 @@ pub struct Place {
     pub json: bool,
 }
 
+impl Place {
+    /// `releng.toml`.
+    pub fn config_file(&self) -> Utf8PathBuf {
+        self.config.clone().unwrap_or_else(|| self.workspace.join("xtask/releng.toml"))
+    }
+}
+
 /// Reads the command line, does what it says, and gives the exit code. `publish` does what this package cannot.
 pub fn main(publish: impl FnOnce(Publish, &Place) -> Result<Outcome>) -> ExitCode {
     Cli::parse().run(publish).map_or_else(
@@ -311,14 +340,15 @@ impl Cli {
             Command::Bench(Bench::Notes) => bench::notes(&place.workspace)?,
             Command::World(world) => return publish(Publish::World(world), &place),
             Command::Release(Phase::Publish(command)) => return publish(command, &place),
-            Command::Release(phase) => return phase.run(&place.tree),
+            Command::Release(phase) => return phase.run(&place),
         }
         Ok(Outcome::Done)
     }
 }
 
 impl Phase {
-    fn run(self, tree: &Utf8Path) -> Result<Outcome> {
+    fn run(self, place: &Place) -> Result<Outcome> {
+        let tree = &place.tree;
         match self {
             Phase::Notes(args) => {
                 let authors = match args.authors {
@@ -359,6 +389,24 @@ impl Phase {
                     nix_args: args.nix_args,
                 };
                 build::run(&Git::open(tree)?, &request).context("cannot build the release")?;
+            }
+            Phase::Finish(args) => {
+                let request = finish::Request {
+                    version: args.version,
+                    environment: args.env,
+                    config: place.config_file(),
+                    push: args.push,
+                    yes: args.yes,
+                };
+                let git = Git::open(tree)?;
+                let result = if args.dry_run { finish::dry_run(&git, &request) } else { finish::run(&git, &request) };
+                return Ok(match result.context("cannot finish the release")? {
+                    finish::End::Done => Outcome::Done,
+                    finish::End::Waiting => Outcome::Waiting,
+                });
+            }
+            Phase::Announce => {
+                announce::run(&Git::open(tree)?).context("cannot draft the announcement")?;
             }
             Phase::Publish(_) => unreachable!("another package does these"),
         }

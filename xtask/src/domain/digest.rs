@@ -36,6 +36,19 @@ impl Digest {
     pub fn oci(&self) -> String {
         format!("sha256:{self}")
     }
+
+    /// As Nix spells it (SRI): `sha256-` and Base64.
+    pub fn sri(&self) -> String {
+        const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+        let mut text = "sha256-".to_owned();
+        for three in self.0.chunks(3) {
+            let bits =
+                three.iter().fold(0, |bits: usize, byte| bits << 8 | usize::from(*byte)) << (8 * (3 - three.len()));
+            text.extend((0..=three.len()).map(|i| char::from(ALPHABET[bits >> (18 - 6 * i) & 63])));
+        }
+        // 32 bytes leave two over.
+        text + "="
+    }
 }
 
 impl fmt::Display for Digest {
@@ -105,6 +118,8 @@ mod tests {
     fn spelling_survives_and_nothing_else_is_a_digest() {
         let text = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
         assert_eq!(text.parse::<Digest>().map(|digest| digest.to_string()).as_deref(), Ok(text));
+        let sri = text.parse().map(|digest: Digest| digest.sri());
+        assert_eq!(sri.as_deref(), Ok("sha256-47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU="));
         for wrong in ["", "e3", &text[..63], &format!("{text}0"), &text.to_uppercase(), &text.replace('e', "ö")] {
             assert!(wrong.parse::<Digest>().is_err(), "{wrong}");
         }

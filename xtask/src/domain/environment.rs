@@ -128,16 +128,48 @@ pub struct Buckets {
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub enum GitTarget {
     /// A bare repository that is made where it is missing; relative to the tree that is released.
+    #[serde(rename_all = "kebab-case")]
     Directory {
         path: String,
+        /// As for `Gerrit`.
+        branch_off: String,
     },
+    #[serde(rename_all = "kebab-case")]
     Plain {
         url: String,
+        /// As for `Gerrit`.
+        branch_off: String,
     },
     /// Changes go through review; the remote is the one with this URL, whatever user name stands in it.
+    #[serde(rename_all = "kebab-case")]
     Gerrit {
         url: String,
+        /// The ref to push to so that a series' branch comes into being there, with `{branch}` in it.
+        branch_off: String,
     },
+}
+
+impl GitTarget {
+    fn branch_off(&self) -> &str {
+        match self {
+            GitTarget::Directory { branch_off, .. }
+            | GitTarget::Plain { branch_off, .. }
+            | GitTarget::Gerrit { branch_off, .. } => branch_off,
+        }
+    }
+
+    /// The ref to push a commit to so that a new branch starts there.
+    pub fn new_branch(&self, branch: &str) -> String {
+        self.branch_off().replace(BRANCH, branch)
+    }
+
+    /// The ref to push commits to so that they get onto a branch: by review where there is one.
+    pub fn onto_branch(&self, branch: &str) -> String {
+        match self {
+            GitTarget::Directory { .. } | GitTarget::Plain { .. } => format!("refs/heads/{branch}"),
+            GitTarget::Gerrit { .. } => format!("refs/for/{branch}"),
+        }
+    }
 }
 
 impl Config {
@@ -170,6 +202,10 @@ impl Environment {
                 }
             }
         }
+        let branch_off = self.git.branch_off();
+        if !branch_off.starts_with("refs/") || !branch_off.contains(BRANCH) {
+            return Err(format!("`branch-off` is not a ref with `{BRANCH}` in it: {branch_off}"));
+        }
         match &self.cache {
             CacheKey::Held { public_key, .. } if !public_key.is_empty() => {
                 public_key.parse::<PublicKey>().map(|_| ()).map_err(|why| format!("`public-key`: {why}"))
@@ -179,6 +215,7 @@ impl Environment {
     }
 }
 
+const BRANCH: &str = "{branch}";
 const ACCESS: &str = "{access}";
 const BUCKETS: &str = "{buckets}";
 
@@ -240,8 +277,23 @@ mod tests {
         assert!(error.contains("line ") && error.contains("unknown field `no-confirm`"), "{error}");
         let error = Config::parse(&OURS.replacen("\"{access}\", ", "", 1)).expect_err("no placeholder");
         expect!["environment `staging`: `program` has no argument `{access}`"].assert_eq(&error);
+        let error = Config::parse(&OURS.replacen("heads/{branch}", "heads/branch", 1)).expect_err("no placeholder");
+        expect!["environment `local`: `branch-off` is not a ref with `{branch}` in it: refs/heads/branch"]
+            .assert_eq(&error);
         let error = Config::parse(OURS).expect("valid").environment("prod").expect_err("unknown");
         expect!["there is no environment `prod`: known are local, production, staging"].assert_eq(&error);
+    }
+
+    #[test]
+    fn commits_go_through_review_and_new_branches_do_not() {
+        let config = Config::parse(OURS).expect("valid");
+        let refs = |name: &str| {
+            let git = &config.environment(name).expect("known").git;
+            (git.onto_branch("main"), git.new_branch("release-2.94"))
+        };
+        let plain = ("refs/heads/main".to_owned(), "refs/heads/release-2.94".to_owned());
+        assert_eq!(refs("staging"), plain);
+        assert_eq!(refs("production"), ("refs/for/main".to_owned(), plain.1));
     }
 
     #[test]

@@ -3,12 +3,15 @@
 //! Everything here can be decided on paper. The floors above observe the world, hand it in as values, and act on what
 //! comes out.
 
+pub mod announcement;
 pub mod authors;
 pub mod cache;
 pub mod checkup;
 pub mod digest;
 pub mod environment;
+pub mod forward;
 pub mod fragment;
+pub mod highlights;
 pub mod image;
 pub mod image_target;
 pub mod jobs;

@@ -89,7 +89,7 @@ fn link(reference: &Reference, lix_kind: &str, nix_kind: &str) -> String {
 }
 
 /// `a`, `a and b`, `a, b, and c`.
-fn enumerate(names: &[String]) -> String {
+pub(super) fn enumerate(names: &[String]) -> String {
     match names {
         [rest @ .., last] if rest.len() > 1 => format!("{}, and {last}", rest.join(", ")),
         names => names.join(" and "),

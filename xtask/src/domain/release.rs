@@ -148,6 +148,20 @@ pub fn series_branch(series: Series) -> String {
     format!("release-{series}")
 }
 
+/// The version of a tree that is on the way to a series' first release.
+pub fn on_the_way_to(series: Series) -> Version {
+    format!("{series}.0-dev").parse().expect("a series and a suffix make a version")
+}
+
+/// Message of the commit that brings sections of maintenance releases to `main`.
+pub fn forward_message(versions: &[Version]) -> String {
+    let versions: Vec<String> = versions.iter().map(Version::to_string).collect();
+    format!(
+        "release: bring forward the release notes of {}\n\n{FORWARD_EXPLANATION}\n\n{TRAILER}\n",
+        versions.join(", ")
+    )
+}
+
 /// Message of the commit that sets `version.json`; a commit that only names the series says so.
 pub fn version_message(old: &Version, new: &Version, name: &str) -> String {
     if old == new { format!("version: {new} is \"{name}\"\n") } else { format!("version: {old} -> {new}\n") }
@@ -158,6 +172,11 @@ const TRAILER: &str = "Release made with cargo xtask release.";
 const MERGE_EXPLANATION: &str = "\
 This merge commit brings the release into the history of its branch and keeps
 the branch's tree: the flag that marks an official release stays off here.";
+
+const FORWARD_EXPLANATION: &str = "\
+Their sections are copied from the release branches, so that the newest manual
+has them, and the fragments that they were made of leave rl-next, so that no
+change is announced twice.";
 
 #[cfg(test)]
 mod tests {

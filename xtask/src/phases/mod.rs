@@ -3,11 +3,15 @@
 //! Every phase observes, decides (a pure function that returns a value), shows that value, and acts, in this order. A
 //! dry run is the first three.
 
+pub mod announce;
 pub mod bench;
 pub mod build;
 pub mod ci;
+pub mod commits;
+pub mod finish;
 pub mod notes;
 pub mod prepare;
 pub mod publish;
 pub mod tag;
 pub mod tag_record;
+pub mod taken;

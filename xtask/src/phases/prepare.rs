@@ -13,6 +13,7 @@ use crate::domain::problem::{Problem, Problems};
 use crate::domain::release::{self, Kind, Release};
 use crate::domain::version::Version;
 use crate::domain::version_file::{self, VersionFile};
+use crate::phases::commits::Commit;
 use crate::tools::aside::{Aside, Edit};
 use crate::tools::fragments::{self, Found};
 use crate::tools::git::{Git, Head};
@@ -59,9 +60,7 @@ pub fn run(git: &Git, request: &Request) -> Result<()> {
     let aside = Aside::new(git)?;
     let mut tip = observed.head.commit;
     for commit in &plan.commits {
-        let tree = aside.tree(&tip, &commit.edits)?;
-        let message = aside.through_commit_msg_hook(&commit.message)?;
-        tip = aside.commit(&tree, &[&tip], &message, false)?;
+        tip = commit.make(&aside, &tip)?;
     }
     git.fast_forward(&tip, "release prepare").context("cannot move the branch to the prepared commits")?;
     term::say(format_args!("{GOOD}done:{GOOD:#} the branch is at {}; next: cargo xtask release tag", tip.short()));
@@ -129,31 +128,12 @@ struct Plan {
     warnings: Vec<String>,
 }
 
-/// A commit on top of the one before it.
-#[derive(Debug)]
-struct Commit {
-    message: String,
-    edits: Vec<Edit>,
-}
-
 impl Plan {
     fn show(&self) {
         let release = &self.release;
         term::say(format_args!("{BOLD}Lix {}{BOLD:#} \"{}\" ({})", release.version(), release.name(), release.kind()));
         for commit in &self.commits {
-            term::say(format_args!("  commit  {}", commit.message.lines().next().unwrap_or_default()));
-            let (written, removed): (Vec<_>, Vec<_>) = commit.edits.iter().partition(|edit| edit.content.is_some());
-            for edit in written {
-                term::say(format_args!("    write   {}", edit.path));
-            }
-            match removed.len() {
-                0 => {}
-                1 => term::say("    remove  1 fragment"),
-                n => term::say(format_args!("    remove  {n} fragments")),
-            }
-            for edit in removed {
-                term::detail(format_args!("            {}", edit.path));
-            }
+            commit.show();
         }
         for remark in &self.remarks {
             term::say(format_args!("  {remark}"));

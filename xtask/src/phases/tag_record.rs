@@ -62,18 +62,13 @@ pub fn load(git: &Git, version: &Version) -> Result<TagRecord> {
     let found = find(git, version)?.with_context(|| {
         format!("there is no tag {version} that is merged back to a branch: run `cargo xtask release tag`")
     })?;
-    let path = path(git);
-    let text = match std::fs::read_to_string(&path) {
-        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(found),
-        text => text.with_context(|| format!("cannot read {path}"))?,
-    };
-    let recorded: TagRecord = serde_json::from_str(&text)
-        .with_context(|| format!("{path} is not a record of a tag: remove it, it is made again from git"))?;
+    let Some(recorded) = read(git)? else { return Ok(found) };
     // Several branches may have the merge; which of them is the release's, only the record knows.
     let same = TagRecord { branch: found.branch.clone(), ..recorded.clone() } == found;
     if !same || !git.branches_with(&found.merge_commit)?.contains(&recorded.branch) {
         bail!(
-            "{path} says that {} is commit {} on {}, and git has {version} at {} on {}: if git is right, remove the file",
+            "{} says that {} is commit {} on {}, and git has {version} at {} on {}: if git is right, remove the file",
+            path(git),
             recorded.version,
             recorded.commit.short(),
             recorded.branch,
@@ -82,6 +77,25 @@ pub fn load(git: &Git, version: &Version) -> Result<TagRecord> {
         );
     }
     Ok(recorded)
+}
+
+/// The version that was tagged last, if the record of it is still there.
+///
+/// # Errors
+/// The record cannot be read.
+pub fn version(git: &Git) -> Result<Option<Version>> {
+    Ok(read(git)?.map(|record| record.version))
+}
+
+fn read(git: &Git) -> Result<Option<TagRecord>> {
+    let path = path(git);
+    let text = match std::fs::read_to_string(&path) {
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+        text => text.with_context(|| format!("cannot read {path}"))?,
+    };
+    let record = serde_json::from_str(&text)
+        .with_context(|| format!("{path} is not a record of a tag: remove it, it is made again from git"))?;
+    Ok(Some(record))
 }
 
 /// Whether the record, if there is one, agrees with git.

@@ -252,6 +252,40 @@ impl Git {
         process::finish_whatever_happens(cmd.args(["checkout", "--quiet", "--detach", revision]), "")
     }
 
+    /// Puts HEAD on a branch, and the work tree with it.
+    ///
+    /// # Errors
+    /// A file in the work tree is in the way, or another work tree has the branch.
+    pub fn switch_to(&self, branch: &str) -> Result<()> {
+        let cmd = self.cmd(["-c", "core.hooksPath=/dev/null", "switch", "--quiet", "--no-guess", "--end-of-options"]);
+        process::finish_whatever_happens(cmd.arg(branch), "")
+    }
+
+    /// The work tree that has a branch checked out, if one has.
+    pub fn work_tree_of(&self, branch: &str) -> Result<Option<Utf8PathBuf>> {
+        let reference = format!("refs/heads/{branch}");
+        let list = self.read(["for-each-ref", "--format=%(refname) %(worktreepath)", &reference])?;
+        let path = list.lines().find_map(|line| line.strip_prefix(&reference)?.strip_prefix(' '));
+        Ok(path.filter(|path| !path.is_empty()).map(Utf8PathBuf::from))
+    }
+
+    /// Whether `descendant` contains `ancestor`.
+    pub fn contains(&self, descendant: &Oid, ancestor: &Oid) -> Result<bool> {
+        let cmd = self.cmd(["merge-base", "--is-ancestor", ancestor.as_str(), descendant.as_str()]);
+        Ok(process::capture(cmd)?.status.success())
+    }
+
+    /// The commits on the line of first parents that end in `tip` and change a file, newest first.
+    pub fn changes_of(&self, tip: &Oid, path: &str) -> Result<Vec<Oid>> {
+        let list = self.read(["rev-list", "--first-parent", tip.as_str(), "--", path])?;
+        Ok(list.lines().map(Oid::new).collect())
+    }
+
+    /// The first line of a commit's message.
+    pub fn subject(&self, commit: &Oid) -> Result<String> {
+        self.read(["show", "--no-patch", "--no-show-signature", "--format=%s", commit.as_str()])
+    }
+
     /// A commit's tree and parents.
     pub fn commit(&self, oid: &Oid) -> Result<Commit> {
         let commits = self.log(["--max-count=1", oid.as_str()])?;

@@ -30,12 +30,12 @@ impl<'a> Remote<'a> {
     /// No remote of the repository has the URL; the message says how to add it.
     pub fn find(git: &'a Git, target: &GitTarget) -> Result<Remote<'a>> {
         let (url, directory) = match target {
-            GitTarget::Directory { path } => {
+            GitTarget::Directory { path, .. } => {
                 let path = git.root().join(path);
                 (path.to_string(), Some(path))
             }
-            GitTarget::Plain { url } => (url.clone(), None),
-            GitTarget::Gerrit { url: wanted } => {
+            GitTarget::Plain { url, .. } => (url.clone(), None),
+            GitTarget::Gerrit { url: wanted, .. } => {
                 let urls = git.remote_urls()?;
                 let found = urls.into_iter().find(|url| same_but_for_user(url, wanted));
                 let remedy = wanted.replacen("://", "://USER@", 1);

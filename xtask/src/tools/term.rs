@@ -4,7 +4,7 @@
 //! terminal or `NO_COLOR` is set. Refuses to know what is worth saying.
 
 use std::fmt::Display;
-use std::io::Write;
+use std::io::{BufRead, Write};
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::{Duration, Instant};
 
@@ -109,6 +109,18 @@ pub fn data(text: impl Display) -> Result<()> {
         Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
         result => result.context("cannot write to stdout"),
     }
+}
+
+/// Asks for a yes; whatever else is typed, or nothing, is a no.
+///
+/// # Errors
+/// The answer cannot be read.
+pub fn ask(question: impl Display) -> Result<bool> {
+    anstream::eprint!("{BOLD}{question}{BOLD:#} [y/N] ");
+    std::io::stderr().flush().context("cannot write to stderr")?;
+    let mut answer = String::new();
+    std::io::stdin().lock().read_line(&mut answer).context("cannot read your answer")?;
+    Ok(matches!(answer.trim(), "y" | "Y" | "yes"))
 }
 
 /// A plan's page in colour: headings bold, marks by what they mean.

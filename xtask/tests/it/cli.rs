@@ -17,6 +17,8 @@ fn help_at_each_level() {
         &["release", "--help"],
         &["release", "notes", "--help"],
         &["release", "prepare", "--help"],
+        &["release", "finish", "--help"],
+        &["release", "announce", "--help"],
         &["ci", "--help"],
     ] {
         let help = xtask(args).ok();
@@ -32,6 +34,7 @@ fn wrong_words_name_the_right_ones() {
         (&["release", "notes", "--chek"], "--check"),
         (&["release", "prepare", "v2.93.1"], "no `v` in front"),
         (&["release", "prepare", "--date", "yesterday"], "--date"),
+        (&["release", "finish", "--push"], "--env <ENV>"),
         (&["release", "notes", "--authors", "x", "--no-authors"], "cannot be used with"),
     ];
     for (args, expected) in cases {

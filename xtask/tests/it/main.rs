@@ -1,8 +1,10 @@
 //! Everything that runs the tool for real, in one binary: real git in temporary repositories, real programs.
 
+mod announce;
 mod build;
 mod cli;
 mod corpus;
+mod finish;
 mod floors;
 mod notes;
 mod plans;

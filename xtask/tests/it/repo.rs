@@ -1,8 +1,9 @@
 //! Temporary repositories, shaped like a Lix tree, and the tool run in them.
 
 use std::fs;
+use std::io::Write;
 use std::os::unix::fs::PermissionsExt;
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
 
 use camino::{Utf8Path, Utf8PathBuf};
 use tempfile::TempDir;
@@ -81,6 +82,15 @@ impl Repo {
         repo
     }
 
+    /// Another repository in the same state.
+    pub fn copy(&self) -> Repo {
+        let scratch = tempfile::tempdir().expect("a temporary directory");
+        let root = Utf8Path::from_path(scratch.path()).expect("UTF-8").join("tree");
+        let copied = Command::new("cp").args(["-a", self.root.as_str(), root.as_str()]).status();
+        assert!(copied.is_ok_and(|status| status.success()));
+        Repo { scratch, root }
+    }
+
     /// A directory beside the repository.
     pub fn beside(&self, name: &str) -> Utf8PathBuf {
         Utf8Path::from_path(self.scratch.path()).expect("UTF-8").join(name)
@@ -119,6 +129,30 @@ impl Repo {
     /// The tool, with `--repo` naming this tree, run from elsewhere.
     pub fn xtask(&self, args: &[&str]) -> Ran {
         Ran::from(self.command(args).output().expect("the tool runs"))
+    }
+
+    /// Runs the tool with this on its stdin.
+    pub fn answering(&self, answers: &str, args: &[&str]) -> Ran {
+        let mut command = self.command(args);
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.spawn().expect("the tool runs");
+        // It may have ended without asking.
+        let _ = child.stdin.take().expect("piped").write_all(answers.as_bytes());
+        Ran::from(child.wait_with_output().expect("it ends"))
+    }
+
+    /// Runs the tool with a `git` that kills it after a call, numbered from 1.
+    pub fn killed_after(&self, call: usize, args: &[&str]) -> Output {
+        let dir = self.beside("bin");
+        fs::create_dir_all(&dir).expect("a directory");
+        let path = std::env::var("PATH").expect("a PATH");
+        let script = format!(
+            "#!/bin/sh\necho >> {dir}/calls\nPATH='{path}' git \"$@\"\nstatus=$?\n\
+             [ \"$(wc -l < {dir}/calls)\" = {call} ] && kill -KILL $PPID\nexit $status\n"
+        );
+        fs::write(dir.join("git"), script).expect("written");
+        make_executable(&dir.join("git"));
+        self.command(args).env("PATH", format!("{dir}:{path}")).output().expect("the tool runs")
     }
 
     pub fn command(&self, args: &[&str]) -> Command {

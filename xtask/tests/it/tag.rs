@@ -251,29 +251,13 @@ fn signatures_are_made_with_what_git_is_configured_for() {
     assert_eq!(repo.git(&["for-each-ref"]), before);
 }
 
-/// A `git` that kills its parent after the call numbered in the file `kill-after`, and counts calls in `calls`.
-fn install_killer(repo: &Repo) -> String {
-    let dir = repo.beside("bin");
-    fs::create_dir_all(&dir).expect("a directory");
-    let path = std::env::var("PATH").expect("a PATH");
-    let script = format!(
-        "#!/bin/sh\necho >> {dir}/calls\nPATH='{path}' git \"$@\"\nstatus=$?\n\
-         [ \"$(wc -l < {dir}/calls)\" = \"$(cat {dir}/kill-after)\" ] && kill -KILL $PPID\nexit $status\n"
-    );
-    fs::write(dir.join("git"), script).expect("written");
-    make_executable(&dir.join("git"));
-    format!("{dir}:{path}")
-}
-
 #[test]
 fn killed_after_any_call_of_git_running_again_completes_it() {
     let mut kills = 0;
     for point in 1.. {
         let repo = prepared();
         let base = repo.git(&["rev-parse", "HEAD"]);
-        let path = install_killer(&repo);
-        fs::write(repo.beside("bin/kill-after"), point.to_string()).expect("written");
-        let output = repo.command(&["release", "tag"]).env("PATH", path).output().expect("the tool runs");
+        let output = repo.killed_after(point, &["release", "tag"]);
         let branch = repo.git(&["rev-parse", "main"]);
         let tagged = !repo.git(&["tag"]).is_empty();
         assert_eq!(branch != base, tagged, "call {point}: tag and branch move together");

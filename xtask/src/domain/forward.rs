@@ -1,0 +1,194 @@
+//! Release notes of maintenance releases, brought forward to `main`: where their sections go on its pages, and which of
+//! its fragments they were made of.
+//!
+//! Sections are copied as they were released, byte by byte; what a page has already stays as it is. Refuses to read
+//! pages and fragments, and to render any.
+
+use std::collections::BTreeMap;
+
+use super::version::Version;
+
+/// A page, cut where its sections start: no byte is lost.
+struct Page<'a> {
+    /// Everything above the first section.
+    title: &'a str,
+    /// From a heading to the next.
+    sections: Vec<(Version, &'a str)>,
+}
+
+impl<'a> Page<'a> {
+    fn cut(text: &'a str) -> Page<'a> {
+        let mut starts = Vec::new();
+        let mut at = 0;
+        for line in text.split_inclusive('\n') {
+            starts.extend(heading(line).map(|version| (version, at)));
+            at += line.len();
+        }
+        let ends: Vec<usize> = starts.iter().map(|(_, start)| *start).skip(1).chain([text.len()]).collect();
+        let title = &text[..starts.first().map_or(text.len(), |(_, start)| *start)];
+        let sections = starts.into_iter().zip(ends).map(|((version, start), end)| (version, &text[start..end]));
+        Page { title, sections: sections.collect() }
+    }
+}
+
+/// The version, if a line is the heading of its section: `# Lix 2.93.1 (2025-06-18)`.
+fn heading(line: &str) -> Option<Version> {
+    line.strip_prefix("# Lix ")?.split_once(" (")?.0.parse().ok()
+}
+
+/// The section of a version, from its heading to the next.
+pub fn section<'a>(page: &'a str, version: &Version) -> Option<&'a str> {
+    Page::cut(page).sections.into_iter().find(|(of, _)| of == version).map(|(_, text)| text)
+}
+
+/// The page with those sections that it does not have yet, all of them newest first.
+pub fn add_sections(page: &str, released: &BTreeMap<Version, String>) -> String {
+    let Page { title, mut sections } = Page::cut(page);
+    let first_so_far = sections.first().map(|(version, _)| version.clone());
+    for (version, text) in released {
+        if sections.iter().all(|(there, _)| there != version) {
+            let place = sections.iter().position(|(there, _)| there < version).unwrap_or(sections.len());
+            sections.insert(place, (version.clone(), text));
+        }
+    }
+    // `prepare` puts a section right below the title: what was blank between the title and the section of before then
+    // stands above that section, and came with the new one.
+    let stays = sections.first().map(|(version, _)| version) == first_so_far.as_ref();
+    let mut out = if stays { title.to_owned() } else { format!("{}\n", title.trim_end()) };
+    for (i, (_, text)) in sections.iter().enumerate() {
+        out += text;
+        // A section at the end of its page has no blank line below it.
+        if i + 1 < sections.len() && !text.ends_with("\n\n") {
+            out += "\n\n";
+        }
+    }
+    format!("{}\n", out.trim_end())
+}
+
+/// A fragment that became part of a release, as it was just before.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Taken {
+    pub version: Version,
+    pub path: String,
+    pub text: String,
+}
+
+/// What becomes of the fragments on `main`: those that are not named here stay, and nobody needs to look.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Fates {
+    /// Released, word by word: the path, and the release that has it.
+    pub released: Vec<(String, Version)>,
+    /// Of the same name as one that was released, and of another text: somebody has to look.
+    pub doubtful: Vec<(String, Version)>,
+}
+
+/// Compares the fragments on `main`, paths and texts, with those that were released. Names decide nothing: a backport may
+/// be named otherwise, and an unrelated note the same.
+pub fn fates(here: &[(String, String)], taken: &[Taken]) -> Fates {
+    let mut fates = Fates::default();
+    for (path, text) in here {
+        let released =
+            |with: &dyn Fn(&Taken) -> bool| taken.iter().find(|taken| with(taken)).map(|t| t.version.clone());
+        if let Some(version) = released(&|taken| same_words(&taken.text, text)) {
+            fates.released.push((path.clone(), version));
+        } else if let Some(version) = released(&|taken| taken.path == *path) {
+            fates.doubtful.push((path.clone(), version));
+        }
+    }
+    fates
+}
+
+/// Line ends and blank space around the text are no difference.
+fn same_words(one: &str, other: &str) -> bool {
+    one.trim().lines().eq(other.trim().lines())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::notes;
+    use crate::domain::release::Release;
+    use expect_test::expect;
+    use jiff::civil::date;
+    use proptest::prelude::*;
+
+    fn version(text: &str) -> Version {
+        text.parse().expect(text)
+    }
+
+    /// The pages that a series has after each of its releases.
+    fn pages(bodies: &[String]) -> Vec<String> {
+        let mut pages: Vec<String> = Vec::new();
+        for (patch, body) in bodies.iter().enumerate() {
+            let release = Release::new(version(&format!("2.93.{patch}")), "Bici Bici").expect("a release");
+            let day = date(2025, 5, 9 + i8::try_from(patch).expect("few"));
+            pages.push(notes::add_section(pages.last().map(String::as_str), &release, day, body).expect("same series"));
+        }
+        pages
+    }
+
+    fn sections(page: &str, versions: &[&str]) -> BTreeMap<Version, String> {
+        let one = |text: &&str| (version(text), section(page, &version(text)).expect("a section").to_owned());
+        versions.iter().map(one).collect()
+    }
+
+    #[test]
+    fn sections_go_where_their_version_belongs() {
+        let main =
+            "# Lix 2.93 \"N\" (d)\n\nmore\n\n# Lix 2.93.2 (d)\ntwo\n\n# Lix 2.93.0 (d)\nzero, with a typo mended\n";
+        let released = "# Lix 2.93 \"N\" (d)\n# Lix 2.93.3 (d)\nthree\n\n# Lix 2.93.2 (d)\nx\n# Lix 2.93.1 (d)\none\n";
+        let released = sections(released, &["2.93.1", "2.93.2", "2.93.3"]);
+        expect![[r#"
+            # Lix 2.93 "N" (d)
+
+            more
+            # Lix 2.93.3 (d)
+            three
+
+            # Lix 2.93.2 (d)
+            two
+
+            # Lix 2.93.1 (d)
+            one
+
+
+            # Lix 2.93.0 (d)
+            zero, with a typo mended
+        "#]]
+        .assert_eq(&add_sections(main, &released));
+        assert_eq!(section("# Lix 2.93 \"N\" (d)\n# Release 2.18 (d)\n", &version("2.93.0")), None);
+    }
+
+    #[test]
+    fn names_decide_nothing() {
+        let taken = |path: &str, text: &str| Taken { version: version("2.93.4"), path: path.into(), text: text.into() };
+        let released = [taken("a.md", "one\ntwo\n"), taken("b.md", "three\n"), taken("c.md", "four")];
+        let here = [("a.md", "one\r\ntwo\n\n"), ("b.md", "four\n"), ("c.md", "five\n"), ("d.md", "six\n")];
+        let fates = fates(&here.map(|(path, text)| (path.to_owned(), text.to_owned())), &released);
+        let names = |fates: &[(String, Version)]| fates.iter().map(|(path, _)| path.clone()).collect::<Vec<_>>();
+        assert_eq!(
+            (names(&fates.released), names(&fates.doubtful)),
+            (vec!["a.md".into(), "b.md".into()], vec!["c.md".into()])
+        );
+    }
+
+    /// The bodies of a few releases' sections, as they are rendered.
+    fn bodies() -> impl Strategy<Value = Vec<String>> {
+        let body = "(## F\n\n(- [a-z]{1,4}\n\n(  x\n)?){0,3}\n\n)?";
+        prop::collection::vec(body, 2..6)
+    }
+
+    proptest! {
+        /// Whatever `main` has of a series, it gets the bytes that the release branch has.
+        #[test]
+        fn main_catches_up_to_the_byte(bodies in bodies(), known in 0usize..5) {
+            let pages = pages(&bodies);
+            let known = known.min(pages.len() - 1);
+            let last = pages.last().expect("at least two");
+            let all = Page::cut(last).sections.into_iter().map(|(version, text)| (version, text.to_owned())).collect();
+            let caught_up = add_sections(&pages[known], &all);
+            prop_assert_eq!(&caught_up, last);
+            prop_assert_eq!(&add_sections(&caught_up, &all), last);
+        }
+    }
+}

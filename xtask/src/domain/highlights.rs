@@ -1,0 +1,128 @@
+//! What is worth a mention of a release, and whom it thanks: chosen from its section of the release notes, and from the
+//! fragments that the section was made of, which alone know what is significant. Refuses to write announcements.
+
+use super::fragment::{Category, Fragment};
+
+/// Highlights, where nothing is marked as significant.
+const FEW: usize = 5;
+
+/// A change that is worth a mention, in Markdown.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Highlight {
+    pub synopsis: String,
+    /// Empty where the synopsis says it all.
+    pub body: String,
+}
+
+/// What to mention: every significant change in the order of the page, and else the first of each category.
+pub fn highlights(fragments: &[Fragment], section: &str) -> Vec<Highlight> {
+    let mut significant: Vec<&Fragment> = fragments.iter().filter(|fragment| fragment.significant).collect();
+    significant.sort_by_key(|fragment| (fragment.category, fragment.file_name()));
+    if significant.is_empty() {
+        let first = first_entries(section).into_iter().take(FEW);
+        return first.map(|synopsis| Highlight { synopsis, body: String::new() }).collect();
+    }
+    let highlight =
+        |fragment: &Fragment| Highlight { synopsis: fragment.synopsis.value.clone(), body: fragment.body.clone() };
+    significant.into_iter().map(highlight).collect()
+}
+
+/// The first entry of each category of a section, without the links at its end.
+fn first_entries(section: &str) -> Vec<String> {
+    let mut entries = Vec::new();
+    let mut wanted = false;
+    for line in section.lines() {
+        if let Some(heading) = line.strip_prefix("## ") {
+            wanted = Category::ALL.iter().any(|category| category.name() == heading.trim_end());
+        } else if let Some(entry) = line.strip_prefix("- ").filter(|_| wanted) {
+            entries.push(without_references(entry).to_owned());
+            wanted = false;
+        }
+    }
+    entries
+}
+
+/// `Synopsis [lix#1](…) [cl/2](…)` without what stands in brackets at its end.
+fn without_references(entry: &str) -> &str {
+    match entry.trim_end().rsplit_once(" [") {
+        Some((before, link)) if link.ends_with(')') && link.contains("](") && !link.contains(' ') => {
+            without_references(before)
+        }
+        _ => entry.trim_end(),
+    }
+}
+
+/// Whom a section thanks, each once, in the order of the page.
+pub fn credits(section: &str) -> Vec<String> {
+    let mut names: Vec<String> = Vec::new();
+    for line in section.lines() {
+        let thanked = line.trim().strip_prefix("Many thanks to ").and_then(|rest| rest.strip_suffix(" for this."));
+        let all = thanked.unwrap_or_default().replace(", and ", ", ").replace(" and ", ", ");
+        for name in all.split(", ").filter(|name| !name.is_empty()) {
+            if !names.iter().any(|known| known == name) {
+                names.push(name.to_owned());
+            }
+        }
+    }
+    names
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    const SECTION: &str = "\
+# Lix 2.93.1 (2025-06-18)
+## Fixes
+
+- A `fix` [lix#5](https://x/5) [cl/7](https://y/7)
+
+  - no entry
+
+  Many thanks to [jade](x), puck, and [wiggles and more](z) for this.
+
+- Another [link](x) inside
+
+  Many thanks to [jade](x) and nobody for this.
+
+
+## Unknown
+
+- x
+## Miscellany
+
+- [Linked](x)
+";
+
+    #[test]
+    fn from_the_section_alone() {
+        let synopses: Vec<String> = highlights(&[], SECTION).into_iter().map(|highlight| highlight.synopsis).collect();
+        assert_eq!(synopses, ["A `fix`", "[Linked](x)"]);
+        assert_eq!(credits(SECTION)[..2], ["[jade](x)", "puck"]);
+        assert_eq!(credits(SECTION).last().map(String::as_str), Some("nobody"));
+    }
+
+    #[test]
+    fn significant_changes_go_before_all_else() {
+        let fragment = |name: &str, more: &str| {
+            let text = format!("---\nsynopsis: About {name}\n{more}\n---\nBody of {name}.\n");
+            Fragment::parse(name, text.as_bytes()).expect(name)
+        };
+        let fragments = [
+            fragment("a.md", "significance: significant"),
+            fragment("b.md", "category: Fixes\nsignificance: significant"),
+            fragment("c.md", "category: Breaking Changes"),
+        ];
+        let highlights = highlights(&fragments, SECTION);
+        assert_eq!(highlights.len(), 2);
+        assert_eq!(highlights[0], Highlight { synopsis: "About b.md".into(), body: "Body of b.md.".into() });
+    }
+
+    proptest! {
+        #[test]
+        fn no_text_panics(text in "\\PC*") {
+            let _ = (credits(&text), first_entries(&text));
+        }
+    }
+}

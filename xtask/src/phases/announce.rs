@@ -1,0 +1,186 @@
+//! `release announce`: drafts of what is said about the release, in `release/announce/VERSION/`.
+//!
+//! A draft that a person has edited is theirs: it is never written to again. Posts nothing, and asks no network.
+
+use std::collections::BTreeMap;
+use std::io::ErrorKind;
+
+use anyhow::{Context, Result, anyhow, bail};
+use camino::Utf8Path;
+use jiff::civil::Date;
+
+use crate::domain::announcement::{Announcement, Draft};
+use crate::domain::digest::Digest;
+use crate::domain::forward;
+use crate::domain::fragment::Fragment;
+use crate::domain::highlights;
+use crate::domain::layout::{self, Layout};
+use crate::domain::notes;
+use crate::domain::problem::{Problem, Problems};
+use crate::domain::record::Record;
+use crate::domain::release::{Kind, Release};
+use crate::domain::version::Version;
+use crate::phases::taken;
+use crate::tools::files;
+use crate::tools::git::Git;
+use crate::tools::term::{self, BOLD, GOOD};
+
+/// Below `release/`.
+const ANNOUNCE: &str = "announce";
+/// Beside the drafts: the digests of those that we wrote, by which edited ones are known.
+const WRITTEN: &str = ".written.json";
+
+/// Writes the drafts.
+///
+/// # Errors
+/// Nothing was built, or everything that is missing, at once; nothing is written then.
+pub fn run(git: &Git) -> Result<()> {
+    let observed = Observed::new(git)?;
+    let announcement = decide(observed)?;
+    let release = &announcement.release;
+    let dir = git.root().join(layout::RELEASE).join(ANNOUNCE).join(release.tag());
+    term::say(format_args!("{BOLD}Lix {}{BOLD:#} \"{}\", drafts in {dir}", release.version(), release.name()));
+    write(&dir, &announcement.drafts())?;
+    term::say(format_args!("{GOOD}done:{GOOD:#} nothing was posted; next: read and edit them, as checklist.md says"));
+    Ok(())
+}
+
+/// What is there to tell.
+struct Observed {
+    record: Record,
+    release: Result<Release, Problem>,
+    /// The section of the release, if the page has one.
+    section: Option<String>,
+    /// The date of the section, or of the commit.
+    date: Date,
+    /// What the section was made of; for a pre-release, which has none, what it holds.
+    fragments: Vec<Fragment>,
+    author: String,
+}
+
+impl Observed {
+    fn new(git: &Git) -> Result<Observed> {
+        let path = git.root().join(layout::RELEASE).join(layout::RECORD);
+        let text = std::fs::read_to_string(&path)
+            .with_context(|| format!("cannot read {path}: has `cargo xtask release build` finished?"))?;
+        let record = Record::parse(&text).map_err(|why| anyhow!("{path} {why}"))?;
+        let version: Version = match &record.tag {
+            Some(tag) => tag.parse().with_context(|| format!("{path} is of the tag {tag}"))?,
+            None => bail!("{path} is of a tree that is no official release: there is nothing to announce"),
+        };
+        let commit = record.commit_oid();
+        git.resolve(&format!("{commit}^{{commit}}"))?.with_context(|| {
+            format!("{} does not have the commit {commit} that {path} is of: `git fetch --tags`", git.root())
+        })?;
+
+        let page_path = notes::page_path(version.series());
+        let page = git.file(&commit, &page_path)?.unwrap_or_default();
+        let section = forward::section(&page, &version);
+        let texts = match section {
+            Some(_) => taken::by(git, &version, &commit, &page_path)?.into_iter().map(|t| (t.path, t.text)).collect(),
+            None => taken::texts(git, &commit)?,
+        };
+        let committed = record.committed.split('T').next().unwrap_or_default();
+        let date = notes::section_date(&page, &version).unwrap_or(committed);
+        let author = git.identity()?;
+        Ok(Observed {
+            date: date.parse().with_context(|| format!("{page_path} dates {version} `{date}`"))?,
+            section: section.map(str::to_owned),
+            fragments: parse(&texts),
+            author: author.split(" <").next().unwrap_or_default().to_owned(),
+            release: Release::new(version, record.name.as_deref().unwrap_or_default())
+                .map_err(|why| Problem::new(why.to_string())),
+            record,
+        })
+    }
+}
+
+/// An older release may have fragments that would not pass today: they are no highlights.
+fn parse(texts: &[(String, String)]) -> Vec<Fragment> {
+    let mut fragments = Vec::new();
+    for (path, text) in texts {
+        match Fragment::parse(path, text.as_bytes()) {
+            Ok(fragment) => fragments.push(fragment),
+            Err(faults) => term::warn(format_args!("left out of the highlights: {}", Problem::in_file(path, faults))),
+        }
+    }
+    fragments
+}
+
+fn decide(observed: Observed) -> Result<Announcement, Problems> {
+    let Observed { record, release, section, date, fragments, author } = observed;
+    let mut problems = Problems::default();
+    let release = problems.collect(release.map_err(Problems::from));
+    let archive = Layout::new(&record.version).source();
+    let source = record.files.get(&archive).map(|facts| facts.sha256);
+    if source.is_none() {
+        problems.push(Problem::new(format!("the record has no {archive}: build the release with `--target all`")));
+    }
+    if section.is_none() && release.as_ref().is_some_and(|release| release.kind() != Kind::PreRelease) {
+        problems.push(Problem::new(format!("the release notes have no section for {}", record.version)));
+    }
+    let section = section.unwrap_or_default();
+    let (Some(release), Some(source), true) = (release, source, problems.is_empty()) else { return Err(problems) };
+    Ok(Announcement {
+        release,
+        date,
+        author,
+        highlights: highlights::highlights(&fragments, &section),
+        credits: highlights::credits(&section),
+        source,
+    })
+}
+
+/// Writes what nobody has edited; a newer draft of what somebody has goes beside it.
+fn write(dir: &Utf8Path, drafts: &[Draft]) -> Result<()> {
+    let ledger = dir.join(WRITTEN);
+    let mut written: BTreeMap<String, Digest> = match read(&ledger)? {
+        Some(text) => serde_json::from_str(&text)
+            .with_context(|| format!("{ledger} is damaged: remove it, and every draft there counts as edited"))?,
+        None => BTreeMap::new(),
+    };
+    for Draft { file, text } in drafts {
+        let (path, fresh) = (dir.join(file), files::facts(text.as_bytes()).sha256);
+        let before = written.get(*file).copied();
+        let there = read(&path)?.map(|text| files::facts(text.as_bytes()).sha256);
+        match there {
+            Some(there) if there == fresh => term::say(format_args!("  as it was  {file}")),
+            Some(there) if before != Some(there) && before == Some(fresh) => {
+                term::say(format_args!("  edited     {file}, and stays as it is"));
+            }
+            Some(there) if before != Some(there) => {
+                let beside = beside(dir, file, &written)?;
+                files::replace(&dir.join(&beside), text)?;
+                term::warn(format_args!("{path} was edited and stays as it is; the newer draft is {beside}"));
+                written.insert(beside, fresh);
+            }
+            _ => {
+                files::replace(&path, text)?;
+                term::say(format_args!("  wrote      {file}"));
+            }
+        }
+        written.insert((*file).to_owned(), fresh);
+    }
+    files::replace(&ledger, &format!("{}\n", serde_json::to_string_pretty(&written)?))
+}
+
+/// A name that nobody has edited anything under: `blog.new.md` for `blog.md`, and so on.
+fn beside(dir: &Utf8Path, file: &str, written: &BTreeMap<String, Digest>) -> Result<String> {
+    let (stem, extension) = file.rsplit_once('.').unwrap_or((file, "txt"));
+    let mut name = format!("{stem}.new.{extension}");
+    for number in 2.. {
+        let there = read(&dir.join(&name))?.map(|text| files::facts(text.as_bytes()).sha256);
+        if there.is_none() || there == written.get(&name).copied() {
+            break;
+        }
+        name = format!("{stem}.new{number}.{extension}");
+    }
+    Ok(name)
+}
+
+fn read(path: &Utf8Path) -> Result<Option<String>> {
+    match std::fs::read_to_string(path) {
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+        text => text.map(Some).with_context(|| format!("cannot read {path}")),
+    }
+}

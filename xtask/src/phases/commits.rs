@@ -1,0 +1,60 @@
+//! Commits that a phase plans on top of a branch: shown first, made aside, and landed in one step. Refuses to decide
+//! what is in them.
+
+use anyhow::{Context, Result};
+
+use crate::domain::oid::Oid;
+use crate::tools::aside::{Aside, Edit};
+use crate::tools::git::{Git, RefMove};
+use crate::tools::term;
+
+/// A commit on top of the one before it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Commit {
+    pub message: String,
+    pub edits: Vec<Edit>,
+}
+
+impl Commit {
+    pub fn show(&self) {
+        term::say(format_args!("  commit  {}", self.message.lines().next().unwrap_or_default()));
+        let (written, removed): (Vec<_>, Vec<_>) = self.edits.iter().partition(|edit| edit.content.is_some());
+        for edit in written {
+            term::say(format_args!("    write   {}", edit.path));
+        }
+        match removed.len() {
+            0 => {}
+            1 => term::say("    remove  1 fragment"),
+            n => term::say(format_args!("    remove  {n} fragments")),
+        }
+        for edit in removed {
+            term::detail(format_args!("            {}", edit.path));
+        }
+    }
+
+    /// Makes the commit on top of `base`; no ref knows it yet.
+    ///
+    /// # Errors
+    /// The `commit-msg` hook refuses the message, or git fails.
+    pub fn make(&self, aside: &Aside, base: &Oid) -> Result<Oid> {
+        let tree = aside.tree(base, &self.edits)?;
+        let message = aside.through_commit_msg_hook(&self.message)?;
+        aside.commit(&tree, &[base], &message, false)
+    }
+}
+
+/// Moves a branch from `from` to its descendant `to`: with index and files where it is checked out, whichever work tree
+/// that is in.
+///
+/// # Errors
+/// The branch has moved meanwhile, or a file is in the way; nothing has changed then.
+pub fn land(git: &Git, branch: &str, from: &Oid, to: &Oid, reason: &str) -> Result<()> {
+    let moved = match git.work_tree_of(branch)? {
+        Some(work_tree) => Git::open(&work_tree)?.fast_forward(to, reason),
+        None => {
+            let name = format!("refs/heads/{branch}");
+            git.move_refs(&[RefMove { name, from: Some(from.clone()), to: to.clone() }], reason)
+        }
+    };
+    moved.with_context(|| format!("cannot move the branch {branch} to its new commits"))
+}

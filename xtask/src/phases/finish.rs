@@ -1,0 +1,348 @@
+//! `release finish`: what comes after publishing: the branch of a new series, the next version, the notes of
+//! maintenance releases for `main`, and HEAD back on the branch.
+//!
+//! Commits are made aside and land in one step, and each step is looked at before it is done: a run that was killed is
+//! completed by running it again. Pushes only what was asked about, and publishes nothing.
+
+mod maintenance;
+mod outward;
+
+use anyhow::{Context, Result, anyhow};
+use camino::Utf8PathBuf;
+
+use self::maintenance::Left;
+use self::outward::Environment;
+use crate::domain::oid::Oid;
+use crate::domain::problem::{Problem, Problems};
+use crate::domain::release::{self, Kind, MAIN, Release, series_branch};
+use crate::domain::tagging::TagRecord;
+use crate::domain::version::Version;
+use crate::domain::version_file::{self, VersionFile};
+use crate::phases::commits::{self, Commit};
+use crate::phases::tag_record;
+use crate::tools::aside::{Aside, Edit};
+use crate::tools::git::{Git, Head, RefMove};
+use crate::tools::term::{self, BOLD, GOOD};
+
+/// What was asked for.
+#[derive(Debug)]
+pub struct Request {
+    /// The release to finish; without it, the one that was tagged last.
+    pub version: Option<Version>,
+    /// The environment whose git remote is looked at, and pushed to.
+    pub environment: Option<String>,
+    /// `releng.toml`.
+    pub config: Utf8PathBuf,
+    pub push: bool,
+    /// Do not ask.
+    pub yes: bool,
+}
+
+/// How it ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum End {
+    Done,
+    /// It goes on once the release's commits have arrived where it was published to.
+    Waiting,
+}
+
+/// Shows what would be done.
+///
+/// # Errors
+/// Everything that stands in the way, at once.
+pub fn dry_run(git: &Git, request: &Request) -> Result<End> {
+    let observed = Observed::new(git, request)?;
+    let plan = decide(&observed, request)?;
+    plan.show();
+    if let Some(line) = &plan.line {
+        let aside = Aside::vanishing(git)?;
+        let edits: Vec<Edit> = line.commits().flat_map(|commit| commit.edits.clone()).collect();
+        git.show_diff(&line.tip, &aside.tree(&line.tip, &edits)?, aside.environment())?;
+    }
+    let tip = plan.line.as_ref().map(|line| &line.tip);
+    observed.environment.as_ref().map_or(Ok(End::Done), |environment| environment.look(&plan, tip))
+}
+
+/// Finishes.
+///
+/// # Errors
+/// Everything that stands in the way, at once; nothing has changed then.
+pub fn run(git: &Git, request: &Request) -> Result<End> {
+    let observed = Observed::new(git, request)?;
+    let plan = decide(&observed, request)?;
+    plan.show();
+    let aside = Aside::new(git)?;
+    let tip = plan.line.as_ref().map(|line| line.make(git, &aside, request.yes)).transpose()?;
+
+    // A branch that is about to be made contains the merge, too: only the record knows which one the release is from.
+    tag_record::write(git, &plan.tag)?;
+    if plan.switch {
+        git.switch_to(&plan.tag.branch)
+            .with_context(|| format!("cannot switch back to {}, and nothing else was done", plan.tag.branch))?;
+    }
+    if plan.branch_off {
+        let branch = RefMove {
+            name: format!("refs/heads/{}", series_branch(plan.release.series())),
+            from: None,
+            to: plan.tag.merge_commit.clone(),
+        };
+        git.move_refs(&[branch], "release finish").context("cannot create the branch of the series")?;
+    }
+    if let (Some(line), Some(tip)) = (&plan.line, &tip)
+        && *tip != line.tip
+    {
+        commits::land(git, &line.branch, &line.tip, tip, "release finish")?;
+    }
+    plan.say_done(tip.as_ref());
+    match &observed.environment {
+        Some(environment) if request.push => environment.push(&plan, tip.as_ref(), request.yes),
+        Some(environment) => environment.look(&plan, tip.as_ref()),
+        None => {
+            term::say("nothing was pushed; next: cargo xtask release finish --env ENV --push");
+            Ok(End::Done)
+        }
+    }
+}
+
+/// What the tree and the repository say.
+struct Observed<'a> {
+    head: Head,
+    dirty: Vec<String>,
+    release: Release,
+    tag: TagRecord,
+    /// Whether the branch of the series is here, and how it relates to the merged release.
+    series: Option<Relation>,
+    /// The branch that goes to `main`, if it is here.
+    line: Option<(String, Oid, VersionFile, Left)>,
+    environment: Option<Environment<'a>>,
+}
+
+/// How a branch relates to the merged release.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Relation {
+    Contains,
+    /// At an ancestor of it.
+    Behind(Oid),
+    Diverged(Oid),
+}
+
+impl<'a> Observed<'a> {
+    fn new(git: &'a Git, request: &Request) -> Result<Observed<'a>> {
+        let head = git.head()?;
+        let version = version(git, &head, request)?;
+        let tag = tag_record::load(git, &version)?;
+        let file = read_version(git, &tag.commit)?;
+        let release = Release::new(version, file.name.as_deref().unwrap_or_default())?;
+        // What goes to `main` is the branch that X.Y.0 was tagged on, whatever its name; and else `main` itself.
+        let branch = if release.release_branch() == MAIN { &tag.branch } else { MAIN };
+        let line = match git.resolve(&format!("refs/heads/{branch}"))? {
+            Some(tip) => Some((branch.to_owned(), tip.clone(), read_version(git, &tip)?, Left::look(git, &tip)?)),
+            None => None,
+        };
+        let environment = request.environment.as_ref();
+        Ok(Observed {
+            dirty: git.dirty_files()?,
+            series: relation(git, &series_branch(release.series()), &tag.merge_commit)?,
+            environment: environment.map(|name| Environment::open(git, &request.config, name)).transpose()?,
+            head,
+            release,
+            tag,
+            line,
+        })
+    }
+}
+
+/// The release to finish: the one that was named, or whose tag HEAD is on, or that was tagged last.
+fn version(git: &Git, head: &Head, request: &Request) -> Result<Version> {
+    if let Some(version) = &request.version {
+        return Ok(version.clone());
+    }
+    let here = read_version(git, &head.commit)?.version;
+    if git.tagged_commit(&here.to_string())?.as_ref() == Some(&head.commit) {
+        return Ok(here);
+    }
+    Ok(tag_record::version(git)?.unwrap_or(here))
+}
+
+fn read_version(git: &Git, commit: &Oid) -> Result<VersionFile> {
+    let text = git
+        .file(commit, version_file::PATH)?
+        .with_context(|| format!("{} has no {}: is it a Lix tree?", git.root(), version_file::PATH))?;
+    VersionFile::parse(&text).map_err(|why| anyhow!("{} {why}", version_file::PATH))
+}
+
+fn relation(git: &Git, branch: &str, merge: &Oid) -> Result<Option<Relation>> {
+    let Some(tip) = git.resolve(&format!("refs/heads/{branch}"))? else { return Ok(None) };
+    Ok(Some(match (git.contains(&tip, merge)?, git.contains(merge, &tip)?) {
+        (true, _) => Relation::Contains,
+        (_, true) => Relation::Behind(tip),
+        _ => Relation::Diverged(tip),
+    }))
+}
+
+/// What will be done, and what people are told.
+struct Plan {
+    release: Release,
+    tag: TagRecord,
+    /// Whether HEAD has to go back to the branch.
+    switch: bool,
+    /// Whether the branch of the series is created.
+    branch_off: bool,
+    line: Option<Line>,
+    remarks: Vec<String>,
+    warnings: Vec<String>,
+}
+
+/// The branch that goes to `main`, and what is committed to it.
+struct Line {
+    branch: String,
+    tip: Oid,
+    /// Sets the next version.
+    next: Option<Commit>,
+    /// Brings notes of maintenance releases.
+    notes: Option<Commit>,
+}
+
+impl Line {
+    fn commits(&self) -> impl Iterator<Item = &Commit> {
+        self.next.iter().chain(&self.notes)
+    }
+
+    /// Makes the commits that are agreed to, and gives the last one.
+    fn make(&self, git: &Git, aside: &Aside, yes: bool) -> Result<Oid> {
+        if self.commits().next().is_some() {
+            git.require_identity()?;
+        }
+        let mut tip = self.tip.clone();
+        if let Some(next) = &self.next {
+            tip = next.make(aside, &tip)?;
+        }
+        let Some(notes) = &self.notes else { return Ok(tip) };
+        git.show_diff(&tip, &aside.tree(&tip, &notes.edits)?, aside.environment())?;
+        if yes || term::ask(format_args!("Commit this to {}?", self.branch))? {
+            return notes.make(aside, &tip);
+        }
+        term::say("  left out, as you say; running this again asks again");
+        Ok(tip)
+    }
+}
+
+impl Plan {
+    fn show(&self) {
+        let Plan { release, tag, .. } = self;
+        let kind = release.kind();
+        term::say(format_args!("{BOLD}Lix {}{BOLD:#} \"{}\" ({kind})", release.version(), release.name()));
+        if self.switch {
+            term::say(format_args!("  switch  back to {}", tag.branch));
+        }
+        if self.branch_off {
+            let (branch, at) = (series_branch(release.series()), tag.merge_commit.short());
+            term::say(format_args!("  create  branch {branch} at {at}, the merged release"));
+        }
+        if let Some(line) = &self.line {
+            line.commits().for_each(Commit::show);
+            if line.commits().next().is_some() {
+                term::say(format_args!("  on      {}", line.branch));
+            }
+        }
+        for remark in &self.remarks {
+            term::say(format_args!("  {remark}"));
+        }
+        for warning in &self.warnings {
+            term::warn(warning);
+        }
+    }
+
+    fn say_done(&self, tip: Option<&Oid>) {
+        let line = self.line.as_ref().zip(tip).filter(|(line, _)| line.branch != self.tag.branch);
+        let line = line.map(|(line, tip)| format!(", {} at {}", line.branch, tip.short())).unwrap_or_default();
+        term::say(format_args!("{GOOD}done:{GOOD:#} HEAD is on {}{line}", self.tag.branch));
+    }
+}
+
+fn decide(observed: &Observed, request: &Request) -> Result<Plan, Problems> {
+    let Observed { head, release, tag, .. } = observed;
+    let mut problems = obstacles(observed, request);
+    let (mut remarks, mut warnings) = (Vec::new(), Vec::new());
+    let series = series_branch(release.series());
+    match (&observed.series, release.kind()) {
+        (Some(Relation::Contains), Kind::NewMajor | Kind::Patch) => remarks.push(format!("{series} holds the release")),
+        (Some(Relation::Behind(tip) | Relation::Diverged(tip)), Kind::NewMajor)
+        | (Some(Relation::Diverged(tip)), Kind::Patch) => problems.push(Problem::new(format!(
+            "the branch {series} is here, at {}, and does not hold the merged release: if nobody needs it as it is, \
+             `git branch --force {series} {}`",
+            tip.short(),
+            tag.merge_commit.short()
+        ))),
+        (Some(Relation::Behind(_)), Kind::Patch) => {
+            remarks.push(format!("{series} here is not at the release yet; `git fetch` once it is published"));
+        }
+        (None, _) | (Some(_), Kind::PreRelease) => {}
+    }
+    let line = observed.line.as_ref().map(|(branch, tip, file, left)| {
+        warnings.extend(left.warnings());
+        Line { branch: branch.clone(), tip: tip.clone(), next: next_version(release, file), notes: left.commit() }
+    });
+    if line.is_none() {
+        warnings.push(format!(
+            "there is no branch {MAIN} here, so no release notes are brought to it: `git branch {MAIN} origin/{MAIN}`"
+        ));
+    }
+    problems.into_result()?;
+    Ok(Plan {
+        release: release.clone(),
+        tag: tag.clone(),
+        switch: head.branch.is_none(),
+        branch_off: release.kind() == Kind::NewMajor && observed.series.is_none(),
+        line,
+        remarks,
+        warnings,
+    })
+}
+
+/// What stands in the way of anything.
+fn obstacles(observed: &Observed, request: &Request) -> Problems {
+    let Observed { head, release, tag, .. } = observed;
+    let mut problems = Problems::default();
+    let mut add = |what: String| problems.push(Problem::new(what));
+    let (version, branch) = (release.version(), &tag.branch);
+    match &head.branch {
+        Some(here) if here != branch => {
+            add(format!("HEAD is on {here}, and {version} was tagged on {branch}: `git switch {branch}`"));
+        }
+        None if head.commit != tag.commit => {
+            let here = head.commit.short();
+            add(format!("HEAD is at {here}, neither on the tag {version} nor on {branch}: `git switch {branch}`"));
+        }
+        _ => {}
+    }
+    for path in &observed.dirty {
+        add(format!("{path} has changes that are not committed: commit or stash them"));
+    }
+    let series = series_branch(release.series());
+    if release.release_branch() == MAIN && *branch == series {
+        add(format!(
+            "{version} was tagged on {series}, so nothing says which branch goes to {MAIN}: \
+             remove release/tag.json, `git switch` to the branch that does, and run this again"
+        ));
+    }
+    if let Some(environment) = observed.environment.as_ref().filter(|_| request.push && request.yes)
+        && !environment.may_go_unasked()
+    {
+        add(format!("{} does not allow to push without asking: leave `--yes` out", environment.name));
+    }
+    problems
+}
+
+/// The commit that sets the version of the next series; `None` if that is done, or not this release's to do.
+fn next_version(release: &Release, file: &VersionFile) -> Option<Commit> {
+    if release.kind() != Kind::NewMajor || file.version.series() != release.series() {
+        return None;
+    }
+    let next = release::on_the_way_to(release.series().next());
+    let content = Some(file.with(&next, release::UNNAMED).text().to_owned());
+    Some(Commit {
+        message: release::version_message(&file.version, &next, release::UNNAMED),
+        edits: vec![Edit { path: version_file::PATH.to_owned(), content }],
+    })
+}

@@ -1,0 +1,89 @@
+//! What maintenance releases have left on their branches: sections that `main`'s pages lack, and fragments that `main`
+//! still takes for unreleased. Looks, and plans one commit.
+
+use std::collections::BTreeMap;
+
+use anyhow::Result;
+
+use crate::domain::forward::{self, Fates};
+use crate::domain::notes;
+use crate::domain::oid::Oid;
+use crate::domain::release;
+use crate::domain::version::{Series, Version};
+use crate::phases::commits::Commit;
+use crate::phases::taken;
+use crate::tools::aside::Edit;
+use crate::tools::git::Git;
+
+/// Everything that `main` could take over.
+#[derive(Debug, Default)]
+pub struct Left {
+    /// The pages of `main` that lack sections, and the sections.
+    pages: BTreeMap<Series, (String, BTreeMap<Version, String>)>,
+    fates: Fates,
+}
+
+impl Left {
+    /// Compares `main`, as it is at `tip`, with every maintenance release that is tagged here.
+    ///
+    /// # Errors
+    /// git's own, or a page or fragment that is not UTF-8.
+    pub fn look(git: &Git, tip: &Oid) -> Result<Left> {
+        let mut left = Left::default();
+        let mut taken = Vec::new();
+        let here = taken::texts(git, tip)?;
+        for releases in maintenance_releases(git)?.chunk_by(|a, b| a.series() == b.series()) {
+            let series = releases[0].series();
+            let path = notes::page_path(series);
+            // Without a page, `main` does not have the series' first release, whose page comes with it.
+            let Some(page) = git.file(tip, &path)? else { continue };
+            let mut sections = BTreeMap::new();
+            for version in releases {
+                let Some(commit) = git.resolve(&format!("refs/tags/{version}^{{commit}}"))? else { continue };
+                let released = git.file(&commit, &path)?.unwrap_or_default();
+                let Some(section) = forward::section(&released, version) else { continue };
+                if forward::section(&page, version).is_none() {
+                    sections.insert(version.clone(), section.to_owned());
+                }
+                if !here.is_empty() {
+                    taken.extend(taken::by(git, version, &commit, &path)?);
+                }
+            }
+            if !sections.is_empty() {
+                left.pages.insert(series, (page, sections));
+            }
+        }
+        left.fates = forward::fates(&here, &taken);
+        Ok(left)
+    }
+
+    /// The commit for `main`; `None` if it has everything.
+    pub fn commit(&self) -> Option<Commit> {
+        let mut edits = Vec::new();
+        let mut versions: Vec<Version> = self.fates.released.iter().map(|(_, version)| version.clone()).collect();
+        for (series, (page, sections)) in &self.pages {
+            let content = Some(forward::add_sections(page, sections));
+            edits.push(Edit { path: notes::page_path(*series), content });
+            versions.extend(sections.keys().cloned());
+        }
+        edits.extend(self.fates.released.iter().map(|(path, _)| Edit { path: path.clone(), content: None }));
+        versions.sort();
+        versions.dedup();
+        (!edits.is_empty()).then(|| Commit { message: release::forward_message(&versions), edits })
+    }
+
+    /// What a person has to look at.
+    pub fn warnings(&self) -> impl Iterator<Item = String> {
+        self.fates.doubtful.iter().map(|(path, version)| {
+            format!("{path} stays: {version} released a note of this name with another text; is it the same news?")
+        })
+    }
+}
+
+/// Released versions that are not the first of their series, oldest first.
+fn maintenance_releases(git: &Git) -> Result<Vec<Version>> {
+    let mut versions: Vec<Version> = git.tags()?.iter().filter_map(|tag| tag.parse().ok()).collect();
+    versions.retain(|version| version.patch() > 0 && !version.is_pre_release());
+    versions.sort();
+    Ok(versions)
+}

@@ -1,0 +1,157 @@
+//! The other side: whether an environment's git remote has the release, its branch and the commits for `main`, and
+//! pushing what it lacks. Each push is asked about by itself.
+
+use std::fmt::Display;
+
+use anyhow::{Context, Result, anyhow, bail};
+use camino::Utf8Path;
+
+use super::{End, Plan, Relation};
+use crate::domain::environment::{self, Config, GitTarget};
+use crate::domain::oid::Oid;
+use crate::domain::release::{Kind, MAIN, series_branch};
+use crate::tools::git::Git;
+use crate::tools::remote::Remote;
+use crate::tools::term;
+
+/// An environment, as far as git is concerned.
+pub struct Environment<'a> {
+    git: &'a Git,
+    pub name: String,
+    environment: environment::Environment,
+    remote: Remote<'a>,
+}
+
+/// Whether pushing is wanted at all.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Consent {
+    LookOnly,
+    Ask,
+    Given,
+}
+
+impl<'a> Environment<'a> {
+    /// # Errors
+    /// `config` is not valid, has no such environment, or no remote has its URL.
+    pub fn open(git: &'a Git, config: &Utf8Path, name: &str) -> Result<Environment<'a>> {
+        let text = std::fs::read_to_string(config).with_context(|| format!("cannot read {config}"))?;
+        let all = Config::parse(&text).map_err(|why| anyhow!("{config}: {why}"))?;
+        let environment = all.environment(name).map_err(|why| anyhow!("{config}: {why}"))?.clone();
+        let remote = Remote::find(git, &environment.git)?;
+        Ok(Environment { git, name: name.to_owned(), environment, remote })
+    }
+
+    pub fn may_go_unasked(&self) -> bool {
+        self.environment.noconfirm
+    }
+
+    /// Says what is there and what is not; `tip` is that of the branch that goes to `main`.
+    ///
+    /// # Errors
+    /// The remote cannot be reached, or has another branch of the series' name.
+    pub fn look(&self, plan: &Plan, tip: Option<&Oid>) -> Result<End> {
+        self.go(plan, tip, Consent::LookOnly)
+    }
+
+    /// Pushes what is not there and agreed to.
+    ///
+    /// # Errors
+    /// As for [`Environment::look`], and the remote's refusal.
+    pub fn push(&self, plan: &Plan, tip: Option<&Oid>, yes: bool) -> Result<End> {
+        self.go(plan, tip, if yes { Consent::Given } else { Consent::Ask })
+    }
+
+    fn go(&self, plan: &Plan, tip: Option<&Oid>, consent: Consent) -> Result<End> {
+        let Environment { name, .. } = self;
+        let (release, merge) = (&plan.release, &plan.tag.merge_commit);
+        let home = release.release_branch();
+        if self.relation(&home, merge)? != Some(Relation::Contains) {
+            term::say(format_args!(
+                "  waits   until {home} at {name} holds the merged release: `cargo xtask release plan --env {name}` says \
+                 what is missing"
+            ));
+            return Ok(End::Waiting);
+        }
+        term::say(format_args!("  {name} holds the release on {home}"));
+        if release.kind() == Kind::NewMajor {
+            self.branch_off(&series_branch(release.series()), merge, consent)?;
+        }
+        if let Some(tip) = tip {
+            self.bring_to_main(tip, consent)?;
+        }
+        Ok(End::Done)
+    }
+
+    fn branch_off(&self, branch: &str, merge: &Oid, consent: Consent) -> Result<()> {
+        let Environment { name, .. } = self;
+        match self.relation(branch, merge)? {
+            Some(Relation::Contains) => {
+                term::say(format_args!("  {name} has {branch}"));
+                Ok(())
+            }
+            Some(Relation::Diverged(tip)) => bail!(
+                "{name} has a branch {branch} at {}, which does not hold the merged release {}: find out whose it is",
+                tip.short(),
+                merge.short()
+            ),
+            None | Some(Relation::Behind(_)) => {
+                let reference = self.environment.git.new_branch(branch);
+                self.push_one(format_args!("{branch} at {}", merge.short()), merge, &reference, consent)
+            }
+        }
+    }
+
+    /// The commits that `main` does not have there: shown, and pushed for review where there is one.
+    fn bring_to_main(&self, tip: &Oid, consent: Consent) -> Result<()> {
+        let Environment { name, .. } = self;
+        let reference = format!("refs/heads/{MAIN}");
+        let Some(there) = self.remote.refs(&[&reference])?.remove(&reference) else {
+            bail!("{name} has no branch {MAIN}: is this the right remote, {}?", self.remote.shown());
+        };
+        let missing = self.remote.history(&reference, &there)?.only_in(tip, &there)?;
+        if missing.is_empty() {
+            term::say(format_args!("  {name} has everything on {MAIN}"));
+            return Ok(());
+        }
+        if matches!(self.environment.git, GitTarget::Gerrit { .. }) {
+            let changes = self.remote.refs(&["refs/changes/*"])?;
+            if changes.values().any(|change| change == tip) {
+                term::say(format_args!("  {name} has the commits for {MAIN} in review"));
+                return Ok(());
+            }
+        }
+        for commit in &missing {
+            term::say(format_args!("  lacks   {} {}", commit.oid.short(), self.git.subject(&commit.oid)?));
+        }
+        let what = if missing.len() == 1 { "that commit".to_owned() } else { format!("those {}", missing.len()) };
+        self.push_one(what, tip, &self.environment.git.onto_branch(MAIN), consent)
+    }
+
+    fn push_one(&self, what: impl Display, commit: &Oid, reference: &str, consent: Consent) -> Result<()> {
+        let place = format!("{reference} of {} ({})", self.name, self.remote.shown());
+        let agreed = match consent {
+            Consent::LookOnly => false,
+            Consent::Given => true,
+            Consent::Ask => term::ask(format_args!("Push {what} to {place}?"))?,
+        };
+        if !agreed {
+            term::say(format_args!("  not pushed: {what} to {place}"));
+            return Ok(());
+        }
+        self.remote.push(&[format!("{commit}:{reference}")])?;
+        term::say(format_args!("  {}  {what} to {place}", term::good("pushed")));
+        Ok(())
+    }
+
+    /// How a branch there relates to a commit; `None` if it is not there.
+    fn relation(&self, branch: &str, commit: &Oid) -> Result<Option<Relation>> {
+        let reference = format!("refs/heads/{branch}");
+        let Some(tip) = self.remote.refs(&[&reference])?.remove(&reference) else { return Ok(None) };
+        let history = self.remote.history(&reference, &tip)?;
+        Ok(Some(match (history.contains(&tip, commit)?, history.contains(commit, &tip)?) {
+            (true, _) => Relation::Contains,
+            (_, true) => Relation::Behind(tip),
+            _ => Relation::Diverged(tip),
+        }))
+    }
+}

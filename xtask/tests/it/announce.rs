@@ -1,0 +1,167 @@
+//! `release announce`: what is drafted, and that nobody's edits are lost.
+
+use std::fs;
+
+use camino::Utf8PathBuf;
+use expect_test::expect;
+
+use crate::repo::Repo;
+
+/// Tagged, and with the record of a build.
+fn built(prepare: &[&str]) -> Repo {
+    let repo = Repo::patch_release();
+    repo.write(
+        "doc/manual/rl-next/three.md",
+        "---\nsynopsis: The `third` thing\nsignificance: significant\ncredits: [puck, jade]\n---\n\nBecause.\n",
+    );
+    repo.commit_all("something significant");
+    repo.xtask(&[&["release", "prepare", "--date", "2025-06-18"], prepare].concat()).ok();
+    repo.xtask(&["release", "tag"]).ok();
+    write_record(&repo, true);
+    repo
+}
+
+fn write_record(repo: &Repo, official: bool) {
+    let version: serde_json::Value = serde_json::from_str(&repo.read("version.json")).expect("JSON");
+    let tag = version["version"].as_str().expect("text");
+    let record = serde_json::json!({
+        "version": tag,
+        "name": version["release_name"],
+        "tag": official.then_some(tag),
+        "commit": repo.git(&["rev-parse", "HEAD"]),
+        "tree": repo.git(&["rev-parse", "HEAD^{tree}"]),
+        "committed": "2025-06-19T20:00:00Z",
+        "tool": "0.1.0",
+        "profile": "all",
+        "builds": {},
+        "image": null,
+        "files": { format!("lix-{tag}.tar.gz"): { "size": 1, "sha256": "0".repeat(64) } },
+    });
+    repo.write("release/release.json", &record.to_string());
+}
+
+fn drafts(repo: &Repo, version: &str) -> Utf8PathBuf {
+    repo.root.join("release/announce").join(version)
+}
+
+#[test]
+fn the_drafts_of_a_release() {
+    let repo = built(&[]);
+    let state = repo.state();
+    let ran = repo.xtask(&["release", "announce"]);
+    expect![[r#"
+        Lix 2.93.1 "Bici Bici", drafts in TREE/release/announce/2.93.1
+          wrote      blog.md
+          wrote      toot.txt
+          wrote      website.toml
+          wrote      nixpkgs.toml
+          wrote      checklist.md
+        done: nothing was posted; next: read and edit them, as checklist.md says
+    "#]]
+    .assert_eq(&ran.stderr.replace(repo.root.as_str(), "TREE"));
+    ran.ok();
+    assert_eq!(repo.state(), state);
+    let dir = drafts(&repo, "2.93.1");
+    let read = |name: &str| fs::read_to_string(dir.join(name)).expect(name);
+    expect![[r#"
+        +++
+        title = "Lix 2.93.1 released"
+        author = "Release Manager"
+        date = 2025-06-18
+        +++
+
+        Lix 2.93.1 is out, a maintenance release of Lix 2.93 "Bici Bici".
+
+        ## Highlights
+
+        ### The `third` thing
+
+        Because.
+
+        All changes are in the [release notes](https://docs.lix.systems/manual/lix/stable/release-notes/rl-2.93.html).
+
+        ## Getting it
+
+        [The install page](https://lix.systems/install/) says how to install Lix, and how to upgrade.
+
+        ## Credits
+
+        Many thanks to [jade](https://git.lix.systems/jade) and puck for their work on this release.
+        Lix 2.93.1 is out!
+
+        • The third thing
+
+        Release notes: https://docs.lix.systems/manual/lix/stable/release-notes/rl-2.93.html
+    "#]]
+    .assert_eq(&(read("blog.md") + &read("toot.txt")));
+    assert!(read("nixpkgs.toml").contains("hash = \"sha256-AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=\""));
+    assert!(read("website.toml").contains("version = \"2.93.1\"\nversion-without-suffix = \"2.93.1\"\n"));
+    assert!(read("checklist.md").contains("- [ ] nixpkgs"));
+
+    // HEAD may be anywhere by now: the record says what was released.
+    repo.git(&["switch", "--quiet", "main"]);
+    let again = repo.xtask(&["release", "announce"]);
+    assert!(again.stderr.contains("as it was  blog.md") && !again.stderr.contains("wrote"), "{}", again.stderr);
+    again.ok();
+}
+
+#[test]
+fn what_a_person_has_edited_is_theirs() {
+    let repo = built(&[]);
+    repo.xtask(&["release", "announce"]).ok();
+    let dir = drafts(&repo, "2.93.1");
+    fs::write(dir.join("blog.md"), "my words\n").expect("written");
+    let again = repo.xtask(&["release", "announce"]);
+    assert!(again.stderr.contains("edited     blog.md, and stays as it is"), "{}", again.stderr);
+    again.ok();
+    // Another author makes another draft.
+    repo.git(&["config", "user.name", "Somebody Else"]);
+    let newer = repo.xtask(&["release", "announce"]);
+    assert!(newer.stderr.contains("the newer draft is") && newer.stderr.contains("blog.new.md"), "{}", newer.stderr);
+    newer.ok();
+    assert_eq!(fs::read_to_string(dir.join("blog.md")).expect("there"), "my words\n");
+    assert!(fs::read_to_string(dir.join("blog.new.md")).expect("there").contains("author = \"Somebody Else\""));
+    fs::write(dir.join("blog.new.md"), "my words, too\n").expect("written");
+    repo.git(&["config", "user.name", "A Third"]);
+    repo.xtask(&["release", "announce"]).ok();
+    assert_eq!(fs::read_to_string(dir.join("blog.new.md")).expect("there"), "my words, too\n");
+    assert!(fs::read_to_string(dir.join("blog.new2.md")).expect("there").contains("A Third"));
+
+    // A draft that nobody has touched follows.
+    fs::remove_file(dir.join("blog.md")).expect("removed");
+    repo.xtask(&["release", "announce"]).ok();
+    repo.git(&["config", "user.name", "A Fourth"]);
+    repo.xtask(&["release", "announce"]).ok();
+    assert!(fs::read_to_string(dir.join("blog.md")).expect("there").contains("A Fourth"));
+    assert_eq!(repo.git(&["status", "--porcelain"]), "");
+}
+
+#[test]
+fn a_new_major_and_a_pre_release() {
+    let repo = built(&["2.94.0", "--name", "Açaí na tigela"]);
+    repo.xtask(&["release", "announce"]).ok();
+    let blog = fs::read_to_string(drafts(&repo, "2.94.0").join("blog.md")).expect("there");
+    assert!(
+        blog.starts_with("+++\ntitle = \"Lix 2.94 \\\"Açaí na tigela\\\" released\"\nauthor = \"Release Manager\"\n")
+    );
+
+    let early = built(&["2.94.0-rc1", "--name", "Açaí na tigela"]);
+    early.xtask(&["release", "announce"]).ok();
+    let blog = fs::read_to_string(drafts(&early, "2.94.0-rc1").join("blog.md")).expect("there");
+    assert!(blog.contains("### The `third` thing") && blog.contains("date = 2025-06-19"), "{blog}");
+}
+
+#[test]
+fn nothing_to_announce() {
+    let repo = Repo::patch_release();
+    let error = repo.xtask(&["release", "announce"]).fails(1);
+    assert!(error.contains("has `cargo xtask release build` finished?"), "{error}");
+    write_record(&repo, false);
+    let error = repo.xtask(&["release", "announce"]).fails(1);
+    assert!(error.contains("no official release: there is nothing to announce"), "{error}");
+    write_record(&repo, true);
+    repo.write("release/release.json", &repo.read("release/release.json").replace("lix-2.93.1.tar.gz", "other"));
+    let error = repo.xtask(&["release", "announce"]).fails(1);
+    assert!(error.contains("has no lix-2.93.1.tar.gz") && error.contains("no section for 2.93.1"), "{error}");
+    assert!(!drafts(&repo, "2.93.1").exists());
+}
