@@ -68,6 +68,7 @@ pub async fn look(session: &Session<'_>, target: &ImageTarget) -> Result<Seen> {
 /// The target gives no clear answer.
 pub async fn look_at_tag(session: &Session<'_>, target: &ImageTarget, tag: ImageTag) -> Result<Seen> {
     let name = tag.name(&session.sealed.record.version);
+    let _turn = session.world.tagging.lock().await;
     let there = session.world.images(target).tagged(&name).await?;
     Ok(Seen::ImageTag { ours: session.sealed.images()?.index, there })
 }
@@ -87,6 +88,7 @@ pub async fn push(session: &Session<'_>, target: &ImageTarget) -> Result<()> {
 /// The target refuses it.
 pub async fn tag(session: &Session<'_>, target: &ImageTarget, tag: ImageTag) -> Result<()> {
     let name = tag.name(&session.sealed.record.version);
+    let _turn = session.world.tagging.lock().await;
     session.world.images(target).tag(session.sealed.images()?.index, &name).await
 }
 

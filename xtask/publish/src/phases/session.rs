@@ -60,6 +60,9 @@ pub struct World {
     pub environment: Environment,
     /// What its directories are relative to.
     tree: Utf8PathBuf,
+    /// Whose turn it is to look at a tag of images or to move one: a registry that stores an index again, for another
+    /// tag, may not find it meanwhile.
+    pub tagging: tokio::sync::Mutex<()>,
     endpoint: Endpoint,
     /// Serves the environment's buckets as long as it lives.
     embedded: Option<Embedded>,
@@ -107,7 +110,14 @@ impl World {
                 (embedded.endpoint().clone(), Some(embedded))
             }
         };
-        Ok(World { name: name.to_owned(), environment, tree: tree.to_owned(), endpoint, embedded })
+        Ok(World {
+            name: name.to_owned(),
+            environment,
+            tree: tree.to_owned(),
+            tagging: tokio::sync::Mutex::default(),
+            endpoint,
+            embedded,
+        })
     }
 
     /// A place for images.

@@ -15,6 +15,8 @@ use xtask::tools::process;
 const ATTEMPTS: u32 = 4;
 /// Before the second time; doubled before each further one.
 const PAUSE: Duration = Duration::from_millis(500);
+/// Every image of an index, and the index.
+const ALL: &str = "--multi-arch=all";
 /// skopeo's own, of a whole copy: what is there by then is not sent again.
 const COPIES: &str = "--retry-times=3";
 
@@ -104,16 +106,16 @@ impl Skopeo {
     /// # Errors
     /// skopeo's, which are the registry's.
     pub async fn push(&self, layout: &Utf8Path, name: &str, index: Digest) -> Result<()> {
-        self.copy(&format!("oci:{layout}:{name}"), &self.reference(&format!("@{}", index.oci()))).await
+        self.copy(ALL, &format!("oci:{layout}:{name}"), &self.reference(&format!("@{}", index.oci()))).await
     }
 
-    /// Makes a tag lead to what the registry has under a digest. Nothing but manifests is sent.
+    /// Makes a tag lead to what the registry has under a digest. Nothing but the index is sent.
     ///
     /// # Errors
     /// As for [`Skopeo::push`].
     pub async fn tag(&self, index: Digest, tag: &str) -> Result<()> {
         let from = self.reference(&format!("@{}", index.oci()));
-        self.copy(&from, &self.reference(&format!(":{tag}"))).await
+        self.copy("--multi-arch=index-only", &from, &self.reference(&format!(":{tag}"))).await
     }
 
     /// Downloads everything of an index into the new directory `to`; skopeo compares each blob with its digest.
@@ -121,12 +123,12 @@ impl Skopeo {
     /// # Errors
     /// Something is missing or damaged, or the registry gives no clear answer: skopeo's words.
     pub async fn download(&self, index: Digest, to: &Utf8Path) -> Result<()> {
-        self.copy(&self.reference(&format!("@{}", index.oci())), &format!("dir:{to}")).await
+        self.copy(ALL, &self.reference(&format!("@{}", index.oci())), &format!("dir:{to}")).await
     }
 
-    async fn copy(&self, from: &str, to: &str) -> Result<()> {
+    async fn copy(&self, images: &str, from: &str, to: &str) -> Result<()> {
         let mut args: Vec<String> =
-            ["--insecure-policy", "copy", "--quiet", "--all", "--preserve-digests", COPIES].map(str::to_owned).into();
+            ["--insecure-policy", "copy", "--quiet", images, "--preserve-digests", COPIES].map(str::to_owned).into();
         for (side, reference) in [("src", from), ("dest", to)] {
             if reference.starts_with("docker://") {
                 args.push(format!("--{side}-tls-verify={}", self.tls_verify));
