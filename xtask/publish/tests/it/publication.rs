@@ -29,17 +29,21 @@ fn plan_upload_verify_and_nothing_left_to_do() {
         Lix 2.93.1 to local (patch)
 
         contents
-          + releases lix/lix-2.93.1/       add 13 (24 kB)
-          + cache closures                 add 10 paths (3 kB unpacked)
-          + docs manual/lix/2.93/          add 8 (208 B): the newest release of 2.93 here
+          + releases lix/lix-2.93.1/          add 13 (24 kB)
+          + cache closures                    add 10 paths (3 kB unpacked)
+          + docs manual/lix/2.93/             add 8 (208 B): the newest release of 2.93 here
+          + images release/local/images       push COMMIT (4 kB)
 
         git
-          + branch release-2.93            to COMMIT
-          + tag 2.93.1                     to COMMIT
+          + branch release-2.93               to COMMIT
+          + tag 2.93.1                        to COMMIT
 
         pointers
-          + releases manifest.nix          to 2.93.1: the newest stable release here
-          + docs manual/lix/stable/        add 8 (208 B): the newest stable release here"#]]
+          + releases manifest.nix             to 2.93.1: the newest stable release here
+          + docs manual/lix/stable/           add 8 (208 B): the newest stable release here
+          + image release/local/images:2.93.1 to COMMIT
+          + image release/local/images:2.93   to 5ce0d172743b: the newest release of 2.93 here
+          + image release/local/images:latest to 5ce0d172743b: the newest stable release here"#]]
     .assert_eq(&page(&plan));
     assert!(!release.object("local-releases/lix").exists(), "a plan writes nothing");
     assert!(!release.release_dir().join("local/git").exists(), "a plan writes nothing");
@@ -198,7 +202,8 @@ fn a_night_with_three_releases_in_any_order() {
         let world = camino::Utf8Path::from_path(world.path()).expect("UTF-8");
         for release in order.map(|i| &releases[i]) {
             let text = include_str!("../../../releng.toml").replacen("release/local", world.as_str(), 2);
-            release.configure(|_| text);
+            let images = format!("oci:{world}/images");
+            release.configure(|_| text.replacen("oci:release/local/images", &images, 1));
             release.upload().ok();
         }
         let read = |key: &str| fs::read_to_string(world.join("s3").join(key)).expect(key);
@@ -283,10 +288,14 @@ fn verify_names_what_is_broken_and_whom_it_affects() {
         ok     cache closures                     10 paths 1 kB compressed by name and size --deep downloads them
         ok     cache as Nix reads it             signed
         broken docs manual/lix/2.93/              page-1.html is not what was released: 26 bytes with SHA-256 DIGEST expected 26 with DIGEST affects readers of manual/lix/2.93/
+        ok     images release/local/images        5ce0d172743b for linux/arm64 linux/amd64
         ok     branch release-2.93                contains COMMIT
         broken tag 2.93.1                         the remote does not have it affects whoever builds from git
         broken releases manifest.nix              it does not lead to 2.93.1 the newest stable release here affects everyone who runs `nix upgrade-nix`
         ok     docs manual/lix/stable/            8 pages of 2.93.1
+        ok     image release/local/images:2.93.1  is on 2.93.1
+        ok     image release/local/images:2.93    is on 2.93.1
+        ok     image release/local/images:latest  is on 2.93.1
     "#]].assert_eq(&shown.join(" ").replace(&commit, "COMMIT"));
 
     let error = release.release("verify", "local", &["2.93.9"]);
