@@ -2,11 +2,13 @@
 
 use std::process::ExitCode;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, anyhow};
 use camino::{Utf8Path, Utf8PathBuf};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use jiff::civil::Date;
 
+use crate::domain::environment::Config;
+use crate::domain::product;
 use crate::domain::system::System;
 use crate::domain::version::Version;
 use crate::phases::{announce, bench, build, ci, finish, notes, prepare, tag};
@@ -95,6 +97,9 @@ pub enum Publish {
     /// Not a phase, but done in the same place.
     #[command(skip)]
     World(World),
+    /// The same.
+    #[command(skip)]
+    BenchStore { rounds: u32 },
 }
 
 #[derive(Debug, Args)]
@@ -272,6 +277,12 @@ struct FinishArgs {
 enum Bench {
     /// Rendering of no fragments and of 2,000
     Notes,
+    /// Uploads to a Garage on loopback, side by side with `aws` and `s5cmd` where they are installed
+    Store {
+        /// How often each tool does each task; they take turns
+        #[arg(long, default_value_t = 5)]
+        rounds: u32,
+    },
 }
 
 /// How a command ended that ran to its end.
@@ -335,9 +346,15 @@ impl Cli {
         let workspace = workspace()?;
         let tree = self.global.repo.unwrap_or_else(|| workspace.clone());
         let place = Place { workspace, tree, config: self.global.config, json: self.global.json };
+        if let Some(config) = &place.config {
+            let text = std::fs::read_to_string(config).with_context(|| format!("cannot read {config}"))?;
+            let config = Config::parse(&text).map_err(|why| anyhow!("{config}: {why}"))?;
+            config.product.into_iter().for_each(product::choose);
+        }
         match self.command {
             Command::Ci => ci::run(&place.workspace)?,
             Command::Bench(Bench::Notes) => bench::notes(&place.workspace)?,
+            Command::Bench(Bench::Store { rounds }) => return publish(Publish::BenchStore { rounds }, &place),
             Command::World(world) => return publish(Publish::World(world), &place),
             Command::Release(Phase::Publish(command)) => return publish(command, &place),
             Command::Release(phase) => return phase.run(&place),

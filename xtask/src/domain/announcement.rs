@@ -10,6 +10,7 @@ use super::digest::Digest;
 use super::highlights::Highlight;
 use super::layout::{Docs, Layout};
 use super::notes::enumerate;
+use super::product::product;
 use super::release::{Kind, Release};
 
 const DOCS: &str = "https://docs.lix.systems";
@@ -74,8 +75,8 @@ impl Announcement {
     /// `Lix 2.94 "Name"` for a new MAJOR, and else the version alone: the name is the whole series'.
     fn title(&self) -> String {
         match self.release.kind() {
-            Kind::NewMajor => format!("Lix {} \"{}\"", self.release.series(), self.release.name()),
-            Kind::Patch | Kind::PreRelease => format!("Lix {}", self.release.version()),
+            Kind::NewMajor => format!("{} {} \"{}\"", product().name, self.release.series(), self.release.name()),
+            Kind::Patch | Kind::PreRelease => format!("{} {}", product().name, self.release.version()),
         }
     }
 
@@ -84,7 +85,9 @@ impl Announcement {
         let title = quoted(&format!("{} released", self.title()));
         let what = match release.kind() {
             Kind::NewMajor => "a new major release".to_owned(),
-            Kind::Patch => format!("a maintenance release of Lix {} \"{}\"", release.series(), release.name()),
+            Kind::Patch => {
+                format!("a maintenance release of {} {} \"{}\"", product().name, release.series(), release.name())
+            }
             Kind::PreRelease => format!("for everyone to try before {}", release.version().base()),
         };
         let mut text =
@@ -120,7 +123,7 @@ impl Announcement {
         let end = format!("\n{what}: {}\n", self.notes_link());
         let mut start = format!("{} is out!\n\n", self.title());
         if toot_length(&start) + toot_length(&end) > TOOT {
-            start = format!("Lix {} is out!\n\n", self.release.version());
+            start = format!("{} {} is out!\n\n", product().name, self.release.version());
         }
         for highlight in &self.highlights {
             let line = format!("• {}\n", plain(&highlight.synopsis));
@@ -178,7 +181,7 @@ impl Announcement {
             items.push("nixpkgs: a pull request (nixpkgs.toml), with backports to the stable branches".to_owned());
         }
         let items: String = items.iter().map(|item| format!("- [ ] {item}\n")).collect();
-        format!("# After Lix {version}\n\nWhat no tool does:\n\n{items}")
+        format!("# After {} {version}\n\nWhat no tool does:\n\n{items}", product().name)
     }
 }
 

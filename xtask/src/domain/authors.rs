@@ -6,10 +6,9 @@
 use std::collections::HashMap;
 
 use super::problem::nearest;
+use super::product::{fill, product};
 use super::yaml::{self, Fault, Key, Node, Reading, Value};
 
-const FORGEJO: &str = "https://git.lix.systems";
-const GITHUB: &str = "https://github.com";
 const KEYS: [&str; 3] = ["display_name", "forgejo", "github"];
 
 /// Everyone who may be credited, in the order of the file.
@@ -57,8 +56,8 @@ impl Authors {
         };
         let name = author.display_name.as_deref().unwrap_or(key);
         Ok(match (&author.forgejo, &author.github) {
-            (Some(user), _) => format!("[{name}]({FORGEJO}/{user})"),
-            (None, Some(user)) => format!("[{name}]({GITHUB}/{user})"),
+            (Some(user), _) => format!("[{name}]({})", fill(&product().links.forgejo, user)),
+            (None, Some(user)) => format!("[{name}]({})", fill(&product().links.github, user)),
             (None, None) => name.to_owned(),
         })
     }

@@ -8,12 +8,15 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 
 use super::image_target::ImageTargets;
+use super::product::Product;
 use super::signing::PublicKey;
 
 /// The whole file.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Config {
+    /// What is released; our own file's where another file has none.
+    pub product: Option<Product>,
     pub environments: BTreeMap<String, Environment>,
 }
 

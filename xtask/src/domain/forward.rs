@@ -6,6 +6,7 @@
 
 use std::collections::BTreeMap;
 
+use super::product::product;
 use super::version::Version;
 
 /// A page, cut where its sections start: no byte is lost.
@@ -33,7 +34,7 @@ impl<'a> Page<'a> {
 
 /// The version, if a line is the heading of its section: `# Lix 2.93.1 (2025-06-18)`.
 fn heading(line: &str) -> Option<Version> {
-    line.strip_prefix("# Lix ")?.split_once(" (")?.0.parse().ok()
+    line.strip_prefix(&format!("# {} ", product().name))?.split_once(" (")?.0.parse().ok()
 }
 
 /// The section of a version, from its heading to the next.

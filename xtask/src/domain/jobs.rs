@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use serde::Deserialize;
 
-use super::layout::PREFIX;
+use super::layout::prefix;
 use super::problem::{Problem, Problems};
 use super::system::System;
 
@@ -221,12 +221,10 @@ fn common_version(builds: &BTreeMap<System, Derivation>) -> Result<String, Probl
 }
 
 fn version_in_name(system: &System, build: &Derivation) -> Result<String, Problem> {
-    let version = build.name.strip_prefix(PREFIX).and_then(|rest| rest.strip_prefix('-'));
+    let version = build.name.strip_prefix(prefix()).and_then(|rest| rest.strip_prefix('-'));
     version.filter(|version| version.starts_with(|c: char| c.is_ascii_digit())).map(str::to_owned).ok_or_else(|| {
-        Problem::new(format!(
-            "`{BUILD}.{system}` is called `{}`, and not {PREFIX}-VERSION: is it the build?",
-            build.name
-        ))
+        let name = &build.name;
+        Problem::new(format!("`{BUILD}.{system}` is called `{name}`, and not {}-VERSION: is it the build?", prefix()))
     })
 }
 

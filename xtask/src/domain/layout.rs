@@ -4,11 +4,14 @@
 
 use std::collections::BTreeSet;
 
+use super::product::product;
 use super::system::System;
 use super::version::Series;
 
 /// What artifacts, derivations and keys start with.
-pub const PREFIX: &str = "lix";
+pub fn prefix() -> &'static str {
+    &product().prefix
+}
 
 /// The directory of a release, below the top of the tree.
 pub const RELEASE: &str = "release";
@@ -56,12 +59,12 @@ pub struct Layout {
 impl Layout {
     /// `version` as the builds spell it: with a suffix where the tree is no official release.
     pub fn new(version: &str) -> Layout {
-        Layout { name: format!("{PREFIX}-{version}") }
+        Layout { name: format!("{}-{version}", prefix()) }
     }
 
     /// The key of the version directory, without a slash at the end; below `artifacts/`, its path.
     pub fn version_directory(&self) -> String {
-        format!("{PREFIX}/{}", self.name)
+        format!("{}/{}", prefix(), self.name)
     }
 
     /// What paths in the source archive start with.
@@ -113,11 +116,11 @@ pub fn side_file_of(path: &str) -> Option<&str> {
 
 /// The key that follows the newest installer.
 pub fn installer_pointer(system: &System) -> String {
-    format!("{PREFIX}/{}", installer_name(system))
+    format!("{}/{}", prefix(), installer_name(system))
 }
 
 fn installer_name(system: &System) -> String {
-    format!("{PREFIX}-installer-{system}")
+    format!("{}-installer-{system}", prefix())
 }
 
 /// A manual in the docs bucket.
@@ -135,9 +138,9 @@ impl Docs {
     /// The key of its directory, without a slash at the end.
     pub fn directory(self) -> String {
         match self {
-            Docs::Series(series) => format!("manual/{PREFIX}/{series}"),
-            Docs::Stable => format!("manual/{PREFIX}/stable"),
-            Docs::Nightly => format!("manual/{PREFIX}/nightly"),
+            Docs::Series(series) => format!("manual/{}/{series}", prefix()),
+            Docs::Stable => format!("manual/{}/stable", prefix()),
+            Docs::Nightly => format!("manual/{}/nightly", prefix()),
         }
     }
 }

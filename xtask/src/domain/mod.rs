@@ -25,6 +25,7 @@ pub mod oid;
 pub mod plan;
 pub mod pointers;
 pub mod problem;
+pub mod product;
 pub mod publication;
 pub mod record;
 pub mod release;

@@ -8,6 +8,7 @@ use jiff::civil::Date;
 use super::authors::Authors;
 use super::fragment::{Category, Fragment, Reference, Tracker};
 use super::problem::{Problem, Problems};
+use super::product::{fill, product};
 use super::release::Release;
 use super::version::{Series, Version};
 
@@ -47,9 +48,10 @@ fn heading(category: Category) -> String {
 }
 
 fn render_entry(out: &mut String, entry: &Fragment, authors: Option<&Authors>, problems: &mut Problems) {
-    let issues = entry.issues.iter().map(|issue| link(issue, "issues", "issues"));
-    let prs = entry.prs.iter().map(|pr| link(pr, "pulls", "pull"));
-    let cls = entry.cls.iter().map(|cl| format!("[cl/{0}](https://gerrit.lix.systems/c/lix/+/{0})", cl.value));
+    let links = &product().links;
+    let issues = entry.issues.iter().map(|issue| link(issue, &links.issue, &links.nix_issue));
+    let prs = entry.prs.iter().map(|pr| link(pr, &links.pull, &links.nix_pull));
+    let cls = entry.cls.iter().map(|cl| format!("[cl/{}]({})", cl.value, fill(&links.change, cl.value)));
     let headline: Vec<String> =
         std::iter::once(entry.synopsis.value.clone()).chain(issues).chain(prs).chain(cls).collect();
     *out += &format!("- {}\n\n", headline.join(" "));
@@ -79,13 +81,13 @@ fn render_entry(out: &mut String, entry: &Fragment, authors: Option<&Authors>, p
     *out += "\n";
 }
 
-/// Forgejo calls pull requests `pulls`, GitHub `pull`.
-fn link(reference: &Reference, lix_kind: &str, nix_kind: &str) -> String {
-    let number = reference.number;
-    match reference.tracker {
-        Tracker::Lix => format!("[{reference}](https://git.lix.systems/lix-project/lix/{lix_kind}/{number})"),
-        Tracker::Nix => format!("[{reference}](https://github.com/NixOS/nix/{nix_kind}/{number})"),
-    }
+/// A reference, linked to where its tracker has it.
+fn link(reference: &Reference, lix: &str, nix: &str) -> String {
+    let link = match reference.tracker {
+        Tracker::Lix => lix,
+        Tracker::Nix => nix,
+    };
+    format!("[{reference}]({})", fill(link, reference.number))
 }
 
 /// `a`, `a and b`, `a, b, and c`.
@@ -146,16 +148,16 @@ pub fn add_section(page: Option<&str>, release: &Release, date: Date, body: &str
 
 /// `# Lix 2.93 "Bici Bici"`, without the date that follows it.
 fn page_title(release: &Release) -> String {
-    format!("# Lix {} \"{}\"", release.series(), release.name())
+    format!("# {} {} \"{}\"", product().name, release.series(), release.name())
 }
 
 fn section_heading(version: &Version, date: Date) -> String {
-    format!("# Lix {version} ({date})")
+    format!("# {} {version} ({date})", product().name)
 }
 
 /// The date of a version's section on its page, as written there; `None` if the page has no such section.
 pub fn section_date<'a>(page: &'a str, version: &Version) -> Option<&'a str> {
-    let heading = format!("# Lix {version} (");
+    let heading = format!("# {} {version} (", product().name);
     page.lines().find_map(|line| line.strip_prefix(&heading)).map(|rest| rest.trim_end().trim_end_matches(')'))
 }
 
@@ -186,7 +188,11 @@ pub fn add_to_summary(summary: &str, series: Series, date: Date) -> Result<Strin
     let before = &summary[..line_end];
     let line_break = if before.ends_with('\n') { "" } else { "\n" };
     let indent = " ".repeat((marker - line_start).saturating_sub(2));
-    Ok(format!("{before}{line_break}{indent}- [Lix {series} ({date})](release-notes/{page})\n{}", &summary[line_end..]))
+    Ok(format!(
+        "{before}{line_break}{indent}- [{} {series} ({date})](release-notes/{page})\n{}",
+        product().name,
+        &summary[line_end..]
+    ))
 }
 
 #[cfg(test)]

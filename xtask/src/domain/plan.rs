@@ -7,6 +7,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::digest::Digest;
 use super::pointers::Published;
+use super::product::product;
 use super::publication::{Rule, Subject, Wave};
 use super::release::Kind;
 
@@ -89,7 +90,7 @@ impl Plan {
 
     /// The page that a manager reads before saying yes, without colours; `verbose` lists every change.
     pub fn to_text(&self, verbose: bool) -> String {
-        let mut text = format!("Lix {} to {} ({})\n", self.version, self.environment, self.kind);
+        let mut text = format!("{} {} to {} ({})\n", product().name, self.version, self.environment, self.kind);
         // Registries have long names.
         let width = self.acts.iter().map(|act| act.title.chars().count()).max().unwrap_or_default().max(30);
         for wave in Wave::ALL {

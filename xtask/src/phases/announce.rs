@@ -17,6 +17,7 @@ use crate::domain::highlights;
 use crate::domain::layout::{self, Layout};
 use crate::domain::notes;
 use crate::domain::problem::{Problem, Problems};
+use crate::domain::product::product;
 use crate::domain::record::Record;
 use crate::domain::release::{Kind, Release};
 use crate::domain::version::Version;
@@ -39,7 +40,12 @@ pub fn run(git: &Git) -> Result<()> {
     let announcement = decide(observed)?;
     let release = &announcement.release;
     let dir = git.root().join(layout::RELEASE).join(ANNOUNCE).join(release.tag());
-    term::say(format_args!("{BOLD}Lix {}{BOLD:#} \"{}\", drafts in {dir}", release.version(), release.name()));
+    term::say(format_args!(
+        "{BOLD}{} {}{BOLD:#} \"{}\", drafts in {dir}",
+        product().name,
+        release.version(),
+        release.name()
+    ));
     write(&dir, &announcement.drafts())?;
     term::say(format_args!("{GOOD}done:{GOOD:#} nothing was posted; next: read and edit them, as checklist.md says"));
     Ok(())

@@ -18,6 +18,7 @@ use self::gather::Gathering;
 use crate::domain::layout;
 use crate::domain::oid::Oid;
 use crate::domain::problem::{Problem, Problems};
+use crate::domain::product::product;
 use crate::domain::release::Release;
 use crate::domain::system::System;
 use crate::domain::version::Version;
@@ -112,7 +113,7 @@ fn all(plan: &Plan, nix: &Nix, git: &Git, stage: Stage, steps: &mut Steps) -> Re
         stage.replace()?;
         Ok(described)
     })?;
-    Ok(format!("release/ holds Lix {}: {described}", jobs.version))
+    Ok(format!("release/ holds {} {}: {described}", product().name, jobs.version))
 }
 
 fn manual(plan: &Plan, nix: &Nix, stage: Stage, steps: &mut Steps) -> Result<String> {
@@ -126,7 +127,7 @@ fn manual(plan: &Plan, nix: &Nix, stage: Stage, steps: &mut Steps) -> Result<Str
         stage.replace_parts(&[layout::MANUAL, layout::MANUAL_RECORD])?;
         Ok(pages)
     })?;
-    Ok(format!("release/manual/ is that of Lix {}: {pages} files", job.version))
+    Ok(format!("release/manual/ is that of {} {}: {pages} files", product().name, job.version))
 }
 
 /// What the tree, the repository and the machine say.
@@ -208,7 +209,12 @@ impl Plan {
         let name = self.name.as_ref().map(|name| format!(" \"{name}\"")).unwrap_or_default();
         let what = if self.tag.is_some() { "" } else { ", no official release" };
         let at = self.commit.short();
-        term::say(format_args!("{BOLD}Lix {}{BOLD:#}{name}{what} ({} at {at})", self.version, self.profile));
+        term::say(format_args!(
+            "{BOLD}{} {}{BOLD:#}{name}{what} ({} at {at})",
+            product().name,
+            self.version,
+            self.profile
+        ));
         for warning in &self.warnings {
             term::warn(warning);
         }

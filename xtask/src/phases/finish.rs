@@ -14,6 +14,7 @@ use self::maintenance::Left;
 use self::outward::Environment;
 use crate::domain::oid::Oid;
 use crate::domain::problem::{Problem, Problems};
+use crate::domain::product::product;
 use crate::domain::release::{self, Kind, MAIN, Release, series_branch};
 use crate::domain::tagging::TagRecord;
 use crate::domain::version::Version;
@@ -231,7 +232,12 @@ impl Plan {
     fn show(&self) {
         let Plan { release, tag, .. } = self;
         let kind = release.kind();
-        term::say(format_args!("{BOLD}Lix {}{BOLD:#} \"{}\" ({kind})", release.version(), release.name()));
+        term::say(format_args!(
+            "{BOLD}{} {}{BOLD:#} \"{}\" ({kind})",
+            product().name,
+            release.version(),
+            release.name()
+        ));
         if self.switch {
             term::say(format_args!("  switch  back to {}", tag.branch));
         }

@@ -10,6 +10,7 @@ use crate::domain::authors::Authors;
 use crate::domain::fragment::Fragment;
 use crate::domain::notes;
 use crate::domain::problem::{Problem, Problems};
+use crate::domain::product::product;
 use crate::domain::release::{self, Kind, Release};
 use crate::domain::version::Version;
 use crate::domain::version_file::{self, VersionFile};
@@ -131,7 +132,13 @@ struct Plan {
 impl Plan {
     fn show(&self) {
         let release = &self.release;
-        term::say(format_args!("{BOLD}Lix {}{BOLD:#} \"{}\" ({})", release.version(), release.name(), release.kind()));
+        term::say(format_args!(
+            "{BOLD}{} {}{BOLD:#} \"{}\" ({})",
+            product().name,
+            release.version(),
+            release.name(),
+            release.kind()
+        ));
         for commit in &self.commits {
             commit.show();
         }

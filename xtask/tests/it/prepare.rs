@@ -308,3 +308,26 @@ fn killed_at_any_moment_the_tree_is_as_before_or_as_after() {
     }
     eprintln!("killed {moments} times: {untouched} before, {finished} after");
 }
+
+#[test]
+fn another_product_has_other_names_and_links() {
+    let repo = Repo::patch_release();
+    let config = repo.beside("releng.toml");
+    let ours = include_str!("../../releng.toml");
+    let other = ours.replacen("name = \"Lix\"", "name = \"Xil\"", 1).replacen(
+        "gerrit.lix.systems/c/lix",
+        "review.example.org",
+        1,
+    );
+    std::fs::write(&config, other).expect("written");
+    let page = repo.read("doc/manual/src/release-notes/rl-2.93.md").replace("Lix", "Xil");
+    repo.write("doc/manual/src/release-notes/rl-2.93.md", &page);
+    repo.commit_all("another name");
+    repo.xtask(&prepare(&["--config", config.as_str()])).ok();
+    let page = repo.read("doc/manual/src/release-notes/rl-2.93.md");
+    assert!(page.contains("# Xil 2.93.1 (2025-06-23)\n"), "{page}");
+    assert!(page.contains("[cl/1](https://review.example.org/+/1)"), "{page}");
+    std::fs::write(&config, "[product]\nnam = 1\n").expect("written");
+    let error = repo.xtask(&prepare(&["--config", config.as_str()])).fails(1);
+    assert!(error.contains("unknown field `nam`"), "{error}");
+}

@@ -1,6 +1,7 @@
 //! Publication: order and consent. Acts are looked at, judged by `xtask`'s `domain`, shown, agreed to, and applied.
 
 pub mod applying;
+pub mod bench;
 pub mod caching;
 pub mod doctor;
 pub mod images;
@@ -29,6 +30,7 @@ pub async fn run(command: Publish, place: &Place) -> Result<Outcome> {
         Publish::Doctor(args) => doctor::run(place, &args).await.context("cannot check the preconditions"),
         Publish::Status => status::run(place).await.context("cannot see how the release stands"),
         Publish::Rehearse(args) => rehearse::run(place, &args).await.context("the rehearsal failed"),
+        Publish::BenchStore { rounds } => bench::run(rounds).await.context("cannot compare the transfers"),
         Publish::World(World::Up) => world::up(place).await.context("there is no world"),
         Publish::World(World::Down) => world::down(place).await.context("the world goes on"),
     }

@@ -12,7 +12,7 @@ use xtask::cli::{Place, PlanArgs};
 use xtask::domain::environment::{Access, CacheKey, Config, Environment, Storage};
 use xtask::domain::image_target::ImageTarget;
 use xtask::domain::judgement::{Consent, judge};
-use xtask::domain::layout::{self, PREFIX};
+use xtask::domain::layout::{self, prefix};
 use xtask::domain::plan::{Plan, Planned, kind};
 use xtask::domain::pointers::Published;
 use xtask::domain::publication::{self, Act, Target};
@@ -29,16 +29,12 @@ use crate::tools::keys::{KeySource, Renewal};
 use crate::tools::signing_key;
 use crate::tools::store::{Endpoint, Store};
 
-fn config_path(place: &Place) -> Utf8PathBuf {
-    place.config.clone().unwrap_or_else(|| place.workspace.join("xtask/releng.toml"))
-}
-
 /// Reads `releng.toml`.
 ///
 /// # Errors
 /// It cannot be read, or is not valid.
 pub fn config(place: &Place) -> Result<Config> {
-    let path = config_path(place);
+    let path = place.config_file();
     let text = std::fs::read_to_string(&path).with_context(|| format!("cannot read {path}"))?;
     Config::parse(&text).map_err(|why| anyhow!("{path}: {why}"))
 }
@@ -100,7 +96,7 @@ impl World {
     /// The file is not valid, or there is no such environment.
     pub async fn open(place: &Place, tree: &Utf8Path, name: &str) -> Result<World> {
         let environment =
-            config(place)?.environment(name).map_err(|why| anyhow!("{}: {why}", config_path(place)))?.clone();
+            config(place)?.environment(name).map_err(|why| anyhow!("{}: {why}", place.config_file()))?.clone();
         let (endpoint, embedded) = match &environment.storage {
             Storage::S3 { endpoint, region, .. } => (Endpoint { url: endpoint.clone(), region: region.clone() }, None),
             Storage::Embedded { directory } => {
@@ -209,8 +205,9 @@ impl World {
 /// # Errors
 /// The bucket cannot be listed, or its list of withdrawn versions makes no sense.
 pub async fn published(releases: &Store) -> Result<Published> {
-    let directories = releases.directories(&format!("{PREFIX}/{PREFIX}-")).await?;
-    let version = |directory: &String| directory.strip_prefix(&format!("{PREFIX}/{PREFIX}-"))?.parse().ok();
+    let start = format!("{0}/{0}-", prefix());
+    let directories = releases.directories(&start).await?;
+    let version = |directory: &String| directory.strip_prefix(&start)?.parse().ok();
     let withdrawn = match releases.get(WITHDRAWN, WITHDRAWN_LIMIT).await? {
         Some(text) => serde_json::from_slice(&text)
             .with_context(|| format!("s3://{}/{WITHDRAWN} is not a list of versions", releases.bucket()))?,

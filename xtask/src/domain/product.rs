@@ -1,0 +1,77 @@
+//! What is released: its name, what its artifacts are called, and where its changes and its people are found.
+//!
+//! Data, from the table `product` of `releng.toml`: our own file's, unless the manager's has one too. It is chosen once,
+//! when the program starts, and does not change while it runs; so it is asked for where it is needed and not handed
+//! through every function. Refuses to read files.
+
+use std::sync::OnceLock;
+
+use serde::Deserialize;
+
+use super::environment::Config;
+
+/// The product, as `releng.toml` describes it.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Product {
+    /// In headings and announcements.
+    pub name: String,
+    /// What artifacts, derivations and keys start with.
+    pub prefix: String,
+    pub links: Links,
+}
+
+/// Addresses, with `{}` where a number or a name belongs.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Links {
+    /// An issue and a pull request of ours.
+    pub issue: String,
+    pub pull: String,
+    /// The same of the project that this one comes from.
+    pub nix_issue: String,
+    pub nix_pull: String,
+    /// A change in Gerrit.
+    pub change: String,
+    /// A person's profiles.
+    pub forgejo: String,
+    pub github: String,
+}
+
+const BUILT_IN: &str = include_str!("../../releng.toml");
+
+static CHOSEN: OnceLock<Product> = OnceLock::new();
+
+/// The product that is released.
+///
+/// # Panics
+/// Never: our own `releng.toml` describes one, and a test reads it.
+pub fn product() -> &'static Product {
+    CHOSEN.get_or_init(|| {
+        let built_in = Config::parse(BUILT_IN).expect("our own releng.toml is valid");
+        built_in.product.expect("our own releng.toml describes a product")
+    })
+}
+
+/// Chooses another product, before anything has asked for one.
+pub fn choose(product: Product) {
+    // A second choice would come too late for what was named by the first.
+    let _ = CHOSEN.set(product);
+}
+
+/// An address with its number or name filled in.
+pub fn fill(link: &str, value: impl std::fmt::Display) -> String {
+    link.replace("{}", &value.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ours_is_lix() {
+        let product = product();
+        assert_eq!((product.name.as_str(), product.prefix.as_str()), ("Lix", "lix"));
+        assert_eq!(fill(&product.links.change, 12), "https://gerrit.lix.systems/c/lix/+/12");
+    }
+}
