@@ -1,8 +1,8 @@
 //! Owns the question whether our transfers are as fast as other people's tools, on the server behind Lix's buckets.
 //! Refuses to own the transfers: it calls them as every phase does, over a Garage of its own that is gone afterwards.
 //!
-//! Ours compares contents where the others compare sizes and times. Theirs include starting a process, a few hundredths of a second
-//! (`s5cmd`) or some tenths (`aws`); ours starts with a new connection in this process.
+//! Ours compares contents where the others compare sizes and times. Theirs include starting a process, a few hundredths
+//! of a second (`s5cmd`) or some tenths (`aws`); ours starts with a new connection in this process.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -167,7 +167,8 @@ fn write_files(directory: &Path, count: usize, extension: &str, content: impl Fn
     Ok(directory.to_owned())
 }
 
-/// Bytes that neither compress nor repeat within what a server stores as one block, like a tarball's: the same for the same seed.
+/// Bytes that neither compress nor repeat within what a server stores as one block, like a tarball's: the same for the
+/// same seed.
 pub fn noise(length: usize, seed: u64) -> Vec<u8> {
     const BLOCK: usize = 1 << 16;
     let mut state = seed.wrapping_mul(2).wrapping_add(1);

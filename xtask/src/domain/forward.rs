@@ -83,8 +83,8 @@ pub struct Fates {
     pub doubtful: Vec<(String, Version)>,
 }
 
-/// Compares the fragments on `main`, paths and texts, with those that were released. Names decide nothing: a backport may
-/// be named otherwise, and an unrelated note the same.
+/// Compares the fragments on `main`, paths and texts, with those that were released. Names decide nothing: a backport
+/// may be named otherwise, and an unrelated note the same.
 pub fn fates(here: &[(String, String)], taken: &[Taken]) -> Fates {
     let mut fates = Fates::default();
     for (path, text) in here {

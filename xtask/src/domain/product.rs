@@ -1,8 +1,8 @@
 //! What is released: its name, what its artifacts are called, and where its changes and its people are found.
 //!
-//! Data, from the table `product` of `releng.toml`: our own file's, unless the manager's has one too. It is chosen once,
-//! when the program starts, and does not change while it runs; so it is asked for where it is needed and not handed
-//! through every function. Refuses to read files.
+//! Data, from the table `product` of `releng.toml`: our own file's, unless the manager's has one too. It is chosen
+//! once, when the program starts, and does not change while it runs; so it is asked for where it is needed and not
+//! handed through every function. Refuses to read files.
 
 use std::sync::OnceLock;
 

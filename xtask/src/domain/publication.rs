@@ -1,8 +1,8 @@
 //! A publication: the list of acts that bring a release to an environment, and what each would do there.
 //!
-//! One list, three readers: `plan` shows it, `upload` applies it, `verify` checks it. Acts come in three waves: contents
-//! that nobody follows yet, then git, then the pointers, all of them, last. Owns which acts there are and their order.
-//! What is seen of an act is judged in [`super::judgement`], and shown in [`super::plan`].
+//! One list, three readers: `plan` shows it, `upload` applies it, `verify` checks it. Acts come in three waves:
+//! contents that nobody follows yet, then git, then the pointers, all of them, last. Owns which acts there are and
+//! their order. What is seen of an act is judged in [`super::judgement`], and shown in [`super::plan`].
 
 use std::fmt;
 

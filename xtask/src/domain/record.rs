@@ -2,8 +2,8 @@
 //!
 //! It holds no path but the store's and no time but the commit's, so the same tag gives the same record, whoever builds
 //! it, where and when. It lies in the version directory and so cannot list itself: it lists all that was built,
-//! `SHA256SUMS` lists those files and the record, and whoever trusts `SHA256SUMS` has everything. Refuses to read files:
-//! [`Record::compare`] takes what lies on disk as a value.
+//! `SHA256SUMS` lists those files and the record, and whoever trusts `SHA256SUMS` has everything. Refuses to read
+//! files: [`Record::compare`] takes what lies on disk as a value.
 
 use std::collections::BTreeMap;
 

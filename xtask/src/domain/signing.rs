@@ -89,7 +89,8 @@ impl FromStr for SecretKey {
                 ed25519_compact::PublicKey::BYTES => "this is a public key, where a secret one belongs".to_owned(),
                 n => format!("a secret key has 64 bytes, not {n}"),
             })?;
-        // The second half is the public key: Nix takes it from there, and so might sign with something else than it says.
+        // The second half is the public key: Nix takes it from there, and so might sign with something else than it
+        // says.
         let (seed, stored) = bytes.split_at(ed25519_compact::Seed::BYTES);
         let seed = ed25519_compact::Seed::from_slice(seed).map_err(|_| "it is too short".to_owned())?;
         let key = *ed25519_compact::KeyPair::from_seed(seed).pk;

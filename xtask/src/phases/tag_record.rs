@@ -1,6 +1,7 @@
 //! `release/tag.json`: which tag is being released, for the phases after `tag`.
 //!
-//! The record is a convenience and git is the truth: it is recomputed where it is missing, and refused where it disagrees.
+//! The record is a convenience and git is the truth: it is recomputed where it is missing, and refused where it
+//! disagrees.
 
 use std::io::ErrorKind;
 

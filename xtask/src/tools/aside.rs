@@ -105,8 +105,8 @@ impl<'a> Aside<'a> {
 
     /// An annotated tag, as an object that no ref names yet; signed where git is configured so or `sign` asks for it.
     ///
-    /// Only `git tag` knows how to sign, and it always makes a ref: it gets a repository of its own to make it in, which
-    /// shares our objects and configuration and vanishes.
+    /// Only `git tag` knows how to sign, and it always makes a ref: it gets a repository of its own to make it in,
+    /// which shares our objects and configuration and vanishes.
     ///
     /// # Errors
     /// git's own, such as a signing program that fails.

@@ -1,7 +1,7 @@
 //! A git remote: what it has, how that relates to ours, and pushing to it.
 //!
-//! Looking never writes to our repository: what has to be fetched goes into one of its own, which shares our objects and
-//! vanishes. Refuses to know what is pushed when, and to hold credentials; git and ssh have their own.
+//! Looking never writes to our repository: what has to be fetched goes into one of its own, which shares our objects
+//! and vanishes. Refuses to know what is pushed when, and to hold credentials; git and ssh have their own.
 
 use std::collections::BTreeMap;
 

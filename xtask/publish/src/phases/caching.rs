@@ -1,7 +1,7 @@
 //! The binary cache of a release: looking at it, staging what is missing, sending that.
 //!
-//! Nix compresses and signs, into a directory; our store sends. Nothing is staged for paths that the bucket has and that
-//! are good: their narinfos are put into the stage first, and Nix skips what has one.
+//! Nix compresses and signs, into a directory; our store sends. Nothing is staged for paths that the bucket has and
+//! that are good: their narinfos are put into the stage first, and Nix skips what has one.
 
 use std::sync::Arc;
 

@@ -197,8 +197,8 @@ impl World {
     }
 }
 
-/// What is published in an environment: the versions with a directory in the releases bucket, and which of them a rollback
-/// withdrew.
+/// What is published in an environment: the versions with a directory in the releases bucket, and which of them a
+/// rollback withdrew.
 ///
 /// A directory that is still incomplete counts: that holds pointers back and never takes them back.
 ///

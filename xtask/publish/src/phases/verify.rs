@@ -1,8 +1,8 @@
 //! `release verify`: what users get, checked as a user's machine would.
 //!
 //! Starts from the published record and needs neither `release/` nor a key that can write. Reads through the public
-//! addresses where `releng.toml` names them, and through S3 elsewhere. The acts are those of `plan` and `upload`. Refuses
-//! to repair.
+//! addresses where `releng.toml` names them, and through S3 elsewhere. The acts are those of `plan` and `upload`.
+//! Refuses to repair.
 
 mod cache;
 

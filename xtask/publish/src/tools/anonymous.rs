@@ -1,5 +1,5 @@
-//! Owns an HTTP server inside this process that serves one bucket to anybody on loopback, as a public address does: for programs that know
-//! HTTP and no S3. Refuses to write.
+//! Owns an HTTP server inside this process that serves one bucket to anybody on loopback, as a public address does: for
+//! programs that know HTTP and no S3. Refuses to write.
 
 use std::convert::Infallible;
 

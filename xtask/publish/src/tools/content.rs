@@ -1,8 +1,9 @@
-//! Owns the identity of some bytes: their size, their SHA-256, and the ETag that an S3 server gives them.
-//! Does not own where the bytes lie or what a difference means.
+//! Owns the identity of some bytes: their size, their SHA-256, and the ETag that an S3 server gives them. Does not own
+//! where the bytes lie or what a difference means.
 //!
-//! Everything is computed in one pass, because the MD5s are needed twice: before an upload, to compare with a listing, and during it, as
-//! `Content-MD5`. A file that changes between the two is therefore refused by the server instead of being published half old, half new.
+//! Everything is computed in one pass, because the MD5s are needed twice: before an upload, to compare with a listing,
+//! and during it, as `Content-MD5`. A file that changes between the two is therefore refused by the server instead of
+//! being published half old, half new.
 
 use std::fs::File;
 use std::io::Read;
@@ -24,7 +25,8 @@ pub struct Content {
     /// In bytes.
     pub size: u64,
     pub sha256: Digest,
-    /// The MD5 of each request that uploads this content: one up to [`SINGLE_LIMIT`], above it one for each [`PART_SIZE`] bytes.
+    /// The MD5 of each request that uploads this content: one up to [`SINGLE_LIMIT`], above it one for each
+    /// [`PART_SIZE`] bytes.
     pub(crate) md5s: Vec<[u8; 16]>,
 }
 

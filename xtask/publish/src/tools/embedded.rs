@@ -1,8 +1,9 @@
-//! Owns an S3 server inside this process, for rehearsals and tests: nothing to install, nothing to configure, data in a directory.
-//! Refuses to own what is published to it, and any address but loopback.
+//! Owns an S3 server inside this process, for rehearsals and tests: nothing to install, nothing to configure, data in a
+//! directory. Refuses to own what is published to it, and any address but loopback.
 //!
-//! What it does not do like a real server: its listings carry no ETags, each page of a listing walks the whole bucket, a key cannot be a
-//! prefix of another at a `/`, it replaces an object before it finds its `Content-MD5` wrong, and it ignores the `Content-MD5` of parts.
+//! What it does not do like a real server: its listings carry no ETags, each page of a listing walks the whole bucket,
+//! a key cannot be a prefix of another at a `/`, it replaces an object before it finds its `Content-MD5` wrong, and it
+//! ignores the `Content-MD5` of parts.
 
 use std::path::Path;
 
@@ -25,7 +26,8 @@ pub struct Embedded {
 }
 
 impl Embedded {
-    /// Serves the directory `data`, making it and a sub-directory for each bucket where they are missing, on a free port of loopback.
+    /// Serves the directory `data`, making it and a sub-directory for each bucket where they are missing, on a free
+    /// port of loopback.
     pub async fn start(data: &Path, buckets: &[&str]) -> Result<Self> {
         let starting = || format!("cannot start the embedded S3 server on {}", data.display());
         for bucket in buckets {

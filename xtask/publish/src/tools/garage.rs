@@ -1,6 +1,6 @@
-//! Owns a Garage on loopback, the server behind Lix's buckets: started from the program `garage`, with all its data in one directory, and
-//! asked for buckets, keys and websites through its admin API.
-//! Refuses to own what is stored there. Its tokens are fixed and lie in that directory: it is for tests and rehearsals.
+//! Owns a Garage on loopback, the server behind Lix's buckets: started from the program `garage`, with all its data in
+//! one directory, and asked for buckets, keys and websites through its admin API. Refuses to own what is stored there.
+//! Its tokens are fixed and lie in that directory: it is for tests and rehearsals.
 
 use std::net::SocketAddr;
 use std::path::Path;

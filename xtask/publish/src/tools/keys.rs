@@ -1,5 +1,5 @@
-//! Access keys for the buckets: asked for when they are needed, for just what is needed, kept in memory, made anew before
-//! they run out.
+//! Access keys for the buckets: asked for when they are needed, for just what is needed, kept in memory, made anew
+//! before they run out.
 //!
 //! Never prints one, never puts one into a child's environment. Refuses to decide which buckets are needed.
 

@@ -1,7 +1,8 @@
 //! The lock in a bucket that keeps two managers apart.
 //!
-//! Best effort, and said to be: Garage ignores conditional writes, so the lock is written, waited for and read back. What
-//! it cannot prevent, the acts survive: each is looked at before it is done. Refuses to lock anything on this machine.
+//! Best effort, and said to be: Garage ignores conditional writes, so the lock is written, waited for and read back.
+//! What it cannot prevent, the acts survive: each is looked at before it is done. Refuses to lock anything on this
+//! machine.
 
 use std::fmt;
 use std::time::Duration;

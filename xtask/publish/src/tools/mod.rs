@@ -1,4 +1,5 @@
-//! How S3 servers, registries and public addresses are spoken to, and how throw-away ones are started. No release policy.
+//! How S3 servers, registries and public addresses are spoken to, and how throw-away ones are started. No release
+//! policy.
 
 pub mod anonymous;
 pub mod content;

@@ -1,7 +1,8 @@
 //! Owns what Nix does for a binary cache: what a closure is, compressing and signing it, judging it. From Nix 2.8 on.
 //! Refuses to own which paths are published, and to speak to any server that is written to: Debian's Nix knows no S3.
 //!
-//! Outputs are named by their paths and derivations with `--derivation`: a bare `.drv` means one thing to older Nix and another to newer.
+//! Outputs are named by their paths and derivations with `--derivation`: a bare `.drv` means one thing to older Nix and
+//! another to newer.
 
 use anyhow::{Context, Result, anyhow};
 use xshell::{Cmd, Shell};
@@ -61,8 +62,8 @@ pub fn stage(sh: &Shell, store: &str, key: &SecretFile, roots: &Roots) -> Result
     Ok(())
 }
 
-/// Lets Nix judge a cache: every path of the closures there and signed by `key`, and with `contents` what its NAR holds.
-/// Returns what Nix objects to.
+/// Lets Nix judge a cache: every path of the closures there and signed by `key`, and with `contents` what its NAR
+/// holds. Returns what Nix objects to.
 ///
 /// # Errors
 /// Nix cannot be run.

@@ -1,5 +1,6 @@
-//! Owns a container registry on loopback, started from the program `docker-registry`, with all its data in one directory.
-//! Refuses to own how images get there. It is for tests and rehearsals: plain HTTP, and open to whoever can reach it unless told otherwise.
+//! Owns a container registry on loopback, started from the program `docker-registry`, with all its data in one
+//! directory. Refuses to own how images get there. It is for tests and rehearsals: plain HTTP, and open to whoever can
+//! reach it unless told otherwise.
 
 use std::net::SocketAddr;
 use std::path::Path;
@@ -26,7 +27,8 @@ impl Registry {
         Command::new("docker-registry").arg("--version").output().is_ok_and(|output| output.status.success())
     }
 
-    /// Starts it on a free port, with data, configuration and log in `data`. With a file of `htpasswd -B` it wants Basic authentication.
+    /// Starts it on a free port, with data, configuration and log in `data`. With a file of `htpasswd -B` it wants
+    /// Basic authentication.
     pub async fn start(data: &Path, htpasswd: Option<&Path>) -> Result<Self> {
         Self::start_for(data, htpasswd, Life::Ours).await
     }

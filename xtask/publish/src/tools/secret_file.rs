@@ -1,5 +1,5 @@
-//! Owns secrets that another program can only read from a file: 0600, in the runtime directory, and gone afterwards, however that comes.
-//! Refuses to know what the secret is.
+//! Owns secrets that another program can only read from a file: 0600, in the runtime directory, and gone afterwards,
+//! however that comes. Refuses to know what the secret is.
 
 use std::io::Write;
 use std::sync::{Mutex, MutexGuard};

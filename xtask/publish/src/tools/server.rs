@@ -1,5 +1,5 @@
-//! Owns server programs that run beside us for a while: started on loopback, waited for, and never left behind, unless on purpose.
-//! Refuses to own their configuration and what they serve.
+//! Owns server programs that run beside us for a while: started on loopback, waited for, and never left behind, unless
+//! on purpose. Refuses to own their configuration and what they serve.
 
 use std::fs::File;
 use std::io;
@@ -24,8 +24,8 @@ pub enum Life {
     Own,
 }
 
-/// A running program. It is killed when this is dropped, and, with [`Life::Ours`], by Linux when the thread that started it ends in
-/// any other way.
+/// A running program. It is killed when this is dropped, and, with [`Life::Ours`], by Linux when the thread that
+/// started it ends in any other way.
 #[derive(Debug)]
 pub(super) struct Server {
     child: Child,
@@ -96,7 +96,8 @@ impl Drop for Server {
     }
 }
 
-/// Addresses on loopback that were free a moment ago. Somebody else may take one before the server does; then it says so and ends.
+/// Addresses on loopback that were free a moment ago. Somebody else may take one before the server does; then it says
+/// so and ends.
 pub(super) fn free_addresses<const N: usize>() -> Result<[SocketAddr; N]> {
     // All are held until the last is known, so that no two are equal.
     let held: Vec<_> = (0..N)

@@ -1,7 +1,7 @@
 //! Registries, through skopeo: its transports, its logins, its credential helpers.
 //!
-//! Owns what skopeo's failures mean. Registries are asked again after anything but a clear answer, since they answer 429
-//! and 503 when they are busy. Refuses to know which images there should be.
+//! Owns what skopeo's failures mean. Registries are asked again after anything but a clear answer, since they answer
+//! 429 and 503 when they are busy. Refuses to know which images there should be.
 
 use std::process::Output;
 use std::time::Duration;

@@ -2,9 +2,11 @@
 //! Refuses to own what should lie there, in which order it is changed, and where credentials come from.
 //!
 //! Written for the servers behind Lix's buckets, which differ from Amazon's where it hurts:
-//! * path-style addresses, and none of the SDK's newer default checksums (Garage refuses them): `Content-MD5` guards every upload instead;
+//! * path-style addresses, and none of the SDK's newer default checksums (Garage refuses them): `Content-MD5` guards
+//!   every upload instead;
 //! * Garage accepts conditional writes and ignores them, so nothing here rests on them;
-//! * some servers list no ETags, or ETags that are no MD5: then our SHA-256 in the object's metadata decides, and without it the bytes do.
+//! * some servers list no ETags, or ETags that are no MD5: then our SHA-256 in the object's metadata decides, and
+//!   without it the bytes do.
 
 mod client;
 mod put;
@@ -24,7 +26,8 @@ use xtask::domain::digest::Digest;
 
 /// The name, in an object's metadata, of the SHA-256 of its content.
 const SHA256: &str = "sha256";
-/// How often a download is started again after its stream broke. Requests are retried by the client; the bytes after a response are not.
+/// How often a download is started again after its stream broke. Requests are retried by the client; the bytes after a
+/// response are not.
 const DOWNLOADS: u32 = 5;
 /// How many mebibytes of uploads may be in memory at once.
 const UPLOAD_BUDGET: usize = 128;
@@ -64,7 +67,8 @@ pub struct Properties {
     pub cache_control: String,
 }
 
-/// Told the bytes handed to the network since the last call; negative when an attempt failed and its bytes are sent again.
+/// Told the bytes handed to the network since the last call; negative when an attempt failed and its bytes are sent
+/// again.
 pub type Progress = Arc<dyn Fn(i64) + Send + Sync>;
 
 /// A listing: what the server says about each key.
@@ -103,7 +107,8 @@ pub enum Comparison {
 
 /// Compares a listed object with what we have, by content, without a request.
 ///
-/// An ETag of 32 hexadecimal digits is taken for the MD5 of the content, as Garage, Amazon (but for objects encrypted with KMS) and most others have it.
+/// An ETag of 32 hexadecimal digits is taken for the MD5 of the content, as Garage, Amazon (but for objects encrypted
+/// with KMS) and most others have it.
 pub fn compare(listed: &Listed, content: &Content) -> Comparison {
     let is_md5 = |etag: &str| etag.len() == 32 && etag.bytes().all(|b| b.is_ascii_hexdigit());
     let ours = content.etag();
@@ -146,7 +151,8 @@ impl Store {
         &self.bucket
     }
 
-    /// Signs every later request, of clones and siblings too, with another access key: for keys that run out during a long upload.
+    /// Signs every later request, of clones and siblings too, with another access key: for keys that run out during a
+    /// long upload.
     pub fn renew(&self, credentials: Credentials) {
         *self.credentials.write().unwrap_or_else(|poisoned| poisoned.into_inner()) = credentials;
     }
@@ -212,7 +218,8 @@ impl Store {
         Ok(hasher.map(Hasher::finish))
     }
 
-    /// One object's size and its bytes as they come, or `None` if there is no such object. A stream that breaks stays broken.
+    /// One object's size and its bytes as they come, or `None` if there is no such object. A stream that breaks stays
+    /// broken.
     pub async fn stream(&self, key: &str) -> Result<Option<(u64, ByteStream)>> {
         let object = match self.client.get_object().bucket(&self.bucket).key(key).send().await {
             Err(error) if is_missing(&error) => return Ok(None),
@@ -221,7 +228,8 @@ impl Store {
         Ok(Some((size(object.content_length, || self.name(key))?, object.body)))
     }
 
-    /// Whether the object is there and has this content. Asks for the metadata and downloads only where that says nothing.
+    /// Whether the object is there and has this content. Asks for the metadata and downloads only where that says
+    /// nothing.
     pub async fn holds(&self, key: &str, content: &Content) -> Result<bool> {
         let Some(head) = self.head(key).await? else { return Ok(false) };
         let listed = Listed { size: head.size, etag: head.etag };

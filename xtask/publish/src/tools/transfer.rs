@@ -1,5 +1,5 @@
-//! Owns bringing many files to a bucket: finding out which differ, sending those, deleting keys, all with bounded parallelism.
-//! Refuses to own which files there are, under which keys, and whether a difference is welcome.
+//! Owns bringing many files to a bucket: finding out which differ, sending those, deleting keys, all with bounded
+//! parallelism. Refuses to own which files there are, under which keys, and whether a difference is welcome.
 
 use anyhow::Result;
 use camino::Utf8PathBuf;
@@ -76,7 +76,8 @@ pub async fn survey(store: &Store, items: Vec<Item>, listing: &Listing) -> Resul
     Ok(surveyed.into_iter().map(|(_, surveyed)| surveyed).collect())
 }
 
-/// Sends what is absent or different: every `index.html` after everything else, so that no page leads to one that is not there yet.
+/// Sends what is absent or different: every `index.html` after everything else, so that no page leads to one that is
+/// not there yet.
 pub async fn send(store: &Store, surveyed: &[Surveyed], progress: &Progress) -> Result<Counts> {
     let is_index = |one: &&Surveyed| one.item.key.rsplit('/').next() == Some("index.html");
     let (last, first): (Vec<_>, Vec<_>) =
@@ -107,8 +108,8 @@ pub async fn delete(store: &Store, keys: impl IntoIterator<Item = String>) -> Re
     all(deleting).await.map(|_: Vec<()>| ())
 }
 
-/// Makes what lies under `prefix` equal to `items`, whose keys must all start with it: new and changed, then every `index.html`, then
-/// deletions. Refusing to empty a bucket by mistake is the caller's business.
+/// Makes what lies under `prefix` equal to `items`, whose keys must all start with it: new and changed, then every
+/// `index.html`, then deletions. Refusing to empty a bucket by mistake is the caller's business.
 pub async fn mirror(store: &Store, prefix: &str, items: Vec<Item>, progress: &Progress) -> Result<Counts> {
     let mut listing = store.list(prefix).await?;
     let surveyed = survey(store, items, &listing).await?;

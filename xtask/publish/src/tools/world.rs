@@ -1,5 +1,5 @@
-//! A whole world on loopback, made of the servers that Lix's is made of: Garage with its buckets and keys, a registry, a
-//! bare git repository, and the `releng.toml` that leads to them.
+//! A whole world on loopback, made of the servers that Lix's is made of: Garage with its buckets and keys, a registry,
+//! a bare git repository, and the `releng.toml` that leads to them.
 //!
 //! For rehearsals and tests. Access keys lie in its directory, and a program there prints them as the real one does, so
 //! that nothing about credentials is different here. Refuses to know what is published to it.

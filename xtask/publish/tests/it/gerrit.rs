@@ -1,5 +1,5 @@
-//! A stand-in for Gerrit: a bare repository in which `refs/for/BRANCH` opens a change, and which takes a tag only once its
-//! commit is submitted.
+//! A stand-in for Gerrit: a bare repository in which `refs/for/BRANCH` opens a change, and which takes a tag only once
+//! its commit is submitted.
 
 use std::fs;
 

@@ -1,5 +1,5 @@
-//! What publishes, against servers that run for real: the embedded one, Garage and docker-registry, and a proxy that does
-//! harm.
+//! What publishes, against servers that run for real: the embedded one, Garage and docker-registry, and a proxy that
+//! does harm.
 //!
 //! Every test has its own servers, ports and directories, so they run in parallel and leave nothing behind.
 

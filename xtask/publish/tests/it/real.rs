@@ -6,6 +6,7 @@ use anyhow::Result;
 use camino::Utf8PathBuf;
 use hyper::Method;
 use tempfile::TempDir;
+use xtask_publish::tools::anonymous::Anonymous;
 use xtask_publish::tools::garage::{Access, Garage};
 use xtask_publish::tools::store::{Credentials, Store};
 
@@ -212,5 +213,33 @@ async fn the_cache_is_sent_once_repaired_and_read_by_nix() -> Result<()> {
     release.release("verify", "local", &["--deep"]).ok();
     let writes = world.writes(|| drop(release.upload().ok()));
     assert!(writes.is_empty(), "nothing is sent twice: {writes:?}");
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn verify_reads_where_users_read() -> Result<()> {
+    let Some(world) = World::start(|_, _| None).await? else { return Ok(()) };
+    let release = &world.release;
+    let mut servers = Vec::new();
+    let mut public = "\n[environments.local.public]\n".to_owned();
+    for bucket in BUCKETS {
+        let server = Anonymous::start(world.store(bucket)).await?;
+        public += &format!("{} = \"{}\"\n", bucket.trim_start_matches("local-"), server.url());
+        servers.push(server);
+    }
+    release.configure(|text| {
+        text.replacen("\n[environments.local.images]", &format!("{public}\n[environments.local.images]"), 1)
+    });
+    release.upload().ok();
+    let verified = release.release("verify", "local", &["--deep"]).ok();
+    assert!(verified.contains("docs manual/lix/stable/"), "{verified}");
+    let status = release.repo.xtask(&["release", "status", "--config", release.config.as_str()]).ok();
+    assert!(status.contains("local        published; `nix upgrade-nix` leads to 2.93.1"), "{status}");
+
+    let key = "lix/lix-2.93.1/lix-2.93.1.tar.gz";
+    world.store("local-releases").put_bytes(key, "damaged", &crate::world::page()).await?;
+    let broken = release.release("verify", "local", &[]);
+    assert!(broken.stdout.contains("lix-2.93.1.tar.gz is not what was released: 7 bytes"), "{}", broken.stdout);
+    assert_eq!(broken.code, Some(1));
     Ok(())
 }

@@ -15,7 +15,7 @@ use crate::repo::{NIX_CONFIG, Ran, Repo};
 pub struct Release {
     pub repo: Repo,
     pub version: String,
-    config: Utf8PathBuf,
+    pub config: Utf8PathBuf,
 }
 
 pub const SYSTEMS: [&str; 2] = ["aarch64-linux", "x86_64-linux"];

@@ -19,7 +19,8 @@ use aws_smithy_http_client::{Builder, tls};
 
 use super::{Credentials, Endpoint};
 
-/// Attempts of one request. With the backoff below they outlast half a minute of a server that is restarting or overloaded.
+/// Attempts of one request. With the backoff below they outlast half a minute of a server that is restarting or
+/// overloaded.
 const ATTEMPTS: u32 = 10;
 const FIRST_BACKOFF: Duration = Duration::from_millis(250);
 const LONGEST_BACKOFF: Duration = Duration::from_secs(20);
@@ -47,8 +48,9 @@ pub(super) fn connect(endpoint: &Endpoint, credentials: Arc<RwLock<Credentials>>
                 .with_initial_backoff(FIRST_BACKOFF)
                 .with_max_backoff(LONGEST_BACKOFF),
         )
-        // The SDK stops retrying after a hundred failures in a row, all requests of the process taken together. A busy server answers a
-        // thousand small uploads with as many `SlowDown`s; attempts, backoff and bounded parallelism are limit enough.
+        // The SDK stops retrying after a hundred failures in a row, all requests of the process taken together. A busy
+        // server answers a thousand small uploads with as many `SlowDown`s; attempts, backoff and bounded parallelism
+        // are limit enough.
         .retry_partition(RetryPartition::custom("store").token_bucket(TokenBucket::unlimited()).build())
         .stalled_stream_protection(
             StalledStreamProtectionConfig::enabled().grace_period(Duration::from_secs(30)).build(),

@@ -1,4 +1,5 @@
-//! Owns uploads: one request, or several parts with bounded memory. Refuses to own the decision whether an upload is needed.
+//! Owns uploads: one request, or several parts with bounded memory. Refuses to own the decision whether an upload is
+//! needed.
 
 use std::fs::File;
 use std::os::unix::fs::FileExt;
@@ -30,8 +31,8 @@ const MOST_PARTS: usize = 10_000;
 const CHUNK: usize = 256 << 10;
 
 impl Store {
-    /// Uploads a file, replacing what lies under `key`. `content` is what [`Content::of_file`] said about it: a file that has
-    /// changed since is refused, by us or by the server.
+    /// Uploads a file, replacing what lies under `key`. `content` is what [`Content::of_file`] said about it: a file
+    /// that has changed since is refused, by us or by the server.
     pub async fn put_file(
         &self,
         key: &str,
@@ -125,7 +126,8 @@ impl Store {
     }
 }
 
-/// An upload in parts. Dropped before its end, by an error or because a sibling failed, it tells the server to forget the parts.
+/// An upload in parts. Dropped before its end, by an error or because a sibling failed, it tells the server to forget
+/// the parts.
 struct Multipart<'a> {
     store: &'a Store,
     key: &'a str,
