@@ -90,6 +90,8 @@ pub enum Publish {
     Verify(VerifyArgs),
     /// Make a whole release in a scratch clone and publish it on this machine
     Rehearse(RehearseArgs),
+    /// Take users of the newest stable release back to an older one
+    Rollback(RollbackArgs),
     /// Check every precondition at once, each with its remedy
     Doctor(DoctorArgs),
     /// Show where this release stands, and what to type next
@@ -154,6 +156,25 @@ pub struct VerifyArgs {
     /// Download everything, also what has a digest for a name
     #[arg(long)]
     pub deep: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct RollbackArgs {
+    /// The environment, as in releng.toml
+    #[arg(long, alias = "environment", value_name = "ENV")]
+    pub env: String,
+    /// The version that users get instead
+    #[arg(long, value_name = "VERSION")]
+    pub to: Version,
+    /// Let a system vanish from the root manifest
+    #[arg(long, value_name = "SYSTEM")]
+    pub drop_system: Vec<System>,
+    /// Do not ask, if this is the digest of the plan
+    #[arg(long = "plan", value_name = "DIGEST", conflicts_with = "noconfirm")]
+    pub agreed: Option<String>,
+    /// Do not ask, where releng.toml allows it
+    #[arg(long)]
+    pub noconfirm: bool,
 }
 
 #[derive(Debug, Args)]

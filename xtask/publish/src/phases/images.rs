@@ -25,6 +25,17 @@ pub struct BuiltImages {
 }
 
 impl BuiltImages {
+    /// Images that are published already: only what names them is at hand.
+    ///
+    /// # Errors
+    /// The record's digest makes no sense.
+    pub fn published(record: &Record) -> Result<BuiltImages> {
+        let image = record.image.as_ref().context("the record has no images")?;
+        let index = Digest::from_oci(&image.digest).map_err(|why| anyhow!("the record's image: {why}"))?;
+        let layout = Layout::new(Default::default());
+        Ok(BuiltImages { layout, name: record.version.clone(), index, bytes: 0 })
+    }
+
     /// Reads every blob.
     ///
     /// # Errors

@@ -71,7 +71,9 @@ impl LookedTree {
 pub async fn look(session: &Session<'_>, act: &Act) -> Result<Looked> {
     let sealed = &session.sealed;
     let tree = async |bucket, files, cache_control| {
-        look_at_tree(session.read.of(bucket), &key_of(act, sealed), files, cache_control).await.map(Looked::Tree)
+        let looked = look_at_tree(session.read.of(bucket), &key_of(act, sealed), files, cache_control).await;
+        let kept = |tree: LookedTree| LookedTree { gone: Vec::new(), ..tree };
+        looked.map(if session.deletes { |tree| tree } else { kept }).map(Looked::Tree)
     };
     match act {
         Act::VersionDirectory => tree(Bucket::Releases, &sealed.files, IMMUTABLE).await,

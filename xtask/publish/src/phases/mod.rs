@@ -8,6 +8,7 @@ pub mod images;
 pub mod looking;
 pub mod plan;
 pub mod rehearse;
+pub mod rollback;
 pub mod sealed;
 pub mod session;
 pub mod status;
@@ -27,6 +28,7 @@ pub async fn run(command: Publish, place: &Place) -> Result<Outcome> {
         Publish::Plan(args) => plan::run(place, &args).await.context("cannot plan the publication"),
         Publish::Upload(args) => upload::run(place, &args).await.context("the release is not published"),
         Publish::Verify(args) => verify::run(place, &args).await.context("cannot verify what is published"),
+        Publish::Rollback(args) => rollback::run(place, &args).await.context("nothing is rolled back"),
         Publish::Doctor(args) => doctor::run(place, &args).await.context("cannot check the preconditions"),
         Publish::Status => status::run(place).await.context("cannot see how the release stands"),
         Publish::Rehearse(args) => rehearse::run(place, &args).await.context("the rehearsal failed"),

@@ -51,6 +51,21 @@ pub struct LocalFile {
 }
 
 impl Sealed {
+    /// A release that is published already, for moving pointers to it: nothing but its manual is at hand.
+    ///
+    /// # Errors
+    /// The record's image digest makes no sense.
+    pub fn published(
+        record: Record,
+        record_digest: Digest,
+        subject: Subject,
+        manual: LocalFiles,
+        root_manifest: String,
+    ) -> Result<Sealed> {
+        let images = record.image.is_some().then(|| BuiltImages::published(&record)).transpose()?;
+        Ok(Sealed { record, record_digest, subject, files: LocalFiles::new(), manual, root_manifest, images })
+    }
+
     /// Opens what `args` wants to publish.
     ///
     /// # Errors

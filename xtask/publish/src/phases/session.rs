@@ -227,6 +227,8 @@ pub struct Session<'a> {
     pub acts: Vec<Act>,
     pub remote: Option<Remote<'a>>,
     pub consent: Consent,
+    /// Whether what only the environment has is deleted from trees that move. A rollback deletes nothing.
+    pub deletes: bool,
     pub read: Stores,
 }
 
@@ -259,7 +261,7 @@ impl<'a> Session<'a> {
             force_push_tag: args.force_push_tag,
         };
         let read = world.connect(Access::Read, &[Bucket::Docs, Bucket::Releases, Bucket::Cache]).await?;
-        Ok(Session { world, sealed, acts, remote, consent, read })
+        Ok(Session { world, sealed, acts, remote, consent, deletes: true, read })
     }
 
     /// The buckets that the acts write.
@@ -285,15 +287,22 @@ impl<'a> Session<'a> {
     /// # Errors
     /// Something cannot be looked at.
     pub async fn plan(&self) -> Result<Plan> {
-        let published = published(self.read.of(Bucket::Releases)).await?;
+        self.plan_with(&published(self.read.of(Bucket::Releases)).await?).await
+    }
+
+    /// The same, given what is published.
+    ///
+    /// # Errors
+    /// As for [`Session::plan`].
+    pub async fn plan_with(&self, published: &Published) -> Result<Plan> {
         let mut acts = Vec::new();
         for act in &self.acts {
-            acts.push(self.judge(act, &published).await?);
+            acts.push(self.judge(act, published).await?);
         }
         Ok(Plan {
             environment: self.world.name.clone(),
             version: self.sealed.record.version.clone(),
-            kind: kind(&self.sealed.subject, &published),
+            kind: kind(&self.sealed.subject, published),
             record: self.sealed.record_digest,
             acts,
         })

@@ -23,7 +23,7 @@ use xtask::tools::{files, process, swap, term};
 use super::applying::{apply, refspec};
 use super::images::check_logins;
 use super::looking::look;
-use super::session::{Bucket, Session, Stores, published};
+use super::session::{Bucket, Session, Stores, World, published};
 use crate::tools::{lock, progress::Meter};
 
 /// Publishes.
@@ -46,7 +46,8 @@ pub async fn run(place: &Place, args: &UploadArgs) -> Result<Outcome> {
     check_pushes(&session, &plan)?;
     check_logins(&session, &plan).await?;
     let signing_key = session.signing_key(&plan)?;
-    ask(&session, &plan, args)?;
+    let sentence = format!("I want to release this to {}", session.world.name);
+    ask(&session.world, &plan, &sentence, &Agreement { plan: args.agreed.as_deref(), noconfirm: args.noconfirm })?;
 
     let stores = session.world.connect(Access::ReadWrite, &session.written()).await?.with_signing_key(signing_key);
     // Every publication writes there.
@@ -101,23 +102,32 @@ fn check_pushes(session: &Session, plan: &Plan) -> Result<()> {
     Ok(())
 }
 
+/// What the command line says in place of the sentence.
+pub struct Agreement<'a> {
+    /// The digest of the plan that was read.
+    pub plan: Option<&'a str>,
+    pub noconfirm: bool,
+}
+
 /// Gets the manager's consent to exactly this plan.
-fn ask(session: &Session, plan: &Plan, args: &UploadArgs) -> Result<()> {
-    let environment = &session.world.name;
-    if let Some(agreed) = &args.agreed {
+///
+/// # Errors
+/// There is none.
+pub fn ask(world: &World, plan: &Plan, sentence: &str, agreement: &Agreement) -> Result<()> {
+    if let Some(agreed) = agreement.plan {
         let digest = plan.digest().to_string();
-        ensure!(*agreed == digest, "the plan is {digest} by now, and {agreed} was agreed to: read it again");
+        ensure!(agreed == digest, "the plan is {digest} by now, and {agreed} was agreed to: read it again");
         return Ok(());
     }
-    if args.noconfirm {
+    if agreement.noconfirm {
         ensure!(
-            session.world.environment.noconfirm,
-            "{environment} does not allow `--noconfirm`: type the sentence, or agree to a plan with `--plan DIGEST`"
+            world.environment.noconfirm,
+            "{} does not allow `--noconfirm`: type the sentence, or agree to a plan with `--plan DIGEST`",
+            world.name
         );
         return Ok(());
     }
-    let sentence = format!("I want to release this to {environment}");
-    let colour = match session.world.environment.colour {
+    let colour = match world.environment.colour {
         Colour::Blue => term::BLUE,
         Colour::Green => term::GREEN,
         Colour::Red => term::RED,
@@ -131,13 +141,16 @@ fn ask(session: &Session, plan: &Plan, args: &UploadArgs) -> Result<()> {
 }
 
 /// Who we are, to another manager.
-fn owner(git: &Git) -> lock::Owner {
+pub fn owner(git: &Git) -> lock::Owner {
     let name = git.identity().unwrap_or_else(|_| "somebody".to_owned());
     lock::Owner { name, host: process::host_name(), process: std::process::id() }
 }
 
 /// Does the acts of one wave after the other. Waits for something outside end it before the pointers.
-async fn carry_out(session: &Session<'_>, plan: &Plan, stores: &Stores, journal: &Journal) -> Result<Done> {
+///
+/// # Errors
+/// An act fails, or is not as it was when the plan was made.
+pub async fn carry_out(session: &Session<'_>, plan: &Plan, stores: &Stores, journal: &Journal) -> Result<Done> {
     let mut done = Done::new();
     for wave in Wave::ALL {
         // Another manager may have published meanwhile.
@@ -199,7 +212,7 @@ async fn carry_out_one(
     }
     apply(session, act, &looked, stores, &meter.progress()).await.with_context(doing)?;
     journal.note(&now)?;
-    meter.line(format_args!("  {} {:<30} {}", term::good("ok"), now.title, now.summary));
+    meter.line(format_args!("  {} {:<34} {}", term::good("ok"), now.title, now.summary));
     let after = look(session, act).await.with_context(doing)?;
     Ok(match judge(act, &session.sealed.subject, &after.seen(), published, &session.consent) {
         after if after.is_to_do() => {
@@ -211,12 +224,12 @@ async fn carry_out_one(
 }
 
 /// What was done when, for people. No decision rests on it.
-struct Journal {
+pub struct Journal {
     path: camino::Utf8PathBuf,
 }
 
 impl Journal {
-    fn new(path: camino::Utf8PathBuf) -> Journal {
+    pub fn new(path: camino::Utf8PathBuf) -> Journal {
         Journal { path }
     }
 
@@ -228,7 +241,7 @@ impl Journal {
 }
 
 /// What a run has done.
-struct Done {
+pub struct Done {
     started: Timestamp,
     clock: Instant,
     /// In the order in which they ended.

@@ -15,7 +15,7 @@ use xtask::domain::environment::Access;
 use xtask::domain::layout::{Docs, Layout, MANIFEST, MANUAL_INDEX, RECORD, SUMS, side_file_of};
 use xtask::domain::manifest;
 use xtask::domain::pointers::{self, Published};
-use xtask::domain::publication::{Act, Scope, Target, acts};
+use xtask::domain::publication::{Act, Scope, Target, Wave, acts};
 use xtask::domain::record::{Files, Record};
 use xtask::domain::release::Release;
 use xtask::domain::version::Version;
@@ -54,10 +54,24 @@ pub async fn run(place: &Place, args: &VerifyArgs) -> Result<Outcome> {
 
     let mut report = Report::new(place.json);
     match view.record(&view.version).await? {
-        Some((record, text)) => view.check(&record, &text, &mut report).await?,
+        Some((record, text)) => view.check(&record, &text, &Wave::ALL, &mut report).await?,
         None => view.check_unrecorded(stores.of(Bucket::Releases), &mut report).await?,
     }
     report.finish(&view.version, &world.name)
+}
+
+/// Checks what is published of a version, but for the pointers; says whether it is whole.
+///
+/// # Errors
+/// As for [`run`]; and the version has no record.
+pub async fn contents(git: &Git, world: &World, stores: &Stores, version: &Version) -> Result<bool> {
+    let published = published(stores.of(Bucket::Releases)).await?;
+    let sources = Sources::new(world, stores);
+    let view = View { git, sources, world, published, version: version.clone(), deep: false };
+    let (record, text) = view.record(version).await?.with_context(|| format!("{version} has no published record"))?;
+    let mut report = Report::new(false);
+    view.check(&record, &text, &[Wave::Contents, Wave::Git], &mut report).await?;
+    Ok(report.broken == 0)
 }
 
 fn current(git: &Git) -> Result<Version> {
@@ -145,9 +159,10 @@ impl View<'_> {
         Ok(Some((record, text)))
     }
 
-    async fn check(&self, record: &Record, text: &[u8], report: &mut Report) -> Result<()> {
+    async fn check(&self, record: &Record, text: &[u8], waves: &[Wave], report: &mut Report) -> Result<()> {
         let scope = Scope::Official(self.version.series());
-        for act in acts(scope, Target::All, &self.world.environment).map_err(|why| anyhow!(why))? {
+        let acts = acts(scope, Target::All, &self.world.environment).map_err(|why| anyhow!(why))?;
+        for act in acts.into_iter().filter(|act| waves.contains(&act.wave())) {
             match &act {
                 Act::VersionDirectory => self.check_version_directory(record, text, report).await?,
                 Act::Cache => self.check_cache(record, report).await?,

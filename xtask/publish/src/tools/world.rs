@@ -148,6 +148,7 @@ name = "lix-{ENVIRONMENT}"
 
 [environments.{ENVIRONMENT}.git.directory]
 path = {git}
+branch-off = "refs/heads/{{branch}}"
 
 [environments.{ENVIRONMENT}.images]
 targets = [{target}]

@@ -189,8 +189,10 @@ fn a_manual_that_shrinks_or_loses_a_system_needs_a_word() {
 
 /// Lets `release` publish where `other` does; git goes to its own place.
 fn share(release: &Release, other: &Release) {
-    let storage = other.release_dir().join("local/s3");
-    release.configure(|text| text.replacen("release/local/s3", storage.as_str(), 1));
+    for part in ["s3", "images", "cache.key"] {
+        let theirs = other.release_dir().join("local").join(part);
+        release.configure(|text| text.replacen(&format!("release/local/{part}"), theirs.as_str(), 1));
+    }
 }
 
 #[test]
@@ -330,4 +332,48 @@ fn the_manual_alone_follows_the_same_rule() {
     let ran = upload(&release);
     assert!(ran.stderr.contains("stays: 2.94.0 is published here and newer"), "{}", ran.stderr);
     ran.ok();
+}
+
+#[test]
+fn a_rollback_moves_pointers_only_and_is_undone_only_by_a_rollback() {
+    let (old, new, older) = (Release::new("2.93.1"), Release::new("2.93.2"), Release::tagged("2.92.9"));
+    old.upload().ok();
+    share(&new, &old);
+    new.seal(&SYSTEMS, PAGES + 1);
+    new.upload().ok();
+    let live = || fs::read_to_string(old.object("local-releases/manifest.nix")).expect("a manifest");
+    assert!(live().contains("-lix-2.93.2\""));
+
+    let rollback = |to: &str, args: &[&str]| old.release("rollback", "local", &[&["--to", to], args].concat());
+    let error = rollback("2.93.7", &["--noconfirm"]).fails(1);
+    assert!(error.contains("2.93.7 is no stable release that is published in local"), "{error}");
+    let error = rollback("2.93.1", &[]).fails(1);
+    assert!(
+        error.contains("type: I want to roll local back to 2.93.1") && error.contains("withdraws 2.93.2"),
+        "{error}"
+    );
+    assert!(live().contains("-lix-2.93.2\""), "nothing was done");
+
+    rollback("2.93.1", &["--noconfirm"]).ok();
+    assert!(live().contains("-lix-2.93.1\""));
+    let stable =
+        |page: &str| fs::read_to_string(old.object(&format!("local-docs/manual/lix/stable/{page}"))).expect(page);
+    assert!(stable("index.html").contains("Lix 2.93.1"));
+    assert!(stable(&format!("page-{PAGES}.html")).contains("2.93.2"), "nothing is deleted");
+    old.release("verify", "local", &["2.93.1"]).ok();
+    let again = rollback("2.93.1", &["--noconfirm"]);
+    assert!(again.stderr.contains("local is on 2.93.1 already"), "{}", again.stderr);
+
+    // Neither the same release nor an older one takes users forward again.
+    let ran = new.upload();
+    assert!(ran.stderr.contains("stays: 2.93.2 was withdrawn by a rollback"), "{}", ran.stderr);
+    ran.ok();
+    share(&older, &old);
+    older.seal(&SYSTEMS, PAGES);
+    older.upload().ok();
+    assert!(live().contains("-lix-2.93.1\""));
+
+    new.release("rollback", "local", &["--to", "2.93.2", "--noconfirm"]).ok();
+    assert!(live().contains("-lix-2.93.2\""));
+    new.release("verify", "local", &[]).ok();
 }
