@@ -4,7 +4,7 @@
 
 use anyhow::{Context, Result, anyhow};
 use xtask::cli::{Outcome, Place};
-use xtask::domain::environment::Config;
+use xtask::domain::environment::{Config, Storage};
 use xtask::domain::layout::{self, Layout, MANIFEST};
 use xtask::domain::manifest;
 use xtask::domain::notes;
@@ -51,9 +51,13 @@ pub async fn run(place: &Place) -> Result<Outcome> {
         Ok(release) => {
             local_lines(&git, release, &mut lines, &mut next)?;
             let config = config(place)?;
-            for name in config.environments.keys() {
+            // Where users are, last: it is the last to be published to.
+            let mut environments: Vec<_> = config.environments.iter().collect();
+            environments.sort_by_key(|(name, environment)| (!environment.noconfirm, *name));
+            for (name, environment) in environments {
                 let line = environment_line(place, &git, &config, name, release.version()).await;
-                if !line.done && next.is_none() {
+                let is_for_rehearsals = matches!(environment.storage, Storage::Embedded { .. });
+                if !line.done && next.is_none() && !is_for_rehearsals {
                     next = Some(format!("cargo xtask release upload --env {name}"));
                 }
                 lines.push(line);
