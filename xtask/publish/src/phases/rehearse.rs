@@ -77,7 +77,8 @@ fn clone(git: &Git, scratch: &Utf8Path) -> Result<Utf8PathBuf> {
     process::read(git.cmd(["clone", "--quiet", "--no-hardlinks", git.root().as_str(), tree.as_str()]))?;
     let clone = |args: &[&str]| process::read(git.cmd(["-C", tree.as_str()]).args(args)).map(drop);
     clone(&["switch", "--quiet", "-C", "releng/rehearsal"])?;
-    if git.require_identity().is_err() {
+    // The clone has not what the repository says of its own.
+    if Git::open(&tree)?.require_identity().is_err() {
         clone(&["config", "user.name", "Rehearsal"])?;
         clone(&["config", "user.email", "rehearsal@localhost"])?;
     }
