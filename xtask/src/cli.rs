@@ -26,6 +26,7 @@ struct Cli {
 }
 
 #[derive(Debug, Args)]
+#[command(next_help_heading = "Everywhere")]
 struct Global {
     /// The tree to release [default: the one this tool stands in]
     #[arg(long, global = true, value_name = "DIR")]
@@ -33,7 +34,7 @@ struct Global {
     /// Another releng.toml [default: the one beside this tool]
     #[arg(long, global = true, value_name = "FILE")]
     config: Option<Utf8PathBuf>,
-    /// Write data as JSON to stdout
+    /// Write data as JSON to stdout: plan, verify, status, doctor
     #[arg(long, global = true)]
     json: bool,
     /// Say errors and warnings only

@@ -44,8 +44,9 @@ pub struct Request {
 /// How much is built.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Target {
+    /// Everything
     All,
-    /// The manual alone, into `release/manual/`; the rest stays as it is.
+    /// The manual alone; the rest stays as it is
     Manual,
 }
 
