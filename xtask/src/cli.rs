@@ -4,16 +4,21 @@ use std::process::ExitCode;
 
 use anyhow::{Context, Result, anyhow};
 use camino::{Utf8Path, Utf8PathBuf};
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{Args, Parser, Subcommand};
 use jiff::civil::Date;
 
 use crate::domain::environment::Config;
 use crate::domain::product;
-use crate::domain::system::System;
 use crate::domain::version::Version;
 use crate::phases::{announce, bench, build, ci, finish, notes, prepare, tag};
 use crate::tools::git::Git;
 use crate::tools::term::{self, Verbosity};
+
+mod publish;
+
+pub use publish::{
+    DoctorArgs, PlanArgs, Publish, RehearsalWorld, RehearseArgs, RollbackArgs, UploadArgs, VerifyArgs, World,
+};
 
 /// Lix's release tool.
 #[derive(Debug, Parser)]
@@ -77,140 +82,6 @@ enum Phase {
     Announce,
     #[command(flatten)]
     Publish(Publish),
-}
-
-/// The phases that speak to the world. The package `xtask-publish` does them, so that nobody else compiles what that
-/// takes.
-#[derive(Debug, Subcommand)]
-pub enum Publish {
-    /// Show what publishing would do; nothing is written
-    Plan(PlanArgs),
-    /// Publish release/ to an environment, after asking
-    Upload(UploadArgs),
-    /// Check what users get from an environment
-    Verify(VerifyArgs),
-    /// Make a whole release in a scratch clone and publish it on this machine
-    Rehearse(RehearseArgs),
-    /// Take users of the newest stable release back to an older one
-    Rollback(RollbackArgs),
-    /// Check every precondition at once, each with its remedy
-    Doctor(DoctorArgs),
-    /// Show where this release stands, and what to type next
-    Status,
-    /// Not a phase, but done in the same place.
-    #[command(skip)]
-    World(World),
-    /// The same.
-    #[command(skip)]
-    BenchStore { rounds: u32 },
-}
-
-#[derive(Debug, Args)]
-pub struct DoctorArgs {
-    /// Also an environment's, as in releng.toml
-    #[arg(long, alias = "environment", value_name = "ENV")]
-    pub env: Option<String>,
-}
-
-/// What is published, and where.
-#[derive(Debug, Args)]
-pub struct PlanArgs {
-    /// The environment, as in releng.toml
-    #[arg(long, alias = "environment", value_name = "ENV")]
-    pub env: String,
-    /// What to publish
-    #[arg(long, value_enum, default_value_t = build::Target::All)]
-    pub target: build::Target,
-    /// Let a directory of documentation lose most of its pages
-    #[arg(long)]
-    pub allow_shrink: bool,
-    /// Let a system vanish from the root manifest
-    #[arg(long, value_name = "SYSTEM")]
-    pub drop_system: Vec<System>,
-    /// Replace a tag that the remote has
-    #[arg(long)]
-    pub force_push_tag: bool,
-    /// Publish whatever commit and changes are checked out, as long as release/ is what was built
-    #[arg(long)]
-    pub no_check_git: bool,
-}
-
-#[derive(Debug, Args)]
-pub struct UploadArgs {
-    #[command(flatten)]
-    pub plan: PlanArgs,
-    /// Do not ask, if this is the digest of the plan
-    #[arg(long = "plan", value_name = "DIGEST", conflicts_with = "noconfirm")]
-    pub agreed: Option<String>,
-    /// Do not ask, where releng.toml allows it
-    #[arg(long)]
-    pub noconfirm: bool,
-}
-
-#[derive(Debug, Args)]
-pub struct VerifyArgs {
-    /// The environment, as in releng.toml
-    #[arg(long, alias = "environment", value_name = "ENV")]
-    pub env: String,
-    /// The version to check [default: what version.json holds]
-    pub version: Option<Version>,
-    /// Download everything, also what has a digest for a name
-    #[arg(long)]
-    pub deep: bool,
-}
-
-#[derive(Debug, Args)]
-pub struct RollbackArgs {
-    /// The environment, as in releng.toml
-    #[arg(long, alias = "environment", value_name = "ENV")]
-    pub env: String,
-    /// The version that users get instead
-    #[arg(long, value_name = "VERSION")]
-    pub to: Version,
-    /// Let a system vanish from the root manifest
-    #[arg(long, value_name = "SYSTEM")]
-    pub drop_system: Vec<System>,
-    /// Do not ask, if this is the digest of the plan
-    #[arg(long = "plan", value_name = "DIGEST", conflicts_with = "noconfirm")]
-    pub agreed: Option<String>,
-    /// Do not ask, where releng.toml allows it
-    #[arg(long)]
-    pub noconfirm: bool,
-}
-
-#[derive(Debug, Args)]
-pub struct RehearseArgs {
-    /// The version to rehearse [default: the next one after version.json's]
-    #[arg(long)]
-    pub version: Option<Version>,
-    /// Which of the flake's `release-jobs`
-    #[arg(long, value_enum, default_value_t = build::Profile::All)]
-    pub profile: build::Profile,
-    /// Where to publish to
-    #[arg(long, value_enum, default_value_t = RehearsalWorld::Embedded)]
-    pub world: RehearsalWorld,
-    /// Leave the scratch clone in release/rehearsal
-    #[arg(long)]
-    pub keep: bool,
-}
-
-/// Where a rehearsal publishes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum RehearsalWorld {
-    /// An S3 server in this program, and directories
-    Embedded,
-    /// Garage and docker-registry, started for the rehearsal
-    Real,
-}
-
-/// A world on loopback that stays.
-#[derive(Debug, Subcommand)]
-#[command(arg_required_else_help = true)]
-pub enum World {
-    /// Start it, and say how to use it
-    Up,
-    /// Stop it; its data stays in release/world
-    Down,
 }
 
 #[derive(Debug, Args)]

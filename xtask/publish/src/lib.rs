@@ -3,6 +3,5 @@
 //! A package of its own because of the AWS SDK, which takes minutes to compile: whoever only renders release notes
 //! never does. The floors are those of `xtask`, on which this stands: `phases` over `tools` over `xtask`'s `domain`.
 
-pub mod bench;
 pub mod phases;
 pub mod tools;

@@ -4,7 +4,7 @@ use anyhow::{Context, Result};
 use xtask::cli::Outcome;
 use xtask::tools::term;
 
-use crate::bench;
+use crate::tools::bench;
 
 /// Measures, and prints the table to stdout.
 ///

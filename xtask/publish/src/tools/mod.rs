@@ -2,6 +2,7 @@
 //! policy.
 
 pub mod anonymous;
+pub mod bench;
 pub mod content;
 pub mod embedded;
 pub mod garage;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use anyhow::Result;
 use camino::Utf8PathBuf;
 use tempfile::TempDir;
-pub use xtask_publish::bench::noise;
+pub use xtask_publish::tools::bench::noise;
 use xtask_publish::tools::content::Content;
 use xtask_publish::tools::embedded::Embedded;
 use xtask_publish::tools::garage::{Access, Garage};
