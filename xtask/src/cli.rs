@@ -2,17 +2,17 @@
 
 use std::process::ExitCode;
 
-use anyhow::{Context, Result, anyhow};
+use anyhow::{Context, Result};
 use camino::{Utf8Path, Utf8PathBuf};
 use clap::{Args, Parser, Subcommand};
 use jiff::civil::Date;
 
-use crate::domain::environment::Config;
 use crate::domain::product;
 use crate::domain::version::Version;
 use crate::phases::{announce, bench, build, ci, finish, notes, prepare, tag};
 use crate::tools::git::Git;
 use crate::tools::term::{self, Verbosity};
+use crate::tools::tree;
 
 mod publish;
 
@@ -240,9 +240,7 @@ impl Cli {
         let tree = self.global.repo.unwrap_or_else(|| workspace.clone());
         let place = Place { workspace, tree, config: self.global.config, json: self.global.json };
         if let Some(config) = &place.config {
-            let text = std::fs::read_to_string(config).with_context(|| format!("cannot read {config}"))?;
-            let config = Config::parse(&text).map_err(|why| anyhow!("{config}: {why}"))?;
-            config.product.into_iter().for_each(product::choose);
+            tree::config(config)?.product.into_iter().for_each(product::choose);
         }
         match self.command {
             Command::Ci => ci::run(&place.workspace)?,

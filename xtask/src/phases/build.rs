@@ -9,7 +9,7 @@ mod realise;
 use std::collections::BTreeMap;
 use std::fmt;
 
-use anyhow::{Context, Result, anyhow};
+use anyhow::{Context, Result};
 use camino::{Utf8Path, Utf8PathBuf};
 use clap::ValueEnum;
 use jiff::Timestamp;
@@ -28,6 +28,7 @@ use crate::tools::git::{Git, Head};
 use crate::tools::nix::{Flake, Nix};
 use crate::tools::swap::Stage;
 use crate::tools::term::{self, BOLD, Steps};
+use crate::tools::tree;
 use crate::tools::{files, skopeo};
 
 /// What was asked for.
@@ -154,10 +155,7 @@ struct Observed {
 impl Observed {
     fn new(git: &Git, nix: &Nix, request: &Request) -> Result<Observed> {
         let head = git.head()?;
-        let text = git
-            .file(&head.commit, version_file::PATH)?
-            .with_context(|| format!("{} has no {}: is it a Lix tree?", git.root(), version_file::PATH))?;
-        let current = VersionFile::parse(&text).map_err(|why| anyhow!("{} {why}", version_file::PATH))?;
+        let current = tree::version_file(git, &head.commit)?;
         let tagged = git.tagged_commit(&current.version.to_string())?;
         let dirty = git.dirty_files()?;
         let flake = match &tagged {

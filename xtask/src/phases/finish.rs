@@ -7,7 +7,7 @@
 mod maintenance;
 mod outward;
 
-use anyhow::{Context, Result, anyhow};
+use anyhow::{Context, Result};
 use camino::Utf8PathBuf;
 
 use self::maintenance::Left;
@@ -24,6 +24,7 @@ use crate::phases::tag_record;
 use crate::tools::aside::{Aside, Edit};
 use crate::tools::git::{Git, Head, RefMove};
 use crate::tools::term::{self, BOLD, GOOD};
+use crate::tools::tree;
 
 /// What was asked for.
 #[derive(Debug)]
@@ -132,12 +133,12 @@ impl<'a> Observed<'a> {
         let head = git.head()?;
         let version = version(git, &head, request)?;
         let tag = tag_record::load(git, &version)?;
-        let file = read_version(git, &tag.commit)?;
+        let file = tree::version_file(git, &tag.commit)?;
         let release = Release::new(version, file.name.as_deref().unwrap_or_default())?;
         // What goes to `main` is the branch that X.Y.0 was tagged on, whatever its name; and else `main` itself.
         let branch = if release.release_branch() == MAIN { &tag.branch } else { MAIN };
         let line = match git.resolve(&format!("refs/heads/{branch}"))? {
-            Some(tip) => Some((branch.to_owned(), tip.clone(), read_version(git, &tip)?, Left::look(git, &tip)?)),
+            Some(tip) => Some((branch.to_owned(), tip.clone(), tree::version_file(git, &tip)?, Left::look(git, &tip)?)),
             None => None,
         };
         let environment = request.environment.as_ref();
@@ -158,18 +159,11 @@ fn version(git: &Git, head: &Head, request: &Request) -> Result<Version> {
     if let Some(version) = &request.version {
         return Ok(version.clone());
     }
-    let here = read_version(git, &head.commit)?.version;
+    let here = tree::version_file(git, &head.commit)?.version;
     if git.tagged_commit(&here.to_string())?.as_ref() == Some(&head.commit) {
         return Ok(here);
     }
     Ok(tag_record::version(git)?.unwrap_or(here))
-}
-
-fn read_version(git: &Git, commit: &Oid) -> Result<VersionFile> {
-    let text = git
-        .file(commit, version_file::PATH)?
-        .with_context(|| format!("{} has no {}: is it a Lix tree?", git.root(), version_file::PATH))?;
-    VersionFile::parse(&text).map_err(|why| anyhow!("{} {why}", version_file::PATH))
 }
 
 fn relation(git: &Git, branch: &str, merge: &Oid) -> Result<Option<Relation>> {

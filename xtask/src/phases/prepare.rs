@@ -3,7 +3,7 @@
 //! Everything is rendered and checked in memory, the commits are made aside, and the branch moves to them in one step
 //! of git's: a kill at any moment leaves the tree as before or as after. Refuses to tag.
 
-use anyhow::{Context, Result, anyhow};
+use anyhow::{Context, Result};
 use jiff::civil::Date;
 
 use crate::domain::authors::Authors;
@@ -19,6 +19,7 @@ use crate::tools::aside::{Aside, Edit};
 use crate::tools::fragments::{self, Found};
 use crate::tools::git::{Git, Head};
 use crate::tools::term::{self, BOLD, GOOD};
+use crate::tools::tree;
 
 /// What was asked for.
 #[derive(Debug)]
@@ -90,10 +91,7 @@ struct Observed {
 impl Observed {
     fn new(git: &Git, request: &Request) -> Result<Observed> {
         let head = git.head()?;
-        let text = git
-            .file(&head.commit, version_file::PATH)?
-            .with_context(|| format!("{} has no {}: is it a Lix tree?", git.root(), version_file::PATH))?;
-        let current = VersionFile::parse(&text).map_err(|why| anyhow!("{} {why}", version_file::PATH))?;
+        let current = tree::version_file(git, &head.commit)?;
 
         let dir = git.root().join(notes::FRAGMENTS);
         let tracked = fragments::tracked(git, &head.commit, notes::FRAGMENTS)?;

@@ -4,7 +4,7 @@
 //! tag. A kill at any moment leaves nothing, or everything but the last step, and running it again completes it.
 //! Refuses to push.
 
-use anyhow::{Context, Result, anyhow};
+use anyhow::{Context, Result};
 use jiff::civil::Date;
 
 use crate::domain::notes;
@@ -14,12 +14,13 @@ use crate::domain::problem::{Problem, Problems};
 use crate::domain::release::{Kind, Release};
 use crate::domain::tagging::TagRecord;
 use crate::domain::version::Version;
-use crate::domain::version_file::{self, VersionFile};
+use crate::domain::version_file::VersionFile;
 use crate::phases::tag_record;
 use crate::tools::aside::{Aside, Edit};
 use crate::tools::fragments;
 use crate::tools::git::{Git, Head, RefMove};
 use crate::tools::term::{self, BOLD, DIM, GOOD};
+use crate::tools::tree;
 
 /// The remote that a tag must not be on yet.
 const ORIGIN: &str = "origin";
@@ -108,9 +109,7 @@ impl Observed {
     fn new(git: &Git, request: &Request) -> Result<Observed> {
         let head = git.head()?;
         let file = |path: &str| git.file(&head.commit, path);
-        let text = file(version_file::PATH)?
-            .with_context(|| format!("{} has no {}: is it a Lix tree?", git.root(), version_file::PATH))?;
-        let version_file = VersionFile::parse(&text).map_err(|why| anyhow!("{} {why}", version_file::PATH))?;
+        let version_file = tree::version_file(git, &head.commit)?;
         let version = &version_file.version;
         let tag = version.to_string();
         let on_origin = match request.check_git && git.has_remote(ORIGIN)? {

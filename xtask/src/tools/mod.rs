@@ -10,3 +10,4 @@ pub mod remote;
 pub mod skopeo;
 pub mod swap;
 pub mod term;
+pub mod tree;

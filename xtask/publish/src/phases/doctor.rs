@@ -2,19 +2,19 @@
 //!
 //! Looks and tries; what it writes to try a bucket it removes again. Refuses to mend anything.
 
-use anyhow::{Context, Result, anyhow};
+use anyhow::{Context, Result};
 use jiff::Timestamp;
 use xtask::cli::{DoctorArgs, Outcome, Place};
 use xtask::domain::checkup::{Checkup, State};
 use xtask::domain::environment::{Access, GitTarget, Storage};
 use xtask::domain::notes;
 use xtask::domain::release::Release;
-use xtask::domain::version_file::{self, VersionFile};
 use xtask::phases::build::RELEASE_JOBS;
 use xtask::phases::notes::{Request, Source, problems};
 use xtask::tools::git::Git;
 use xtask::tools::nix::{Flake, Nix};
 use xtask::tools::remote::Remote;
+use xtask::tools::tree;
 use xtask::tools::{files, process, term};
 
 use super::session::{Bucket, World, published};
@@ -153,9 +153,7 @@ fn check_tree(git: &Git, checkup: &mut Checkup) -> Result<()> {
 }
 
 fn version(git: &Git) -> Result<Release> {
-    let head = git.head()?;
-    let text = git.file(&head.commit, version_file::PATH)?.context("this tree has no version.json")?;
-    let file = VersionFile::parse(&text).map_err(|why| anyhow!("{} {why}", version_file::PATH))?;
+    let file = tree::version_file(git, &git.head()?.commit)?;
     Ok(Release::new(file.version, file.name.as_deref().unwrap_or_default())?)
 }
 

@@ -10,10 +10,10 @@ use xtask::cli::{Outcome, Place, RehearsalWorld, RehearseArgs};
 use xtask::domain::layout::RELEASE;
 use xtask::domain::release::UNNAMED;
 use xtask::domain::version::Version;
-use xtask::domain::version_file::{self, VersionFile};
 use xtask::tools::git::Git;
 use xtask::tools::process;
 use xtask::tools::term::{self, BOLD};
+use xtask::tools::tree;
 
 use crate::tools::server::Life;
 use crate::tools::world::{self, RealWorld};
@@ -87,10 +87,7 @@ fn clone(git: &Git, scratch: &Utf8Path) -> Result<Utf8PathBuf> {
 
 /// The version to rehearse, and a name if its series needs one.
 fn decide(clone: &Git, wanted: Option<&Version>) -> Result<(Version, Option<String>)> {
-    let head = clone.head()?;
-    let text =
-        clone.file(&head.commit, version_file::PATH)?.context("this tree has no version.json: is it a Lix tree?")?;
-    let file = VersionFile::parse(&text).map_err(|why| anyhow!("{} {why}", version_file::PATH))?;
+    let file = tree::version_file(clone, &clone.head()?.commit)?;
     let tags = clone.tags()?;
     let mut next = file.version.base();
     while tags.contains(&next.to_string()) {

@@ -20,6 +20,7 @@ use xtask::domain::signing::{PublicKey, SecretKey};
 use xtask::phases::build;
 use xtask::tools::git::Git;
 use xtask::tools::remote::Remote;
+use xtask::tools::tree;
 
 use super::looking::look;
 use super::sealed::Sealed;
@@ -34,9 +35,7 @@ use crate::tools::store::{Endpoint, Store};
 /// # Errors
 /// It cannot be read, or is not valid.
 pub fn config(place: &Place) -> Result<Config> {
-    let path = place.config_file();
-    let text = std::fs::read_to_string(&path).with_context(|| format!("cannot read {path}"))?;
-    Config::parse(&text).map_err(|why| anyhow!("{path}: {why}"))
+    tree::config(&place.config_file())
 }
 
 /// How long another manager's write to a shared server may take to show.

@@ -2,7 +2,7 @@
 //!
 //! Asks for no key: environments are looked at as users see them. Refuses to change anything.
 
-use anyhow::{Context, Result, anyhow};
+use anyhow::{Result, anyhow};
 use xtask::cli::{Outcome, Place};
 use xtask::domain::environment::{Config, Storage};
 use xtask::domain::layout::{self, Layout, MANIFEST};
@@ -11,10 +11,10 @@ use xtask::domain::notes;
 use xtask::domain::record::Record;
 use xtask::domain::release::{Kind, Release};
 use xtask::domain::version::Version;
-use xtask::domain::version_file::{self, VersionFile};
 use xtask::phases::tag_record;
 use xtask::tools::git::Git;
 use xtask::tools::term::{self, BOLD};
+use xtask::tools::tree;
 
 use super::session::{World, config};
 use crate::tools::http::Http;
@@ -36,9 +36,7 @@ struct Line {
 pub async fn run(place: &Place) -> Result<Outcome> {
     let git = Git::open(&place.tree)?;
     let head = git.head()?;
-    let text =
-        git.file(&head.commit, version_file::PATH)?.context("this tree has no version.json: is it a Lix tree?")?;
-    let file = VersionFile::parse(&text).map_err(|why| anyhow!("{} {why}", version_file::PATH))?;
+    let file = tree::version_file(&git, &head.commit)?;
     let release = Release::new(file.version.clone(), file.name.as_deref().unwrap_or_default());
 
     let at = head.branch.clone().unwrap_or_else(|| format!("detached at {}", head.commit.short()));

@@ -19,11 +19,11 @@ use xtask::domain::publication::{Act, Scope, Target, Wave, acts};
 use xtask::domain::record::{Files, Record};
 use xtask::domain::release::Release;
 use xtask::domain::version::Version;
-use xtask::domain::version_file::{self, VersionFile};
 use xtask::tools::files;
 use xtask::tools::git::Git;
 use xtask::tools::remote::Remote;
 use xtask::tools::term;
+use xtask::tools::tree;
 
 use super::session::{Bucket, Stores, World, published};
 use crate::tools::content::Content;
@@ -75,9 +75,8 @@ pub async fn contents(git: &Git, world: &World, stores: &Stores, version: &Versi
 }
 
 fn current(git: &Git) -> Result<Version> {
-    let head = git.head()?;
-    let text = git.file(&head.commit, version_file::PATH)?.context("this tree has no version.json: name a version")?;
-    VersionFile::parse(&text).map(|file| file.version).map_err(|why| anyhow!("{} {why}", version_file::PATH))
+    let file = tree::version_file(git, &git.head()?.commit).context("which version? Name one")?;
+    Ok(file.version)
 }
 
 /// Where users read a bucket.

@@ -3,16 +3,17 @@
 
 use std::fmt::Display;
 
-use anyhow::{Context, Result, anyhow, bail};
+use anyhow::{Result, anyhow, bail};
 use camino::Utf8Path;
 
 use super::{End, Plan, Relation};
-use crate::domain::environment::{self, Config, GitTarget};
+use crate::domain::environment::{self, GitTarget};
 use crate::domain::oid::Oid;
 use crate::domain::release::{Kind, MAIN, series_branch};
 use crate::tools::git::Git;
 use crate::tools::remote::Remote;
 use crate::tools::term;
+use crate::tools::tree;
 
 /// An environment, as far as git is concerned.
 pub struct Environment<'a> {
@@ -34,8 +35,7 @@ impl<'a> Environment<'a> {
     /// # Errors
     /// `config` is not valid, has no such environment, or no remote has its URL.
     pub fn open(git: &'a Git, config: &Utf8Path, name: &str) -> Result<Environment<'a>> {
-        let text = std::fs::read_to_string(config).with_context(|| format!("cannot read {config}"))?;
-        let all = Config::parse(&text).map_err(|why| anyhow!("{config}: {why}"))?;
+        let all = tree::config(config)?;
         let environment = all.environment(name).map_err(|why| anyhow!("{config}: {why}"))?.clone();
         let remote = Remote::find(git, &environment.git)?;
         Ok(Environment { git, name: name.to_owned(), environment, remote })
