@@ -4,7 +4,8 @@ use std::process::ExitCode;
 
 use anyhow::{Context, Result};
 use camino::{Utf8Path, Utf8PathBuf};
-use clap::{Args, Parser, Subcommand};
+use clap::error::ErrorKind;
+use clap::{Args, CommandFactory, Parser, Subcommand};
 use jiff::civil::Date;
 
 use crate::domain::product;
@@ -17,7 +18,8 @@ use crate::tools::tree;
 mod publish;
 
 pub use publish::{
-    DoctorArgs, PlanArgs, Publish, RehearsalWorld, RehearseArgs, RollbackArgs, UploadArgs, VerifyArgs, World,
+    Agreement, DoctorArgs, InstallerArgs, PlanArgs, Publish, RehearsalWorld, RehearseArgs, RollbackArgs, TrainArgs,
+    UploadArgs, VerifyArgs, World,
 };
 
 /// Lix's release tool.
@@ -33,9 +35,9 @@ struct Cli {
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Everywhere")]
 struct Global {
-    /// The tree to release [default: the one this tool stands in]
+    /// The tree to release [default: the one this tool stands in]; several of them for `train`
     #[arg(long, global = true, value_name = "DIR")]
-    repo: Option<Utf8PathBuf>,
+    repo: Vec<Utf8PathBuf>,
     /// Another releng.toml [default: the one beside this tool]
     #[arg(long, global = true, value_name = "FILE")]
     config: Option<Utf8PathBuf>,
@@ -205,6 +207,8 @@ pub struct Place {
     pub workspace: Utf8PathBuf,
     /// The tree that is released.
     pub tree: Utf8PathBuf,
+    /// The other trees that are released with it.
+    pub more_trees: Vec<Utf8PathBuf>,
     /// Another `releng.toml`.
     pub config: Option<Utf8PathBuf>,
     /// Whether data on stdout is JSON.
@@ -229,6 +233,11 @@ pub fn main(publish: impl FnOnce(Publish, &Place) -> Result<Outcome>) -> ExitCod
     )
 }
 
+/// Ends the program as clap does: with its words and its exit code.
+fn wrong_usage(why: &str) -> ! {
+    Cli::command().error(ErrorKind::ArgumentConflict, why).exit()
+}
+
 impl Cli {
     fn run(self, publish: impl FnOnce(Publish, &Place) -> Result<Outcome>) -> Result<Outcome> {
         term::set_verbosity(match (self.global.quiet, self.global.verbose) {
@@ -237,8 +246,18 @@ impl Cli {
             _ => Verbosity::Normal,
         });
         let workspace = workspace()?;
-        let tree = self.global.repo.unwrap_or_else(|| workspace.clone());
-        let place = Place { workspace, tree, config: self.global.config, json: self.global.json };
+        let takes_several = matches!(self.command, Command::Release(Phase::Publish(Publish::Train(_))));
+        if self.global.repo.len() > 1 && !takes_several {
+            wrong_usage("only `release train` takes more than one `--repo`");
+        }
+        let mut trees = self.global.repo.into_iter();
+        let place = Place {
+            tree: trees.next().unwrap_or_else(|| workspace.clone()),
+            more_trees: trees.collect(),
+            workspace,
+            config: self.global.config,
+            json: self.global.json,
+        };
         if let Some(config) = &place.config {
             tree::config(config)?.product.into_iter().for_each(product::choose);
         }

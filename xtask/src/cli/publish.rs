@@ -1,5 +1,6 @@
 //! The part of the command line that `xtask-publish` carries out. Words only; nothing is done here.
 
+use camino::Utf8PathBuf;
 use clap::{Args, Subcommand, ValueEnum};
 
 use crate::domain::system::System;
@@ -14,12 +15,16 @@ pub enum Publish {
     Plan(PlanArgs),
     /// Publish release/ to an environment, after asking
     Upload(UploadArgs),
+    /// Publish several trees' releases together: one plan, one question, and each pointer moved once
+    Train(TrainArgs),
     /// Check what users get from an environment
     Verify(VerifyArgs),
     /// Make a whole release in a scratch clone and publish it on this machine
     Rehearse(RehearseArgs),
     /// Take users of the newest stable release back to an older one
     Rollback(RollbackArgs),
+    /// Publish the installers of a release, which are built elsewhere
+    Installer(InstallerArgs),
     /// Check every precondition at once, each with its remedy
     Doctor(DoctorArgs),
     /// Show where this release stands, and what to type next
@@ -60,18 +65,60 @@ pub struct PlanArgs {
     /// Publish whatever commit and changes are checked out, as long as release/ is what was built
     #[arg(long)]
     pub no_check_git: bool,
+    /// Go on though the environment that should have this release before has not; the reason is recorded
+    #[arg(long, value_name = "REASON")]
+    pub skip_staging: Option<String>,
 }
 
 #[derive(Debug, Args)]
 pub struct UploadArgs {
     #[command(flatten)]
     pub plan: PlanArgs,
+    #[command(flatten)]
+    pub agreement: Agreement,
+}
+
+#[derive(Debug, Args)]
+pub struct TrainArgs {
+    /// A list of trees: a directory a line, relative to the file; `#` begins a comment. Or say `--repo` for each
+    #[arg(value_name = "FILE")]
+    pub file: Option<Utf8PathBuf>,
+    #[command(flatten)]
+    pub upload: UploadArgs,
+    /// Show the plan and do nothing
+    #[arg(long)]
+    pub dry_run: bool,
+}
+
+/// What stands in for the sentence that is asked for.
+#[derive(Debug, Args)]
+pub struct Agreement {
     /// Do not ask, if this is the digest of the plan
-    #[arg(long = "plan", value_name = "DIGEST", conflicts_with = "noconfirm")]
-    pub agreed: Option<String>,
+    #[arg(long, value_name = "DIGEST", conflicts_with = "noconfirm")]
+    pub plan: Option<String>,
     /// Do not ask, where releng.toml allows it
     #[arg(long)]
     pub noconfirm: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct InstallerArgs {
+    /// The environment, as in releng.toml
+    #[arg(long, alias = "environment", value_name = "ENV")]
+    pub env: String,
+    /// The directory with one installer for each system
+    #[arg(long, value_name = "DIR")]
+    pub from: Utf8PathBuf,
+    /// The release that they install [default: what version.json holds]
+    pub version: Option<Version>,
+    /// Let a system keep its last installer and get no new one
+    #[arg(long, value_name = "SYSTEM")]
+    pub drop_system: Vec<System>,
+    #[command(flatten)]
+    pub agreement: Agreement,
+    /// Show the plan and do nothing
+    #[arg(long)]
+    pub dry_run: bool,
 }
 
 #[derive(Debug, Args)]
@@ -97,12 +144,11 @@ pub struct RollbackArgs {
     /// Let a system vanish from the root manifest
     #[arg(long, value_name = "SYSTEM")]
     pub drop_system: Vec<System>,
-    /// Do not ask, if this is the digest of the plan
-    #[arg(long = "plan", value_name = "DIGEST", conflicts_with = "noconfirm")]
-    pub agreed: Option<String>,
-    /// Do not ask, where releng.toml allows it
+    #[command(flatten)]
+    pub agreement: Agreement,
+    /// Show the plan and do nothing
     #[arg(long)]
-    pub noconfirm: bool,
+    pub dry_run: bool,
 }
 
 #[derive(Debug, Args)]

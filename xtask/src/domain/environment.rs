@@ -30,6 +30,8 @@ pub struct Environment {
     pub profiles: Vec<String>,
     /// Whether the confirmation may be left out.
     pub noconfirm: bool,
+    /// The environment that must have taken the very same release before, if there is one.
+    pub requires: Option<String>,
     pub storage: Storage,
     pub buckets: Buckets,
     /// Where users download, if that is somewhere else than the storage.
@@ -182,6 +184,11 @@ impl Config {
         let config: Config = toml::from_str(text).map_err(|error| error.to_string().trim_end().to_owned())?;
         for (name, environment) in &config.environments {
             environment.check().map_err(|why| format!("environment `{name}`: {why}"))?;
+            if let Some(required) = &environment.requires
+                && (required == name || !config.environments.contains_key(required))
+            {
+                return Err(format!("environment `{name}`: `requires` names no other environment: {required}"));
+            }
         }
         Ok(config)
     }
@@ -272,6 +279,7 @@ mod tests {
         let production = config.environment("production").expect("known");
         assert_eq!((production.colour, production.noconfirm), (Colour::Red, false));
         assert_eq!(production.profiles, ["all"]);
+        assert_eq!(production.requires.as_deref(), Some("staging"));
     }
 
     #[test]
@@ -283,6 +291,11 @@ mod tests {
         let error = Config::parse(&OURS.replacen("heads/{branch}", "heads/branch", 1)).expect_err("no placeholder");
         expect!["environment `local`: `branch-off` is not a ref with `{branch}` in it: refs/heads/branch"]
             .assert_eq(&error);
+        for wrong in ["production", "stagging"] {
+            let text = OURS.replacen("requires = \"staging\"", &format!("requires = {wrong:?}"), 1);
+            let error = Config::parse(&text).expect_err("no other environment");
+            assert_eq!(error, format!("environment `production`: `requires` names no other environment: {wrong}"));
+        }
         let error = Config::parse(OURS).expect("valid").environment("prod").expect_err("unknown");
         expect!["there is no environment `prod`: known are local, production, staging"].assert_eq(&error);
     }

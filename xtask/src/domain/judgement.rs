@@ -11,6 +11,7 @@ use super::oid::Oid;
 use super::plan::{Planned, Status, bytes_for_people};
 use super::pointers::{self, Published, Verdict};
 use super::publication::{Act, Rule, Subject};
+use super::receipt;
 use super::system::System;
 
 mod images;
@@ -34,6 +35,12 @@ pub enum Seen {
     Images(Pushed),
     /// Of a tag of images: the digests of the indexes.
     ImageTag { ours: Digest, there: Option<Digest> },
+    /// Of the installers at the top of the bucket; and the systems that only the bucket has one for.
+    InstallerPointers { tree: Tree, only_there: Vec<System> },
+    /// Of what users would be rolled back to, and what is not there: it cannot be moved.
+    Nothing { why: String },
+    /// Of the receipts that matter.
+    Receipt(Box<receipt::Seen>),
 }
 
 /// A directory in a bucket, compared with ours by content.
@@ -94,7 +101,7 @@ pub enum Review {
 pub struct Consent {
     /// Trees that lose most of their pages.
     pub shrink: bool,
-    /// Systems that may vanish from the root manifest.
+    /// Systems that may vanish from what users follow.
     pub drop_systems: Vec<System>,
     /// A tag that is replaced on the remote.
     pub force_push_tag: bool,
@@ -114,10 +121,15 @@ pub fn judge(act: &Act, subject: &Subject, seen: &Seen, published: &Published, c
         Seen::Review(review) => judge_review(review, subject),
         Seen::Images(pushed) => images::judge_pushed(pushed),
         Seen::ImageTag { ours, there } => images::judge_tag(act.rule(), *ours, *there),
+        Seen::InstallerPointers { tree, only_there } => judge_installer_pointers(act, tree, only_there, consent),
+        Seen::Nothing { why } => (Status::Stays(why.clone()), String::new(), Vec::new()),
+        Seen::Receipt(seen) => receipt::judge(seen),
     };
     if let (Some(follows), Subject::Official(official)) = (act.follows(), subject) {
         match pointers::judge(follows, official.release.version(), published) {
-            Verdict::Moves(why) if status != Status::Same => summary = format!("{summary}: {why}"),
+            Verdict::Moves(why) if matches!(status, Status::Absent | Status::Different) => {
+                summary = format!("{summary}: {why}")
+            }
             Verdict::Moves(_) => {}
             Verdict::Stays(why) => {
                 (summary, changes) = (String::new(), Vec::new());
@@ -129,7 +141,7 @@ pub fn judge(act: &Act, subject: &Subject, seen: &Seen, published: &Published, c
 }
 
 /// The status, a summary, and every change.
-pub(super) type Judgement = (Status, String, Vec<String>);
+pub type Judgement = (Status, String, Vec<String>);
 
 fn judge_tree(act: &Act, tree: &Tree, consent: &Consent) -> Judgement {
     let deletes = act.rule() == Rule::Movable;
@@ -204,6 +216,25 @@ fn judge_manifest(ours: &str, live: Option<&str>, consent: &Consent) -> Judgemen
     let summary = format!("{} -> {}{dropped}", manifest::version_of(live), manifest::version_of(ours));
     let status = if unexpected.is_empty() { Status::Different } else { Status::Refused(unexpected) };
     (status, summary, vec![format!("from {live:?}"), format!("to {ours:?}")])
+}
+
+/// Nothing is deleted: a system that is dropped keeps its last installer.
+fn judge_installer_pointers(act: &Act, tree: &Tree, only_there: &[System], consent: &Consent) -> Judgement {
+    let unexpected: Vec<String> = only_there
+        .iter()
+        .filter(|system| !consent.drop_systems.contains(system))
+        .map(|system| {
+            format!(
+                "{system} has an installer, and gets no new one: if that is right, say `--drop-system {system}`; the old one stays"
+            )
+        })
+        .collect();
+    match judge_tree(act, tree, consent) {
+        (Status::Absent | Status::Different, ..) if !unexpected.is_empty() => {
+            (Status::Refused(unexpected), String::new(), Vec::new())
+        }
+        judgement => judgement,
+    }
 }
 
 fn judge_branch(ours: &Oid, remote: Option<&Oid>, relation: Relation) -> Judgement {

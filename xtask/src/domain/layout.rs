@@ -44,6 +44,8 @@ pub const BUILT: [&str; 7] = [ARTIFACTS, MANUAL, IMAGES, GC_ROOTS, DRVS, RECORD,
 pub const MANIFEST: &str = "manifest.nix";
 /// In the version directory: for `sha256sum -c`.
 pub const SUMS: &str = "SHA256SUMS";
+/// In the version directory of the install bucket: what the installers are, to the byte.
+pub const INSTALLER_RECORD: &str = "installer.json";
 /// The page that every manual has.
 pub const MANUAL_INDEX: &str = "index.html";
 /// Where a `doc` output holds the manual.
@@ -98,9 +100,14 @@ impl Layout {
         names
     }
 
-    /// The key of an installer.
-    pub fn installer(&self, system: &System) -> String {
-        format!("{}/{}", self.version_directory(), installer_name(system))
+    /// The key of what was published as this release's installers. They lie beside it, in the install bucket.
+    pub fn installer_record(&self) -> String {
+        format!("{}/{INSTALLER_RECORD}", self.version_directory())
+    }
+
+    /// The key of this release's receipt, in the releases bucket: outside of the directory that never changes.
+    pub fn receipt(&self) -> String {
+        format!("receipts/{}.json", self.name)
     }
 }
 
@@ -114,13 +121,19 @@ pub fn side_file_of(path: &str) -> Option<&str> {
     path.strip_suffix(".sha256")
 }
 
-/// The key that follows the newest installer.
-pub fn installer_pointer(system: &System) -> String {
-    format!("{}/{}", prefix(), installer_name(system))
+/// What the keys start with that follow the newest installers; the system follows.
+pub fn installer_pointers() -> String {
+    format!("{0}/{0}-installer-", prefix())
 }
 
-fn installer_name(system: &System) -> String {
+/// What an installer is called.
+pub fn installer_name(system: &System) -> String {
     format!("{}-installer-{system}", prefix())
+}
+
+/// The system of what is called like an installer.
+pub fn installer_system(name: &str) -> Option<System> {
+    name.strip_prefix(prefix())?.strip_prefix("-installer-")?.parse().ok()
 }
 
 /// A manual in the docs bucket.
@@ -159,7 +172,10 @@ mod tests {
         let series = "2.93.1".parse::<Version>().expect("valid").series();
         let mut names = vec![layout.version_directory(), layout.source_prefix(), layout.source()];
         names.extend(layout.built_archives(&systems));
-        names.extend([side_file(&layout.source()), layout.installer(&systems[0]), installer_pointer(&systems[1])]);
+        names.extend([side_file(&layout.source()), layout.receipt(), layout.installer_record()]);
+        names.push(format!("{}{}", installer_pointers(), systems[1]));
+        assert_eq!(installer_system(&installer_name(&systems[1])).as_ref(), Some(&systems[1]));
+        assert_eq!(installer_system("lix-installer-x86_64-linux.sha256"), None);
         names.extend([Docs::Series(series), Docs::Stable, Docs::Nightly].map(Docs::directory));
         expect![[r#"
             lix/lix-2.93.1
@@ -170,7 +186,8 @@ mod tests {
             lix-2.93.1-manual.tar.gz
             lix-2.93.1-x86_64-linux.tar.xz
             lix-2.93.1.tar.gz.sha256
-            lix/lix-2.93.1/lix-installer-x86_64-linux
+            receipts/lix-2.93.1.json
+            lix/lix-2.93.1/installer.json
             lix/lix-installer-aarch64-darwin
             manual/lix/2.93
             manual/lix/stable

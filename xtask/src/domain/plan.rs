@@ -48,7 +48,8 @@ impl Planned {
 }
 
 impl Planned {
-    fn to_text(&self, verbose: bool, width: usize) -> String {
+    /// A line, and more if `verbose`; with another title where one of these is not enough to tell which release it is.
+    fn to_text(&self, title: &str, verbose: bool, width: usize) -> String {
         let (mark, what) = match &self.status {
             Status::Absent => ('+', self.summary.clone()),
             Status::Different => ('~', self.summary.clone()),
@@ -58,7 +59,7 @@ impl Planned {
             Status::Refused(reasons) => ('!', format!("refused: {}", reasons.join("\n      "))),
         };
         let changes = self.changes.iter().filter(|_| verbose).map(|change| format!("      {change}\n"));
-        format!("  {mark} {:<width$} {what}\n{}", self.title, changes.collect::<String>())
+        format!("  {mark} {title:<width$} {what}\n{}", changes.collect::<String>())
     }
 }
 
@@ -91,15 +92,14 @@ impl Plan {
     /// The page that a manager reads before saying yes, without colours; `verbose` lists every change.
     pub fn to_text(&self, verbose: bool) -> String {
         let mut text = format!("{} {} to {} ({})\n", product().name, self.version, self.environment, self.kind);
-        // Registries have long names.
-        let width = self.acts.iter().map(|act| act.title.chars().count()).max().unwrap_or_default().max(30);
+        let width = title_width(self.acts.iter());
         for wave in Wave::ALL {
             let acts: Vec<&Planned> = self.acts.iter().filter(|act| act.wave == wave).collect();
             if !acts.is_empty() {
                 text += &format!("\n{wave}\n");
             }
             for act in acts {
-                text += &act.to_text(verbose, width);
+                text += &act.to_text(&act.title, verbose, width);
             }
         }
         text + &format!("\nplan {}\n", self.digest())
@@ -120,6 +120,66 @@ impl Plan {
     }
 }
 
+/// The plans of releases that are published together, as one value; usually it is one release.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Plans(pub Vec<Plan>);
+
+impl Plans {
+    /// What `--plan` is compared with: the plan's own, if there is one.
+    pub fn digest(&self) -> Digest {
+        match self.0.as_slice() {
+            [plan] => plan.digest(),
+            plans => {
+                let digests: String = plans.iter().map(|plan| format!("{}\n", plan.digest())).collect();
+                Digest::new(Sha256::digest(digests).into())
+            }
+        }
+    }
+
+    /// The page that a manager reads before saying yes, as [`Plan::to_text`]; wave by wave, as it will be done.
+    pub fn to_text(&self, verbose: bool) -> String {
+        if let [plan] = self.0.as_slice() {
+            return plan.to_text(verbose);
+        }
+        let releases: Vec<String> = self.0.iter().map(|plan| format!("{} ({})", plan.version, plan.kind)).collect();
+        let environment = self.0.first().map_or("", |plan| &plan.environment);
+        let mut text = format!("{} {} to {environment}\n", product().name, releases.join(", "));
+        let acts = || self.0.iter().flat_map(|plan| plan.acts.iter().map(|act| (&plan.version, act)));
+        let version_width = self.0.iter().map(|plan| plan.version.len()).max().unwrap_or_default();
+        let width = title_width(acts().map(|(_, act)| act)) + version_width + 2;
+        for wave in Wave::ALL {
+            let mut heading = format!("\n{wave}\n");
+            for (version, act) in acts().filter(|(_, act)| act.wave == wave) {
+                let title = format!("{version:<version_width$}  {}", act.title);
+                text += &std::mem::take(&mut heading);
+                text += &act.to_text(&title, verbose, width);
+            }
+        }
+        text + &format!("\nplan {}\n", self.digest())
+    }
+
+    /// As [`Plan::refusals`].
+    pub fn refusals(&self) -> Vec<String> {
+        match self.0.as_slice() {
+            [plan] => plan.refusals(),
+            plans => plans
+                .iter()
+                .flat_map(|plan| plan.refusals().into_iter().map(|why| format!("{} {why}", plan.version)))
+                .collect(),
+        }
+    }
+
+    /// As [`Plan::is_done`].
+    pub fn is_done(&self) -> bool {
+        self.0.iter().all(Plan::is_done)
+    }
+}
+
+/// Of the column of titles: registries have long names.
+fn title_width<'a>(acts: impl Iterator<Item = &'a Planned>) -> usize {
+    acts.map(|act| act.title.chars().count()).max().unwrap_or_default().max(30)
+}
+
 /// What kind of release this is to people, for headings.
 pub fn kind(subject: &Subject, published: &Published) -> &'static str {
     match subject {
@@ -127,9 +187,7 @@ pub fn kind(subject: &Subject, published: &Published) -> &'static str {
         Subject::Official(official) => match official.release.kind() {
             Kind::NewMajor => "new MAJOR",
             Kind::PreRelease => "pre-release",
-            Kind::Patch
-                if published.versions.iter().any(|v| !v.is_pre_release() && v.series() > official.release.series()) =>
-            {
+            Kind::Patch if published.all().any(|v| !v.is_pre_release() && v.series() > official.release.series()) => {
                 "maintenance"
             }
             Kind::Patch => "patch",

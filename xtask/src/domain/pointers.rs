@@ -15,11 +15,20 @@ pub struct Published {
     pub versions: BTreeSet<Version>,
     /// Those that a rollback took from the users of the newest stable release. They stay published.
     pub withdrawn: BTreeSet<Version>,
+    /// Those that are being published together with the one that is judged.
+    pub arriving: BTreeSet<Version>,
+}
+
+impl Published {
+    /// Everything that counts for a pointer.
+    pub fn all(&self) -> impl Iterator<Item = &Version> {
+        self.versions.union(&self.arriving)
+    }
 }
 
 impl FromIterator<Version> for Published {
     fn from_iter<I: IntoIterator<Item = Version>>(versions: I) -> Published {
-        Published { versions: versions.into_iter().collect(), withdrawn: BTreeSet::new() }
+        Published { versions: versions.into_iter().collect(), ..Published::default() }
     }
 }
 
@@ -45,10 +54,10 @@ pub enum Verdict {
 pub fn target(follows: Follows, published: &Published) -> Option<&Version> {
     match follows {
         Follows::NewestStable => {
-            let offered = published.versions.difference(&published.withdrawn);
+            let offered = published.all().filter(|version| !published.withdrawn.contains(version));
             offered.max_by_key(|version| (!version.is_pre_release(), *version))
         }
-        Follows::Series(series) => published.versions.iter().filter(|version| version.series() == series).max(),
+        Follows::Series(series) => published.all().filter(|version| version.series() == series).max(),
     }
 }
 
@@ -76,7 +85,10 @@ pub fn judge(follows: Follows, version: &Version, published: &Published) -> Verd
         Some(target) if version.is_pre_release() && !target.is_pre_release() && follows == Follows::NewestStable => {
             Verdict::Stays(format!("{version} is a pre-release, and {target} is stable"))
         }
-        Some(target) => Verdict::Stays(format!("{target} is published here and newer")),
+        Some(target) if published.versions.contains(target) => {
+            Verdict::Stays(format!("{target} is published here and newer"))
+        }
+        Some(target) => Verdict::Stays(format!("{target} is published with it and newer")),
         None => Verdict::Stays(format!("nothing of {} is published here", version.series())),
     }
 }

@@ -1,8 +1,8 @@
 //! A publication: the list of acts that bring a release to an environment, and what each would do there.
 //!
 //! One list, three readers: `plan` shows it, `upload` applies it, `verify` checks it. Acts come in three waves:
-//! contents that nobody follows yet, then git, then the pointers, all of them, last. Owns which acts there are and
-//! their order. What is seen of an act is judged in [`super::judgement`], and shown in [`super::plan`].
+//! contents that nobody follows yet, then git, then the pointers, all of them, last. When all is done, a receipt says
+//! so. Owns which acts there are and their order. What is seen of an act is judged in [`super::judgement`], and shown in [`super::plan`].
 
 use std::fmt;
 
@@ -10,7 +10,7 @@ use serde::Serialize;
 
 use super::environment::{Environment, GitTarget};
 use super::image_target::{ImageTag, ImageTarget};
-use super::layout::{Docs, Layout, MANIFEST};
+use super::layout::{Docs, Layout, MANIFEST, installer_pointers};
 use super::pointers::Follows;
 use super::release::Release;
 use super::tagging::TagRecord;
@@ -63,6 +63,12 @@ pub enum Act {
     Images { target: ImageTarget },
     /// A tag of the images.
     ImageTag { target: ImageTarget, tag: ImageTag },
+    /// The installers, in the version directory of the install bucket.
+    Installers,
+    /// The installers at the top of the install bucket.
+    InstallerPointers,
+    /// That all of it is done, for an environment that comes after this one.
+    Receipt,
 }
 
 /// When an act's turn comes. Within a wave, acts are independent.
@@ -74,10 +80,12 @@ pub enum Wave {
     Git,
     /// What users follow.
     Pointers,
+    /// What says that the rest is done.
+    Receipt,
 }
 
 impl Wave {
-    pub const ALL: [Wave; 3] = [Wave::Contents, Wave::Git, Wave::Pointers];
+    pub const ALL: [Wave; 4] = [Wave::Contents, Wave::Git, Wave::Pointers, Wave::Receipt];
 }
 
 impl fmt::Display for Wave {
@@ -86,6 +94,7 @@ impl fmt::Display for Wave {
             Wave::Contents => "contents",
             Wave::Git => "git",
             Wave::Pointers => "pointers",
+            Wave::Receipt => "receipt",
         })
     }
 }
@@ -145,24 +154,32 @@ pub fn acts(scope: Scope, target: Target, environment: &Environment) -> Result<V
     acts.extend(images);
     acts.extend([branch, Act::Tag, Act::RootManifest, Act::Docs(Docs::Stable)]);
     acts.extend(tagged.into_iter().flatten());
+    acts.push(Act::Receipt);
     Ok(acts)
 }
+
+/// The acts of publishing the installers of a release, which are built elsewhere and come later.
+pub const INSTALLER_ACTS: [Act; 2] = [Act::Installers, Act::InstallerPointers];
 
 impl Act {
     pub fn wave(&self) -> Wave {
         match self {
-            Act::VersionDirectory | Act::Cache | Act::Docs(Docs::Series(_)) | Act::Images { .. } => Wave::Contents,
+            Act::VersionDirectory | Act::Cache | Act::Docs(Docs::Series(_)) => Wave::Contents,
+            Act::Images { .. } | Act::Installers => Wave::Contents,
             Act::Branch | Act::Review | Act::Tag => Wave::Git,
-            Act::RootManifest | Act::Docs(Docs::Stable | Docs::Nightly) | Act::ImageTag { .. } => Wave::Pointers,
+            Act::RootManifest | Act::Docs(Docs::Stable | Docs::Nightly) => Wave::Pointers,
+            Act::ImageTag { .. } | Act::InstallerPointers => Wave::Pointers,
+            Act::Receipt => Wave::Receipt,
         }
     }
 
     pub fn rule(&self) -> Rule {
         match self {
-            Act::VersionDirectory | Act::Cache | Act::Tag | Act::Images { .. } => Rule::WriteOnce,
+            Act::VersionDirectory | Act::Cache | Act::Tag | Act::Images { .. } | Act::Installers => Rule::WriteOnce,
             Act::ImageTag { tag: ImageTag::Version, .. } => Rule::WriteOnce,
             Act::ImageTag { tag: ImageTag::Series(_) | ImageTag::Latest, .. } => Rule::Movable,
             Act::Docs(_) | Act::Branch | Act::Review | Act::RootManifest => Rule::Movable,
+            Act::InstallerPointers | Act::Receipt => Rule::Movable,
         }
     }
 
@@ -170,12 +187,10 @@ impl Act {
     pub fn follows(&self) -> Option<Follows> {
         match self {
             Act::Docs(Docs::Series(series)) => Some(Follows::Series(*series)),
-            Act::Docs(Docs::Stable) | Act::RootManifest => Some(Follows::NewestStable),
+            Act::Docs(Docs::Stable) | Act::RootManifest | Act::InstallerPointers => Some(Follows::NewestStable),
             Act::ImageTag { tag, .. } => tag.follows(),
-            Act::VersionDirectory | Act::Cache | Act::Docs(Docs::Nightly) | Act::Branch | Act::Review | Act::Tag => {
-                None
-            }
-            Act::Images { .. } => None,
+            Act::VersionDirectory | Act::Cache | Act::Docs(Docs::Nightly) | Act::Images { .. } => None,
+            Act::Branch | Act::Review | Act::Tag | Act::Installers | Act::Receipt => None,
         }
     }
 
@@ -190,6 +205,9 @@ impl Act {
             Act::Cache => "cache closures".to_owned(),
             Act::RootManifest => format!("releases {MANIFEST}"),
             Act::VersionDirectory => of_release(&|o| format!("releases {}/", o.layout.version_directory())),
+            Act::Installers => of_release(&|o| format!("install {}/", o.layout.version_directory())),
+            Act::InstallerPointers => format!("install {}*", installer_pointers()),
+            Act::Receipt => of_release(&|o| format!("releases {}", o.layout.receipt())),
             Act::Branch => of_release(&|o| format!("branch {}", o.release.release_branch())),
             Act::Review => of_release(&|o| format!("review for {}", o.release.release_branch())),
             Act::Tag => of_release(&|o| format!("tag {}", o.release.tag())),

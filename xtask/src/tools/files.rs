@@ -177,6 +177,17 @@ pub fn links(dir: &Utf8Path) -> Result<Vec<(String, Utf8PathBuf)>> {
         .collect()
 }
 
+/// The first bytes of a file: `length`, or all there are.
+///
+/// # Errors
+/// It cannot be read.
+pub fn start(path: &Utf8Path, length: usize) -> Result<Vec<u8>> {
+    let mut bytes = Vec::with_capacity(length);
+    let read = File::open(path).and_then(|file| file.take(length as u64).read_to_end(&mut bytes));
+    read.with_context(|| format!("cannot read {path}"))?;
+    Ok(bytes)
+}
+
 /// The file system on which `path` lies, and the free space there, in bytes, for whoever is not root.
 ///
 /// # Errors

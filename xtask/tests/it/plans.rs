@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use expect_test::{Expect, expect};
 use xtask::domain::cache;
 use xtask::domain::digest::Digest;
-use xtask::domain::environment::Config;
+use xtask::domain::environment::{Config, Environment};
 use xtask::domain::image_target::{ImageTag, ImageTarget, Pushed};
 use xtask::domain::judgement::{Changed, Consent, Object, Relation, Review, Seen, Tree, judge};
 use xtask::domain::layout::{Docs, Layout};
@@ -14,8 +14,11 @@ use xtask::domain::oid::Oid;
 use xtask::domain::plan::{Plan, kind};
 use xtask::domain::pointers::Published;
 use xtask::domain::publication::{Act, Official, Subject, Target, acts};
+use xtask::domain::receipt::{self, Gate, Receipt};
 use xtask::domain::release::Release;
 use xtask::domain::tagging::TagRecord;
+
+mod together;
 
 const RELENG_TOML: &str = include_str!("../../releng.toml");
 
@@ -53,8 +56,30 @@ fn path(digit: u8) -> PathInfo {
 
 const SYSTEMS: [&str; 2] = ["aarch64-linux", "x86_64-linux"];
 
+/// Of the release that is published.
+fn record() -> Digest {
+    Digest::new([2; 32])
+}
+
+/// What an environment wants another one to have, which has it.
+fn gate(environment: &Environment) -> Gate {
+    match &environment.requires {
+        None => Gate::Open,
+        Some(required) => Gate::Requires {
+            environment: required.clone(),
+            receipt: Some(Receipt {
+                environment: required.clone(),
+                version: String::new(),
+                record: record(),
+                published: "2026-03-13T20:00:00Z".parse().expect("a time"),
+                skipped: None,
+            }),
+        },
+    }
+}
+
 /// A world in which 2.95.1 is the newest stable release and nothing of `version` is there yet.
-fn seen(act: &Act, version: &str, acts: &[Act]) -> Seen {
+fn seen(act: &Act, version: &str, acts: &[Act], environment: &Environment) -> Seen {
     match act {
         Act::VersionDirectory => Seen::Tree(Tree {
             new: vec![object("lix.tar.gz", 30_000_000), object("manifest.nix", 300)],
@@ -92,24 +117,42 @@ fn seen(act: &Act, version: &str, acts: &[Act]) -> Seen {
             let is_new = *tag == ImageTag::Version || *tag != ImageTag::Latest && version.ends_with(".0");
             Seen::ImageTag { ours: Digest::new([3; 32]), there: (!is_new).then(|| Digest::new([4; 32])) }
         }
+        Act::Installers => Seen::Tree(Tree { new: vec![object("installer.json", 300)], ..Tree::default() }),
+        Act::InstallerPointers => Seen::InstallerPointers {
+            tree: Tree {
+                changed: vec![Changed { ours: object("x86_64-linux", 8_000_000), theirs: "0".repeat(32) }],
+                ..Tree::default()
+            },
+            only_there: Vec::new(),
+        },
+        Act::Receipt => {
+            Seen::Receipt(Box::new(receipt::Seen { record: record(), there: None, gate: gate(environment) }))
+        }
     }
 }
 
+fn published() -> Published {
+    ["2.93.3", "2.94.1", "2.95.0", "2.95.1"].map(|v| v.parse().expect(v)).into_iter().collect()
+}
+
 fn plan(version: &str, environment: &str) -> Plan {
-    let published: Published =
-        ["2.93.3", "2.94.1", "2.95.0", "2.95.1"].map(|v| v.parse().expect(v)).into_iter().collect();
     let config = Config::parse(RELENG_TOML).expect("our own file");
+    let acts = acts(subject(version).scope(), Target::All, config.environment(environment).expect("known"));
+    plan_of(&acts.expect("acts"), version, environment, &published())
+}
+
+fn plan_of(acts: &[Act], version: &str, name: &str, published: &Published) -> Plan {
+    let config = Config::parse(RELENG_TOML).expect("our own file");
+    let environment = config.environment(name).expect("known");
     let subject = subject(version);
-    let acts = acts(subject.scope(), Target::All, config.environment(environment).expect("known")).expect("acts");
+    let judged =
+        |act: &Act| judge(act, &subject, &seen(act, version, acts, environment), published, &Consent::default());
     Plan {
-        environment: environment.to_owned(),
+        environment: name.to_owned(),
         version: version.to_owned(),
-        kind: kind(&subject, &published),
-        record: Digest::new([2; 32]),
-        acts: acts
-            .iter()
-            .map(|act| judge(act, &subject, &seen(act, version, &acts), &published, &Consent::default()))
-            .collect(),
+        kind: kind(&subject, published),
+        record: record(),
+        acts: acts.iter().map(judged).collect(),
     }
 }
 
@@ -142,7 +185,10 @@ fn a_new_major() {
               + image release/local/images:2.96   to 030303030303: the newest release of 2.96 here
               ~ image release/local/images:latest 040404040404 -> 030303030303: the newest stable release here
 
-            plan a5527749419213f8032697dbb769b4114320bea0ff098c5a87b33612fab3e5fe
+            receipt
+              + releases receipts/lix-2.96.0.json when all of it is done
+
+            plan d1ca1964be652545b055293a092f9cb174a0669a72b50fa85ac6595b14e24ac9
 
             Lix 2.96.0 to staging (new MAJOR)
 
@@ -167,7 +213,10 @@ fn a_new_major() {
               ~ image git.lix.systems/lix-project/lix-releng-staging:latest 040404040404 -> 030303030303: the newest stable release here
               ~ image ghcr.io/lix-project/lix-releng-staging:latest         040404040404 -> 030303030303: the newest stable release here
 
-            plan 448d30570ff7774055b04e017ecfbf1f2a923c77acd21f993434e28ff52d7dfa
+            receipt
+              + releases receipts/lix-2.96.0.json                           when all of it is done
+
+            plan f134a05160299808bf80ceedecbe15addfcbcaf9dd0ecfbd9342d4538c155192
 
             Lix 2.96.0 to production (new MAJOR)
 
@@ -192,7 +241,10 @@ fn a_new_major() {
               ~ image git.lix.systems/lix-project/lix:latest 040404040404 -> 030303030303: the newest stable release here
               ~ image ghcr.io/lix-project/lix:latest         040404040404 -> 030303030303: the newest stable release here
 
-            plan e43933cb8429c079b0763a880ac3bfe2843221da15f44930dfd497840b2e263f
+            receipt
+              + releases receipts/lix-2.96.0.json            staging has it since 2026-03-13
+
+            plan dc32e8f1065a75919ded695c7dc2958310b301ec5121f3a292e35fa35ac158aa
         "#]],
     );
 }
@@ -221,7 +273,10 @@ fn a_patch() {
               ~ image release/local/images:2.95   040404040404 -> 030303030303: the newest release of 2.95 here
               ~ image release/local/images:latest 040404040404 -> 030303030303: the newest stable release here
 
-            plan 779f7b1a589d0135f58c6443c13ce27a46c3484b9152d31092915b6ad198aba4
+            receipt
+              + releases receipts/lix-2.95.2.json when all of it is done
+
+            plan 77b3b25ce8eb67dbc9e8e259998729725f9f096130999eb5522b7a15e81894c9
 
             Lix 2.95.2 to staging (patch)
 
@@ -246,7 +301,10 @@ fn a_patch() {
               ~ image git.lix.systems/lix-project/lix-releng-staging:latest 040404040404 -> 030303030303: the newest stable release here
               ~ image ghcr.io/lix-project/lix-releng-staging:latest         040404040404 -> 030303030303: the newest stable release here
 
-            plan 0a0d2c1a6c78a235fa60629e1ac920bce3c477df27fde4c8f210f3a89f8bf4b3
+            receipt
+              + releases receipts/lix-2.95.2.json                           when all of it is done
+
+            plan e5a89d9509e9f66774ac4a58175bba670d958c66399532449142f7783428c82e
 
             Lix 2.95.2 to production (patch)
 
@@ -271,7 +329,10 @@ fn a_patch() {
               ~ image git.lix.systems/lix-project/lix:latest 040404040404 -> 030303030303: the newest stable release here
               ~ image ghcr.io/lix-project/lix:latest         040404040404 -> 030303030303: the newest stable release here
 
-            plan 400001a4b680545cea2abbce5fd4d0522e058a357bb974cfab0c37b8f6084197
+            receipt
+              + releases receipts/lix-2.95.2.json            staging has it since 2026-03-13
+
+            plan 14b3c084941885f2d623153bfdf52e71b1a40de5e81b60c9426a695dd7d7fd77
         "#]],
     );
 }
@@ -300,7 +361,10 @@ fn a_maintenance_release_moves_only_its_own_series() {
               ~ image release/local/images:2.93   040404040404 -> 030303030303: the newest release of 2.93 here
               - image release/local/images:latest stays: 2.95.1 is published here and newer
 
-            plan 8def40072e86a73ae87df13c6f77517a8869d0cbf2613706709db81504cffc9f
+            receipt
+              + releases receipts/lix-2.93.4.json when all of it is done
+
+            plan f6b0951fbc62e23f7ca8b2e507780474d0a78fef12314fe7a0f434a181681c11
 
             Lix 2.93.4 to staging (maintenance)
 
@@ -325,7 +389,10 @@ fn a_maintenance_release_moves_only_its_own_series() {
               - image git.lix.systems/lix-project/lix-releng-staging:latest stays: 2.95.1 is published here and newer
               - image ghcr.io/lix-project/lix-releng-staging:latest         stays: 2.95.1 is published here and newer
 
-            plan 52194b92e8e4de0a4dea21b85fd3aa2f21052c605bd0e70008675c4a9aa17c83
+            receipt
+              + releases receipts/lix-2.93.4.json                           when all of it is done
+
+            plan 9decdeeff38b3737a41449a4c5684d0fba995f2924801a9d60ec9e1462fa7f88
 
             Lix 2.93.4 to production (maintenance)
 
@@ -350,7 +417,10 @@ fn a_maintenance_release_moves_only_its_own_series() {
               - image git.lix.systems/lix-project/lix:latest stays: 2.95.1 is published here and newer
               - image ghcr.io/lix-project/lix:latest         stays: 2.95.1 is published here and newer
 
-            plan 5bd32b158bee1509783e7baf6f74cb369122473cd78a241afa7cd1a9aef34217
+            receipt
+              + releases receipts/lix-2.93.4.json            staging has it since 2026-03-13
+
+            plan 096e93acf16eb10ef633f24c2b5743087b5381cd7f705a115bef98e7bd6e84e9
         "#]],
     );
 }
@@ -379,7 +449,10 @@ fn a_pre_release_moves_no_pointer_of_stable_users() {
               ~ image release/local/images:2.96       040404040404 -> 030303030303: the newest release of 2.96 here
               - image release/local/images:latest     stays: 2.96.0-rc1 is a pre-release, and 2.95.1 is stable
 
-            plan 12d0cc36996a052e729b0b5616d46bc3f740321bebb8bea9e8ffcce9be44094a
+            receipt
+              + releases receipts/lix-2.96.0-rc1.json when all of it is done
+
+            plan 809613d7a7addf7e62a1e3bb22574a3aaa40a4a847047fad3cd86f0e52cf9846
 
             Lix 2.96.0-rc1 to staging (pre-release)
 
@@ -404,7 +477,10 @@ fn a_pre_release_moves_no_pointer_of_stable_users() {
               - image git.lix.systems/lix-project/lix-releng-staging:latest     stays: 2.96.0-rc1 is a pre-release, and 2.95.1 is stable
               - image ghcr.io/lix-project/lix-releng-staging:latest             stays: 2.96.0-rc1 is a pre-release, and 2.95.1 is stable
 
-            plan 3d1d1c2610d8317cae568ff66f8e1dee2d1add240024d3799bf0acdd3e4b8f71
+            receipt
+              + releases receipts/lix-2.96.0-rc1.json                           when all of it is done
+
+            plan 355464c4efb2ccd22cca6cf937af39bd197b276cc2dcb161df71b4615268d33d
 
             Lix 2.96.0-rc1 to production (pre-release)
 
@@ -429,7 +505,10 @@ fn a_pre_release_moves_no_pointer_of_stable_users() {
               - image git.lix.systems/lix-project/lix:latest     stays: 2.96.0-rc1 is a pre-release, and 2.95.1 is stable
               - image ghcr.io/lix-project/lix:latest             stays: 2.96.0-rc1 is a pre-release, and 2.95.1 is stable
 
-            plan ffe9752913267ca381d0441208944c36ff3a0e6659e70ad64b89db2cbca1b9f1
+            receipt
+              + releases receipts/lix-2.96.0-rc1.json            staging has it since 2026-03-13
+
+            plan 49b23ca5b4248ff7a7f58c9cc8f4eb9e913e46a4ce08f208894b097024370ef0
         "#]],
     );
 }
@@ -466,13 +545,13 @@ fn what_is_refused_without_consent() {
         shown.push(status(act, seen, &all));
     }
     expect![[r#"
-        Refused(["ours has 3 files and 10 are live: if that is right, say `--allow-shrink`"]): same 3, delete 7: the newest stable release here
+        Refused(["ours has 3 files and 10 are live: if that is right, say `--allow-shrink`"]): same 3, delete 7
         Different: same 3, delete 7: the newest stable release here
-        Refused(["ours is empty: an empty directory never empties a bucket, build it again"]): delete 1: the newest stable release here
-        Refused(["ours is empty: an empty directory never empties a bucket, build it again"]): delete 1: the newest stable release here
+        Refused(["ours is empty: an empty directory never empties a bucket, build it again"]): delete 1
+        Refused(["ours is empty: an empty directory never empties a bucket, build it again"]): delete 1
         Refused(["lix.tar.gz is published with another content and may never change: published feed, ours 0101010101010101010101010101010101010101010101010101010101010101"]): replace 1 (1 B)
         Refused(["lix.tar.gz is published with another content and may never change: published feed, ours 0101010101010101010101010101010101010101010101010101010101010101"]): replace 1 (1 B)
-        Refused(["aarch64-linux vanishes, and its users get no more upgrades: if that is right, say `--drop-system aarch64-linux`"]): 2.95.1 -> 2.95.2, without aarch64-linux: the newest stable release here
+        Refused(["aarch64-linux vanishes, and its users get no more upgrades: if that is right, say `--drop-system aarch64-linux`"]): 2.95.1 -> 2.95.2, without aarch64-linux
         Different: 2.95.1 -> 2.95.2, without aarch64-linux: the newest stable release here
         Refused(["the remote has another tag of this name, ffffffffffff: a published tag stays (`--force-push-tag` replaces it all the same)"]): 
         Different: ffffffffffff -> aaaaaaaaaaaa"#]].assert_eq(&shown.join("\n"));

@@ -156,15 +156,22 @@ impl Repo {
     }
 
     pub fn command(&self, args: &[&str]) -> Command {
-        let mut command = isolated(TOOL, Utf8Path::new("/"));
-        command.args(args).args(["--repo", self.root.as_str()]);
+        let mut command = command(args);
+        command.args(["--repo", self.root.as_str()]);
         command
     }
 }
 
+/// The tool, run from elsewhere without a repository of its own.
+pub fn command(args: &[&str]) -> Command {
+    let mut command = isolated(TOOL, Utf8Path::new("/"));
+    command.args(args);
+    command
+}
+
 /// The tool without a repository of its own.
 pub fn xtask(args: &[&str]) -> Ran {
-    Ran::from(isolated(TOOL, Utf8Path::new("/")).args(args).output().expect("the tool runs"))
+    Ran::from(command(args).output().expect("the tool runs"))
 }
 
 pub fn make_executable(path: &Utf8Path) {

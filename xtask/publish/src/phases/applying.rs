@@ -1,14 +1,17 @@
 //! Applying one act: it was looked at a moment ago, and what was seen then is brought about.
 
 use anyhow::{Context, Result, bail};
-use xtask::domain::layout::{Docs, MANIFEST, RECORD};
+use jiff::Timestamp;
+use xtask::domain::layout::{Docs, INSTALLER_RECORD, MANIFEST, RECORD};
 use xtask::domain::publication::{Act, Subject};
+use xtask::domain::receipt::Receipt;
 use xtask::domain::serving::{MOVING, content_type};
 
 use super::caching;
+use super::destination::{Bucket, Stores};
 use super::images;
 use super::looking::{Looked, LookedTree};
-use super::session::{Bucket, Session, Stores};
+use super::session::Session;
 use crate::tools::store::{Progress, Properties, Store};
 use crate::tools::transfer::{self, Surveyed};
 
@@ -29,10 +32,16 @@ pub async fn apply(
             mirror(stores.of(Bucket::Docs), tree, progress).await
         }
         (Act::Cache, Looked::Cache(looked)) => Box::pin(caching::publish(session, looked, stores, progress)).await,
+        (Act::Installers, Looked::Tree(tree)) => write_once(stores.of(Bucket::Install), tree, progress).await,
+        (Act::InstallerPointers, Looked::InstallerPointers(tree)) => {
+            transfer::send(stores.of(Bucket::Install), &tree.surveyed, progress).await.map(drop)
+        }
         (Act::RootManifest, Looked::Other(_)) => {
-            let properties = Properties { content_type: content_type(MANIFEST).into(), cache_control: MOVING.into() };
-            let text = session.sealed.root_manifest.clone();
-            stores.of(Bucket::Releases).put_bytes(MANIFEST, text.into_bytes(), &properties).await
+            put(stores.of(Bucket::Releases), MANIFEST, session.sealed.root_manifest.clone()).await
+        }
+        (Act::Receipt, Looked::Other(_)) => {
+            let receipt = serde_json::to_string_pretty(&receipt(session))? + "\n";
+            put(stores.of(Bucket::Releases), &session.sealed.layout().receipt(), receipt).await
         }
         (Act::Branch | Act::Review | Act::Tag, Looked::Other(_)) => {
             let remote = session.remote.as_ref().context("there is no git remote")?;
@@ -40,8 +49,27 @@ pub async fn apply(
         }
         (Act::Images { target }, Looked::Other(_)) => images::push(session, target).await,
         (Act::ImageTag { target, tag }, Looked::Other(_)) => images::tag(session, target, *tag).await,
-        (_, Looked::Tree(_) | Looked::Cache(_) | Looked::Other(_)) => bail!("what was seen is not of this act"),
+        (_, Looked::Tree(_) | Looked::InstallerPointers(_) | Looked::Cache(_) | Looked::Other(_)) => {
+            bail!("what was seen is not of this act")
+        }
     }
+}
+
+/// Of a release of which all is done now.
+pub fn receipt(session: &Session) -> Receipt {
+    Receipt {
+        environment: session.world.name.clone(),
+        version: session.sealed.record.version.clone(),
+        record: session.sealed.record_digest,
+        published: Timestamp::now(),
+        skipped: session.gate.skipped(),
+    }
+}
+
+/// A small file that moves.
+async fn put(store: &Store, key: &str, text: String) -> Result<()> {
+    let properties = Properties { content_type: content_type(key).into(), cache_control: MOVING.into() };
+    store.put_bytes(key, text.into_bytes(), &properties).await
 }
 
 /// What an act of git pushes.
@@ -57,12 +85,10 @@ pub fn refspec(session: &Session, act: &Act) -> Result<String> {
         // A tag that is there and another is replaced only after consent: the judgement has seen to that.
         Act::Tag if session.consent.force_push_tag => Ok(format!("+{}:refs/tags/{}", tag.tag_object, release.tag())),
         Act::Tag => Ok(format!("{}:refs/tags/{}", tag.tag_object, release.tag())),
-        Act::VersionDirectory
-        | Act::Cache
-        | Act::Docs(_)
-        | Act::RootManifest
-        | Act::Images { .. }
-        | Act::ImageTag { .. } => {
+        Act::VersionDirectory | Act::Cache | Act::Docs(_) | Act::RootManifest | Act::Receipt => {
+            bail!("nothing is pushed for this act")
+        }
+        Act::Images { .. } | Act::ImageTag { .. } | Act::Installers | Act::InstallerPointers => {
             bail!("nothing is pushed for this act")
         }
     }
@@ -70,7 +96,8 @@ pub fn refspec(session: &Session, act: &Act) -> Result<String> {
 
 /// Objects that never change. The record comes last: where it is, everything is.
 async fn write_once(store: &Store, tree: &LookedTree, progress: &Progress) -> Result<()> {
-    let is_record = |one: &&Surveyed| one.item.key.ends_with(&format!("/{RECORD}"));
+    let name = |one: &Surveyed| one.item.key.rsplit('/').next().unwrap_or_default().to_owned();
+    let is_record = |one: &&Surveyed| [RECORD, INSTALLER_RECORD].contains(&name(one).as_str());
     let (record, rest): (Vec<_>, Vec<_>) = tree.surveyed.iter().partition(is_record);
     for group in [rest, record] {
         let group: Vec<Surveyed> = group.into_iter().cloned().collect();

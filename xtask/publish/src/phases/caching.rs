@@ -16,7 +16,8 @@ use xtask::domain::serving::{IMMUTABLE, MOVING, content_type};
 use xtask::domain::signing::PublicKey;
 use xtask::tools::{files, process, term};
 
-use super::session::{Bucket, Session, Stores};
+use super::destination::{Bucket, Stores};
+use super::session::Session;
 use crate::tools::content::Content;
 use crate::tools::nix_cache::{self, Roots};
 use crate::tools::secret_file::SecretFile;
@@ -50,7 +51,7 @@ pub async fn look(session: &Session<'_>) -> Result<LookedCache> {
         Ok(key) => Arc::new(key),
         Err(why) => return Ok(LookedCache { seen: Seen { unready: Some(why), ..Seen::default() }, kept: Vec::new() }),
     };
-    let sh = process::shell_in(session.world.tree())?;
+    let sh = process::shell_in(session.git.root())?;
     let closure = nix_cache::closure(&sh, &roots(&session.sealed.record))
         .context("what was built is not all in the Nix store any more: build it again")?;
     let store = session.read.of(Bucket::Cache);
@@ -102,7 +103,7 @@ async fn look_at_path(store: &Store, ours: &PathInfo, key: Option<&PublicKey>) -
 pub async fn publish(session: &Session<'_>, looked: &LookedCache, stores: &Stores, progress: &Progress) -> Result<()> {
     let key = stores.signing_key().context("there is no signing key, though there is something to sign")?;
     let stage = Stage {
-        directory: session.world.tree().join(RELEASE).join(CACHE_STAGE),
+        directory: session.git.root().join(RELEASE).join(CACHE_STAGE),
         roots: roots(&session.sealed.record),
         ours: looked.seen.new.iter().chain(looked.seen.broken.iter().map(|(info, _)| info)).cloned().collect(),
         kept: looked.kept.clone(),

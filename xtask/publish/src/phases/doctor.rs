@@ -17,7 +17,7 @@ use xtask::tools::remote::Remote;
 use xtask::tools::tree;
 use xtask::tools::{files, process, term};
 
-use super::session::{Bucket, World, published};
+use super::destination::{Bucket, World, published};
 use crate::tools::http;
 use crate::tools::store::{Properties, Store};
 

@@ -5,12 +5,12 @@ use futures_util::future::join_all;
 use xtask::domain::digest::Digest;
 use xtask::domain::image_target::{ImageTag, ImageTarget, Pushed};
 use xtask::domain::judgement::Seen;
-use xtask::domain::plan::Plan;
+use xtask::domain::plan::Plans;
 use xtask::domain::problem::{Problem, Problems};
 use xtask::domain::publication::Act;
 use xtask::domain::record::Record;
 
-use super::session::Session;
+use super::session::{Session, Train};
 use crate::tools::images::{Found, Images};
 use crate::tools::oci::Layout;
 
@@ -107,20 +107,21 @@ pub async fn tag(session: &Session<'_>, target: &ImageTarget, tag: ImageTag) -> 
 ///
 /// # Errors
 /// Every registry that does not, with what to type.
-pub async fn check_logins(session: &Session<'_>, plan: &Plan) -> Result<()> {
-    if !session.world.environment.images.login {
+pub async fn check_logins(train: &Train<'_>, plans: &Plans) -> Result<()> {
+    let world = train.world();
+    if !world.environment.images.login {
         return Ok(());
     }
-    let to_do = session.acts.iter().zip(&plan.acts).filter(|(_, planned)| planned.is_to_do());
     let mut targets: Vec<&ImageTarget> = Vec::new();
-    for (act, _) in to_do {
+    for (_, act, planned) in train.acts(plans) {
         if let Act::Images { target } | Act::ImageTag { target, .. } = act
+            && planned.is_to_do()
             && !targets.contains(&target)
         {
             targets.push(target);
         }
     }
-    let checks = targets.into_iter().map(|target| async { session.world.images(target).check_login().await });
+    let checks = targets.into_iter().map(|target| async { world.images(target).check_login().await });
     let mut problems = Problems::default();
     for error in join_all(checks).await.into_iter().filter_map(Result::err) {
         problems.push(Problem::new(format!("{error:#}")));

@@ -2,15 +2,17 @@
 
 use anyhow::{Context, Result, bail};
 use xtask::domain::judgement::{Changed, Object, Relation, Review, Seen, Tree};
-use xtask::domain::layout::MANIFEST;
+use xtask::domain::layout::{MANIFEST, installer_pointers};
 use xtask::domain::publication::{Act, Official, Subject};
+use xtask::domain::receipt;
 use xtask::domain::serving::{IMMUTABLE, MOVING, content_type};
 use xtask::tools::remote::Remote;
 
 use super::caching::{self, LookedCache};
+use super::destination::Bucket;
 use super::images;
 use super::sealed::LocalFiles;
-use super::session::{Bucket, Session, key_of};
+use super::session::{self, Session};
 use crate::tools::store::{Listing, Properties, Store};
 use crate::tools::transfer::{Item, Standing, Surveyed, survey};
 
@@ -20,6 +22,7 @@ const MANIFEST_LIMIT: u64 = 1 << 20;
 /// What was seen, with what applying the act needs besides.
 pub enum Looked {
     Tree(LookedTree),
+    InstallerPointers(LookedTree),
     Cache(LookedCache),
     Other(Seen),
 }
@@ -42,6 +45,12 @@ impl Looked {
             Looked::Other(seen) => seen.clone(),
             Looked::Cache(looked) => Seen::Cache(looked.seen.clone()),
             Looked::Tree(tree) => Seen::Tree(tree.seen()),
+            Looked::InstallerPointers(tree) => {
+                let tree = tree.seen();
+                let only_there = tree.gone.iter().filter_map(|system| system.parse().ok()).collect();
+                // Nothing is deleted here.
+                Seen::InstallerPointers { tree: Tree { gone: Vec::new(), ..tree }, only_there }
+            }
         }
     }
 }
@@ -70,15 +79,31 @@ impl LookedTree {
 /// The server or the remote cannot be asked.
 pub async fn look(session: &Session<'_>, act: &Act) -> Result<Looked> {
     let sealed = &session.sealed;
-    let tree = async |bucket, files, cache_control| {
-        let looked = look_at_tree(session.read.of(bucket), &key_of(act, sealed), files, cache_control).await;
-        let kept = |tree: LookedTree| LookedTree { gone: Vec::new(), ..tree };
-        looked.map(if session.deletes { |tree| tree } else { kept }).map(Looked::Tree)
-    };
+    let version_directory = || format!("{}/", sealed.layout().version_directory());
     match act {
-        Act::VersionDirectory => tree(Bucket::Releases, &sealed.files, IMMUTABLE).await,
+        Act::VersionDirectory => {
+            let releases = session.read.of(Bucket::Releases);
+            look_at_tree(releases, version_directory(), &sealed.files, IMMUTABLE).await.map(Looked::Tree)
+        }
+        Act::Installers => {
+            let install = session.read.of(Bucket::Install);
+            look_at_tree(install, version_directory(), &sealed.installers, IMMUTABLE).await.map(Looked::Tree)
+        }
+        Act::InstallerPointers => look_at_installer_pointers(session).await,
+        Act::Receipt => {
+            let there = session::receipt(session.read.of(Bucket::Releases), &sealed.layout().receipt()).await?;
+            let seen = receipt::Seen { record: sealed.record_digest, there, gate: session.gate.clone() };
+            Ok(Looked::Other(Seen::Receipt(Box::new(seen))))
+        }
         Act::Cache => Box::pin(caching::look(session)).await.map(Looked::Cache),
-        Act::Docs(_) => tree(Bucket::Docs, &sealed.manual, MOVING).await,
+        Act::Docs(docs) => {
+            let prefix = format!("{}/", docs.directory());
+            let looked = look_at_tree(session.read.of(Bucket::Docs), prefix, &sealed.manual, MOVING).await?;
+            Ok(Looked::Tree(match session.deletes {
+                true => looked,
+                false => LookedTree { gone: Vec::new(), ..looked },
+            }))
+        }
         Act::RootManifest => {
             let live = session.read.of(Bucket::Releases).get(MANIFEST, MANIFEST_LIMIT).await?;
             let live = live.map(|bytes| String::from_utf8_lossy(&bytes).into_owned());
@@ -95,14 +120,24 @@ pub async fn look(session: &Session<'_>, act: &Act) -> Result<Looked> {
     }
 }
 
-async fn look_at_tree(store: &Store, prefix: &str, files: &LocalFiles, cache_control: &str) -> Result<LookedTree> {
+async fn look_at_installer_pointers(session: &Session<'_>) -> Result<Looked> {
+    let ours = session.sealed.installers_by_system();
+    if ours.is_empty() {
+        let why = format!("{} has no installers here", session.sealed.record.version);
+        return Ok(Looked::Other(Seen::Nothing { why }));
+    }
+    let store = session.read.of(Bucket::Install);
+    look_at_tree(store, installer_pointers(), &ours, MOVING).await.map(Looked::InstallerPointers)
+}
+
+async fn look_at_tree(store: &Store, prefix: String, files: &LocalFiles, cache_control: &str) -> Result<LookedTree> {
     let item = |(path, file): (&String, &super::sealed::LocalFile)| Item {
         key: format!("{prefix}{path}"),
         path: file.path.clone(),
         content: file.content.clone(),
         properties: Properties { content_type: content_type(path).into(), cache_control: cache_control.into() },
     };
-    let listing = store.list(prefix).await?;
+    let listing = store.list(&prefix).await?;
     let surveyed = survey(store, files.iter().map(item).collect(), &listing).await?;
     let mut theirs = Vec::new();
     for one in surveyed.iter().filter(|one| one.standing == Standing::Different) {
@@ -110,7 +145,7 @@ async fn look_at_tree(store: &Store, prefix: &str, files: &LocalFiles, cache_con
     }
     let ours: std::collections::HashSet<&str> = surveyed.iter().map(|one| one.item.key.as_str()).collect();
     let gone = listing.into_keys().filter(|key| !ours.contains(key.as_str())).collect();
-    Ok(LookedTree { prefix: prefix.to_owned(), surveyed, gone, theirs })
+    Ok(LookedTree { prefix, surveyed, gone, theirs })
 }
 
 /// The digest that a bucket knows of an object: ours, if we stored one, and else its ETag.

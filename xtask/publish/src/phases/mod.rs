@@ -3,10 +3,15 @@
 pub mod applying;
 pub mod bench;
 pub mod caching;
+pub mod carrying;
+pub mod consent;
+pub mod destination;
 pub mod doctor;
 pub mod images;
+pub mod installer;
 pub mod looking;
 pub mod plan;
+pub mod published_release;
 pub mod rehearse;
 pub mod rollback;
 pub mod sealed;
@@ -27,6 +32,8 @@ pub async fn run(command: Publish, place: &Place) -> Result<Outcome> {
     match command {
         Publish::Plan(args) => plan::run(place, &args).await.context("cannot plan the publication"),
         Publish::Upload(args) => upload::run(place, &args).await.context("the release is not published"),
+        Publish::Train(args) => upload::run_train(place, &args).await.context("the releases are not published"),
+        Publish::Installer(args) => installer::run(place, &args).await.context("the installers are not published"),
         Publish::Verify(args) => verify::run(place, &args).await.context("cannot verify what is published"),
         Publish::Rollback(args) => rollback::run(place, &args).await.context("nothing is rolled back"),
         Publish::Doctor(args) => doctor::run(place, &args).await.context("cannot check the preconditions"),

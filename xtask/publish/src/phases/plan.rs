@@ -2,31 +2,39 @@
 
 use anyhow::Result;
 use xtask::cli::{Outcome, Place, PlanArgs};
-use xtask::domain::plan::Plan;
+use xtask::domain::plan::Plans;
 use xtask::tools::git::Git;
 use xtask::tools::term;
 
-use super::session::Session;
+use super::upload::with_train;
 
 /// Shows the plan on stdout.
 ///
 /// # Errors
 /// The release is not as built, or the environment cannot be looked at.
 pub async fn run(place: &Place, args: &PlanArgs) -> Result<Outcome> {
-    let git = Git::open(&place.tree)?;
-    let session = Session::open(place, &git, args).await?;
-    let plan = session.plan().await?;
-    if place.json {
-        term::data(plan_json(&plan)?)?;
-    } else {
-        term::data(term::paint_plan(&plan.to_text(term::is_verbose())))?;
-    }
-    Ok(Outcome::Done)
+    let trees = [Git::open(&place.tree)?];
+    let plans = with_train(place, &trees, args, async |train| train.plan().await).await?;
+    show(place, &plans).map(|()| Outcome::Done)
 }
 
-/// The plan with its digest.
-fn plan_json(plan: &Plan) -> Result<String> {
-    let mut json = serde_json::to_value(plan)?;
-    json["digest"] = plan.digest().to_string().into();
+/// Shows plans on stdout, as a page or as JSON.
+///
+/// # Errors
+/// stdout is closed.
+pub fn show(place: &Place, plans: &Plans) -> Result<()> {
+    match place.json {
+        true => term::data(json(plans)?),
+        false => term::data(term::paint_plan(&plans.to_text(term::is_verbose()))),
+    }
+}
+
+/// A plan with its digest; of several, a list with the digest of all of them.
+fn json(plans: &Plans) -> Result<String> {
+    let mut json = match plans.0.as_slice() {
+        [plan] => serde_json::to_value(plan)?,
+        plans => serde_json::json!({ "plans": plans }),
+    };
+    json["digest"] = plans.digest().to_string().into();
     Ok(format!("{json:#}\n"))
 }

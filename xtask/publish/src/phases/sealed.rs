@@ -36,8 +36,10 @@ pub struct Sealed {
     pub manual: LocalFiles,
     /// The text of the root manifest.
     pub root_manifest: String,
+    /// By name, with their record; empty where none are at hand.
+    pub installers: LocalFiles,
     /// `None` where the manual alone is published.
-    images: Option<BuiltImages>,
+    pub built_images: Option<BuiltImages>,
 }
 
 /// Files that were read, by their path in the directory that is published.
@@ -51,19 +53,22 @@ pub struct LocalFile {
 }
 
 impl Sealed {
-    /// A release that is published already, for moving pointers to it: nothing but its manual is at hand.
+    /// A release that is published already, with nothing at hand yet but what its record says.
     ///
     /// # Errors
     /// The record's image digest makes no sense.
-    pub fn published(
-        record: Record,
-        record_digest: Digest,
-        subject: Subject,
-        manual: LocalFiles,
-        root_manifest: String,
-    ) -> Result<Sealed> {
+    pub fn published(record: Record, record_digest: Digest, subject: Subject) -> Result<Sealed> {
         let images = record.image.is_some().then(|| BuiltImages::published(&record)).transpose()?;
-        Ok(Sealed { record, record_digest, subject, files: LocalFiles::new(), manual, root_manifest, images })
+        Ok(Sealed {
+            root_manifest: manifest::render(&record.manifest()),
+            record,
+            record_digest,
+            subject,
+            files: LocalFiles::new(),
+            manual: LocalFiles::new(),
+            installers: LocalFiles::new(),
+            built_images: images,
+        })
     }
 
     /// Opens what `args` wants to publish.
@@ -112,7 +117,29 @@ impl Sealed {
 
         let subject = subject(git, &record, layout)?;
         let record_digest = record_facts.sha256;
-        Ok(Sealed { record, record_digest, subject, files: published, manual, root_manifest, images })
+        let installers = LocalFiles::new();
+        Ok(Sealed {
+            record,
+            record_digest,
+            subject,
+            files: published,
+            manual,
+            root_manifest,
+            installers,
+            built_images: images,
+        })
+    }
+
+    /// Every name that comes with it.
+    pub fn layout(&self) -> Layout {
+        Layout::new(&self.record.version)
+    }
+
+    /// The installers without their record, by the system that they are for.
+    pub fn installers_by_system(&self) -> LocalFiles {
+        let system =
+            |(name, file): (&String, &LocalFile)| Some((layout::installer_system(name)?.to_string(), file.clone()));
+        self.installers.iter().filter_map(system).collect()
     }
 
     /// What goes to registries.
@@ -120,7 +147,7 @@ impl Sealed {
     /// # Errors
     /// The manual alone is published.
     pub fn images(&self) -> Result<&BuiltImages> {
-        self.images.as_ref().context("there are no images where the manual alone is published")
+        self.built_images.as_ref().context("there are no images where the manual alone is published")
     }
 }
 

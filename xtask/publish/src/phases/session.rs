@@ -1,245 +1,150 @@
-//! One publication under way: the release, the environment, and the connections to it.
+//! A release on its way to an environment: its acts, and what is needed to look at them. And several such releases
+//! that travel together.
 //!
-//! Observing uses a key that can only read; a key that can write is asked for after the confirmation, for just the
-//! buckets that are written. Refuses to judge.
-
-use std::collections::BTreeMap;
-use std::time::Duration;
+//! Refuses to judge and to act.
 
 use anyhow::{Context, Result, anyhow, ensure};
-use camino::{Utf8Path, Utf8PathBuf};
+use camino::Utf8Path;
 use xtask::cli::{Place, PlanArgs};
-use xtask::domain::environment::{Access, CacheKey, Config, Environment, Storage};
-use xtask::domain::image_target::ImageTarget;
+use xtask::domain::environment::Access;
 use xtask::domain::judgement::{Consent, judge};
-use xtask::domain::layout::{self, prefix};
-use xtask::domain::plan::{Plan, Planned, kind};
+use xtask::domain::plan::{Plan, Planned, Plans, kind};
 use xtask::domain::pointers::Published;
-use xtask::domain::publication::{self, Act, Target};
-use xtask::domain::signing::{PublicKey, SecretKey};
+use xtask::domain::publication::{self, Act, Subject, Target};
+use xtask::domain::receipt::{Gate, Receipt, Skipped};
+use xtask::domain::signing::SecretKey;
+use xtask::domain::version::Version;
 use xtask::phases::build;
 use xtask::tools::git::Git;
 use xtask::tools::remote::Remote;
-use xtask::tools::tree;
 
+use super::destination::{Bucket, Stores, World, published};
 use super::looking::look;
 use super::sealed::Sealed;
-use crate::tools::embedded::Embedded;
-use crate::tools::images::Images;
-use crate::tools::keys::{KeySource, Renewal};
-use crate::tools::signing_key;
-use crate::tools::store::{Endpoint, Store};
+use crate::tools::store::Store;
 
-/// Reads `releng.toml`.
-///
-/// # Errors
-/// It cannot be read, or is not valid.
-pub fn config(place: &Place) -> Result<Config> {
-    tree::config(&place.config_file())
-}
-
-/// How long another manager's write to a shared server may take to show.
-const SETTLE: Duration = Duration::from_secs(2);
-
-/// A bucket, by what it is for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Bucket {
-    Docs,
-    Releases,
-    Cache,
-}
-
-/// An environment that is connected to.
-pub struct World {
-    pub name: String,
-    pub environment: Environment,
-    /// What its directories are relative to.
-    tree: Utf8PathBuf,
-    /// Whose turn it is to look at a tag of images or to move one: a registry that stores an index again, for another
-    /// tag, may not find it meanwhile.
-    pub tagging: tokio::sync::Mutex<()>,
-    endpoint: Endpoint,
-    /// Serves the environment's buckets as long as it lives.
-    embedded: Option<Embedded>,
-}
-
-/// Connections to some buckets, with one access key; and what signs what is written to them.
-pub struct Stores {
-    stores: BTreeMap<Bucket, Store>,
-    signing: Option<SecretKey>,
-    _renewal: Option<Renewal>,
-}
-
-impl Stores {
-    /// # Panics
-    /// The bucket was not asked for.
-    pub fn of(&self, bucket: Bucket) -> &Store {
-        &self.stores[&bucket]
-    }
-
-    /// The same, able to sign.
-    pub fn with_signing_key(self, key: Option<SecretKey>) -> Stores {
-        Stores { signing: key, ..self }
-    }
-
-    /// `None` if there was nothing to sign when these were made.
-    pub fn signing_key(&self) -> Option<&SecretKey> {
-        self.signing.as_ref()
-    }
-}
-
-impl World {
-    /// Reads `releng.toml` and finds the environment in it; starts its server, if it is one of ours.
-    ///
-    /// # Errors
-    /// The file is not valid, or there is no such environment.
-    pub async fn open(place: &Place, tree: &Utf8Path, name: &str) -> Result<World> {
-        let environment =
-            config(place)?.environment(name).map_err(|why| anyhow!("{}: {why}", place.config_file()))?.clone();
-        let (endpoint, embedded) = match &environment.storage {
-            Storage::S3 { endpoint, region, .. } => (Endpoint { url: endpoint.clone(), region: region.clone() }, None),
-            Storage::Embedded { directory } => {
-                let buckets = &environment.buckets;
-                let names = [&buckets.cache, &buckets.docs, &buckets.install, &buckets.releases];
-                let embedded = Embedded::start(tree.join(directory).as_std_path(), &names.map(String::as_str)).await?;
-                (embedded.endpoint().clone(), Some(embedded))
-            }
-        };
-        Ok(World {
-            name: name.to_owned(),
-            environment,
-            tree: tree.to_owned(),
-            tagging: tokio::sync::Mutex::default(),
-            endpoint,
-            embedded,
-        })
-    }
-
-    /// A place for images.
-    pub fn images(&self, target: &ImageTarget) -> Images {
-        Images::new(target, &self.tree, self.environment.images.tls_verify)
-    }
-
-    /// The tree that is released.
-    pub fn tree(&self) -> &Utf8Path {
-        &self.tree
-    }
-
-    /// What users of the cache trust; `None` if its key is yet to be made.
-    ///
-    /// # Errors
-    /// Nobody knows, and why.
-    pub fn cache_key(&self) -> Result<Option<PublicKey>, String> {
-        match &self.environment.cache {
-            CacheKey::Made { key_file, .. } => {
-                let key = signing_key::open_made(&self.tree.join(key_file)).map_err(|error| format!("{error:#}"))?;
-                Ok(key.map(|key| key.public().clone()))
-            }
-            held @ CacheKey::Held { .. } => held.public(),
-        }
-    }
-
-    /// Opens what signs the cache, and makes sure that it is what users trust.
-    ///
-    /// # Errors
-    /// It cannot be found or opened, or it is another one.
-    pub fn open_signing_key(&self) -> Result<SecretKey> {
-        match &self.environment.cache {
-            CacheKey::Made { key_file, name } => signing_key::open_or_make(&self.tree.join(key_file), name),
-            held @ CacheKey::Held { key_file, .. } => {
-                let trusted = held.public().map_err(|why| anyhow!(why))?;
-                let key = signing_key::open(key_file, &self.tree)?;
-                ensure!(
-                    trusted.as_ref() == Some(key.public()),
-                    "`{key_file}` is not the key of {}: its public half is {}, and users trust {}",
-                    self.name,
-                    key.public(),
-                    trusted.map(|key| key.to_string()).unwrap_or_default()
-                );
-                Ok(key)
-            }
-        }
-    }
-
-    /// How long to wait for others' writes.
-    pub fn settle(&self) -> Duration {
-        if self.embedded.is_some() { Duration::ZERO } else { SETTLE }
-    }
-
-    /// Connects to some buckets with a key for them and nothing else.
-    ///
-    /// # Errors
-    /// There is no key to be had.
-    pub async fn connect(&self, access: Access, buckets: &[Bucket]) -> Result<Stores> {
-        let names: Vec<String> = buckets.iter().map(|bucket| self.bucket_name(*bucket).to_owned()).collect();
-        let source = match &self.environment.storage {
-            Storage::Embedded { .. } => None,
-            Storage::S3 { credentials, .. } => {
-                Some(KeySource { credentials: credentials.clone(), access, buckets: names.clone() })
-            }
-        };
-        let credentials = match &source {
-            Some(source) => source.obtain().await?,
-            None => Embedded::credentials(),
-        };
-        let first = Store::new(&self.endpoint, credentials, names.first().context("no bucket to connect to")?);
-        let stores = buckets.iter().zip(&names).map(|(bucket, name)| (*bucket, first.sibling(name))).collect();
-        Ok(Stores { stores, signing: None, _renewal: source.and_then(|source| source.keep_fresh(first)) })
-    }
-
-    fn bucket_name(&self, bucket: Bucket) -> &str {
-        match bucket {
-            Bucket::Docs => &self.environment.buckets.docs,
-            Bucket::Releases => &self.environment.buckets.releases,
-            Bucket::Cache => &self.environment.buckets.cache,
-        }
-    }
-}
-
-/// What is published in an environment: the versions with a directory in the releases bucket, and which of them a
-/// rollback withdrew.
-///
-/// A directory that is still incomplete counts: that holds pointers back and never takes them back.
-///
-/// # Errors
-/// The bucket cannot be listed, or its list of withdrawn versions makes no sense.
-pub async fn published(releases: &Store) -> Result<Published> {
-    let start = format!("{0}/{0}-", prefix());
-    let directories = releases.directories(&start).await?;
-    let version = |directory: &String| directory.strip_prefix(&start)?.parse().ok();
-    let withdrawn = match releases.get(WITHDRAWN, WITHDRAWN_LIMIT).await? {
-        Some(text) => serde_json::from_slice(&text)
-            .with_context(|| format!("s3://{}/{WITHDRAWN} is not a list of versions", releases.bucket()))?,
-        None => Default::default(),
-    };
-    Ok(Published { versions: directories.iter().filter_map(version).collect(), withdrawn })
-}
-
-/// In the releases bucket: the versions that a rollback withdrew.
-pub const WITHDRAWN: &str = "withdrawn.json";
-const WITHDRAWN_LIMIT: u64 = 1 << 20;
-
-/// A release on its way to an environment.
-pub struct Session<'a> {
+/// Where releases go, connected to for looking.
+pub struct Destination {
     pub world: World,
-    pub sealed: Sealed,
-    pub acts: Vec<Act>,
-    pub remote: Option<Remote<'a>>,
-    pub consent: Consent,
-    /// Whether what only the environment has is deleted from trees that move. A rollback deletes nothing.
-    pub deletes: bool,
     pub read: Stores,
 }
 
-impl<'a> Session<'a> {
-    /// Opens the release and connects, for looking.
+impl Destination {
+    /// Connects. Directories that the environment names are relative to `tree`.
     ///
     /// # Errors
-    /// The release is not as built or tagged, may not go to this environment, or the environment cannot be reached.
-    pub async fn open(place: &Place, git: &'a Git, args: &PlanArgs) -> Result<Session<'a>> {
-        let sealed = Sealed::open(git, args).await?;
-        let world = World::open(place, git.root(), &args.env).await?;
-        let environment = &world.environment;
+    /// There is no such environment, or it cannot be reached.
+    pub async fn open(place: &Place, tree: &Utf8Path, name: &str) -> Result<Destination> {
+        let world = World::open(place, tree, name).await?;
+        let read = world.connect(Access::Read, &Bucket::ALL).await?;
+        Ok(Destination { world, read })
+    }
+
+    /// The environment that has to have releases before this one, unless the manager goes on without it.
+    ///
+    /// # Errors
+    /// It cannot be reached, or there is none that could be skipped.
+    pub async fn earlier(&self, place: &Place, tree: &Utf8Path, args: &PlanArgs) -> Result<Earlier> {
+        let (required, reason) = (self.world.environment.requires.as_deref(), args.skip_staging.as_deref());
+        match (required, reason) {
+            _ if args.target == build::Target::Manual => {
+                ensure!(
+                    reason.is_none(),
+                    "`--target manual` waits for no other environment: leave out `--skip-staging`"
+                );
+                Ok(Earlier::None)
+            }
+            (None, None) => Ok(Earlier::None),
+            (None, Some(_)) => {
+                Err(anyhow!("{} waits for no other environment: leave out `--skip-staging`", self.world.name))
+            }
+            (Some(environment), Some(reason)) => {
+                let reason = reason.trim().to_owned();
+                ensure!(!reason.is_empty(), "`--skip-staging` wants a reason: it is recorded");
+                Ok(Earlier::Skipped(Skipped { environment: environment.to_owned(), reason }))
+            }
+            (Some(environment), None) => {
+                let world = World::open(place, tree, environment).await;
+                let world = world.with_context(|| cannot_ask(&self.world.name, environment))?;
+                let read = world.connect(Access::Read, &[Bucket::Releases]).await;
+                let read = read.with_context(|| cannot_ask(&self.world.name, environment))?;
+                Ok(Earlier::Required(Box::new(Destination { world, read })))
+            }
+        }
+    }
+}
+
+fn cannot_ask(environment: &str, earlier: &str) -> String {
+    format!(
+        "{environment} wants the receipt of {earlier}, which cannot be asked (`--skip-staging REASON` goes on without)"
+    )
+}
+
+/// The environment that has to have had a release before.
+pub enum Earlier {
+    None,
+    Required(Box<Destination>),
+    Skipped(Skipped),
+}
+
+impl Earlier {
+    /// What it says about a release.
+    ///
+    /// # Errors
+    /// It cannot be asked.
+    async fn gate(&self, receipt_key: &str) -> Result<Gate> {
+        Ok(match self {
+            Earlier::None => Gate::Open,
+            Earlier::Skipped(skipped) => Gate::Skipped(skipped.clone()),
+            Earlier::Required(destination) => Gate::Requires {
+                environment: destination.world.name.clone(),
+                receipt: receipt(destination.read.of(Bucket::Releases), receipt_key).await?,
+            },
+        })
+    }
+}
+
+/// No receipt is nearly this long.
+const RECEIPT_LIMIT: u64 = 1 << 20;
+
+/// A receipt in a bucket, if it is there.
+///
+/// # Errors
+/// The bucket cannot be read, or what is there is no receipt.
+pub async fn receipt(releases: &Store, key: &str) -> Result<Option<Receipt>> {
+    let text = releases.get(key, RECEIPT_LIMIT).await?;
+    let receipt = text.map(|text| serde_json::from_slice(&text)).transpose();
+    receipt.with_context(|| format!("s3://{}/{key} is not a receipt", releases.bucket()))
+}
+
+/// A release on its way to an environment.
+pub struct Session<'a> {
+    pub world: &'a World,
+    pub read: &'a Stores,
+    /// The tree that it is released from.
+    pub git: &'a Git,
+    pub sealed: Sealed,
+    pub acts: Vec<Act>,
+    pub remote: Option<Remote<'a>>,
+    pub gate: Gate,
+    pub consent: Consent,
+    /// Whether what only the environment has is deleted from trees that move. A rollback deletes nothing.
+    pub deletes: bool,
+}
+
+impl<'a> Session<'a> {
+    /// What `upload` publishes of what was built.
+    ///
+    /// # Errors
+    /// The release may not go to this environment, or there is no git remote for it.
+    pub async fn new(
+        destination: &'a Destination,
+        earlier: &Earlier,
+        git: &'a Git,
+        sealed: Sealed,
+        args: &PlanArgs,
+    ) -> Result<Session<'a>> {
+        let (world, environment) = (&destination.world, &destination.world.environment);
         ensure!(
             args.target == build::Target::Manual || environment.profiles.contains(&sealed.record.profile),
             "release/ was built with profile {}, and {} takes only {}: build it with another `--profile`",
@@ -254,46 +159,31 @@ impl<'a> Session<'a> {
         let acts = publication::acts(sealed.subject.scope(), target, environment).map_err(|why| anyhow!(why))?;
         let wants_git = acts.iter().any(|act| matches!(act, Act::Branch | Act::Review | Act::Tag));
         let remote = wants_git.then(|| Remote::find(git, &environment.git)).transpose()?;
+        let gate = earlier.gate(&sealed.layout().receipt()).await?;
         let consent = Consent {
             shrink: args.allow_shrink,
             drop_systems: args.drop_system.clone(),
             force_push_tag: args.force_push_tag,
         };
-        let read = world.connect(Access::Read, &[Bucket::Docs, Bucket::Releases, Bucket::Cache]).await?;
-        Ok(Session { world, sealed, acts, remote, consent, deletes: true, read })
+        Ok(Session { world, read: &destination.read, git, sealed, acts, remote, gate, consent, deletes: true })
     }
 
-    /// The buckets that the acts write.
-    pub fn written(&self) -> Vec<Bucket> {
-        let mut buckets: Vec<Bucket> = self.acts.iter().filter_map(bucket_of).collect();
-        buckets.sort();
-        buckets.dedup();
-        buckets
+    /// Something else than what was built here: acts on what is published already, none of them git's.
+    pub fn of_published(destination: &'a Destination, git: &'a Git, sealed: Sealed, acts: Vec<Act>) -> Session<'a> {
+        let (world, read) = (&destination.world, &destination.read);
+        let (gate, consent) = (Gate::Open, Consent::default());
+        Session { world, read, git, sealed, acts, remote: None, gate, consent, deletes: false }
     }
 
-    /// What signs, if the plan has something to sign.
-    ///
-    /// # Errors
-    /// As for [`World::open_signing_key`].
-    pub fn signing_key(&self, plan: &Plan) -> Result<Option<SecretKey>> {
-        let signs = |(act, planned): (&Act, &Planned)| *act == Act::Cache && planned.is_to_do();
-        let needed = self.acts.iter().zip(&plan.acts).any(signs);
-        needed.then(|| self.world.open_signing_key()).transpose().context("the binary cache cannot be signed")
+    /// `None` for a tree that is no official release.
+    fn version(&self) -> Option<&Version> {
+        match &self.sealed.subject {
+            Subject::Official(official) => Some(official.release.version()),
+            Subject::Nightly { .. } => None,
+        }
     }
 
-    /// Looks at every act and judges it.
-    ///
-    /// # Errors
-    /// Something cannot be looked at.
-    pub async fn plan(&self) -> Result<Plan> {
-        self.plan_with(&published(self.read.of(Bucket::Releases)).await?).await
-    }
-
-    /// The same, given what is published.
-    ///
-    /// # Errors
-    /// As for [`Session::plan`].
-    pub async fn plan_with(&self, published: &Published) -> Result<Plan> {
+    async fn plan(&self, published: &Published) -> Result<Plan> {
         let mut acts = Vec::new();
         for act in &self.acts {
             acts.push(self.judge(act, published).await?);
@@ -311,31 +201,116 @@ impl<'a> Session<'a> {
     ///
     /// # Errors
     /// It cannot be looked at.
-    pub async fn judge(&self, act: &Act, published: &Published) -> Result<Planned> {
+    async fn judge(&self, act: &Act, published: &Published) -> Result<Planned> {
         let looked =
             look(self, act).await.with_context(|| format!("cannot look at {}", act.title(&self.sealed.subject)))?;
         Ok(judge(act, &self.sealed.subject, &looked.seen(), published, &self.consent))
     }
 }
 
-/// The bucket that an act writes; `None` for git and for images.
-pub fn bucket_of(act: &Act) -> Option<Bucket> {
-    match act {
-        Act::VersionDirectory | Act::RootManifest => Some(Bucket::Releases),
-        Act::Cache => Some(Bucket::Cache),
-        Act::Docs(_) => Some(Bucket::Docs),
-        Act::Branch | Act::Review | Act::Tag | Act::Images { .. } | Act::ImageTag { .. } => None,
+/// Releases that are published together: contents of all, then git of all, then pointers. Usually it is one.
+pub struct Train<'a> {
+    /// At least one, all of them to the same environment.
+    pub sessions: Vec<Session<'a>>,
+}
+
+impl<'a> Train<'a> {
+    /// Puts releases together.
+    ///
+    /// # Errors
+    /// Two of them are the same.
+    pub fn new(sessions: Vec<Session<'a>>) -> Result<Train<'a>> {
+        for (position, session) in sessions.iter().enumerate() {
+            let version = &session.sealed.record.version;
+            let twin = sessions[..position].iter().find(|other| other.sealed.record.version == *version);
+            if let Some(twin) = twin {
+                return Err(anyhow!("{} and {} both hold {version}", twin.git.root(), session.git.root()));
+            }
+        }
+        Ok(Train { sessions })
+    }
+
+    fn first(&self) -> &Session<'a> {
+        &self.sessions[0]
+    }
+
+    /// Where all of them go.
+    pub fn world(&self) -> &'a World {
+        self.first().world
+    }
+
+    /// What is published there now, and what arrives with this train.
+    ///
+    /// # Errors
+    /// The environment cannot be looked at.
+    pub async fn published(&self) -> Result<Published> {
+        let arriving = self.sessions.iter().filter_map(Session::version).cloned().collect();
+        Ok(Published { arriving, ..published(self.first().read.of(Bucket::Releases)).await? })
+    }
+
+    /// Looks at every act and judges it.
+    ///
+    /// # Errors
+    /// Something cannot be looked at.
+    pub async fn plan(&self) -> Result<Plans> {
+        self.plan_with(&self.published().await?).await
+    }
+
+    /// The same, given what is published.
+    ///
+    /// # Errors
+    /// As for [`Train::plan`].
+    pub async fn plan_with(&self, published: &Published) -> Result<Plans> {
+        let mut plans = Vec::new();
+        for session in &self.sessions {
+            plans.push(session.plan(published).await?);
+        }
+        Ok(Plans(plans))
+    }
+
+    /// Every act with its session and its place in the plans, in the order of the plans.
+    pub fn acts<'b>(&'b self, plans: &'b Plans) -> impl Iterator<Item = (&'b Session<'a>, &'b Act, &'b Planned)> {
+        let of = |(session, plan): (&'b Session<'a>, &'b Plan)| {
+            session.acts.iter().zip(&plan.acts).map(move |(act, planned)| (session, act, planned))
+        };
+        self.sessions.iter().zip(&plans.0).flat_map(of)
+    }
+
+    /// The buckets that the acts write, each once.
+    pub fn written(&self) -> Vec<Bucket> {
+        let acts = self.sessions.iter().flat_map(|session| &session.acts);
+        // The lock lies with the documentation, whatever else is written.
+        let mut buckets: Vec<Bucket> = acts.filter_map(bucket_of).chain([Bucket::Docs]).collect();
+        buckets.sort();
+        buckets.dedup();
+        buckets
+    }
+
+    /// What signs, if the plan has something to sign.
+    ///
+    /// # Errors
+    /// As for [`World::open_signing_key`].
+    pub fn signing_key(&self, plans: &Plans) -> Result<Option<SecretKey>> {
+        let needed = self.acts(plans).any(|(_, act, planned)| *act == Act::Cache && planned.is_to_do());
+        needed.then(|| self.world().open_signing_key()).transpose().context("the binary cache cannot be signed")
+    }
+
+    /// What an act is called where several releases have one.
+    pub fn title(&self, session: &Session, planned: &Planned) -> String {
+        match self.sessions.len() {
+            1 => planned.title.clone(),
+            _ => format!("{}  {}", session.sealed.record.version, planned.title),
+        }
     }
 }
 
-/// The key, or the directory with a slash at the end, that an act writes in its bucket.
-pub fn key_of(act: &Act, sealed: &Sealed) -> String {
+/// The bucket that an act writes; `None` for git and for images.
+fn bucket_of(act: &Act) -> Option<Bucket> {
     match act {
-        Act::VersionDirectory => format!("{}/", layout::Layout::new(&sealed.record.version).version_directory()),
-        Act::Docs(docs) => format!("{}/", docs.directory()),
-        Act::Cache => String::new(),
-        Act::RootManifest | Act::Branch | Act::Review | Act::Tag | Act::Images { .. } | Act::ImageTag { .. } => {
-            layout::MANIFEST.to_owned()
-        }
+        Act::VersionDirectory | Act::RootManifest | Act::Receipt => Some(Bucket::Releases),
+        Act::Cache => Some(Bucket::Cache),
+        Act::Docs(_) => Some(Bucket::Docs),
+        Act::Installers | Act::InstallerPointers => Some(Bucket::Install),
+        Act::Branch | Act::Review | Act::Tag | Act::Images { .. } | Act::ImageTag { .. } => None,
     }
 }

@@ -16,7 +16,7 @@ use xtask::tools::git::Git;
 use xtask::tools::term::{self, BOLD};
 use xtask::tools::tree;
 
-use super::session::{World, config};
+use super::destination::{Bucket, World, config};
 use crate::tools::http::Http;
 
 /// No manifest or record is nearly this long.
@@ -143,9 +143,8 @@ async fn look_at_environment(
         }
         None => {
             let world = World::open(place, git.root(), name).await?;
-            let stores =
-                world.connect(xtask::domain::environment::Access::Read, &[super::session::Bucket::Releases]).await?;
-            let releases = stores.of(super::session::Bucket::Releases);
+            let stores = world.connect(xtask::domain::environment::Access::Read, &[Bucket::Releases]).await?;
+            let releases = stores.of(Bucket::Releases);
             (releases.get(&key, LIMIT).await?, releases.get(MANIFEST, LIMIT).await?)
         }
     };

@@ -12,10 +12,14 @@ use anyhow::{Context, Result, anyhow};
 use xtask::cli::{Outcome, Place, VerifyArgs};
 use xtask::domain::digest::{Digest, FileFacts};
 use xtask::domain::environment::Access;
-use xtask::domain::layout::{Docs, Layout, MANIFEST, MANUAL_INDEX, RECORD, SUMS, side_file_of};
+use xtask::domain::installer::InstallerRecord;
+use xtask::domain::layout::{
+    Docs, Layout, MANIFEST, MANUAL_INDEX, RECORD, SUMS, installer_pointers, prefix, side_file_of,
+};
 use xtask::domain::manifest;
 use xtask::domain::pointers::{self, Published};
-use xtask::domain::publication::{Act, Scope, Target, Wave, acts};
+use xtask::domain::publication::{Act, INSTALLER_ACTS, Scope, Target, Wave, acts};
+use xtask::domain::receipt::Receipt;
 use xtask::domain::record::{Files, Record};
 use xtask::domain::release::Release;
 use xtask::domain::version::Version;
@@ -25,7 +29,7 @@ use xtask::tools::remote::Remote;
 use xtask::tools::term;
 use xtask::tools::tree;
 
-use super::session::{Bucket, Stores, World, published};
+use super::destination::{Bucket, Stores, World, published};
 use crate::tools::content::Content;
 use crate::tools::http::Http;
 use crate::tools::store::Store;
@@ -47,7 +51,7 @@ pub async fn run(place: &Place, args: &VerifyArgs) -> Result<Outcome> {
         None => current(&git)?,
     };
     let world = World::open(place, git.root(), &args.env).await?;
-    let stores = world.connect(Access::Read, &[Bucket::Docs, Bucket::Releases, Bucket::Cache]).await?;
+    let stores = world.connect(Access::Read, &Bucket::ALL).await?;
     let published = published(stores.of(Bucket::Releases)).await?;
     let sources = Sources::new(&world, &stores);
     let view = View { git: &git, sources, world: &world, published, version, deep: args.deep };
@@ -117,6 +121,7 @@ impl Source {
 struct Sources {
     cache: Arc<Source>,
     docs: Arc<Source>,
+    install: Arc<Source>,
     releases: Arc<Source>,
 }
 
@@ -132,6 +137,7 @@ impl Sources {
         Sources {
             cache: source(public.map(|public| &public.cache), Bucket::Cache),
             docs: source(public.map(|public| &public.docs), Bucket::Docs),
+            install: source(public.map(|public| &public.install), Bucket::Install),
             releases: source(public.map(|public| &public.releases), Bucket::Releases),
         }
     }
@@ -160,7 +166,9 @@ impl View<'_> {
 
     async fn check(&self, record: &Record, text: &[u8], waves: &[Wave], report: &mut Report) -> Result<()> {
         let scope = Scope::Official(self.version.series());
-        let acts = acts(scope, Target::All, &self.world.environment).map_err(|why| anyhow!(why))?;
+        let mut acts = acts(scope, Target::All, &self.world.environment).map_err(|why| anyhow!(why))?;
+        acts.extend(INSTALLER_ACTS);
+        acts.sort_by_key(Act::wave);
         for act in acts.into_iter().filter(|act| waves.contains(&act.wave())) {
             match &act {
                 Act::VersionDirectory => self.check_version_directory(record, text, report).await?,
@@ -174,8 +182,58 @@ impl View<'_> {
                 Act::Tag => self.check_tag(record, report)?,
                 Act::Images { target } => self.check_images(target, record, report).await?,
                 Act::ImageTag { target, tag } => self.check_image_tag(&act, target, *tag, record, report).await?,
+                Act::Installers => self.check_installers(report).await?,
+                Act::InstallerPointers => self.check_installer_pointers(&act, report).await?,
+                Act::Receipt => self.check_receipt(text, report).await?,
             }
         }
+        Ok(())
+    }
+
+    /// The published record of a version's installers; `None` if it has none.
+    async fn installer_record(&self, version: &Version) -> Result<Option<InstallerRecord>> {
+        let key = Layout::new(&version.to_string()).installer_record();
+        let Some(text) = self.sources.install.get(&key).await? else { return Ok(None) };
+        let record = InstallerRecord::parse(&String::from_utf8_lossy(&text));
+        record.map(Some).map_err(|why| anyhow!("the published {key} {why}"))
+    }
+
+    async fn check_installers(&self, report: &mut Report) -> Result<()> {
+        let directory = Layout::new(&self.version.to_string()).version_directory();
+        let title = format!("install {directory}/");
+        let Some(record) = self.installer_record(&self.version).await? else {
+            report.note(&title, "has no installers yet: `cargo xtask release installer` publishes them");
+            return Ok(());
+        };
+        let broken = compare(&self.sources.install, &directory, &record.files).await?;
+        report.check(&title, &format!("{} installers", record.files.len()), broken, "whoever installs this version");
+        Ok(())
+    }
+
+    async fn check_installer_pointers(&self, act: &Act, report: &mut Report) -> Result<()> {
+        let Some(target) = self.belongs_on(act) else { return Ok(()) };
+        let title = format!("install {}*", installer_pointers());
+        let Some(record) = self.installer_record(target).await? else {
+            report.note(&title, &format!("belong on {target}, which has no installers"));
+            return Ok(());
+        };
+        let broken = compare(&self.sources.install, prefix(), &record.files).await?;
+        report.check(&title, &format!("are on {target}"), broken, "everyone who installs");
+        Ok(())
+    }
+
+    async fn check_receipt(&self, text: &[u8], report: &mut Report) -> Result<()> {
+        let key = Layout::new(&self.version.to_string()).receipt();
+        let receipt = self.sources.releases.get(&key).await?.map(|text| serde_json::from_slice::<Receipt>(&text));
+        let record = files::facts(text).sha256;
+        let broken = match receipt {
+            None => vec!["it is missing: the upload was not finished, run it again".to_owned()],
+            Some(Err(why)) => vec![format!("it is no receipt: {why}")],
+            Some(Ok(receipt)) if receipt.record != record => vec!["it is of another build".to_owned()],
+            Some(Ok(_)) => Vec::new(),
+        };
+        let good = format!("is of release.json {}", record.short());
+        report.check(&format!("releases {key}"), &good, broken, "environments that wait for this one");
         Ok(())
     }
 

@@ -6,6 +6,7 @@
 mod cache;
 mod gerrit;
 mod images;
+mod installers;
 mod layout;
 mod proxy;
 mod publication;
@@ -16,7 +17,9 @@ mod release;
 #[allow(dead_code, reason = "the front door's tests use the rest")]
 mod repo;
 mod servers;
+mod staging;
 mod store;
+mod train;
 mod transfer;
 mod up;
 mod world;

@@ -43,7 +43,10 @@ fn plan_upload_verify_and_nothing_left_to_do() {
           + docs manual/lix/stable/           add 8 (208 B): the newest stable release here
           + image release/local/images:2.93.1 to COMMIT
           + image release/local/images:2.93   to 5ce0d172743b: the newest release of 2.93 here
-          + image release/local/images:latest to 5ce0d172743b: the newest stable release here"#]]
+          + image release/local/images:latest to 5ce0d172743b: the newest stable release here
+
+        receipt
+          + releases receipts/lix-2.93.1.json when all of it is done"#]]
     .assert_eq(&page(&plan));
     assert!(!release.object("local-releases/lix").exists(), "a plan writes nothing");
     assert!(!release.release_dir().join("local/git").exists(), "a plan writes nothing");
@@ -174,7 +177,7 @@ fn a_manual_that_shrinks_or_loses_a_system_needs_a_word() {
     let first = Release::new("2.93.1");
     first.upload().ok();
     let next = Release::tagged("2.93.2");
-    share(&next, &first);
+    next.share(&first);
     next.seal(&["x86_64-linux"], 2);
     let refused = next.upload().fails(1);
     assert!(
@@ -185,14 +188,6 @@ fn a_manual_that_shrinks_or_loses_a_system_needs_a_word() {
     next.release("upload", "local", &args).ok();
     next.release("verify", "local", &[]).ok();
     assert!(!first.object("local-docs/manual/lix/stable/page-7.html").exists(), "what is gone is deleted");
-}
-
-/// Lets `release` publish where `other` does; git goes to its own place.
-fn share(release: &Release, other: &Release) {
-    for part in ["s3", "images", "cache.key"] {
-        let theirs = other.release_dir().join("local").join(part);
-        release.configure(|text| text.replacen(&format!("release/local/{part}"), theirs.as_str(), 1));
-    }
 }
 
 #[test]
@@ -282,6 +277,8 @@ fn verify_names_what_is_broken_and_whom_it_affects() {
     let digests = |word: &str| if word.len() == 64 { "DIGEST".to_owned() } else { word.to_owned() };
     let shown: Vec<String> = ran.stdout.split(' ').map(|word| digests(word.trim_end_matches([';', ',']))).collect();
     let commit = release.repo.git(&["rev-parse", "--short=12", "2.93.1^{commit}"]);
+    let record = fs::read(release.release_dir().join("release.json")).expect("a record");
+    let record = xtask::tools::files::facts(&record).sha256.short();
     expect![[r#"
         broken releases lix/lix-2.93.1/           lix-2.93.1.tar.gz is not what was released: 7 bytes with SHA-256 DIGEST expected 21000 with DIGEST affects whoever downloads it
         broken releases lix/lix-2.93.1/           manual/page-3.html is missing affects whoever downloads it
@@ -290,6 +287,7 @@ fn verify_names_what_is_broken_and_whom_it_affects() {
         ok     cache as Nix reads it             signed
         broken docs manual/lix/2.93/              page-1.html is not what was released: 26 bytes with SHA-256 DIGEST expected 26 with DIGEST affects readers of manual/lix/2.93/
         ok     images release/local/images        5ce0d172743b for linux/arm64 linux/amd64
+        note   install lix/lix-2.93.1/            has no installers yet: `cargo xtask release installer` publishes them
         ok     branch release-2.93                contains COMMIT
         broken tag 2.93.1                         the remote does not have it affects whoever builds from git
         broken releases manifest.nix              it does not lead to 2.93.1 the newest stable release here affects everyone who runs `nix upgrade-nix`
@@ -297,7 +295,9 @@ fn verify_names_what_is_broken_and_whom_it_affects() {
         ok     image release/local/images:2.93.1  is on 2.93.1
         ok     image release/local/images:2.93    is on 2.93.1
         ok     image release/local/images:latest  is on 2.93.1
-    "#]].assert_eq(&shown.join(" ").replace(&commit, "COMMIT"));
+        note   install lix/lix-installer-*        belong on 2.93.1 which has no installers
+        ok     releases receipts/lix-2.93.1.json  is of release.json RECORD
+    "#]].assert_eq(&shown.join(" ").replace(&commit, "COMMIT").replace(&record, "RECORD"));
 
     let error = release.release("verify", "local", &["2.93.9"]);
     assert!(error.stdout.contains("it is not published"), "{}", error.stdout);
@@ -327,7 +327,7 @@ fn the_manual_alone_follows_the_same_rule() {
     assert!(!release.object("local-releases/lix").exists() && !release.release_dir().join("local/git").exists());
 
     let newer = Release::new("2.94.0");
-    share(&newer, &release);
+    newer.share(&release);
     newer.upload().ok();
     let ran = upload(&release);
     assert!(ran.stderr.contains("stays: 2.94.0 is published here and newer"), "{}", ran.stderr);
@@ -338,7 +338,7 @@ fn the_manual_alone_follows_the_same_rule() {
 fn a_rollback_moves_pointers_only_and_is_undone_only_by_a_rollback() {
     let (old, new, older) = (Release::new("2.93.1"), Release::new("2.93.2"), Release::tagged("2.92.9"));
     old.upload().ok();
-    share(&new, &old);
+    new.share(&old);
     new.seal(&SYSTEMS, PAGES + 1);
     new.upload().ok();
     let live = || fs::read_to_string(old.object("local-releases/manifest.nix")).expect("a manifest");
@@ -368,7 +368,7 @@ fn a_rollback_moves_pointers_only_and_is_undone_only_by_a_rollback() {
     let ran = new.upload();
     assert!(ran.stderr.contains("stays: 2.93.2 was withdrawn by a rollback"), "{}", ran.stderr);
     ran.ok();
-    share(&older, &old);
+    older.share(&old);
     older.seal(&SYSTEMS, PAGES);
     older.upload().ok();
     assert!(live().contains("-lix-2.93.1\""));

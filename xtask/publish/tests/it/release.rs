@@ -47,6 +47,14 @@ impl Release {
         fs::write(&self.config, change(text)).expect("a configuration");
     }
 
+    /// Publishes where `other` does; git goes to its own place.
+    pub fn share(&self, other: &Release) {
+        for part in ["s3", "images", "cache.key"] {
+            let theirs = other.release_dir().join("local").join(part);
+            self.configure(|text| text.replacen(&format!("release/local/{part}"), theirs.as_str(), 1));
+        }
+    }
+
     pub fn release_dir(&self) -> Utf8PathBuf {
         self.repo.root.join(layout::RELEASE)
     }

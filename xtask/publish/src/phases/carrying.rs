@@ -1,0 +1,211 @@
+//! Carrying out what was agreed to: the lock, then the acts, wave by wave, each looked at just before it is done; and
+//! what is left of it for people, journal and receipt.
+//!
+//! Resuming is looking again: a run that was killed anywhere is repaired by running the same command.
+
+use std::io::Write;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail};
+use futures_util::future::try_join_all;
+use jiff::Timestamp;
+use serde::Serialize;
+use xtask::domain::environment::Access;
+use xtask::domain::judgement::judge;
+use xtask::domain::layout::RELEASE;
+use xtask::domain::plan::{Plan, Planned, Plans, Status, bytes_for_people};
+use xtask::domain::pointers::Published;
+use xtask::domain::publication::{Act, Wave};
+use xtask::domain::receipt::Receipt;
+use xtask::domain::signing::SecretKey;
+use xtask::tools::git::Git;
+use xtask::tools::{files, process, term};
+
+use super::applying::{apply, receipt};
+use super::destination::{Bucket, Stores};
+use super::looking::look;
+use super::session::{Session, Train};
+use crate::tools::{lock, progress::Meter};
+
+/// Does it all, with a key that can write and under the environment's lock. `first` comes before every act.
+///
+/// # Errors
+/// An act fails, or is not as it was when the plan was made: what is done by then stays done.
+pub async fn carry_out(
+    train: &Train<'_>,
+    plans: &Plans,
+    signing_key: Option<SecretKey>,
+    first: impl AsyncFnOnce(&Stores) -> Result<()>,
+) -> Result<Done> {
+    let (world, git) = (train.world(), train.sessions[0].git);
+    let stores = world.connect(Access::ReadWrite, &train.written()).await?.with_signing_key(signing_key);
+    let held = lock::take(stores.of(Bucket::Docs), owner(git), world.settle()).await?;
+    let done = match first(&stores).await {
+        Ok(()) => carry_out_waves(train, plans, &stores).await,
+        Err(error) => Err(error),
+    };
+    // What went wrong before matters more than a lock that expires by itself.
+    let released = held.release().await;
+    let done = done?;
+    released.context("everything is done, but the lock could not be given back; it expires by itself")?;
+    Ok(done)
+}
+
+/// Who we are, to another manager.
+fn owner(git: &Git) -> lock::Owner {
+    let name = git.identity().unwrap_or_else(|_| "somebody".to_owned());
+    lock::Owner { name, host: process::host_name(), process: std::process::id() }
+}
+
+/// One wave after the other. What waits for something outside keeps those after it from beginning.
+async fn carry_out_waves(train: &Train<'_>, plans: &Plans, stores: &Stores) -> Result<Done> {
+    let mut done = Done::new(train.sessions.len());
+    for wave in Wave::ALL {
+        if !train.acts(plans).any(|(_, act, _)| act.wave() == wave) {
+            continue;
+        }
+        // Another manager may have published meanwhile.
+        let published = train.published().await?;
+        let meter = Meter::start(wave);
+        let mut waits = false;
+        for ((session, plan), acts) in train.sessions.iter().zip(&plans.0).zip(&mut done.acts) {
+            let results = carry_out_wave(train, session, plan, wave, &published, stores, &meter).await?;
+            waits |= results.iter().any(|act| matches!(act.status, Status::Waiting(_)));
+            acts.extend(results);
+        }
+        done.sent += meter.finish();
+        if waits {
+            break;
+        }
+    }
+    Ok(done)
+}
+
+/// One wave of one release.
+async fn carry_out_wave(
+    train: &Train<'_>,
+    session: &Session<'_>,
+    plan: &Plan,
+    wave: Wave,
+    published: &Published,
+    stores: &Stores,
+    meter: &Meter,
+) -> Result<Vec<Planned>> {
+    let turn = session.acts.iter().zip(&plan.acts).filter(|(act, _)| act.wave() == wave);
+    let doing = turn.map(|(act, planned)| carry_out_one(train, session, act, planned, published, stores, meter));
+    match wave {
+        // git goes one by one: Gerrit takes the tag only after the branch.
+        Wave::Git => {
+            let mut results = Vec::new();
+            for one in doing {
+                results.push(one.await?);
+            }
+            Ok(results)
+        }
+        Wave::Contents | Wave::Pointers | Wave::Receipt => try_join_all(doing).await,
+    }
+}
+
+/// Looks at an act once more, and does what was agreed to.
+async fn carry_out_one(
+    train: &Train<'_>,
+    session: &Session<'_>,
+    act: &Act,
+    planned: &Planned,
+    published: &Published,
+    stores: &Stores,
+    meter: &Meter,
+) -> Result<Planned> {
+    let title = train.title(session, planned);
+    let doing = || format!("cannot publish {title}; what is done stays done, and the same command goes on from here");
+    let looked = look(session, act).await.with_context(doing)?;
+    let now = judge(act, &session.sealed.subject, &looked.seen(), published, &session.consent);
+    match &now.status {
+        Status::Same | Status::Stays(_) | Status::Waiting(_) => return Ok(now),
+        Status::Refused(why) => bail!("{title} may no longer be published as planned: {}", why.join("; ")),
+        Status::Absent | Status::Different => {}
+    }
+    // Part of it may be done, by a run that was interrupted; anything else was not agreed to.
+    let is_new = |change: &&String| !planned.changes.contains(change);
+    if let Some(change) = now.changes.iter().find(is_new) {
+        bail!(
+            "{title} is not as it was when the plan was made ({change}): run the same command again, and read its plan"
+        );
+    }
+    apply(session, act, &looked, stores, &meter.progress()).await.with_context(doing)?;
+    note(session, &now)?;
+    meter.line(format_args!("  {} {title:<34} {}", term::good("ok"), now.summary));
+    let after = look(session, act).await.with_context(doing)?;
+    Ok(match judge(act, &session.sealed.subject, &after.seen(), published, &session.consent) {
+        after if after.is_to_do() => {
+            bail!("{title} was published, and is not there as it should be: {}", after.summary)
+        }
+        Planned { status: status @ Status::Waiting(_), .. } => Planned { status, ..now },
+        _ => now,
+    })
+}
+
+/// Notes in the journal what was done when, for people. No decision rests on it.
+fn note(session: &Session, act: &Planned) -> Result<()> {
+    let path = session.git.root().join(RELEASE).join(format!("journal-{}.jsonl", session.world.name));
+    let line = serde_json::json!({ "at": Timestamp::now(), "act": act.title, "done": act.summary });
+    let file = std::fs::OpenOptions::new().create(true).append(true).open(&path);
+    file.and_then(|mut file| writeln!(file, "{line}")).with_context(|| format!("cannot write {path}"))
+}
+
+/// What a run has done.
+pub struct Done {
+    started: Timestamp,
+    clock: Instant,
+    /// Of each release, in the order in which they ended.
+    acts: Vec<Vec<Planned>>,
+    /// Bytes.
+    sent: u64,
+}
+
+/// What is left of a run in `release/`: the environment's receipt, and how it came to be.
+#[derive(Serialize)]
+struct LocalReceipt<'a> {
+    #[serde(flatten)]
+    receipt: Receipt,
+    /// Of the plan that was agreed to.
+    plan: String,
+    started: Timestamp,
+    /// Of all that went with it.
+    sent: u64,
+    acts: &'a [Planned],
+}
+
+impl Done {
+    fn new(releases: usize) -> Done {
+        Done { started: Timestamp::now(), clock: Instant::now(), acts: vec![Vec::new(); releases], sent: 0 }
+    }
+
+    /// Leaves a receipt in each tree.
+    ///
+    /// # Errors
+    /// It cannot be written.
+    pub fn write_receipts(&self, train: &Train, plans: &Plans) -> Result<()> {
+        for (session, acts) in train.sessions.iter().zip(&self.acts) {
+            let local = LocalReceipt {
+                receipt: receipt(session),
+                plan: plans.digest().to_string(),
+                started: self.started,
+                sent: self.sent,
+                acts,
+            };
+            let name = format!("receipt-{}.json", session.world.name);
+            let path = session.git.root().join(RELEASE).join(name);
+            files::replace(&path, &format!("{}\n", serde_json::to_string_pretty(&local)?))?;
+        }
+        Ok(())
+    }
+
+    /// For people.
+    pub fn summary(&self) -> String {
+        let elapsed = self.clock.elapsed().max(Duration::from_millis(1));
+        let acts = self.acts.iter().flatten().filter(|act| act.is_to_do()).count();
+        let rate = bytes_for_people((self.sent as f64 / elapsed.as_secs_f64()) as u64);
+        format!("{acts} acts, {} in {:.1} s ({rate}/s)", bytes_for_people(self.sent), elapsed.as_secs_f64())
+    }
+}

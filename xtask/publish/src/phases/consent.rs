@@ -1,0 +1,53 @@
+//! The manager's consent to exactly one plan: a sentence that is typed, or what the command line says in its place.
+
+use std::io::{BufRead, Write};
+
+use anyhow::{Context, Result, ensure};
+use xtask::cli::Agreement;
+use xtask::domain::environment::Colour;
+use xtask::domain::plan::Plans;
+use xtask::tools::term;
+
+use super::destination::World;
+
+/// Shows the plans.
+///
+/// # Errors
+/// They may not be carried out; every reason, at once.
+pub fn show(plans: &Plans) -> Result<()> {
+    term::say(term::paint_plan(&plans.to_text(term::is_verbose())));
+    let refusals = plans.refusals();
+    ensure!(refusals.is_empty(), "the plan may not be carried out:\n{}", refusals.join("\n"));
+    Ok(())
+}
+
+/// Gets consent.
+///
+/// # Errors
+/// There is none.
+pub fn ask(world: &World, plans: &Plans, sentence: &str, agreement: &Agreement) -> Result<()> {
+    if let Some(agreed) = &agreement.plan {
+        let digest = plans.digest().to_string();
+        ensure!(*agreed == digest, "the plan is {digest} by now, and {agreed} was agreed to: read it again");
+        return Ok(());
+    }
+    if agreement.noconfirm {
+        ensure!(
+            world.environment.noconfirm,
+            "{} does not allow `--noconfirm`: type the sentence, or agree to a plan with `--plan DIGEST`",
+            world.name
+        );
+        return Ok(());
+    }
+    let colour = match world.environment.colour {
+        Colour::Blue => term::BLUE,
+        Colour::Green => term::GREEN,
+        Colour::Red => term::RED,
+    };
+    anstream::eprint!("To go on, type: {colour}{sentence}{colour:#}\n> ");
+    std::io::stderr().flush()?;
+    let mut line = String::new();
+    std::io::stdin().lock().read_line(&mut line).context("cannot read your answer")?;
+    ensure!(line.trim() == sentence, "nothing was done, since the answer was not `{sentence}`");
+    Ok(())
+}

@@ -1,0 +1,98 @@
+//! `release installer`: the installers of a published release, which are built elsewhere, and the names at the top of
+//! the bucket that follow the newest.
+//!
+//! The same acts, rules and consent as `upload`; what it needs of the release, it reads where that is published.
+//! Refuses to build.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use anyhow::{Context, Result};
+use camino::Utf8Path;
+use xtask::cli::{InstallerArgs, Outcome, Place};
+use xtask::domain::digest::FileFacts;
+use xtask::domain::executable::{HEADER, system_of};
+use xtask::domain::installer::{InstallerRecord, check};
+use xtask::domain::judgement::Consent;
+use xtask::domain::layout::{INSTALLER_RECORD, installer_system};
+use xtask::domain::publication::INSTALLER_ACTS;
+use xtask::domain::record::Record;
+use xtask::domain::system::System;
+use xtask::tools::git::Git;
+use xtask::tools::{files, swap, term, tree};
+
+use super::carrying::carry_out;
+use super::consent;
+use super::destination::Bucket;
+use super::published_release;
+use super::sealed::{LocalFile, LocalFiles, Sealed};
+use super::session::{Destination, Session, Train};
+use crate::tools::content::Content;
+
+/// Publishes installers.
+///
+/// # Errors
+/// The release is not published there, a file is not what its name says, the manager does not agree, or an act fails:
+/// what is done by then stays done, and the same command goes on from there.
+pub async fn run(place: &Place, args: &InstallerArgs) -> Result<Outcome> {
+    let git = Git::open(&place.tree)?;
+    let _working = swap::lock(git.root())?;
+    let version = match &args.version {
+        Some(version) => version.clone(),
+        None => tree::version_file(&git, &git.head()?.commit).context("of which version? Name one")?.version,
+    };
+    let destination = Destination::open(place, git.root(), &args.env).await?;
+    let published = published_release::find(destination.read.of(Bucket::Releases), &version).await;
+    let published = published.with_context(|| {
+        format!("installers follow their release: {version} has to be published to {} first", args.env)
+    })?;
+    let scratch = tempfile::tempdir().context("cannot make a temporary directory")?;
+    let scratch = Utf8Path::from_path(scratch.path()).context("the temporary directory's name is not UTF-8")?;
+    let installers = open(&args.from, &published.record, scratch).await?;
+
+    let sealed = Sealed { installers, ..published };
+    let consent = Consent { drop_systems: args.drop_system.clone(), ..Consent::default() };
+    let session = Session::of_published(&destination, &git, sealed, INSTALLER_ACTS.to_vec());
+    let train = Train::new(vec![Session { consent, ..session }])?;
+    let plans = train.plan().await?;
+    if args.dry_run {
+        return super::plan::show(place, &plans).map(|()| Outcome::Done);
+    }
+    consent::show(&plans)?;
+    if !plans.is_done() {
+        let sentence = format!("I want to release these installers to {}", args.env);
+        consent::ask(&destination.world, &plans, &sentence, &args.agreement)?;
+        let done = carry_out(&train, &plans, None, async |_| Ok(())).await?;
+        term::say(done.summary());
+    }
+    term::say(format_args!("{} the installers of {version} are published to {}", term::good("done:"), args.env));
+    Ok(Outcome::Done)
+}
+
+/// The installers in a directory, and their record, written to `scratch`.
+async fn open(dir: &Utf8Path, release: &Record, scratch: &Utf8Path) -> Result<LocalFiles> {
+    let wrong = || format!("{dir} does not hold the installers of {}", release.version);
+    let mut runs_on = BTreeMap::new();
+    for entry in dir.read_dir_utf8().with_context(|| format!("cannot read {dir}"))? {
+        let entry = entry.with_context(|| format!("cannot read {dir}"))?;
+        let name = entry.file_name().to_owned();
+        if installer_system(&name).is_some() {
+            runs_on.insert(name, system_of(&files::start(entry.path(), HEADER)?));
+        }
+    }
+    let systems: BTreeSet<&System> = release.builds.keys().collect();
+    let names = check(&runs_on, &systems).with_context(wrong)?;
+
+    let mut installers = LocalFiles::new();
+    for name in names.into_values() {
+        let path = dir.join(&name);
+        installers.insert(name, LocalFile { content: Content::of_file(&path).await?, path });
+    }
+    let facts = |content: &Content| FileFacts { size: content.size, sha256: content.sha256 };
+    let listed = installers.iter().map(|(name, file)| (name.clone(), facts(&file.content))).collect();
+    let record = InstallerRecord { version: release.version.clone(), files: listed };
+    let path = scratch.join(INSTALLER_RECORD);
+    files::write(&path, record.to_json())?;
+    let content = Content::of_bytes(record.to_json().as_bytes());
+    installers.insert(INSTALLER_RECORD.to_owned(), LocalFile { path, content });
+    Ok(installers)
+}

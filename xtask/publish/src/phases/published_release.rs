@@ -1,0 +1,92 @@
+//! A release as it is published in an environment: its record, and what can be downloaded of it to be published again
+//! under other names. Refuses to judge whether it is whole; that is `verify`'s.
+
+use anyhow::{Context, Result, anyhow, ensure};
+use camino::Utf8Path;
+use xtask::domain::installer::InstallerRecord;
+use xtask::domain::layout::{Layout, MANUAL, RECORD};
+use xtask::domain::publication::{Official, Subject};
+use xtask::domain::record::{Files, Record};
+use xtask::domain::release::Release;
+use xtask::domain::tagging::TagRecord;
+use xtask::domain::version::Version;
+use xtask::tools::files;
+
+use super::sealed::{LocalFile, LocalFiles, Sealed};
+use crate::tools::content::Content;
+use crate::tools::store::Store;
+use crate::tools::transfer;
+
+/// No record, page or installer is nearly this long, in bytes.
+const LIMIT: u64 = 256 << 20;
+
+/// Finds a release by its record.
+///
+/// # Errors
+/// It has none, or one that makes no sense.
+pub async fn find(releases: &Store, version: &Version) -> Result<Sealed> {
+    let layout = Layout::new(&version.to_string());
+    let text = releases.get(&format!("{}/{RECORD}", layout.version_directory()), LIMIT).await?;
+    let text =
+        text.with_context(|| format!("{version} has no {RECORD} here: it is not published, or by an older tool"))?;
+    let record = Record::parse(&String::from_utf8_lossy(&text)).map_err(|why| anyhow!("the published record {why}"))?;
+    let release = Release::new(version.clone(), record.name.as_deref().unwrap_or_default())?;
+    let commit = record.commit_oid();
+    // What is published already needs nothing of git: the tag is here for its version alone.
+    let tag = TagRecord {
+        version: version.clone(),
+        tag_object: commit.clone(),
+        merge_commit: commit.clone(),
+        tree: xtask::domain::oid::Oid::new(record.tree.clone()),
+        branch: release.release_branch(),
+        commit,
+    };
+    let subject = Subject::Official(Box::new(Official { release, tag, layout }));
+    Sealed::published(record, files::facts(&text).sha256, subject)
+}
+
+/// Downloads the manual of a published release to `scratch`.
+///
+/// # Errors
+/// A page is gone or damaged, or there is no room.
+pub async fn manual(releases: &Store, record: &Record, scratch: &Utf8Path) -> Result<LocalFiles> {
+    let directory = format!("{}/{MANUAL}", Layout::new(&record.version).version_directory());
+    download(releases, &directory, record.manual(), scratch).await
+}
+
+/// The record of a release's installers, if it has some.
+///
+/// # Errors
+/// The bucket cannot be read, or the record makes no sense.
+pub async fn installer_record(install: &Store, layout: &Layout) -> Result<Option<InstallerRecord>> {
+    let key = layout.installer_record();
+    let Some(text) = install.get(&key, LIMIT).await? else { return Ok(None) };
+    InstallerRecord::parse(&String::from_utf8_lossy(&text)).map(Some).map_err(|why| anyhow!("{key} {why}"))
+}
+
+/// Downloads the installers of a published release to `scratch`; none if it has none.
+///
+/// # Errors
+/// As for [`manual`].
+pub async fn installers(install: &Store, layout: &Layout, scratch: &Utf8Path) -> Result<LocalFiles> {
+    match installer_record(install, layout).await? {
+        Some(record) => download(install, &layout.version_directory(), record.files, scratch).await,
+        None => Ok(LocalFiles::new()),
+    }
+}
+
+async fn download(store: &Store, directory: &str, expected: Files, scratch: &Utf8Path) -> Result<LocalFiles> {
+    let downloads = expected.into_iter().map(|(name, facts)| {
+        let (store, key, path) = (store.clone(), format!("{directory}/{name}"), scratch.join(&name));
+        async move {
+            let bytes = store.get(&key, LIMIT).await?.with_context(|| format!("{key} is gone"))?;
+            ensure!(
+                files::facts(&bytes) == facts,
+                "{key} is not what was published: `cargo xtask release verify` tells"
+            );
+            files::write(&path, &bytes)?;
+            Ok((name, LocalFile { path, content: Content::of_bytes(&bytes) }))
+        }
+    });
+    Ok(transfer::all(downloads).await?.into_iter().collect())
+}

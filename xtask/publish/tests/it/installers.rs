@@ -1,0 +1,125 @@
+//! Installers: held against their names and their release, published once, and followed by the names at the top.
+
+use std::fs;
+
+use camino::Utf8PathBuf;
+
+use crate::release::{Release, SYSTEMS};
+
+/// The first bytes of an executable for one of [`SYSTEMS`], and something that tells one version from another.
+fn executable(system: &str, version: &str) -> Vec<u8> {
+    let machine = if system.starts_with("aarch64") { 183 } else { 62 };
+    let mut file = b"\x7fELF\x02\x01\x01".to_vec();
+    file.resize(16, 0);
+    file.extend([3, 0, machine, 0]);
+    file.extend(version.as_bytes());
+    file
+}
+
+/// A directory of installers, beside the tree.
+fn installers(release: &Release) -> Utf8PathBuf {
+    let dir = release.repo.beside("installers");
+    fs::create_dir_all(&dir).expect("made");
+    for system in SYSTEMS {
+        fs::write(dir.join(format!("lix-installer-{system}")), executable(system, &release.version)).expect("written");
+    }
+    dir
+}
+
+#[test]
+fn published_once_verified_and_rolled_back() {
+    let (old, new) = (Release::new("2.93.1"), Release::new("2.93.2"));
+    new.share(&old);
+    let install = |release: &Release, args: &[&str]| {
+        let dir = installers(release);
+        release.release("installer", "local", &[&["--from", dir.as_str()], args].concat())
+    };
+    let error = install(&old, &["--noconfirm"]).fails(1);
+    assert!(error.contains("2.93.1 has to be published to local first"), "{error}");
+    old.upload().ok();
+
+    let error = install(&old, &[]).fails(1);
+    assert!(error.contains("type: I want to release these installers to local"), "{error}");
+    let plan = install(&old, &["--dry-run"]).ok();
+    assert!(plan.contains("+ install lix/lix-2.93.1/        add 3"), "{plan}");
+    assert!(!old.object("local-install/lix").exists(), "nothing was done");
+    install(&old, &["--noconfirm"]).ok();
+    let top = |system: &str| fs::read(old.object(&format!("local-install/lix/lix-installer-{system}"))).expect(system);
+    assert_eq!(top("x86_64-linux"), executable("x86_64-linux", "2.93.1"));
+    let stdout = old.release("verify", "local", &[]).ok();
+    assert!(stdout.contains("ok     install lix/lix-2.93.1/            2 installers"), "{stdout}");
+    assert!(stdout.contains("ok     install lix/lix-installer-*        are on 2.93.1"), "{stdout}");
+    let again = install(&old, &[]);
+    assert!(!again.stderr.contains("  ok "), "{}", again.stderr);
+    again.ok();
+
+    // The newer release has none yet: verify says so, and the names at the top stay where they are.
+    new.upload().ok();
+    let stdout = new.release("verify", "local", &[]).ok();
+    assert!(stdout.contains("note   install lix/lix-2.93.2/            has no installers yet"), "{stdout}");
+    let again = install(&old, &["--dry-run"]).ok();
+    assert!(again.contains("- install lix/lix-installer-*    stays: 2.93.2 is published here and newer"), "{again}");
+    install(&new, &["--noconfirm"]).ok();
+    assert_eq!(top("aarch64-linux"), executable("aarch64-linux", "2.93.2"));
+
+    old.release("rollback", "local", &["--to", "2.93.1", "--noconfirm"]).ok();
+    assert_eq!(top("aarch64-linux"), executable("aarch64-linux", "2.93.1"));
+    new.release("verify", "local", &["2.93.2"]).ok();
+
+    // What is published never changes, and damage is named.
+    let dir = installers(&old);
+    fs::write(dir.join("lix-installer-x86_64-linux"), executable("x86_64-linux", "another")).expect("written");
+    let error = old.release("installer", "local", &["--from", dir.as_str(), "--noconfirm"]).fails(1);
+    assert!(error.contains("lix-installer-x86_64-linux is published with another content"), "{error}");
+    fs::write(old.object("local-install/lix/lix-installer-x86_64-linux"), "damaged").expect("written");
+    let ran = old.release("verify", "local", &["2.93.1"]);
+    assert!(ran.stdout.contains("affects everyone who installs"), "{}", ran.stdout);
+    assert_eq!(ran.code, Some(1));
+}
+
+#[test]
+fn what_is_no_installer_of_this_release_is_refused() {
+    let release = Release::new("2.93.1");
+    release.upload().ok();
+    let dir = installers(&release);
+    let file = |name: &str| dir.join(format!("lix-installer-{name}"));
+    let refused = || {
+        let ran = release.release("installer", "local", &["--from", dir.as_str(), "--noconfirm"]);
+        ran.fails(1).replace(release.repo.scratch.path().to_str().expect("UTF-8"), "DIR")
+    };
+    fs::write(file("aarch64-darwin"), "x").expect("written");
+    fs::write(file("aarch64-linux"), "#!/bin/sh\n").expect("written");
+    fs::rename(file("x86_64-linux"), dir.join("lix-installer-x86_64-linux.bak")).expect("renamed");
+    expect_test::expect![[r#"
+        error: the installers are not published
+          DIR/installers does not hold the installers of 2.93.1
+          lix-installer-aarch64-darwin: this release has no build for aarch64-darwin
+          lix-installer-aarch64-linux is neither an ELF nor a 64-bit Mach-O executable
+          lix-installer-x86_64-linux is missing: the release has a build for it
+    "#]]
+    .assert_eq(&refused());
+    fs::remove_dir_all(&dir).expect("removed");
+    assert!(refused().contains("cannot read DIR/installers"));
+    assert!(!release.object("local-install/lix").exists(), "nothing was done");
+}
+
+#[test]
+fn a_system_that_is_dropped_keeps_its_last_installer() {
+    let (old, new) = (Release::new("2.93.1"), Release::tagged("2.93.2"));
+    new.share(&old);
+    new.seal(&["x86_64-linux"], crate::release::PAGES);
+    old.upload().ok();
+    old.release("installer", "local", &["--from", installers(&old).as_str(), "--noconfirm"]).ok();
+    new.release("upload", "local", &["--noconfirm", "--drop-system", "aarch64-linux"]).ok();
+    let dir = installers(&new);
+    fs::remove_file(dir.join("lix-installer-aarch64-linux")).expect("removed");
+    let install =
+        |args: &[&str]| new.release("installer", "local", &[&["--from", dir.as_str(), "--noconfirm"], args].concat());
+    let error = install(&[]).fails(1);
+    assert!(error.contains("aarch64-linux has an installer, and gets no new one"), "{error}");
+    install(&["--drop-system", "aarch64-linux"]).ok();
+    let top = |system: &str| fs::read(old.object(&format!("local-install/lix/lix-installer-{system}"))).expect(system);
+    assert_eq!(top("x86_64-linux"), executable("x86_64-linux", "2.93.2"));
+    assert_eq!(top("aarch64-linux"), executable("aarch64-linux", "2.93.1"));
+    new.release("verify", "local", &[]).ok();
+}

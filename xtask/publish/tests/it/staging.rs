@@ -1,0 +1,83 @@
+//! An environment that wants another one to have had the very same release before.
+
+use std::fs;
+
+use crate::release::{PAGES, Release};
+
+/// With an environment `second` that is like `local` and wants its receipt.
+fn with_second(release: &Release) {
+    release.configure(|text| {
+        let start = text.find("[environments.local]").expect("local");
+        let end = text.find("\n\n\n# Looks like production").expect("the next one");
+        let second = text[start..end].replace("environments.local", "environments.second");
+        let second = second.replace("release/local", "release/second");
+        let second = second.replacen("noconfirm = true", "noconfirm = true\nrequires = \"local\"", 1);
+        format!("{text}\n{second}\n")
+    });
+}
+
+fn receipt(release: &Release, environment: &str) -> serde_json::Value {
+    let path = release.release_dir().join(environment).join("s3/local-releases/receipts/lix-2.93.1.json");
+    serde_json::from_str(&fs::read_to_string(&path).expect("a receipt")).expect("JSON")
+}
+
+#[test]
+fn the_second_environment_takes_what_the_first_has_taken() {
+    let release = Release::new("2.93.1");
+    with_second(&release);
+    let second = |args: &[&str]| release.release("upload", "second", &[&["--noconfirm"], args].concat());
+    let refused = second(&[]).fails(1);
+    assert!(refused.contains("local has no receipt of it: upload it to local first"), "{refused}");
+    assert!(!release.release_dir().join("second/s3/local-releases/lix").exists(), "nothing was done");
+    // The manual alone is a repair, or a nightly job.
+    second(&["--target", "manual"]).ok();
+    assert!(!release.release_dir().join("second/s3/local-releases/receipts").exists());
+
+    release.upload().ok();
+    // As if that run had been killed at the very end: running it again leaves the receipt.
+    let key = release.object("local-releases/receipts/lix-2.93.1.json");
+    fs::remove_file(&key).expect("there is one");
+    let refused = second(&[]).fails(1);
+    assert!(refused.contains("local has no receipt of it"), "{refused}");
+    let stdout = release.release("verify", "local", &[]);
+    assert!(stdout.stdout.contains("the upload was not finished, run it again"), "{}", stdout.stdout);
+    assert_eq!(stdout.code, Some(1));
+    release.upload().ok();
+    let plan = release.release("plan", "second", &[]).ok();
+    assert!(plan.contains("receipts/lix-2.93.1.json  local has it since 2"), "{plan}");
+    second(&[]).ok();
+    release.release("verify", "second", &[]).ok();
+    let left = receipt(&release, "second");
+    assert_eq!(left["record"], receipt(&release, "local")["record"]);
+    assert!(left.get("skipped").is_none(), "{left}");
+}
+
+#[test]
+fn another_build_is_another_release_and_what_is_skipped_is_recorded() {
+    let release = Release::new("2.93.1");
+    with_second(&release);
+    release.upload().ok();
+    release.seal(&["x86_64-linux"], PAGES);
+    let plan = |args: &[&str]| release.release("plan", "second", args);
+    let page = plan(&[]).ok();
+    assert!(page.contains("refused: local has another build of it"), "{page}");
+    for (reason, why) in [("", "wants a reason"), (" \n", "wants a reason")] {
+        let error = plan(&["--skip-staging", reason]).fails(1);
+        assert!(error.contains(why), "{error}");
+    }
+    let error = release.release("plan", "local", &["--skip-staging", "why not"]).fails(1);
+    assert!(error.contains("local waits for no other environment"), "{error}");
+    let error = plan(&["--target", "manual", "--skip-staging", "why not"]).fails(1);
+    assert!(error.contains("leave out `--skip-staging`"), "{error}");
+
+    let args = ["--skip-staging", "local is down, and this cannot wait"];
+    let page = plan(&args).ok();
+    assert!(page.contains("without local: local is down, and this cannot wait"), "{page}");
+    release.release("upload", "second", &[&["--noconfirm"], &args[..]].concat()).ok();
+    let left = receipt(&release, "second");
+    assert_eq!(left["skipped"]["environment"], "local");
+    assert_eq!(left["skipped"]["reason"], "local is down, and this cannot wait");
+    // Done is done, whatever the first environment says.
+    release.release("upload", "second", &["--noconfirm"]).ok();
+    release.release("verify", "second", &[]).ok();
+}

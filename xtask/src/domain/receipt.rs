@@ -1,0 +1,173 @@
+//! The receipt that a publication leaves in its environment, and the rule that one environment may want another's.
+//!
+//! `requires` in `releng.toml` names the environment that must have taken the very same `release.json` before. Refuses
+//! to read buckets.
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use super::digest::Digest;
+use super::judgement::Judgement;
+use super::plan::Status;
+
+/// That all of a release is published in an environment, pointers included.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Receipt {
+    pub environment: String,
+    pub version: String,
+    /// Of `release.json`.
+    pub record: Digest,
+    /// When it was all done.
+    pub published: Timestamp,
+    /// The environment that should have had it before, and did not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub skipped: Option<Skipped>,
+}
+
+/// Why another environment's receipt was not waited for.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Skipped {
+    pub environment: String,
+    /// In the manager's words.
+    pub reason: String,
+}
+
+/// What was seen of receipts.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Seen {
+    /// Of `release.json`, as it is released.
+    pub record: Digest,
+    /// This environment's own.
+    pub there: Option<Receipt>,
+    pub gate: Gate,
+}
+
+/// What has to be true elsewhere.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Gate {
+    /// Nothing.
+    Open,
+    /// The environment has to have taken this release; and what it says it has.
+    Requires { environment: String, receipt: Option<Receipt> },
+    /// The manager goes on without it.
+    Skipped(Skipped),
+}
+
+impl Gate {
+    /// For the receipt of the release that passed.
+    pub fn skipped(&self) -> Option<Skipped> {
+        match self {
+            Gate::Skipped(skipped) => Some(skipped.clone()),
+            Gate::Open | Gate::Requires { .. } => None,
+        }
+    }
+}
+
+/// Whether the receipt is there, and else whether it may be written.
+pub fn judge(seen: &Seen) -> Judgement {
+    let Seen { record, there, gate } = seen;
+    if there.as_ref().is_some_and(|there| there.record == *record) {
+        return (Status::Same, record.short(), Vec::new());
+    }
+    let status = if there.is_some() { Status::Different } else { Status::Absent };
+    let write = format!("write for {record}");
+    match gate {
+        Gate::Open => (status, "when all of it is done".to_owned(), vec![write]),
+        Gate::Skipped(Skipped { environment, reason }) => (
+            status,
+            format!("without {environment}: {reason}"),
+            vec![write, format!("without {environment}: {reason}")],
+        ),
+        Gate::Requires { environment, receipt } => match receipt {
+            Some(receipt) if receipt.record == *record => {
+                (status, format!("{environment} has it since {}", day(receipt.published)), vec![write])
+            }
+            Some(receipt) => refused(format!(
+                "{environment} has another build of it: its receipt is of release.json {}, and ours is {}",
+                receipt.record.short(),
+                record.short()
+            )),
+            None => refused(format!("{environment} has no receipt of it: upload it to {environment} first")),
+        },
+    }
+}
+
+fn refused(why: String) -> Judgement {
+    (
+        Status::Refused(vec![why + " (`--skip-staging REASON` goes on without, and is recorded)"]),
+        String::new(),
+        Vec::new(),
+    )
+}
+
+fn day(at: Timestamp) -> String {
+    at.strftime("%Y-%m-%d").to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use expect_test::expect;
+
+    fn receipt(byte: u8) -> Receipt {
+        Receipt {
+            environment: "staging".to_owned(),
+            version: "2.93.1".to_owned(),
+            record: Digest::new([byte; 32]),
+            published: "2025-06-18T20:00:00Z".parse().expect("a time"),
+            skipped: None,
+        }
+    }
+
+    #[test]
+    fn the_gate_on_one_page() {
+        let requires = |receipt| Gate::Requires { environment: "staging".to_owned(), receipt };
+        let skipped = Skipped { environment: "staging".to_owned(), reason: "staging is down".to_owned() };
+        let cases = [
+            ("nothing required", None, Gate::Open),
+            ("never tried", None, requires(None)),
+            ("another build", None, requires(Some(receipt(2)))),
+            ("the same", None, requires(Some(receipt(1)))),
+            ("skipped", None, Gate::Skipped(skipped)),
+            ("done before", Some(receipt(1)), requires(None)),
+            ("done with another record", Some(receipt(2)), requires(Some(receipt(1)))),
+        ];
+        let shown: Vec<String> = cases
+            .into_iter()
+            .map(|(what, there, gate)| {
+                let (status, summary, _) = judge(&Seen { record: Digest::new([1; 32]), there, gate });
+                format!("{what}: {status:?} {summary}")
+            })
+            .collect();
+        expect![[r#"
+            nothing required: Absent when all of it is done
+            never tried: Refused(["staging has no receipt of it: upload it to staging first (`--skip-staging REASON` goes on without, and is recorded)"]) 
+            another build: Refused(["staging has another build of it: its receipt is of release.json 020202020202, and ours is 010101010101 (`--skip-staging REASON` goes on without, and is recorded)"]) 
+            the same: Absent staging has it since 2025-06-18
+            skipped: Absent without staging: staging is down
+            done before: Same 010101010101
+            done with another record: Different staging has it since 2025-06-18"#]].assert_eq(&shown.join("\n"));
+    }
+
+    #[test]
+    fn bytes() {
+        let skipped = Skipped { environment: "staging".to_owned(), reason: "it is down".to_owned() };
+        let receipt = Receipt { skipped: Some(skipped), ..receipt(1) };
+        let json = serde_json::to_string_pretty(&receipt).expect("JSON");
+        expect![[r#"
+            {
+              "environment": "staging",
+              "version": "2.93.1",
+              "record": "0101010101010101010101010101010101010101010101010101010101010101",
+              "published": "2025-06-18T20:00:00Z",
+              "skipped": {
+                "environment": "staging",
+                "reason": "it is down"
+              }
+            }"#]]
+        .assert_eq(&json);
+        assert_eq!(serde_json::from_str::<Receipt>(&json).expect("its own text"), receipt);
+    }
+}
