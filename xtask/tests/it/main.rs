@@ -6,6 +6,7 @@ mod cli;
 mod corpus;
 mod finish;
 mod floors;
+mod guide;
 mod notes;
 mod plans;
 mod prepare;
