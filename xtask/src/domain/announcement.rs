@@ -13,10 +13,6 @@ use super::notes::enumerate;
 use super::product::product;
 use super::release::{Kind, Release};
 
-const DOCS: &str = "https://docs.lix.systems";
-const RELEASES: &str = "https://releases.lix.systems";
-const INSTALL: &str = "https://lix.systems/install/";
-
 /// Characters that a toot may have.
 const TOOT: usize = 500;
 /// What a link counts there, however long it is.
@@ -58,18 +54,19 @@ impl Announcement {
 
     /// Where the changes are told; a pre-release has no page of notes yet.
     fn notes_link(&self) -> String {
+        let docs = &product().links.docs;
         let series = self.release.series();
         match self.release.kind() {
             Kind::NewMajor | Kind::Patch => {
-                format!("{DOCS}/{}/release-notes/rl-{series}.html", Docs::Stable.directory())
+                format!("{docs}/{}/release-notes/rl-{series}.html", Docs::Stable.directory())
             }
-            Kind::PreRelease => format!("{DOCS}/{}/", Docs::Series(series).directory()),
+            Kind::PreRelease => format!("{docs}/{}/", Docs::Series(series).directory()),
         }
     }
 
     fn source_link(&self) -> String {
         let layout = Layout::new(&self.release.tag());
-        format!("{RELEASES}/{}/{}", layout.version_directory(), layout.source())
+        format!("{}/{}/{}", product().links.releases, layout.version_directory(), layout.source())
     }
 
     /// `Lix 2.94 "Name"` for a new MAJOR, and else the version alone: the name is the whole series'.
@@ -106,8 +103,11 @@ impl Announcement {
             Kind::NewMajor | Kind::Patch => format!("\nAll changes are in the [release notes]({notes}).\n"),
             Kind::PreRelease => format!("\nIts manual is [here]({notes}).\n"),
         };
-        text +=
-            &format!("\n## Getting it\n\n[The install page]({INSTALL}) says how to install Lix, and how to upgrade.\n");
+        text += &format!(
+            "\n## Getting it\n\n[The install page]({}) says how to install {}, and how to upgrade.\n",
+            product().links.install,
+            product().name
+        );
         if !self.credits.is_empty() {
             text += &format!(
                 "\n## Credits\n\nMany thanks to {} for their work on this release.\n",
@@ -137,8 +137,9 @@ impl Announcement {
     fn website(&self) -> String {
         let version = self.release.version();
         format!(
-            "# For the install page of lix.systems.\nversion = {}\nversion-without-suffix = {}\nname = {}\n\
+            "# For the install page, {}.\nversion = {}\nversion-without-suffix = {}\nname = {}\n\
              date = {}\nnotes = {}\n",
+            product().links.install,
             quoted(&version.to_string()),
             quoted(&version.base().to_string()),
             quoted(self.release.name()),
@@ -149,9 +150,10 @@ impl Announcement {
 
     fn nixpkgs(&self) -> String {
         let (version, url) = (quoted(&self.release.version().to_string()), self.source_link());
+        let source = &product().links.source;
         format!(
             "# For nixpkgs, pkgs/tools/package-management/lix.\nversion = {version}\n\
-             # Of https://git.lix.systems/lix-project/lix.\ntag = {}\n\n\
+             # Of {source}.\ntag = {}\n\n\
              # The archive as it is downloaded, for fetchurl. A fetcher that unpacks has another hash:\n\
              # nix-prefetch-url --unpack {url}\n[source]\nurl = {}\nhash = {}\n",
             quoted(&self.release.tag()),
@@ -175,7 +177,8 @@ impl Announcement {
         items.push("Toot (toot.txt), once the blog post is online".to_owned());
         if release.kind() != Kind::PreRelease {
             items.push(format!(
-                "Installer repository: the default version becomes {version}, and the installers are built for each system"
+                "Installer repository: the default version becomes {version}, and the installers are built for each system; \
+                 `cargo xtask release installer` publishes them"
             ));
             items.push(format!("NixOS module: pinned to {version}, and tagged"));
             items.push("nixpkgs: a pull request (nixpkgs.toml), with backports to the stable branches".to_owned());
@@ -275,7 +278,7 @@ mod tests {
 
             Release notes: https://docs.lix.systems/manual/lix/stable/release-notes/rl-2.94.html
             ==> website.toml
-            # For the install page of lix.systems.
+            # For the install page, https://lix.systems/install/.
             version = "2.94.0"
             version-without-suffix = "2.94.0"
             name = "Açaí \"na\" tigela"
@@ -300,7 +303,7 @@ mod tests {
             - [ ] Website: the install page names the new version (website.toml)
             - [ ] Website: a pull request with the blog post (blog.md), merged once the release is public
             - [ ] Toot (toot.txt), once the blog post is online
-            - [ ] Installer repository: the default version becomes 2.94.0, and the installers are built for each system
+            - [ ] Installer repository: the default version becomes 2.94.0, and the installers are built for each system; `cargo xtask release installer` publishes them
             - [ ] NixOS module: pinned to 2.94.0, and tagged
             - [ ] nixpkgs: a pull request (nixpkgs.toml), with backports to the stable branches
         "#]].assert_eq(&shown);
@@ -351,7 +354,7 @@ mod tests {
             Lix 2.90.0-rc1 is out!
 
             Manual: https://docs.lix.systems/manual/lix/2.90/
-            # For the install page of lix.systems.
+            # For the install page, https://lix.systems/install/.
             version = "2.90.0-rc1"
             version-without-suffix = "2.90.0"
             name = "N"

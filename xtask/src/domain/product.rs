@@ -21,7 +21,7 @@ pub struct Product {
     pub links: Links,
 }
 
-/// Addresses, with `{}` where a number or a name belongs.
+/// Addresses: those that lead to one thing of many have `{}` where its number or name belongs.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Links {
@@ -36,6 +36,13 @@ pub struct Links {
     /// A person's profiles.
     pub forgejo: String,
     pub github: String,
+    /// Where users read the docs bucket and the releases bucket, without a slash at the end.
+    pub docs: String,
+    pub releases: String,
+    /// The page that says how to install it.
+    pub install: String,
+    /// The repository, for people.
+    pub source: String,
 }
 
 const BUILT_IN: &str = include_str!("../../releng.toml");

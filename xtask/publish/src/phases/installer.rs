@@ -40,7 +40,7 @@ pub async fn run(place: &Place, args: &InstallerArgs) -> Result<Outcome> {
         Some(version) => version.clone(),
         None => tree::version_file(&git, &git.head()?.commit).context("of which version? Name one")?.version,
     };
-    let destination = Destination::open(place, git.root(), &args.env).await?;
+    let destination = Destination::open(place, git.root(), &args.env, &[Bucket::Releases, Bucket::Install]).await?;
     let published = published_release::find(destination.read.of(Bucket::Releases), &version).await;
     let published = published.with_context(|| {
         format!("installers follow their release: {version} has to be published to {} first", args.env)

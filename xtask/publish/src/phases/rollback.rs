@@ -31,7 +31,7 @@ use crate::tools::store::Properties;
 pub async fn run(place: &Place, args: &RollbackArgs) -> Result<Outcome> {
     let git = Git::open(&place.tree)?;
     let _working = swap::lock(git.root())?;
-    let destination = Destination::open(place, git.root(), &args.env).await?;
+    let destination = Destination::open(place, git.root(), &args.env, &Bucket::ALL).await?;
     let (world, read, to) = (&destination.world, &destination.read, &args.to);
     let now = published(read.of(Bucket::Releases)).await?;
     ensure!(

@@ -30,13 +30,13 @@ pub struct Destination {
 }
 
 impl Destination {
-    /// Connects. Directories that the environment names are relative to `tree`.
+    /// Connects, to look at some buckets. Directories that the environment names are relative to `tree`.
     ///
     /// # Errors
     /// There is no such environment, or it cannot be reached.
-    pub async fn open(place: &Place, tree: &Utf8Path, name: &str) -> Result<Destination> {
+    pub async fn open(place: &Place, tree: &Utf8Path, name: &str, buckets: &[Bucket]) -> Result<Destination> {
         let world = World::open(place, tree, name).await?;
-        let read = world.connect(Access::Read, &Bucket::ALL).await?;
+        let read = world.connect(Access::Read, buckets).await?;
         Ok(Destination { world, read })
     }
 
@@ -64,20 +64,18 @@ impl Destination {
                 Ok(Earlier::Skipped(Skipped { environment: environment.to_owned(), reason }))
             }
             (Some(environment), None) => {
-                let world = World::open(place, tree, environment).await;
-                let world = world.with_context(|| cannot_ask(&self.world.name, environment))?;
-                let read = world.connect(Access::Read, &[Bucket::Releases]).await;
-                let read = read.with_context(|| cannot_ask(&self.world.name, environment))?;
-                Ok(Earlier::Required(Box::new(Destination { world, read })))
+                let earlier = Destination::open(place, tree, environment, &[Bucket::Releases]).await;
+                let earlier = earlier.with_context(|| {
+                    format!(
+                        "{} wants the receipt of {environment}, which cannot be asked \
+                         (`--skip-staging REASON` goes on without)",
+                        self.world.name
+                    )
+                })?;
+                Ok(Earlier::Required(Box::new(earlier)))
             }
         }
     }
-}
-
-fn cannot_ask(environment: &str, earlier: &str) -> String {
-    format!(
-        "{environment} wants the receipt of {earlier}, which cannot be asked (`--skip-staging REASON` goes on without)"
-    )
 }
 
 /// The environment that has to have had a release before.

@@ -14,6 +14,7 @@ use xtask::tools::{swap, term};
 use super::applying::refspec;
 use super::carrying::carry_out;
 use super::consent;
+use super::destination::Bucket;
 use super::images::check_logins;
 use super::sealed::Sealed;
 use super::session::{Destination, Session, Train};
@@ -73,7 +74,8 @@ pub async fn with_train<T>(
     for git in trees {
         sealed.push(Sealed::open(git, args).await?);
     }
-    let destination = Destination::open(place, first, &args.env).await?;
+    let destination =
+        Destination::open(place, first, &args.env, &[Bucket::Docs, Bucket::Releases, Bucket::Cache]).await?;
     let earlier = destination.earlier(place, first, args).await?;
     let mut sessions = Vec::new();
     for (git, sealed) in trees.iter().zip(sealed) {
