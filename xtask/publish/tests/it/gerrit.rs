@@ -3,10 +3,10 @@
 
 use std::fs;
 
-use camino::Utf8PathBuf;
+use camino::{Utf8Path, Utf8PathBuf};
 
 use crate::release::Release;
-use crate::repo::make_executable;
+use crate::repo::{make_executable, xtask};
 
 /// Answers pushes to `refs/for/…` in git's proc-receive protocol, and keeps them as changes.
 const PROC_RECEIVE: &str = r#"#!/usr/bin/perl
@@ -37,24 +37,32 @@ esac
 ";
 
 /// A release whose environment `local` has Gerrit instead of a plain repository.
-fn reviewed() -> (Release, Utf8PathBuf) {
+pub fn reviewed() -> (Release, Utf8PathBuf) {
     let release = Release::new("2.94.0");
     let gerrit = release.repo.beside("gerrit.git");
-    let base = release.repo.git(&["rev-parse", "2.94.0^{commit}^^"]);
     release.repo.git(&["init", "--quiet", "--bare", gerrit.as_str()]);
-    release.repo.git(&["push", "--quiet", gerrit.as_str(), &format!("{base}:refs/heads/main")]);
     release.repo.git(&["-C", gerrit.as_str(), "config", "receive.procReceiveRefs", "refs/for"]);
     for (name, script) in [("proc-receive", PROC_RECEIVE), ("update", UPDATE)] {
         let path = gerrit.join("hooks").join(name);
         fs::write(&path, script).expect("written");
         make_executable(&path);
     }
+    send_to(&release, &gerrit, "main");
+    (release, gerrit)
+}
+
+/// Lets a release go to this Gerrit, where its branch is as it was before anything was prepared.
+fn send_to(release: &Release, gerrit: &Utf8Path, branch: &str) {
+    let base = release.repo.git(&["rev-parse", &format!("{}^{{commit}}^^", release.version)]);
+    // Past review: this is how it comes to be, not what is tested.
+    let update = format!("{base}:refs/imported/{branch}");
+    release.repo.git(&["push", "--quiet", gerrit.as_str(), &update]);
+    release.repo.git(&["-C", gerrit.as_str(), "update-ref", &format!("refs/heads/{branch}"), &base]);
     release.repo.git(&["remote", "add", "gerrit", &format!("file://{gerrit}")]);
     let target = format!("[environments.local.git.gerrit]\nurl = \"file://{gerrit}\"");
     release.configure(|text| {
         text.replacen("[environments.local.git.directory]\npath = \"release/local/git\"", &target, 1)
     });
-    (release, gerrit)
 }
 
 #[test]
@@ -106,6 +114,39 @@ fn commits_that_gerrit_rewrote_are_noticed() {
     assert!(error.contains("Gerrit rewrote the release commit") && error.contains(&other[..12]), "{error}");
     assert!(error.contains("tag --force-tag"), "{error}");
     assert!(!release.object("local-releases/manifest.nix").exists());
+}
+
+#[test]
+fn a_train_waits_for_all_of_its_reviews() {
+    let (first, gerrit) = reviewed();
+    let second = Release::new("2.93.4");
+    send_to(&second, &gerrit, "release-2.93");
+    let train = || {
+        let (one, other) = (first.repo.root.as_str(), second.repo.root.as_str());
+        let args = ["release", "train", "--env", "local", "--config", first.config.as_str(), "--noconfirm"];
+        xtask(&[&args[..], &["--repo", one, "--repo", other]].concat())
+    };
+    let git = |args: &[&str]| first.repo.git(&[&["-C", gerrit.as_str()], args].concat());
+    let waiting = train().fails(3);
+    for what in ["waits  2.94.0  review for main: submit", "waits  2.93.4  review for release-2.93: submit"] {
+        assert!(waiting.contains(what), "{waiting}");
+    }
+    for version in ["2.94.0", "2.93.4"] {
+        assert!(first.object(&format!("local-releases/lix/lix-{version}/release.json")).exists(), "{version}");
+    }
+    // One is submitted: its tag is pushed, and no pointer moves yet, for neither.
+    git(&["update-ref", "refs/heads/main", "refs/changes/01/1/1"]);
+    let waiting = train().fails(3);
+    assert!(waiting.contains("ok 2.94.0  tag 2.94.0") && !waiting.contains("waits  2.94.0"), "{waiting}");
+    assert!(waiting.contains("2.94.0, 2.93.4 are not all published to local yet"), "{waiting}");
+    assert!(!first.object("local-releases/manifest.nix").exists());
+    assert!(!first.object("local-releases/receipts").exists());
+    git(&["update-ref", "refs/heads/release-2.93", "refs/changes/02/2/1"]);
+    train().ok();
+    assert!(first.object("local-releases/manifest.nix").exists());
+    for release in [&first, &second] {
+        first.release("verify", "local", &[&release.version]).ok();
+    }
 }
 
 #[test]
