@@ -74,7 +74,7 @@ pub fn judge(seen: &Seen) -> Judgement {
     let status = if there.is_some() { Status::Different } else { Status::Absent };
     let write = format!("write for {record}");
     match gate {
-        Gate::Open => (status, "when all of it is done".to_owned(), vec![write]),
+        Gate::Open => (status, "says that all of it is done".to_owned(), vec![write]),
         Gate::Skipped(Skipped { environment, reason }) => (
             status,
             format!("without {environment}: {reason}"),
@@ -142,7 +142,7 @@ mod tests {
             })
             .collect();
         expect![[r#"
-            nothing required: Absent when all of it is done
+            nothing required: Absent says that all of it is done
             never tried: Refused(["staging has no receipt of it: upload it to staging first (`--skip-staging REASON` goes on without, and is recorded)"]) 
             another build: Refused(["staging has another build of it: its receipt is of release.json 020202020202, and ours is 010101010101 (`--skip-staging REASON` goes on without, and is recorded)"]) 
             the same: Absent staging has it since 2025-06-18

@@ -244,6 +244,14 @@ fn a_plain_remote_gets_branch_and_commits_once_it_has_the_release() {
     let all_there = finish("", &["--push"]);
     assert!(all_there.stderr.contains("local has release-2.94") && all_there.stderr.contains("everything on main"));
     all_there.ok();
+
+    // Somebody else was there meanwhile, and so were we.
+    let theirs = repo.git(&["commit-tree", "-p", "main", "-m", "theirs", "main^{tree}"]);
+    repo.git(&["push", "--quiet", bare.as_str(), &format!("{theirs}:main")]);
+    repo.commit_all("ours");
+    let error = finish("", &["--push", "--yes"]).fails(1);
+    assert!(error.contains("local has commits on main that are not here") && error.contains("git rebase"), "{error}");
+    assert_eq!(there("main"), theirs);
 }
 
 #[test]

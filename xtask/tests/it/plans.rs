@@ -186,9 +186,9 @@ fn a_new_major() {
               ~ image release/local/images:latest 040404040404 -> 030303030303: the newest stable release here
 
             receipt
-              + releases receipts/lix-2.96.0.json when all of it is done
+              + releases receipts/lix-2.96.0.json says that all of it is done
 
-            plan d1ca1964be652545b055293a092f9cb174a0669a72b50fa85ac6595b14e24ac9
+            plan 4432ab3a7419bcd6b2f317313ceda47284cd3cbe70d20ffff65fab740da16a75
 
             Lix 2.96.0 to staging (new MAJOR)
 
@@ -214,9 +214,9 @@ fn a_new_major() {
               ~ image ghcr.io/lix-project/lix-releng-staging:latest         040404040404 -> 030303030303: the newest stable release here
 
             receipt
-              + releases receipts/lix-2.96.0.json                           when all of it is done
+              + releases receipts/lix-2.96.0.json                           says that all of it is done
 
-            plan f134a05160299808bf80ceedecbe15addfcbcaf9dd0ecfbd9342d4538c155192
+            plan e319b132748fa07596fae381e4514a101d942079f416c4898a064d0a794b3862
 
             Lix 2.96.0 to production (new MAJOR)
 
@@ -274,9 +274,9 @@ fn a_patch() {
               ~ image release/local/images:latest 040404040404 -> 030303030303: the newest stable release here
 
             receipt
-              + releases receipts/lix-2.95.2.json when all of it is done
+              + releases receipts/lix-2.95.2.json says that all of it is done
 
-            plan 77b3b25ce8eb67dbc9e8e259998729725f9f096130999eb5522b7a15e81894c9
+            plan 862fd2d141b79e560bd3751c70615b76759d0dbf937f1c08aba345d1cde4c094
 
             Lix 2.95.2 to staging (patch)
 
@@ -302,9 +302,9 @@ fn a_patch() {
               ~ image ghcr.io/lix-project/lix-releng-staging:latest         040404040404 -> 030303030303: the newest stable release here
 
             receipt
-              + releases receipts/lix-2.95.2.json                           when all of it is done
+              + releases receipts/lix-2.95.2.json                           says that all of it is done
 
-            plan e5a89d9509e9f66774ac4a58175bba670d958c66399532449142f7783428c82e
+            plan 498b8f8e4d85b7d7407c4db61e72b7d290d15941e86a159331105a4f35e855a9
 
             Lix 2.95.2 to production (patch)
 
@@ -362,9 +362,9 @@ fn a_maintenance_release_moves_only_its_own_series() {
               - image release/local/images:latest stays: 2.95.1 is published here and newer
 
             receipt
-              + releases receipts/lix-2.93.4.json when all of it is done
+              + releases receipts/lix-2.93.4.json says that all of it is done
 
-            plan f6b0951fbc62e23f7ca8b2e507780474d0a78fef12314fe7a0f434a181681c11
+            plan 35517ee2bddf9c8e2dae6c469d52c742f0266bfd49cc765ffb5751292e833058
 
             Lix 2.93.4 to staging (maintenance)
 
@@ -390,9 +390,9 @@ fn a_maintenance_release_moves_only_its_own_series() {
               - image ghcr.io/lix-project/lix-releng-staging:latest         stays: 2.95.1 is published here and newer
 
             receipt
-              + releases receipts/lix-2.93.4.json                           when all of it is done
+              + releases receipts/lix-2.93.4.json                           says that all of it is done
 
-            plan 9decdeeff38b3737a41449a4c5684d0fba995f2924801a9d60ec9e1462fa7f88
+            plan fd8db29eedbfd8ebec4bc00754604c856a6b029f561d956daf6d0ac7e92f0077
 
             Lix 2.93.4 to production (maintenance)
 
@@ -450,9 +450,9 @@ fn a_pre_release_moves_no_pointer_of_stable_users() {
               - image release/local/images:latest     stays: 2.96.0-rc1 is a pre-release, and 2.95.1 is stable
 
             receipt
-              + releases receipts/lix-2.96.0-rc1.json when all of it is done
+              + releases receipts/lix-2.96.0-rc1.json says that all of it is done
 
-            plan 809613d7a7addf7e62a1e3bb22574a3aaa40a4a847047fad3cd86f0e52cf9846
+            plan 9760e8ae94d02e3953cb4f5cafec9f8624073c071fb99a13f24aa7d7ad55c97f
 
             Lix 2.96.0-rc1 to staging (pre-release)
 
@@ -478,9 +478,9 @@ fn a_pre_release_moves_no_pointer_of_stable_users() {
               - image ghcr.io/lix-project/lix-releng-staging:latest             stays: 2.96.0-rc1 is a pre-release, and 2.95.1 is stable
 
             receipt
-              + releases receipts/lix-2.96.0-rc1.json                           when all of it is done
+              + releases receipts/lix-2.96.0-rc1.json                           says that all of it is done
 
-            plan 355464c4efb2ccd22cca6cf937af39bd197b276cc2dcb161df71b4615268d33d
+            plan 4a833bf3fd972ad72c50ef7d75ed2cb74c47f4dc2909d3e086e3f2c04e698ea0
 
             Lix 2.96.0-rc1 to production (pre-release)
 

@@ -23,7 +23,7 @@ use xtask::tools::{files, process, term};
 
 use super::applying::{apply, receipt};
 use super::destination::{Bucket, Stores};
-use super::looking::look;
+use super::looking::{Looked, look};
 use super::session::{Session, Train};
 use crate::tools::{lock, progress::Meter};
 
@@ -60,20 +60,21 @@ fn owner(git: &Git) -> lock::Owner {
 /// One wave after the other. What waits for something outside keeps those after it from beginning.
 async fn carry_out_waves(train: &Train<'_>, plans: &Plans, stores: &Stores) -> Result<Done> {
     let mut done = Done::new(train.sessions.len());
+    let titles = train.acts(plans).map(|(session, _, planned)| train.title(session, planned).chars().count());
+    let width = titles.max().unwrap_or_default();
     for wave in Wave::ALL {
         if !train.acts(plans).any(|(_, act, _)| act.wave() == wave) {
             continue;
         }
         // Another manager may have published meanwhile.
-        let published = train.published().await?;
-        let meter = Meter::start(wave);
+        let turn = Turn { train, stores, published: train.published().await?, meter: Meter::start(wave), width };
         let mut waits = false;
         for ((session, plan), acts) in train.sessions.iter().zip(&plans.0).zip(&mut done.acts) {
-            let results = carry_out_wave(train, session, plan, wave, &published, stores, &meter).await?;
+            let results = turn.carry_out(session, plan, wave).await?;
             waits |= results.iter().any(|act| matches!(act.status, Status::Waiting(_)));
             acts.extend(results);
         }
-        done.sent += meter.finish();
+        done.sent += turn.meter.finish();
         if waits {
             break;
         }
@@ -81,68 +82,70 @@ async fn carry_out_waves(train: &Train<'_>, plans: &Plans, stores: &Stores) -> R
     Ok(done)
 }
 
-/// One wave of one release.
-async fn carry_out_wave(
-    train: &Train<'_>,
-    session: &Session<'_>,
-    plan: &Plan,
-    wave: Wave,
-    published: &Published,
-    stores: &Stores,
-    meter: &Meter,
-) -> Result<Vec<Planned>> {
-    let turn = session.acts.iter().zip(&plan.acts).filter(|(act, _)| act.wave() == wave);
-    let doing = turn.map(|(act, planned)| carry_out_one(train, session, act, planned, published, stores, meter));
-    match wave {
-        // git goes one by one: Gerrit takes the tag only after the branch.
-        Wave::Git => {
-            let mut results = Vec::new();
-            for one in doing {
-                results.push(one.await?);
-            }
-            Ok(results)
-        }
-        Wave::Contents | Wave::Pointers | Wave::Receipt => try_join_all(doing).await,
-    }
+/// A wave that is under way.
+struct Turn<'a> {
+    train: &'a Train<'a>,
+    stores: &'a Stores,
+    /// As it was when the wave began.
+    published: Published,
+    meter: Meter,
+    /// Of the longest title.
+    width: usize,
 }
 
-/// Looks at an act once more, and does what was agreed to.
-async fn carry_out_one(
-    train: &Train<'_>,
-    session: &Session<'_>,
-    act: &Act,
-    planned: &Planned,
-    published: &Published,
-    stores: &Stores,
-    meter: &Meter,
-) -> Result<Planned> {
-    let title = train.title(session, planned);
-    let doing = || format!("cannot publish {title}; what is done stays done, and the same command goes on from here");
-    let looked = look(session, act).await.with_context(doing)?;
-    let now = judge(act, &session.sealed.subject, &looked.seen(), published, &session.consent);
-    match &now.status {
-        Status::Same | Status::Stays(_) | Status::Waiting(_) => return Ok(now),
-        Status::Refused(why) => bail!("{title} may no longer be published as planned: {}", why.join("; ")),
-        Status::Absent | Status::Different => {}
-    }
-    // Part of it may be done, by a run that was interrupted; anything else was not agreed to.
-    let is_new = |change: &&String| !planned.changes.contains(change);
-    if let Some(change) = now.changes.iter().find(is_new) {
-        bail!(
-            "{title} is not as it was when the plan was made ({change}): run the same command again, and read its plan"
-        );
-    }
-    apply(session, act, &looked, stores, &meter.progress()).await.with_context(doing)?;
-    note(session, &now)?;
-    meter.line(format_args!("  {} {title:<34} {}", term::good("ok"), now.summary));
-    let after = look(session, act).await.with_context(doing)?;
-    Ok(match judge(act, &session.sealed.subject, &after.seen(), published, &session.consent) {
-        after if after.is_to_do() => {
-            bail!("{title} was published, and is not there as it should be: {}", after.summary)
+impl Turn<'_> {
+    /// What of one release belongs to the wave.
+    async fn carry_out(&self, session: &Session<'_>, plan: &Plan, wave: Wave) -> Result<Vec<Planned>> {
+        let turn = session.acts.iter().zip(&plan.acts).filter(|(act, _)| act.wave() == wave);
+        let doing = turn.map(|(act, planned)| self.carry_out_one(session, act, planned));
+        match wave {
+            // git goes one by one: Gerrit takes the tag only after the branch.
+            Wave::Git => {
+                let mut results = Vec::new();
+                for one in doing {
+                    results.push(one.await?);
+                }
+                Ok(results)
+            }
+            Wave::Contents | Wave::Pointers | Wave::Receipt => try_join_all(doing).await,
         }
-        Planned { status: status @ Status::Waiting(_), .. } => Planned { status, ..now },
-        _ => now,
-    })
+    }
+
+    /// Looks at an act once more, and does what was agreed to.
+    async fn carry_out_one(&self, session: &Session<'_>, act: &Act, planned: &Planned) -> Result<Planned> {
+        let (title, width) = (self.train.title(session, planned), self.width);
+        let doing =
+            || format!("cannot publish {title}; what is done stays done, and the same command goes on from here");
+        let looked = look(session, act).await.with_context(doing)?;
+        let now = self.judge(session, act, &looked);
+        match &now.status {
+            Status::Same | Status::Stays(_) | Status::Waiting(_) => return Ok(now),
+            Status::Refused(why) => bail!("{title} may no longer be published as planned: {}", why.join("; ")),
+            Status::Absent | Status::Different => {}
+        }
+        // Part of it may be done, by a run that was interrupted; anything else was not agreed to.
+        let is_new = |change: &&String| !planned.changes.contains(change);
+        if let Some(change) = now.changes.iter().find(is_new) {
+            bail!(
+                "{title} is not as it was when the plan was made ({change}): run the same command again, and read its plan"
+            );
+        }
+        apply(session, act, &looked, self.stores, &self.meter.progress()).await.with_context(doing)?;
+        note(session, &now)?;
+        self.meter.line(format_args!("  {} {title:<width$} {}", term::good("ok"), now.summary));
+        let after = look(session, act).await.with_context(doing)?;
+        Ok(match self.judge(session, act, &after) {
+            after if after.is_to_do() => {
+                bail!("{title} was published, and is not there as it should be: {}", after.summary)
+            }
+            Planned { status: status @ Status::Waiting(_), .. } => Planned { status, ..now },
+            _ => now,
+        })
+    }
+
+    fn judge(&self, session: &Session, act: &Act, looked: &Looked) -> Planned {
+        judge(act, &session.sealed.subject, &looked.seen(), &self.published, &session.consent)
+    }
 }
 
 /// Notes in the journal what was done when, for people. No decision rests on it.

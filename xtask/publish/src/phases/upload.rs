@@ -124,10 +124,10 @@ fn finish(train: &Train, plans: &Plans) -> Result<Outcome> {
         .collect();
     let versions: Vec<&str> = plans.0.iter().map(|plan| plan.version.as_str()).collect();
     let (versions, environment) = (versions.join(", "), &train.world().name);
-    let is = if plans.0.len() == 1 { "is" } else { "are" };
+    let (is, each) = if plans.0.len() == 1 { ("is", "") } else { ("are", " VERSION, for each") };
     if waiting.is_empty() {
         term::say(format_args!(
-            "{} {versions} {is} published to {environment}; next: cargo xtask release verify --env {environment}",
+            "{} {versions} {is} published to {environment}; next: cargo xtask release verify --env {environment}{each}",
             term::good("done:")
         ));
         return Ok(Outcome::Done);

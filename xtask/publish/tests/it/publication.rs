@@ -46,7 +46,7 @@ fn plan_upload_verify_and_nothing_left_to_do() {
           + image release/local/images:latest to 5ce0d172743b: the newest stable release here
 
         receipt
-          + releases receipts/lix-2.93.1.json when all of it is done"#]]
+          + releases receipts/lix-2.93.1.json says that all of it is done"#]]
     .assert_eq(&page(&plan));
     assert!(!release.object("local-releases/lix").exists(), "a plan writes nothing");
     assert!(!release.release_dir().join("local/git").exists(), "a plan writes nothing");

@@ -108,12 +108,22 @@ impl<'a> Environment<'a> {
         let Some(there) = self.remote.refs(&[&reference])?.remove(&reference) else {
             bail!("{name} has no branch {MAIN}: is this the right remote, {}?", self.remote.shown());
         };
-        let missing = self.remote.history(&reference, &there)?.only_in(tip, &there)?;
+        let history = self.remote.history(&reference, &there)?;
+        let missing = history.only_in(tip, &there)?;
+        let reviewed = matches!(self.environment.git, GitTarget::Gerrit { .. });
+        if !reviewed && !missing.is_empty() && !history.contains(tip, &there)? {
+            bail!(
+                "{name} has commits on {MAIN} that are not here, up to {}: bring yours on top of them \
+                 (`git fetch {} {MAIN}`, then `git rebase FETCH_HEAD` on the branch), and run it again",
+                there.short(),
+                self.remote.shown()
+            );
+        }
         if missing.is_empty() {
             term::say(format_args!("  {name} has everything on {MAIN}"));
             return Ok(());
         }
-        if matches!(self.environment.git, GitTarget::Gerrit { .. }) {
+        if reviewed {
             let changes = self.remote.refs(&["refs/changes/*"])?;
             if changes.values().any(|change| change == tip) {
                 term::say(format_args!("  {name} has the commits for {MAIN} in review"));

@@ -150,7 +150,7 @@ fn a_system_without_a_new_installer_needs_a_word() {
     let shown = [Consent::default(), consent].map(|consent| status(&Act::InstallerPointers, &seen, &consent));
     expect![[r#"
         Refused(["x86_64-darwin has an installer, and gets no new one: if that is right, say `--drop-system x86_64-darwin`; the old one stays"]): 
-        Different: replace 1, same 1, delete 1 (9 B): the newest stable release here"#]].assert_eq(&shown.join("\n"));
+        Different: replace 1, same 1 (9 B): the newest stable release here"#]].assert_eq(&shown.join("\n"));
     let nothing = Seen::Nothing { why: "2.95.1 has no installers here".to_owned() };
     expect![[r#"Stays("2.95.1 has no installers here"): "#]].assert_eq(&status(
         &Act::InstallerPointers,
