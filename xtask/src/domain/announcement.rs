@@ -31,6 +31,8 @@ pub struct Announcement {
     pub credits: Vec<String>,
     /// Of the source archive.
     pub source: Digest,
+    /// Of what is in it, as a NAR; `None` where there was no Nix to tell.
+    pub unpacked: Option<Digest>,
 }
 
 /// A draft and the file that it goes to.
@@ -149,15 +151,23 @@ impl Announcement {
     }
 
     fn nixpkgs(&self) -> String {
-        let (version, url) = (quoted(&self.release.version().to_string()), self.source_link());
+        let version = quoted(&self.release.version().to_string());
         let source = &product().links.source;
+        let unpacked = match &self.unpacked {
+            Some(digest) => format!(
+                "# Of what is in it, for fetchers that unpack, such as fetchFromGitea.\nunpacked-hash = {}\n",
+                quoted(&digest.sri())
+            ),
+            None => {
+                format!("# A fetcher that unpacks has another hash: nix-prefetch-url --unpack {}\n", self.source_link())
+            }
+        };
         format!(
             "# For nixpkgs, pkgs/tools/package-management/lix.\nversion = {version}\n\
              # Of {source}.\ntag = {}\n\n\
-             # The archive as it is downloaded, for fetchurl. A fetcher that unpacks has another hash:\n\
-             # nix-prefetch-url --unpack {url}\n[source]\nurl = {}\nhash = {}\n",
+             [source]\nurl = {}\n# Of the archive, for fetchurl.\nhash = {}\n{unpacked}",
             quoted(&self.release.tag()),
-            quoted(&url),
+            quoted(&self.source_link()),
             quoted(&self.source.sri())
         )
     }
@@ -230,6 +240,7 @@ mod tests {
             highlights,
             credits: ["[jade](x)", "puck"].map(str::to_owned).into(),
             source: Digest::new([0; 32]),
+            unpacked: (version == "2.94.0").then(|| Digest::new([1; 32])),
         }
     }
 
@@ -290,11 +301,12 @@ mod tests {
             # Of https://git.lix.systems/lix-project/lix.
             tag = "2.94.0"
 
-            # The archive as it is downloaded, for fetchurl. A fetcher that unpacks has another hash:
-            # nix-prefetch-url --unpack https://releases.lix.systems/lix/lix-2.94.0/lix-2.94.0.tar.gz
             [source]
             url = "https://releases.lix.systems/lix/lix-2.94.0/lix-2.94.0.tar.gz"
+            # Of the archive, for fetchurl.
             hash = "sha256-AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA="
+            # Of what is in it, for fetchers that unpack, such as fetchFromGitea.
+            unpacked-hash = "sha256-AQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQE="
             ==> checklist.md
             # After Lix 2.94.0
 

@@ -224,7 +224,7 @@ pub fn to_base32(bytes: &[u8; 32]) -> String {
     (0..DIGEST_DIGITS).rev().map(digit).collect()
 }
 
-fn from_base32(text: &str) -> Option<[u8; 32]> {
+pub fn from_base32(text: &str) -> Option<[u8; 32]> {
     let mut bytes = [0; 32];
     for (n, digit) in text.bytes().rev().enumerate() {
         let value = u16::try_from(DIGITS.iter().position(|known| *known == digit)?).ok()?;

@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 use std::io::ErrorKind;
 
-use anyhow::{Context, Result, anyhow, bail};
+use anyhow::{Context, Result, anyhow, bail, ensure};
 use camino::Utf8Path;
 use jiff::civil::Date;
 
@@ -24,6 +24,7 @@ use crate::domain::version::Version;
 use crate::phases::taken;
 use crate::tools::files;
 use crate::tools::git::Git;
+use crate::tools::nix::Nix;
 use crate::tools::term::{self, BOLD, GOOD};
 
 /// Below `release/`.
@@ -62,6 +63,8 @@ struct Observed {
     /// What the section was made of; for a pre-release, which has none, what it holds.
     fragments: Vec<Fragment>,
     author: String,
+    /// Of what is in the source archive.
+    unpacked: Option<Digest>,
 }
 
 impl Observed {
@@ -93,12 +96,27 @@ impl Observed {
             date: date.parse().with_context(|| format!("{page_path} dates {version} `{date}`"))?,
             section: section.map(str::to_owned),
             fragments: parse(&texts),
+            unpacked: unpacked(git, &record),
             author: author.split(" <").next().unwrap_or_default().to_owned(),
             release: Release::new(version, record.name.as_deref().unwrap_or_default())
                 .map_err(|why| Problem::new(why.to_string())),
             record,
         })
     }
+}
+
+/// What Nix says about the content of the source archive; nothing depends on it but a draft.
+fn unpacked(git: &Git, record: &Record) -> Option<Digest> {
+    let layout = Layout::new(&record.version);
+    let artifacts = git.root().join(layout::RELEASE).join(layout::ARTIFACTS);
+    let archive = artifacts.join(layout.version_directory()).join(layout.source());
+    let ask = || -> Result<Digest> {
+        let text = std::fs::read(&archive).with_context(|| format!("cannot read {archive}"))?;
+        ensure!(record.files.get(&layout.source()) == Some(&files::facts(&text)), "{archive} is not as it was built");
+        Nix::new(git.root(), &[])?.hash_of_unpacked(&archive)
+    };
+    let warn = |error| term::warn(format_args!("nixpkgs.toml does without the hash of the unpacked source: {error:#}"));
+    ask().map_err(warn).ok()
 }
 
 /// An older release may have fragments that would not pass today: they are no highlights.
@@ -114,7 +132,7 @@ fn parse(texts: &[(String, String)]) -> Vec<Fragment> {
 }
 
 fn decide(observed: Observed) -> Result<Announcement, Problems> {
-    let Observed { record, release, section, date, fragments, author } = observed;
+    let Observed { record, release, section, date, fragments, author, unpacked } = observed;
     let mut problems = Problems::default();
     let release = problems.collect(release.map_err(Problems::from));
     let archive = Layout::new(&record.version).source();
@@ -134,6 +152,7 @@ fn decide(observed: Observed) -> Result<Announcement, Problems> {
         highlights: highlights::highlights(&fragments, &section),
         credits: highlights::credits(&section),
         source,
+        unpacked,
     })
 }
 

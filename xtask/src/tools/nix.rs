@@ -13,7 +13,9 @@ use xshell::Shell;
 
 use super::process::{self, Running};
 use super::{files, term};
+use crate::domain::digest::Digest;
 use crate::domain::jobs::{Derivation, Row};
+use crate::domain::narinfo::from_base32;
 use crate::domain::oid::Oid;
 
 /// Turns an attribute set of jobs into the rows that `nix-eval-jobs` gives.
@@ -89,6 +91,18 @@ impl Nix {
         // Nix only warns here, and fails with the same words when it is to build.
         let no_users = warnings.contains("'build-users-group' does not exist");
         Ok((json(&output.stdout)?, no_users))
+    }
+
+    /// The hash of what is in an archive, as a fetcher that unpacks sees it: of the NAR. The content gets into the store.
+    ///
+    /// # Errors
+    /// Nix's message.
+    pub fn hash_of_unpacked(&self, archive: &Utf8Path) -> Result<Digest> {
+        let url = format!("file://{}", encode(archive.as_str()));
+        let cmd = self.sh.cmd("nix-prefetch-url").args(["--unpack", "--type", "sha256", &url]).args(&self.args);
+        let hash = process::read(cmd)?;
+        let bytes = hash.lines().last().and_then(|hash| from_base32(hash.trim()));
+        bytes.map(Digest::new).with_context(|| format!("`nix-prefetch-url` said something odd: {hash}"))
     }
 
     /// The name of the evaluator that [`Nix::jobs`] uses.

@@ -24,6 +24,11 @@ fn built(prepare: &[&str]) -> Repo {
 fn write_record(repo: &Repo, official: bool) {
     let version: serde_json::Value = serde_json::from_str(&repo.read("version.json")).expect("JSON");
     let tag = version["version"].as_str().expect("text");
+    let archive = repo.root.join(format!("release/artifacts/lix/lix-{tag}/lix-{tag}.tar.gz"));
+    fs::create_dir_all(archive.parent().expect("in a directory")).expect("made");
+    let prefix = format!("--prefix=lix-{tag}/");
+    repo.git(&["archive", "--format=tar.gz", &prefix, "--output", archive.as_str(), "HEAD"]);
+    let facts = xtask::tools::files::facts(&fs::read(&archive).expect("an archive"));
     let record = serde_json::json!({
         "version": tag,
         "name": version["release_name"],
@@ -35,7 +40,7 @@ fn write_record(repo: &Repo, official: bool) {
         "profile": "all",
         "builds": {},
         "image": null,
-        "files": { format!("lix-{tag}.tar.gz"): { "size": 1, "sha256": "0".repeat(64) } },
+        "files": { format!("lix-{tag}.tar.gz"): { "size": facts.size, "sha256": facts.sha256 } },
     });
     repo.write("release/release.json", &record.to_string());
 }
@@ -58,7 +63,7 @@ fn the_drafts_of_a_release() {
           wrote      checklist.md
         done: nothing was posted; next: read and edit them, as checklist.md says
     "#]]
-    .assert_eq(&ran.stderr.replace(repo.root.as_str(), "TREE"));
+    .assert_eq(&without_warnings(&ran.stderr).replace(repo.root.as_str(), "TREE"));
     ran.ok();
     assert_eq!(repo.state(), state);
     let dir = drafts(&repo, "2.93.1");
@@ -94,7 +99,9 @@ fn the_drafts_of_a_release() {
         Release notes: https://docs.lix.systems/manual/lix/stable/release-notes/rl-2.93.html
     "#]]
     .assert_eq(&(read("blog.md") + &read("toot.txt")));
-    assert!(read("nixpkgs.toml").contains("hash = \"sha256-AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=\""));
+    let archive = fs::read(repo.root.join("release/artifacts/lix/lix-2.93.1/lix-2.93.1.tar.gz")).expect("an archive");
+    let hash = xtask::tools::files::facts(&archive).sha256.sri();
+    assert!(read("nixpkgs.toml").contains(&format!("\nhash = \"{hash}\"\n")), "{}", read("nixpkgs.toml"));
     assert!(read("website.toml").contains("version = \"2.93.1\"\nversion-without-suffix = \"2.93.1\"\n"));
     assert!(read("checklist.md").contains("- [ ] nixpkgs"));
 
@@ -103,6 +110,36 @@ fn the_drafts_of_a_release() {
     let again = repo.xtask(&["release", "announce"]);
     assert!(again.stderr.contains("as it was  blog.md") && !again.stderr.contains("wrote"), "{}", again.stderr);
     again.ok();
+}
+
+/// Where there is no Nix, something is missing, and said so.
+fn without_warnings(stderr: &str) -> String {
+    stderr.split_inclusive('\n').filter(|line| !line.starts_with("warning:")).collect()
+}
+
+#[test]
+fn the_source_is_hashed_as_nixpkgs_will_see_it() {
+    let repo = built(&[]);
+    let unpacked = repo.beside("unpacked");
+    fs::create_dir(&unpacked).expect("made");
+    repo.git(&["--work-tree", unpacked.as_str(), "checkout", "--force", "HEAD", "--", "."]);
+    let hash = std::process::Command::new("nix")
+        .args(["--extra-experimental-features", "nix-command", "hash", "path", unpacked.as_str()])
+        .output();
+    let Some(hash) = hash.ok().filter(|hash| hash.status.success()) else {
+        println!("skipped: Nix is not installed");
+        return;
+    };
+    let hash = String::from_utf8(hash.stdout).expect("UTF-8");
+    let draft = || {
+        repo.xtask(&["release", "announce"]).ok();
+        fs::read_to_string(drafts(&repo, "2.93.1").join("nixpkgs.toml")).expect("there")
+    };
+    let text = draft();
+    assert!(text.contains(&format!("\nunpacked-hash = \"{}\"\n", hash.trim())), "{text}");
+    repo.write("release/artifacts/lix/lix-2.93.1/lix-2.93.1.tar.gz", "damaged");
+    let text = draft();
+    assert!(text.contains("nix-prefetch-url --unpack https://") && !text.contains("unpacked-hash"), "{text}");
 }
 
 #[test]
