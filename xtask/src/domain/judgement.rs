@@ -203,32 +203,31 @@ fn judge_manifest(ours: &str, live: Option<&str>, consent: &Consent) -> Judgemen
     let systems = |text: &str| manifest::parse(text).unwrap_or_default();
     let (before, after) = (systems(live), systems(ours));
     let lost: Vec<&System> = before.keys().filter(|system| !after.contains_key(*system)).collect();
-    let unexpected: Vec<String> = lost
-        .iter()
-        .filter(|system| !consent.drop_systems.contains(system))
-        .map(|system| {
-            format!(
-                "{system} vanishes, and its users get no more upgrades: if that is right, say `--drop-system {system}`"
-            )
-        })
-        .collect();
+    let unexpected = unexpected(lost.iter().copied(), consent, |system| {
+        format!("{system} vanishes, and its users get no more upgrades: if that is right, say `--drop-system {system}`")
+    });
     let dropped: String = lost.iter().map(|system| format!(", without {system}")).collect();
     let summary = format!("{} -> {}{dropped}", manifest::version_of(live), manifest::version_of(ours));
     let status = if unexpected.is_empty() { Status::Different } else { Status::Refused(unexpected) };
     (status, summary, vec![format!("from {live:?}"), format!("to {ours:?}")])
 }
 
+/// What is to be said of systems that get lost, of which the manager has said nothing.
+fn unexpected<'a>(
+    lost: impl Iterator<Item = &'a System>,
+    consent: &Consent,
+    say: impl Fn(&System) -> String,
+) -> Vec<String> {
+    lost.filter(|system| !consent.drop_systems.contains(system)).map(say).collect()
+}
+
 /// Nothing is deleted: a system that is dropped keeps its last installer.
 fn judge_installer_pointers(act: &Act, tree: &Tree, only_there: &[System], consent: &Consent) -> Judgement {
-    let unexpected: Vec<String> = only_there
-        .iter()
-        .filter(|system| !consent.drop_systems.contains(system))
-        .map(|system| {
-            format!(
-                "{system} has an installer, and gets no new one: if that is right, say `--drop-system {system}`; the old one stays"
-            )
-        })
-        .collect();
+    let unexpected = unexpected(only_there.iter(), consent, |system| {
+        format!(
+            "{system} has an installer, and gets no new one: if that is right, say `--drop-system {system}`; the old one stays"
+        )
+    });
     match judge_tree(act, tree, consent) {
         (Status::Absent | Status::Different, ..) if !unexpected.is_empty() => {
             (Status::Refused(unexpected), String::new(), Vec::new())
