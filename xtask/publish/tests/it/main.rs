@@ -16,6 +16,7 @@ mod release;
 #[path = "../../../tests/it/repo.rs"]
 #[allow(dead_code, reason = "the front door's tests use the rest")]
 mod repo;
+mod season;
 mod servers;
 mod staging;
 mod store;
