@@ -5,6 +5,7 @@
 
 pub mod announcement;
 pub mod authors;
+pub mod builders;
 pub mod cache;
 pub mod checkup;
 pub mod digest;
@@ -26,6 +27,7 @@ pub mod plan;
 pub mod pointers;
 pub mod problem;
 pub mod product;
+pub mod program;
 pub mod publication;
 pub mod record;
 pub mod release;

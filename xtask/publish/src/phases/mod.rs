@@ -7,6 +7,7 @@ pub mod doctor;
 pub mod images;
 pub mod looking;
 pub mod plan;
+pub mod preflight;
 pub mod rehearse;
 pub mod rollback;
 pub mod sealed;

@@ -47,6 +47,7 @@ pub enum Bucket {
     Docs,
     Releases,
     Cache,
+    Install,
 }
 
 /// An environment that is connected to.
@@ -192,6 +193,7 @@ impl World {
             Bucket::Docs => &self.environment.buckets.docs,
             Bucket::Releases => &self.environment.buckets.releases,
             Bucket::Cache => &self.environment.buckets.cache,
+            Bucket::Install => &self.environment.buckets.install,
         }
     }
 }

@@ -37,7 +37,7 @@ esac
 ";
 
 /// A release whose environment `local` has Gerrit instead of a plain repository.
-fn reviewed() -> (Release, Utf8PathBuf) {
+pub fn reviewed() -> (Release, Utf8PathBuf) {
     let release = Release::new("2.94.0");
     let gerrit = release.repo.beside("gerrit.git");
     let base = release.repo.git(&["rev-parse", "2.94.0^{commit}^^"]);
