@@ -33,6 +33,7 @@ pub mod record;
 pub mod release;
 pub mod serving;
 pub mod signing;
+pub mod standing;
 pub mod system;
 pub mod tagging;
 pub mod version;

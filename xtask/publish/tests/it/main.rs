@@ -17,6 +17,7 @@ mod release;
 #[allow(dead_code, reason = "the front door's tests use the rest")]
 mod repo;
 mod servers;
+mod status;
 mod store;
 mod transfer;
 mod up;
