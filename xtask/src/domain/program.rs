@@ -72,6 +72,7 @@ mod tests {
     #[test]
     fn too_old_is_too_old() {
         let [git, nix, skopeo, cargo] = PROGRAMS;
+        assert_eq!(format!("{}.{}", cargo.oldest.0, cargo.oldest.1), env!("CARGO_PKG_RUST_VERSION"));
         let shown: Vec<String> = [
             (git, "git version 2.39.5 (Apple Git-154)"),
             (git, "git version 2.34.1"),

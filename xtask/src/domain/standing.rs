@@ -90,6 +90,8 @@ pub enum Directory {
     Absent,
     /// Files, and no record, which comes last.
     Begun,
+    /// Files from before there were records.
+    Unrecorded,
     /// Of another record than `release/` has.
     Other {
         record: String,
@@ -174,6 +176,7 @@ impl Environment {
         let waits = live.review == Some(Reviewed::Open);
         match &live.directory {
             Directory::Other { .. } => State::Wrong,
+            Directory::Unrecorded => State::Done,
             Directory::Recorded { .. } if live.withdrawn => State::Done,
             Directory::Recorded { broken, .. } if live.finished && broken.is_empty() => State::Done,
             Directory::Recorded { .. } if waits && !live.finished => State::Waits,

@@ -194,7 +194,7 @@ fn finish_line(git: &Git, release: &Release, tagged: bool) -> Line {
         return Line::open("comes after publishing");
     }
     match finish::left(git, release.version()) {
-        Ok(left) if left.is_empty() => Line::done("nothing is left to do here"),
+        Ok(left) if left.is_empty() => Line::done("done here; `finish --env ENV` says what a remote still lacks"),
         Ok(left) => Line::open(left.join("; ")),
         Err(error) => Line::open(format!("{error:#}")),
     }

@@ -235,6 +235,16 @@ async fn what_is_not_as_it_should_be() -> Result<()> {
     "#]],
     );
 
+    // As an older tool left it.
+    let record = world.object("production", &format!("{directory}/release.json"));
+    let (sums, aside) = (record.with_file_name("SHA256SUMS"), record.with_file_name("aside"));
+    fs::rename(&record, &aside)?;
+    fs::rename(&sums, sums.with_extension("aside"))?;
+    let page = status(&release);
+    assert!(page.contains("production   ✓ published by an older tool, without a record"), "{page}");
+    fs::rename(&aside, &record)?;
+    fs::rename(sums.with_extension("aside"), &sums)?;
+
     // The files came, and the record did not; and the publication of another record than ours.
     fs::remove_file(world.object("staging", &format!("{directory}/release.json")))?;
     release.seal(&["x86_64-linux"], 3);

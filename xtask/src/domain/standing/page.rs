@@ -51,7 +51,8 @@ impl Topic {
 /// As JSON, these keys are stable: `product`, `version`, `name` (`null` as long as there is none), `head`, `topics` (each
 /// with `name`, `state` and `lines` of `state` and `text`; an environment's with `seen`, too), and `next`, a list of
 /// `command` and `remark`, empty when the release is out. States are `done`, `open`, `waits`, `wrong` and `unknown`. In
-/// `seen`: `directory` (with `is`: `absent`, `begun`, `other` or `recorded`), `finished`, `withdrawn`, `pointers`,
+/// `seen`: `directory` (with `is`: `absent`, `begun`,
+/// `unrecorded`, `other` or `recorded`), `finished`, `withdrawn`, `pointers`,
 /// `review` and `installers`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Page {
@@ -135,7 +136,7 @@ impl Live {
         let mut lines = vec![self.directory.line(self.finished, self.withdrawn)];
         lines.extend(pointers(&self.pointers));
         lines.extend(self.review.as_ref().map(Reviewed::line));
-        if matches!(self.directory, Directory::Recorded { .. } | Directory::Other { .. }) {
+        if !matches!(self.directory, Directory::Absent | Directory::Begun) {
             lines.push(match self.installers {
                 true => Line::done("installers published"),
                 false => Line::open("no installers yet"),
@@ -150,6 +151,7 @@ impl Directory {
         let (same, files, broken) = match self {
             Directory::Absent => return Line::open("not published"),
             Directory::Begun => return Line::open("publication was begun: upload again"),
+            Directory::Unrecorded => return Line::done("published by an older tool, without a record"),
             Directory::Other { record } => {
                 let record = &record[..record.len().min(12)];
                 let text = format!("published with other content than release/ has (record {record})");

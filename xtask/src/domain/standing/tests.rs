@@ -76,7 +76,8 @@ fn next(standing: &Standing) -> String {
         Some(remark) => format!("{}  # {remark}", next.command),
         None => next.command.clone(),
     };
-    standing.page().next.iter().map(line).collect::<Vec<_>>().join("\n")
+    let next = standing.page().next;
+    if next.is_empty() { "nothing".to_owned() } else { next.iter().map(line).collect::<Vec<_>>().join("\n") }
 }
 
 #[test]
@@ -174,7 +175,7 @@ fn the_way_of_a_release() {
             cargo xtask release installer --env production --from DIR  # once they are built
             cargo xtask release announce
         announced:
-    "#]]
+            nothing"#]]
     .assert_eq(&shown.join("\n"));
 }
 

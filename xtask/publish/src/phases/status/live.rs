@@ -9,7 +9,7 @@ use anyhow::{Context, Result, anyhow};
 use xtask::cli::Place;
 use xtask::domain::digest::Digest;
 use xtask::domain::environment::{self, Access, GitTarget, Storage};
-use xtask::domain::layout::{self, Docs, Layout, MANIFEST, MANUAL_INDEX, RECORD};
+use xtask::domain::layout::{self, Docs, Layout, MANIFEST, MANUAL_INDEX, RECORD, SUMS};
 use xtask::domain::manifest;
 use xtask::domain::publication::Official;
 use xtask::domain::record::Record;
@@ -141,10 +141,7 @@ impl Look<'_> {
         let record = record.transpose().map_err(|why| anyhow!("the published {RECORD} {why}"))?;
         let directory = match (&record, digest) {
             (Some(record), Some(digest)) => self.directory(releases, &layout, record, digest).await?,
-            _ if releases.size(&format!("{}/{MANIFEST}", layout.version_directory())).await?.is_some() => {
-                Directory::Begun
-            }
-            _ => Directory::Absent,
+            _ => self.unrecorded(releases, &layout).await?,
         };
         let withdrawn: Vec<Version> = match releases.get(WITHDRAWN).await? {
             Some(text) => {
@@ -163,6 +160,19 @@ impl Look<'_> {
             pointers: self.pointers(sources, expected).await?,
             review: self.review(environment),
             installers: sources.install.size(&installer_record(&layout)).await?.is_some(),
+        })
+    }
+
+    /// What a directory without a record is.
+    async fn unrecorded(&self, releases: &Source, layout: &Layout) -> Result<Directory> {
+        let is_there = async |name| -> Result<bool> {
+            Ok(releases.size(&format!("{}/{name}", layout.version_directory())).await?.is_some())
+        };
+        // The sums go first, and came with the records.
+        Ok(match (is_there(SUMS).await?, is_there(MANIFEST).await?) {
+            (true, _) => Directory::Begun,
+            (false, true) => Directory::Unrecorded,
+            (false, false) => Directory::Absent,
         })
     }
 
