@@ -36,6 +36,9 @@ pub struct Entry {
 }
 
 /// All of them, in the order in which they were looked at.
+///
+/// As JSON, a list of entries with the stable keys `of`, `what`, `state` (`good`, `note` or `bad`), and `detail`, or for
+/// a bad one `remedy`.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 #[serde(transparent)]
 pub struct Checkup {
