@@ -55,7 +55,7 @@ pub async fn run(place: &Place, args: &DoctorArgs) -> Result<Outcome> {
         match world {
             Ok(world) => match preflight(&git, world, &mut checkup).await {
                 true => check_buckets(world, &mut checkup).await,
-                false => checkup.note("buckets", "not tried, since the server does not answer"),
+                false => checkup.note("buckets", "not tried, as long as the server cannot be used"),
             },
             Err(error) => checkup.add("environment", Err(format!("{error:#}"))),
         }

@@ -22,14 +22,14 @@ const SKEW: i64 = 300;
 /// The hook that Gerrit wants.
 pub const HOOK: &str = "commit-msg";
 
-/// All checks that write nothing. Gives whether the server answers: where it does not, it is no use to go on.
+/// All checks that write nothing. Gives whether the server can be used: where it cannot, trying its buckets is no use.
 pub async fn preflight(git: &Git, world: &World, checkup: &mut Checkup) -> bool {
-    let answers = check_server(world, checkup).await;
+    let usable = check_server(world, checkup).await;
     check_remote(git, world, checkup);
     check_hook(git, world, checkup);
     check_logins(world, checkup).await;
     check_signing_key(world, checkup);
-    answers
+    usable
 }
 
 /// The message of an error, for a remedy.
@@ -38,7 +38,7 @@ pub fn told<T>(result: Result<T>) -> Result<T, String> {
 }
 
 /// Whether the S3 server answers, is in the region that `releng.toml` says, and agrees about the time. Gives whether it
-/// answers.
+/// can be used.
 pub async fn check_server(world: &World, checkup: &mut Checkup) -> bool {
     let (endpoint, region) = match &world.environment.storage {
         Storage::Embedded { directory } => {
@@ -62,7 +62,7 @@ pub async fn check_server(world: &World, checkup: &mut Checkup) -> bool {
         None => checkup.note("region", format!("{region}; the server does not say its own, so reading will tell")),
     }
     check_clock(&says, checkup);
-    true
+    says.region.is_none_or(|theirs| theirs == *region)
 }
 
 fn wrong_region(environment: &str, ours: &str, theirs: &str) -> String {
