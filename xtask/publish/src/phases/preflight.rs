@@ -116,7 +116,7 @@ pub fn check_hook(git: &Git, world: &World, checkup: &mut Checkup) {
 pub async fn check_logins(world: &World, checkup: &mut Checkup) {
     let images = &world.environment.images;
     if !images.login {
-        return;
+        return checkup.note("images", "releng.toml says that they need no login");
     }
     let asking = images.targets.iter().map(|target| async move {
         let what = match target {
