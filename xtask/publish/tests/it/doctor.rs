@@ -62,7 +62,7 @@ fn page(stdout: &str) -> String {
     stdout.lines().map(line).collect()
 }
 
-/// The lines about one thing, with those that follow them.
+/// The lines about one thing, with those that follow them, moved to the left.
 fn about(stdout: &str, what: &str) -> String {
     let mut lines = Vec::new();
     let mut ours = false;
@@ -73,7 +73,7 @@ fn about(stdout: &str, what: &str) -> String {
             ours = false;
         }
         if ours {
-            lines.push(line);
+            lines.push(line.strip_prefix("  ").unwrap_or(line));
         }
     }
     lines.join("\n")
@@ -181,13 +181,13 @@ fn somebody_has_to_build_for_each_system_of_the_environments_profile() {
     release.configure(|text| text.replacen("[\"all\"]", "[\"x86_64-linux-only\"]", 1));
     shown.push(builders(&["--env", "local", "--", "--builders", ""]));
     expect![[r#"
-          ✗ builders             nobody builds for aarch64-darwin: list a builder in /etc/nix/machines; try
-                                 `-- --builders 'ssh://HOST aarch64-darwin'`, here and with `build`; or for
-                                 a trial, build with `--profile x86_64-linux-only`
-          ✓ builders             aarch64-darwin by ssh://list; x86_64-linux here (profile all)
-          ✗ builders             nobody builds for aarch64-darwin: list a builder in /etc/nix/machines; or
-                                 try `-- --builders 'ssh://HOST aarch64-darwin'`, here and with `build`
-          ✓ builders             x86_64-linux here (profile x86_64-linux-only)"#]]
+        ✗ builders             nobody builds for aarch64-darwin: list a builder in /etc/nix/machines; try
+                               `-- --builders 'ssh://HOST aarch64-darwin'`, here and with `build`; or for
+                               a trial, build with `--profile x86_64-linux-only`
+        ✓ builders             aarch64-darwin by ssh://list; x86_64-linux here (profile all)
+        ✗ builders             nobody builds for aarch64-darwin: list a builder in /etc/nix/machines; or
+                               try `-- --builders 'ssh://HOST aarch64-darwin'`, here and with `build`
+        ✓ builders             x86_64-linux here (profile x86_64-linux-only)"#]]
     .assert_eq(&shown.join("\n"));
 }
 
@@ -196,16 +196,16 @@ fn gerrit_demands_its_hook() {
     let (release, gerrit) = reviewed();
     let hook = || about(&doctor(&release, &["--env", "local"]).stdout, "commit-msg hook");
     expect![[r#"
-          ✗ commit-msg hook      Gerrit takes no commits without the Change-Id that its hook adds, and it is
-                                 not installed, or is no program:
-                                 `hook=$(git rev-parse --git-path hooks/commit-msg)`
-                                 `curl --location --output "$hook" https://GERRIT/tools/hooks/commit-msg && chmod +x "$hook"`"#]].assert_eq(&hook());
+        ✗ commit-msg hook      Gerrit takes no commits without the Change-Id that its hook adds, and it is
+                               not installed, or is no program:
+                               `hook=$(git rev-parse --git-path hooks/commit-msg)`
+                               `curl --location --output "$hook" https://GERRIT/tools/hooks/commit-msg && chmod +x "$hook"`"#]].assert_eq(&hook());
     let path = release.repo.root.join(".git/hooks/commit-msg");
     fs::create_dir_all(path.parent().expect("a directory")).expect("made");
     fs::write(&path, "#!/bin/sh\n").expect("written");
     assert!(hook().contains("✗ commit-msg hook"), "it is no program, so git does not run it");
     make_executable(&path);
-    assert_eq!(hook(), "  ✓ commit-msg hook      installed");
+    assert_eq!(hook(), "✓ commit-msg hook      installed");
 
     let remote = || about(&doctor(&release, &["--env", "local"]).stdout, "git remote");
     assert!(remote().contains("✓ git remote") && remote().contains("takes pushes"), "{}", remote());
@@ -290,11 +290,11 @@ async fn a_server_says_where_it_is_and_what_time_it_is() -> Result<()> {
         about(&ran.stdout, "buckets"),
     ];
     expect![[r#"
-          ✓ endpoint             URL answers
-          ✗ region               the server's is `garage`, and signatures for `global` are refused: put
-                                 `region = "garage"` into `[environments.local.storage.s3]` of releng.toml
+        ✓ endpoint             URL answers
+        ✗ region               the server's is `garage`, and signatures for `global` are refused: put
+                               `region = "garage"` into `[environments.local.storage.s3]` of releng.toml
         ✗ clock this machine's is N s off the server's: set it, since signatures hold the time
-          · buckets              not tried, as long as the server cannot be used"#]]
+        · buckets              not tried, as long as the server cannot be used"#]]
     .assert_eq(&shown.join("\n"));
     server.abort();
     // Nobody listens there any more.
