@@ -42,6 +42,9 @@ pub struct DoctorArgs {
     /// Also an environment's, as in releng.toml
     #[arg(long, alias = "environment", value_name = "ENV")]
     pub env: Option<String>,
+    /// For every call of Nix, as for `build`: whoever builds with `--builders …` checks with it
+    #[arg(last = true, value_name = "NIX-ARGS")]
+    pub nix_args: Vec<String>,
 }
 
 /// What is published, and where.

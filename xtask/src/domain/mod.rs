@@ -5,6 +5,7 @@
 
 pub mod announcement;
 pub mod authors;
+pub mod builders;
 pub mod cache;
 pub mod checkup;
 pub mod digest;
@@ -28,12 +29,14 @@ pub mod plan;
 pub mod pointers;
 pub mod problem;
 pub mod product;
+pub mod program;
 pub mod publication;
 pub mod receipt;
 pub mod record;
 pub mod release;
 pub mod serving;
 pub mod signing;
+pub mod standing;
 pub mod system;
 pub mod tagging;
 pub mod version;

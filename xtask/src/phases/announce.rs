@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::io::ErrorKind;
 
 use anyhow::{Context, Result, anyhow, bail, ensure};
-use camino::Utf8Path;
+use camino::{Utf8Path, Utf8PathBuf};
 use jiff::civil::Date;
 
 use crate::domain::announcement::{Announcement, Draft};
@@ -40,7 +40,7 @@ pub fn run(git: &Git) -> Result<()> {
     let observed = Observed::new(git)?;
     let announcement = decide(observed)?;
     let release = &announcement.release;
-    let dir = git.root().join(layout::RELEASE).join(ANNOUNCE).join(release.tag());
+    let dir = git.root().join(directory(release.version()));
     term::say(format_args!(
         "{BOLD}{} {}{BOLD:#} \"{}\", drafts in {dir}",
         product().name,
@@ -50,6 +50,11 @@ pub fn run(git: &Git) -> Result<()> {
     write(&dir, &announcement.drafts())?;
     term::say(format_args!("{GOOD}done:{GOOD:#} nothing was posted; next: read and edit them, as checklist.md says"));
     Ok(())
+}
+
+/// Where the drafts of a version lie, relative to the top of the tree.
+pub fn directory(version: &Version) -> Utf8PathBuf {
+    Utf8Path::new(layout::RELEASE).join(ANNOUNCE).join(version.to_string())
 }
 
 /// What is there to tell.

@@ -106,6 +106,16 @@ pub fn run(git: &Git, request: &Request) -> Result<End> {
     }
 }
 
+/// What finishing a release would still do here, in words: nothing, once it is done. Looks at no remote.
+///
+/// # Errors
+/// What stands in the way.
+pub fn left(git: &Git, version: &Version) -> Result<Vec<String>> {
+    let (version, config) = (Some(version.clone()), Utf8PathBuf::new());
+    let request = Request { version, environment: None, config, push: false, yes: false };
+    Ok(decide(&Observed::new(git, &request)?, &request)?.left())
+}
+
 /// What the tree and the repository say.
 struct Observed<'a> {
     head: Head,
@@ -251,6 +261,14 @@ impl Plan {
         for warning in &self.warnings {
             term::warn(warning);
         }
+    }
+
+    fn left(&self) -> Vec<String> {
+        let back = self.switch.then(|| format!("HEAD goes back to {}", self.tag.branch));
+        let series = self.branch_off.then(|| format!("{} begins", series_branch(self.release.series())));
+        let commits = self.line.iter().flat_map(Line::commits);
+        let subjects = commits.map(|commit| commit.message.lines().next().unwrap_or_default().to_owned());
+        back.into_iter().chain(series).chain(subjects).collect()
     }
 
     fn say_done(&self, tip: Option<&Oid>) {

@@ -4,6 +4,7 @@
 //! moves in one step, without hooks. Refuses to know what a release is.
 
 use std::ffi::OsStr;
+use std::os::unix::fs::PermissionsExt;
 
 use anyhow::{Context, Result, bail};
 use camino::{Utf8Path, Utf8PathBuf};
@@ -165,10 +166,11 @@ impl Git {
         Ok(identity.split_inclusive('>').next().unwrap_or_default().to_owned())
     }
 
-    /// Whether the repository has a hook of this name.
-    pub fn hook_exists(&self, name: &str) -> Result<bool> {
+    /// Whether git runs a hook of this name: one that is no program is passed over.
+    pub fn has_hook(&self, name: &str) -> Result<bool> {
         let path = self.read(["rev-parse", "--path-format=absolute", "--git-path", &format!("hooks/{name}")])?;
-        Ok(Utf8Path::new(&path).exists())
+        let file = std::fs::metadata(path).ok().filter(std::fs::Metadata::is_file);
+        Ok(file.is_some_and(|file| file.permissions().mode() & 0o111 != 0))
     }
 
     /// Shows the difference of two trees on stdout, in colour on a terminal.

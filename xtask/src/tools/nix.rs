@@ -3,6 +3,7 @@
 //! Owns the command lines of `nix`, `nix-eval-jobs` and `nix-store`, from Nix 2.8 on, without asking for any global
 //! configuration. Every call gets the arguments that people add after `--`. Refuses to know what a job is for.
 
+use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader};
 use std::process::Output;
 
@@ -13,6 +14,7 @@ use xshell::Shell;
 
 use super::process::{self, Running};
 use super::{files, term};
+use crate::domain::builders::{self, Line, Machines};
 use crate::domain::digest::Digest;
 use crate::domain::jobs::{Derivation, Row};
 use crate::domain::narinfo::from_base32;
@@ -22,6 +24,8 @@ use crate::domain::oid::Oid;
 const EVAL_ROWS: &str = include_str!("eval-rows.nix");
 /// The names to descend into, to find out which job it is that fails.
 const CHILDREN: &str = r#"jobs: if jobs.type or "" == "derivation" then [ ] else builtins.attrNames jobs"#;
+/// The system that each derivation of a set is built on. Nothing is instantiated for that.
+const SYSTEMS: &str = "builtins.mapAttrs (_: job: job.system)";
 const EVAL_JOBS: &str = "nix-eval-jobs";
 /// Each takes the memory of an evaluation of its own.
 const MAX_WORKERS: usize = 4;
@@ -103,6 +107,47 @@ impl Nix {
         let hash = process::read(cmd)?;
         let bytes = hash.lines().last().and_then(|hash| from_base32(hash.trim()));
         bytes.map(Digest::new).with_context(|| format!("`nix-prefetch-url` said something odd: {hash}"))
+    }
+
+    /// The system that each job of a set is built on, by the job's name.
+    ///
+    /// # Errors
+    /// Nix's message.
+    pub fn systems(&self, flake: &Flake, path: &[String]) -> Result<BTreeMap<String, String>> {
+        json(&self.eval(flake, path, SYSTEMS).map_err(Failure::into_error)?.stdout)
+    }
+
+    /// Who builds, as Nix is configured.
+    ///
+    /// # Errors
+    /// Nix does not show its configuration.
+    pub fn machines(&self) -> Result<Machines> {
+        // The first is what old ones know, the second what new ones call it.
+        let show = |words: &[&str]| {
+            process::read_bytes(self.sh.cmd("nix").args(EXPERIMENTAL).args(words).arg("--json").args(&self.args))
+        };
+        let config = show(&["show-config"]).or_else(|error| show(&["config", "show"]).map_err(|_| error))?;
+        let config: serde_json::Value = json(&config)?;
+        let text = |value: &serde_json::Value| value.as_str().unwrap_or_default().to_owned();
+        let mut here = vec![text(&config["system"]["value"])];
+        here.extend(config["extra-platforms"]["value"].as_array().into_iter().flatten().map(text));
+        let mut machines = Machines { here, jobs: config["max-jobs"]["value"].as_u64(), builders: Vec::new() };
+        let mut lists = vec![text(&config["builders"]["value"])];
+        let mut read = Vec::new();
+        while let Some(list) = lists.pop() {
+            for line in builders::parse(&list) {
+                match line {
+                    Line::Builder(builder) => machines.builders.push(builder),
+                    // One that is not there is an empty one, to Nix too.
+                    Line::File(path) if !read.contains(&path) => {
+                        lists.push(std::fs::read_to_string(&path).unwrap_or_default());
+                        read.push(path);
+                    }
+                    Line::File(_) => {}
+                }
+            }
+        }
+        Ok(machines)
     }
 
     /// The name of the evaluator that [`Nix::jobs`] uses.

@@ -8,6 +8,7 @@ use std::io::{Read, Seek, Write};
 use std::os::fd::AsFd;
 use std::os::unix::process::CommandExt;
 use std::process::{Child, ChildStdout, Command, Output, Stdio};
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 use camino::Utf8Path;
@@ -17,6 +18,8 @@ use super::term;
 
 /// Lines of a failed program's output that its error carries.
 const LAST_LINES: usize = 15;
+/// How often a program that may take only so long is looked at.
+const STEP: Duration = Duration::from_millis(10);
 
 /// A shell whose commands run in `dir`.
 ///
@@ -57,6 +60,53 @@ pub fn read(cmd: Cmd) -> Result<String> {
     let shown = cmd.to_string();
     let text =
         String::from_utf8(read_bytes(cmd)?).with_context(|| format!("`{shown}` wrote something other than UTF-8"))?;
+    Ok(text.strip_suffix('\n').map(str::to_owned).unwrap_or(text))
+}
+
+/// Like [`read`], for a program that may take only so long and cannot ask anything: it has no terminal.
+///
+/// # Errors
+/// As for [`read`], and no end in time: then it and what it started are killed.
+pub fn read_within(patience: Duration, cmd: Cmd) -> Result<String> {
+    term::detail(format_args!("$ {cmd}"));
+    let shown = cmd.to_string();
+    let streams = || -> std::io::Result<_> { Ok((tempfile::tempfile()?, tempfile::tempfile()?)) };
+    let (mut stdout, mut stderr) = streams().context("cannot make a temporary file")?;
+    let writing = || -> std::io::Result<_> { Ok((stdout.try_clone()?, stderr.try_clone()?)) };
+    let (out, err) = writing().context("cannot use a temporary file")?;
+    let mut cmd = Command::from(cmd);
+    cmd.stdin(Stdio::null()).stdout(out).stderr(err);
+    // SAFETY: between fork and exec only one system call is made, and nothing is allocated or locked.
+    unsafe { cmd.pre_exec(|| rustix::process::setsid().map(drop).map_err(Into::into)) };
+    let mut child = cmd.spawn().with_context(|| cannot_run(&shown))?;
+    let deadline = Instant::now() + patience;
+    let status = loop {
+        if let Some(status) = child.try_wait().with_context(|| format!("cannot wait for `{shown}`"))? {
+            break status;
+        }
+        if Instant::now() >= deadline {
+            let group = i32::try_from(child.id()).ok().and_then(rustix::process::Pid::from_raw);
+            // It leads a session of its own, so this is the number of its group, too.
+            let _ = group.map(|group| rustix::process::kill_process_group(group, rustix::process::Signal::KILL));
+            let _ = child.wait();
+            bail!("`{shown}` did not end within {} s", patience.as_secs());
+        }
+        std::thread::sleep(STEP);
+    };
+    let all = |file: &mut std::fs::File| -> std::io::Result<Vec<u8>> {
+        let mut bytes = Vec::new();
+        file.rewind()?;
+        file.read_to_end(&mut bytes).map(|_| bytes)
+    };
+    let reading = || format!("cannot read what `{shown}` wrote");
+    let output = Output {
+        status,
+        stdout: all(&mut stdout).with_context(reading)?,
+        stderr: all(&mut stderr).with_context(reading)?,
+    };
+    check(&shown, &output)?;
+    let text =
+        String::from_utf8(output.stdout).with_context(|| format!("`{shown}` wrote something other than UTF-8"))?;
     Ok(text.strip_suffix('\n').map(str::to_owned).unwrap_or(text))
 }
 
@@ -238,4 +288,36 @@ pub fn check(shown: &str, output: &Output) -> Result<()> {
     let lines: Vec<&str> = stderr.trim_end().lines().collect();
     let last = lines[lines.len().saturating_sub(LAST_LINES)..].join("\n");
     bail!("`{shown}` failed ({})\n{last}", output.status);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_takes_too_long_is_killed_with_all_that_it_started() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let sh = shell_in(Utf8Path::from_path(dir.path()).expect("UTF-8")).expect("a shell");
+        let script = "echo $$ > pid; sleep 600 & echo $! > child; wait";
+        // Long enough to write both numbers, however busy the machine is.
+        let error = read_within(Duration::from_secs(2), sh.cmd("sh").args(["-c", script])).expect_err("it waits");
+        assert!(error.to_string().ends_with("did not end within 2 s"), "{error}");
+        for file in ["pid", "child"] {
+            let number = std::fs::read_to_string(dir.path().join(file)).expect(file);
+            let deadline = Instant::now() + Duration::from_secs(60);
+            loop {
+                let state = std::fs::read_to_string(format!("/proc/{}/stat", number.trim())).unwrap_or_default();
+                // It dies when it is its turn, and whoever inherits it buries it when it likes.
+                if state.is_empty() || state.contains(") Z ") {
+                    break;
+                }
+                assert!(Instant::now() < deadline, "{file}: {state}");
+                std::thread::sleep(STEP);
+            }
+        }
+        let patience = Duration::from_secs(60);
+        assert_eq!(read_within(patience, sh.cmd("echo").arg("a")).expect("it ends"), "a");
+        let error = read_within(patience, sh.cmd("sh").args(["-c", "echo why >&2; exit 3"])).expect_err("it fails");
+        assert!(error.to_string().contains("exit status: 3)\nwhy"), "{error}");
+    }
 }

@@ -4,6 +4,7 @@
 //! and vanishes. Refuses to know what is pushed when, and to hold credentials; git and ssh have their own.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use anyhow::{Context, Result};
 use camino::{Utf8Path, Utf8PathBuf};
@@ -21,6 +22,8 @@ pub struct Remote<'a> {
     url: String,
     /// A bare repository on this machine that is made when it is first pushed to.
     directory: Option<Utf8PathBuf>,
+    /// How long a look may take; without it, as long as it takes, and git may ask for a passphrase.
+    patience: Option<Duration>,
 }
 
 impl<'a> Remote<'a> {
@@ -45,7 +48,23 @@ impl<'a> Remote<'a> {
                 (url, None)
             }
         };
-        Ok(Remote { git, url, directory })
+        Ok(Remote { git, url, directory, patience: None })
+    }
+
+    /// Gives up looking after a while, and is asked nothing: for a look that is worth no wait.
+    #[must_use]
+    pub fn impatient(self, patience: Duration) -> Remote<'a> {
+        Remote { patience: Some(patience), ..self }
+    }
+
+    /// Runs a git that speaks to the remote and changes nothing there.
+    fn look(&self, cmd: xshell::Cmd) -> Result<String> {
+        let cmd = cmd.env("GIT_TERMINAL_PROMPT", "0");
+        match self.patience {
+            // A window that asks for a passphrase is a question, too.
+            Some(patience) => process::read_within(patience, cmd.env("SSH_ASKPASS_REQUIRE", "never")),
+            None => process::read(cmd),
+        }
     }
 
     /// For messages: without a password, should somebody have put one there.
@@ -69,8 +88,8 @@ impl<'a> Remote<'a> {
         if self.is_to_be_made() {
             return Ok(BTreeMap::new());
         }
-        let cmd = self.git.cmd(["ls-remote", "--quiet", &self.url]).args(patterns).env("GIT_TERMINAL_PROMPT", "0");
-        let list = process::read(cmd).with_context(|| format!("cannot look at the git remote {}", self.shown()))?;
+        let cmd = self.git.cmd(["ls-remote", "--quiet", &self.url]).args(patterns);
+        let list = self.look(cmd).with_context(|| format!("cannot look at the git remote {}", self.shown()))?;
         let entry = |line: &str| line.split_once('\t').map(|(oid, name)| (name.to_owned(), Oid::new(oid)));
         Ok(list.lines().filter_map(entry).collect())
     }
@@ -93,8 +112,7 @@ impl<'a> Remote<'a> {
         if self.git.resolve(&format!("{tip}^{{commit}}"))?.is_none() {
             let fetch =
                 history.cmd(&["fetch", "--quiet", "--no-tags", &self.url, &format!("{reference}:refs/seen/tip")]);
-            process::read(fetch.env("GIT_TERMINAL_PROMPT", "0"))
-                .with_context(|| format!("cannot fetch {reference} from {}", self.shown()))?;
+            self.look(fetch).with_context(|| format!("cannot fetch {reference} from {}", self.shown()))?;
         }
         Ok(history)
     }

@@ -136,6 +136,16 @@ pub fn paint_plan(text: &str) -> String {
     text.lines().map(paint).collect()
 }
 
+/// A page of checks in colour: headings bold, marks by what they mean.
+pub fn paint_checks(text: &str) -> String {
+    let paint = |line: &str| {
+        let painted = line.replacen('✓', &good("✓"), 1).replacen('✗', &bad("✗"), 1);
+        let heading = !line.is_empty() && !line.starts_with(' ');
+        if heading { format!("{BOLD}{line}{BOLD:#}\n") } else { format!("{painted}\n") }
+    };
+    text.lines().map(paint).collect()
+}
+
 /// For `--verbose` only.
 pub fn detail(line: impl Display) {
     if at_least(Verbosity::Verbose) {

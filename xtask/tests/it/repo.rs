@@ -28,7 +28,7 @@ pub struct Ran {
 }
 
 impl Ran {
-    fn from(output: Output) -> Ran {
+    pub fn from(output: Output) -> Ran {
         let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
         Ran { code: output.status.code(), stdout: text(output.stdout), stderr: text(output.stderr) }
     }
@@ -158,6 +158,14 @@ impl Repo {
     pub fn command(&self, args: &[&str]) -> Command {
         let mut command = command(args);
         command.args(["--repo", self.root.as_str()]);
+        command
+    }
+
+    /// The same where `--repo` is among the arguments: what comes after `--` is not for the tool.
+    #[allow(dead_code, reason = "the publisher's tests use it")]
+    pub fn command_without_repo(&self, args: &[&str]) -> Command {
+        let mut command = isolated(TOOL, Utf8Path::new("/"));
+        command.args(args);
         command
     }
 }

@@ -121,6 +121,11 @@ impl World {
         Images::new(target, &self.tree, self.environment.images.tls_verify)
     }
 
+    /// What its directories are relative to.
+    pub fn tree(&self) -> &Utf8Path {
+        &self.tree
+    }
+
     /// What users of the cache trust; `None` if its key is yet to be made.
     ///
     /// # Errors

@@ -1,16 +1,13 @@
 //! The acts of container images: looking at them, bringing them about, and what has to be known before.
 
 use anyhow::{Context, Result, anyhow};
-use futures_util::future::join_all;
 use xtask::domain::digest::Digest;
 use xtask::domain::image_target::{ImageTag, ImageTarget, Pushed};
 use xtask::domain::judgement::Seen;
-use xtask::domain::plan::Plans;
 use xtask::domain::problem::{Problem, Problems};
-use xtask::domain::publication::Act;
 use xtask::domain::record::Record;
 
-use super::session::{Session, Train};
+use super::session::Session;
 use crate::tools::images::{Found, Images};
 use crate::tools::oci::Layout;
 
@@ -101,30 +98,4 @@ pub async fn tag(session: &Session<'_>, target: &ImageTarget, tag: ImageTag) -> 
     let name = tag.name(&session.sealed.record.version);
     let _turn = session.world.tagging.lock().await;
     session.world.images(target).tag(session.sealed.images()?.index, &name).await
-}
-
-/// Finds out whether registries know us, while nothing is public yet.
-///
-/// # Errors
-/// Every registry that does not, with what to type.
-pub async fn check_logins(train: &Train<'_>, plans: &Plans) -> Result<()> {
-    let world = train.world();
-    if !world.environment.images.login {
-        return Ok(());
-    }
-    let mut targets: Vec<&ImageTarget> = Vec::new();
-    for (_, act, planned) in train.acts(plans) {
-        if let Act::Images { target } | Act::ImageTag { target, .. } = act
-            && planned.is_to_do()
-            && !targets.contains(&target)
-        {
-            targets.push(target);
-        }
-    }
-    let checks = targets.into_iter().map(|target| async { world.images(target).check_login().await });
-    let mut problems = Problems::default();
-    for error in join_all(checks).await.into_iter().filter_map(Result::err) {
-        problems.push(Problem::new(format!("{error:#}")));
-    }
-    problems.into_result().context("the images could not be pushed")
 }

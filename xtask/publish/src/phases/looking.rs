@@ -187,7 +187,10 @@ fn look_at_branch(remote: &Remote, official: &Official) -> Result<Seen> {
 }
 
 /// What has become of the release's commits in Gerrit.
-fn look_at_review(remote: &Remote, official: &Official) -> Result<Review> {
+///
+/// # Errors
+/// The remote cannot be asked.
+pub fn look_at_review(remote: &Remote, official: &Official) -> Result<Review> {
     let reference = format!("refs/heads/{}", official.release.release_branch());
     let tag = &official.tag;
     if let Some(tip) = remote.refs(&[&reference])?.remove(&reference) {

@@ -11,6 +11,7 @@ pub mod images;
 pub mod installer;
 pub mod looking;
 pub mod plan;
+pub mod preflight;
 pub mod published_release;
 pub mod rehearse;
 pub mod rollback;

@@ -1,35 +1,32 @@
 //! `release status`: where this release stands, observed and not remembered, and what to type next. One screen.
 //!
-//! Asks for no key: environments are looked at as users see them. Refuses to change anything.
+//! Environments are looked at as users see them: a key is asked for only where there is no public address. Refuses to
+//! change anything, and to wait long for anybody.
 
-use anyhow::{Result, anyhow};
+mod live;
+
+use anyhow::Result;
+use futures_util::future::join_all;
 use xtask::cli::{Outcome, Place};
-use xtask::domain::environment::{Config, Storage};
-use xtask::domain::layout::{self, Layout, MANIFEST};
-use xtask::domain::manifest;
+use xtask::domain::digest::Digest;
+use xtask::domain::environment::{self, Storage};
+use xtask::domain::layout;
 use xtask::domain::notes;
+use xtask::domain::product::product;
 use xtask::domain::record::Record;
-use xtask::domain::release::{Kind, Release};
-use xtask::domain::version::Version;
-use xtask::phases::tag_record;
-use xtask::tools::git::Git;
-use xtask::tools::term::{self, BOLD};
-use xtask::tools::tree;
+use xtask::domain::release::{Kind, NotReleasable, Release};
+use xtask::domain::standing::{Command, Environment, Line, On, Page, Standing, State, Topic};
+use xtask::domain::tagging::TagRecord;
+use xtask::domain::version_file::VersionFile;
+use xtask::phases::{announce, finish, tag_record};
+use xtask::tools::git::{Git, Head};
+use xtask::tools::term;
+use xtask::tools::{files, tree};
 
-use super::destination::{Bucket, World, config};
-use crate::tools::http::Http;
+use self::live::Look;
+use super::destination::config;
 
-/// No manifest or record is nearly this long.
-const LIMIT: u64 = 64 << 20;
-
-/// How far one part of the release is.
-struct Line {
-    what: String,
-    done: bool,
-    detail: String,
-}
-
-/// Shows.
+/// Shows; with `--json`, as a [`Page`], whose keys are stable.
 ///
 /// # Errors
 /// There is no tree to look at.
@@ -37,130 +34,176 @@ pub async fn run(place: &Place) -> Result<Outcome> {
     let git = Git::open(&place.tree)?;
     let head = git.head()?;
     let file = tree::version_file(&git, &head.commit)?;
-    let release = Release::new(file.version.clone(), file.name.as_deref().unwrap_or_default());
-
-    let at = head.branch.clone().unwrap_or_else(|| format!("detached at {}", head.commit.short()));
-    let (mut lines, mut next) = (Vec::new(), None);
-    match &release {
-        Err(why) => {
-            lines.push(Line { what: "prepare".into(), done: false, detail: why.to_string() });
-            next = Some("cargo xtask release prepare VERSION --name NAME".to_owned());
-        }
-        Ok(release) => {
-            local_lines(&git, release, &mut lines, &mut next)?;
-            let config = config(place)?;
-            // Where users are, last: it is the last to be published to.
-            let mut environments: Vec<_> = config.environments.iter().collect();
-            environments.sort_by_key(|(name, environment)| (!environment.noconfirm, *name));
-            for (name, environment) in environments {
-                let line = environment_line(place, &git, &config, name, release.version()).await;
-                let is_for_rehearsals = matches!(environment.storage, Storage::Embedded { .. });
-                if !line.done && next.is_none() && !is_for_rehearsals {
-                    next = Some(format!("cargo xtask release upload --env {name}"));
-                }
-                lines.push(line);
-            }
-            lines.push(branch_line(&git, release)?);
-        }
+    let page = match subject(&git, &file)? {
+        Ok(release) => standing(place, &git, &head, &file, &release).await?.page(),
+        Err(why) => unprepared(&head, &file, &why),
+    };
+    match place.json {
+        true => term::data(format_args!("{}\n", serde_json::to_string_pretty(&page)?))?,
+        false => term::data(term::paint_checks(&page.to_text()))?,
     }
-    show(place, &file.version, &at, &lines, next.as_deref().unwrap_or("nothing: this release is out"))?;
     Ok(Outcome::Done)
 }
 
-fn show(place: &Place, version: &Version, at: &str, lines: &[Line], next: &str) -> Result<()> {
-    if place.json {
-        let entries =
-            lines.iter().map(|line| serde_json::json!({ "what": line.what, "done": line.done, "detail": line.detail }));
-        let status =
-            serde_json::json!({ "version": version, "at": at, "status": entries.collect::<Vec<_>>(), "next": next });
-        return term::data(format_args!("{status:#}\n"));
-    }
-    term::data(format_args!("{BOLD}Lix {version}{BOLD:#}, {at}\n"))?;
-    for line in lines {
-        let mark = if line.done { term::good("✓") } else { "·".to_owned() };
-        term::data(format_args!("  {mark} {:<12} {}\n", line.what, line.detail))?;
-    }
-    term::data(format_args!("next: {next}\n"))
+/// The release that this is about: the tree's or, once that is on the way to another, the one that was tagged last.
+fn subject(git: &Git, file: &VersionFile) -> Result<Result<Release, NotReleasable>> {
+    let here = Release::new(file.version.clone(), file.name.as_deref().unwrap_or_default());
+    let (Err(NotReleasable::Dev(_)), Some(last)) = (&here, tag_record::version(git)?) else { return Ok(here) };
+    let Some(commit) = git.tagged_commit(&last.to_string())? else { return Ok(here) };
+    let name = tree::version_file(git, &commit)?.name;
+    Ok(Release::new(last, name.as_deref().unwrap_or_default()))
 }
 
-/// Notes, tag and build.
-fn local_lines(git: &Git, release: &Release, lines: &mut Vec<Line>, next: &mut Option<String>) -> Result<()> {
-    let head = git.head()?.commit;
-    let mut add = |what: &str, done: bool, detail: String, command: &str| {
-        if !done && next.is_none() {
-            *next = Some(format!("cargo xtask release {command}"));
-        }
-        lines.push(Line { what: what.to_owned(), done, detail });
+fn place_of(head: &Head) -> String {
+    match &head.branch {
+        Some(branch) => format!("on {branch}"),
+        None => format!("detached at {}", head.commit.short()),
+    }
+}
+
+/// A tree that is on the way, with nothing released from it that is still here.
+fn unprepared(head: &Head, file: &VersionFile, why: &NotReleasable) -> Page {
+    let version = file.version.base();
+    let name = if version.patch() == 0 { " --name NAME" } else { "" };
+    let why = match why {
+        NotReleasable::Dev(_) => format!("the tree is on the way to {version}"),
+        NotReleasable::Unnamed(_) => format!("{version} has no name yet"),
+        NotReleasable::BadName(_) => why.to_string(),
     };
+    Page {
+        product: product().name.clone(),
+        version: file.version.to_string(),
+        name: None,
+        head: place_of(head),
+        topics: vec![Topic::of("prepare", Line::open(why))],
+        next: vec![Command::release(&format!("prepare {version}{name}"))],
+    }
+}
+
+async fn standing(place: &Place, git: &Git, head: &Head, file: &VersionFile, release: &Release) -> Result<Standing> {
+    let version = release.version();
+    let tag = tag_record::load(git, version);
+    let built = Built::read(git);
+    let mut at = place_of(head);
+    if file.version != *version {
+        at += &format!(", which is on the way to {}", file.version.base());
+    }
+    let look =
+        Look { place, git, release, tag: tag.as_ref().ok(), built: built.as_ref().ok().and_then(Option::as_ref) };
+    Ok(Standing {
+        product: product().name.clone(),
+        version: version.to_string(),
+        name: release.name().to_owned(),
+        head: at,
+        on: on(head, tag.as_ref().ok()),
+        notes: notes_line(git, head, release, tag.as_ref().ok())?,
+        build: built_line(&built, release, tag.as_ref().ok()),
+        profile: look.built.map(|built| built.record.profile.clone()),
+        environments: environments(place, &look).await?,
+        finish: finish_line(git, release, tag.is_ok()),
+        announce: announce_line(git, release),
+        tag: match &tag {
+            Ok(tag) => {
+                let at = tag.commit.short();
+                Line::done(format!("{} at {at}, merged back to {}", release.tag(), tag.branch))
+            }
+            Err(_) if git.tagged_commit(&release.tag())?.is_none() => Line::open("not tagged yet"),
+            Err(error) => Line::open(format!("{error}")),
+        },
+    })
+}
+
+fn on(head: &Head, tag: Option<&TagRecord>) -> On {
+    match tag {
+        Some(tag) if head.commit == tag.commit => On::Tag,
+        Some(tag) if head.branch.as_ref() != Some(&tag.branch) => On::Elsewhere(tag.branch.clone()),
+        _ => On::Branch,
+    }
+}
+
+fn notes_line(git: &Git, head: &Head, release: &Release, tag: Option<&TagRecord>) -> Result<Line> {
+    if release.kind() == Kind::PreRelease {
+        return Ok(Line::done("a pre-release has none"));
+    }
     let page = notes::page_path(release.series());
-    let text = git.file(&head, &page)?;
-    let date = text.as_deref().and_then(|text| notes::section_date(text, release.version()));
-    match (release.kind(), date) {
-        (Kind::PreRelease, _) => add("notes", true, "a pre-release has none".to_owned(), "prepare"),
-        (_, Some(date)) => add("notes", true, format!("in {page}, dated {date}"), "prepare"),
-        (_, None) => add("notes", false, format!("{page} has no section for {}", release.version()), "prepare"),
-    }
-    match tag_record::load(git, release.version()) {
-        Ok(tag) => {
-            let detail = format!("{} at {}, merged back to {}", release.tag(), tag.commit.short(), tag.branch);
-            add("tag", true, detail, "tag");
-        }
-        Err(error) => add("tag", false, format!("{error}"), "tag"),
-    }
-    let path = git.root().join(layout::RELEASE).join(layout::RECORD);
-    match std::fs::read_to_string(&path).ok().map(|text| Record::parse(&text)) {
-        Some(Ok(record)) if record.tag.as_deref() == Some(&release.tag()) => {
-            let commit = record.commit_oid();
-            add("build", true, format!("release/ holds it ({}, from {})", record.profile, commit.short()), "build");
-        }
-        Some(Ok(record)) => add("build", false, format!("release/ holds {}", record.version), "build"),
-        Some(Err(why)) => add("build", false, format!("release/release.json {why}"), "build"),
-        None => add("build", false, "nothing is built".to_owned(), "build"),
-    }
-    Ok(())
+    let text = git.file(tag.map_or(&head.commit, |tag| &tag.commit), &page)?.unwrap_or_default();
+    let name = page.rsplit('/').next().unwrap_or(&page);
+    Ok(match notes::section_date(&text, release.version()) {
+        Some(date) => Line::done(format!("in {name}, dated {date}")),
+        None => Line::open(format!("{name} has no section for {}", release.version())),
+    })
 }
 
-/// One environment, as users see it.
-async fn environment_line(place: &Place, git: &Git, config: &Config, name: &str, version: &Version) -> Line {
-    let looked = look_at_environment(place, git, config, name, version).await;
-    let (done, detail) = looked.unwrap_or_else(|error| (false, format!("cannot be looked at: {}", error.root_cause())));
-    Line { what: name.to_owned(), done, detail }
+/// What lies in `release/`.
+struct Built {
+    record: Record,
+    /// Of the record's text.
+    digest: Digest,
 }
 
-async fn look_at_environment(
-    place: &Place,
-    git: &Git,
-    config: &Config,
-    name: &str,
-    version: &Version,
-) -> Result<(bool, String)> {
-    let environment = config.environment(name).map_err(|why| anyhow!(why))?;
-    let key = format!("{}/{}", Layout::new(&version.to_string()).version_directory(), layout::RECORD);
-    let (record, live) = match &environment.public {
-        Some(public) => {
-            let http = Http::impatient(&public.releases);
-            (http.get(&key, LIMIT).await?, http.get(MANIFEST, LIMIT).await?)
-        }
-        None => {
-            let world = World::open(place, git.root(), name).await?;
-            let stores = world.connect(xtask::domain::environment::Access::Read, &[Bucket::Releases]).await?;
-            let releases = stores.of(Bucket::Releases);
-            (releases.get(&key, LIMIT).await?, releases.get(MANIFEST, LIMIT).await?)
-        }
+impl Built {
+    /// `None` if there is nothing.
+    ///
+    /// # Errors
+    /// What is there is no record, in words.
+    fn read(git: &Git) -> Result<Option<Built>, String> {
+        let path = git.root().join(layout::RELEASE).join(layout::RECORD);
+        let Ok(text) = std::fs::read_to_string(&path) else { return Ok(None) };
+        let record = Record::parse(&text).map_err(|why| format!("release/{} {why}", layout::RECORD))?;
+        Ok(Some(Built { record, digest: files::facts(text.as_bytes()).sha256 }))
+    }
+}
+
+fn built_line(built: &Result<Option<Built>, String>, release: &Release, tag: Option<&TagRecord>) -> Line {
+    let record = match built {
+        Ok(Some(built)) => &built.record,
+        Ok(None) => return Line::open("nothing is built"),
+        Err(why) => return Line { state: State::Wrong, text: why.clone() },
     };
-    let live = live.map(|text| manifest::version_of(&String::from_utf8_lossy(&text)));
-    let live = live.unwrap_or_else(|| "nothing yet".to_owned());
-    let published = if record.is_some() { "published" } else { "not published" };
-    Ok((record.is_some(), format!("{published}; `nix upgrade-nix` leads to {live}")))
+    let (commit, profile) = (record.commit_oid(), &record.profile);
+    if record.tag.as_deref() != Some(&release.tag()) {
+        return Line::open(format!("release/ holds {}", record.version));
+    }
+    match tag {
+        Some(tag) if tag.commit != commit => {
+            let (built, tagged) = (commit.short(), tag.commit.short());
+            Line::open(format!("release/ was built from {built}, and the tag is at {tagged}"))
+        }
+        _ => Line::done(format!("in release/, for {profile}, from {}", commit.short())),
+    }
 }
 
-fn branch_line(git: &Git, release: &Release) -> Result<Line> {
-    let branch = xtask::domain::release::series_branch(release.series());
-    let here = git.resolve(&format!("refs/heads/{branch}"))?.or(git.resolve(&format!("refs/remotes/origin/{branch}"))?);
-    let detail = match (&here, release.kind()) {
-        (Some(commit), _) => format!("{branch} is at {}", commit.short()),
-        (None, Kind::PreRelease) => format!("{branch} comes after the final release"),
-        (None, _) => format!("{branch} is not here"),
-    };
-    Ok(Line { what: "branch-off".into(), done: here.is_some() || release.kind() == Kind::PreRelease, detail })
+/// All environments, looked at side by side; where users are, last: it is the last to be published to.
+async fn environments(place: &Place, look: &Look<'_>) -> Result<Vec<Environment>> {
+    let config = config(place)?;
+    let mut environments: Vec<(&String, &environment::Environment)> = config.environments.iter().collect();
+    environments.sort_by_key(|(name, environment)| (!environment.noconfirm, *name));
+    let looking = environments.into_iter().map(|(name, environment)| async move {
+        Environment {
+            name: name.clone(),
+            rehearsal: matches!(environment.storage, Storage::Embedded { .. }),
+            profiles: environment.profiles.clone(),
+            live: look.at(name, environment).await,
+        }
+    });
+    Ok(join_all(looking).await)
+}
+
+fn finish_line(git: &Git, release: &Release, tagged: bool) -> Line {
+    if !tagged {
+        return Line::open("comes after publishing");
+    }
+    match finish::left(git, release.version()) {
+        Ok(left) if left.is_empty() => Line::done("done here; `finish --env ENV` says what a remote still lacks"),
+        Ok(left) => Line::open(left.join("; ")),
+        Err(error) => Line::open(format!("{error:#}")),
+    }
+}
+
+fn announce_line(git: &Git, release: &Release) -> Line {
+    let drafts = announce::directory(release.version());
+    match git.root().join(&drafts).is_dir() {
+        true => Line::done(format!("drafts in {drafts}/")),
+        false => Line::open("no drafts yet"),
+    }
 }

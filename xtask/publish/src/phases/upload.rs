@@ -6,8 +6,10 @@
 use anyhow::{Context, Result, ensure};
 use camino::{Utf8Path, Utf8PathBuf};
 use xtask::cli::{Outcome, Place, PlanArgs, TrainArgs, UploadArgs};
+use xtask::domain::checkup::Checkup;
 use xtask::domain::plan::{Plans, Status};
-use xtask::domain::publication::Wave;
+use xtask::domain::publication::{Act, Wave};
+use xtask::domain::signing::SecretKey;
 use xtask::tools::git::Git;
 use xtask::tools::{swap, term};
 
@@ -15,7 +17,7 @@ use super::applying::refspec;
 use super::carrying::carry_out;
 use super::consent;
 use super::destination::Bucket;
-use super::images::check_logins;
+use super::preflight::{self, told};
 use super::sealed::Sealed;
 use super::session::{Destination, Session, Train};
 
@@ -99,9 +101,7 @@ async fn publish(place: &Place, trees: &[Git], args: &UploadArgs, dry_run: bool)
         if plans.is_done() {
             return finish(train, &plans);
         }
-        check_pushes(train, &plans)?;
-        check_logins(train, &plans).await?;
-        let signing_key = train.signing_key(&plans)?;
+        let signing_key = check(train, &plans).await?;
         let sentence = format!("I want to release this to {}", train.world().name);
         consent::ask(train.world(), &plans, &sentence, &args.agreement)?;
         let done = carry_out(train, &plans, signing_key, async |_| Ok(())).await?;
@@ -139,16 +139,27 @@ fn finish(train: &Train, plans: &Plans) -> Result<Outcome> {
     Ok(Outcome::Waiting)
 }
 
-/// Finds out whether we may push, while nothing is public yet.
-fn check_pushes(train: &Train, plans: &Plans) -> Result<()> {
-    for (session, act, planned) in train.acts(plans) {
-        if act.wave() != Wave::Git || !planned.is_to_do() {
-            continue;
-        }
-        let remote = session.remote.as_ref().context("there is no git remote")?;
-        remote
-            .try_push(&[refspec(session, act)?])
-            .with_context(|| format!("{} would not be accepted", train.title(session, planned)))?;
+/// Finds out what would stop us half-way, while nothing is public yet: all that `doctor` knows of the environment and
+/// this plan needs. Gives what signs.
+async fn check(train: &Train<'_>, plans: &Plans) -> Result<Option<SecretKey>> {
+    let world = train.world();
+    let mut checkup = Checkup::default();
+    preflight::check_server(world, &mut checkup).await;
+    let is_of_images = |act: &Act| matches!(act, Act::Images { .. } | Act::ImageTag { .. });
+    if train.acts(plans).any(|(_, act, planned)| is_of_images(act) && planned.is_to_do()) {
+        preflight::check_logins(world, &mut checkup).await;
     }
-    Ok(())
+    for (session, act, planned) in train.acts(plans) {
+        if act.wave() == Wave::Git && planned.is_to_do() {
+            let pushable = try_push(session, act).map(|()| "would be accepted".to_owned());
+            checkup.add(&train.title(session, planned), told(pushable));
+        }
+    }
+    let key = train.signing_key(plans).inspect_err(|error| checkup.add("signing key", Err(format!("{error:#}"))));
+    checkup.into_result().with_context(|| format!("{} is not ready, and nothing was published", world.name))?;
+    key
+}
+
+fn try_push(session: &Session, act: &Act) -> Result<()> {
+    session.remote.as_ref().context("there is no git remote")?.try_push(&[refspec(session, act)?])
 }

@@ -12,26 +12,30 @@ use super::content::{Content, Hasher};
 /// A server that says nothing for so long is down.
 const PATIENCE: Duration = Duration::from_secs(60);
 const ATTEMPTS: u32 = 4;
+/// For a look that is worth no wait.
+const SHORT_PATIENCE: Duration = Duration::from_secs(10);
+/// No refusal is nearly this long, in bytes.
+const REFUSAL_LIMIT: u64 = 64 << 10;
 
 /// Reads from one base address.
 #[derive(Clone)]
 pub struct Http {
     agent: Agent,
     base: String,
+    attempts: u32,
 }
 
 impl Http {
     /// `base` without a slash at the end.
     pub fn new(base: &str) -> Http {
         let config = Agent::config_builder().timeout_connect(Some(PATIENCE)).timeout_recv_response(Some(PATIENCE));
-        Http { agent: config.build().into(), base: base.trim_end_matches('/').to_owned() }
+        Http { agent: config.build().into(), base: base.trim_end_matches('/').to_owned(), attempts: ATTEMPTS }
     }
 
-    /// Gives up soon: for a look that is worth no wait.
+    /// Asks once and gives up soon: for a look that is worth no wait.
     pub fn impatient(base: &str) -> Http {
-        let soon = Some(Duration::from_secs(5));
-        let config = Agent::config_builder().timeout_connect(soon).timeout_recv_response(soon);
-        Http { agent: config.build().into(), base: base.trim_end_matches('/').to_owned() }
+        let config = Agent::config_builder().timeout_global(Some(SHORT_PATIENCE));
+        Http { agent: config.build().into(), base: base.trim_end_matches('/').to_owned(), attempts: 1 }
     }
 
     /// The bytes behind a key, at most `limit`; `None` if there is nothing.
@@ -99,12 +103,12 @@ impl Http {
         key: &str,
         ask: impl Fn(&Agent, &str) -> Result<T> + Send + 'static,
     ) -> Result<T> {
-        let (agent, url) = (self.agent.clone(), format!("{}/{}", self.base, escape(key)));
+        let (agent, url, attempts) = (self.agent.clone(), format!("{}/{}", self.base, escape(key)), self.attempts);
         let reading = move || {
             let mut attempt = 1;
             loop {
                 match ask(&agent, &url) {
-                    Err(_) if attempt < ATTEMPTS => std::thread::sleep(Duration::from_millis(250 << attempt)),
+                    Err(_) if attempt < attempts => std::thread::sleep(Duration::from_millis(250 << attempt)),
                     result => return result.with_context(|| format!("cannot read {url}")),
                 }
                 attempt += 1;
@@ -130,18 +134,50 @@ fn escape(key: &str) -> String {
     key.bytes().map(escape).collect()
 }
 
-/// What a server thinks the time is.
+/// What an S3 server says of itself to whoever asks without a key.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Introduction {
+    /// What it thinks the time is, if it says.
+    pub time: Option<Timestamp>,
+    /// The region that signatures have to name, if it says: Garage does, in each of its refusals.
+    pub region: Option<String>,
+}
+
+/// Asks an S3 server what it says of itself.
 ///
 /// # Errors
-/// It does not answer, or does not say.
-pub async fn server_time(url: &str) -> Result<Timestamp> {
+/// It does not answer.
+pub async fn introduction(url: &str) -> Result<Introduction> {
     let url = url.to_owned();
     let asking = move || {
         let agent: Agent =
-            Agent::config_builder().timeout_global(Some(PATIENCE)).http_status_as_error(false).build().into();
-        let response = agent.get(&url).call()?;
-        let date = response.headers().get("date").context("the server does not say what time it is")?;
-        Ok(jiff::fmt::rfc2822::parse(date.to_str()?)?.timestamp())
+            Agent::config_builder().timeout_global(Some(SHORT_PATIENCE)).http_status_as_error(false).build().into();
+        let mut response = agent.get(&url).call()?;
+        let header = |name| response.headers().get(name).and_then(|value| value.to_str().ok()).map(str::to_owned);
+        let time = header("date").and_then(|date| jiff::fmt::rfc2822::parse(&date).ok()).map(|date| date.timestamp());
+        let region = header("x-amz-bucket-region");
+        let body = response.body_mut().with_config().limit(REFUSAL_LIMIT).read_to_string().unwrap_or_default();
+        Ok(Introduction { time, region: region.or_else(|| named_region(&body)) })
     };
     tokio::task::spawn_blocking(asking).await?
+}
+
+/// The region in the XML of a refusal.
+fn named_region(body: &str) -> Option<String> {
+    let (_, rest) = body.split_once("<Region>")?;
+    let (region, _) = rest.split_once("</Region>")?;
+    Some(region.to_owned()).filter(|region| !region.is_empty())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_refusal_names_the_region() {
+        let garage = "<?xml version=\"1.0\"?><Error><Code>AccessDenied</Code><Region>garage</Region></Error>";
+        assert_eq!(named_region(garage).as_deref(), Some("garage"));
+        assert_eq!(named_region("<Error><Region></Region></Error>"), None);
+        assert_eq!(named_region("<html>"), None);
+    }
 }

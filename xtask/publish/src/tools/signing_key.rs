@@ -24,13 +24,31 @@ const IDENTITY: &str = "AGE_IDENTITY";
 /// # Errors
 /// It is nowhere, cannot be decrypted, or is no key.
 pub fn open(name: &str, tree: &Utf8Path) -> Result<SecretKey> {
-    let places = places(name, tree);
-    let Some(path) = places.iter().find(|path| path.is_file()) else {
-        let places: String = places.iter().map(|path| format!("\n{path}")).collect();
-        bail!("the signing key `{name}` is in none of its places: put it in one of them{places}");
-    };
-    let text = if path.extension() == Some("age") { decrypt(path)? } else { read(path)? };
+    let path = find(name, tree)?;
+    let text = if is_encrypted(&path) { decrypt(&path)? } else { read(&path)? };
     text.parse().map_err(|why| anyhow!("{path} is no signing key: {why}"))
+}
+
+/// Where a key lies that a manager has.
+///
+/// # Errors
+/// It is nowhere; the message lists its places.
+pub fn find(name: &str, tree: &Utf8Path) -> Result<Utf8PathBuf> {
+    let places = places(name, tree);
+    places.iter().find(|path| path.is_file()).cloned().with_context(|| {
+        let places: String = places.iter().map(|path| format!("\n{path}")).collect();
+        format!("the signing key `{name}` is in none of its places: put it in one of them{places}")
+    })
+}
+
+/// Whether a key has to be decrypted first.
+pub fn is_encrypted(path: &Utf8Path) -> bool {
+    path.extension() == Some("age")
+}
+
+/// The program that decrypts, if one is installed.
+pub fn decryptor() -> Option<&'static str> {
+    DECRYPTORS.into_iter().find(|program| files::on_path(program))
 }
 
 /// Opens a key that is made on the spot; `None` if it is not made yet.
@@ -77,7 +95,7 @@ fn read(path: &Utf8Path) -> Result<String> {
 }
 
 fn decrypt(path: &Utf8Path) -> Result<String> {
-    let Some(program) = DECRYPTORS.into_iter().find(|program| files::on_path(program)) else {
+    let Some(program) = decryptor() else {
         bail!("{path} is encrypted, and neither {} is installed", DECRYPTORS.join(" nor "));
     };
     let head = std::fs::read(path).with_context(|| format!("cannot read {path}"))?;

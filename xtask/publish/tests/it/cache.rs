@@ -18,14 +18,14 @@ use crate::repo::{NIX_CONFIG, make_executable};
 const BUCKET: &str = "local-cache";
 
 /// A release whose cache is signed by a key that a manager has, and the places of that manager.
-struct Managed {
-    release: Release,
-    secret: String,
-    public: String,
+pub struct Managed {
+    pub release: Release,
+    pub secret: String,
+    pub public: String,
 }
 
 impl Managed {
-    fn new() -> Managed {
+    pub fn new() -> Managed {
         let release = Release::new("2.93.1");
         let (secret, public) = generate();
         let managed = Managed { release, secret, public };
@@ -36,7 +36,7 @@ impl Managed {
         managed
     }
 
-    fn trust(&self, public: &str) {
+    pub fn trust(&self, public: &str) {
         self.release.configure(|text| {
             let start = text.find("[environments.local.cache.").expect("a key");
             let end = start + text[start..].find("\n\n").expect("its end");
@@ -45,15 +45,15 @@ impl Managed {
         });
     }
 
-    fn place(&self, name: &str) -> Utf8PathBuf {
+    pub fn place(&self, name: &str) -> Utf8PathBuf {
         self.release.repo.beside(name)
     }
 
-    fn key_file(&self, name: &str, text: &str) {
+    pub fn key_file(&self, name: &str, text: &str) {
         fs::write(self.place("config/lix-releng").join(name), text).expect("written");
     }
 
-    fn command(&self, phase: &str, args: &[&str]) -> Command {
+    pub fn command(&self, phase: &str, args: &[&str]) -> Command {
         let mut command = self.release.command(phase, "local", args);
         command.env("XDG_CONFIG_HOME", self.place("config")).env("XDG_RUNTIME_DIR", self.place("runtime"));
         command.env("HOME", self.place("home")).env_remove("AGE_IDENTITY");
@@ -63,7 +63,7 @@ impl Managed {
     }
 
     /// Exit code and everything that was said.
-    fn run(&self, phase: &str, args: &[&str]) -> (Option<i32>, String) {
+    pub fn run(&self, phase: &str, args: &[&str]) -> (Option<i32>, String) {
         let output = self.command(phase, args).output().expect("the tool runs");
         let said = [output.stdout, output.stderr].map(|bytes| String::from_utf8_lossy(&bytes).into_owned());
         (output.status.code(), said.concat())
@@ -101,7 +101,7 @@ impl Managed {
 }
 
 /// A secret key and its public half, by Nix.
-fn generate() -> (String, String) {
+pub fn generate() -> (String, String) {
     let secret =
         nix("nix", &["--extra-experimental-features", "nix-command", "key", "generate-secret", "--key-name", "test-1"]);
     let convert = Command::new("nix")

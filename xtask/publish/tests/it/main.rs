@@ -4,6 +4,7 @@
 //! Every test has its own servers, ports and directories, so they run in parallel and leave nothing behind.
 
 mod cache;
+mod doctor;
 mod gerrit;
 mod images;
 mod installers;
@@ -19,6 +20,7 @@ mod repo;
 mod season;
 mod servers;
 mod staging;
+mod status;
 mod store;
 mod train;
 mod transfer;

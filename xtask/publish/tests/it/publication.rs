@@ -377,25 +377,3 @@ fn a_rollback_moves_pointers_only_and_is_undone_only_by_a_rollback() {
     assert!(live().contains("-lix-2.93.2\""));
     new.release("verify", "local", &[]).ok();
 }
-
-#[test]
-fn doctor_says_what_is_good_and_how_to_mend_the_rest() {
-    let release = Release::new("2.93.1");
-    release.repo.write("doc/manual/rl-next/bad.md", "---\nsynopsys: x\n---\n");
-    let ran = release.repo.xtask(&["release", "doctor", "--env", "local", "--config", release.config.as_str()]);
-    assert_eq!(ran.code, Some(1), "the tree has no flake, and a fragment is not valid");
-    for expected in [
-        "✓ git identity",
-        "✓ work tree",
-        "✓ git remote",
-        "✓ write local-docs",
-        "✗ nix with flakes",
-        "unknown key `synopsys`",
-    ] {
-        assert!(ran.stdout.contains(expected), "{expected}: {}", ran.stdout);
-    }
-    assert!(!release.object("local-docs/release.probe").exists(), "the probe is removed");
-    let json = release.repo.xtask(&["release", "doctor", "--json"]).stdout;
-    let json: serde_json::Value = serde_json::from_str(&json).expect("JSON");
-    assert!(json.as_array().is_some_and(|entries| entries.iter().any(|entry| entry["state"] == "good")), "{json:#}");
-}

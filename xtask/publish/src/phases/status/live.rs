@@ -1,0 +1,254 @@
+//! An environment, as users see a release there: lightly, in seconds, and without a download of what is large.
+//!
+//! Sizes are compared and small files read. That is no `verify`, and nothing here says so. Refuses to wait long.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context, Result, anyhow};
+use xtask::cli::Place;
+use xtask::domain::digest::Digest;
+use xtask::domain::environment::{self, Access, GitTarget, Storage};
+use xtask::domain::layout::{self, Docs, Layout, MANIFEST, MANUAL_INDEX, RECORD, SUMS};
+use xtask::domain::manifest;
+use xtask::domain::publication::Official;
+use xtask::domain::receipt::Receipt;
+use xtask::domain::record::Record;
+use xtask::domain::release::Release;
+use xtask::domain::standing::{Directory, Leads, Live, Pointer, Reviewed};
+use xtask::domain::tagging::TagRecord;
+use xtask::domain::version::Version;
+use xtask::tools::files;
+use xtask::tools::git::Git;
+use xtask::tools::remote::Remote;
+
+use super::super::destination::{Bucket, WITHDRAWN, World};
+use super::super::looking::look_at_review;
+use super::Built;
+use crate::tools::http::Http;
+use crate::tools::store::Store;
+use crate::tools::transfer;
+
+/// No manifest or record is nearly this long, in bytes.
+const LIMIT: u64 = 64 << 20;
+/// A git remote that takes longer is not asked any further.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// An environment that takes longer is not looked at any further: its key may come from a host that is down.
+const LONGEST: Duration = Duration::from_secs(45);
+
+/// What is looked for.
+pub struct Look<'a> {
+    pub place: &'a Place,
+    pub git: &'a Git,
+    pub release: &'a Release,
+    pub tag: Option<&'a TagRecord>,
+    pub built: Option<&'a Built>,
+}
+
+/// Where users read a bucket.
+#[derive(Clone)]
+enum Source {
+    Public(Http),
+    Store(Box<Store>),
+}
+
+impl Source {
+    async fn get(&self, key: &str) -> Result<Option<Vec<u8>>> {
+        match self {
+            Source::Public(http) => http.get(key, LIMIT).await,
+            Source::Store(store) => store.get(key, LIMIT).await,
+        }
+    }
+
+    /// Bytes.
+    async fn size(&self, key: &str) -> Result<Option<u64>> {
+        match self {
+            Source::Public(http) => http.size(key).await,
+            Source::Store(store) => Ok(store.head(key).await?.map(|head| head.size)),
+        }
+    }
+}
+
+/// The buckets that are looked at.
+struct Sources {
+    docs: Source,
+    install: Source,
+    releases: Source,
+    /// Held to keep its server running.
+    _world: Option<World>,
+}
+
+impl Look<'_> {
+    /// Looks at one environment.
+    ///
+    /// # Errors
+    /// It cannot be looked at, and why, in words.
+    pub async fn at(&self, name: &str, environment: &environment::Environment) -> Result<Live, String> {
+        if let Storage::Embedded { directory } = &environment.storage
+            && !self.git.root().join(directory).exists()
+        {
+            // Opening it would make the directory.
+            return Ok(self.absent(environment));
+        }
+        let looking = async {
+            let sources = self.sources(name, environment).await?;
+            self.look(&sources, environment).await
+        };
+        match tokio::time::timeout(LONGEST, looking).await {
+            Ok(looked) => looked.map_err(|error| error.root_cause().to_string()),
+            Err(_) => Err(format!("no answer within {} s", LONGEST.as_secs())),
+        }
+    }
+
+    fn absent(&self, environment: &environment::Environment) -> Live {
+        Live {
+            directory: Directory::Absent,
+            finished: false,
+            withdrawn: false,
+            pointers: Vec::new(),
+            review: self.review(environment),
+            installers: false,
+        }
+    }
+
+    async fn sources(&self, name: &str, environment: &environment::Environment) -> Result<Sources> {
+        if let Some(public) = &environment.public {
+            let source = |address: &String| Source::Public(Http::impatient(address));
+            return Ok(Sources {
+                docs: source(&public.docs),
+                install: source(&public.install),
+                releases: source(&public.releases),
+                _world: None,
+            });
+        }
+        let world = World::open(self.place, self.git.root(), name).await?;
+        let stores = world.connect(Access::Read, &[Bucket::Docs, Bucket::Install, Bucket::Releases]).await?;
+        let store = |bucket| Source::Store(Box::new(stores.of(bucket).clone()));
+        Ok(Sources {
+            docs: store(Bucket::Docs),
+            install: store(Bucket::Install),
+            releases: store(Bucket::Releases),
+            _world: Some(world),
+        })
+    }
+
+    async fn look(&self, sources: &Sources, environment: &environment::Environment) -> Result<Live> {
+        let version = self.release.version();
+        let layout = Layout::new(&version.to_string());
+        let releases = &sources.releases;
+        let record = releases.get(&format!("{}/{RECORD}", layout.version_directory())).await?;
+        let digest = record.as_ref().map(|text| files::facts(text).sha256);
+        let record = record.map(|text| Record::parse(&String::from_utf8_lossy(&text)));
+        let record = record.transpose().map_err(|why| anyhow!("the published {RECORD} {why}"))?;
+        let directory = match (&record, digest) {
+            (Some(record), Some(digest)) => self.directory(releases, &layout, record, digest).await?,
+            _ => self.unrecorded(releases, &layout).await?,
+        };
+        let withdrawn: Vec<Version> = match releases.get(WITHDRAWN).await? {
+            Some(text) => {
+                serde_json::from_slice(&text).with_context(|| format!("{WITHDRAWN} is no list of versions"))?
+            }
+            None => Vec::new(),
+        };
+        let expected = record.as_ref().or(self.built.map(|built| &built.record)).filter(|record| {
+            // Something else may lie in `release/`.
+            record.version == version.to_string()
+        });
+        Ok(Live {
+            directory,
+            finished: digest.is_some() && receipt(releases, &layout).await? == digest,
+            withdrawn: withdrawn.contains(version),
+            pointers: self.pointers(sources, expected).await?,
+            review: self.review(environment),
+            installers: sources.install.size(&layout.installer_record()).await?.is_some(),
+        })
+    }
+
+    /// What a directory without a record is.
+    async fn unrecorded(&self, releases: &Source, layout: &Layout) -> Result<Directory> {
+        let is_there = async |name| -> Result<bool> {
+            Ok(releases.size(&format!("{}/{name}", layout.version_directory())).await?.is_some())
+        };
+        // The sums go first, and came with the records.
+        Ok(match (is_there(SUMS).await?, is_there(MANIFEST).await?) {
+            (true, _) => Directory::Begun,
+            (false, true) => Directory::Unrecorded,
+            (false, false) => Directory::Absent,
+        })
+    }
+
+    /// Asks for the size of every file that is no page of the manual.
+    async fn directory(
+        &self,
+        releases: &Source,
+        layout: &Layout,
+        record: &Record,
+        digest: Digest,
+    ) -> Result<Directory> {
+        let ours = self.built.filter(|built| built.record.version == record.version).map(|built| built.digest);
+        if ours.is_some_and(|ours| ours != digest) {
+            return Ok(Directory::Other { record: digest.to_string() });
+        }
+        let releases = Arc::new(releases.clone());
+        let manual = format!("{}/", layout::MANUAL);
+        let files: Vec<_> = record.files.iter().filter(|(path, _)| !path.starts_with(&manual)).collect();
+        let asking = files.iter().map(|(path, facts)| {
+            let (releases, path, size) = (Arc::clone(&releases), (*path).clone(), facts.size);
+            let key = format!("{}/{path}", layout.version_directory());
+            async move {
+                // One that cannot be asked about is no reason not to ask about the others.
+                let whole = releases.size(&key).await.is_ok_and(|there| there == Some(size));
+                Ok((!whole).then_some(path))
+            }
+        });
+        let mut broken: Vec<String> = transfer::all(asking).await?.into_iter().flatten().collect();
+        broken.sort();
+        Ok(Directory::Recorded { same_as_release: ours.is_some(), files: files.len(), broken })
+    }
+
+    /// Where the names lead that users follow. Whose manual is live can only be told by a record with its start page.
+    async fn pointers(&self, sources: &Sources, record: Option<&Record>) -> Result<Vec<Pointer>> {
+        let version = self.release.version();
+        let live = sources.releases.get(MANIFEST).await?;
+        let leads = match live.map(|text| manifest::version_of(&String::from_utf8_lossy(&text))) {
+            None => Leads::Nowhere,
+            Some(there) if there == version.to_string() => Leads::Here,
+            Some(there) => Leads::To(there),
+        };
+        let mut pointers = vec![Pointer { what: "`nix upgrade-nix`".to_owned(), leads }];
+        let Some(index) = record.and_then(|record| record.manual().remove(MANUAL_INDEX)) else { return Ok(pointers) };
+        let series = self.release.series();
+        for (what, docs) in [(format!("docs {series}"), Docs::Series(series)), ("docs stable".to_owned(), Docs::Stable)]
+        {
+            let page = sources.docs.get(&format!("{}/{MANUAL_INDEX}", docs.directory())).await?;
+            let leads = match page {
+                None => Leads::Nowhere,
+                Some(page) if files::facts(&page) == index => Leads::Here,
+                Some(_) => Leads::Elsewhere,
+            };
+            pointers.push(Pointer { what, leads });
+        }
+        Ok(pointers)
+    }
+
+    /// What has become of the release's commits, where there is Gerrit.
+    fn review(&self, environment: &environment::Environment) -> Option<Reviewed> {
+        let (GitTarget::Gerrit { .. }, Some(tag)) = (&environment.git, self.tag) else { return None };
+        let official = Official {
+            release: self.release.clone(),
+            tag: tag.clone(),
+            layout: Layout::new(&self.release.version().to_string()),
+        };
+        let asked = Remote::find(self.git, &environment.git)
+            .and_then(|remote| look_at_review(&remote.impatient(PATIENCE), &official));
+        Some(asked.map_or_else(|error| Reviewed::Unknown(format!("{error:#}")), Reviewed::from))
+    }
+}
+
+/// The digest of the record whose publication ran to its end here, if one did.
+async fn receipt(releases: &Source, layout: &Layout) -> Result<Option<Digest>> {
+    let key = layout.receipt();
+    let Some(text) = releases.get(&key).await? else { return Ok(None) };
+    let receipt: Receipt = serde_json::from_slice(&text).with_context(|| format!("{key} is no receipt"))?;
+    Ok(Some(receipt.record))
+}

@@ -1,0 +1,372 @@
+//! `release status`: pages of releases on their way, and that looking changes nothing.
+
+use std::fs;
+
+use anyhow::Result;
+use camino::{Utf8Path, Utf8PathBuf};
+use expect_test::{Expect, expect};
+use tempfile::TempDir;
+use xtask::tools::files;
+use xtask_publish::tools::anonymous::Anonymous;
+use xtask_publish::tools::embedded::Embedded;
+use xtask_publish::tools::store::Store;
+
+use crate::gerrit::reviewed;
+use crate::release::Release;
+use crate::repo::{Repo, make_executable};
+
+const PURPOSES: [&str; 4] = ["cache", "docs", "install", "releases"];
+
+fn status(release: &Release) -> String {
+    release.repo.xtask(&["release", "status", "--config", release.config.as_str()]).ok()
+}
+
+/// A page without the names of commits, and without today's date.
+fn page(text: &str) -> String {
+    let is_commit = |word: &str| word.len() == 12 && word.bytes().all(|b| b.is_ascii_hexdigit());
+    let line = |line: &str| {
+        let words = line.split(' ').map(|word| match word.trim_end_matches([',', ')']) {
+            bare if is_commit(bare) => word.replace(bare, "COMMIT"),
+            bare if bare.len() == 10 && bare.starts_with("20") => "DATE".to_owned(),
+            _ => word.to_owned(),
+        });
+        words.collect::<Vec<_>>().join(" ") + "\n"
+    };
+    text.lines().map(line).collect()
+}
+
+fn check(release: &Release, expected: Expect) {
+    let text = status(release);
+    assert!(text.lines().count() <= 25, "one screen: {text}");
+    assert!(text.lines().all(|line| line.chars().count() <= 100), "{text}");
+    expected.assert_eq(&page(&text));
+}
+
+/// Two environments, as far as they matter here: staging has public addresses, production asks first and has none.
+struct World {
+    // Dropped in this order: what reads, the server, its data.
+    _public: Vec<Anonymous>,
+    _server: Embedded,
+    data: TempDir,
+}
+
+impl World {
+    async fn of(release: &Release) -> Result<World> {
+        let data = tempfile::tempdir()?;
+        let names: Vec<String> = ["staging", "production"]
+            .iter()
+            .flat_map(|env| PURPOSES.map(|purpose| format!("{env}-{purpose}")))
+            .collect();
+        let server = Embedded::start(data.path(), &names.iter().map(String::as_str).collect::<Vec<_>>()).await?;
+        let keys = release.repo.beside("keys");
+        let printed = serde_json::json!({ "name": "x", "id": "local", "secret_key": "local-secret" });
+        fs::write(&keys, format!("#!/bin/sh\necho '{printed}'\n"))?;
+        make_executable(&keys);
+        let storage = format!(
+            "storage.s3]\nendpoint = \"{}\"\nregion = \"local\"\n[environments.local.storage.s3.credentials.command]\n\
+             program = [\"{keys}\", \"{{access}}\", \"{{buckets}}\"]\nrenew-after-minutes = 45\n",
+            server.endpoint().url
+        );
+        let mut public = (Vec::new(), "[environments.staging.public]\n".to_owned());
+        for purpose in PURPOSES {
+            let store = Store::new(server.endpoint(), Embedded::credentials(), format!("staging-{purpose}"));
+            let anonymous = Anonymous::start(store).await?;
+            public.1 += &format!("{purpose} = \"{}\"\n", anonymous.url());
+            public.0.push(anonymous);
+        }
+        release.configure(|text| {
+            let start = text.find("[environments.local]").expect("an environment");
+            let end = text.find("# Looks like production").expect("the next");
+            let local = text[start..end].replacen("storage.embedded]\ndirectory = \"release/local/s3\"", &storage, 1);
+            let staging = local.replace("environments.local", "environments.staging").replace("local-", "staging-");
+            let staging = staging.replace("release/local", "release/staging");
+            let production = staging.replace("environments.staging", "environments.production");
+            let production = production.replace("staging-", "production-").replace("release/staging", "release/prod");
+            let production = production.replacen("noconfirm = true", "noconfirm = false", 1);
+            format!("{}{staging}\n{}\n{production}", &text[..start], public.1)
+        });
+        Ok(World { _public: public.0, _server: server, data })
+    }
+
+    fn object(&self, environment: &str, key: &str) -> Utf8PathBuf {
+        let (bucket, key) = key.split_once('/').expect("a bucket and a key");
+        let data = Utf8Path::from_path(self.data.path()).expect("UTF-8");
+        data.join(format!("{environment}-{bucket}")).join(key)
+    }
+
+    /// Publishes, with a receipt if that is to count as done.
+    fn publish(&self, release: &Release, environment: &str) {
+        let plan = release.release("plan", environment, &["--json"]).ok();
+        let plan: serde_json::Value = serde_json::from_str(&plan).expect("JSON");
+        release.release("upload", environment, &["--plan", plan["digest"].as_str().expect("a digest")]).ok();
+    }
+
+    fn receipt(&self, release: &Release, environment: &str) {
+        let record = fs::read(release.release_dir().join("release.json")).expect("a record");
+        let receipt = serde_json::json!({
+            "environment": environment,
+            "version": release.version,
+            "record": files::facts(&record).sha256.to_string(),
+        });
+        self.put(environment, &format!("releases/receipts/lix-{}.json", release.version), &receipt.to_string());
+    }
+
+    fn put(&self, environment: &str, key: &str, text: &str) {
+        files::replace(&self.object(environment, key), text).expect("written");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_release_on_its_way() -> Result<()> {
+    let release = Release::tagged("2.93.1");
+    let world = World::of(&release).await?;
+    assert!(status(&release).contains("next: cargo xtask release build\n"));
+    release.seal(&crate::release::SYSTEMS, crate::release::PAGES);
+    check(
+        &release,
+        expect![[r#"
+        Lix 2.93.1 "Bici Bici", detached at COMMIT
+
+          notes        ✓ in rl-2.93.md, dated DATE
+          tag          ✓ 2.93.1 at COMMIT, merged back to main
+          build        ✓ in release/, for all, from COMMIT
+          staging      · not published
+          production   · not published
+          finish       · HEAD goes back to main
+          announce     · no drafts yet
+
+        next: cargo xtask release upload --env staging
+    "#]],
+    );
+
+    world.publish(&release, "staging");
+    check(
+        &release,
+        expect![[r#"
+        Lix 2.93.1 "Bici Bici", detached at COMMIT
+
+          notes        ✓ in rl-2.93.md, dated DATE
+          tag          ✓ 2.93.1 at COMMIT, merged back to main
+          build        ✓ in release/, for all, from COMMIT
+          staging      · published as built, unfinished: upload again; 3 files whole by name and size
+                       ✓ `nix upgrade-nix`, docs 2.93 and docs stable lead to it
+                       · no installers yet
+          production   · not published
+          finish       · HEAD goes back to main
+          announce     · no drafts yet
+
+        next: cargo xtask release upload --env staging
+    "#]],
+    );
+    world.receipt(&release, "staging");
+    let page = status(&release);
+    assert!(page.contains("staging      ✓ published as built; 3 files whole by name and size"), "{page}");
+    assert!(page.contains("verify --env staging     # unless you did"), "{page}");
+    assert!(page.contains("      cargo xtask release upload --env production\n"), "{page}");
+
+    world.publish(&release, "production");
+    world.receipt(&release, "production");
+    check(
+        &release,
+        expect![[r#"
+        Lix 2.93.1 "Bici Bici", detached at COMMIT
+
+          notes        ✓ in rl-2.93.md, dated DATE
+          tag          ✓ 2.93.1 at COMMIT, merged back to main
+          build        ✓ in release/, for all, from COMMIT
+          staging      ✓ published as built; 3 files whole by name and size
+                       ✓ `nix upgrade-nix`, docs 2.93 and docs stable lead to it
+                       · no installers yet
+          production   ✓ published as built; 3 files whole by name and size
+                       ✓ `nix upgrade-nix`, docs 2.93 and docs stable lead to it
+                       · no installers yet
+          finish       · HEAD goes back to main
+          announce     · no drafts yet
+
+        next: cargo xtask release verify --env production                # unless you did
+              cargo xtask release installer --env production --from DIR  # once they are built
+              cargo xtask release finish --env production --push
+    "#]],
+    );
+
+    world.put("production", "install/lix/lix-2.93.1/installer.json", "{}");
+    release.repo.xtask(&["release", "finish", "--yes"]).ok();
+    let page = status(&release);
+    assert!(page.contains("finish       ✓ ") && page.ends_with("next: cargo xtask release announce\n"), "{page}");
+    release.repo.xtask(&["release", "announce"]).ok();
+    assert!(status(&release).ends_with("next: nothing, this release is out\n"));
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_not_as_it_should_be() -> Result<()> {
+    let release = Release::new("2.93.1");
+    let world = World::of(&release).await?;
+    for environment in ["staging", "production"] {
+        world.publish(&release, environment);
+        world.receipt(&release, environment);
+    }
+    let directory = "releases/lix/lix-2.93.1";
+    world.put("staging", &format!("{directory}/lix-2.93.1.tar.gz"), "short");
+    fs::remove_file(world.object("staging", &format!("{directory}/lix-2.93.1.tar.gz.sha256")))?;
+    world.put("staging", "docs/manual/lix/stable/index.html", "another");
+    fs::remove_file(world.object("staging", "docs/manual/lix/2.93/index.html"))?;
+    world.put("production", "releases/withdrawn.json", "[\"2.93.1\"]");
+    let manifest = world.object("production", "releases/manifest.nix");
+    fs::write(&manifest, fs::read_to_string(&manifest)?.replace("2.93.1", "2.93.0"))?;
+    check(
+        &release,
+        expect![[r#"
+        Lix 2.93.1 "Bici Bici", detached at COMMIT
+
+          notes        ✓ in rl-2.93.md, dated DATE
+          tag          ✓ 2.93.1 at COMMIT, merged back to main
+          build        ✓ in release/, for all, from COMMIT
+          staging      ✗ published as built; 2 of 3 files not whole: lix-2.93.1.tar.gz, …
+                       · `nix upgrade-nix` leads to it; no docs 2.93; docs stable is another version's
+                       · no installers yet
+          production   ✓ published as built, and withdrawn by a rollback; 3 files whole by name and size
+                       · docs 2.93 and docs stable lead to it; `nix upgrade-nix` leads to 2.93.0
+                       · no installers yet
+          finish       · HEAD goes back to main
+          announce     · no drafts yet
+
+        next: cargo xtask release upload --env staging
+    "#]],
+    );
+
+    // As an older tool left it.
+    let record = world.object("production", &format!("{directory}/release.json"));
+    let (sums, aside) = (record.with_file_name("SHA256SUMS"), record.with_file_name("aside"));
+    fs::rename(&record, &aside)?;
+    fs::rename(&sums, sums.with_extension("aside"))?;
+    let page = status(&release);
+    assert!(page.contains("production   ✓ published by an older tool, without a record"), "{page}");
+    fs::rename(&aside, &record)?;
+    fs::rename(sums.with_extension("aside"), &sums)?;
+
+    // The files came, and the record did not; and the publication of another record than ours.
+    fs::remove_file(world.object("staging", &format!("{directory}/release.json")))?;
+    release.seal(&["x86_64-linux"], 3);
+    let page = status(&release);
+    assert!(page.contains("staging      · publication was begun: upload again"), "{page}");
+    assert!(page.contains("production   ✗ published with other content than release/ has"), "{page}");
+    let json = release.repo.xtask(&["release", "status", "--json", "--config", release.config.as_str()]).ok();
+    let json: serde_json::Value = serde_json::from_str(&json)?;
+    let keys: Vec<&String> = json.as_object().expect("an object").keys().collect();
+    assert_eq!(keys, ["head", "name", "next", "product", "topics", "version"]);
+    expect![[r#"
+        {
+          "directory": {
+            "is": "other",
+            "record": DIGEST
+          },
+          "finished": true,
+          "installers": false,
+          "pointers": [
+            {
+              "leads": {
+                "to": "2.93.0"
+              },
+              "what": "`nix upgrade-nix`"
+            },
+            {
+              "leads": "here",
+              "what": "docs 2.93"
+            },
+            {
+              "leads": "here",
+              "what": "docs stable"
+            }
+          ],
+          "review": null,
+          "withdrawn": true
+        }
+    "#]]
+    .assert_eq(
+        &format!("{:#}\n", json["topics"][4]["seen"])
+            .replace(&json["topics"][4]["seen"]["directory"]["record"].to_string(), "DIGEST"),
+    );
+    assert_eq!(json["next"][0]["command"], "cargo xtask release upload --env staging");
+    Ok(())
+}
+
+#[test]
+fn before_a_release_and_without_a_network() {
+    let release = Release { config: Utf8PathBuf::new(), repo: Repo::patch_release(), version: String::new() };
+    let config = release.repo.beside("releng.toml");
+    // Nobody listens at port 1; and ssh is not even started for a host that is none.
+    let text = include_str!("../../../releng.toml");
+    let nowhere = |text: &str| text.replace("https://", "http://127.0.0.1:1/").replace("ssh://git@git", "file:///git");
+    fs::write(&config, nowhere(text)).expect("written");
+    let release = Release { config, ..release };
+    release.repo.git(&["remote", "add", "gerrit", "ssh://nobody@gerrit.lix.systems:2022/lix"]);
+    check(
+        &release,
+        expect![[r#"
+        Lix 2.93.1 "Bici Bici", on main
+
+          notes        · rl-2.93.md has no section for 2.93.1
+          tag          · not tagged yet
+          build        · nothing is built
+          local        · not published
+          staging      ? could not be looked at: io: Connection refused (os error 111)
+          production   ? could not be looked at: io: Connection refused (os error 111)
+          finish       · comes after publishing
+          announce     · no drafts yet
+
+        next: cargo xtask release prepare
+    "#]],
+    );
+    assert!(!release.repo.root.join("release").exists(), "looking makes nothing");
+
+    let text = release.repo.read("version.json").replace("2.93.1", "2.94.0-dev").replace("Bici Bici", "TBD");
+    release.repo.write("version.json", &text);
+    release.repo.commit_all("on the way");
+    check(
+        &release,
+        expect![[r#"
+        Lix 2.94.0-dev, on main
+
+          prepare      · the tree is on the way to 2.94.0
+
+        next: cargo xtask release prepare 2.94.0 --name NAME
+    "#]],
+    );
+}
+
+#[test]
+fn what_has_become_of_the_review() {
+    let (release, gerrit) = reviewed();
+    let review = || {
+        let page = status(&release);
+        let line = page.lines().find(|line| line.contains("review:")).expect("a line about the review");
+        line.trim().to_owned()
+    };
+    let mut shown = vec![review()];
+    assert!(!release.release_dir().join("local").exists(), "looking makes nothing");
+    assert_eq!(release.upload().code, Some(3));
+    shown.push(review());
+    release.repo.git(&["-C", gerrit.as_str(), "update-ref", "refs/heads/main", "refs/changes/01/1/1"]);
+    shown.push(review());
+    release.repo.git(&["remote", "remove", "gerrit"]);
+    let lost = review();
+    assert!(lost.starts_with("? review: could not be asked: no git remote has the URL file://"), "{lost}");
+    expect![[r#"
+        · review: not pushed
+        … review: waits until somebody submits it
+        ✓ review: submitted"#]]
+    .assert_eq(&shown.join("\n"));
+}
+
+#[test]
+fn once_the_tree_is_on_the_way_to_the_next() {
+    let (release, gerrit) = reviewed();
+    release.repo.git(&["remote", "remove", "gerrit"]);
+    fs::remove_dir_all(&gerrit).expect("removed");
+    release.repo.xtask(&["release", "finish", "--yes"]).ok();
+    let page = status(&release);
+    assert!(page.starts_with("Lix 2.94.0 \"Bici Bici\", on main, which is on the way to 2.95.0\n"), "{page}");
+    assert!(page.contains("tag          ✓ 2.94.0 at ") && page.contains("build        ✓ in release/"), "{page}");
+    assert!(page.contains("finish       ✓ "), "{page}");
+}

@@ -1,0 +1,168 @@
+//! Who builds for which system: this machine, and the builders that Nix hands work to.
+//!
+//! Reads Nix's list of builders in the form that `/etc/nix/machines` has. Refuses to ask Nix, and to know whether a
+//! builder answers.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+/// One line of Nix's list.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Line {
+    Builder(Builder),
+    /// The path of another list.
+    File(String),
+}
+
+/// A machine that Nix hands builds to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Builder {
+    pub uri: String,
+    /// Empty: those of the machine that asks.
+    systems: BTreeSet<String>,
+    /// Whether it takes only builds that ask for something that it has.
+    special: bool,
+}
+
+/// Reads a list of builders: a line each, or separated by `;`.
+pub fn parse(text: &str) -> Vec<Line> {
+    let lines = text.split(['\n', ';']).map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#'));
+    let given = |field: Option<&&str>| field.copied().filter(|field| *field != "-").unwrap_or_default().to_owned();
+    let line = |line: &str| {
+        if let Some(path) = line.strip_prefix('@') {
+            return Line::File(path.trim().to_owned());
+        }
+        // URI, systems, SSH key, jobs, speed, features, mandatory features, host key
+        let fields: Vec<&str> = line.split_whitespace().collect();
+        let systems = given(fields.get(1)).split(',').filter(|system| !system.is_empty()).map(str::to_owned).collect();
+        Line::Builder(Builder { uri: given(fields.first()), systems, special: !given(fields.get(6)).is_empty() })
+    };
+    lines.map(line).collect()
+}
+
+/// All that builds.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Machines {
+    /// The systems that this machine builds for: its own first.
+    pub here: Vec<String>,
+    /// How many builds run here at once, if that is known. With none, this machine builds nothing.
+    pub jobs: Option<u64>,
+    pub builders: Vec<Builder>,
+}
+
+impl Machines {
+    /// Who builds for a system: the first that does, as people call it.
+    fn who(&self, system: &str) -> Option<String> {
+        // What Nix itself does, it does anywhere.
+        if system == "builtin" || (self.jobs != Some(0) && self.here.iter().any(|here| here == system)) {
+            return Some("here".to_owned());
+        }
+        let takes = |builder: &&Builder| {
+            let own = builder.systems.is_empty() && self.here.first().is_some_and(|here| here == system);
+            !builder.special && (own || builder.systems.contains(system))
+        };
+        self.builders.iter().find(takes).map(|builder| format!("by {}", builder.uri))
+    }
+}
+
+/// Whether everything that a profile builds can be built. `wanted` holds the system that each job is built on, by the
+/// job's name; `smaller` is a profile that does with less, if there is one.
+///
+/// # Errors
+/// The systems that nobody builds for, and what to do.
+pub fn judge(wanted: &BTreeMap<String, String>, machines: &Machines, smaller: Option<&str>) -> Result<String, String> {
+    let systems: BTreeSet<&String> = wanted.values().collect();
+    let (mut able, mut lacking) = (BTreeMap::<String, Vec<&str>>::new(), Vec::new());
+    for system in systems {
+        match machines.who(system) {
+            Some(who) => able.entry(who).or_default().push(system),
+            None => lacking.push(system.as_str()),
+        }
+    }
+    if lacking.is_empty() {
+        let shown = able.iter().map(|(who, systems)| format!("{} {who}", systems.join(", ")));
+        return Ok(shown.collect::<Vec<_>>().join("; "));
+    }
+    // Worth a word where a job is not called after its system.
+    let odd = wanted.iter().filter(|(job, system)| lacking.contains(&system.as_str()) && job != system);
+    let odd: Vec<String> = odd.map(|(job, system)| format!(" (build.{job} is built on {system})")).collect();
+    let idle = machines.jobs == Some(0) && machines.here.iter().any(|here| lacking.contains(&here.as_str()));
+    let list = lacking.join(", ");
+    let mut remedies = vec![
+        "list a builder in /etc/nix/machines".to_owned(),
+        format!("try `-- --builders 'ssh://HOST {}'`, here and with `build`", lacking.join(",")),
+    ];
+    remedies.extend(idle.then(|| "let this machine build, too: its `max-jobs` is 0".to_owned()));
+    remedies.extend(smaller.map(|profile| format!("for a trial, build with `--profile {profile}`")));
+    let last = remedies.pop().unwrap_or_default();
+    Err(format!("nobody builds for {list}{}: {}; or {last}", odd.concat(), remedies.join("; ")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use expect_test::expect;
+
+    fn machines(list: &str) -> Machines {
+        let builder = |line| match line {
+            Line::Builder(builder) => Some(builder),
+            Line::File(_) => None,
+        };
+        Machines {
+            here: ["x86_64-linux", "i686-linux"].map(str::to_owned).into(),
+            jobs: None,
+            builders: parse(list).into_iter().filter_map(builder).collect(),
+        }
+    }
+
+    fn wanted(systems: &[&str]) -> BTreeMap<String, String> {
+        systems.iter().map(|system| ((*system).to_owned(), (*system).to_owned())).collect()
+    }
+
+    const ALL: [&str; 3] = ["x86_64-linux", "aarch64-linux", "aarch64-darwin"];
+
+    #[test]
+    fn a_list_is_read_as_nix_reads_it() {
+        let list = "# ours\n  @/etc/nix/more\nssh://mac aarch64-darwin,x86_64-darwin /key 4; ssh://near\n\n";
+        let machine = |uri: &str, systems: &[&str]| {
+            let systems = systems.iter().map(|system| (*system).to_owned()).collect();
+            Line::Builder(Builder { uri: uri.to_owned(), systems, special: false })
+        };
+        let expected = [
+            Line::File("/etc/nix/more".to_owned()),
+            machine("ssh://mac", &["aarch64-darwin", "x86_64-darwin"]),
+            machine("ssh://near", &[]),
+        ];
+        assert_eq!(parse(list), expected);
+        assert_eq!(parse("ssh://far - - 1"), [machine("ssh://far", &[])]);
+    }
+
+    #[test]
+    fn every_system_has_somebody_or_a_remedy() {
+        let arm = "ssh://arm aarch64-linux; ssh://mac aarch64-darwin,x86_64-darwin";
+        let cases = [
+            judge(&wanted(&["x86_64-linux", "i686-linux", "builtin"]), &machines(""), None),
+            judge(&wanted(&ALL), &machines(arm), None),
+            judge(&wanted(&ALL), &machines(""), Some("x86_64-linux-only")),
+            judge(&wanted(&ALL), &machines("ssh://mac aarch64-darwin; ssh://arm - - 1"), None),
+            // Only for builds that ask for `kvm`, so not for ours.
+            judge(&wanted(&ALL[1..2]), &machines("ssh://arm aarch64-linux - 1 1 kvm kvm"), None),
+            judge(&wanted(&ALL[..1]), &Machines { jobs: Some(0), ..machines("") }, None),
+            judge(&[("x".to_owned(), ALL[2].to_owned())].into(), &machines(""), None),
+            judge(&wanted(&ALL[..1]), &Machines { jobs: Some(0), ..machines("ssh://near") }, None),
+        ];
+        let shown: Vec<String> = cases
+            .into_iter()
+            .map(|case| case.map_or_else(|remedy| format!("✗ {remedy}"), |good| format!("✓ {good}")))
+            .collect();
+        expect![[r#"
+            ✓ builtin, i686-linux, x86_64-linux here
+            ✓ aarch64-linux by ssh://arm; aarch64-darwin by ssh://mac; x86_64-linux here
+            ✗ nobody builds for aarch64-darwin, aarch64-linux: list a builder in /etc/nix/machines; try `-- --builders 'ssh://HOST aarch64-darwin,aarch64-linux'`, here and with `build`; or for a trial, build with `--profile x86_64-linux-only`
+            ✗ nobody builds for aarch64-linux: list a builder in /etc/nix/machines; or try `-- --builders 'ssh://HOST aarch64-linux'`, here and with `build`
+            ✗ nobody builds for aarch64-linux: list a builder in /etc/nix/machines; or try `-- --builders 'ssh://HOST aarch64-linux'`, here and with `build`
+            ✗ nobody builds for x86_64-linux: list a builder in /etc/nix/machines; try `-- --builders 'ssh://HOST x86_64-linux'`, here and with `build`; or let this machine build, too: its `max-jobs` is 0
+            ✗ nobody builds for aarch64-darwin (build.x is built on aarch64-darwin): list a builder in /etc/nix/machines; or try `-- --builders 'ssh://HOST aarch64-darwin'`, here and with `build`
+            ✓ x86_64-linux by ssh://near"#]]
+        .assert_eq(&shown.join("\n"));
+    }
+}

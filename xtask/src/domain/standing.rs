@@ -1,0 +1,264 @@
+//! How far a release is, as it was observed, and what to type next: what `status` shows. Refuses to observe anything.
+//!
+//! Nothing here is remembered: `verify` leaves no trace, so nothing here claims that it was run.
+
+use serde::Serialize;
+
+use super::judgement::Review;
+use super::oid::Oid;
+
+mod page;
+
+pub use page::{Line, Page, Topic};
+
+/// How one thing stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum State {
+    Done,
+    Open,
+    /// It goes on once somebody else has done something.
+    Waits,
+    /// It is not as it should be, and doing the same again does not help.
+    Wrong,
+    /// It could not be found out.
+    Unknown,
+}
+
+/// A release, as far as it is.
+#[derive(Debug, Clone)]
+pub struct Standing {
+    pub product: String,
+    pub version: String,
+    pub name: String,
+    /// Where HEAD is, in words.
+    pub head: String,
+    /// What HEAD is to the tag.
+    pub on: On,
+    pub notes: Line,
+    pub tag: Line,
+    pub build: Line,
+    /// The profile of what was built.
+    pub profile: Option<String>,
+    /// In the order in which they are published to.
+    pub environments: Vec<Environment>,
+    pub finish: Line,
+    pub announce: Line,
+}
+
+/// What HEAD is to the tag.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum On {
+    Tag,
+    /// The branch that was tagged, or no tag is there yet.
+    Branch,
+    /// Somewhere else; this is the branch that was tagged.
+    Elsewhere(String),
+}
+
+/// One place to publish to.
+#[derive(Debug, Clone)]
+pub struct Environment {
+    pub name: String,
+    /// Whether it is only for rehearsals: then it is no step on the way.
+    pub rehearsal: bool,
+    /// The build profiles that it takes.
+    pub profiles: Vec<String>,
+    /// What was seen there; or why nothing was.
+    pub live: Result<Live, String>,
+}
+
+/// What users see of the release in an environment.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Live {
+    pub directory: Directory,
+    /// Whether a publication of this very record ran to its end there.
+    pub finished: bool,
+    /// Whether a rollback took it from the users of the newest stable release.
+    pub withdrawn: bool,
+    pub pointers: Vec<Pointer>,
+    /// `None` where commits do not go through review.
+    pub review: Option<Reviewed>,
+    pub installers: bool,
+}
+
+/// What lies in the version directory.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case", tag = "is")]
+pub enum Directory {
+    Absent,
+    /// Files, and no record, which comes last.
+    Begun,
+    /// Files from before there were records.
+    Unrecorded,
+    /// Of another record than `release/` has.
+    Other {
+        record: String,
+    },
+    #[serde(rename_all = "kebab-case")]
+    Recorded {
+        /// Whether it is the record that `release/` has: none may be there.
+        same_as_release: bool,
+        /// How many were looked at: all but pages of the manual.
+        files: usize,
+        /// Those that are missing, of another size, or without an answer.
+        broken: Vec<String>,
+    },
+}
+
+/// A name that users follow.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Pointer {
+    pub what: String,
+    pub leads: Leads,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Leads {
+    Here,
+    /// To another version, or to what could not be read.
+    To(String),
+    /// Not here, and it does not say where.
+    Elsewhere,
+    Nowhere,
+}
+
+/// What is known of the release's commits in Gerrit.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Reviewed {
+    NotPushed,
+    Open,
+    Submitted,
+    Rewritten(Oid),
+    /// The remote could not be asked.
+    Unknown(String),
+}
+
+impl From<Review> for Reviewed {
+    fn from(review: Review) -> Reviewed {
+        match review {
+            Review::Unknown => Reviewed::NotPushed,
+            Review::Open => Reviewed::Open,
+            Review::Submitted => Reviewed::Submitted,
+            Review::Rewritten(oid) => Reviewed::Rewritten(oid),
+        }
+    }
+}
+
+/// Something to type, and what there is to know about it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Command {
+    pub command: String,
+    pub remark: Option<String>,
+}
+
+impl Command {
+    pub fn new(command: impl Into<String>) -> Command {
+        Command { command: command.into(), remark: None }
+    }
+
+    /// A phase of ours.
+    pub fn release(words: &str) -> Command {
+        Command::new(format!("cargo xtask release {words}"))
+    }
+
+    fn but(self, remark: &str) -> Command {
+        Command { remark: Some(remark.to_owned()), ..self }
+    }
+}
+
+impl Environment {
+    fn state(&self) -> State {
+        let Ok(live) = &self.live else { return State::Unknown };
+        let waits = live.review == Some(Reviewed::Open);
+        match &live.directory {
+            Directory::Other { .. } => State::Wrong,
+            Directory::Unrecorded => State::Done,
+            Directory::Recorded { .. } if live.withdrawn => State::Done,
+            Directory::Recorded { broken, .. } if live.finished && broken.is_empty() => State::Done,
+            Directory::Recorded { .. } if waits && !live.finished => State::Waits,
+            Directory::Recorded { .. } | Directory::Absent | Directory::Begun => State::Open,
+        }
+    }
+
+    fn has_installers(&self) -> bool {
+        self.live.as_ref().is_ok_and(|live| live.installers)
+    }
+}
+
+impl Standing {
+    /// What to type next: usually one command, and where it is one that asks for something, what can be done meanwhile.
+    fn next(&self) -> Vec<Command> {
+        let open = |line: &Line| line.state != State::Done;
+        if open(&self.notes) {
+            return vec![Command::release("prepare")];
+        }
+        if open(&self.tag) {
+            return vec![Command::release("tag")];
+        }
+        let way = || self.environments.iter().filter(|environment| !environment.rehearsal);
+        let to_do = way().find(|environment| !matches!(environment.state(), State::Done | State::Wrong));
+        if to_do.is_some() && open(&self.build) {
+            return vec![self.on_the_tag(Command::release("build"))];
+        }
+        let before = to_do.map(|to_do| way().take_while(|one| one.name != to_do.name).count());
+        let done = way().take(before.unwrap_or(usize::MAX)).filter(|one| one.state() == State::Done).last();
+        let verify = done
+            .map(|environment| Command::release(&format!("verify --env {}", environment.name)).but("unless you did"));
+        match to_do {
+            Some(to_do) => verify.into_iter().chain([self.upload(to_do)]).collect(),
+            None => self.afterwards(done, verify),
+        }
+    }
+
+    fn upload(&self, to: &Environment) -> Command {
+        let name = &to.name;
+        let upload = Command::release(&format!("upload --env {name}"));
+        let takes = self.profile.as_ref().is_none_or(|profile| to.profiles.contains(profile));
+        match to.state() {
+            State::Unknown => Command::release(&format!("doctor --env {name}")).but("it could not be looked at"),
+            _ if !takes => {
+                let wanted = to.profiles.first().map(String::as_str).unwrap_or_default();
+                self.on_the_tag(Command::release(&format!("build --profile {wanted}")))
+            }
+            State::Waits => self.on_the_tag(upload.but("once the changes are submitted in Gerrit")),
+            _ => self.on_the_tag(upload),
+        }
+    }
+
+    /// A command that wants HEAD on the tag.
+    fn on_the_tag(&self, command: Command) -> Command {
+        match self.on {
+            On::Tag => command,
+            On::Branch | On::Elsewhere(_) => Command::new(format!("git switch --detach {}", self.version)),
+        }
+    }
+
+    fn afterwards(&self, done: Option<&Environment>, verify: Option<Command>) -> Vec<Command> {
+        let mut next = Vec::new();
+        let installer = done.filter(|environment| !environment.has_installers()).map(|environment| {
+            Command::release(&format!("installer --env {} --from DIR", environment.name)).but("once they are built")
+        });
+        if self.finish.state != State::Done {
+            next.extend(verify);
+            next.extend(installer);
+            let environment = done.map(|environment| format!(" --env {} --push", environment.name));
+            next.push(match &self.on {
+                On::Elsewhere(branch) => Command::new(format!("git switch {branch}")),
+                On::Tag | On::Branch => Command::release(&format!("finish{}", environment.unwrap_or_default())),
+            });
+            return next;
+        }
+        next.extend(installer);
+        if self.announce.state != State::Done {
+            next.push(Command::release("announce"));
+        }
+        next
+    }
+}
+
+#[cfg(test)]
+mod tests;
