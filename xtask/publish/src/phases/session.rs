@@ -290,7 +290,7 @@ impl<'a> Train<'a> {
     /// As for [`World::open_signing_key`].
     pub fn signing_key(&self, plans: &Plans) -> Result<Option<SecretKey>> {
         let needed = self.acts(plans).any(|(_, act, planned)| *act == Act::Cache && planned.is_to_do());
-        needed.then(|| self.world().open_signing_key()).transpose().context("the binary cache cannot be signed")
+        needed.then(|| self.world().open_signing_key()).transpose()
     }
 
     /// What an act is called where several releases have one.

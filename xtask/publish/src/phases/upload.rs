@@ -155,7 +155,7 @@ async fn check(train: &Train<'_>, plans: &Plans) -> Result<Option<SecretKey>> {
             checkup.add(&train.title(session, planned), told(pushable));
         }
     }
-    let key = train.signing_key(plans).inspect_err(|error| checkup.add("signing key", Err(format!("{error:#}"))));
+    let key = train.signing_key(plans).inspect_err(|error| checkup.add("binary cache", Err(format!("{error:#}"))));
     checkup.into_result().with_context(|| format!("{} is not ready, and nothing was published", world.name))?;
     key
 }

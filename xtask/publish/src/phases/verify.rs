@@ -6,8 +6,6 @@
 
 mod cache;
 
-use std::sync::Arc;
-
 use anyhow::{Context, Result, anyhow};
 use xtask::cli::{Outcome, Place, VerifyArgs};
 use xtask::domain::digest::{Digest, FileFacts};
@@ -30,15 +28,12 @@ use xtask::tools::term;
 use xtask::tools::tree;
 
 use super::destination::{Bucket, Stores, World, published};
-use crate::tools::content::Content;
 use crate::tools::http::Http;
+use crate::tools::source::Source;
 use crate::tools::store::Store;
 use crate::tools::transfer;
 
 mod images;
-
-/// No record, list of sums or manifest is nearly this long.
-const LIMIT: u64 = 64 << 20;
 
 /// Checks a version in an environment.
 ///
@@ -83,56 +78,20 @@ fn current(git: &Git) -> Result<Version> {
     Ok(file.version)
 }
 
-/// Where users read a bucket.
-enum Source {
-    Public(Http),
-    Store(Store),
-}
-
-impl Source {
-    async fn get(&self, key: &str) -> Result<Option<Vec<u8>>> {
-        self.get_at_most(key, LIMIT).await
-    }
-
-    async fn get_at_most(&self, key: &str, limit: u64) -> Result<Option<Vec<u8>>> {
-        match self {
-            Source::Public(http) => http.get(key, limit).await,
-            Source::Store(store) => store.get(key, limit).await,
-        }
-    }
-
-    /// Bytes.
-    async fn size(&self, key: &str) -> Result<Option<u64>> {
-        match self {
-            Source::Public(http) => http.size(key).await,
-            Source::Store(store) => Ok(store.head(key).await?.map(|head| head.size)),
-        }
-    }
-
-    async fn facts(&self, key: &str) -> Result<Option<FileFacts>> {
-        let content = match self {
-            Source::Public(http) => http.content(key).await?,
-            Source::Store(store) => store.content(key).await?,
-        };
-        Ok(content.map(|Content { size, sha256, .. }| FileFacts { size, sha256 }))
-    }
-}
-
+/// Where users read.
 struct Sources {
-    cache: Arc<Source>,
-    docs: Arc<Source>,
-    install: Arc<Source>,
-    releases: Arc<Source>,
+    cache: Source,
+    docs: Source,
+    install: Source,
+    releases: Source,
 }
 
 impl Sources {
     fn new(world: &World, stores: &Stores) -> Sources {
         let public = world.environment.public.as_ref();
-        let source = |address: Option<&String>, bucket| {
-            Arc::new(match address {
-                Some(address) => Source::Public(Http::new(address)),
-                None => Source::Store(stores.of(bucket).clone()),
-            })
+        let source = |address: Option<&String>, bucket| match address {
+            Some(address) => Source::Public(Http::new(address)),
+            None => Source::Store(Box::new(stores.of(bucket).clone())),
         };
         Sources {
             cache: source(public.map(|public| &public.cache), Bucket::Cache),
@@ -384,10 +343,9 @@ impl View<'_> {
 }
 
 /// Downloads every file and says what is not as expected.
-async fn compare(source: &Arc<Source>, directory: &str, expected: &Files) -> Result<Vec<String>> {
+async fn compare(source: &Source, directory: &str, expected: &Files) -> Result<Vec<String>> {
     let checking = expected.iter().map(|(path, expected)| {
-        let (source, key, path, expected) =
-            (Arc::clone(source), format!("{directory}/{path}"), path.clone(), *expected);
+        let (source, key, path, expected) = (source.clone(), format!("{directory}/{path}"), path.clone(), *expected);
         async move {
             Ok(match source.facts(&key).await? {
                 None => Some(format!("{path} is missing")),

@@ -18,6 +18,7 @@ pub mod secret_file;
 pub mod server;
 pub mod signing_key;
 pub mod skopeo;
+pub mod source;
 pub mod store;
 pub mod transfer;
 pub mod world;

@@ -134,20 +134,20 @@ fn without_the_right_key_nothing_is_staged_and_nothing_is_sent() {
     errors.push(managed.refused());
     expect![[r#"
         the release is not published
-          the binary cache cannot be signed
-          the signing key `test.key` is in none of its places: put it in one of them
+          local is not ready, and nothing was published
+          binary cache: the signing key `test.key` is in none of its places: put it in one of them
           BESIDE/config/lix-releng/test.key
           BESIDE/config/lix-releng/test.key.age
           BESIDE/tree/test.key
           BESIDE/tree/test.key.age
 
         the release is not published
-          the binary cache cannot be signed
-          BESIDE/config/lix-releng/test.key is no signing key: this is a public key, where a secret one belongs
+          local is not ready, and nothing was published
+          binary cache: BESIDE/config/lix-releng/test.key is no signing key: this is a public key, where a secret one belongs
 
         the release is not published
-          the binary cache cannot be signed
-          BESIDE/config/lix-releng/test.key is no signing key: a key is written NAME:BASE64
+          local is not ready, and nothing was published
+          binary cache: BESIDE/config/lix-releng/test.key is no signing key: a key is written NAME:BASE64
 
         the release is not published
           the plan may not be carried out:

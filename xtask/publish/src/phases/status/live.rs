@@ -2,7 +2,6 @@
 //!
 //! Sizes are compared and small files read. That is no `verify`, and nothing here says so. Refuses to wait long.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow};
@@ -26,11 +25,9 @@ use super::super::destination::{Bucket, WITHDRAWN, World};
 use super::super::looking::look_at_review;
 use super::Built;
 use crate::tools::http::Http;
-use crate::tools::store::Store;
+use crate::tools::source::Source;
 use crate::tools::transfer;
 
-/// No manifest or record is nearly this long, in bytes.
-const LIMIT: u64 = 64 << 20;
 /// A git remote that takes longer is not asked any further.
 const PATIENCE: Duration = Duration::from_secs(10);
 /// An environment that takes longer is not looked at any further: its key may come from a host that is down.
@@ -43,30 +40,6 @@ pub struct Look<'a> {
     pub release: &'a Release,
     pub tag: Option<&'a TagRecord>,
     pub built: Option<&'a Built>,
-}
-
-/// Where users read a bucket.
-#[derive(Clone)]
-enum Source {
-    Public(Http),
-    Store(Box<Store>),
-}
-
-impl Source {
-    async fn get(&self, key: &str) -> Result<Option<Vec<u8>>> {
-        match self {
-            Source::Public(http) => http.get(key, LIMIT).await,
-            Source::Store(store) => store.get(key, LIMIT).await,
-        }
-    }
-
-    /// Bytes.
-    async fn size(&self, key: &str) -> Result<Option<u64>> {
-        match self {
-            Source::Public(http) => http.size(key).await,
-            Source::Store(store) => Ok(store.head(key).await?.map(|head| head.size)),
-        }
-    }
 }
 
 /// The buckets that are looked at.
@@ -189,11 +162,10 @@ impl Look<'_> {
         if ours.is_some_and(|ours| ours != digest) {
             return Ok(Directory::Other { record: digest.to_string() });
         }
-        let releases = Arc::new(releases.clone());
         let manual = format!("{}/", layout::MANUAL);
         let files: Vec<_> = record.files.iter().filter(|(path, _)| !path.starts_with(&manual)).collect();
         let asking = files.iter().map(|(path, facts)| {
-            let (releases, path, size) = (Arc::clone(&releases), (*path).clone(), facts.size);
+            let (releases, path, size) = (releases.clone(), (*path).clone(), facts.size);
             let key = format!("{}/{path}", layout.version_directory());
             async move {
                 // One that cannot be asked about is no reason not to ask about the others.

@@ -13,10 +13,11 @@ use xtask::domain::record::Record;
 use xtask::domain::signing::PublicKey;
 use xtask::tools::{files, process};
 
-use super::{Report, Source, View};
+use super::{Report, View};
 use crate::phases::caching::{NARINFO_LIMIT, roots};
 use crate::tools::anonymous::Anonymous;
 use crate::tools::nix_cache;
+use crate::tools::source::Source;
 use crate::tools::transfer;
 
 const TITLE: &str = "cache closures";
@@ -65,10 +66,10 @@ impl View<'_> {
             report.note(NIX, "there is no Nix here to ask");
             return Ok(());
         }
-        let (url, _server) = match self.sources.cache.as_ref() {
+        let (url, _server) = match &self.sources.cache {
             Source::Public(http) => (http.base().to_owned(), None),
             Source::Store(store) => {
-                let server = Anonymous::start(store.clone()).await?;
+                let server = Anonymous::start((**store).clone()).await?;
                 (server.url().to_owned(), Some(server))
             }
         };
@@ -92,18 +93,12 @@ struct Walk {
 }
 
 impl Walk {
-    async fn from(
-        &mut self,
-        starts: Vec<StorePath>,
-        source: &Arc<Source>,
-        key: &Arc<PublicKey>,
-        deep: bool,
-    ) -> Result<()> {
+    async fn from(&mut self, starts: Vec<StorePath>, source: &Source, key: &Arc<PublicKey>, deep: bool) -> Result<()> {
         let mut next = starts;
         while !next.is_empty() {
             next.retain(|path| self.seen.insert(path.clone()));
             let checking = next.drain(..).map(|path| {
-                let (source, key) = (Arc::clone(source), Arc::clone(key));
+                let (source, key) = (source.clone(), Arc::clone(key));
                 async move { check_path(&source, path, &key, deep).await }
             });
             let mut found = Vec::new();
