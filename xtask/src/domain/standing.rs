@@ -199,7 +199,9 @@ impl Standing {
         if open(&self.tag) {
             return vec![Command::release("tag")];
         }
-        let way = || self.environments.iter().filter(|environment| !environment.rehearsal);
+        // Where there is nothing but rehearsals, they are the way.
+        let rehearsed = self.environments.iter().all(|environment| environment.rehearsal);
+        let way = || self.environments.iter().filter(|environment| rehearsed || !environment.rehearsal);
         let to_do = way().find(|environment| !matches!(environment.state(), State::Done | State::Wrong));
         if to_do.is_some() && open(&self.build) {
             return vec![self.on_the_tag(Command::release("build"))];

@@ -51,7 +51,7 @@ pub async fn run(place: &Place, args: &VerifyArgs) -> Result<Outcome> {
     let sources = Sources::new(&world, &stores);
     let view = View { git: &git, sources, world: &world, published, version, deep: args.deep };
 
-    let mut report = Report::new(place.json);
+    let mut report = Report::new(if place.json { Told::Json } else { Told::Page });
     match view.record(&view.version).await? {
         Some((record, text)) => view.check(&record, &text, &Wave::ALL, &mut report).await?,
         None => view.check_unrecorded(stores.of(Bucket::Releases), &mut report).await?,
@@ -68,7 +68,7 @@ pub async fn contents(git: &Git, world: &World, stores: &Stores, version: &Versi
     let sources = Sources::new(world, stores);
     let view = View { git, sources, world, published, version: version.clone(), deep: false };
     let (record, text) = view.record(version).await?.with_context(|| format!("{version} has no published record"))?;
-    let mut report = Report::new(false);
+    let mut report = Report::new(Told::Aside);
     view.check(&record, &text, &[Wave::Contents, Wave::Git], &mut report).await?;
     Ok(report.broken == 0)
 }
@@ -362,16 +362,27 @@ async fn compare(source: &Source, directory: &str, expected: &Files) -> Result<V
     Ok(broken)
 }
 
-/// What was found, told as it is found.
+/// Where findings go.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Told {
+    /// To stdout, as they are found.
+    Page,
+    /// To stdout, all of them in the end.
+    Json,
+    /// To stderr: another command's output is the data.
+    Aside,
+}
+
+/// What was found.
 struct Report {
-    json: bool,
+    told: Told,
     entries: Vec<serde_json::Value>,
     broken: usize,
 }
 
 impl Report {
-    fn new(json: bool) -> Report {
-        Report { json, entries: Vec::new(), broken: 0 }
+    fn new(told: Told) -> Report {
+        Report { told, entries: Vec::new(), broken: 0 }
     }
 
     /// One check: what is good about it, or what is broken and for whom.
@@ -394,14 +405,16 @@ impl Report {
     }
 
     fn line(&self, line: std::fmt::Arguments) {
-        if !self.json {
+        match self.told {
             // Whoever closed the pipe has seen enough; the exit code still tells.
-            let _ = term::data(format_args!("{line}\n"));
+            Told::Page => drop(term::data(format_args!("{line}\n"))),
+            Told::Aside => term::say(line),
+            Told::Json => {}
         }
     }
 
     fn finish(self, version: &Version, environment: &str) -> Result<Outcome> {
-        if self.json {
+        if self.told == Told::Json {
             term::data(format_args!("{:#}\n", serde_json::Value::from(self.entries)))?;
         }
         if self.broken > 0 {

@@ -354,7 +354,10 @@ fn a_rollback_moves_pointers_only_and_is_undone_only_by_a_rollback() {
     );
     assert!(live().contains("-lix-2.93.2\""), "nothing was done");
 
-    rollback("2.93.1", &["--noconfirm"]).ok();
+    let plan = rollback("2.93.1", &["--dry-run", "--json"]).ok();
+    let plan: serde_json::Value = serde_json::from_str(&plan).expect("nothing but JSON");
+    assert!(live().contains("-lix-2.93.2\""), "nothing was done");
+    rollback("2.93.1", &["--plan", plan["digest"].as_str().expect("a digest")]).ok();
     assert!(live().contains("-lix-2.93.1\""));
     let stable =
         |page: &str| fs::read_to_string(old.object(&format!("local-docs/manual/lix/stable/{page}"))).expect(page);

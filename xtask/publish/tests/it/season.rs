@@ -41,9 +41,11 @@ impl Season {
         repo.write("doc/manual/rl-next/.gitkeep", "");
         repo.write(".gitignore", "/release\n/release.new\n/release.old\n");
         repo.commit_all("a tree");
-        // Another `releng.toml`: the one environment that needs nothing, and somebody else's product.
+        // Another `releng.toml`: of another product, and with the one environment that needs nothing.
         let config = repo.beside("releng.toml");
-        fs::write(&config, include_str!("../../../releng.toml")).expect("written");
+        let ours = include_str!("../../../releng.toml").replacen("name = \"Lix\"", "name = \"Xil\"", 1);
+        let end = ours.find("\n\n# Looks like production").expect("the environments that others need");
+        fs::write(&config, &ours[..end]).expect("written");
         Some(Season { repo, config })
     }
 
@@ -57,12 +59,12 @@ impl Season {
         self.run(&self.repo.root, args)
     }
 
-    /// What `status` says is next.
+    /// Asserts what `status` says is next, the last of it.
     #[track_caller]
-    fn next(&self) -> String {
+    fn next_is(&self, command: &str) {
         let status = self.release(&["status"]).ok();
-        assert!(status.lines().count() <= 30 && status.lines().all(|line| line.chars().count() <= 120), "{status}");
-        status.lines().find_map(|line| line.strip_prefix("next: ")).expect(&status).trim().to_owned()
+        assert!(status.lines().count() <= 25 && status.lines().all(|line| line.chars().count() <= 100), "{status}");
+        assert!(status.starts_with("Xil 0.") && status.ends_with(&format!("{command}\n")), "{command}: {status}");
     }
 
     fn note(&self, tree: &Utf8Path, what: &str) {
@@ -78,13 +80,15 @@ impl Season {
     fn make(&self, version: &str, from: &str, prepare: &[&str]) {
         self.repo.git(&["switch", "--quiet", "-C", &format!("releng/{version}"), from]);
         self.release(&[&["prepare", version], prepare].concat()).ok();
-        assert_eq!(self.next(), "cargo xtask release tag");
+        self.next_is("cargo xtask release tag");
         self.release(&["tag"]).ok();
-        assert_eq!(self.next(), "cargo xtask release build");
+        self.next_is("cargo xtask release build");
         self.release(&["build"]).ok();
+        self.next_is("cargo xtask release upload --env local");
         self.release(&["upload", "--env", "local", "--noconfirm"]).ok();
         self.release(&["verify", "--env", "local"]).ok();
         self.install(version);
+        self.next_is("cargo xtask release finish --env local --push");
     }
 
     /// Puts the installers of a release where it was published.
@@ -102,7 +106,9 @@ impl Season {
     fn finish(&self, version: &str, branch: &str) {
         self.release(&["finish", version, "--env", "local", "--push", "--yes"]).ok();
         self.repo.git(&["branch", "--force", branch, &format!("releng/{version}")]);
+        self.next_is("cargo xtask release announce");
         self.release(&["announce"]).ok();
+        self.next_is("nothing, this release is out");
     }
 
     fn object(&self, key: &str) -> String {
