@@ -207,8 +207,8 @@ pub struct Place {
     pub workspace: Utf8PathBuf,
     /// The tree that is released.
     pub tree: Utf8PathBuf,
-    /// The other trees that are released with it.
-    pub more_trees: Vec<Utf8PathBuf>,
+    /// Every tree that was named, for what takes several.
+    pub named_trees: Vec<Utf8PathBuf>,
     /// Another `releng.toml`.
     pub config: Option<Utf8PathBuf>,
     /// Whether data on stdout is JSON.
@@ -250,10 +250,9 @@ impl Cli {
         if self.global.repo.len() > 1 && !takes_several {
             wrong_usage("only `release train` takes more than one `--repo`");
         }
-        let mut trees = self.global.repo.into_iter();
         let place = Place {
-            tree: trees.next().unwrap_or_else(|| workspace.clone()),
-            more_trees: trees.collect(),
+            tree: self.global.repo.first().unwrap_or(&workspace).clone(),
+            named_trees: self.global.repo,
             workspace,
             config: self.global.config,
             json: self.global.json,

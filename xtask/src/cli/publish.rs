@@ -68,7 +68,7 @@ pub struct PlanArgs {
     /// Publish whatever commit and changes are checked out, as long as release/ is what was built
     #[arg(long)]
     pub no_check_git: bool,
-    /// Go on though the environment that should have this release before has not; the reason is recorded
+    /// Go on though the environment that should have this release before has not; the reason is recorded, in public
     #[arg(long, value_name = "REASON")]
     pub skip_staging: Option<String>,
 }

@@ -6,7 +6,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use camino::Utf8Path;
 use xtask::cli::{InstallerArgs, Outcome, Place};
 use xtask::domain::digest::FileFacts;
@@ -17,6 +17,7 @@ use xtask::domain::layout::{INSTALLER_RECORD, installer_system};
 use xtask::domain::publication::INSTALLER_ACTS;
 use xtask::domain::record::Record;
 use xtask::domain::system::System;
+use xtask::domain::version::Version;
 use xtask::tools::git::Git;
 use xtask::tools::{files, swap, term, tree};
 
@@ -25,8 +26,9 @@ use super::consent;
 use super::destination::Bucket;
 use super::published_release;
 use super::sealed::{LocalFile, LocalFiles, Sealed};
-use super::session::{Destination, Session, Train};
+use super::session::{Destination, Session, Train, receipt};
 use crate::tools::content::Content;
+use crate::tools::store::Store;
 
 /// Publishes installers.
 ///
@@ -41,7 +43,7 @@ pub async fn run(place: &Place, args: &InstallerArgs) -> Result<Outcome> {
         None => tree::version_file(&git, &git.head()?.commit).context("of which version? Name one")?.version,
     };
     let destination = Destination::open(place, git.root(), &args.env, &[Bucket::Releases, Bucket::Install]).await?;
-    let published = published_release::find(destination.read.of(Bucket::Releases), &version).await;
+    let published = finished(destination.read.of(Bucket::Releases), &version).await;
     let published = published.with_context(|| {
         format!("installers follow their release: {version} has to be published to {} first", args.env)
     })?;
@@ -66,6 +68,17 @@ pub async fn run(place: &Place, args: &InstallerArgs) -> Result<Outcome> {
     }
     term::say(format_args!("{} the installers of {version} are published to {}", term::good("done:"), args.env));
     Ok(Outcome::Done)
+}
+
+/// A release of which all is published: no name may lead to installers of one that still waits for its review.
+async fn finished(releases: &Store, version: &Version) -> Result<Sealed> {
+    let published = published_release::find(releases, version).await?;
+    let receipt = receipt(releases, &published.layout().receipt()).await?;
+    ensure!(
+        receipt.is_some_and(|receipt| receipt.record == published.record_digest),
+        "its upload was not finished: run it again"
+    );
+    Ok(published)
 }
 
 /// The installers in a directory, and their record, written to `scratch`.

@@ -216,8 +216,9 @@ impl<'a> Train<'a> {
     /// Puts releases together.
     ///
     /// # Errors
-    /// Two of them are the same.
+    /// There are none, or two of them are the same.
     pub fn new(sessions: Vec<Session<'a>>) -> Result<Train<'a>> {
+        ensure!(!sessions.is_empty(), "there is nothing to publish");
         for (position, session) in sessions.iter().enumerate() {
             let version = &session.sealed.record.version;
             let twin = sessions[..position].iter().find(|other| other.sealed.record.version == *version);

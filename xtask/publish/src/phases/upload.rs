@@ -35,14 +35,11 @@ pub async fn run(place: &Place, args: &UploadArgs) -> Result<Outcome> {
 /// # Errors
 /// As for [`run`]; or there is no such list.
 pub async fn run_train(place: &Place, args: &TrainArgs) -> Result<Outcome> {
-    let mut trees = Vec::new();
-    if args.file.is_none() || !place.more_trees.is_empty() {
-        trees.push(place.tree.clone());
-        trees.extend(place.more_trees.iter().cloned());
-    }
+    let mut trees = place.named_trees.clone();
     if let Some(file) = &args.file {
         trees.extend(listed(file)?);
     }
+    ensure!(!trees.is_empty(), "which trees? Name each with `--repo`, or a file that lists them");
     let trees = trees.iter().map(|tree| Git::open(tree)).collect::<Result<Vec<_>>>()?;
     for (position, tree) in trees.iter().enumerate() {
         let twice = trees[..position].iter().any(|other| other.root() == tree.root());

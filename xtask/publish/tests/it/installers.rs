@@ -37,6 +37,12 @@ fn published_once_verified_and_rolled_back() {
     let error = install(&old, &["--noconfirm"]).fails(1);
     assert!(error.contains("2.93.1 has to be published to local first"), "{error}");
     old.upload().ok();
+    let receipt = old.object("local-releases/receipts/lix-2.93.1.json");
+    let text = fs::read(&receipt).expect("a receipt");
+    fs::remove_file(&receipt).expect("removed");
+    let error = install(&old, &["--noconfirm"]).fails(1);
+    assert!(error.contains("its upload was not finished"), "{error}");
+    fs::write(&receipt, text).expect("written");
 
     let error = install(&old, &[]).fails(1);
     assert!(error.contains("type: I want to release these installers to local"), "{error}");

@@ -77,6 +77,13 @@ fn what_is_wrong_with_one_stops_all() {
     let error = releases[0].repo.xtask(&["release", "status", "--repo", root]).fails(2);
     assert!(error.contains("only `release train` takes more than one `--repo`"), "{error}");
 
+    let error = xtask(&["release", "train", "--env", "local", "--config", config, "--noconfirm"]).fails(1);
+    assert!(error.contains("which trees?"), "{error}");
+    let list = releases[0].repo.beside("empty");
+    fs::write(&list, "# nothing tonight\n").expect("written");
+    let error = xtask(&["release", "train", "--env", "local", "--config", config, list.as_str()]).fails(1);
+    assert!(error.contains("lists no tree"), "{error}");
+
     // The other way to name them; `--repo` of the first stands at the end.
     let args = ["release", "train", "--env", "local", "--config", config, "--noconfirm"];
     let other = ["--repo", releases[1].repo.root.as_str()];
