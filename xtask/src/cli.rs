@@ -41,7 +41,7 @@ struct Global {
     /// Another releng.toml [default: the one beside this tool]
     #[arg(long, global = true, value_name = "FILE")]
     config: Option<Utf8PathBuf>,
-    /// Write data as JSON to stdout: plan, verify, status, doctor
+    /// Write data as JSON to stdout: plan, verify, status, doctor, and what `--dry-run` shows of a plan
     #[arg(long, global = true)]
     json: bool,
     /// Say errors and warnings only
@@ -249,6 +249,12 @@ impl Cli {
         let takes_several = matches!(self.command, Command::Release(Phase::Publish(Publish::Train(_))));
         if self.global.repo.len() > 1 && !takes_several {
             wrong_usage("only `release train` takes more than one `--repo`");
+        }
+        // clap forgets those that stand before the phase where more stand behind it.
+        let words = std::env::args_os().map(|word| word.to_string_lossy().into_owned());
+        let ours = words.take_while(|word| word != "--");
+        if ours.filter(|word| word == "--repo" || word.starts_with("--repo=")).count() > self.global.repo.len() {
+            wrong_usage("give every `--repo` in one place, behind the name of the phase");
         }
         let place = Place {
             tree: self.global.repo.first().unwrap_or(&workspace).clone(),

@@ -144,7 +144,7 @@ pub struct RollbackArgs {
     /// The version that users get instead
     #[arg(long, value_name = "VERSION")]
     pub to: Version,
-    /// Let a system vanish from the root manifest
+    /// Let a system vanish from the root manifest, or keep an installer of the newer version
     #[arg(long, value_name = "SYSTEM")]
     pub drop_system: Vec<System>,
     #[command(flatten)]

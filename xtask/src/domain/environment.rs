@@ -184,13 +184,38 @@ impl Config {
         let config: Config = toml::from_str(text).map_err(|error| error.to_string().trim_end().to_owned())?;
         for (name, environment) in &config.environments {
             environment.check().map_err(|why| format!("environment `{name}`: {why}"))?;
-            if let Some(required) = &environment.requires
-                && (required == name || !config.environments.contains_key(required))
-            {
-                return Err(format!("environment `{name}`: `requires` names no other environment: {required}"));
-            }
+            config.check_requires(name, environment)?;
         }
         Ok(config)
+    }
+
+    /// Whether what it requires is there, and does not in the end wait for it.
+    fn check_requires(&self, name: &str, environment: &Environment) -> Result<(), String> {
+        let mut waits_for = environment.requires.as_deref();
+        for _ in 0..self.environments.len() {
+            let Some(required) = waits_for else { return Ok(()) };
+            let Some(other) = self.environments.get(required) else {
+                return Err(format!("environment `{name}`: `requires` names no environment: {required}"));
+            };
+            waits_for = other.requires.as_deref();
+        }
+        match waits_for {
+            None => Ok(()),
+            Some(_) => Err(format!("environment `{name}`: `requires` leads back to where it began")),
+        }
+    }
+
+    /// How many environments have to have a release before this one.
+    pub fn before(&self, name: &str) -> usize {
+        let required = self.environments.get(name).and_then(|environment| environment.requires.as_deref());
+        required.map_or(0, |required| 1 + self.before(required))
+    }
+
+    /// Whether an environment is a step on the way of each release: another waits for it, or it waits for another.
+    pub fn is_on_the_way(&self, name: &str) -> bool {
+        let requires = |environment: &Environment| environment.requires.is_some();
+        let others = || self.environments.values().filter_map(|environment| environment.requires.as_deref());
+        self.environments.get(name).is_some_and(requires) || others().any(|required| required == name)
     }
 
     /// # Errors
@@ -291,11 +316,16 @@ mod tests {
         let error = Config::parse(&OURS.replacen("heads/{branch}", "heads/branch", 1)).expect_err("no placeholder");
         expect!["environment `local`: `branch-off` is not a ref with `{branch}` in it: refs/heads/branch"]
             .assert_eq(&error);
-        for wrong in ["production", "stagging"] {
+        for (wrong, why) in
+            [("production", "leads back to where it began"), ("stagging", "names no environment: stagging")]
+        {
             let text = OURS.replacen("requires = \"staging\"", &format!("requires = {wrong:?}"), 1);
             let error = Config::parse(&text).expect_err("no other environment");
-            assert_eq!(error, format!("environment `production`: `requires` names no other environment: {wrong}"));
+            assert_eq!(error, format!("environment `production`: `requires` {why}"));
         }
+        let ours = Config::parse(OURS).expect("valid");
+        let way = |name| (ours.is_on_the_way(name), ours.before(name));
+        assert_eq!(["local", "staging", "production"].map(way), [(false, 0), (true, 0), (true, 1)]);
         let error = Config::parse(OURS).expect("valid").environment("prod").expect_err("unknown");
         expect!["there is no environment `prod`: known are local, production, staging"].assert_eq(&error);
     }

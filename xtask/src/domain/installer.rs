@@ -25,7 +25,17 @@ impl InstallerRecord {
     /// # Errors
     /// What is wrong with the text, without its key.
     pub fn parse(text: &str) -> Result<InstallerRecord, String> {
-        serde_json::from_str(text).map_err(|error| format!("is not a record of installers: {error}"))
+        let wrong = |why: String| format!("is not a record of installers: {why}");
+        let record: InstallerRecord = serde_json::from_str(text).map_err(|error| wrong(error.to_string()))?;
+        match record.files.keys().find(|name| installer_system(name).is_none()) {
+            Some(name) => Err(wrong(format!("it lists `{}`", name.escape_debug()))),
+            None => Ok(record),
+        }
+    }
+
+    /// The systems that have one.
+    pub fn systems(&self) -> BTreeSet<System> {
+        self.files.keys().filter_map(|name| installer_system(name)).collect()
     }
 
     /// # Panics
@@ -103,6 +113,9 @@ mod tests {
     fn the_record_reads_what_it_writes() {
         let record = InstallerRecord { version: "2.93.1".to_owned(), files: Files::new() };
         assert_eq!(InstallerRecord::parse(&record.to_json()), Ok(record));
+        let facts = r#"{ "size": 1, "sha256": "0000000000000000000000000000000000000000000000000000000000000000" }"#;
+        let error = InstallerRecord::parse(&format!(r#"{{ "version": "2.93.1", "files": {{ "/etc/x": {facts} }} }}"#));
+        assert_eq!(error.expect_err("a file elsewhere"), "is not a record of installers: it lists `/etc/x`");
         let error = InstallerRecord::parse("{}").expect_err("nothing in it");
         assert!(error.starts_with("is not a record of installers: missing field"), "{error}");
     }

@@ -37,6 +37,19 @@ pub const RECORD: &str = "release.json";
 /// In `release/`: the record of a manual that was built alone, later than the rest.
 pub const MANUAL_RECORD: &str = "manual.json";
 
+/// At the root of the releases bucket: the versions that a rollback withdrew.
+pub const WITHDRAWN: &str = "withdrawn.json";
+
+/// In `release/`: what was done in an environment when, for people.
+pub fn journal(environment: &str) -> String {
+    format!("journal-{environment}.jsonl")
+}
+
+/// In `release/`: what was published to an environment, for people.
+pub fn local_receipt(environment: &str) -> String {
+    format!("receipt-{environment}.json")
+}
+
 /// All that `build` makes in `release/`, and replaces together. Other phases keep other things there.
 pub const BUILT: [&str; 7] = [ARTIFACTS, MANUAL, IMAGES, GC_ROOTS, DRVS, RECORD, MANUAL_RECORD];
 
@@ -44,7 +57,7 @@ pub const BUILT: [&str; 7] = [ARTIFACTS, MANUAL, IMAGES, GC_ROOTS, DRVS, RECORD,
 pub const MANIFEST: &str = "manifest.nix";
 /// In the version directory: for `sha256sum -c`.
 pub const SUMS: &str = "SHA256SUMS";
-/// In the version directory of the install bucket: what the installers are, to the byte.
+/// In the version directory of the install bucket, and at its top: what the installers there are, to the byte.
 pub const INSTALLER_RECORD: &str = "installer.json";
 /// The page that every manual has.
 pub const MANUAL_INDEX: &str = "index.html";
@@ -121,9 +134,10 @@ pub fn side_file_of(path: &str) -> Option<&str> {
     path.strip_suffix(".sha256")
 }
 
-/// What the keys start with that follow the newest installers; the system follows.
-pub fn installer_pointers() -> String {
-    format!("{0}/{0}-installer-", prefix())
+/// The directory of the installers that follow the newest release, without a slash at the end. They are called as in the
+/// version directory, and their record lies beside them.
+pub fn installer_pointers() -> &'static str {
+    prefix()
 }
 
 /// What an installer is called.
@@ -173,7 +187,7 @@ mod tests {
         let mut names = vec![layout.version_directory(), layout.source_prefix(), layout.source()];
         names.extend(layout.built_archives(&systems));
         names.extend([side_file(&layout.source()), layout.receipt(), layout.installer_record()]);
-        names.push(format!("{}{}", installer_pointers(), systems[1]));
+        names.push(format!("{}/{}", installer_pointers(), installer_name(&systems[1])));
         assert_eq!(installer_system(&installer_name(&systems[1])).as_ref(), Some(&systems[1]));
         assert_eq!(installer_system("lix-installer-x86_64-linux.sha256"), None);
         names.extend([Docs::Series(series), Docs::Stable, Docs::Nightly].map(Docs::directory));

@@ -224,7 +224,11 @@ pub fn to_base32(bytes: &[u8; 32]) -> String {
     (0..DIGEST_DIGITS).rev().map(digit).collect()
 }
 
+/// What [`to_base32`] gave; `None` for anything else.
 pub fn from_base32(text: &str) -> Option<[u8; 32]> {
+    if text.len() != DIGEST_DIGITS {
+        return None;
+    }
     let mut bytes = [0; 32];
     for (n, digit) in text.bytes().rev().enumerate() {
         let value = u16::try_from(DIGITS.iter().position(|known| *known == digit)?).ok()?;
@@ -331,7 +335,10 @@ Sig: test-1:eyHQCMtqksYMRaiznlTs7TaShdP4j/qckzAJnoepUocS+5py2Cemfw3uIxJlmQ08ERyn
     proptest! {
         #[test]
         fn base_32_survives(bytes: [u8; 32]) {
-            prop_assert_eq!(from_base32(&to_base32(&bytes)), Some(bytes));
+            let text = to_base32(&bytes);
+            prop_assert_eq!(from_base32(&text), Some(bytes));
+            prop_assert_eq!(from_base32(&text[1..]), None);
+            prop_assert_eq!(from_base32(&(text + "0")), None);
         }
     }
 }

@@ -2,6 +2,8 @@
 //!
 //! Its digest stands for exact contents, so that what was reviewed is what is done. Refuses to decide anything.
 
+use std::collections::BTreeSet;
+
 use serde::Serialize;
 use sha2::{Digest as _, Sha256};
 
@@ -10,6 +12,7 @@ use super::pointers::Published;
 use super::product::product;
 use super::publication::{Rule, Subject, Wave};
 use super::release::Kind;
+use super::version::Version;
 
 /// Whether an act is done, decided by content.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -75,6 +78,9 @@ pub struct Plan {
     pub record: Digest,
     /// In the order in which they are done.
     pub acts: Vec<Planned>,
+    /// Of a rollback: the versions that no pointer goes back to by itself from then on. They stay published.
+    #[serde(skip_serializing_if = "BTreeSet::is_empty")]
+    pub withdraws: BTreeSet<Version>,
 }
 
 impl Plan {
@@ -102,6 +108,10 @@ impl Plan {
                 text += &act.to_text(&act.title, verbose, width);
             }
         }
+        if !self.withdraws.is_empty() {
+            text += "\nwithdraws, and keeps published\n";
+        }
+        text += &self.withdraws.iter().map(|version| format!("  ~ {version}\n")).collect::<String>();
         text + &format!("\nplan {}\n", self.digest())
     }
 
@@ -116,7 +126,7 @@ impl Plan {
 
     /// Whether everything is done, as far as it can be now.
     pub fn is_done(&self) -> bool {
-        !self.acts.iter().any(Planned::is_to_do)
+        self.withdraws.is_empty() && !self.acts.iter().any(Planned::is_to_do)
     }
 }
 

@@ -10,7 +10,7 @@ use serde::Serialize;
 
 use super::environment::{Environment, GitTarget};
 use super::image_target::{ImageTag, ImageTarget};
-use super::layout::{Docs, Layout, MANIFEST, installer_pointers};
+use super::layout::{Docs, Layout, MANIFEST, installer_pointers, prefix};
 use super::pointers::Follows;
 use super::release::Release;
 use super::tagging::TagRecord;
@@ -206,7 +206,7 @@ impl Act {
             Act::RootManifest => format!("releases {MANIFEST}"),
             Act::VersionDirectory => of_release(&|o| format!("releases {}/", o.layout.version_directory())),
             Act::Installers => of_release(&|o| format!("install {}/", o.layout.version_directory())),
-            Act::InstallerPointers => format!("install {}*", installer_pointers()),
+            Act::InstallerPointers => format!("install {0}/{1}-installer-*", installer_pointers(), prefix()),
             Act::Receipt => of_release(&|o| format!("releases {}", o.layout.receipt())),
             Act::Branch => of_release(&|o| format!("branch {}", o.release.release_branch())),
             Act::Review => of_release(&|o| format!("review for {}", o.release.release_branch())),

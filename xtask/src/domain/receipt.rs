@@ -10,9 +10,8 @@ use super::digest::Digest;
 use super::judgement::Judgement;
 use super::plan::Status;
 
-/// That all of a release is published in an environment, pointers included.
+/// That all of a release is published in an environment, pointers included. A newer tool may have more to say in it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
 pub struct Receipt {
     pub environment: String,
     pub version: String,
@@ -27,7 +26,6 @@ pub struct Receipt {
 
 /// Why another environment's receipt was not waited for.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
 pub struct Skipped {
     pub environment: String,
     /// In the manager's words.
@@ -40,8 +38,33 @@ pub struct Seen {
     /// Of `release.json`, as it is released.
     pub record: Digest,
     /// This environment's own.
-    pub there: Option<Receipt>,
+    pub there: Own,
     pub gate: Gate,
+}
+
+/// The receipt that an environment has of a version.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Own {
+    Missing,
+    /// Something that is no receipt: writing it again mends that.
+    Unreadable,
+    Is(Receipt),
+}
+
+impl Own {
+    /// What lies there, if anything does.
+    pub fn parse(text: Option<&[u8]>) -> Own {
+        match text.map(serde_json::from_slice) {
+            None => Own::Missing,
+            Some(Err(_)) => Own::Unreadable,
+            Some(Ok(receipt)) => Own::Is(receipt),
+        }
+    }
+
+    /// Whether it is of this very `release.json`.
+    pub fn is_of(&self, record: Digest) -> bool {
+        matches!(self, Own::Is(receipt) if receipt.record == record)
+    }
 }
 
 /// What has to be true elsewhere.
@@ -68,10 +91,10 @@ impl Gate {
 /// Whether the receipt is there, and else whether it may be written.
 pub fn judge(seen: &Seen) -> Judgement {
     let Seen { record, there, gate } = seen;
-    if there.as_ref().is_some_and(|there| there.record == *record) {
+    if there.is_of(*record) {
         return (Status::Same, record.short(), Vec::new());
     }
-    let status = if there.is_some() { Status::Different } else { Status::Absent };
+    let status = if *there == Own::Missing { Status::Absent } else { Status::Different };
     let write = format!("write for {record}");
     match gate {
         Gate::Open => (status, "says that all of it is done".to_owned(), vec![write]),
@@ -126,13 +149,14 @@ mod tests {
         let requires = |receipt| Gate::Requires { environment: "staging".to_owned(), receipt };
         let skipped = Skipped { environment: "staging".to_owned(), reason: "staging is down".to_owned() };
         let cases = [
-            ("nothing required", None, Gate::Open),
-            ("never tried", None, requires(None)),
-            ("another build", None, requires(Some(receipt(2)))),
-            ("the same", None, requires(Some(receipt(1)))),
-            ("skipped", None, Gate::Skipped(skipped)),
-            ("done before", Some(receipt(1)), requires(None)),
-            ("done with another record", Some(receipt(2)), requires(Some(receipt(1)))),
+            ("nothing required", Own::Missing, Gate::Open),
+            ("never tried", Own::Missing, requires(None)),
+            ("another build", Own::Missing, requires(Some(receipt(2)))),
+            ("the same", Own::Missing, requires(Some(receipt(1)))),
+            ("skipped", Own::Missing, Gate::Skipped(skipped)),
+            ("done before", Own::Is(receipt(1)), requires(None)),
+            ("done with another record", Own::Is(receipt(2)), requires(Some(receipt(1)))),
+            ("something else is there", Own::parse(Some(b"{}")), Gate::Open),
         ];
         let shown: Vec<String> = cases
             .into_iter()
@@ -148,7 +172,8 @@ mod tests {
             the same: Absent staging has it since 2025-06-18
             skipped: Absent without staging: staging is down
             done before: Same 010101010101
-            done with another record: Different staging has it since 2025-06-18"#]].assert_eq(&shown.join("\n"));
+            done with another record: Different staging has it since 2025-06-18
+            something else is there: Different says that all of it is done"#]].assert_eq(&shown.join("\n"));
     }
 
     #[test]

@@ -65,7 +65,12 @@ impl Record {
     /// # Errors
     /// What is wrong with the text, without its path.
     pub fn parse(text: &str) -> Result<Record, String> {
-        serde_json::from_str(text).map_err(|error| format!("is not a record of a release: {error}"))
+        let record: Record =
+            serde_json::from_str(text).map_err(|error| format!("is not a record of a release: {error}"))?;
+        match record.files.keys().find(|path| !stays_below(path)) {
+            Some(path) => Err(format!("is not a record of a release: it lists `{}`", path.escape_debug())),
+            None => Ok(record),
+        }
     }
 
     pub fn to_json(&self) -> String {
@@ -117,6 +122,11 @@ impl Record {
     pub fn compare_manual(&self, found: &Files) -> Result<(), Problems> {
         compare(&self.manual(), found, &[])
     }
+}
+
+/// Whether a path leads to nowhere but below the directory that it is relative to: records come from buckets, too.
+fn stays_below(path: &str) -> bool {
+    path.split('/').all(|part| !matches!(part, "" | "." | "..")) && !path.contains('\\') && !path.contains('\0')
 }
 
 /// The path within the manual, of a path in the version directory.
@@ -239,6 +249,16 @@ mod tests {
             is not a record of a release: unknown field `surprise`, expected one of `version`, `name`, `tag`, `commit`, `tree`, `committed`, `tool`, `profile`, `builds`, `image`, `files` at line 5 column 12
         "#]]
         .assert_eq(&(Record::parse(&text).expect_err("an unknown key") + "\n"));
+    }
+
+    #[test]
+    fn no_file_lies_elsewhere() {
+        for path in ["/etc/passwd", "manual//etc/passwd", "../x", "manual/../../x", "manual/./x", "manual/", ""] {
+            let mut record = record();
+            record.files.insert(path.to_owned(), FileFacts { size: 0, sha256: Digest::new([0; 32]) });
+            let error = Record::parse(&record.to_json()).expect_err(path);
+            assert_eq!(error, format!("is not a record of a release: it lists `{path}`"));
+        }
     }
 
     #[test]

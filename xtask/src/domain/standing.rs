@@ -60,8 +60,8 @@ pub enum On {
 #[derive(Debug, Clone)]
 pub struct Environment {
     pub name: String,
-    /// Whether it is only for rehearsals: then it is no step on the way.
-    pub rehearsal: bool,
+    /// Whether it is a step on the way of each release: others are for rehearsals, or for something else.
+    pub on_the_way: bool,
     /// The build profiles that it takes.
     pub profiles: Vec<String>,
     /// What was seen there; or why nothing was.
@@ -200,9 +200,9 @@ impl Standing {
             return vec![Command::release("tag")];
         }
         // Where there is nothing but rehearsals, they are the way.
-        let rehearsed = self.environments.iter().all(|environment| environment.rehearsal);
-        let way = || self.environments.iter().filter(|environment| rehearsed || !environment.rehearsal);
-        let to_do = way().find(|environment| !matches!(environment.state(), State::Done | State::Wrong));
+        let rehearsed = !self.environments.iter().any(|environment| environment.on_the_way);
+        let way = || self.environments.iter().filter(|environment| rehearsed || environment.on_the_way);
+        let to_do = way().find(|environment| environment.state() != State::Done);
         if to_do.is_some() && open(&self.build) {
             return vec![self.on_the_tag(Command::release("build"))];
         }
@@ -222,6 +222,9 @@ impl Standing {
         let takes = self.profile.as_ref().is_none_or(|profile| to.profiles.contains(profile));
         match to.state() {
             State::Unknown => Command::release(&format!("doctor --env {name}")).but("it could not be looked at"),
+            // Nothing after it may be done: it is the one that would tell.
+            State::Wrong => Command::release(&format!("plan --env {name}"))
+                .but("another build is there"),
             _ if !takes => {
                 let wanted = to.profiles.first().map(String::as_str).unwrap_or_default();
                 self.on_the_tag(Command::release(&format!("build --profile {wanted}")))

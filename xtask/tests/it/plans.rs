@@ -125,9 +125,11 @@ fn seen(act: &Act, version: &str, acts: &[Act], environment: &Environment) -> Se
             },
             only_there: Vec::new(),
         },
-        Act::Receipt => {
-            Seen::Receipt(Box::new(receipt::Seen { record: record(), there: None, gate: gate(environment) }))
-        }
+        Act::Receipt => Seen::Receipt(Box::new(receipt::Seen {
+            record: record(),
+            there: receipt::Own::Missing,
+            gate: gate(environment),
+        })),
     }
 }
 
@@ -153,6 +155,7 @@ fn plan_of(acts: &[Act], version: &str, name: &str, published: &Published) -> Pl
         kind: kind(&subject, published),
         record: record(),
         acts: acts.iter().map(judged).collect(),
+        withdraws: BTreeSet::new(),
     }
 }
 

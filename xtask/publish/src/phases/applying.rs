@@ -2,7 +2,7 @@
 
 use anyhow::{Context, Result, bail};
 use jiff::Timestamp;
-use xtask::domain::layout::{Docs, INSTALLER_RECORD, MANIFEST, RECORD};
+use xtask::domain::layout::{Docs, INSTALLER_RECORD, MANIFEST, RECORD, SUMS};
 use xtask::domain::publication::{Act, Subject};
 use xtask::domain::receipt::Receipt;
 use xtask::domain::serving::{MOVING, content_type};
@@ -27,14 +27,14 @@ pub async fn apply(
     progress: &Progress,
 ) -> Result<()> {
     match (act, looked) {
-        (Act::VersionDirectory, Looked::Tree(tree)) => write_once(stores.of(Bucket::Releases), tree, progress).await,
+        (Act::VersionDirectory, Looked::Tree(tree)) => record_last(stores.of(Bucket::Releases), tree, progress).await,
         (Act::Docs(Docs::Series(_) | Docs::Stable | Docs::Nightly), Looked::Tree(tree)) => {
             mirror(stores.of(Bucket::Docs), tree, progress).await
         }
         (Act::Cache, Looked::Cache(looked)) => Box::pin(caching::publish(session, looked, stores, progress)).await,
-        (Act::Installers, Looked::Tree(tree)) => write_once(stores.of(Bucket::Install), tree, progress).await,
-        (Act::InstallerPointers, Looked::InstallerPointers(tree)) => {
-            transfer::send(stores.of(Bucket::Install), &tree.surveyed, progress).await.map(drop)
+        (Act::Installers, Looked::Tree(tree)) => record_last(stores.of(Bucket::Install), tree, progress).await,
+        (Act::InstallerPointers, Looked::InstallerPointers(tree, _)) => {
+            record_last(stores.of(Bucket::Install), tree, progress).await
         }
         (Act::RootManifest, Looked::Other(_)) => {
             put(stores.of(Bucket::Releases), MANIFEST, session.sealed.root_manifest.clone()).await
@@ -49,7 +49,7 @@ pub async fn apply(
         }
         (Act::Images { target }, Looked::Other(_)) => images::push(session, target).await,
         (Act::ImageTag { target, tag }, Looked::Other(_)) => images::tag(session, target, *tag).await,
-        (_, Looked::Tree(_) | Looked::InstallerPointers(_) | Looked::Cache(_) | Looked::Other(_)) => {
+        (_, Looked::Tree(_) | Looked::InstallerPointers(..) | Looked::Cache(_) | Looked::Other(_)) => {
             bail!("what was seen is not of this act")
         }
     }
@@ -94,13 +94,18 @@ pub fn refspec(session: &Session, act: &Act) -> Result<String> {
     }
 }
 
-/// Objects that never change. The record comes last: where it is, everything is.
-async fn write_once(store: &Store, tree: &LookedTree, progress: &Progress) -> Result<()> {
-    let name = |one: &Surveyed| one.item.key.rsplit('/').next().unwrap_or_default().to_owned();
-    let is_record = |one: &&Surveyed| [RECORD, INSTALLER_RECORD].contains(&name(one).as_str());
-    let (record, rest): (Vec<_>, Vec<_>) = tree.surveyed.iter().partition(is_record);
-    for group in [rest, record] {
-        let group: Vec<Surveyed> = group.into_iter().cloned().collect();
+/// The sums first, which tell that a publication was begun, and the record last: where it is, everything is.
+async fn record_last(store: &Store, tree: &LookedTree, progress: &Progress) -> Result<()> {
+    let mut groups: [Vec<Surveyed>; 3] = Default::default();
+    for one in &tree.surveyed {
+        let turn = match one.item.key.rsplit('/').next() {
+            Some(SUMS) => 0,
+            Some(RECORD | INSTALLER_RECORD) => 2,
+            _ => 1,
+        };
+        groups[turn].push(one.clone());
+    }
+    for group in groups {
         transfer::send(store, &group, progress).await?;
     }
     Ok(())

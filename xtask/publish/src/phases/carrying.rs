@@ -12,7 +12,7 @@ use jiff::Timestamp;
 use serde::Serialize;
 use xtask::domain::environment::Access;
 use xtask::domain::judgement::judge;
-use xtask::domain::layout::RELEASE;
+use xtask::domain::layout::{RELEASE, journal, local_receipt};
 use xtask::domain::plan::{Plan, Planned, Plans, Status, bytes_for_people};
 use xtask::domain::pointers::Published;
 use xtask::domain::publication::{Act, Wave};
@@ -39,9 +39,9 @@ pub async fn carry_out(
 ) -> Result<Done> {
     let (world, git) = (train.world(), train.sessions[0].git);
     let stores = world.connect(Access::ReadWrite, &train.written()).await?.with_signing_key(signing_key);
-    let held = lock::take(stores.of(Bucket::Docs), owner(git), world.settle()).await?;
+    let mut held = lock::take(stores.of(Bucket::Docs), owner(git), world.settle()).await?;
     let done = match first(&stores).await {
-        Ok(()) => carry_out_waves(train, plans, &stores).await,
+        Ok(()) => carry_out_waves(train, plans, &stores, &mut held).await,
         Err(error) => Err(error),
     };
     // What went wrong before matters more than a lock that expires by itself.
@@ -58,7 +58,7 @@ fn owner(git: &Git) -> lock::Owner {
 }
 
 /// One wave after the other. What waits for something outside keeps those after it from beginning.
-async fn carry_out_waves(train: &Train<'_>, plans: &Plans, stores: &Stores) -> Result<Done> {
+async fn carry_out_waves(train: &Train<'_>, plans: &Plans, stores: &Stores, held: &mut lock::Held) -> Result<Done> {
     let mut done = Done::new(train.sessions.len());
     let titles = train.acts(plans).map(|(session, _, planned)| train.title(session, planned).chars().count());
     let width = titles.max().unwrap_or_default();
@@ -66,6 +66,7 @@ async fn carry_out_waves(train: &Train<'_>, plans: &Plans, stores: &Stores) -> R
         if !train.acts(plans).any(|(_, act, _)| act.wave() == wave) {
             continue;
         }
+        held.renew().await?;
         // Another manager may have published meanwhile.
         let turn = Turn { train, stores, published: train.published().await?, meter: Meter::start(wave), width };
         let mut waits = false;
@@ -131,7 +132,9 @@ impl Turn<'_> {
             );
         }
         apply(session, act, &looked, self.stores, &self.meter.progress()).await.with_context(doing)?;
-        note(session, &now)?;
+        if let Err(error) = note(session, &now) {
+            term::warn(format_args!("{error:#}; what was done is done, and no decision rests on the journal"));
+        }
         self.meter.line(format_args!("  {} {title:<width$} {}", term::good("ok"), now.summary));
         let after = look(session, act).await.with_context(doing)?;
         Ok(match self.judge(session, act, &after) {
@@ -150,10 +153,14 @@ impl Turn<'_> {
 
 /// Notes in the journal what was done when, for people. No decision rests on it.
 fn note(session: &Session, act: &Planned) -> Result<()> {
-    let path = session.git.root().join(RELEASE).join(format!("journal-{}.jsonl", session.world.name));
+    let dir = session.git.root().join(RELEASE);
+    let path = dir.join(journal(&session.world.name));
     let line = serde_json::json!({ "at": Timestamp::now(), "act": act.title, "done": act.summary });
-    let file = std::fs::OpenOptions::new().create(true).append(true).open(&path);
-    file.and_then(|mut file| writeln!(file, "{line}")).with_context(|| format!("cannot write {path}"))
+    let write = || -> std::io::Result<()> {
+        std::fs::create_dir_all(&dir)?;
+        writeln!(std::fs::OpenOptions::new().create(true).append(true).open(&path)?, "{line}")
+    };
+    write().with_context(|| format!("cannot write {path}"))
 }
 
 /// What a run has done.
@@ -197,8 +204,7 @@ impl Done {
                 sent: self.sent,
                 acts,
             };
-            let name = format!("receipt-{}.json", session.world.name);
-            let path = session.git.root().join(RELEASE).join(name);
+            let path = session.git.root().join(RELEASE).join(local_receipt(&session.world.name));
             files::replace(&path, &format!("{}\n", serde_json::to_string_pretty(&local)?))?;
         }
         Ok(())

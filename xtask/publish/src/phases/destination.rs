@@ -11,7 +11,7 @@ use camino::{Utf8Path, Utf8PathBuf};
 use xtask::cli::Place;
 use xtask::domain::environment::{Access, CacheKey, Config, Environment, GitTarget, Storage};
 use xtask::domain::image_target::ImageTarget;
-use xtask::domain::layout::prefix;
+use xtask::domain::layout::{WITHDRAWN, prefix};
 use xtask::domain::pointers::Published;
 use xtask::domain::signing::{PublicKey, SecretKey};
 use xtask::tools::tree;
@@ -217,6 +217,4 @@ pub async fn published(releases: &Store) -> Result<Published> {
     Ok(Published { versions: directories.iter().filter_map(version).collect(), withdrawn, ..Published::default() })
 }
 
-/// In the releases bucket: the versions that a rollback withdrew.
-pub const WITHDRAWN: &str = "withdrawn.json";
 const WITHDRAWN_LIMIT: u64 = 1 << 20;

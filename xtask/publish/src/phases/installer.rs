@@ -14,6 +14,7 @@ use xtask::domain::executable::{HEADER, system_of};
 use xtask::domain::installer::{InstallerRecord, check};
 use xtask::domain::judgement::Consent;
 use xtask::domain::layout::{INSTALLER_RECORD, installer_system};
+use xtask::domain::plan::bytes_for_people;
 use xtask::domain::publication::INSTALLER_ACTS;
 use xtask::domain::record::Record;
 use xtask::domain::system::System;
@@ -24,7 +25,7 @@ use xtask::tools::{files, swap, term, tree};
 use super::carrying::carry_out;
 use super::consent;
 use super::destination::Bucket;
-use super::published_release;
+use super::published_release::{self, LIMIT};
 use super::sealed::{LocalFile, LocalFiles, Sealed};
 use super::session::{Destination, Session, Train, receipt};
 use crate::tools::content::Content;
@@ -73,31 +74,29 @@ pub async fn run(place: &Place, args: &InstallerArgs) -> Result<Outcome> {
 /// A release of which all is published: no name may lead to installers of one that still waits for its review.
 async fn finished(releases: &Store, version: &Version) -> Result<Sealed> {
     let published = published_release::find(releases, version).await?;
-    let receipt = receipt(releases, &published.layout().receipt()).await?;
-    ensure!(
-        receipt.is_some_and(|receipt| receipt.record == published.record_digest),
-        "its upload was not finished: run it again"
-    );
+    let own = receipt(releases, &published.layout().receipt()).await?;
+    ensure!(own.is_of(published.record_digest), "its upload was not finished: run it again");
     Ok(published)
 }
 
-/// The installers in a directory, and their record, written to `scratch`.
+/// The installers in a directory, copied to `scratch` so that what was looked at is what is sent, and their record.
 async fn open(dir: &Utf8Path, release: &Record, scratch: &Utf8Path) -> Result<LocalFiles> {
-    let wrong = || format!("{dir} does not hold the installers of {}", release.version);
     let mut runs_on = BTreeMap::new();
     for entry in dir.read_dir_utf8().with_context(|| format!("cannot read {dir}"))? {
         let entry = entry.with_context(|| format!("cannot read {dir}"))?;
-        let name = entry.file_name().to_owned();
+        let (path, name) = (entry.path(), entry.file_name().to_owned());
         if installer_system(&name).is_some() {
-            runs_on.insert(name, system_of(&files::start(entry.path(), HEADER)?));
+            let says = copied(path, &scratch.join(&name))?;
+            runs_on.insert(name, says);
         }
     }
     let systems: BTreeSet<&System> = release.builds.keys().collect();
-    let names = check(&runs_on, &systems).with_context(wrong)?;
+    let names = check(&runs_on, &systems)
+        .with_context(|| format!("{dir} does not hold the installers of {}", release.version))?;
 
     let mut installers = LocalFiles::new();
     for name in names.into_values() {
-        let path = dir.join(&name);
+        let path = scratch.join(&name);
         installers.insert(name, LocalFile { content: Content::of_file(&path).await?, path });
     }
     let facts = |content: &Content| FileFacts { size: content.size, sha256: content.sha256 };
@@ -108,4 +107,17 @@ async fn open(dir: &Utf8Path, release: &Record, scratch: &Utf8Path) -> Result<Lo
     let content = Content::of_bytes(record.to_json().as_bytes());
     installers.insert(INSTALLER_RECORD.to_owned(), LocalFile { path, content });
     Ok(installers)
+}
+
+/// Copies a file, and gives what its copy says it runs on.
+fn copied(from: &Utf8Path, to: &Utf8Path) -> Result<Result<System, String>> {
+    let metadata = from.metadata().with_context(|| format!("cannot look at {from}"))?;
+    if !metadata.is_file() {
+        return Ok(Err("is no file".to_owned()));
+    }
+    if metadata.len() > LIMIT {
+        return Ok(Err(format!("has more than {}", bytes_for_people(LIMIT))));
+    }
+    files::copy(from, &[to])?;
+    Ok(system_of(&files::start(to, HEADER)?))
 }

@@ -1,16 +1,20 @@
 //! Looking at an act: what is there, compared with ours by content. Writes nothing.
 
+use std::collections::BTreeSet;
+
 use anyhow::{Context, Result, bail};
 use xtask::domain::judgement::{Changed, Object, Relation, Review, Seen, Tree};
-use xtask::domain::layout::{MANIFEST, installer_pointers};
+use xtask::domain::layout::{INSTALLER_RECORD, MANIFEST, installer_pointers, installer_system};
 use xtask::domain::publication::{Act, Official, Subject};
 use xtask::domain::receipt;
 use xtask::domain::serving::{IMMUTABLE, MOVING, content_type};
+use xtask::domain::system::System;
 use xtask::tools::remote::Remote;
 
 use super::caching::{self, LookedCache};
 use super::destination::Bucket;
 use super::images;
+use super::published_release::installer_record_at;
 use super::sealed::LocalFiles;
 use super::session::{self, Session};
 use crate::tools::store::{Listing, Properties, Store};
@@ -22,7 +26,8 @@ const MANIFEST_LIMIT: u64 = 1 << 20;
 /// What was seen, with what applying the act needs besides.
 pub enum Looked {
     Tree(LookedTree),
-    InstallerPointers(LookedTree),
+    /// And the systems that only the bucket has an installer for.
+    InstallerPointers(LookedTree, Vec<System>),
     Cache(LookedCache),
     Other(Seen),
 }
@@ -45,11 +50,8 @@ impl Looked {
             Looked::Other(seen) => seen.clone(),
             Looked::Cache(looked) => Seen::Cache(looked.seen.clone()),
             Looked::Tree(tree) => Seen::Tree(tree.seen()),
-            Looked::InstallerPointers(tree) => {
-                let tree = tree.seen();
-                let only_there = tree.gone.iter().filter_map(|system| system.parse().ok()).collect();
-                // Nothing is deleted here.
-                Seen::InstallerPointers { tree: Tree { gone: Vec::new(), ..tree }, only_there }
+            Looked::InstallerPointers(tree, only_there) => {
+                Seen::InstallerPointers { tree: tree.seen(), only_there: only_there.clone() }
             }
         }
     }
@@ -121,13 +123,23 @@ pub async fn look(session: &Session<'_>, act: &Act) -> Result<Looked> {
 }
 
 async fn look_at_installer_pointers(session: &Session<'_>) -> Result<Looked> {
-    let ours = session.sealed.installers_by_system();
+    let ours = &session.sealed.installers;
     if ours.is_empty() {
         let why = format!("{} has no installers here", session.sealed.record.version);
         return Ok(Looked::Other(Seen::Nothing { why }));
     }
     let store = session.read.of(Bucket::Install);
-    look_at_tree(store, installer_pointers(), &ours, MOVING).await.map(Looked::InstallerPointers)
+    let top = format!("{}/", installer_pointers());
+    let tree = look_at_tree(store, top.clone(), ours, MOVING).await?;
+    // An older tool left no record.
+    let there = match installer_record_at(store, &format!("{top}{INSTALLER_RECORD}")).await? {
+        Some(record) => record.systems(),
+        None => tree.gone.iter().filter_map(|key| installer_system(key.strip_prefix(&top)?)).collect(),
+    };
+    let ours: BTreeSet<System> = ours.keys().filter_map(|name| installer_system(name)).collect();
+    // Nothing is deleted here, and the version directories lie there, too.
+    let tree = LookedTree { gone: Vec::new(), ..tree };
+    Ok(Looked::InstallerPointers(tree, there.difference(&ours).cloned().collect()))
 }
 
 async fn look_at_tree(store: &Store, prefix: String, files: &LocalFiles, cache_control: &str) -> Result<LookedTree> {

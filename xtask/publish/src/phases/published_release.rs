@@ -4,7 +4,7 @@
 use anyhow::{Context, Result, anyhow, ensure};
 use camino::Utf8Path;
 use xtask::domain::installer::InstallerRecord;
-use xtask::domain::layout::{Layout, MANUAL, RECORD};
+use xtask::domain::layout::{INSTALLER_RECORD, Layout, MANUAL, RECORD};
 use xtask::domain::publication::{Official, Subject};
 use xtask::domain::record::{Files, Record};
 use xtask::domain::release::Release;
@@ -18,7 +18,7 @@ use crate::tools::store::Store;
 use crate::tools::transfer;
 
 /// No record, page or installer is nearly this long, in bytes.
-const LIMIT: u64 = 256 << 20;
+pub const LIMIT: u64 = 256 << 20;
 
 /// Finds a release by its record.
 ///
@@ -30,6 +30,11 @@ pub async fn find(releases: &Store, version: &Version) -> Result<Sealed> {
     let text =
         text.with_context(|| format!("{version} has no {RECORD} here: it is not published, or by an older tool"))?;
     let record = Record::parse(&String::from_utf8_lossy(&text)).map_err(|why| anyhow!("the published record {why}"))?;
+    ensure!(
+        record.version == version.to_string(),
+        "the record that is published as {version} is of {}",
+        record.version
+    );
     let release = Release::new(version.clone(), record.name.as_deref().unwrap_or_default())?;
     let commit = record.commit_oid();
     // What is published already needs nothing of git: the tag is here for its version alone.
@@ -54,13 +59,12 @@ pub async fn manual(releases: &Store, record: &Record, scratch: &Utf8Path) -> Re
     download(releases, &directory, record.manual(), scratch).await
 }
 
-/// The record of a release's installers, if it has some.
+/// A record of installers, if there is one.
 ///
 /// # Errors
 /// The bucket cannot be read, or the record makes no sense.
-pub async fn installer_record(install: &Store, layout: &Layout) -> Result<Option<InstallerRecord>> {
-    let key = layout.installer_record();
-    let Some(text) = install.get(&key, LIMIT).await? else { return Ok(None) };
+pub async fn installer_record_at(install: &Store, key: &str) -> Result<Option<InstallerRecord>> {
+    let Some(text) = install.get(key, LIMIT).await? else { return Ok(None) };
     InstallerRecord::parse(&String::from_utf8_lossy(&text)).map(Some).map_err(|why| anyhow!("{key} {why}"))
 }
 
@@ -69,10 +73,16 @@ pub async fn installer_record(install: &Store, layout: &Layout) -> Result<Option
 /// # Errors
 /// As for [`manual`].
 pub async fn installers(install: &Store, layout: &Layout, scratch: &Utf8Path) -> Result<LocalFiles> {
-    match installer_record(install, layout).await? {
-        Some(record) => download(install, &layout.version_directory(), record.files, scratch).await,
-        None => Ok(LocalFiles::new()),
-    }
+    let key = layout.installer_record();
+    let Some(record) = installer_record_at(install, &key).await? else { return Ok(LocalFiles::new()) };
+    let directory = layout.version_directory();
+    ensure!(directory == Layout::new(&record.version).version_directory(), "{key} is of {}", record.version);
+    let text = record.to_json();
+    let mut files = download(install, &directory, record.files, scratch).await?;
+    let path = scratch.join(INSTALLER_RECORD);
+    files::write(&path, &text)?;
+    files.insert(INSTALLER_RECORD.to_owned(), LocalFile { path, content: Content::of_bytes(text.as_bytes()) });
+    Ok(files)
 }
 
 async fn download(store: &Store, directory: &str, expected: Files, scratch: &Utf8Path) -> Result<LocalFiles> {

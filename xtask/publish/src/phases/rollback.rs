@@ -3,21 +3,24 @@
 //! Moves pointers, deletes nothing, and needs no `release/`: everything comes from what is published. The versions that
 //! are left behind are recorded in the environment as withdrawn, so that no later upload of an older release undoes it.
 
+use std::collections::BTreeSet;
+
 use anyhow::{Context, Result, ensure};
 use camino::Utf8Path;
 use xtask::cli::{Outcome, Place, RollbackArgs};
 use xtask::domain::image_target::{ImageTag, ImageTarget};
 use xtask::domain::judgement::Consent;
-use xtask::domain::layout::Docs;
+use xtask::domain::layout::{Docs, WITHDRAWN};
 use xtask::domain::plan::{Plan, Plans};
 use xtask::domain::pointers::{Published, withdrawn_by_rollback};
 use xtask::domain::publication::Act;
+use xtask::domain::version::Version;
 use xtask::tools::git::Git;
 use xtask::tools::{swap, term};
 
 use super::carrying::carry_out;
 use super::consent;
-use super::destination::{Bucket, Stores, WITHDRAWN, World, published};
+use super::destination::{Bucket, Stores, World, published};
 use super::published_release;
 use super::sealed::Sealed;
 use super::session::{Destination, Session, Train};
@@ -61,7 +64,9 @@ pub async fn run(place: &Place, args: &RollbackArgs) -> Result<Outcome> {
     let session = Session::of_published(&destination, &git, sealed, pointers(world));
     let train = Train::new(vec![Session { consent, ..session }])?;
     let Plans(plans) = train.plan_with(&after).await?;
-    let plans = Plans(plans.into_iter().map(|plan| Plan { kind: "rollback", ..plan }).collect());
+    let withdraws: BTreeSet<Version> = after.withdrawn.difference(&now.withdrawn).cloned().collect();
+    let rollback = |plan| Plan { kind: "rollback", withdraws: withdraws.clone(), ..plan };
+    let plans = Plans(plans.into_iter().map(rollback).collect());
     if args.dry_run {
         return super::plan::show(place, &plans).map(|()| Outcome::Done);
     }
@@ -78,17 +83,22 @@ async fn publish(
 ) -> Result<Outcome> {
     let environment = &train.world().name;
     consent::show(plans)?;
-    for version in after.withdrawn.difference(&now.withdrawn) {
-        term::say(format_args!("  withdraws {version}: it stays published, and no pointer goes back to it by itself"));
-    }
     if plans.is_done() && after.withdrawn == now.withdrawn {
         term::say(format_args!("{} {environment} is on {} already", term::good("done:"), args.to));
         return Ok(Outcome::Done);
     }
     let sentence = format!("I want to roll {environment} back to {}", args.to);
     consent::ask(train.world(), plans, &sentence, &args.agreement)?;
-    // First the record of it, so that nobody's upload moves the pointers forward again meanwhile.
-    carry_out(train, plans, None, async |stores| withdraw(stores, after).await).await?;
+    let first = async |stores: &Stores| {
+        // What the plan says is withdrawn follows from this; nobody else publishes while we hold the lock.
+        ensure!(
+            published(stores.of(Bucket::Releases)).await? == *now,
+            "somebody published to {environment} since the plan was made: run the same command again, and read its plan"
+        );
+        // The record of it comes first, so that nobody's upload moves the pointers forward again meanwhile.
+        withdraw(stores, after).await
+    };
+    carry_out(train, plans, None, first).await?;
     term::say(format_args!(
         "{} users of {environment} are back on {}; `rollback --to` a newer version undoes it",
         term::good("done:"),

@@ -135,13 +135,6 @@ impl Sealed {
         Layout::new(&self.record.version)
     }
 
-    /// The installers without their record, by the system that they are for.
-    pub fn installers_by_system(&self) -> LocalFiles {
-        let system =
-            |(name, file): (&String, &LocalFile)| Some((layout::installer_system(name)?.to_string(), file.clone()));
-        self.installers.iter().filter_map(system).collect()
-    }
-
     /// What goes to registries.
     ///
     /// # Errors

@@ -3,15 +3,17 @@
 //!
 //! Refuses to judge and to act.
 
-use anyhow::{Context, Result, anyhow, ensure};
+use std::collections::BTreeSet;
+
+use anyhow::{Context, Result, anyhow, bail, ensure};
 use camino::Utf8Path;
 use xtask::cli::{Place, PlanArgs};
 use xtask::domain::environment::Access;
 use xtask::domain::judgement::{Consent, judge};
 use xtask::domain::plan::{Plan, Planned, Plans, kind};
 use xtask::domain::pointers::Published;
-use xtask::domain::publication::{self, Act, Subject, Target};
-use xtask::domain::receipt::{Gate, Receipt, Skipped};
+use xtask::domain::publication::{self, Act, Rule, Subject, Target};
+use xtask::domain::receipt::{Gate, Own, Skipped};
 use xtask::domain::signing::SecretKey;
 use xtask::domain::version::Version;
 use xtask::phases::build;
@@ -38,6 +40,33 @@ impl Destination {
         let world = World::open(place, tree, name).await?;
         let read = world.connect(Access::Read, buckets).await?;
         Ok(Destination { world, read })
+    }
+
+    /// Whether all of a release is published here, so that nothing has to be asked elsewhere to repair it.
+    ///
+    /// # Errors
+    /// The environment cannot be looked at.
+    pub async fn has(&self, sealed: &Sealed) -> Result<bool> {
+        let own = receipt(self.read.of(Bucket::Releases), &sealed.layout().receipt()).await?;
+        Ok(own.is_of(sealed.record_digest))
+    }
+
+    /// Whether a manual alone may be published here: where releases are waited for elsewhere, only a repaired one.
+    ///
+    /// # Errors
+    /// Its release is not published, or the environment cannot be looked at.
+    async fn takes_manual_alone(&self, subject: &Subject) -> Result<()> {
+        let (Some(earlier), Subject::Official(official)) = (&self.world.environment.requires, subject) else {
+            return Ok(());
+        };
+        let version = official.release.version();
+        ensure!(
+            published(self.read.of(Bucket::Releases)).await?.versions.contains(version),
+            "{version} is not published to {0}, and its manual alone is for repairs: `upload --env {earlier}`, then \
+             `upload --env {0}`",
+            self.world.name
+        );
+        Ok(())
     }
 
     /// The environment that has to have releases before this one, unless the manager goes on without it.
@@ -91,28 +120,30 @@ impl Earlier {
     /// # Errors
     /// It cannot be asked.
     async fn gate(&self, receipt_key: &str) -> Result<Gate> {
-        Ok(match self {
-            Earlier::None => Gate::Open,
-            Earlier::Skipped(skipped) => Gate::Skipped(skipped.clone()),
-            Earlier::Required(destination) => Gate::Requires {
-                environment: destination.world.name.clone(),
-                receipt: receipt(destination.read.of(Bucket::Releases), receipt_key).await?,
-            },
-        })
+        let destination = match self {
+            Earlier::None => return Ok(Gate::Open),
+            Earlier::Skipped(skipped) => return Ok(Gate::Skipped(skipped.clone())),
+            Earlier::Required(destination) => destination,
+        };
+        let environment = destination.world.name.clone();
+        let receipt = match receipt(destination.read.of(Bucket::Releases), receipt_key).await? {
+            Own::Missing => None,
+            Own::Is(receipt) => Some(receipt),
+            Own::Unreadable => bail!("{receipt_key} of {environment} is not a receipt: upload to {environment} again"),
+        };
+        Ok(Gate::Requires { environment, receipt })
     }
 }
 
 /// No receipt is nearly this long.
 const RECEIPT_LIMIT: u64 = 1 << 20;
 
-/// A receipt in a bucket, if it is there.
+/// The receipt that a bucket has of a version.
 ///
 /// # Errors
-/// The bucket cannot be read, or what is there is no receipt.
-pub async fn receipt(releases: &Store, key: &str) -> Result<Option<Receipt>> {
-    let text = releases.get(key, RECEIPT_LIMIT).await?;
-    let receipt = text.map(|text| serde_json::from_slice(&text)).transpose();
-    receipt.with_context(|| format!("s3://{}/{key} is not a receipt", releases.bucket()))
+/// The bucket cannot be read.
+pub async fn receipt(releases: &Store, key: &str) -> Result<Own> {
+    Ok(Own::parse(releases.get(key, RECEIPT_LIMIT).await?.as_deref()))
 }
 
 /// A release on its way to an environment.
@@ -157,7 +188,13 @@ impl<'a> Session<'a> {
         let acts = publication::acts(sealed.subject.scope(), target, environment).map_err(|why| anyhow!(why))?;
         let wants_git = acts.iter().any(|act| matches!(act, Act::Branch | Act::Review | Act::Tag));
         let remote = wants_git.then(|| Remote::find(git, &environment.git)).transpose()?;
-        let gate = earlier.gate(&sealed.layout().receipt()).await?;
+        if target == Target::Manual {
+            destination.takes_manual_alone(&sealed.subject).await?;
+        }
+        let gate = match destination.has(&sealed).await? {
+            true => Gate::Open,
+            false => earlier.gate(&sealed.layout().receipt()).await?,
+        };
         let consent = Consent {
             shrink: args.allow_shrink,
             drop_systems: args.drop_system.clone(),
@@ -181,6 +218,24 @@ impl<'a> Session<'a> {
         }
     }
 
+    /// Whether the two may be published together: pointers have their rule, and what has none may belong to one only.
+    ///
+    /// # Errors
+    /// They are of one version, or go to one branch.
+    fn keeps_apart_from(&self, other: &Session) -> Result<()> {
+        let version = &self.sealed.record.version;
+        let (here, there) = (self.git.root(), other.git.root());
+        ensure!(other.sealed.record.version != *version, "{here} and {there} both hold {version}");
+        let owned = |session: &Session| -> BTreeSet<String> {
+            let acts = session.acts.iter().filter(|act| act.rule() == Rule::Movable && act.follows().is_none());
+            acts.map(|act| act.title(&session.sealed.subject)).collect()
+        };
+        match owned(self).intersection(&owned(other)).next() {
+            Some(title) => Err(anyhow!("{here} and {there} both have {title}: publish them one after the other")),
+            None => Ok(()),
+        }
+    }
+
     async fn plan(&self, published: &Published) -> Result<Plan> {
         let mut acts = Vec::new();
         for act in &self.acts {
@@ -192,6 +247,7 @@ impl<'a> Session<'a> {
             kind: kind(&self.sealed.subject, published),
             record: self.sealed.record_digest,
             acts,
+            withdraws: BTreeSet::new(),
         })
     }
 
@@ -216,14 +272,12 @@ impl<'a> Train<'a> {
     /// Puts releases together.
     ///
     /// # Errors
-    /// There are none, or two of them are the same.
+    /// There are none, or two of them would write the same.
     pub fn new(sessions: Vec<Session<'a>>) -> Result<Train<'a>> {
         ensure!(!sessions.is_empty(), "there is nothing to publish");
         for (position, session) in sessions.iter().enumerate() {
-            let version = &session.sealed.record.version;
-            let twin = sessions[..position].iter().find(|other| other.sealed.record.version == *version);
-            if let Some(twin) = twin {
-                return Err(anyhow!("{} and {} both hold {version}", twin.git.root(), session.git.root()));
+            for other in &sessions[..position] {
+                session.keeps_apart_from(other)?;
             }
         }
         Ok(Train { sessions })

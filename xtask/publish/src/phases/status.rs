@@ -173,15 +173,19 @@ fn built_line(built: &Result<Option<Built>, String>, release: &Release, tag: Opt
     }
 }
 
-/// All environments, looked at side by side; where users are, last: it is the last to be published to.
+/// All environments, looked at side by side; in the order in which a release goes through them.
 async fn environments(place: &Place, look: &Look<'_>) -> Result<Vec<Environment>> {
     let config = config(place)?;
     let mut environments: Vec<(&String, &environment::Environment)> = config.environments.iter().collect();
-    environments.sort_by_key(|(name, environment)| (!environment.noconfirm, *name));
+    environments.sort_by_key(|(name, _)| (config.before(name), *name));
+    let anywhere = config.environments.keys().any(|name| config.is_on_the_way(name));
+    let real = |environment: &environment::Environment| !matches!(environment.storage, Storage::Embedded { .. });
+    let config = &config;
     let looking = environments.into_iter().map(|(name, environment)| async move {
         Environment {
             name: name.clone(),
-            rehearsal: matches!(environment.storage, Storage::Embedded { .. }),
+            // Where none waits for another, each that is no rehearsal is a step.
+            on_the_way: if anywhere { config.is_on_the_way(name) } else { real(environment) },
             profiles: environment.profiles.clone(),
             live: look.at(name, environment).await,
         }

@@ -19,7 +19,7 @@ use super::consent;
 use super::destination::Bucket;
 use super::preflight::{self, told};
 use super::sealed::Sealed;
-use super::session::{Destination, Session, Train};
+use super::session::{Destination, Earlier, Session, Train};
 
 /// Publishes what was built in one tree.
 ///
@@ -75,7 +75,11 @@ pub async fn with_train<T>(
     }
     let destination =
         Destination::open(place, first, &args.env, &[Bucket::Docs, Bucket::Releases, Bucket::Cache]).await?;
-    let earlier = destination.earlier(place, first, args).await?;
+    let mut all_there = true;
+    for sealed in &sealed {
+        all_there &= destination.has(sealed).await?;
+    }
+    let earlier = if all_there { Earlier::None } else { destination.earlier(place, first, args).await? };
     let mut sessions = Vec::new();
     for (git, sealed) in trees.iter().zip(sealed) {
         sessions.push(Session::new(&destination, &earlier, git, sealed, args).await?);
@@ -102,10 +106,13 @@ async fn publish(place: &Place, trees: &[Git], args: &UploadArgs, dry_run: bool)
         let sentence = format!("I want to release this to {}", train.world().name);
         consent::ask(train.world(), &plans, &sentence, &args.agreement)?;
         let done = carry_out(train, &plans, signing_key, async |_| Ok(())).await?;
-        done.write_receipts(train, &plans)?;
         let after = train.plan().await?;
         term::say(done.summary());
-        finish(train, &after)
+        let outcome = finish(train, &after)?;
+        if outcome == Outcome::Done {
+            done.write_receipts(train, &plans)?;
+        }
+        Ok(outcome)
     })
     .await
 }
@@ -136,12 +143,12 @@ fn finish(train: &Train, plans: &Plans) -> Result<Outcome> {
     Ok(Outcome::Waiting)
 }
 
-/// Finds out what would stop us half-way, while nothing is public yet: all that `doctor` knows of the environment and
-/// this plan needs. Gives what signs.
+/// Finds out what would stop us half-way, while nothing is public yet: what `doctor` knows of the environment, this plan
+/// needs, and looking has not shown already (server, region and clock are right, or there would be no plan). Gives what
+/// signs.
 async fn check(train: &Train<'_>, plans: &Plans) -> Result<Option<SecretKey>> {
     let world = train.world();
     let mut checkup = Checkup::default();
-    preflight::check_server(world, &mut checkup).await;
     let is_of_images = |act: &Act| matches!(act, Act::Images { .. } | Act::ImageTag { .. });
     if train.acts(plans).any(|(_, act, planned)| is_of_images(act) && planned.is_to_do()) {
         preflight::check_logins(world, &mut checkup).await;

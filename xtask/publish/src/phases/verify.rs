@@ -6,18 +6,15 @@
 
 mod cache;
 
-use anyhow::{Context, Result, anyhow};
+use anyhow::{Context, Result, anyhow, ensure};
 use xtask::cli::{Outcome, Place, VerifyArgs};
 use xtask::domain::digest::{Digest, FileFacts};
 use xtask::domain::environment::Access;
-use xtask::domain::installer::InstallerRecord;
-use xtask::domain::layout::{
-    Docs, Layout, MANIFEST, MANUAL_INDEX, RECORD, SUMS, installer_pointers, prefix, side_file_of,
-};
+use xtask::domain::layout::{Docs, Layout, MANIFEST, MANUAL_INDEX, RECORD, SUMS, side_file_of};
 use xtask::domain::manifest;
 use xtask::domain::pointers::{self, Published};
 use xtask::domain::publication::{Act, INSTALLER_ACTS, Scope, Target, Wave, acts};
-use xtask::domain::receipt::Receipt;
+use xtask::domain::receipt::Own;
 use xtask::domain::record::{Files, Record};
 use xtask::domain::release::Release;
 use xtask::domain::version::Version;
@@ -34,6 +31,7 @@ use crate::tools::store::Store;
 use crate::tools::transfer;
 
 mod images;
+mod installers;
 
 /// Checks a version in an environment.
 ///
@@ -120,6 +118,7 @@ impl View<'_> {
         let Some(text) = self.sources.releases.get(&key).await? else { return Ok(None) };
         let record =
             Record::parse(&String::from_utf8_lossy(&text)).map_err(|why| anyhow!("the published {key} {why}"))?;
+        ensure!(record.version == version.to_string(), "the published {key} is of {}", record.version);
         Ok(Some((record, text)))
     }
 
@@ -141,7 +140,7 @@ impl View<'_> {
                 Act::Tag => self.check_tag(record, report)?,
                 Act::Images { target } => self.check_images(target, record, report).await?,
                 Act::ImageTag { target, tag } => self.check_image_tag(&act, target, *tag, record, report).await?,
-                Act::Installers => self.check_installers(report).await?,
+                Act::Installers => self.check_installers(record, report).await?,
                 Act::InstallerPointers => self.check_installer_pointers(&act, report).await?,
                 Act::Receipt => self.check_receipt(text, report).await?,
             }
@@ -149,47 +148,14 @@ impl View<'_> {
         Ok(())
     }
 
-    /// The published record of a version's installers; `None` if it has none.
-    async fn installer_record(&self, version: &Version) -> Result<Option<InstallerRecord>> {
-        let key = Layout::new(&version.to_string()).installer_record();
-        let Some(text) = self.sources.install.get(&key).await? else { return Ok(None) };
-        let record = InstallerRecord::parse(&String::from_utf8_lossy(&text));
-        record.map(Some).map_err(|why| anyhow!("the published {key} {why}"))
-    }
-
-    async fn check_installers(&self, report: &mut Report) -> Result<()> {
-        let directory = Layout::new(&self.version.to_string()).version_directory();
-        let title = format!("install {directory}/");
-        let Some(record) = self.installer_record(&self.version).await? else {
-            report.note(&title, "has no installers yet: `cargo xtask release installer` publishes them");
-            return Ok(());
-        };
-        let broken = compare(&self.sources.install, &directory, &record.files).await?;
-        report.check(&title, &format!("{} installers", record.files.len()), broken, "whoever installs this version");
-        Ok(())
-    }
-
-    async fn check_installer_pointers(&self, act: &Act, report: &mut Report) -> Result<()> {
-        let Some(target) = self.belongs_on(act) else { return Ok(()) };
-        let title = format!("install {}*", installer_pointers());
-        let Some(record) = self.installer_record(target).await? else {
-            report.note(&title, &format!("belong on {target}, which has no installers"));
-            return Ok(());
-        };
-        let broken = compare(&self.sources.install, prefix(), &record.files).await?;
-        report.check(&title, &format!("are on {target}"), broken, "everyone who installs");
-        Ok(())
-    }
-
     async fn check_receipt(&self, text: &[u8], report: &mut Report) -> Result<()> {
         let key = Layout::new(&self.version.to_string()).receipt();
-        let receipt = self.sources.releases.get(&key).await?.map(|text| serde_json::from_slice::<Receipt>(&text));
         let record = files::facts(text).sha256;
-        let broken = match receipt {
-            None => vec!["it is missing: the upload was not finished, run it again".to_owned()],
-            Some(Err(why)) => vec![format!("it is no receipt: {why}")],
-            Some(Ok(receipt)) if receipt.record != record => vec!["it is of another build".to_owned()],
-            Some(Ok(_)) => Vec::new(),
+        let broken = match Own::parse(self.sources.releases.get(&key).await?.as_deref()) {
+            Own::Missing => vec!["it is missing: the upload was not finished, run it again".to_owned()],
+            Own::Unreadable => vec!["it is no receipt: run the upload again".to_owned()],
+            Own::Is(receipt) if receipt.record != record => vec!["it is of another build".to_owned()],
+            Own::Is(_) => Vec::new(),
         };
         let good = format!("is of release.json {}", record.short());
         report.check(&format!("releases {key}"), &good, broken, "environments that wait for this one");

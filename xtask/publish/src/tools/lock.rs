@@ -17,7 +17,7 @@ use super::store::{Properties, Store};
 
 /// Where it lies.
 pub const KEY: &str = "release.lock";
-/// How long a lock counts whose owner is gone. Longer than an upload takes.
+/// How long a lock counts whose owner is gone. Longer than a part of an upload takes; it is renewed in between.
 const LIFETIME: SignedDuration = SignedDuration::from_hours(2);
 /// No lock is nearly this long.
 const LIMIT: u64 = 4096;
@@ -73,8 +73,7 @@ pub async fn take(store: &Store, owner: Owner, settle: Duration) -> Result<Held>
         );
     }
     let lock = Lock { owner, expires: now + LIFETIME };
-    let properties = Properties { content_type: "application/json".into(), cache_control: "no-store".into() };
-    store.put_bytes(KEY, serde_json::to_vec(&lock)?, &properties).await.context("cannot write the lock")?;
+    write(store, &lock).await?;
     tokio::time::sleep(settle).await;
     match read(store).await? {
         Some(there) if there == lock => Ok(Held { store: store.clone(), lock }),
@@ -84,6 +83,20 @@ pub async fn take(store: &Store, owner: Owner, settle: Duration) -> Result<Held>
 }
 
 impl Held {
+    /// Makes it count for as long again.
+    ///
+    /// # Errors
+    /// It is not ours any more, or the bucket cannot be reached.
+    pub async fn renew(&mut self) -> Result<()> {
+        match read(&self.store).await? {
+            Some(there) if there == self.lock => {}
+            Some(other) => bail!("{} has taken the lock meanwhile: wait for that run to end", other.owner),
+            None => bail!("the lock is gone: somebody deletes it, find out who"),
+        }
+        self.lock.expires = Timestamp::now() + LIFETIME;
+        write(&self.store, &self.lock).await
+    }
+
     /// Gives the lock back, if it is still ours.
     ///
     /// # Errors
@@ -94,6 +107,11 @@ impl Held {
         }
         Ok(())
     }
+}
+
+async fn write(store: &Store, lock: &Lock) -> Result<()> {
+    let properties = Properties { content_type: "application/json".into(), cache_control: "no-store".into() };
+    store.put_bytes(KEY, serde_json::to_vec(lock)?, &properties).await.context("cannot write the lock")
 }
 
 /// The lock that is there. What cannot be read as one counts for nothing.

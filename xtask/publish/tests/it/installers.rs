@@ -2,6 +2,8 @@
 
 use std::fs;
 
+use std::process::Command;
+
 use camino::Utf8PathBuf;
 
 use crate::release::{Release, SYSTEMS};
@@ -48,6 +50,7 @@ fn published_once_verified_and_rolled_back() {
     assert!(error.contains("type: I want to release these installers to local"), "{error}");
     let plan = install(&old, &["--dry-run"]).ok();
     assert!(plan.contains("+ install lix/lix-2.93.1/        add 3"), "{plan}");
+    assert!(plan.contains("+ install lix/lix-installer-*    add 3"), "two and their record: {plan}");
     assert!(!old.object("local-install/lix").exists(), "nothing was done");
     install(&old, &["--noconfirm"]).ok();
     let top = |system: &str| fs::read(old.object(&format!("local-install/lix/lix-installer-{system}"))).expect(system);
@@ -94,6 +97,7 @@ fn what_is_no_installer_of_this_release_is_refused() {
         ran.fails(1).replace(release.repo.scratch.path().to_str().expect("UTF-8"), "DIR")
     };
     fs::write(file("aarch64-darwin"), "x").expect("written");
+    Command::new("mkfifo").arg(file("x86_64-darwin")).status().expect("mkfifo runs");
     fs::write(file("aarch64-linux"), "#!/bin/sh\n").expect("written");
     fs::rename(file("x86_64-linux"), dir.join("lix-installer-x86_64-linux.bak")).expect("renamed");
     expect_test::expect![[r#"
@@ -101,6 +105,7 @@ fn what_is_no_installer_of_this_release_is_refused() {
           DIR/installers does not hold the installers of 2.93.1
           lix-installer-aarch64-darwin: this release has no build for aarch64-darwin
           lix-installer-aarch64-linux is neither an ELF nor a 64-bit Mach-O executable
+          lix-installer-x86_64-darwin: this release has no build for x86_64-darwin
           lix-installer-x86_64-linux is missing: the release has a build for it
     "#]]
     .assert_eq(&refused());
@@ -124,6 +129,8 @@ fn a_system_that_is_dropped_keeps_its_last_installer() {
     let error = install(&[]).fails(1);
     assert!(error.contains("aarch64-linux has an installer, and gets no new one"), "{error}");
     install(&["--drop-system", "aarch64-linux"]).ok();
+    // It was said once.
+    install(&[]).ok();
     let top = |system: &str| fs::read(old.object(&format!("local-install/lix/lix-installer-{system}"))).expect(system);
     assert_eq!(top("x86_64-linux"), executable("x86_64-linux", "2.93.2"));
     assert_eq!(top("aarch64-linux"), executable("aarch64-linux", "2.93.1"));

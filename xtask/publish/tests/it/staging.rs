@@ -29,9 +29,10 @@ fn the_second_environment_takes_what_the_first_has_taken() {
     let refused = second(&[]).fails(1);
     assert!(refused.contains("local has no receipt of it: upload it to local first"), "{refused}");
     assert!(!release.release_dir().join("second/s3/local-releases/lix").exists(), "nothing was done");
-    // The manual alone is a repair, or a nightly job.
-    second(&["--target", "manual"]).ok();
-    assert!(!release.release_dir().join("second/s3/local-releases/receipts").exists());
+    // The manual alone is no way around.
+    let refused = second(&["--target", "manual"]).fails(1);
+    assert!(refused.contains("2.93.1 is not published to second, and its manual alone is for repairs"), "{refused}");
+    assert!(!release.release_dir().join("second/s3/local-docs/manual").exists(), "nothing was done");
 
     release.upload().ok();
     // As if that run had been killed at the very end: running it again leaves the receipt.
@@ -50,6 +51,20 @@ fn the_second_environment_takes_what_the_first_has_taken() {
     let left = receipt(&release, "second");
     assert_eq!(left["record"], receipt(&release, "local")["record"]);
     assert!(left.get("skipped").is_none(), "{left}");
+
+    // What is all there is repaired without a word of the first environment's, and so is a receipt that is none.
+    fs::remove_dir_all(release.release_dir().join("local")).expect("removed");
+    let page = release.release_dir().join("second/s3/local-docs/manual/lix/stable/page-1.html");
+    fs::write(&page, "damaged").expect("written");
+    second(&["--target", "manual"]).ok();
+    assert_ne!(fs::read_to_string(&page).expect("a page"), "damaged");
+    second(&[]).ok();
+    release.upload().ok();
+    let receipt = release.release_dir().join("second/s3/local-releases/receipts/lix-2.93.1.json");
+    fs::write(&receipt, "{}").expect("written");
+    assert_eq!(release.release("verify", "second", &[]).code, Some(1));
+    second(&[]).ok();
+    release.release("verify", "second", &[]).ok();
 }
 
 #[test]

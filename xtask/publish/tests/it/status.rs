@@ -82,7 +82,7 @@ impl World {
             let staging = staging.replace("release/local", "release/staging");
             let production = staging.replace("environments.staging", "environments.production");
             let production = production.replace("staging-", "production-").replace("release/staging", "release/prod");
-            let production = production.replacen("noconfirm = true", "noconfirm = false", 1);
+            let production = production.replacen("noconfirm = true", "noconfirm = false\nrequires = \"staging\"", 1);
             format!("{}{staging}\n{}\n{production}", &text[..start], public.1)
         });
         Ok(World { _public: public.0, _server: server, data })

@@ -84,6 +84,12 @@ fn what_is_wrong_with_one_stops_all() {
     let error = xtask(&["release", "train", "--env", "local", "--config", config, list.as_str()]).fails(1);
     assert!(error.contains("lists no tree"), "{error}");
 
+    let error = train(&["2.94.2", "2.94.3"].map(Release::new), &["--noconfirm"]).fails(1);
+    assert!(error.contains("both have branch release-2.94: publish them one after the other"), "{error}");
+    let args = ["--repo", root, "release", "train", "--env", "local", "--config", config, "--repo", root];
+    let error = xtask(&args).fails(2);
+    assert!(error.contains("give every `--repo` in one place"), "{error}");
+
     // The other way to name them; `--repo` of the first stands at the end.
     let args = ["release", "train", "--env", "local", "--config", config, "--noconfirm"];
     let other = ["--repo", releases[1].repo.root.as_str()];

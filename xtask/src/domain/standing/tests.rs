@@ -8,7 +8,7 @@ use super::*;
 fn tagged() -> Standing {
     let environment = |name: &str, profiles: &[&str]| Environment {
         name: name.to_owned(),
-        rehearsal: name == "local",
+        on_the_way: name != "local",
         profiles: profiles.iter().map(|profile| (*profile).to_owned()).collect(),
         live: Ok(absent()),
     };
@@ -145,7 +145,7 @@ fn the_way_of_a_release() {
             cargo xtask release verify --env staging  # unless you did
             cargo xtask release upload --env production
         staging has another build:
-            cargo xtask release upload --env production
+            cargo xtask release plan --env staging  # another build is there
         built for a trial:
             cargo xtask release verify --env staging  # unless you did
             cargo xtask release build --profile all

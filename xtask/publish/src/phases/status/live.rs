@@ -8,7 +8,7 @@ use anyhow::{Context, Result, anyhow};
 use xtask::cli::Place;
 use xtask::domain::digest::Digest;
 use xtask::domain::environment::{self, Access, GitTarget, Storage};
-use xtask::domain::layout::{self, Docs, Layout, MANIFEST, MANUAL_INDEX, RECORD, SUMS};
+use xtask::domain::layout::{self, Docs, Layout, MANIFEST, MANUAL_INDEX, RECORD, SUMS, WITHDRAWN};
 use xtask::domain::manifest;
 use xtask::domain::publication::Official;
 use xtask::domain::receipt::Receipt;
@@ -21,7 +21,7 @@ use xtask::tools::files;
 use xtask::tools::git::Git;
 use xtask::tools::remote::Remote;
 
-use super::super::destination::{Bucket, WITHDRAWN, World};
+use super::super::destination::{Bucket, World};
 use super::super::looking::look_at_review;
 use super::Built;
 use crate::tools::http::Http;
@@ -61,7 +61,7 @@ impl Look<'_> {
             && !self.git.root().join(directory).exists()
         {
             // Opening it would make the directory.
-            return Ok(self.absent(environment));
+            return Ok(self.absent(environment).await);
         }
         let looking = async {
             let sources = self.sources(name, environment).await?;
@@ -73,13 +73,13 @@ impl Look<'_> {
         }
     }
 
-    fn absent(&self, environment: &environment::Environment) -> Live {
+    async fn absent(&self, environment: &environment::Environment) -> Live {
         Live {
             directory: Directory::Absent,
             finished: false,
             withdrawn: false,
             pointers: Vec::new(),
-            review: self.review(environment),
+            review: self.review(environment).await,
             installers: false,
         }
     }
@@ -132,7 +132,7 @@ impl Look<'_> {
             finished: digest.is_some() && receipt(releases, &layout).await? == digest,
             withdrawn: withdrawn.contains(version),
             pointers: self.pointers(sources, expected).await?,
-            review: self.review(environment),
+            review: self.review(environment).await,
             installers: sources.install.size(&layout.installer_record()).await?.is_some(),
         })
     }
@@ -204,15 +204,20 @@ impl Look<'_> {
     }
 
     /// What has become of the release's commits, where there is Gerrit.
-    fn review(&self, environment: &environment::Environment) -> Option<Reviewed> {
+    async fn review(&self, environment: &environment::Environment) -> Option<Reviewed> {
         let (GitTarget::Gerrit { .. }, Some(tag)) = (&environment.git, self.tag) else { return None };
         let official = Official {
             release: self.release.clone(),
             tag: tag.clone(),
             layout: Layout::new(&self.release.version().to_string()),
         };
-        let asked = Remote::find(self.git, &environment.git)
-            .and_then(|remote| look_at_review(&remote.impatient(PATIENCE), &official));
+        let (root, target) = (self.git.root().to_owned(), environment.git.clone());
+        // git makes its caller wait, and the other environments need not.
+        let asking = tokio::task::spawn_blocking(move || {
+            let git = Git::open(&root)?;
+            look_at_review(&Remote::find(&git, &target)?.impatient(PATIENCE), &official)
+        });
+        let asked = asking.await.context("git was not asked").flatten();
         Some(asked.map_or_else(|error| Reviewed::Unknown(format!("{error:#}")), Reviewed::from))
     }
 }

@@ -1,0 +1,53 @@
+//! The installers: those of the version, and those that everyone gets who installs.
+
+use anyhow::{Result, anyhow};
+use xtask::domain::installer::InstallerRecord;
+use xtask::domain::layout::{INSTALLER_RECORD, Layout, installer_pointers, prefix};
+use xtask::domain::publication::Act;
+use xtask::domain::record::Record;
+use xtask::domain::version::Version;
+use xtask::tools::files;
+
+use super::{Report, View, compare};
+
+impl View<'_> {
+    /// The published record of a version's installers, and its text; `None` if it has none.
+    async fn installer_record(&self, version: &Version) -> Result<Option<(InstallerRecord, Vec<u8>)>> {
+        let key = Layout::new(&version.to_string()).installer_record();
+        let Some(text) = self.sources.install.get(&key).await? else { return Ok(None) };
+        let record = InstallerRecord::parse(&String::from_utf8_lossy(&text));
+        let record = record.map_err(|why| anyhow!("the published {key} {why}"))?;
+        Ok(Some((record, text)))
+    }
+
+    pub(super) async fn check_installers(&self, release: &Record, report: &mut Report) -> Result<()> {
+        let directory = Layout::new(&release.version).version_directory();
+        let title = format!("install {directory}/");
+        let Some((record, _)) = self.installer_record(&self.version).await? else {
+            report.note(&title, "has no installers yet: `cargo xtask release installer` publishes them");
+            return Ok(());
+        };
+        let mut broken = compare(&self.sources.install, &directory, &record.files).await?;
+        if record.version != release.version {
+            broken.push(format!("{INSTALLER_RECORD} is of {}", record.version));
+        }
+        let without = release.builds.keys().filter(|system| !record.systems().contains(*system));
+        broken.extend(without.map(|system| format!("{INSTALLER_RECORD} lists none for {system}")));
+        report.check(&title, &format!("{} installers", record.files.len()), broken, "whoever installs this version");
+        Ok(())
+    }
+
+    pub(super) async fn check_installer_pointers(&self, act: &Act, report: &mut Report) -> Result<()> {
+        let Some(target) = self.belongs_on(act) else { return Ok(()) };
+        let title = format!("install {}/{}-installer-*", installer_pointers(), prefix());
+        let Some((record, text)) = self.installer_record(target).await? else {
+            report.note(&title, &format!("belong on {target}, which has no installers"));
+            return Ok(());
+        };
+        let mut expected = record.files;
+        expected.insert(INSTALLER_RECORD.to_owned(), files::facts(&text));
+        let broken = compare(&self.sources.install, installer_pointers(), &expected).await?;
+        report.check(&title, &format!("are on {target}"), broken, "everyone who installs");
+        Ok(())
+    }
+}
