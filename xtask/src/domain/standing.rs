@@ -223,8 +223,7 @@ impl Standing {
         match to.state() {
             State::Unknown => Command::release(&format!("doctor --env {name}")).but("it could not be looked at"),
             // Nothing after it may be done: it is the one that would tell.
-            State::Wrong => Command::release(&format!("plan --env {name}"))
-                .but("another build is there"),
+            State::Wrong => Command::release(&format!("plan --env {name}")).but("another build is there"),
             _ if !takes => {
                 let wanted = to.profiles.first().map(String::as_str).unwrap_or_default();
                 self.on_the_tag(Command::release(&format!("build --profile {wanted}")))

@@ -6,6 +6,9 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use jiff::Timestamp;
 use ureq::Agent;
+use ureq::config::ConfigBuilder;
+use ureq::tls::{RootCerts, TlsConfig};
+use ureq::typestate::AgentScope;
 
 use super::content::{Content, Hasher};
 
@@ -16,6 +19,12 @@ const ATTEMPTS: u32 = 4;
 const SHORT_PATIENCE: Duration = Duration::from_secs(10);
 /// No refusal is nearly this long, in bytes.
 const REFUSAL_LIMIT: u64 = 64 << 10;
+
+/// Trusts what the system trusts, as the S3 client does.
+fn config() -> ConfigBuilder<AgentScope> {
+    let tls = TlsConfig::builder().root_certs(RootCerts::PlatformVerifier).build();
+    Agent::config_builder().tls_config(tls)
+}
 
 /// Reads from one base address.
 #[derive(Clone)]
@@ -28,13 +37,13 @@ pub struct Http {
 impl Http {
     /// `base` without a slash at the end.
     pub fn new(base: &str) -> Http {
-        let config = Agent::config_builder().timeout_connect(Some(PATIENCE)).timeout_recv_response(Some(PATIENCE));
+        let config = config().timeout_connect(Some(PATIENCE)).timeout_recv_response(Some(PATIENCE));
         Http { agent: config.build().into(), base: base.trim_end_matches('/').to_owned(), attempts: ATTEMPTS }
     }
 
     /// Asks once and gives up soon: for a look that is worth no wait.
     pub fn impatient(base: &str) -> Http {
-        let config = Agent::config_builder().timeout_global(Some(SHORT_PATIENCE));
+        let config = config().timeout_global(Some(SHORT_PATIENCE));
         Http { agent: config.build().into(), base: base.trim_end_matches('/').to_owned(), attempts: 1 }
     }
 
@@ -150,8 +159,7 @@ pub struct Introduction {
 pub async fn introduction(url: &str) -> Result<Introduction> {
     let url = url.to_owned();
     let asking = move || {
-        let agent: Agent =
-            Agent::config_builder().timeout_global(Some(SHORT_PATIENCE)).http_status_as_error(false).build().into();
+        let agent: Agent = config().timeout_global(Some(SHORT_PATIENCE)).http_status_as_error(false).build().into();
         let mut response = agent.get(&url).call()?;
         let header = |name| response.headers().get(name).and_then(|value| value.to_str().ok()).map(str::to_owned);
         let time = header("date").and_then(|date| jiff::fmt::rfc2822::parse(&date).ok()).map(|date| date.timestamp());
