@@ -83,7 +83,7 @@ pub struct UploadArgs {
 
 #[derive(Debug, Args)]
 pub struct TrainArgs {
-    /// A list of trees: a directory a line, relative to the file; `#` begins a comment. Or say `--repo` for each
+    /// A list of trees: a directory a line, relative to the file; ` #` begins a comment. Or say `--repo` for each
     #[arg(value_name = "FILE")]
     pub file: Option<Utf8PathBuf>,
     #[command(flatten)]

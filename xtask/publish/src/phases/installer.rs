@@ -25,9 +25,10 @@ use xtask::tools::{files, swap, term, tree};
 use super::carrying::carry_out;
 use super::consent;
 use super::destination::Bucket;
+use super::gate::receipt;
 use super::published_release::{self, LIMIT};
 use super::sealed::{LocalFile, LocalFiles, Sealed};
-use super::session::{Destination, Session, Train, receipt};
+use super::session::{Destination, Session, Train};
 use crate::tools::content::Content;
 use crate::tools::store::Store;
 

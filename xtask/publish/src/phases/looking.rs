@@ -13,10 +13,11 @@ use xtask::tools::remote::Remote;
 
 use super::caching::{self, LookedCache};
 use super::destination::Bucket;
+use super::gate;
 use super::images;
 use super::published_release::installer_record_at;
 use super::sealed::LocalFiles;
-use super::session::{self, Session};
+use super::session::Session;
 use crate::tools::store::{Listing, Properties, Store};
 use crate::tools::transfer::{Item, Standing, Surveyed, survey};
 
@@ -93,7 +94,7 @@ pub async fn look(session: &Session<'_>, act: &Act) -> Result<Looked> {
         }
         Act::InstallerPointers => look_at_installer_pointers(session).await,
         Act::Receipt => {
-            let there = session::receipt(session.read.of(Bucket::Releases), &sealed.layout().receipt()).await?;
+            let there = gate::receipt(session.read.of(Bucket::Releases), &sealed.layout().receipt()).await?;
             let seen = receipt::Seen { record: sealed.record_digest, there, gate: session.gate.clone() };
             Ok(Looked::Other(Seen::Receipt(Box::new(seen))))
         }

@@ -7,6 +7,7 @@ pub mod carrying;
 pub mod consent;
 pub mod destination;
 pub mod doctor;
+pub mod gate;
 pub mod images;
 pub mod installer;
 pub mod looking;

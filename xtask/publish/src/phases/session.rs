@@ -5,7 +5,7 @@
 
 use std::collections::BTreeSet;
 
-use anyhow::{Context, Result, anyhow, bail, ensure};
+use anyhow::{Context, Result, anyhow, ensure};
 use camino::Utf8Path;
 use xtask::cli::{Place, PlanArgs};
 use xtask::domain::environment::Access;
@@ -13,7 +13,7 @@ use xtask::domain::judgement::{Consent, judge};
 use xtask::domain::plan::{Plan, Planned, Plans, kind};
 use xtask::domain::pointers::Published;
 use xtask::domain::publication::{self, Act, Rule, Subject, Target};
-use xtask::domain::receipt::{Gate, Own, Skipped};
+use xtask::domain::receipt::Gate;
 use xtask::domain::signing::SecretKey;
 use xtask::domain::version::Version;
 use xtask::phases::build;
@@ -21,9 +21,9 @@ use xtask::tools::git::Git;
 use xtask::tools::remote::Remote;
 
 use super::destination::{Bucket, Stores, World, published};
+use super::gate::Earlier;
 use super::looking::look;
 use super::sealed::Sealed;
-use crate::tools::store::Store;
 
 /// Where releases go, connected to for looking.
 pub struct Destination {
@@ -41,109 +41,6 @@ impl Destination {
         let read = world.connect(Access::Read, buckets).await?;
         Ok(Destination { world, read })
     }
-
-    /// Whether all of a release is published here, so that nothing has to be asked elsewhere to repair it.
-    ///
-    /// # Errors
-    /// The environment cannot be looked at.
-    pub async fn has(&self, sealed: &Sealed) -> Result<bool> {
-        let own = receipt(self.read.of(Bucket::Releases), &sealed.layout().receipt()).await?;
-        Ok(own.is_of(sealed.record_digest))
-    }
-
-    /// Whether a manual alone may be published here: where releases are waited for elsewhere, only a repaired one.
-    ///
-    /// # Errors
-    /// Its release is not published, or the environment cannot be looked at.
-    async fn takes_manual_alone(&self, subject: &Subject) -> Result<()> {
-        let (Some(earlier), Subject::Official(official)) = (&self.world.environment.requires, subject) else {
-            return Ok(());
-        };
-        let version = official.release.version();
-        ensure!(
-            published(self.read.of(Bucket::Releases)).await?.versions.contains(version),
-            "{version} is not published to {0}, and its manual alone is for repairs: `upload --env {earlier}`, then \
-             `upload --env {0}`",
-            self.world.name
-        );
-        Ok(())
-    }
-
-    /// The environment that has to have releases before this one, unless the manager goes on without it.
-    ///
-    /// # Errors
-    /// It cannot be reached, or there is none that could be skipped.
-    pub async fn earlier(&self, place: &Place, tree: &Utf8Path, args: &PlanArgs) -> Result<Earlier> {
-        let (required, reason) = (self.world.environment.requires.as_deref(), args.skip_staging.as_deref());
-        match (required, reason) {
-            _ if args.target == build::Target::Manual => {
-                ensure!(
-                    reason.is_none(),
-                    "`--target manual` waits for no other environment: leave out `--skip-staging`"
-                );
-                Ok(Earlier::None)
-            }
-            (None, None) => Ok(Earlier::None),
-            (None, Some(_)) => {
-                Err(anyhow!("{} waits for no other environment: leave out `--skip-staging`", self.world.name))
-            }
-            (Some(environment), Some(reason)) => {
-                let reason = reason.trim().to_owned();
-                ensure!(!reason.is_empty(), "`--skip-staging` wants a reason: it is recorded");
-                Ok(Earlier::Skipped(Skipped { environment: environment.to_owned(), reason }))
-            }
-            (Some(environment), None) => {
-                let earlier = Destination::open(place, tree, environment, &[Bucket::Releases]).await;
-                let earlier = earlier.with_context(|| {
-                    format!(
-                        "{} wants the receipt of {environment}, which cannot be asked \
-                         (`--skip-staging REASON` goes on without)",
-                        self.world.name
-                    )
-                })?;
-                Ok(Earlier::Required(Box::new(earlier)))
-            }
-        }
-    }
-}
-
-/// The environment that has to have had a release before.
-pub enum Earlier {
-    None,
-    Required(Box<Destination>),
-    Skipped(Skipped),
-}
-
-impl Earlier {
-    /// What it says about a release.
-    ///
-    /// # Errors
-    /// It cannot be asked.
-    async fn gate(&self, receipt_key: &str) -> Result<Gate> {
-        let destination = match self {
-            Earlier::None => return Ok(Gate::Open),
-            Earlier::Skipped(skipped) => return Ok(Gate::Skipped(skipped.clone())),
-            Earlier::Required(destination) => destination,
-        };
-        let environment = destination.world.name.clone();
-        let receipt = match receipt(destination.read.of(Bucket::Releases), receipt_key).await? {
-            Own::Missing => None,
-            Own::Is(receipt) => Some(receipt),
-            Own::Unreadable => bail!("{receipt_key} of {environment} is not a receipt: upload to {environment} again"),
-        };
-        Ok(Gate::Requires { environment, receipt })
-    }
-}
-
-/// No receipt is nearly this long.
-const RECEIPT_LIMIT: u64 = 1 << 20;
-
-/// The receipt that a bucket has of a version.
-///
-/// # Errors
-/// The bucket cannot be read.
-pub async fn receipt(releases: &Store, key: &str) -> Result<Own> {
-    Ok(Own::parse(releases.get(key, RECEIPT_LIMIT).await?.as_deref()))
 }
 
 /// A release on its way to an environment.

@@ -17,9 +17,10 @@ use super::applying::refspec;
 use super::carrying::carry_out;
 use super::consent;
 use super::destination::Bucket;
+use super::gate::Earlier;
 use super::preflight::{self, told};
 use super::sealed::Sealed;
-use super::session::{Destination, Earlier, Session, Train};
+use super::session::{Destination, Session, Train};
 
 /// Publishes what was built in one tree.
 ///
@@ -52,8 +53,10 @@ pub async fn run_train(place: &Place, args: &TrainArgs) -> Result<Outcome> {
 fn listed(file: &Utf8Path) -> Result<Vec<Utf8PathBuf>> {
     let text = std::fs::read_to_string(file).with_context(|| format!("cannot read {file}"))?;
     let beside = file.parent().unwrap_or(Utf8Path::new("."));
-    let lines = text.lines().map(|line| line.split('#').next().unwrap_or_default().trim());
-    let trees: Vec<_> = lines.filter(|line| !line.is_empty()).map(|line| beside.join(line)).collect();
+    // Not every `#` begins a comment: directories may have one in their names.
+    let tree = |line: &str| line.split(" #").next().unwrap_or_default().trim().to_owned();
+    let trees = text.lines().map(tree).filter(|line| !line.is_empty() && !line.starts_with('#'));
+    let trees: Vec<_> = trees.map(|line| beside.join(line)).collect();
     ensure!(!trees.is_empty(), "{file} lists no tree: write a directory a line");
     Ok(trees)
 }
