@@ -66,7 +66,7 @@ async fn carry_out_waves(train: &Train<'_>, plans: &Plans, stores: &Stores, held
         if !train.acts(plans).any(|(_, act, _)| act.wave() == wave) {
             continue;
         }
-        held.renew().await?;
+        held.renew(Timestamp::now()).await?;
         // Another manager may have published meanwhile.
         let turn = Turn { train, stores, published: train.published().await?, meter: Meter::start(wave), width };
         let mut waits = false;

@@ -83,17 +83,20 @@ pub async fn take(store: &Store, owner: Owner, settle: Duration) -> Result<Held>
 }
 
 impl Held {
-    /// Makes it count for as long again.
+    /// Makes it count for as long again, once half of that is over.
     ///
     /// # Errors
     /// It is not ours any more, or the bucket cannot be reached.
-    pub async fn renew(&mut self) -> Result<()> {
+    pub async fn renew(&mut self, now: Timestamp) -> Result<()> {
+        if self.lock.expires - LIFETIME / 2 > now {
+            return Ok(());
+        }
         match read(&self.store).await? {
             Some(there) if there == self.lock => {}
             Some(other) => bail!("{} has taken the lock meanwhile: wait for that run to end", other.owner),
             None => bail!("the lock is gone: somebody deletes it, find out who"),
         }
-        self.lock.expires = Timestamp::now() + LIFETIME;
+        self.lock.expires = now + LIFETIME;
         write(&self.store, &self.lock).await
     }
 

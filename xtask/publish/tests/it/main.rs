@@ -9,6 +9,7 @@ mod gerrit;
 mod images;
 mod installers;
 mod layout;
+mod lock;
 mod proxy;
 mod publication;
 mod real;
