@@ -107,6 +107,8 @@ pub struct Consent {
     pub force_push_tag: bool,
 }
 
+/// Files that a refusal names.
+const NAMED: usize = 5;
 /// A share of the live pages below which a tree is suspiciously small.
 const SMALL: usize = 2;
 
@@ -169,7 +171,7 @@ fn judge_tree(act: &Act, tree: &Tree, consent: &Consent) -> Judgement {
     let (ours, live) =
         (tree.new.len() + tree.changed.len() + tree.same, tree.changed.len() + tree.same + tree.gone.len());
     let status = if !deletes && !tree.changed.is_empty() {
-        Status::Refused(tree.changed.iter().map(conflict).collect())
+        Status::Refused(conflicts(&tree.changed))
     } else if deletes && ours == 0 {
         Status::Refused(vec!["ours is empty: an empty directory never empties a bucket, build it again".to_owned()])
     } else if deletes && ours * SMALL < live && !consent.shrink {
@@ -186,11 +188,17 @@ fn judge_tree(act: &Act, tree: &Tree, consent: &Consent) -> Judgement {
     (status, summary, changes)
 }
 
-fn conflict(changed: &Changed) -> String {
-    format!(
-        "{} is published with another content and may never change: published {}, ours {}",
-        changed.ours.path, changed.theirs, changed.ours.sha256
-    )
+/// A reason for each file, as far as somebody would read them.
+fn conflicts(changed: &[Changed]) -> Vec<String> {
+    let one = |Changed { ours, theirs }: &Changed| {
+        format!(
+            "{} is published with another content and may never change: published {theirs}, ours {}",
+            ours.path, ours.sha256
+        )
+    };
+    let more = changed.len().saturating_sub(NAMED);
+    let rest = (more > 0).then(|| format!("and so are {more} more (`--verbose` lists them)"));
+    changed.iter().take(NAMED).map(one).chain(rest).collect()
 }
 
 fn judge_manifest(ours: &str, live: Option<&str>, consent: &Consent) -> Judgement {

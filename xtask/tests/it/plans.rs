@@ -11,7 +11,7 @@ use xtask::domain::judgement::{Changed, Consent, Object, Relation, Review, Seen,
 use xtask::domain::layout::{Docs, Layout};
 use xtask::domain::narinfo::{PathInfo, StorePath};
 use xtask::domain::oid::Oid;
-use xtask::domain::plan::{Plan, kind};
+use xtask::domain::plan::{Plan, Status, kind};
 use xtask::domain::pointers::Published;
 use xtask::domain::publication::{Act, Official, Subject, Target, acts};
 use xtask::domain::receipt::{self, Gate, Receipt};
@@ -558,6 +558,17 @@ fn what_is_refused_without_consent() {
         Different: 2.95.1 -> 2.95.2, without aarch64-linux: the newest stable release here
         Refused(["the remote has another tag of this name, ffffffffffff: a published tag stays (`--force-push-tag` replaces it all the same)"]): 
         Different: ffffffffffff -> aaaaaaaaaaaa"#]].assert_eq(&shown.join("\n"));
+}
+
+#[test]
+fn a_refusal_names_as_many_files_as_somebody_would_read() {
+    let changed = (0..18).map(|i| Changed { ours: object(&format!("file-{i}"), 1), theirs: "feed".to_owned() });
+    let seen = Seen::Tree(Tree { changed: changed.collect(), ..Tree::default() });
+    let planned = judge(&Act::VersionDirectory, &subject("2.95.2"), &seen, &published(), &Consent::default());
+    let Status::Refused(reasons) = planned.status else { panic!("it may never change") };
+    assert_eq!(reasons.len(), 6);
+    assert_eq!(reasons[5], "and so are 13 more (`--verbose` lists them)");
+    assert_eq!(planned.changes.len(), 18, "the plan's digest stands for all of them");
 }
 
 #[test]
