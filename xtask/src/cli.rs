@@ -67,20 +67,27 @@ enum Command {
     Bench(Bench),
 }
 
+/// Shown in the order in which a manager meets them.
 #[derive(Debug, Subcommand)]
 #[command(arg_required_else_help = true)]
 enum Phase {
     /// Render release-note fragments to stdout, or check them
+    #[command(display_order = 1)]
     Notes(NotesArgs),
     /// Set the version, turn the fragments into release notes, and commit
+    #[command(display_order = 2)]
     Prepare(PrepareArgs),
     /// Make the release commit and the tag, and merge them back to the branch
+    #[command(display_order = 3)]
     Tag(TagArgs),
     /// Build the tag with Nix and gather everything in release/
+    #[command(display_order = 4)]
     Build(BuildArgs),
     /// After publishing: branch off, set the next version, bring release notes to main, go back to the branch
+    #[command(display_order = 9)]
     Finish(FinishArgs),
     /// Draft the blog post, the toot and what others have to know in release/announce/; nothing is posted
+    #[command(display_order = 10)]
     Announce,
     #[command(flatten)]
     Publish(Publish),

@@ -12,22 +12,31 @@ use crate::phases::build;
 #[derive(Debug, Subcommand)]
 pub enum Publish {
     /// Show what publishing would do; nothing is written
+    #[command(display_order = 5)]
     Plan(PlanArgs),
     /// Publish release/ to an environment, after asking
+    #[command(display_order = 6)]
     Upload(UploadArgs),
     /// Publish several trees' releases together: one plan, one question, and each pointer moved once
+    #[command(display_order = 11)]
     Train(TrainArgs),
     /// Check what users get from an environment
+    #[command(display_order = 7)]
     Verify(VerifyArgs),
     /// Make a whole release in a scratch clone and publish it on this machine
+    #[command(display_order = 15)]
     Rehearse(RehearseArgs),
     /// Take users of the newest stable release back to an older one
+    #[command(display_order = 12)]
     Rollback(RollbackArgs),
     /// Publish the installers of a release, which are built elsewhere
+    #[command(display_order = 8)]
     Installer(InstallerArgs),
     /// Check every precondition at once, each with its remedy
+    #[command(display_order = 13)]
     Doctor(DoctorArgs),
     /// Show where this release stands, and what to type next
+    #[command(display_order = 14)]
     Status,
     /// Not a phase, but done in the same place.
     #[command(skip)]
