@@ -41,7 +41,7 @@ struct Global {
     /// Another releng.toml [default: the one beside this tool]
     #[arg(long, global = true, value_name = "FILE")]
     config: Option<Utf8PathBuf>,
-    /// Write data as JSON to stdout: plan, verify, status, doctor, and what `--dry-run` shows of a plan
+    /// Write data as JSON to stdout: verify, status, doctor, and the plan of what was or would be published
     #[arg(long, global = true)]
     json: bool,
     /// Say errors and warnings only
@@ -174,6 +174,20 @@ struct FinishArgs {
     dry_run: bool,
 }
 
+impl Command {
+    /// Whether there is data to write as JSON.
+    fn speaks_json(&self) -> bool {
+        match self {
+            Command::Release(Phase::Publish(phase)) => !matches!(phase, Publish::Rehearse(_)),
+            Command::Release(_) | Command::Ci | Command::World(_) | Command::Bench(_) => false,
+        }
+    }
+
+    fn is_train_without_file(&self) -> bool {
+        matches!(self, Command::Release(Phase::Publish(Publish::Train(TrainArgs { file: None, .. }))))
+    }
+}
+
 #[derive(Debug, Subcommand)]
 #[command(arg_required_else_help = true)]
 enum Bench {
@@ -263,6 +277,17 @@ impl Cli {
         if ours.filter(|word| word == "--repo" || word.starts_with("--repo=")).count() > self.global.repo.len() {
             wrong_usage("give every `--repo` in one place, behind the name of the phase");
         }
+        if self.global.json && !self.command.speaks_json() {
+            wrong_usage("this writes no data, so there is nothing for `--json` to change");
+        }
+        if self.command.is_train_without_file() && self.global.repo.is_empty() {
+            wrong_usage("which trees? Name each with `--repo`, or a file that lists them");
+        }
+        let repo = self.global.repo.first().filter(|_| self.global.repo.len() == 1);
+        let given = [("--repo", repo), ("--config", self.global.config.as_ref())];
+        let given =
+            given.into_iter().filter_map(|(name, value)| Some(format!(" {name} {}", term::typed(value?.as_str()))));
+        term::set_everywhere(given.collect());
         let place = Place {
             tree: self.global.repo.first().unwrap_or(&workspace).clone(),
             named_trees: self.global.repo,
@@ -336,6 +361,7 @@ impl Phase {
                     config: place.config_file(),
                     push: args.push,
                     yes: args.yes,
+                    patience: None,
                 };
                 let git = Git::open(tree)?;
                 let result = if args.dry_run { finish::dry_run(&git, &request) } else { finish::run(&git, &request) };

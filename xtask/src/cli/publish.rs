@@ -123,7 +123,7 @@ pub struct InstallerArgs {
     pub from: Utf8PathBuf,
     /// The release that they install [default: what version.json holds]
     pub version: Option<Version>,
-    /// Let a system keep its last installer and get no new one
+    /// Let a system that the release no longer has keep its last installer
     #[arg(long, value_name = "SYSTEM")]
     pub drop_system: Vec<System>,
     #[command(flatten)]

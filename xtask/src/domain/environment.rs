@@ -3,7 +3,7 @@
 //! Environments differ by data alone; whoever wants to ask "is this production?" adds a field here. Refuses to connect
 //! to anything and to hold secrets.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Deserialize;
 
@@ -235,6 +235,16 @@ impl Environment {
                 if !program.iter().any(|argument| argument == placeholder) {
                     return Err(format!("`program` has no argument `{placeholder}`"));
                 }
+            }
+        }
+        if self.profiles.is_empty() {
+            return Err("`profiles` is empty, so nothing may be released there".to_owned());
+        }
+        for buckets in [Some(&self.buckets), self.public.as_ref()].into_iter().flatten() {
+            let Buckets { cache, docs, install, releases } = buckets;
+            let names = BTreeSet::from([cache, docs, install, releases]);
+            if names.len() < 4 || names.iter().any(|name| name.is_empty()) {
+                return Err("two buckets have one name or address, or one has none".to_owned());
             }
         }
         let branch_off = self.git.branch_off();

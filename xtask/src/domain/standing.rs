@@ -184,9 +184,21 @@ impl Environment {
         }
     }
 
-    fn has_installers(&self) -> bool {
-        self.live.as_ref().is_ok_and(|live| live.installers)
+    /// Nobody installs what was withdrawn.
+    fn wants_installers(&self) -> bool {
+        self.live.as_ref().is_ok_and(|live| !live.installers && !live.withdrawn)
     }
+}
+
+/// The environments that are steps on the way, in their order: where there is nothing but rehearsals, those.
+fn way(environments: &[Environment]) -> impl Iterator<Item = &Environment> + Clone {
+    let rehearsed = !environments.iter().any(|environment| environment.on_the_way);
+    environments.iter().filter(move |environment| rehearsed || environment.on_the_way)
+}
+
+/// The last step on the way where all of the release is published.
+pub fn published_last(environments: &[Environment]) -> Option<&Environment> {
+    way(environments).filter(|environment| environment.state() == State::Done).last()
 }
 
 impl Standing {
@@ -199,15 +211,13 @@ impl Standing {
         if open(&self.tag) {
             return vec![Command::release("tag")];
         }
-        // Where there is nothing but rehearsals, they are the way.
-        let rehearsed = !self.environments.iter().any(|environment| environment.on_the_way);
-        let way = || self.environments.iter().filter(|environment| rehearsed || environment.on_the_way);
-        let to_do = way().find(|environment| environment.state() != State::Done);
+        let done = published_last(&self.environments);
+        // What was skipped on the way stays so.
+        let after = |done: &Environment| way(&self.environments).skip_while(|one| one.name != done.name).nth(1);
+        let to_do = done.map_or_else(|| way(&self.environments).next(), after);
         if to_do.is_some() && open(&self.build) {
             return vec![self.on_the_tag(Command::release("build"))];
         }
-        let before = to_do.map(|to_do| way().take_while(|one| one.name != to_do.name).count());
-        let done = way().take(before.unwrap_or(usize::MAX)).filter(|one| one.state() == State::Done).last();
         let verify = done
             .map(|environment| Command::release(&format!("verify --env {}", environment.name)).but("unless you did"));
         match to_do {
@@ -243,7 +253,7 @@ impl Standing {
 
     fn afterwards(&self, done: Option<&Environment>, verify: Option<Command>) -> Vec<Command> {
         let mut next = Vec::new();
-        let installer = done.filter(|environment| !environment.has_installers()).map(|environment| {
+        let installer = done.filter(|environment| environment.wants_installers()).map(|environment| {
             Command::release(&format!("installer --env {} --from DIR", environment.name)).but("once they are built")
         });
         if self.finish.state != State::Done {

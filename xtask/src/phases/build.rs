@@ -92,7 +92,8 @@ pub fn run(git: &Git, request: &Request) -> Result<()> {
         Target::Manual => manual(&plan, &nix, stage, &mut steps)?,
     };
     term::say(&steps);
-    term::say(format_args!("{built}; next: cargo xtask release plan --env ENV"));
+    let what = if request.target == Target::Manual { " --target manual" } else { "" };
+    term::say(format_args!("{built}; next: {}", term::next(&format!("plan --env ENV{what}"))));
     Ok(())
 }
 

@@ -7,6 +7,8 @@
 mod maintenance;
 mod outward;
 
+use std::time::Duration;
+
 use anyhow::{Context, Result};
 use camino::Utf8PathBuf;
 
@@ -38,6 +40,8 @@ pub struct Request {
     pub push: bool,
     /// Do not ask.
     pub yes: bool,
+    /// How long looks at the remote may take.
+    pub patience: Option<Duration>,
 }
 
 /// How it ended.
@@ -61,8 +65,12 @@ pub fn dry_run(git: &Git, request: &Request) -> Result<End> {
         let edits: Vec<Edit> = line.commits().flat_map(|commit| commit.edits.clone()).collect();
         git.show_diff(&line.tip, &aside.tree(&line.tip, &edits)?, aside.environment())?;
     }
-    let tip = plan.line.as_ref().map(|line| &line.tip);
-    observed.environment.as_ref().map_or(Ok(End::Done), |environment| environment.look(&plan, tip))
+    let Some(environment) = &observed.environment else { return Ok(End::Done) };
+    if plan.line.as_ref().is_some_and(|line| line.commits().next().is_some()) {
+        term::say(format_args!("  {} will lack the commits above, once they are made", environment.name));
+        return environment.look(&plan, None);
+    }
+    environment.look(&plan, plan.line.as_ref().map(|line| &line.tip))
 }
 
 /// Finishes.
@@ -100,20 +108,25 @@ pub fn run(git: &Git, request: &Request) -> Result<End> {
         Some(environment) if request.push => environment.push(&plan, tip.as_ref(), request.yes),
         Some(environment) => environment.look(&plan, tip.as_ref()),
         None => {
-            term::say("nothing was pushed; next: cargo xtask release finish --env ENV --push");
+            term::say(format_args!("nothing was pushed; next: {}", term::next("finish --env ENV --push")));
             Ok(End::Done)
         }
     }
 }
 
-/// What finishing a release would still do here, in words: nothing, once it is done. Looks at no remote.
+/// What finishing a release would still do, in words: nothing, once it is done. Looks at an environment's remote, if one
+/// is asked for.
 ///
 /// # Errors
 /// What stands in the way.
-pub fn left(git: &Git, version: &Version) -> Result<Vec<String>> {
-    let (version, config) = (Some(version.clone()), Utf8PathBuf::new());
-    let request = Request { version, environment: None, config, push: false, yes: false };
-    Ok(decide(&Observed::new(git, &request)?, &request)?.left())
+pub fn left(git: &Git, request: &Request) -> Result<Vec<String>> {
+    let observed = Observed::new(git, request)?;
+    let plan = decide(&observed, request)?;
+    let mut left = plan.left();
+    if let Some(environment) = &observed.environment {
+        left.extend(environment.lacks(&plan)?);
+    }
+    Ok(left)
 }
 
 /// What the tree and the repository say.
@@ -127,6 +140,8 @@ struct Observed<'a> {
     /// The branch that goes to `main`, if it is here.
     line: Option<(String, Oid, VersionFile, Left)>,
     environment: Option<Environment<'a>>,
+    /// What the environment's `main` has and the branch that goes there has not.
+    ahead: Option<Oid>,
 }
 
 /// How a branch relates to the merged release.
@@ -152,10 +167,19 @@ impl<'a> Observed<'a> {
             None => None,
         };
         let environment = request.environment.as_ref();
+        let open = |name: &String| Environment::open(git, &request.config, name, request.patience);
+        let environment = environment.map(open).transpose()?;
+        let ahead = match (&environment, &line) {
+            // Review brings the commits of a new MAJOR on top of whatever has come meanwhile.
+            (Some(environment), Some(_)) if release.kind() == Kind::NewMajor && environment.reviews() => None,
+            (Some(environment), Some((_, tip, ..))) => environment.ahead_of(tip)?,
+            _ => None,
+        };
         Ok(Observed {
             dirty: git.dirty_files()?,
             series: relation(git, &series_branch(release.series()), &tag.merge_commit)?,
-            environment: environment.map(|name| Environment::open(git, &request.config, name)).transpose()?,
+            environment,
+            ahead,
             head,
             release,
             tag,
@@ -293,7 +317,7 @@ fn decide(observed: &Observed, request: &Request) -> Result<Plan, Problems> {
             tag.merge_commit.short()
         ))),
         (Some(Relation::Behind(_)), Kind::Patch) => {
-            remarks.push(format!("{series} here is not at the release yet; `git fetch` once it is published"));
+            remarks.push(format!("{series} here is not at the release: once it is published, fetch it"));
         }
         (None, _) | (Some(_), Kind::PreRelease) => {}
     }
@@ -342,6 +366,16 @@ fn obstacles(observed: &Observed, request: &Request) -> Problems {
         add(format!(
             "{version} was tagged on {series}, so nothing says which branch goes to {MAIN}: \
              remove release/tag.json, `git switch` to the branch that does, and run this again"
+        ));
+    }
+    if let (Some(ahead), Some(environment), Some((line, ..))) = (&observed.ahead, &observed.environment, &observed.line)
+    {
+        add(format!(
+            "{} has commits on {MAIN} that are not on {line} here, up to {}: bring ours on top of them \
+             (`git fetch {} {MAIN}`, then on {line} `git rebase FETCH_HEAD`), and run it again",
+            environment.name,
+            ahead.short(),
+            environment.shown()
         ));
     }
     if let Some(environment) = observed.environment.as_ref().filter(|_| request.push && request.yes)

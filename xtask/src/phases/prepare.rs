@@ -65,7 +65,7 @@ pub fn run(git: &Git, request: &Request) -> Result<()> {
         tip = commit.make(&aside, &tip)?;
     }
     git.fast_forward(&tip, "release prepare").context("cannot move the branch to the prepared commits")?;
-    term::say(format_args!("{GOOD}done:{GOOD:#} the branch is at {}; next: cargo xtask release tag", tip.short()));
+    term::say(format_args!("{GOOD}done:{GOOD:#} the branch is at {}; next: {}", tip.short(), term::next("tag")));
     Ok(())
 }
 

@@ -77,7 +77,7 @@ pub fn run(git: &Git, request: &Request) -> Result<()> {
         .context("the tag is made, but HEAD could not go there: mend this and run the same command again")?;
     tag_record::write(git, &record)?;
     show_record(git, &release, &record)?;
-    term::say(format_args!("{GOOD}done:{GOOD:#} HEAD is on the tag; next: cargo xtask release build"));
+    term::say(format_args!("{GOOD}done:{GOOD:#} HEAD is on the tag; next: {}", term::next("build")));
     Ok(())
 }
 

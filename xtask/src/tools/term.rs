@@ -5,6 +5,7 @@
 
 use std::fmt::Display;
 use std::io::{BufRead, Write};
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::{Duration, Instant};
 
@@ -53,6 +54,33 @@ pub fn is_terminal() -> bool {
 
 fn at_least(verbosity: Verbosity) -> bool {
     VERBOSITY.load(Ordering::Relaxed) >= verbosity as u8
+}
+
+/// What stands before the name of a phase.
+pub const PHASE: &str = "cargo xtask release ";
+
+/// What every command was told about where to work, as it would be typed again.
+static EVERYWHERE: OnceLock<String> = OnceLock::new();
+
+/// Chooses what [`next`] adds, once, from the command line.
+pub fn set_everywhere(words: String) {
+    // A second choice would come too late for what was said after the first.
+    let _ = EVERYWHERE.set(words);
+}
+
+/// A word as a shell wants it.
+pub fn typed(word: &str) -> String {
+    let plain = |c: char| c.is_alphanumeric() || "/._-+:@=,".contains(c);
+    if !word.is_empty() && word.chars().all(plain) {
+        word.to_owned()
+    } else {
+        format!("'{}'", word.replace('\'', r"'\''"))
+    }
+}
+
+/// A phase to type next, in the same tree and with the same `releng.toml` as this one.
+pub fn next(phase: &str) -> String {
+    format!("{PHASE}{phase}{}", EVERYWHERE.get().map_or("", String::as_str))
 }
 
 /// A word of success.

@@ -69,7 +69,7 @@ fn a_new_major_gets_its_branch_and_main_the_next_version() {
             write   version.json
           on      main
         done: HEAD is on main
-        nothing was pushed; next: cargo xtask release finish --env ENV --push
+        nothing was pushed; next: cargo xtask release finish --env ENV --push --repo /tmp/.tmpOofBUm/tree
     "#]]
     .assert_eq(&ran.stderr.replace(&merge[..12], "MERGE"));
     ran.ok();
@@ -250,8 +250,15 @@ fn a_plain_remote_gets_branch_and_commits_once_it_has_the_release() {
     repo.git(&["push", "--quiet", bare.as_str(), &format!("{theirs}:main")]);
     repo.commit_all("ours");
     let error = finish("", &["--push", "--yes"]).fails(1);
-    assert!(error.contains("local has commits on main that are not here") && error.contains("git rebase"), "{error}");
+    assert!(
+        error.contains("local has commits on main that are not on main here") && error.contains("git rebase"),
+        "{error}"
+    );
     assert_eq!(there("main"), theirs);
+    // One that is only behind would lack what they have, too: what is made of it would be made of an old tree.
+    repo.git(&["reset", "--quiet", "--hard", "HEAD^"]);
+    let error = finish("", &["--dry-run"]).fails(1);
+    assert!(error.contains("local has commits on main that are not on main here"), "{error}");
 }
 
 #[test]
@@ -264,7 +271,7 @@ fn a_patch_release_is_looked_for_on_its_branch() {
     repo.git(&["push", "--quiet", bare.as_str(), "main", "release-2.93"]);
     let push = ["release", "finish", "--env", "local", "--config", &config, "--push", "--yes"];
     let waits = repo.xtask(&push);
-    assert!(waits.stderr.contains("release-2.93 here is not at the release yet"), "{}", waits.stderr);
+    assert!(waits.stderr.contains("release-2.93 here is not at the release"), "{}", waits.stderr);
     assert!(waits.stderr.contains("waits   until release-2.93 at local holds the merged release"), "{}", waits.stderr);
     waits.fails(3);
     repo.git(&["push", "--quiet", bare.as_str(), "releng/2.93.1:release-2.93"]);

@@ -2,7 +2,7 @@
 
 use std::io::{BufRead, Write};
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use xtask::cli::Agreement;
 use xtask::domain::environment::Colour;
 use xtask::domain::plan::Plans;
@@ -47,7 +47,10 @@ pub fn ask(world: &World, plans: &Plans, sentence: &str, agreement: &Agreement) 
     anstream::eprint!("To go on, type: {colour}{sentence}{colour:#}\n> ");
     std::io::stderr().flush()?;
     let mut line = String::new();
-    std::io::stdin().lock().read_line(&mut line).context("cannot read your answer")?;
+    if std::io::stdin().lock().read_line(&mut line).context("cannot read your answer")? == 0 {
+        term::say("");
+        bail!("nothing was done, since there was no answer: where nobody can type it, agree with `--plan DIGEST`");
+    }
     ensure!(line.trim() == sentence, "nothing was done, since the answer was not `{sentence}`");
     Ok(())
 }

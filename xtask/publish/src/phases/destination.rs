@@ -86,13 +86,21 @@ impl Stores {
 }
 
 impl World {
+    /// What `releng.toml` says of an environment.
+    ///
+    /// # Errors
+    /// The file is not valid, or there is no such environment.
+    pub fn known(place: &Place, name: &str) -> Result<Environment> {
+        let config = config(place)?;
+        Ok(config.environment(name).map_err(|why| anyhow!("{}: {why}", place.config_file()))?.clone())
+    }
+
     /// Reads `releng.toml` and finds the environment in it; starts its server, if it is one of ours.
     ///
     /// # Errors
     /// The file is not valid, or there is no such environment.
     pub async fn open(place: &Place, tree: &Utf8Path, name: &str) -> Result<World> {
-        let mut environment =
-            config(place)?.environment(name).map_err(|why| anyhow!("{}: {why}", place.config_file()))?.clone();
+        let mut environment = World::known(place, name)?;
         // Whichever repository pushes there.
         if let GitTarget::Directory { path, .. } = &mut environment.git {
             *path = tree.join(&path).into_string();

@@ -62,21 +62,23 @@ impl Destination {
             (Some(environment), Some(reason)) => {
                 let reason = reason.trim().to_owned();
                 ensure!(!reason.is_empty(), "`--skip-staging` wants a reason: it is recorded");
+                ensure!(
+                    !reason.chars().any(char::is_control),
+                    "the reason of `--skip-staging` is one line: it is shown"
+                );
                 Ok(Earlier::Skipped(Skipped { environment: environment.to_owned(), reason }))
             }
             (Some(environment), None) => {
                 let earlier = Destination::open(place, tree, environment, &[Bucket::Releases]).await;
-                let earlier = earlier.with_context(|| {
-                    format!(
-                        "{} wants the receipt of {environment}, which cannot be asked \
-                         (`--skip-staging REASON` goes on without)",
-                        self.world.name
-                    )
-                })?;
+                let earlier = earlier.with_context(|| cannot_ask(environment))?;
                 Ok(Earlier::Required(Box::new(earlier)))
             }
         }
     }
+}
+
+fn cannot_ask(environment: &str) -> String {
+    format!("the receipt of {environment} is wanted, which cannot be asked (`--skip-staging REASON` goes on without)")
 }
 
 /// The environment that has to have had a release before.
@@ -98,7 +100,8 @@ impl Earlier {
             Earlier::Required(destination) => destination,
         };
         let environment = destination.world.name.clone();
-        let receipt = match receipt(destination.read.of(Bucket::Releases), receipt_key).await? {
+        let asked = receipt(destination.read.of(Bucket::Releases), receipt_key).await;
+        let receipt = match asked.with_context(|| cannot_ask(&environment))? {
             Own::Missing => None,
             Own::Is(receipt) => Some(receipt),
             Own::Unreadable => bail!("{receipt_key} of {environment} is not a receipt: upload to {environment} again"),

@@ -68,7 +68,13 @@ pub async fn run(place: &Place, args: &InstallerArgs) -> Result<Outcome> {
         let done = carry_out(&train, &plans, None, async |_| Ok(())).await?;
         term::say(done.summary());
     }
-    term::say(format_args!("{} the installers of {version} are published to {}", term::good("done:"), args.env));
+    super::plan::tell(place, &plans)?;
+    term::say(format_args!(
+        "{} the installers of {version} are published to {}; next: {}",
+        term::good("done:"),
+        args.env,
+        term::next(&format!("verify --env {} {version}", args.env))
+    ));
     Ok(Outcome::Done)
 }
 
@@ -112,7 +118,10 @@ async fn open(dir: &Utf8Path, release: &Record, scratch: &Utf8Path) -> Result<Lo
 
 /// Copies a file, and gives what its copy says it runs on.
 fn copied(from: &Utf8Path, to: &Utf8Path) -> Result<Result<System, String>> {
-    let metadata = from.metadata().with_context(|| format!("cannot look at {from}"))?;
+    let metadata = match from.metadata() {
+        Ok(metadata) => metadata,
+        Err(error) => return Ok(Err(format!("cannot be looked at: {error}"))),
+    };
     if !metadata.is_file() {
         return Ok(Err("is no file".to_owned()));
     }

@@ -29,6 +29,14 @@ pub fn show(place: &Place, plans: &Plans) -> Result<()> {
     }
 }
 
+/// Writes plans that were carried out to stdout, if data is wanted.
+///
+/// # Errors
+/// stdout is closed.
+pub fn tell(place: &Place, plans: &Plans) -> Result<()> {
+    if place.json { show(place, plans) } else { Ok(()) }
+}
+
 /// A plan with its digest; of several, a list with the digest of all of them.
 fn json(plans: &Plans) -> Result<String> {
     let mut json = match plans.0.as_slice() {

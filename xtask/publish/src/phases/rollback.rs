@@ -70,7 +70,9 @@ pub async fn run(place: &Place, args: &RollbackArgs) -> Result<Outcome> {
     if args.dry_run {
         return super::plan::show(place, &plans).map(|()| Outcome::Done);
     }
-    publish(&train, &plans, args, &now, &after).await
+    let outcome = publish(&train, &plans, args, &now, &after).await?;
+    super::plan::tell(place, &plans)?;
+    Ok(outcome)
 }
 
 /// Shows, asks, and does.

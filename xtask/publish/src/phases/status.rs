@@ -15,7 +15,7 @@ use xtask::domain::notes;
 use xtask::domain::product::product;
 use xtask::domain::record::Record;
 use xtask::domain::release::{Kind, NotReleasable, Release};
-use xtask::domain::standing::{Command, Environment, Line, On, Page, Standing, State, Topic};
+use xtask::domain::standing::{Command, Environment, Line, On, Page, Standing, State, Topic, published_last};
 use xtask::domain::tagging::TagRecord;
 use xtask::domain::version_file::VersionFile;
 use xtask::phases::{announce, finish, tag_record};
@@ -23,7 +23,7 @@ use xtask::tools::git::{Git, Head};
 use xtask::tools::term;
 use xtask::tools::{files, tree};
 
-use self::live::Look;
+use self::live::{Look, PATIENCE};
 use super::destination::config;
 
 /// Shows; with `--json`, as a [`Page`], whose keys are stable.
@@ -34,10 +34,13 @@ pub async fn run(place: &Place) -> Result<Outcome> {
     let git = Git::open(&place.tree)?;
     let head = git.head()?;
     let file = tree::version_file(&git, &head.commit)?;
-    let page = match subject(&git, &file)? {
+    let mut page = match subject(&git, &file)? {
         Ok(release) => standing(place, &git, &head, &file, &release).await?.page(),
         Err(why) => unprepared(&head, &file, &why),
     };
+    for next in page.next.iter_mut().filter(|next| next.command.starts_with(term::PHASE)) {
+        next.command = term::next(&next.command[term::PHASE.len()..]);
+    }
     match place.json {
         true => term::data(format_args!("{}\n", serde_json::to_string_pretty(&page)?))?,
         false => term::data(term::paint_checks(&page.to_text()))?,
@@ -90,6 +93,8 @@ async fn standing(place: &Place, git: &Git, head: &Head, file: &VersionFile, rel
     }
     let look =
         Look { place, git, release, tag: tag.as_ref().ok(), built: built.as_ref().ok().and_then(Option::as_ref) };
+    let environments = environments(place, &look).await?;
+    let finish = finish_line(place, git, release, tag.is_ok(), published_last(&environments));
     Ok(Standing {
         product: product().name.clone(),
         version: version.to_string(),
@@ -99,8 +104,8 @@ async fn standing(place: &Place, git: &Git, head: &Head, file: &VersionFile, rel
         notes: notes_line(git, head, release, tag.as_ref().ok())?,
         build: built_line(&built, release, tag.as_ref().ok()),
         profile: look.built.map(|built| built.record.profile.clone()),
-        environments: environments(place, &look).await?,
-        finish: finish_line(git, release, tag.is_ok()),
+        environments,
+        finish,
         announce: announce_line(git, release),
         tag: match &tag {
             Ok(tag) => {
@@ -193,14 +198,38 @@ async fn environments(place: &Place, look: &Look<'_>) -> Result<Vec<Environment>
     Ok(join_all(looking).await)
 }
 
-fn finish_line(git: &Git, release: &Release, tagged: bool) -> Line {
+/// What is left to finish, here and where the release was published last.
+fn finish_line(place: &Place, git: &Git, release: &Release, tagged: bool, published: Option<&Environment>) -> Line {
     if !tagged {
         return Line::open("comes after publishing");
     }
-    match finish::left(git, release.version()) {
-        Ok(left) if left.is_empty() => Line::done("done here; `finish --env ENV` says what a remote still lacks"),
-        Ok(left) => Line::open(left.join("; ")),
-        Err(error) => Line::open(format!("{error:#}")),
+    let left = |environment: Option<&Environment>| {
+        let request = finish::Request {
+            version: Some(release.version().clone()),
+            environment: environment.map(|environment| environment.name.clone()),
+            config: place.config_file(),
+            push: false,
+            yes: false,
+            patience: Some(PATIENCE),
+        };
+        finish::left(git, &request)
+    };
+    let here = match left(None) {
+        Ok(left) => left,
+        Err(error) => return Line::open(format!("{error:#}")),
+    };
+    let there = match published {
+        Some(environment) if here.is_empty() => left(Some(environment)),
+        _ => Ok(Vec::new()),
+    };
+    match (published, there) {
+        _ if !here.is_empty() => Line::open(here.join("; ")),
+        (Some(environment), Ok(lacks)) if lacks.is_empty() => {
+            Line::done(format!("done, here and at {}", environment.name))
+        }
+        (_, Ok(lacks)) if lacks.is_empty() => Line::done("done here"),
+        (_, Ok(lacks)) => Line::open(lacks.join("; ")),
+        (_, Err(error)) => Line { state: State::Unknown, text: format!("done here; {error:#}") },
     }
 }
 

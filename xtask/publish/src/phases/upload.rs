@@ -16,7 +16,7 @@ use xtask::tools::{swap, term};
 use super::applying::refspec;
 use super::carrying::carry_out;
 use super::consent;
-use super::destination::Bucket;
+use super::destination::{Bucket, World};
 use super::gate::Earlier;
 use super::preflight::{self, told};
 use super::sealed::Sealed;
@@ -40,8 +40,9 @@ pub async fn run_train(place: &Place, args: &TrainArgs) -> Result<Outcome> {
     if let Some(file) = &args.file {
         trees.extend(listed(file)?);
     }
-    ensure!(!trees.is_empty(), "which trees? Name each with `--repo`, or a file that lists them");
-    let trees = trees.iter().map(|tree| Git::open(tree)).collect::<Result<Vec<_>>>()?;
+    let open =
+        |tree: &Utf8PathBuf| Git::open(tree).with_context(|| format!("cannot open {tree}, a tree of this train"));
+    let trees = trees.iter().map(open).collect::<Result<Vec<_>>>()?;
     for (position, tree) in trees.iter().enumerate() {
         let twice = trees[..position].iter().any(|other| other.root() == tree.root());
         ensure!(!twice, "{} is named twice", tree.root());
@@ -72,6 +73,8 @@ pub async fn with_train<T>(
     then: impl AsyncFnOnce(&Train<'_>) -> Result<T>,
 ) -> Result<T> {
     let first = trees.first().context("no tree to release")?.root();
+    // Before anything is read: a slip of the keyboard costs no time.
+    World::known(place, &args.env)?;
     let mut sealed = Vec::new();
     for git in trees {
         sealed.push(Sealed::open(git, args).await?);
@@ -103,6 +106,7 @@ async fn publish(place: &Place, trees: &[Git], args: &UploadArgs, dry_run: bool)
         }
         consent::show(&plans)?;
         if plans.is_done() {
+            super::plan::tell(place, &plans)?;
             return finish(train, &plans);
         }
         let signing_key = check(train, &plans).await?;
@@ -111,6 +115,7 @@ async fn publish(place: &Place, trees: &[Git], args: &UploadArgs, dry_run: bool)
         let done = carry_out(train, &plans, signing_key, async |_| Ok(())).await?;
         let after = train.plan().await?;
         term::say(done.summary());
+        super::plan::tell(place, &plans)?;
         let outcome = finish(train, &after)?;
         if outcome == Outcome::Done {
             done.write_receipts(train, &plans)?;
@@ -131,12 +136,16 @@ fn finish(train: &Train, plans: &Plans) -> Result<Outcome> {
         .collect();
     let versions: Vec<&str> = plans.0.iter().map(|plan| plan.version.as_str()).collect();
     let (versions, environment) = (versions.join(", "), &train.world().name);
-    let (is, each) = if plans.0.len() == 1 { ("is", "") } else { ("are", " VERSION, for each") };
+    let is = if plans.0.len() == 1 { "is" } else { "are" };
     if waiting.is_empty() {
-        term::say(format_args!(
-            "{} {versions} {is} published to {environment}; next: cargo xtask release verify --env {environment}{each}",
-            term::good("done:")
-        ));
+        let verify = term::next(&format!("verify --env {environment}"));
+        let next = match plans.0.len() {
+            // A manual alone is no release that could be verified.
+            _ if !train.acts(plans).any(|(_, act, _)| *act == Act::Receipt) => String::new(),
+            1 => format!("; next: {verify}"),
+            _ => format!("; next, for each: {verify} VERSION"),
+        };
+        term::say(format_args!("{} {versions} {is} published to {environment}{next}", term::good("done:")));
         return Ok(Outcome::Done);
     }
     for why in waiting {

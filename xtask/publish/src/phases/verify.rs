@@ -286,6 +286,12 @@ impl View<'_> {
             report.check(&title, "", vec!["it is not published".to_owned()], "everyone who looks for this version");
             return Ok(());
         }
+        // They came with the records, and go first: what has them and no record is not all there.
+        if listing.contains_key(&format!("{directory}/{SUMS}")) {
+            let why = "its publication was begun and not finished: run `upload` again".to_owned();
+            report.check(&title, "", vec![why], "whoever finds it");
+            return Ok(());
+        }
         report.note(&title, "has no release.json: only what has a digest beside it is checked");
         let mut expected = Files::new();
         let mut broken = Vec::new();
@@ -328,6 +334,9 @@ async fn compare(source: &Source, directory: &str, expected: &Files) -> Result<V
     Ok(broken)
 }
 
+/// Lines about one thing that somebody would read.
+const NAMED: usize = 5;
+
 /// Where findings go.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Told {
@@ -359,8 +368,13 @@ impl Report {
         if broken.is_empty() {
             self.line(format_args!("{} {title:<34} {good}", term::good("ok    ")));
         }
-        for why in broken {
+        let shown = if term::is_verbose() { broken.len() } else { NAMED };
+        for why in broken.iter().take(shown) {
             self.line(format_args!("{} {title:<34} {why}; affects {who}", term::bad("broken")));
+        }
+        if broken.len() > shown {
+            let more = broken.len() - shown;
+            self.line(format_args!("{} {title:<34} and {more} more (`--verbose` lists them)", term::bad("broken")));
         }
     }
 

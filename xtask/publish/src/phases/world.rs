@@ -17,7 +17,9 @@ use crate::tools::world::{CONFIG, ENVIRONMENT, RealWorld, stop};
 /// Something is not installed, or does not start.
 pub async fn up(place: &Place) -> Result<Outcome> {
     let dir = directory(place)?;
-    stop(&dir).await?;
+    if stop(&dir).await? > 0 {
+        term::say("it was up, and starts anew on other ports: what speaks to it now fails");
+    }
     let world = RealWorld::start(&dir, Life::Own).await?;
     let registry = world.registry();
     world.leave()?;

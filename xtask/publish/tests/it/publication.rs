@@ -318,6 +318,38 @@ fn versions_from_before_there_were_records_are_verified_by_their_digests() {
 }
 
 #[test]
+fn half_a_publication_is_no_old_version() {
+    let release = Release::new("2.93.1");
+    release.upload().ok();
+    // The sums go first and the record last.
+    fs::remove_file(release.object("local-releases/lix/lix-2.93.1/release.json")).expect("removed");
+    let ran = release.release("verify", "local", &[]);
+    assert!(ran.stdout.contains("its publication was begun and not finished: run `upload` again"), "{}", ran.stdout);
+    assert_eq!(ran.code, Some(1));
+    release.upload().ok();
+    release.release("verify", "local", &[]).ok();
+}
+
+#[test]
+fn one_cause_is_told_in_a_few_lines() {
+    let release = Release::new("2.93.1");
+    release.upload().ok();
+    for page in 1..PAGES {
+        fs::write(release.object(&format!("local-docs/manual/lix/stable/page-{page}.html")), "another")
+            .expect("written");
+    }
+    let told = |args: &[&str]| {
+        let ran = release.release("verify", "local", args);
+        assert_eq!(ran.code, Some(1));
+        ran.stdout.lines().filter(|line| line.starts_with("broken")).map(str::to_owned).collect::<Vec<_>>()
+    };
+    let few = told(&[]);
+    assert_eq!(few.len(), 6, "{few:#?}");
+    assert!(few[5].ends_with("and 2 more (`--verbose` lists them)"), "{}", few[5]);
+    assert_eq!(told(&["--verbose"]).len(), PAGES - 1);
+}
+
+#[test]
 fn the_manual_alone_follows_the_same_rule() {
     let release = Release::new("2.93.1");
     let upload = |release: &Release| release.release("upload", "local", &["--target", "manual", "--noconfirm"]);
@@ -358,7 +390,8 @@ fn a_rollback_moves_pointers_only_and_is_undone_only_by_a_rollback() {
     let plan = rollback("2.93.1", &["--dry-run", "--json"]).ok();
     let plan: serde_json::Value = serde_json::from_str(&plan).expect("nothing but JSON");
     assert!(live().contains("-lix-2.93.2\""), "nothing was done");
-    rollback("2.93.1", &["--plan", plan["digest"].as_str().expect("a digest")]).ok();
+    let done = rollback("2.93.1", &["--json", "--plan", plan["digest"].as_str().expect("a digest")]).ok();
+    assert_eq!(serde_json::from_str::<serde_json::Value>(&done).expect("nothing but JSON"), plan);
     assert!(live().contains("-lix-2.93.1\""));
     let stable =
         |page: &str| fs::read_to_string(old.object(&format!("local-docs/manual/lix/stable/{page}"))).expect(page);

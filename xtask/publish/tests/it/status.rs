@@ -17,8 +17,10 @@ use crate::repo::{Repo, make_executable};
 
 const PURPOSES: [&str; 4] = ["cache", "docs", "install", "releases"];
 
+/// The page, without the words that say where each next command works.
 fn status(release: &Release) -> String {
-    release.repo.xtask(&["release", "status", "--config", release.config.as_str()]).ok()
+    let everywhere = format!(" --repo {} --config {}", release.repo.root, release.config);
+    release.repo.xtask(&["release", "status", "--config", release.config.as_str()]).ok().replace(&everywhere, "")
 }
 
 /// A page without the names of commits, and without today's date.
@@ -183,7 +185,15 @@ async fn a_release_on_its_way() -> Result<()> {
     world.put("production", "install/lix/lix-2.93.1/installer.json", "{}");
     release.repo.xtask(&["release", "finish", "--yes"]).ok();
     let page = status(&release);
-    assert!(page.contains("finish       ✓ ") && page.ends_with("next: cargo xtask release announce\n"), "{page}");
+    assert!(page.contains("finish       · production lacks ") && page.contains(" on main\n"), "{page}");
+    assert!(page.ends_with("      cargo xtask release finish --env production --push\n"), "{page}");
+    release.repo.git(&["push", "--quiet", "release/prod/git", "main"]);
+    let page = status(&release);
+    assert!(
+        page.contains("finish       ✓ done, here and at production\n")
+            && page.ends_with("next: cargo xtask release announce\n"),
+        "{page}"
+    );
     release.repo.xtask(&["release", "announce"]).ok();
     assert!(status(&release).ends_with("next: nothing, this release is out\n"));
     Ok(())
@@ -207,22 +217,23 @@ async fn what_is_not_as_it_should_be() -> Result<()> {
     check(
         &release,
         expect![[r#"
-        Lix 2.93.1 "Bici Bici", detached at COMMIT
+            Lix 2.93.1 "Bici Bici", detached at COMMIT
 
-          notes        ✓ in rl-2.93.md, dated DATE
-          tag          ✓ 2.93.1 at COMMIT, merged back to main
-          build        ✓ in release/, for all, from COMMIT
-          staging      ✗ published as built; 2 of 3 files not whole: lix-2.93.1.tar.gz, …
-                       · `nix upgrade-nix` leads to it; no docs 2.93; docs stable is another version's
-                       · no installers yet
-          production   ✓ published as built, and withdrawn by a rollback; 3 files whole by name and size
-                       · docs 2.93 and docs stable lead to it; `nix upgrade-nix` leads to 2.93.0
-                       · no installers yet
-          finish       · HEAD goes back to main
-          announce     · no drafts yet
+              notes        ✓ in rl-2.93.md, dated DATE
+              tag          ✓ 2.93.1 at COMMIT, merged back to main
+              build        ✓ in release/, for all, from COMMIT
+              staging      ✗ published as built; 2 of 3 files not whole: lix-2.93.1.tar.gz, …
+                           · `nix upgrade-nix` leads to it; no docs 2.93; docs stable is another version's
+                           · no installers yet
+              production   ✓ published as built, and withdrawn by a rollback; 3 files whole by name and size
+                           · docs 2.93 and docs stable lead to it; `nix upgrade-nix` leads to 2.93.0
+                           · no installers yet
+              finish       · HEAD goes back to main
+              announce     · no drafts yet
 
-        next: cargo xtask release upload --env staging
-    "#]],
+            next: cargo xtask release verify --env production         # unless you did
+                  cargo xtask release finish --env production --push
+        "#]],
     );
 
     // As an older tool left it.
@@ -277,7 +288,8 @@ async fn what_is_not_as_it_should_be() -> Result<()> {
         &format!("{:#}\n", json["topics"][4]["seen"])
             .replace(&json["topics"][4]["seen"]["directory"]["record"].to_string(), "DIGEST"),
     );
-    assert_eq!(json["next"][0]["command"], "cargo xtask release upload --env staging");
+    let next = json["next"][0]["command"].as_str().expect("a command");
+    assert!(next.starts_with("cargo xtask release upload --env staging --repo "), "{next}");
     Ok(())
 }
 
@@ -294,19 +306,19 @@ fn before_a_release_and_without_a_network() {
     check(
         &release,
         expect![[r#"
-        Lix 2.93.1 "Bici Bici", on main
+            Lix 2.93.1 "Bici Bici", on main
 
-          notes        · rl-2.93.md has no section for 2.93.1
-          tag          · not tagged yet
-          build        · nothing is built
-          local        · not published
-          staging      ? could not be looked at: io: Connection refused (os error 111)
-          production   ? could not be looked at: io: Connection refused (os error 111)
-          finish       · comes after publishing
-          announce     · no drafts yet
+              notes        · rl-2.93.md has no section for 2.93.1
+              tag          · not tagged yet
+              build        · nothing is built
+              local        · not published
+              staging      ? could not be looked at: io: Connection refused (os error 111)
+              production   ? could not be looked at: io: Connection refused (os error 111)
+              finish       · comes after publishing
+              announce     · no drafts yet
 
-        next: cargo xtask release prepare
-    "#]],
+            next: cargo xtask release prepare
+        "#]],
     );
     assert!(!release.repo.root.join("release").exists(), "looking makes nothing");
 

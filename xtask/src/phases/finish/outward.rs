@@ -2,6 +2,7 @@
 //! pushing what it lacks. Each push is asked about by itself.
 
 use std::fmt::Display;
+use std::time::Duration;
 
 use anyhow::{Result, anyhow, bail};
 use camino::Utf8Path;
@@ -23,6 +24,9 @@ pub struct Environment<'a> {
     remote: Remote<'a>,
 }
 
+/// [`MAIN`], as remotes spell it.
+const MAIN_REF: &str = "refs/heads/main";
+
 /// Whether pushing is wanted at all.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Consent {
@@ -34,15 +38,66 @@ enum Consent {
 impl<'a> Environment<'a> {
     /// # Errors
     /// `config` is not valid, has no such environment, or no remote has its URL.
-    pub fn open(git: &'a Git, config: &Utf8Path, name: &str) -> Result<Environment<'a>> {
+    pub fn open(git: &'a Git, config: &Utf8Path, name: &str, patience: Option<Duration>) -> Result<Environment<'a>> {
         let all = tree::config(config)?;
         let environment = all.environment(name).map_err(|why| anyhow!("{config}: {why}"))?.clone();
         let remote = Remote::find(git, &environment.git)?;
+        let remote = match patience {
+            Some(patience) => remote.impatient(patience),
+            None => remote,
+        };
         Ok(Environment { git, name: name.to_owned(), environment, remote })
     }
 
     pub fn may_go_unasked(&self) -> bool {
         self.environment.noconfirm
+    }
+
+    /// Whether commits get onto branches by review.
+    pub fn reviews(&self) -> bool {
+        matches!(self.environment.git, GitTarget::Gerrit { .. })
+    }
+
+    /// The remote, for messages.
+    pub fn shown(&self) -> String {
+        self.remote.shown()
+    }
+
+    /// The tip of `main` there, if `tip` does not contain it: whatever is made on top of `tip` knows nothing of that.
+    ///
+    /// # Errors
+    /// The remote cannot be reached.
+    pub fn ahead_of(&self, tip: &Oid) -> Result<Option<Oid>> {
+        Ok(match self.relation(MAIN, tip)? {
+            None | Some(Relation::Behind(_)) => None,
+            // The same, or more.
+            Some(Relation::Contains) => self.remote.refs(&[MAIN_REF])?.remove(MAIN_REF).filter(|there| there != tip),
+            Some(Relation::Diverged(there)) => Some(there),
+        })
+    }
+
+    /// What it does not have of a release that is finished here, in words.
+    ///
+    /// # Errors
+    /// The remote cannot be reached.
+    pub fn lacks(&self, plan: &Plan) -> Result<Vec<String>> {
+        let (name, mut lacks) = (&self.name, Vec::new());
+        let series = series_branch(plan.release.series());
+        let merge = &plan.tag.merge_commit;
+        if plan.release.kind() == Kind::NewMajor && self.relation(&series, merge)? != Some(Relation::Contains) {
+            lacks.push(format!("{name} lacks {series}"));
+        }
+        if let Some(line) = &plan.line
+            && self.relation(MAIN, &line.tip)? != Some(Relation::Contains)
+            && !self.is_in_review(&line.tip)?
+        {
+            lacks.push(format!("{name} lacks {} on {MAIN}", line.tip.short()));
+        }
+        Ok(lacks)
+    }
+
+    fn is_in_review(&self, commit: &Oid) -> Result<bool> {
+        Ok(self.reviews() && self.remote.refs(&["refs/changes/*"])?.values().any(|change| change == commit))
     }
 
     /// Says what is there and what is not; `tip` is that of the branch that goes to `main`.
@@ -104,31 +159,17 @@ impl<'a> Environment<'a> {
     /// The commits that `main` does not have there: shown, and pushed for review where there is one.
     fn bring_to_main(&self, tip: &Oid, consent: Consent) -> Result<()> {
         let Environment { name, .. } = self;
-        let reference = format!("refs/heads/{MAIN}");
-        let Some(there) = self.remote.refs(&[&reference])?.remove(&reference) else {
+        let Some(there) = self.remote.refs(&[MAIN_REF])?.remove(MAIN_REF) else {
             bail!("{name} has no branch {MAIN}: is this the right remote, {}?", self.remote.shown());
         };
-        let history = self.remote.history(&reference, &there)?;
-        let missing = history.only_in(tip, &there)?;
-        let reviewed = matches!(self.environment.git, GitTarget::Gerrit { .. });
-        if !reviewed && !missing.is_empty() && !history.contains(tip, &there)? {
-            bail!(
-                "{name} has commits on {MAIN} that are not here, up to {}: bring yours on top of them \
-                 (`git fetch {} {MAIN}`, then `git rebase FETCH_HEAD` on the branch), and run it again",
-                there.short(),
-                self.remote.shown()
-            );
-        }
+        let missing = self.remote.history(MAIN_REF, &there)?.only_in(tip, &there)?;
         if missing.is_empty() {
             term::say(format_args!("  {name} has everything on {MAIN}"));
             return Ok(());
         }
-        if reviewed {
-            let changes = self.remote.refs(&["refs/changes/*"])?;
-            if changes.values().any(|change| change == tip) {
-                term::say(format_args!("  {name} has the commits for {MAIN} in review"));
-                return Ok(());
-            }
+        if self.is_in_review(tip)? {
+            term::say(format_args!("  {name} has the commits for {MAIN} in review"));
+            return Ok(());
         }
         for commit in &missing {
             term::say(format_args!("  lacks   {} {}", commit.oid.short(), self.git.subject(&commit.oid)?));

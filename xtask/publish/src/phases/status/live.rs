@@ -29,7 +29,7 @@ use crate::tools::source::Source;
 use crate::tools::transfer;
 
 /// A git remote that takes longer is not asked any further.
-const PATIENCE: Duration = Duration::from_secs(10);
+pub const PATIENCE: Duration = Duration::from_secs(10);
 /// An environment that takes longer is not looked at any further: its key may come from a host that is down.
 const LONGEST: Duration = Duration::from_secs(45);
 

@@ -121,13 +121,24 @@ where
     }
 }
 
+/// What lies at the bottom of an error: the rest is the SDK's own words for it.
+fn root_cause(error: &(dyn Error + 'static)) -> String {
+    let mut cause = error;
+    while let Some(source) = cause.source() {
+        cause = source;
+    }
+    cause.to_string()
+}
+
 fn answer<E>(error: &SdkError<E, HttpResponse>) -> String
 where
+    E: Error + 'static,
     SdkError<E, HttpResponse>: ProvideErrorMetadata + Error,
 {
     let Some(response) = error.raw_response() else {
         return match error {
             SdkError::TimeoutError(_) => format!("no answer in time, {ATTEMPTS} times"),
+            SdkError::DispatchFailure(_) => format!("the server cannot be reached: {}", root_cause(error)),
             _ => DisplayErrorContext(error).to_string(),
         };
     };
