@@ -69,9 +69,9 @@ fn a_new_major_gets_its_branch_and_main_the_next_version() {
             write   version.json
           on      main
         done: HEAD is on main
-        nothing was pushed; next: cargo xtask release finish --env ENV --push --repo /tmp/.tmpOofBUm/tree
+        nothing was pushed; next: cargo xtask release finish --env ENV --push --repo TREE
     "#]]
-    .assert_eq(&ran.stderr.replace(&merge[..12], "MERGE"));
+    .assert_eq(&ran.stderr.replace(&merge[..12], "MERGE").replace(repo.root.as_str(), "TREE"));
     ran.ok();
     assert_eq!(repo.git(&["symbolic-ref", "HEAD"]), "refs/heads/main");
     assert_eq!(repo.git(&["rev-parse", "release-2.94", "main^"]), format!("{merge}\n{merge}"));
