@@ -55,8 +55,8 @@ pub async fn run(place: &Place, args: &InstallerArgs) -> Result<Outcome> {
 
     let sealed = Sealed { installers, ..published };
     let consent = Consent { drop_systems: args.drop_system.clone(), ..Consent::default() };
-    let session = Session::of_published(&destination, &git, sealed, INSTALLER_ACTS.to_vec());
-    let train = Train::new(vec![Session { consent, ..session }])?;
+    let session = Session::of_published(&destination, &git, sealed, INSTALLER_ACTS.to_vec(), consent);
+    let train = Train::new(vec![session])?;
     let plans = train.plan().await?;
     if args.dry_run {
         return super::plan::show(place, &plans).map(|()| Outcome::Done);

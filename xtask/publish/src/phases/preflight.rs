@@ -39,7 +39,7 @@ pub fn told<T>(result: Result<T>) -> Result<T, String> {
 
 /// Whether the S3 server answers, is in the region that `releng.toml` says, and agrees about the time. Gives whether it
 /// can be used.
-pub async fn check_server(world: &World, checkup: &mut Checkup) -> bool {
+async fn check_server(world: &World, checkup: &mut Checkup) -> bool {
     let (endpoint, region) = match &world.environment.storage {
         Storage::Embedded { directory } => {
             checkup.note("endpoint", format!("none: this tool serves {directory} itself"));
@@ -81,7 +81,7 @@ fn check_clock(says: &Introduction, checkup: &mut Checkup) {
 }
 
 /// Whether the git remote is there and would take a push, of a branch that is not there.
-pub fn check_remote(git: &Git, world: &World, checkup: &mut Checkup) {
+fn check_remote(git: &Git, world: &World, checkup: &mut Checkup) {
     let target = &world.environment.git;
     let pushable = Remote::find(git, target).and_then(|remote| {
         remote.refs(&["refs/heads/*"])?;
@@ -97,7 +97,7 @@ pub fn check_remote(git: &Git, world: &World, checkup: &mut Checkup) {
 }
 
 /// Whether commits get the `Change-Id` that Gerrit demands.
-pub fn check_hook(git: &Git, world: &World, checkup: &mut Checkup) {
+fn check_hook(git: &Git, world: &World, checkup: &mut Checkup) {
     let GitTarget::Gerrit { url, .. } = &world.environment.git else { return };
     let host = url.split_once("://").map_or("", |(_, rest)| rest.split(['/', ':']).next().unwrap_or_default());
     let host = if host.is_empty() { "GERRIT" } else { host.rsplit('@').next().unwrap_or(host) };
@@ -131,7 +131,7 @@ pub async fn check_logins(world: &World, checkup: &mut Checkup) {
 }
 
 /// Whether what signs the cache is at hand, and is what users trust. Makes no key.
-pub fn check_signing_key(world: &World, checkup: &mut Checkup) {
+fn check_signing_key(world: &World, checkup: &mut Checkup) {
     match &world.environment.cache {
         CacheKey::Made { key_file, .. } => match world.cache_key() {
             Ok(Some(key)) => checkup.add("signing key", Ok(format!("{key_file}, public half {key}"))),

@@ -116,7 +116,7 @@ impl<'a> Rehearsal<'a> {
     }
 
     fn step(&mut self, args: &[&str]) -> Result<()> {
-        let shown: Vec<String> = args.iter().map(|arg| quoted(arg)).collect();
+        let shown: Vec<String> = args.iter().map(|arg| term::typed(arg)).collect();
         term::say(format_args!("\n{BOLD}$ cargo xtask release {}{BOLD:#}", shown.join(" ")));
         let mut cmd = self.sh.cmd(&self.program).arg("release").args(args).args(["--repo", self.tree.as_str()]);
         if let Some(config) = &self.config {
@@ -139,9 +139,4 @@ impl<'a> Rehearsal<'a> {
             term::say(format_args!("  {step:<40} {:>7.1} s", time.as_secs_f64()));
         }
     }
-}
-
-/// As one would type it.
-fn quoted(arg: &str) -> String {
-    if arg.contains(' ') { format!("\"{arg}\"") } else { arg.to_owned() }
 }

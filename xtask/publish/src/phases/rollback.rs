@@ -61,8 +61,7 @@ pub async fn run(place: &Place, args: &RollbackArgs) -> Result<Outcome> {
     };
     let after = Published { withdrawn: withdrawn_by_rollback(to, &now), ..now.clone() };
     let consent = Consent { shrink: true, drop_systems: args.drop_system.clone(), force_push_tag: false };
-    let session = Session::of_published(&destination, &git, sealed, pointers(world));
-    let train = Train::new(vec![Session { consent, ..session }])?;
+    let train = Train::new(vec![Session::of_published(&destination, &git, sealed, pointers(world), consent)])?;
     let Plans(plans) = train.plan_with(&after).await?;
     let withdraws: BTreeSet<Version> = after.withdrawn.difference(&now.withdrawn).cloned().collect();
     let rollback = |plan| Plan { kind: "rollback", withdraws: withdraws.clone(), ..plan };

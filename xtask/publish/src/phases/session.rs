@@ -21,7 +21,6 @@ use xtask::tools::git::Git;
 use xtask::tools::remote::Remote;
 
 use super::destination::{Bucket, Stores, World, published};
-use super::gate::Earlier;
 use super::looking::look;
 use super::sealed::Sealed;
 
@@ -65,7 +64,7 @@ impl<'a> Session<'a> {
     /// The release may not go to this environment, or there is no git remote for it.
     pub async fn new(
         destination: &'a Destination,
-        earlier: &Earlier,
+        gate: Gate,
         git: &'a Git,
         sealed: Sealed,
         args: &PlanArgs,
@@ -88,10 +87,6 @@ impl<'a> Session<'a> {
         if target == Target::Manual {
             destination.takes_manual_alone(&sealed.subject).await?;
         }
-        let gate = match destination.has(&sealed).await? {
-            true => Gate::Open,
-            false => earlier.gate(&sealed.layout().receipt()).await?,
-        };
         let consent = Consent {
             shrink: args.allow_shrink,
             drop_systems: args.drop_system.clone(),
@@ -101,10 +96,15 @@ impl<'a> Session<'a> {
     }
 
     /// Something else than what was built here: acts on what is published already, none of them git's.
-    pub fn of_published(destination: &'a Destination, git: &'a Git, sealed: Sealed, acts: Vec<Act>) -> Session<'a> {
+    pub fn of_published(
+        destination: &'a Destination,
+        git: &'a Git,
+        sealed: Sealed,
+        acts: Vec<Act>,
+        consent: Consent,
+    ) -> Session<'a> {
         let (world, read) = (&destination.world, &destination.read);
-        let (gate, consent) = (Gate::Open, Consent::default());
-        Session { world, read, git, sealed, acts, remote: None, gate, consent, deletes: false }
+        Session { world, read, git, sealed, acts, remote: None, gate: Gate::Open, consent, deletes: false }
     }
 
     /// `None` for a tree that is no official release.

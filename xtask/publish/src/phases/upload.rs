@@ -9,6 +9,7 @@ use xtask::cli::{Outcome, Place, PlanArgs, TrainArgs, UploadArgs};
 use xtask::domain::checkup::Checkup;
 use xtask::domain::plan::{Plans, Status};
 use xtask::domain::publication::{Act, Wave};
+use xtask::domain::receipt::Gate;
 use xtask::domain::signing::SecretKey;
 use xtask::tools::git::Git;
 use xtask::tools::{swap, term};
@@ -81,14 +82,16 @@ pub async fn with_train<T>(
     }
     let destination =
         Destination::open(place, first, &args.env, &[Bucket::Docs, Bucket::Releases, Bucket::Cache]).await?;
-    let mut all_there = true;
+    let mut there = Vec::new();
     for sealed in &sealed {
-        all_there &= destination.has(sealed).await?;
+        there.push(destination.has(sealed).await?);
     }
+    let all_there = there.iter().all(|there| *there);
     let earlier = if all_there { Earlier::None } else { destination.earlier(place, first, args).await? };
     let mut sessions = Vec::new();
-    for (git, sealed) in trees.iter().zip(sealed) {
-        sessions.push(Session::new(&destination, &earlier, git, sealed, args).await?);
+    for ((git, sealed), there) in trees.iter().zip(sealed).zip(there) {
+        let gate = if there { Gate::Open } else { earlier.gate(&sealed.layout().receipt()).await? };
+        sessions.push(Session::new(&destination, gate, git, sealed, args).await?);
     }
     then(&Train::new(sessions)?).await
 }

@@ -68,12 +68,9 @@ impl<'a> Environment<'a> {
     /// # Errors
     /// The remote cannot be reached.
     pub fn ahead_of(&self, tip: &Oid) -> Result<Option<Oid>> {
-        Ok(match self.relation(MAIN, tip)? {
-            None | Some(Relation::Behind(_)) => None,
-            // The same, or more.
-            Some(Relation::Contains) => self.remote.refs(&[MAIN_REF])?.remove(MAIN_REF).filter(|there| there != tip),
-            Some(Relation::Diverged(there)) => Some(there),
-        })
+        let Some(there) = self.remote.refs(&[MAIN_REF])?.remove(MAIN_REF) else { return Ok(None) };
+        let known = self.remote.history(MAIN_REF, &there)?.contains(tip, &there)?;
+        Ok((!known).then_some(there))
     }
 
     /// What it does not have of a release that is finished here, in words.

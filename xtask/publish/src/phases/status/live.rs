@@ -11,7 +11,7 @@ use xtask::domain::environment::{self, Access, GitTarget, Storage};
 use xtask::domain::layout::{self, Docs, Layout, MANIFEST, MANUAL_INDEX, RECORD, SUMS, WITHDRAWN};
 use xtask::domain::manifest;
 use xtask::domain::publication::Official;
-use xtask::domain::receipt::Receipt;
+use xtask::domain::receipt::Own;
 use xtask::domain::record::Record;
 use xtask::domain::release::Release;
 use xtask::domain::standing::{Directory, Leads, Live, Pointer, Reviewed};
@@ -123,13 +123,14 @@ impl Look<'_> {
             }
             None => Vec::new(),
         };
+        let receipt = Own::parse(releases.get(&layout.receipt()).await?.as_deref());
         let expected = record.as_ref().or(self.built.map(|built| &built.record)).filter(|record| {
             // Something else may lie in `release/`.
             record.version == version.to_string()
         });
         Ok(Live {
             directory,
-            finished: digest.is_some() && receipt(releases, &layout).await? == digest,
+            finished: digest.is_some_and(|digest| receipt.is_of(digest)),
             withdrawn: withdrawn.contains(version),
             pointers: self.pointers(sources, expected).await?,
             review: self.review(environment).await,
@@ -220,12 +221,4 @@ impl Look<'_> {
         let asked = asking.await.context("git was not asked").flatten();
         Some(asked.map_or_else(|error| Reviewed::Unknown(format!("{error:#}")), Reviewed::from))
     }
-}
-
-/// The digest of the record whose publication ran to its end here, if one did.
-async fn receipt(releases: &Source, layout: &Layout) -> Result<Option<Digest>> {
-    let key = layout.receipt();
-    let Some(text) = releases.get(&key).await? else { return Ok(None) };
-    let receipt: Receipt = serde_json::from_slice(&text).with_context(|| format!("{key} is no receipt"))?;
-    Ok(Some(receipt.record))
 }
