@@ -127,7 +127,7 @@ fn the_source_is_hashed_as_nixpkgs_will_see_it() {
         .args(["--extra-experimental-features", "nix-command", "hash", "path", unpacked.as_str()])
         .output();
     let Some(hash) = hash.ok().filter(|hash| hash.status.success()) else {
-        println!("skipped: Nix is not installed");
+        crate::repo::skip("Nix is not installed");
         return;
     };
     let hash = String::from_utf8(hash.stdout).expect("UTF-8");

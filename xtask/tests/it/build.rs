@@ -384,7 +384,7 @@ fn a_full_disk_leaves_the_old_release() {
     std::fs::create_dir(&root).expect("writable");
     let sh = xshell::Shell::new().expect("a current directory");
     if cmd!(sh, "mount -t tmpfs -o size=2m tmpfs {root}").quiet().ignore_stderr().run().is_err() {
-        eprintln!("skipped: no permission to mount a small disk");
+        crate::repo::skip("no permission to mount a small disk");
         return;
     }
     let _unmount = Unmount(root.clone());

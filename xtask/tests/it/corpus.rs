@@ -8,7 +8,8 @@ use camino::{Utf8Path, Utf8PathBuf};
 use crate::repo::{Repo, xtask};
 use crate::tag::assert_tagged;
 
-/// The corpus, if it lies beside the workspace.
+/// The corpus, if it lies beside the workspace. It is data from outside of this project, so that a checkout without it passes
+/// even where no program may be missing.
 fn corpus() -> Option<Utf8PathBuf> {
     let dir = Utf8Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/corpus");
     if !dir.is_dir() {

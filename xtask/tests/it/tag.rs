@@ -225,7 +225,7 @@ fn signatures_are_made_with_what_git_is_configured_for() {
     let key = repo.beside("key");
     let made = Command::new("ssh-keygen").args(["-q", "-t", "ed25519", "-N", "", "-f", key.as_str()]).status();
     if !made.is_ok_and(|status| status.success()) {
-        eprintln!("skipped: ssh-keygen is not installed");
+        crate::repo::skip("ssh-keygen is not installed");
         return;
     }
     let public = fs::read_to_string(key.with_extension("pub")).expect("a public key");

@@ -162,7 +162,7 @@ fn an_encrypted_key_signs_and_is_seen_nowhere() {
     let identity = managed.place("identity.txt");
     let made = Command::new("age-keygen").arg("--output").arg(&identity).output();
     if !made.is_ok_and(|output| output.status.success()) {
-        println!("skipped: age is not installed");
+        crate::repo::skip("age is not installed");
         return;
     }
     let recipient = fs::read_to_string(&identity).expect("an identity");

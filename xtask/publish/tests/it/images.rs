@@ -43,7 +43,7 @@ impl World {
     ) -> Result<Option<World>> {
         let skopeo = Command::new("skopeo").arg("--version").output().is_ok_and(|output| output.status.success());
         if !skopeo || !Registry::is_installed() {
-            println!("skipped: skopeo or docker-registry is not installed");
+            crate::repo::skip("skopeo or docker-registry is not installed");
             return Ok(None);
         }
         let dir = tempfile::tempdir()?;

@@ -32,7 +32,7 @@ impl World {
     /// `None`, and a line that says so, where Garage is not installed.
     async fn start(plan: impl Fn(usize, &Method) -> Option<Fault> + Send + Sync + 'static) -> Result<Option<World>> {
         if !Garage::is_installed() {
-            println!("skipped: garage is not installed");
+            crate::repo::skip("garage is not installed");
             return Ok(None);
         }
         let data = tempfile::tempdir()?;

@@ -23,7 +23,7 @@ impl Season {
     fn begin() -> Option<Season> {
         for program in ["nix", "skopeo"] {
             if !Command::new(program).arg("--version").output().is_ok_and(|output| output.status.success()) {
-                println!("skipped: {program} is not installed");
+                crate::repo::skip(&format!("{program} is not installed"));
                 return None;
             }
         }

@@ -40,7 +40,7 @@ async fn garage_serves_a_published_bucket_to_everybody() -> Result<()> {
 #[tokio::test]
 async fn garage_keeps_its_data_over_a_restart_and_leaves_its_ports() -> Result<()> {
     if !Garage::is_installed() {
-        println!("skipped: garage is not installed");
+        crate::repo::skip("garage is not installed");
         return Ok(());
     }
     let data = tempfile::tempdir()?;
@@ -59,7 +59,7 @@ async fn garage_keeps_its_data_over_a_restart_and_leaves_its_ports() -> Result<(
 #[tokio::test]
 async fn a_registry_answers_and_stops() -> Result<()> {
     if !Registry::is_installed() {
-        println!("skipped: docker-registry is not installed");
+        crate::repo::skip("docker-registry is not installed");
         return Ok(());
     }
     let data = tempfile::tempdir()?;
@@ -86,7 +86,7 @@ async fn a_server_does_not_outlive_who_started_it() -> Result<()> {
         return std::future::pending().await;
     }
     if !Registry::is_installed() {
-        println!("skipped: docker-registry is not installed");
+        crate::repo::skip("docker-registry is not installed");
         return Ok(());
     }
     let data = tempfile::tempdir()?;

@@ -27,7 +27,7 @@ impl Drop for Up<'_> {
 fn it_stays_until_it_is_taken_down_and_a_release_goes_there() -> Result<()> {
     let skopeo = Command::new("skopeo").arg("--version").output().is_ok_and(|output| output.status.success());
     if !skopeo || !RealWorld::is_installed() {
-        println!("skipped: skopeo, garage or docker-registry is not installed");
+        crate::repo::skip("skopeo, garage or docker-registry is not installed");
         return Ok(());
     }
     let release = Release::new("2.93.1");

@@ -38,7 +38,7 @@ impl World {
     /// `None`, and a line that says so, where Garage is not installed.
     pub async fn garage() -> Result<Option<Self>> {
         if !Garage::is_installed() {
-            println!("skipped: garage is not installed");
+            crate::repo::skip("garage is not installed");
             return Ok(None);
         }
         let directory = tempfile::tempdir()?;

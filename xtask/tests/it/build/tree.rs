@@ -35,7 +35,7 @@ pub fn programs() -> bool {
         let ran = Command::new(program).arg("--version").output();
         !ran.is_ok_and(|output| output.status.success())
     });
-    missing.inspect(|program| eprintln!("skipped: {program} is not installed")).is_none()
+    missing.inspect(|program| crate::repo::skip(&format!("{program} is not installed"))).is_none()
 }
 
 impl Tree {
