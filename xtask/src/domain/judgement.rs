@@ -6,7 +6,7 @@
 use super::cache;
 use super::digest::Digest;
 use super::image_target::Pushed;
-use super::manifest;
+use super::manifest::{Live, Manifest};
 use super::oid::Oid;
 use super::plan::{Planned, Status, bytes_for_people};
 use super::pointers::{self, Published, Verdict};
@@ -15,6 +15,7 @@ use super::receipt;
 use super::system::System;
 
 mod images;
+mod manifest;
 
 /// What was seen of an act's target, and of our side of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -23,8 +24,8 @@ pub enum Seen {
     Tree(Tree),
     /// Of the binary cache.
     Cache(cache::Seen),
-    /// Of the root manifest.
-    Manifest { ours: String, live: Option<String> },
+    /// Of the root manifest: ours, and what lies there.
+    Manifest { ours: Manifest, live: Option<Live> },
     /// Of a branch.
     Branch { ours: Oid, remote: Option<Oid>, relation: Relation },
     /// Of a tag: the tag objects.
@@ -105,6 +106,8 @@ pub struct Consent {
     pub drop_systems: Vec<System>,
     /// A tag that is replaced on the remote.
     pub force_push_tag: bool,
+    /// A root manifest that cannot be read, and is replaced: a rollback is the way out of whatever was published.
+    pub unreadable_manifest: bool,
 }
 
 /// Files that a refusal names.
@@ -117,7 +120,7 @@ pub fn judge(act: &Act, subject: &Subject, seen: &Seen, published: &Published, c
     let (mut status, mut summary, mut changes) = match seen {
         Seen::Tree(tree) => judge_tree(act, tree, consent),
         Seen::Cache(seen) => cache::judge(seen),
-        Seen::Manifest { ours, live } => judge_manifest(ours, live.as_deref(), consent),
+        Seen::Manifest { ours, live } => manifest::judge(ours, live.as_ref(), consent),
         Seen::Branch { ours, remote, relation } => judge_branch(ours, remote.as_ref(), *relation),
         Seen::Tag { ours, remote, ready } => judge_tag(ours, remote.as_ref(), ready, consent),
         Seen::Review(review) => judge_review(review, subject),
@@ -199,25 +202,6 @@ fn conflicts(changed: &[Changed]) -> Vec<String> {
     let more = changed.len().saturating_sub(NAMED);
     let rest = (more > 0).then(|| format!("and so are {more} more (`--verbose` lists them)"));
     changed.iter().take(NAMED).map(one).chain(rest).collect()
-}
-
-fn judge_manifest(ours: &str, live: Option<&str>, consent: &Consent) -> Judgement {
-    let Some(live) = live else {
-        return (Status::Absent, format!("to {}", manifest::version_of(ours)), vec![format!("to {ours:?}")]);
-    };
-    if live == ours {
-        return (Status::Same, manifest::version_of(ours), Vec::new());
-    }
-    let systems = |text: &str| manifest::parse(text).unwrap_or_default();
-    let (before, after) = (systems(live), systems(ours));
-    let lost: Vec<&System> = before.keys().filter(|system| !after.contains_key(*system)).collect();
-    let unexpected = unexpected(lost.iter().copied(), consent, |system| {
-        format!("{system} vanishes, and its users get no more upgrades: if that is right, say `--drop-system {system}`")
-    });
-    let dropped: String = lost.iter().map(|system| format!(", without {system}")).collect();
-    let summary = format!("{} -> {}{dropped}", manifest::version_of(live), manifest::version_of(ours));
-    let status = if unexpected.is_empty() { Status::Different } else { Status::Refused(unexpected) };
-    (status, summary, vec![format!("from {live:?}"), format!("to {ours:?}")])
 }
 
 /// What is to be said of systems that get lost, of which the manager has said nothing.

@@ -56,6 +56,11 @@ impl StorePath {
         &self.0[..HASH_DIGITS]
     }
 
+    /// What follows the hash.
+    pub fn name(&self) -> &str {
+        &self.0[HASH_DIGITS + 1..]
+    }
+
     /// The key of its narinfo in a binary cache.
     pub fn narinfo(&self) -> String {
         format!("{}.narinfo", self.hash())

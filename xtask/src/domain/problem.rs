@@ -119,3 +119,15 @@ pub fn nearest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) ->
         .filter(|(likeness, _)| *likeness > 0.7)
         .map(|(_, candidate)| candidate)
 }
+/// Characters of somebody else's text that a message quotes.
+const QUOTED: usize = 120;
+
+/// Somebody else's text, as a message may quote it: on one line, without control characters, and not too long.
+pub fn excerpt(text: &str) -> String {
+    let shown = |c: char| match c {
+        '\'' | '"' | '\\' => c.to_string(),
+        c => c.escape_debug().to_string(),
+    };
+    let rest = if text.chars().nth(QUOTED).is_some() { "…" } else { "" };
+    text.chars().take(QUOTED).map(shown).collect::<String>() + rest
+}

@@ -9,6 +9,7 @@ use xtask::domain::environment::{Config, Environment};
 use xtask::domain::image_target::{ImageTag, ImageTarget, Pushed};
 use xtask::domain::judgement::{Changed, Consent, Object, Relation, Review, Seen, Tree, judge};
 use xtask::domain::layout::{Docs, Layout};
+use xtask::domain::manifest::{Live, Manifest, render};
 use xtask::domain::narinfo::{PathInfo, StorePath};
 use xtask::domain::oid::Oid;
 use xtask::domain::plan::{Plan, Status, kind};
@@ -43,9 +44,13 @@ fn object(path: &str, size: u64) -> Object {
     Object { path: path.to_owned(), size, sha256: Digest::new([1; 32]) }
 }
 
-fn manifest(version: &str, systems: &[&str]) -> String {
-    let line = |system: &&str| format!("  {system} = \"/nix/store/{}-lix-{version}\";\n", "0".repeat(32));
-    format!("{{\n{}}}\n", systems.iter().map(line).collect::<String>())
+fn manifest(version: &str, systems: &[&str]) -> Manifest {
+    let path = format!("/nix/store/{}-lix-{version}", "0".repeat(32));
+    systems.iter().map(|system| (system.parse().expect(system), path.clone())).collect()
+}
+
+fn live(manifest: Manifest) -> Option<Live> {
+    Some(Live { text: render(&manifest), says: Ok(manifest) })
 }
 
 fn path(digit: u8) -> PathInfo {
@@ -105,7 +110,7 @@ fn seen(act: &Act, version: &str, acts: &[Act], environment: &Environment) -> Se
             Seen::Tag { ours: oid('a'), remote: None, ready }
         }
         Act::RootManifest => {
-            Seen::Manifest { ours: manifest(version, &SYSTEMS), live: Some(manifest("2.95.1", &SYSTEMS)) }
+            Seen::Manifest { ours: manifest(version, &SYSTEMS), live: live(manifest("2.95.1", &SYSTEMS)) }
         }
         Act::Images { .. } => Seen::Images(Pushed {
             index: Digest::new([3; 32]),
@@ -524,8 +529,12 @@ fn status(act: &Act, seen: &Seen, consent: &Consent) -> String {
 #[test]
 fn what_is_refused_without_consent() {
     let none = Consent::default();
-    let all =
-        Consent { shrink: true, drop_systems: vec!["aarch64-linux".parse().expect("a system")], force_push_tag: true };
+    let all = Consent {
+        shrink: true,
+        drop_systems: vec!["aarch64-linux".parse().expect("a system")],
+        force_push_tag: true,
+        unreadable_manifest: false,
+    };
     let shrunk = Seen::Tree(Tree { same: 3, gone: (0..7).map(|i| i.to_string()).collect(), ..Tree::default() });
     let empty = Seen::Tree(Tree { gone: vec!["index.html".to_owned()], ..Tree::default() });
     let rewritten = Seen::Tree(Tree {
@@ -533,7 +542,11 @@ fn what_is_refused_without_consent() {
         ..Tree::default()
     });
     let dropped =
-        Seen::Manifest { ours: manifest("2.95.2", &["x86_64-linux"]), live: Some(manifest("2.95.1", &SYSTEMS)) };
+        Seen::Manifest { ours: manifest("2.95.2", &["x86_64-linux"]), live: live(manifest("2.95.1", &SYSTEMS)) };
+    let unreadable = Seen::Manifest {
+        ours: manifest("2.95.2", &SYSTEMS),
+        live: Some(Live { text: "<html>".to_owned(), says: Err("has `<` where `{` is expected".to_owned()) }),
+    };
     let moved_tag = Seen::Tag { ours: oid('a'), remote: Some(oid('f')), ready: Ok(()) };
     let stable = Act::Docs(Docs::Stable);
     let mut shown = Vec::new();
@@ -542,11 +555,14 @@ fn what_is_refused_without_consent() {
         (&stable, &empty),
         (&Act::VersionDirectory, &rewritten),
         (&Act::RootManifest, &dropped),
+        (&Act::RootManifest, &unreadable),
         (&Act::Tag, &moved_tag),
     ] {
         shown.push(status(act, seen, &none));
         shown.push(status(act, seen, &all));
     }
+    let rollback = Consent { unreadable_manifest: true, ..none };
+    shown.push(status(&Act::RootManifest, &unreadable, &rollback));
     expect![[r#"
         Refused(["ours has 3 files and 10 are live: if that is right, say `--allow-shrink`"]): same 3, delete 7
         Different: same 3, delete 7: the newest stable release here
@@ -556,8 +572,11 @@ fn what_is_refused_without_consent() {
         Refused(["lix.tar.gz is published with another content and may never change: published feed, ours 0101010101010101010101010101010101010101010101010101010101010101"]): replace 1 (1 B)
         Refused(["aarch64-linux vanishes, and its users get no more upgrades: if that is right, say `--drop-system aarch64-linux`"]): 2.95.1 -> 2.95.2, without aarch64-linux
         Different: 2.95.1 -> 2.95.2, without aarch64-linux: the newest stable release here
+        Refused(["the live manifest.nix has `<` where `{` is expected, so nobody can tell which systems would vanish from it: look at it, and put the `manifest.nix` of the version directory that users are on in its place, or roll back"]): something that cannot be read -> 2.95.2
+        Refused(["the live manifest.nix has `<` where `{` is expected, so nobody can tell which systems would vanish from it: look at it, and put the `manifest.nix` of the version directory that users are on in its place, or roll back"]): something that cannot be read -> 2.95.2
         Refused(["the remote has another tag of this name, ffffffffffff: a published tag stays (`--force-push-tag` replaces it all the same)"]): 
-        Different: ffffffffffff -> aaaaaaaaaaaa"#]].assert_eq(&shown.join("\n"));
+        Different: ffffffffffff -> aaaaaaaaaaaa
+        Different: something that cannot be read -> 2.95.2: the newest stable release here"#]].assert_eq(&shown.join("\n"));
 }
 
 #[test]

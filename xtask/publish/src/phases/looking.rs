@@ -18,6 +18,7 @@ use super::images;
 use super::published_release::installer_record_at;
 use super::sealed::LocalFiles;
 use super::session::Session;
+use crate::tools::root_manifest;
 use crate::tools::store::{Listing, Properties, Store};
 use crate::tools::transfer::{Item, Standing, Surveyed, survey};
 
@@ -108,9 +109,11 @@ pub async fn look(session: &Session<'_>, act: &Act) -> Result<Looked> {
             }))
         }
         Act::RootManifest => {
-            let live = session.read.of(Bucket::Releases).get(MANIFEST, MANIFEST_LIMIT).await?;
-            let live = live.map(|bytes| String::from_utf8_lossy(&bytes).into_owned());
-            Ok(Looked::Other(Seen::Manifest { ours: sealed.root_manifest.clone(), live }))
+            let live = match session.read.of(Bucket::Releases).get(MANIFEST, MANIFEST_LIMIT).await? {
+                Some(bytes) => Some(root_manifest::read(&bytes).await?),
+                None => None,
+            };
+            Ok(Looked::Other(Seen::Manifest { ours: sealed.record.manifest(), live }))
         }
         Act::Branch => look_at_git(session, look_at_branch),
         Act::Review => look_at_git(session, |remote, official| look_at_review(remote, official).map(Seen::Review)),

@@ -60,7 +60,12 @@ pub async fn run(place: &Place, args: &RollbackArgs) -> Result<Outcome> {
         ..sealed
     };
     let after = Published { withdrawn: withdrawn_by_rollback(to, &now), ..now.clone() };
-    let consent = Consent { shrink: true, drop_systems: args.drop_system.clone(), force_push_tag: false };
+    let consent = Consent {
+        shrink: true,
+        drop_systems: args.drop_system.clone(),
+        force_push_tag: false,
+        unreadable_manifest: true,
+    };
     let train = Train::new(vec![Session::of_published(&destination, &git, sealed, pointers(world), consent)])?;
     let Plans(plans) = train.plan_with(&after).await?;
     let withdraws: BTreeSet<Version> = after.withdrawn.difference(&now.withdrawn).cloned().collect();

@@ -91,6 +91,7 @@ impl<'a> Session<'a> {
             shrink: args.allow_shrink,
             drop_systems: args.drop_system.clone(),
             force_push_tag: args.force_push_tag,
+            unreadable_manifest: false,
         };
         Ok(Session { world, read: &destination.read, git, sealed, acts, remote, gate, consent, deletes: true })
     }

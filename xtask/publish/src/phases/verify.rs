@@ -11,7 +11,6 @@ use xtask::cli::{Outcome, Place, VerifyArgs};
 use xtask::domain::digest::{Digest, FileFacts};
 use xtask::domain::environment::Access;
 use xtask::domain::layout::{Docs, Layout, MANIFEST, MANUAL_INDEX, RECORD, SUMS, side_file_of};
-use xtask::domain::manifest;
 use xtask::domain::pointers::{self, Published};
 use xtask::domain::publication::{Act, INSTALLER_ACTS, Scope, Target, Wave, acts};
 use xtask::domain::receipt::Own;
@@ -26,6 +25,7 @@ use xtask::tools::tree;
 
 use super::destination::{Bucket, Stores, World, published};
 use crate::tools::http::Http;
+use crate::tools::root_manifest;
 use crate::tools::source::Source;
 use crate::tools::store::Store;
 use crate::tools::transfer;
@@ -174,8 +174,7 @@ impl View<'_> {
 
         let key = format!("{directory}/{MANIFEST}");
         let manifest = self.sources.releases.get(&key).await?.unwrap_or_default();
-        let says = manifest::parse(&String::from_utf8_lossy(&manifest)).map_err(|why| format!("it {why}"));
-        let broken = match says {
+        let broken = match root_manifest::read(&manifest).await?.says.map_err(|why| format!("it {why}")) {
             Ok(manifest) if manifest == record.manifest() => Vec::new(),
             Ok(_) => vec!["it names other store paths than the record".to_owned()],
             Err(why) => vec![why],
@@ -213,14 +212,17 @@ impl View<'_> {
 
     async fn check_root_manifest(&self, act: &Act, record: &Record, report: &mut Report) -> Result<()> {
         let Some(target) = self.belongs_on(act) else { return Ok(()) };
-        let live = self.sources.releases.get(MANIFEST).await?;
+        let live = match self.sources.releases.get(MANIFEST).await? {
+            Some(bytes) => Some(root_manifest::read(&bytes).await?),
+            None => None,
+        };
         let title = format!("releases {MANIFEST}");
         let who = "everyone who runs `nix upgrade-nix`";
         let expected = match *target == self.version {
             true => Some(record.manifest()),
             false => self.record(target).await?.map(|(record, _)| record.manifest()),
         };
-        let broken = match live.as_deref().map(|live| manifest::parse(&String::from_utf8_lossy(live))) {
+        let broken = match live.map(|live| live.says) {
             None => vec![format!("it is missing, and belongs on {target}")],
             Some(Err(why)) => vec![format!("it {why}")],
             Some(Ok(live)) => match expected {

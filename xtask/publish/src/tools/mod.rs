@@ -14,6 +14,7 @@ pub mod nix_cache;
 pub mod oci;
 pub mod progress;
 pub mod registry;
+pub mod root_manifest;
 pub mod secret_file;
 pub mod server;
 pub mod signing_key;

@@ -18,6 +18,7 @@ mod release;
 #[path = "../../../tests/it/repo.rs"]
 #[allow(dead_code, reason = "the front door's tests use the rest")]
 mod repo;
+mod root_manifest;
 mod season;
 mod servers;
 mod staging;

@@ -9,7 +9,6 @@ use xtask::cli::Place;
 use xtask::domain::digest::Digest;
 use xtask::domain::environment::{self, Access, GitTarget, Storage};
 use xtask::domain::layout::{self, Docs, Layout, MANIFEST, MANUAL_INDEX, RECORD, SUMS, WITHDRAWN};
-use xtask::domain::manifest;
 use xtask::domain::publication::Official;
 use xtask::domain::receipt::Own;
 use xtask::domain::record::Record;
@@ -25,6 +24,7 @@ use super::super::destination::{Bucket, World};
 use super::super::looking::look_at_review;
 use super::Built;
 use crate::tools::http::Http;
+use crate::tools::root_manifest;
 use crate::tools::source::Source;
 use crate::tools::transfer;
 
@@ -182,8 +182,11 @@ impl Look<'_> {
     /// Where the names lead that users follow. Whose manual is live can only be told by a record with its start page.
     async fn pointers(&self, sources: &Sources, record: Option<&Record>) -> Result<Vec<Pointer>> {
         let version = self.release.version();
-        let live = sources.releases.get(MANIFEST).await?;
-        let leads = match live.map(|text| manifest::version_of(&String::from_utf8_lossy(&text))) {
+        let live = match sources.releases.get(MANIFEST).await? {
+            Some(bytes) => Some(root_manifest::read(&bytes).await?.version()),
+            None => None,
+        };
+        let leads = match live {
             None => Leads::Nowhere,
             Some(there) if there == version.to_string() => Leads::Here,
             Some(there) => Leads::To(there),

@@ -1,0 +1,93 @@
+//! Reads a `manifest.nix` that anybody may have written: plain ones here, and whatever else as Nix reads it.
+//!
+//! It comes from a bucket, so Nix gets it as it would get a stranger's program: it may read no other file, fetch
+//! nothing, build nothing, write nothing to the store, and take only so much time and memory.
+
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use camino::Utf8Path;
+use xtask::domain::manifest::{self, Live, Manifest};
+use xtask::domain::problem::excerpt;
+use xtask::tools::{files, process};
+
+/// No manifest takes nearly this long.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// Memory of the evaluator, in bytes.
+const MEMORY: &str = "1073741824";
+/// What the file is called on Nix's search path, which holds nothing else.
+const NAME: &str = "releng-manifest";
+/// Bounds what Nix prints, however large the values are.
+const READ: &str = r#"
+    let
+      manifest = import <releng-manifest>;
+      string = name: value:
+        if builtins.isString value && builtins.stringLength value < 4096 then
+          builtins.unsafeDiscardStringContext value
+        else
+          throw "`${builtins.substring 0 80 name}` is not a short string";
+    in
+    if !builtins.isAttrs manifest then
+      throw "it is not a set"
+    else if builtins.length (builtins.attrNames manifest) > 100 then
+      throw "it has more than 100 attributes"
+    else
+      builtins.mapAttrs string manifest
+"#;
+/// Settings that a manager's own configuration may have, too.
+const RESTRICTIONS: [(&str, &str); 6] = [
+    ("restrict-eval", "true"),
+    ("allowed-uris", ""),
+    ("allow-import-from-derivation", "false"),
+    ("allow-unsafe-native-code-during-evaluation", "false"),
+    ("substituters", ""),
+    ("show-trace", "false"),
+];
+
+/// What a manifest says.
+///
+/// # Errors
+/// It could not be handed to Nix. What Nix says of it is a part of the value.
+pub async fn read(bytes: &[u8]) -> Result<Live> {
+    let text = String::from_utf8_lossy(bytes).into_owned();
+    let says = match manifest::parse(&text) {
+        Ok(manifest) => Ok(manifest),
+        Err(why) => {
+            let bytes = bytes.to_owned();
+            tokio::task::spawn_blocking(move || evaluate(&bytes, &why)).await??
+        }
+    };
+    Ok(Live { text, says })
+}
+
+/// What Nix reads, where our own reader gave up, and why it did.
+fn evaluate(bytes: &[u8], why: &str) -> Result<Result<Manifest, String>> {
+    if !files::on_path("nix-instantiate") {
+        return Ok(Err(format!("{why}, and there is no Nix here to read it")));
+    }
+    let dir = tempfile::tempdir().context("cannot make a temporary directory")?;
+    let dir = Utf8Path::from_path(dir.path()).context("the temporary directory's name is not UTF-8")?;
+    let file = dir.join("manifest.nix");
+    files::write(&file, bytes)?;
+    let sh = process::shell_in(dir)?;
+    let restrictions = RESTRICTIONS.iter().flat_map(|(name, value)| ["--option", name, value]);
+    let cmd = sh
+        .cmd("nix-instantiate")
+        .args(["--eval", "--strict", "--json", "--readonly-mode", "--store", "dummy://"])
+        .args(restrictions)
+        .args(["-I", &format!("{NAME}={file}"), "--expr", READ])
+        .env("NIX_PATH", "")
+        .env("GC_MAXIMUM_HEAP_SIZE", MEMORY);
+    Ok(match process::read_within(PATIENCE, cmd) {
+        Ok(json) => manifest::of_json(&json),
+        Err(error) => Err(format!("cannot be read by Nix ({})", reason(&format!("{error:#}"), dir))),
+    })
+}
+
+/// The heart of Nix's message, on one line, or what became of it. The command says nothing about the manifest.
+fn reason(message: &str, dir: &Utf8Path) -> String {
+    let text = message.rsplit("error: ").next().filter(|text| text.len() < message.len());
+    let text = text.or_else(|| message.rsplit("` ").next()).unwrap_or(message);
+    let text = text.replace(&format!("{dir}/"), "").replace(dir.as_str(), "its directory");
+    excerpt(&text.split_whitespace().collect::<Vec<_>>().join(" "))
+}
