@@ -3,6 +3,7 @@
 use serde::Serialize;
 
 use super::problem::{Problem, Problems};
+use super::shown::one_line;
 
 /// Where the page's text begins: after the mark and the name of what was looked at.
 const TEXT: usize = 25;
@@ -122,7 +123,7 @@ fn laid_out(text: &str) -> String {
         n if n > LINES => [&all[..FIRST], &["…"], &all[n - (LINES - FIRST)..]].concat(),
         _ => all,
     };
-    let lines: Vec<String> = shown.into_iter().flat_map(wrap).collect();
+    let lines: Vec<String> = shown.into_iter().flat_map(|line| wrap(&one_line(line))).collect();
     lines.join(&format!("\n{:TEXT$}", ""))
 }
 

@@ -35,6 +35,7 @@ pub mod receipt;
 pub mod record;
 pub mod release;
 pub mod serving;
+pub mod shown;
 pub mod signing;
 pub mod standing;
 pub mod system;

@@ -12,6 +12,7 @@ use super::pointers::Published;
 use super::product::product;
 use super::publication::{Rule, Subject, Wave};
 use super::release::Kind;
+use super::shown::one_line;
 use super::version::Version;
 
 /// Whether an act is done, decided by content.
@@ -54,15 +55,18 @@ impl Planned {
     /// A line, and more if `verbose`; with another title where one of these is not enough to tell which release it is.
     fn to_text(&self, title: &str, verbose: bool, width: usize) -> String {
         let (mark, what) = match &self.status {
-            Status::Absent => ('+', self.summary.clone()),
-            Status::Different => ('~', self.summary.clone()),
+            Status::Absent => ('+', one_line(&self.summary)),
+            Status::Different => ('~', one_line(&self.summary)),
             Status::Same => ('=', "nothing to do".to_owned()),
-            Status::Waiting(why) => ('…', format!("waits: {why}")),
-            Status::Stays(why) => ('-', format!("stays: {why}")),
-            Status::Refused(reasons) => ('!', format!("refused: {}", reasons.join("\n      "))),
+            Status::Waiting(why) => ('…', format!("waits: {}", one_line(why))),
+            Status::Stays(why) => ('-', format!("stays: {}", one_line(why))),
+            Status::Refused(reasons) => {
+                let reasons: Vec<String> = reasons.iter().map(|why| one_line(why)).collect();
+                ('!', format!("refused: {}", reasons.join("\n      ")))
+            }
         };
-        let changes = self.changes.iter().filter(|_| verbose).map(|change| format!("      {change}\n"));
-        format!("  {mark} {title:<width$} {what}\n{}", changes.collect::<String>())
+        let changes = self.changes.iter().filter(|_| verbose).map(|change| format!("      {}\n", one_line(change)));
+        format!("  {mark} {:<width$} {what}\n{}", one_line(title), changes.collect::<String>())
     }
 }
 

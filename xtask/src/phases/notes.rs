@@ -37,7 +37,7 @@ pub fn render(tree: &Utf8Path, request: &Request) -> Result<()> {
     let input = Input::read(tree, request)?;
     input.problems.into_result()?;
     let rendered = notes::render(&input.fragments, input.authors.as_ref())?;
-    term::data(&rendered)
+    term::exact(&rendered)
 }
 
 /// Prints every problem of every file to stdout; says whether there was none.

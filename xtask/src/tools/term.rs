@@ -1,25 +1,101 @@
-//! What people see: styles, and how much is said.
+//! What people see, and how much is said. This is the only way to the terminal.
 //!
-//! Everything here goes to stderr, so that stdout stays data. Colours vanish by themselves where stderr is not a
-//! terminal or `NO_COLOR` is set. Refuses to know what is worth saying.
+//! Messages go to stderr, so that stdout stays data. Whatever is said passes [`rendered`], which spells out characters
+//! that steer a terminal or cannot be seen: file names, answers of servers and lines of other programs are written by
+//! others. A message's lines after its first are indented, so that no text of others can pass for a message of ours.
+//! Only a [`Tone`] of ours becomes an escape sequence. Colours vanish where stderr is not a terminal or `NO_COLOR` is set.
+//!
+//! Exempt are programs that get the terminal itself ([`super::process::show`], [`super::process::ask`]): what they write
+//! is theirs.
 
-use std::fmt::Display;
+use std::collections::hash_map::RandomState;
+use std::fmt::{self, Display};
+use std::hash::BuildHasher;
 use std::io::{BufRead, Write};
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::{Duration, Instant};
 
+use anstream::{AutoStream, ColorChoice};
 use anstyle::{AnsiColor, Style};
 use anyhow::{Context, Result};
+use serde::Serialize;
 
-pub const BOLD: Style = Style::new().bold();
-pub const DIM: Style = Style::new().dimmed();
-pub const GOOD: Style = AnsiColor::Green.on_default();
-pub const WARNING: Style = AnsiColor::Yellow.on_default();
-pub const BLUE: Style = AnsiColor::Blue.on_default().bold();
-pub const GREEN: Style = AnsiColor::Green.on_default().bold();
-pub const RED: Style = AnsiColor::Red.on_default().bold();
-pub const BAD: Style = AnsiColor::Red.on_default().bold();
+use crate::domain::shown::{self, is_hidden};
+
+/// A style of ours: `{BOLD}` begins it, `{BOLD:#}` ends it. It is text that only [`rendered`] understands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Tone(usize);
+
+pub const BOLD: Tone = Tone(1);
+pub const DIM: Tone = Tone(2);
+pub const GOOD: Tone = Tone(3);
+pub const WARNING: Tone = Tone(4);
+pub const BAD: Tone = Tone(5);
+pub const BLUE: Tone = Tone(6);
+pub const GREEN: Tone = Tone(7);
+pub const RED: Tone = Tone(5);
+
+/// By a tone's number; the first ends any other.
+const STYLES: [Style; 8] = [
+    Style::new(),
+    Style::new().bold(),
+    Style::new().dimmed(),
+    AnsiColor::Green.on_default(),
+    AnsiColor::Yellow.on_default(),
+    AnsiColor::Red.on_default().bold(),
+    AnsiColor::Blue.on_default().bold(),
+    AnsiColor::Green.on_default().bold(),
+];
+
+/// What a tone begins with. Nothing written before this process started can contain it.
+fn mark() -> &'static str {
+    static MARK: OnceLock<String> = OnceLock::new();
+    MARK.get_or_init(|| format!("\u{fdd0}{:016x}", RandomState::new().hash_one(std::process::id())))
+}
+
+impl Display for Tone {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}{}", mark(), if f.alternate() { 0 } else { self.0 })
+    }
+}
+
+/// The gate: tones become escape sequences if there is to be colour, and hidden characters of others are spelled out.
+fn rendered(text: &str, colour: bool) -> String {
+    let mut shown = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(c) = rest.chars().next() {
+        let tone = rest.strip_prefix(mark()).and_then(|after| after.chars().next()?.to_digit(10));
+        if let Some(style) = tone.and_then(|tone| STYLES.get(tone as usize)) {
+            if colour && tone == Some(0) {
+                shown += &anstyle::Reset.to_string();
+            } else if colour {
+                shown += &style.to_string();
+            }
+            rest = &rest[mark().len() + 1..];
+            continue;
+        }
+        match c {
+            '\n' | '\t' => shown.push(c),
+            c if is_hidden(c) => shown.extend(c.escape_unicode()),
+            c => shown.push(c),
+        }
+        rest = &rest[c.len_utf8()..];
+    }
+    shown
+}
+
+/// Writes to stderr. If nobody can read it, the work goes on: what it does matters more than what it says.
+fn emit(text: &str) {
+    let _ = try_emit(text);
+}
+
+fn try_emit(text: &str) -> std::io::Result<()> {
+    let mut stderr = std::io::stderr();
+    let colour = AutoStream::choice(&stderr) != ColorChoice::Never;
+    stderr.write_all(rendered(text, colour).as_bytes())?;
+    stderr.flush()
+}
 
 /// How much is said; set once, from the command line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -93,11 +169,26 @@ pub fn bad(word: &str) -> String {
     format!("{BAD}{word}{BAD:#}")
 }
 
-/// The ordinary account of what happens.
-pub fn say(line: impl Display) {
+/// The ordinary account of what happens: one message.
+pub fn say(message: impl Display) {
     if at_least(Verbosity::Normal) {
-        anstream::eprintln!("{line}");
+        emit(&format!("{}\n", one_message(&message.to_string())));
     }
+}
+
+/// A page of ours, of several lines, each as it is: whoever makes it puts what others wrote through
+/// [`shown::one_line`].
+pub fn page(text: impl Display) {
+    if at_least(Verbosity::Normal) {
+        emit(&format!("{text}\n"));
+    }
+}
+
+/// Empty lines that stand before the message stay; its lines after the first are indented.
+fn one_message(text: &str) -> String {
+    let message = text.trim_start_matches('\n');
+    let gap = &text[..text.len() - message.len()];
+    format!("{gap}{}", indented(message, CONTINUED))
 }
 
 /// The parts of a long piece of work, announced as they begin, and how long each took.
@@ -128,15 +219,53 @@ impl Display for Steps {
     }
 }
 
-/// Data, to stdout: whatever the verbosity. A reader that has seen enough (`| head`) is no error.
+/// A page for people, to stdout, whatever the verbosity. A reader that has seen enough (`| head`) is no error.
 ///
 /// # Errors
 /// stdout cannot be written to.
 pub fn data(text: impl Display) -> Result<()> {
-    match write!(anstream::stdout(), "{text}").and_then(|()| std::io::stdout().flush()) {
+    let colour = AutoStream::choice(&std::io::stdout()) != ColorChoice::Never;
+    to_stdout(&rendered(&text.to_string(), colour))
+}
+
+/// One message of a page that is shown bit by bit, as [`data`].
+///
+/// # Errors
+/// As for [`data`].
+pub fn row(message: impl Display) -> Result<()> {
+    data(format_args!("{}\n", one_message(&message.to_string())))
+}
+
+/// Data for programs, as [`data`].
+///
+/// # Errors
+/// As for [`data`].
+pub fn json(value: &impl Serialize) -> Result<()> {
+    to_stdout(&(shown::json(&serde_json::to_string_pretty(value)?) + "\n"))
+}
+
+/// A text whose every byte counts: changed only on its way to a terminal.
+///
+/// # Errors
+/// As for [`data`].
+pub fn exact(text: &str) -> Result<()> {
+    if std::io::IsTerminal::is_terminal(&std::io::stdout()) { data(text) } else { to_stdout(text) }
+}
+
+fn to_stdout(text: &str) -> Result<()> {
+    let mut stdout = std::io::stdout();
+    match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
         Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
         result => result.context("cannot write to stdout"),
     }
+}
+
+/// Shows a question, whatever the verbosity, and leaves the cursor behind it.
+///
+/// # Errors
+/// stderr cannot be written to: then nobody can answer.
+pub fn prompt(question: impl Display) -> Result<()> {
+    try_emit(&question.to_string()).context("cannot show a question on stderr")
 }
 
 /// Asks for a yes; whatever else is typed, or nothing, is a no.
@@ -144,8 +273,7 @@ pub fn data(text: impl Display) -> Result<()> {
 /// # Errors
 /// The answer cannot be read.
 pub fn ask(question: impl Display) -> Result<bool> {
-    anstream::eprint!("{BOLD}{question}{BOLD:#} [y/N] ");
-    std::io::stderr().flush().context("cannot write to stderr")?;
+    prompt(format_args!("{BOLD}{question}{BOLD:#} [y/N] "))?;
     let mut answer = String::new();
     std::io::stdin().lock().read_line(&mut answer).context("cannot read your answer")?;
     Ok(matches!(answer.trim(), "y" | "Y" | "yes"))
@@ -175,26 +303,67 @@ pub fn paint_checks(text: &str) -> String {
 }
 
 /// For `--verbose` only.
-pub fn detail(line: impl Display) {
+pub fn detail(message: impl Display) {
     if at_least(Verbosity::Verbose) {
-        anstream::eprintln!("{DIM}{line}{DIM:#}");
+        emit(&format!("{DIM}{}{DIM:#}\n", indented(&message.to_string(), CONTINUED)));
     }
 }
 
 /// Something odd that does not stop the work; shown even when quiet.
-pub fn warn(line: impl Display) {
-    anstream::eprintln!("{WARNING}warning:{WARNING:#} {line}");
+pub fn warn(message: impl Display) {
+    emit(&format!("{WARNING}warning:{WARNING:#} {}\n", indented(&message.to_string(), CONTINUED)));
 }
 
 /// An error and what led to it, outermost first.
 pub fn error(error: &anyhow::Error) {
-    anstream::eprintln!("{BAD}error:{BAD:#} {}", indent(&error.to_string()));
+    let mut text = format!("{BAD}error:{BAD:#} {}\n", indented(&error.to_string(), "  "));
     for cause in error.chain().skip(1) {
-        anstream::eprintln!("  {}", indent(&cause.to_string()));
+        text += &format!("  {}\n", indented(&cause.to_string(), "  "));
     }
+    emit(&text);
 }
 
+/// What stands before the lines of a message after its first.
+const CONTINUED: &str = "      ";
+
 /// Lines after the first move right, below the text of the first; empty ones stay empty.
-fn indent(text: &str) -> String {
-    text.trim_end().replace('\n', "\n  ").replace("\n  \n", "\n\n")
+fn indented(text: &str, by: &str) -> String {
+    let mut lines = text.trim_end().split('\n');
+    let mut indented = lines.next().unwrap_or_default().to_owned();
+    for line in lines {
+        indented.push('\n');
+        if !line.is_empty() {
+            indented += by;
+            indented += line;
+        }
+    }
+    indented
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use expect_test::expect;
+
+    #[test]
+    fn only_our_own_tones_become_escape_sequences() {
+        let hostile = "x\u{1b}[2J\u{9b}31m\r\u{202e}y\u{fdd0}00000000000000003z";
+        let text = format!("{} {hostile}", good("ok"));
+        expect![[r"ok x\u{1b}[2J\u{9b}31m\u{d}\u{202e}y﷐00000000000000003z"]].assert_eq(&rendered(&text, false));
+        let coloured = rendered(&text, true);
+        assert!(coloured.starts_with("\u{1b}[32mok\u{1b}[0m x\\u{1b}[2J"), "{coloured:?}");
+        assert_eq!(coloured.matches('\u{1b}').count(), 2, "{coloured:?}");
+    }
+
+    #[test]
+    fn lines_of_others_do_not_pass_for_messages() {
+        let forged = "a\nverified: 0.1.1 in f is what was released\n\nb\n";
+        expect![[r#"
+
+            broken a
+                  verified: 0.1.1 in f is what was released
+
+                  b"#]]
+        .assert_eq(&one_message(&format!("\nbroken {forged}")));
+    }
 }

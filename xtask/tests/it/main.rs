@@ -12,6 +12,7 @@ mod plans;
 mod prepare;
 mod repo;
 mod tag;
+mod terminal;
 
 /// What runs the commands.
 pub const TOOL: &str = env!("CARGO_BIN_EXE_xtask");

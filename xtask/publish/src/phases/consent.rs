@@ -1,6 +1,6 @@
 //! The manager's consent to exactly one plan: a sentence that is typed, or what the command line says in its place.
 
-use std::io::{BufRead, Write};
+use std::io::BufRead;
 
 use anyhow::{Context, Result, bail, ensure};
 use xtask::cli::Agreement;
@@ -15,7 +15,7 @@ use super::destination::World;
 /// # Errors
 /// They may not be carried out; every reason, at once.
 pub fn show(plans: &Plans) -> Result<()> {
-    term::say(term::paint_plan(&plans.to_text(term::is_verbose())));
+    term::page(term::paint_plan(&plans.to_text(term::is_verbose())));
     let refusals = plans.refusals();
     ensure!(refusals.is_empty(), "the plan may not be carried out:\n{}", refusals.join("\n"));
     Ok(())
@@ -44,8 +44,7 @@ pub fn ask(world: &World, plans: &Plans, sentence: &str, agreement: &Agreement) 
         Colour::Green => term::GREEN,
         Colour::Red => term::RED,
     };
-    anstream::eprint!("To go on, type: {colour}{sentence}{colour:#}\n> ");
-    std::io::stderr().flush()?;
+    term::prompt(format_args!("To go on, type: {colour}{sentence}{colour:#}\n> "))?;
     let mut line = String::new();
     if std::io::stdin().lock().read_line(&mut line).context("cannot read your answer")? == 0 {
         term::say("");

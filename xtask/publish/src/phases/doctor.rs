@@ -66,7 +66,7 @@ pub async fn run(place: &Place, args: &DoctorArgs) -> Result<Outcome> {
 
 fn show(place: &Place, checkup: &Checkup) -> Result<()> {
     if place.json {
-        return term::data(format_args!("{}\n", serde_json::to_string_pretty(checkup)?));
+        return term::json(checkup);
     }
     term::data(term::paint_checks(&checkup.to_text()))?;
     match checkup.failures() {

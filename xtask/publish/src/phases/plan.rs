@@ -24,7 +24,7 @@ pub async fn run(place: &Place, args: &PlanArgs) -> Result<Outcome> {
 /// stdout is closed.
 pub fn show(place: &Place, plans: &Plans) -> Result<()> {
     match place.json {
-        true => term::data(json(plans)?),
+        true => term::json(&json(plans)?),
         false => term::data(term::paint_plan(&plans.to_text(term::is_verbose()))),
     }
 }
@@ -38,11 +38,11 @@ pub fn tell(place: &Place, plans: &Plans) -> Result<()> {
 }
 
 /// A plan with its digest; of several, a list with the digest of all of them.
-fn json(plans: &Plans) -> Result<String> {
+fn json(plans: &Plans) -> Result<serde_json::Value> {
     let mut json = match plans.0.as_slice() {
         [plan] => serde_json::to_value(plan)?,
         plans => serde_json::json!({ "plans": plans }),
     };
     json["digest"] = plans.digest().to_string().into();
-    Ok(format!("{json:#}\n"))
+    Ok(json)
 }

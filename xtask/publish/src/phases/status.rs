@@ -42,7 +42,7 @@ pub async fn run(place: &Place) -> Result<Outcome> {
         next.command = term::next(&next.command[term::PHASE.len()..]);
     }
     match place.json {
-        true => term::data(format_args!("{}\n", serde_json::to_string_pretty(&page)?))?,
+        true => term::json(&page)?,
         false => term::data(term::paint_checks(&page.to_text()))?,
     }
     Ok(Outcome::Done)

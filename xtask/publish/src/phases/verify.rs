@@ -389,7 +389,7 @@ impl Report {
     fn line(&self, line: std::fmt::Arguments) {
         match self.told {
             // Whoever closed the pipe has seen enough; the exit code still tells.
-            Told::Page => drop(term::data(format_args!("{line}\n"))),
+            Told::Page => drop(term::row(line)),
             Told::Aside => term::say(line),
             Told::Json => {}
         }
@@ -397,7 +397,7 @@ impl Report {
 
     fn finish(self, version: &Version, environment: &str) -> Result<Outcome> {
         if self.told == Told::Json {
-            term::data(format_args!("{:#}\n", serde_json::Value::from(self.entries)))?;
+            term::json(&self.entries)?;
         }
         if self.broken > 0 {
             term::say(format_args!("{} of {version} in {environment}: {} broken", term::bad("failed:"), self.broken));

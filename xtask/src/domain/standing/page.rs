@@ -4,6 +4,7 @@ use std::fmt::Write;
 
 use serde::Serialize;
 
+use super::super::shown::one_line;
 use super::{Command, Directory, Environment, Leads, Live, Pointer, Reviewed, Standing, State};
 
 /// Characters of a topic's name.
@@ -68,8 +69,8 @@ pub struct Page {
 impl Page {
     /// For people, within 100 columns.
     pub fn to_text(&self) -> String {
-        let name = self.name.as_ref().map(|name| format!(" \"{name}\"")).unwrap_or_default();
-        let mut text = format!("{} {}{name}, {}\n\n", self.product, self.version, self.head);
+        let name = self.name.as_ref().map(|name| format!(" \"{}\"", one_line(name))).unwrap_or_default();
+        let mut text = format!("{} {}{name}, {}\n\n", self.product, one_line(&self.version), one_line(&self.head));
         for topic in &self.topics {
             let mut title = topic.name.as_str();
             for line in &topic.lines {
@@ -217,7 +218,7 @@ impl Reviewed {
 
 /// The first line of a text, and not all of a long one.
 fn shortened(text: &str) -> String {
-    let line = text.lines().next().unwrap_or_default();
+    let line = &one_line(text.lines().next().unwrap_or_default());
     match line.char_indices().nth(TEXT) {
         Some(_) => line.chars().take(TEXT - 1).chain(['…']).collect(),
         None => line.to_owned(),

@@ -1,0 +1,62 @@
+//! Text that others wrote, made safe to show: a file name, an answer of a server, a line of another program.
+//!
+//! Characters that steer a terminal, or that cannot be seen, are spelled out: `\u{1b}`. Line breaks are judged by the
+//! caller, since only the caller knows whether the text may have several lines.
+
+use std::fmt::Write;
+
+/// Whether a character steers a terminal, changes the direction of the text around it, or cannot be seen.
+pub fn is_hidden(c: char) -> bool {
+    c.is_control()
+        || matches!(c,
+            '\u{ad}' | '\u{61c}' | '\u{115f}' | '\u{1160}' | '\u{180e}' | '\u{200b}'..='\u{200f}'
+            | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{3164}' | '\u{feff}' | '\u{ffa0}'
+            | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}')
+}
+
+/// Text on one line: hidden characters are spelled out, line breaks and tabs among them.
+pub fn one_line(text: &str) -> String {
+    let mut line = String::with_capacity(text.len());
+    for c in text.chars() {
+        match c {
+            '\n' => line.push_str("\\n"),
+            '\r' => line.push_str("\\r"),
+            '\t' => line.push_str("\\t"),
+            c if is_hidden(c) => line.extend(c.escape_unicode()),
+            c => line.push(c),
+        }
+    }
+    line
+}
+
+/// JSON with hidden characters escaped. Line breaks between values stay; within strings JSON has none.
+pub fn json(text: &str) -> String {
+    let mut escaped = String::with_capacity(text.len());
+    for c in text.chars() {
+        if c == '\n' || !is_hidden(c) {
+            escaped.push(c);
+            continue;
+        }
+        for unit in c.encode_utf16(&mut [0; 2]) {
+            let _ = write!(escaped, "\\u{unit:04x}");
+        }
+    }
+    escaped
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use expect_test::expect;
+
+    #[test]
+    fn hidden_characters_are_spelled_out() {
+        let text = "a\u{1b}[31mb\u{9b}2Jc\rd\ne\tf\u{7f}g\u{202e}h\u{200b}i\u{2028}j\u{e0041}k\u{0}l é 中 ✓";
+        expect![[r"a\u{1b}[31mb\u{9b}2Jc\rd\ne\tf\u{7f}g\u{202e}h\u{200b}i\u{2028}j\u{e0041}k\u{0}l é 中 ✓"]]
+            .assert_eq(&one_line(text));
+        let value = serde_json::json!({ "a": text, "b": [1] });
+        let shown = json(&serde_json::to_string_pretty(&value).expect("JSON"));
+        assert!(shown.chars().all(|c| c == '\n' || !is_hidden(c)), "{shown:?}");
+        assert_eq!(serde_json::from_str::<serde_json::Value>(&shown).expect("still JSON"), value);
+    }
+}
