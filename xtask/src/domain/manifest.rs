@@ -285,7 +285,8 @@ mod tests {
             has a comment that does not end
             has ` ` where `*` is expected
             has `}` where `;` is expected
-            has `\u{1b}` where a system is expected"#]].assert_eq(&shown.join("\n"));
+            has `\u{1b}` where a system is expected"#]]
+        .assert_eq(&shown.join("\n"));
         assert!(of_json(r#"{"x86_64-linux": 1}"#).is_err() && of_json("[]").is_err() && of_json("").is_err());
     }
 
