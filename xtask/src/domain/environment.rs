@@ -98,10 +98,35 @@ pub enum CacheKey {
         key_file: String,
         /// What users trust; empty until somebody has filled it in.
         public_key: String,
+        /// What users trust besides, while a new key takes the place of an old one: paths that these have signed count
+        /// as signed.
+        #[serde(default)]
+        also_trusts: Vec<PublicKey>,
     },
 }
 
 impl CacheKey {
+    /// What users trust besides [`CacheKey::public`].
+    pub fn also_trusts(&self) -> &[PublicKey] {
+        match self {
+            CacheKey::Made { .. } => &[],
+            CacheKey::Held { also_trusts, .. } => also_trusts,
+        }
+    }
+
+    /// Nix knows keys by their names: two of one name shadow each other.
+    fn check(&self) -> Result<(), String> {
+        let mut names: Vec<String> = self.public().ok().flatten().iter().map(|key| key.name().to_owned()).collect();
+        for key in self.also_trusts() {
+            if names.iter().any(|name| name == key.name()) {
+                let name = key.name();
+                return Err(format!("two keys of the cache are called `{name}`: Nix needs another name for a new key"));
+            }
+            names.push(key.name().to_owned());
+        }
+        Ok(())
+    }
+
     /// What users trust; `None` for a key that is made on the spot: then its secret half tells.
     ///
     /// # Errors
@@ -109,7 +134,7 @@ impl CacheKey {
     pub fn public(&self) -> Result<Option<PublicKey>, String> {
         match self {
             CacheKey::Made { .. } => Ok(None),
-            CacheKey::Held { key_file, public_key } if public_key.is_empty() => Err(format!(
+            CacheKey::Held { key_file, public_key, .. } if public_key.is_empty() => Err(format!(
                 "releng.toml does not say yet which `public-key` users of this cache trust: \
                  put in what `nix key convert-secret-to-public < {key_file}` prints"
             )),
@@ -253,9 +278,10 @@ impl Environment {
         }
         match &self.cache {
             CacheKey::Held { public_key, .. } if !public_key.is_empty() => {
-                public_key.parse::<PublicKey>().map(|_| ()).map_err(|why| format!("`public-key`: {why}"))
+                public_key.parse::<PublicKey>().map_err(|why| format!("`public-key`: {why}"))?;
+                self.cache.check()
             }
-            CacheKey::Made { .. } | CacheKey::Held { .. } => Ok(()),
+            CacheKey::Made { .. } | CacheKey::Held { .. } => self.cache.check(),
         }
     }
 }

@@ -9,9 +9,9 @@ use std::str::Chars;
 
 use serde_json::Value;
 
-use super::narinfo::StorePath;
 use super::problem::excerpt;
 use super::product::product;
+use super::store_path::StorePath;
 use super::system::System;
 
 /// The store path of each system's `out`.

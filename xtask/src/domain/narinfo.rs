@@ -1,155 +1,86 @@
-//! What a binary cache says of a store path, and what it proves: narinfos, and the same facts from the local store.
+//! Narinfos: what a binary cache says of a store path, and what proves it.
 //!
-//! Owns Nix's spellings: store paths, base 32, SRI hashes, and the fingerprint that signatures are of. Refuses to
-//! download and to read stores.
-
-use std::collections::{BTreeMap, BTreeSet};
-use std::fmt;
-
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD as BASE64;
-use serde::Deserialize;
-use serde_json::Value;
+//! Nix is the judge: what every Nix accepts is a narinfo, and what none accepts is broken, down to blanks and the ends of
+//! lines. Refuses to download.
 
 use super::digest::Digest;
-use super::signing::PublicKey;
-
-/// The only store whose paths are published: another one's never match a user's.
-pub const STORE: &str = "/nix/store";
-/// Nix's digits: no e, o, t, u.
-const DIGITS: &[u8; 32] = b"0123456789abcdfghijklmnpqrsvwxyz";
-/// Of a SHA-256 in base 32.
-const DIGEST_DIGITS: usize = 52;
-/// What makes a store path unique.
-const HASH_DIGITS: usize = 32;
-
-/// A store path, by its name in the store.
-#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct StorePath(String);
-
-impl StorePath {
-    /// Of `HASH-NAME`, as references are written.
-    ///
-    /// # Errors
-    /// It is none.
-    pub fn of_base_name(name: &str) -> Result<StorePath, String> {
-        let is_digit = |byte: &u8| DIGITS.contains(byte);
-        let hash = name.split_once('-').filter(|(hash, rest)| {
-            hash.len() == HASH_DIGITS && hash.as_bytes().iter().all(is_digit) && !rest.is_empty() && !rest.contains('/')
-        });
-        match hash {
-            Some(_) => Ok(StorePath(name.to_owned())),
-            None => Err(format!("`{}` is not a store path", name.escape_debug())),
-        }
-    }
-
-    /// Of `/nix/store/HASH-NAME`.
-    ///
-    /// # Errors
-    /// It is none.
-    pub fn parse(path: &str) -> Result<StorePath, String> {
-        let name = path.strip_prefix(STORE).and_then(|name| name.strip_prefix('/'));
-        StorePath::of_base_name(name.ok_or_else(|| format!("`{}` is not in {STORE}", path.escape_debug()))?)
-    }
-
-    pub fn hash(&self) -> &str {
-        &self.0[..HASH_DIGITS]
-    }
-
-    /// What follows the hash.
-    pub fn name(&self) -> &str {
-        &self.0[HASH_DIGITS + 1..]
-    }
-
-    /// The key of its narinfo in a binary cache.
-    pub fn narinfo(&self) -> String {
-        format!("{}.narinfo", self.hash())
-    }
-}
-
-impl fmt::Display for StorePath {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{STORE}/{}", self.0)
-    }
-}
-
-impl fmt::Debug for StorePath {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Display::fmt(self, f)
-    }
-}
-
-/// What a signature is about.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct PathInfo {
-    pub path: StorePath,
-    pub nar_hash: Digest,
-    /// Bytes.
-    pub nar_size: u64,
-    pub references: BTreeSet<StorePath>,
-}
-
-impl PathInfo {
-    /// The text that is signed.
-    pub fn fingerprint(&self) -> String {
-        let references: Vec<String> = self.references.iter().map(StorePath::to_string).collect();
-        format!(
-            "1;{};sha256:{};{};{}",
-            self.path,
-            to_base32(self.nar_hash.bytes()),
-            self.nar_size,
-            references.join(",")
-        )
-    }
-}
+use super::path_info::PathInfo;
+use super::problem::excerpt;
+use super::signing::{PublicKey, SecretKey, key_of};
+use super::store_path::{StorePath, parse_hash, to_base32};
 
 /// A narinfo.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NarInfo {
     pub info: PathInfo,
-    /// The key of its NAR.
+    /// Key of its NAR.
     pub url: String,
-    /// Of the NAR as it is stored.
+    /// How the NAR is compressed.
+    compression: String,
+    /// Digest of the NAR as it is stored; also `None` for another kind of digest.
     pub file_hash: Option<Digest>,
-    /// Of the same, in bytes.
+    /// Size of the NAR as it is stored, in bytes.
     pub file_size: Option<u64>,
     /// In Nix's spelling.
     pub signatures: Vec<String>,
 }
 
+/// The compressions that Nix gives an extension to.
+const EXTENSIONS: [(&str, &str); 6] =
+    [("zstd", ".zst"), ("xz", ".xz"), ("bzip2", ".bz2"), ("br", ".br"), ("lzip", ".lzip"), ("lz4", ".lz4")];
+/// What Nix can unpack besides.
+const OTHERS: [&str; 2] = ["none", "gzip"];
+/// What Nix takes for granted where a narinfo does not say.
+const DEFAULT: &str = "bzip2";
+
 impl NarInfo {
     /// # Errors
     /// What is wrong with it.
     pub fn parse(text: &str) -> Result<NarInfo, String> {
-        let mut fields = BTreeMap::new();
+        let (mut path, mut url, mut compression) = (None, "", "");
+        let (mut nar_hash, mut nar_size, mut file_hash, mut file_size) = (None, 0, None, None);
+        let (mut references, mut content_address) = (Vec::new(), false);
         let mut signatures = Vec::new();
-        for line in text.lines().filter(|line| !line.is_empty()) {
-            let (name, value) =
-                line.split_once(':').ok_or_else(|| format!("it has a line `{}`", line.escape_debug()))?;
-            match (name, value.trim()) {
-                ("Sig", signature) => signatures.push(signature.to_owned()),
-                (name, value) => {
-                    if fields.insert(name, value).is_some() {
-                        return Err(format!("it has two lines {}", name.escape_debug()));
-                    }
+        for line in Lines(text) {
+            let (name, value) = line?;
+            match name {
+                "StorePath" => path = Some(StorePath::parse(value)?),
+                "URL" => url = value,
+                "Compression" => compression = value,
+                "FileHash" => file_hash = parse_any_hash(value)?,
+                "FileSize" => file_size = Some(number(name, value)?),
+                "NarHash" => nar_hash = Some(parse_hash(value)?),
+                "NarSize" => nar_size = number(name, value)?,
+                "References" if references.is_empty() => {
+                    let names = value.split(' ').filter(|name| !name.is_empty()).map(StorePath::of_base_name);
+                    references = names.collect::<Result<_, _>>()?;
                 }
+                "References" => return Err("it has two lines References".to_owned()),
+                "Deriver" if value != "unknown-deriver" => drop(StorePath::of_base_name(value)?),
+                "Sig" => signatures.push(value.to_owned()),
+                "CA" if content_address => return Err("it has two lines CA".to_owned()),
+                "CA" => content_address = is_content_address(value)?,
+                _ => {}
             }
         }
-        let field = |name: &str| fields.get(name).copied().ok_or_else(|| format!("it has no {name}"));
-        let number = |name: &str, text: &str| {
-            text.parse::<u64>().map_err(|_| format!("its {name} is no number: {}", text.escape_debug()))
-        };
-        let references = field("References")?.split_whitespace().map(StorePath::of_base_name);
+        let missing = |name: &str| format!("it has no {name}");
+        if url.is_empty() {
+            return Err(missing("URL"));
+        }
+        if nar_size == 0 {
+            return Err(missing("NarSize"));
+        }
         Ok(NarInfo {
             info: PathInfo {
-                path: StorePath::parse(field("StorePath")?)?,
-                nar_hash: parse_hash(field("NarHash")?)?,
-                nar_size: number("NarSize", field("NarSize")?)?,
-                references: references.collect::<Result<_, _>>()?,
+                path: path.ok_or_else(|| missing("StorePath"))?,
+                nar_hash: nar_hash.ok_or_else(|| missing("NarHash"))?,
+                nar_size,
+                references: references.into_iter().collect(),
             },
-            url: field("URL")?.to_owned(),
-            file_hash: fields.get("FileHash").map(|hash| parse_hash(hash)).transpose()?,
-            file_size: fields.get("FileSize").map(|size| number("FileSize", size)).transpose()?,
+            url: url.to_owned(),
+            compression: if compression.is_empty() { DEFAULT } else { compression }.to_owned(),
+            file_hash,
+            file_size,
             signatures,
         })
     }
@@ -159,100 +90,116 @@ impl NarInfo {
         let fingerprint = self.info.fingerprint();
         self.signatures.iter().any(|signature| key.verifies(&fingerprint, signature))
     }
-}
 
-/// What `nix path-info --json` gives: a list until Nix 2.18 and in Lix, then an object by path, which later got a
-/// version and names without the store.
-///
-/// # Errors
-/// What is odd about it.
-pub fn parse_path_infos(json: &str) -> Result<Vec<PathInfo>, String> {
-    #[derive(Deserialize)]
-    #[serde(rename_all = "camelCase")]
-    struct Entry {
-        path: Option<String>,
-        nar_hash: Option<Value>,
-        nar_size: Option<u64>,
-        #[serde(default)]
-        references: Vec<String>,
-    }
-    let info = |name: Option<&str>, value: Value| {
-        let entry: Entry = serde_json::from_value(value).map_err(|error| error.to_string())?;
-        let path = entry.path.as_deref().or(name).ok_or("it names no path")?;
-        let path = parse_either(path)?;
-        let hash = entry.nar_hash.ok_or_else(|| format!("{path} is not in the store"))?;
-        let hash = hash.as_str().ok_or_else(|| format!("the hash of {path} is no text"))?;
-        Ok(PathInfo {
-            nar_hash: parse_hash(hash)?,
-            nar_size: entry.nar_size.ok_or_else(|| format!("{path} has no size"))?,
-            references: entry.references.iter().map(|path| parse_either(path)).collect::<Result<_, _>>()?,
-            path,
+    /// What is wrong with where it says that its NAR is, and how that is packed, as far as the name tells.
+    pub fn nar_name_fault(&self) -> Option<String> {
+        let url = &self.url;
+        let plain = |b: u8| b.is_ascii_alphanumeric() || b"+-._=/".contains(&b);
+        let odd = |part: &str| matches!(part, "" | "." | "..");
+        if !url.bytes().all(plain) || url.split('/').any(odd) {
+            return Some(format!("its URL is not the name of an object here: `{}`", excerpt(url)));
+        }
+        let packed = self.compression.as_str();
+        if !EXTENSIONS.iter().any(|(name, _)| *name == packed) && !OTHERS.contains(&packed) {
+            return Some(format!("its Compression is unknown to Nix: `{}`", excerpt(packed)));
+        }
+        let (stem, named) = match url.split_once(".nar") {
+            Some((stem, extension)) => (stem, EXTENSIONS.iter().find(|(_, known)| *known == extension)),
+            None => return None,
+        };
+        if let Some((named, _)) = named.filter(|(named, _)| *named != packed) {
+            return Some(format!("its Compression is {packed}, and its NAR is called {url}, which is {named}"));
+        }
+        // Nix names a NAR by its content; others by what is in it.
+        let digest = parse_hash(&format!("sha256:{}", stem.rsplit('/').next().unwrap_or(stem))).ok();
+        let file_hash = digest.zip(self.file_hash).filter(|(digest, _)| *digest != self.info.nar_hash);
+        file_hash.filter(|(digest, file_hash)| digest != file_hash).map(|(_, file_hash)| {
+            format!("its FileHash is {}, and its NAR is called {url}", to_base32(file_hash.bytes()))
         })
-    };
-    match serde_json::from_str(json).map_err(|error| error.to_string())? {
-        Value::Array(list) => list.into_iter().map(|value| info(None, value)).collect(),
-        Value::Object(mut object) => {
-            if let Some(Value::Object(inner)) = object.remove("info") {
-                object = inner;
+    }
+}
+
+/// The text of a narinfo with a signature by `key`. Whatever else it says stays, other keys' signatures among it; an
+/// older one by a key of that name goes, since it is not good.
+pub fn signed(text: &str, narinfo: &NarInfo, key: &SecretKey) -> String {
+    let name = key.public().name();
+    with_signatures(text, |other| other.split(':').next() != Some(name), &[key.sign(&narinfo.info.fingerprint())])
+}
+
+/// The text of a new narinfo with the signatures that an older one of the very same path has by other keys.
+pub fn keeping_signatures(new: &str, new_info: &NarInfo, old: &NarInfo) -> String {
+    if old.info != new_info.info {
+        return new.to_owned();
+    }
+    let has = |key: &str| new_info.signatures.iter().any(|signature| key_of(signature) == Some(key));
+    let kept = old.signatures.iter().filter(|signature| key_of(signature).is_some_and(|key| !has(key)));
+    with_signatures(new, |_| true, &kept.cloned().collect::<Vec<_>>())
+}
+
+fn with_signatures(text: &str, stays: impl Fn(&str) -> bool, more: &[String]) -> String {
+    let kept = text.lines().filter(|line| line.strip_prefix("Sig: ").is_none_or(&stays));
+    let more = more.iter().map(|signature| format!("Sig: {signature}\n"));
+    kept.map(|line| format!("{line}\n")).chain(more).collect()
+}
+
+/// The fields of a narinfo, as Nix cuts it up: a name is whatever stands before the next colon, an empty line included;
+/// its value begins one character behind that colon, and ends with a line feed.
+struct Lines<'a>(&'a str);
+
+impl<'a> Iterator for Lines<'a> {
+    type Item = Result<(&'a str, &'a str), String>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let text = self.0;
+        if text.is_empty() {
+            return None;
+        }
+        let Some((name, rest)) = text.split_once(':') else {
+            return Some(Err(format!("it has a line `{}`", excerpt(text.trim()))));
+        };
+        let mut after_blank = rest.chars();
+        after_blank.next();
+        match after_blank.as_str().split_once('\n') {
+            None => Some(Err(format!("it ends within the line {}", excerpt(name.trim())))),
+            Some((value, _)) if name == "StorePath" && value.ends_with('\r') => {
+                Some(Err("its lines end as on Windows, which Nix does not read".to_owned()))
             }
-            object.into_iter().map(|(path, value)| info(Some(&path), value)).collect()
+            Some((value, after)) => {
+                self.0 = after;
+                Some(Ok((name, value)))
+            }
         }
-        _ => Err("it is neither a list nor an object".to_owned()),
     }
 }
 
-fn parse_either(path: &str) -> Result<StorePath, String> {
-    if path.starts_with('/') { StorePath::parse(path) } else { StorePath::of_base_name(path) }
+fn number(name: &str, text: &str) -> Result<u64, String> {
+    text.parse().map_err(|_| format!("its {name} is not a number: {}", excerpt(text)))
 }
 
-/// A SHA-256 as Nix has ever spelled it: SRI, or after `sha256:` in base 32 or 16.
-fn parse_hash(text: &str) -> Result<Digest, String> {
-    let odd = || format!("`{}` is not a SHA-256 hash", text.escape_debug());
-    if let Some(sri) = text.strip_prefix("sha256-") {
-        return BASE64.decode(sri).ok().and_then(|b| b.try_into().ok()).map(Digest::new).ok_or_else(odd);
-    }
-    let digits = text.strip_prefix("sha256:").ok_or_else(odd)?;
-    match digits.len() {
-        DIGEST_DIGITS => from_base32(digits).map(Digest::new).ok_or_else(odd),
-        _ => digits.parse().map_err(|_| odd()),
+/// A hash of any kind; only a SHA-256 is of use here.
+fn parse_any_hash(text: &str) -> Result<Option<Digest>, String> {
+    let others = ["md5", "sha1", "sha512", "blake3"];
+    match text.split_once([':', '-']) {
+        Some((kind, digits)) if others.contains(&kind) && digits.len() > 20 => Ok(None),
+        _ => parse_hash(text).map(Some),
     }
 }
 
-/// Nix's base 32: the last digit holds the first bits.
-pub fn to_base32(bytes: &[u8; 32]) -> String {
-    let digit = |n: usize| {
-        let (byte, shift) = (n * 5 / 8, n * 5 % 8);
-        let next = bytes.get(byte + 1).copied().unwrap_or(0);
-        let bits = (u16::from(bytes[byte]) | u16::from(next) << 8) >> shift;
-        char::from(DIGITS[usize::from(bits & 31)])
+/// Whether a path is named by its content; a narinfo may say so of what is only downloaded.
+fn is_content_address(text: &str) -> Result<bool, String> {
+    let hash = match text.split_once(':') {
+        None if text.is_empty() => return Ok(false),
+        Some(("text", hash)) => Some(hash),
+        Some(("fixed", rest)) => Some(rest.strip_prefix("r:").or_else(|| rest.strip_prefix("git:")).unwrap_or(rest)),
+        _ => None,
     };
-    (0..DIGEST_DIGITS).rev().map(digit).collect()
-}
-
-/// What [`to_base32`] gave; `None` for anything else.
-pub fn from_base32(text: &str) -> Option<[u8; 32]> {
-    if text.len() != DIGEST_DIGITS {
-        return None;
-    }
-    let mut bytes = [0; 32];
-    for (n, digit) in text.bytes().rev().enumerate() {
-        let value = u16::try_from(DIGITS.iter().position(|known| *known == digit)?).ok()?;
-        let (byte, shift) = (n * 5 / 8, n * 5 % 8);
-        let [low, high] = (value << shift).to_le_bytes();
-        bytes[byte] |= low;
-        match bytes.get_mut(byte + 1) {
-            Some(next) => *next |= high,
-            None if high != 0 => return None,
-            None => {}
-        }
-    }
-    Some(bytes)
+    let hash = hash.ok_or_else(|| format!("its CA is odd: `{}`", excerpt(text)))?;
+    parse_any_hash(hash).map(|_| true)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use proptest::prelude::*;
 
     // All of it by Nix 2.8: `nix copy --to 'file://…?secret-key=…'` and `nix path-info --json`.
     const NARINFO: &str = "\
@@ -267,7 +214,6 @@ References: dqh9lqb3abv90ziv5mf2hxrbvf2ibihw-dep yl93ha4ya9xb5nprhnhwqhh8aw1vjp4
 Deriver: 0wmwaigdg3ikbck5d3avr4k4f0f66y9f-top.drv
 Sig: test-1:eyHQCMtqksYMRaiznlTs7TaShdP4j/qckzAJnoepUocS+5py2Cemfw3uIxJlmQ08ERynNrwkRQWHdvzwCNGRCA==
 ";
-    const PATH_INFO: &str = r#"{"path":"/nix/store/s1ph2ym3d4b06r86sv46dg4hz7cr0kzw-top","narHash":"sha256-Hjcz5WiOrAWQN/TBS+5L8qR1x0HIZbtGDXqX++Bp/0w=","narSize":216,"references":["/nix/store/dqh9lqb3abv90ziv5mf2hxrbvf2ibihw-dep","/nix/store/yl93ha4ya9xb5nprhnhwqhh8aw1vjp4s-d.nix"],"deriver":"/nix/store/0wmwaigdg3ikbck5d3avr4k4f0f66y9f-top.drv","registrationTime":1795344823,"ultimate":true}"#;
     const KEY: &str = "test-1:ConZHCHTiL125PdUi2yCYfjINrkaoHgUkX5CH+bZzFs=";
 
     #[test]
@@ -296,54 +242,102 @@ Sig: test-1:eyHQCMtqksYMRaiznlTs7TaShdP4j/qckzAJnoepUocS+5py2Cemfw3uIxJlmQ08ERyn
     }
 
     #[test]
-    fn every_nix_tells_the_same_of_a_path() {
-        let narinfo = NarInfo::parse(NARINFO).expect("valid");
-        let base32 = "sha256:0k7zd7hgp5vs1m3bnrf8873pb97j9gp4phgl6y80bb4fd3jk6dqy";
-        let older = PATH_INFO.replace("sha256-Hjcz5WiOrAWQN/TBS+5L8qR1x0HIZbtGDXqX++Bp/0w=", base32);
-        let newer = PATH_INFO.replacen(r#""path":"/nix/store/s1ph2ym3d4b06r86sv46dg4hz7cr0kzw-top","#, "", 1);
-        let newest = newer.replace("/nix/store/", "");
-        for json in [
-            format!("[{PATH_INFO}]"),
-            format!("[{older}]"),
-            format!(r#"{{"/nix/store/s1ph2ym3d4b06r86sv46dg4hz7cr0kzw-top":{newer}}}"#),
-            format!(
-                r#"{{"version":2,"storeDir":"/nix/store","info":{{"s1ph2ym3d4b06r86sv46dg4hz7cr0kzw-top":{newest}}}}}"#
-            ),
+    fn what_is_not_a_narinfo() {
+        let wrong = |from: &str, to: &str| match NarInfo::parse(&NARINFO.replacen(from, to, 1)) {
+            Ok(narinfo) => narinfo.nar_name_fault().unwrap_or_else(|| format!("{to} is fine")),
+            Err(why) => why,
+        };
+        let messages = [
+            wrong("URL: ", "Url: "),
+            wrong("NarSize: 216", "NarSize: many"),
+            wrong("NarSize: 216", "NarSize: 0"),
+            wrong("/nix/store/s1", "/gnu/store/s1"),
+            wrong("References: dqh9", "References: eqh9"),
+            wrong("NarHash: sha256:0", "NarHash: md5:0"),
+            wrong("\n", "\r\n"),
+            wrong("GRCA==\n", "GRCA=="),
+            wrong("\nURL", "\n\nURL"),
+            wrong("URL: ", "URL:"),
+            wrong("Deriver: ", "Deriver: x"),
+            wrong("Sig: ", "CA: fixed:r:md5:0\nSig: "),
+            wrong("nar/0na2", "../nar/0na2"),
+            wrong("nar/0na2", "https://example.org/nar/0na2"),
+            wrong("nar/0na2", "nar/\u{1b}[2J0na2"),
+            wrong("Compression: zstd", "Compression: none"),
+            wrong("Compression: zstd", "Compression: rar"),
+            wrong("Compression: zstd\n", ""),
+            wrong("FileHash: sha256:0na2", "FileHash: sha256:1na2"),
+            NarInfo::parse("<html>\u{1b}[2J").expect_err("not a narinfo"),
+            NarInfo::parse(&NARINFO.repeat(2)).expect_err("twice"),
+            NarInfo::parse("").expect_err("empty"),
+        ];
+        expect_test::expect![[r#"
+            it has no URL
+            its NarSize is not a number: many
+            it has no NarSize
+            `/gnu/store/s1ph2ym3d4b06r86sv46dg4hz7cr0kzw-top` is not in /nix/store
+            `eqh9lqb3abv90ziv5mf2hxrbvf2ibihw-dep` is not a store path
+            `md5:0k7zd7hgp5vs1m3bnrf8873pb97j9gp4phgl6y80bb4fd3jk6dqy` is not a SHA-256 hash
+            its lines end as on Windows, which Nix does not read
+            it ends within the line Sig
+            it has no URL
+            URL: is fine
+            `x0wmwaigdg3ikbck5d3avr4k4f0f66y9f-top.drv` is not a store path
+            `md5:0` is not a SHA-256 hash
+            its URL is not the name of an object here: `../nar/0na2zvwlnhqc3px6lh3mipxf44lkhf81pw3p27x2523z6vdmzk1r.nar.zst`
+            its URL is not the name of an object here: `https://example.org/nar/0na2zvwlnhqc3px6lh3mipxf44lkhf81pw3p27x2523z6vdmzk1r.nar.zst`
+            its URL is not the name of an object here: `nar/\u{1b}[2J0na2zvwlnhqc3px6lh3mipxf44lkhf81pw3p27x2523z6vdmzk1r.nar.zst`
+            its Compression is none, and its NAR is called nar/0na2zvwlnhqc3px6lh3mipxf44lkhf81pw3p27x2523z6vdmzk1r.nar.zst, which is zstd
+            its Compression is unknown to Nix: `rar`
+            its Compression is bzip2, and its NAR is called nar/0na2zvwlnhqc3px6lh3mipxf44lkhf81pw3p27x2523z6vdmzk1r.nar.zst, which is zstd
+            its FileHash is 1na2zvwlnhqc3px6lh3mipxf44lkhf81pw3p27x2523z6vdmzk1r, and its NAR is called nar/0na2zvwlnhqc3px6lh3mipxf44lkhf81pw3p27x2523z6vdmzk1r.nar.zst
+            it has a line `<html>\u{1b}[2J`
+            it has two lines References
+            it has no URL"#]].assert_eq(&messages.join("\n"));
+    }
+
+    #[test]
+    fn what_nix_overlooks_is_overlooked() {
+        let expected = NarInfo::parse(NARINFO).expect("valid");
+        let same = |from: &str, to: &str| NarInfo::parse(&NARINFO.replacen(from, to, 1)).expect(to);
+        let with = |line: &str| same("Deriver: ", &format!("{line}\nDeriver: "));
+        for line in [
+            "Unknown: x",
+            "X: ",
+            "System: x86_64-linux",
+            "CA: ",
+            "CA: text:sha256:0k7zd7hgp5vs1m3bnrf8873pb97j9gp4phgl6y80bb4fd3jk6dqy",
         ] {
-            assert_eq!(parse_path_infos(&json).as_deref(), Ok([narinfo.info.clone()].as_slice()), "{json}");
+            assert_eq!(with(line), expected, "{line}");
+        }
+        assert_eq!(same("0wmwaigdg3ikbck5d3avr4k4f0f66y9f-top.drv", "unknown-deriver"), expected);
+        assert_eq!(with("Sig: other:x").signatures.len(), 2);
+        let other = same(
+            "FileHash: sha256:0na2zvwlnhqc3px6lh3mipxf44lkhf81pw3p27x2523z6vdmzk1r",
+            &format!("FileHash: sha512:{}", "0".repeat(103)),
+        );
+        assert_eq!((other.file_hash, other.nar_name_fault()), (None, None));
+        for (url, packed) in [("nar/x.nar", "gzip"), ("nar/x.nar.br", "br"), ("x", "none"), ("nar/x.nar", "zstd")] {
+            let text = NARINFO.replace("Compression: zstd", &format!("Compression: {packed}"));
+            let text = text.replace(&expected.url, url);
+            assert_eq!(NarInfo::parse(&text).expect(url).nar_name_fault(), None, "{url}");
         }
     }
 
     #[test]
-    fn what_is_no_narinfo() {
-        let wrong = |from: &str, to: &str| NarInfo::parse(&NARINFO.replacen(from, to, 1)).expect_err(to);
-        let messages = [
-            wrong("URL: ", "Url: "),
-            wrong("NarSize: 216", "NarSize: many"),
-            wrong("/nix/store/s1", "/gnu/store/s1"),
-            wrong("References: dqh9", "References: eqh9"),
-            wrong("NarHash: sha256:0", "NarHash: md5:0"),
-            NarInfo::parse("<html>").expect_err("no narinfo"),
-            NarInfo::parse(&NARINFO.repeat(2)).expect_err("twice"),
-        ];
-        expect_test::expect![[r#"
-            it has no URL
-            its NarSize is no number: many
-            `/gnu/store/s1ph2ym3d4b06r86sv46dg4hz7cr0kzw-top` is not in /nix/store
-            `eqh9lqb3abv90ziv5mf2hxrbvf2ibihw-dep` is not a store path
-            `md5:0k7zd7hgp5vs1m3bnrf8873pb97j9gp4phgl6y80bb4fd3jk6dqy` is not a SHA-256 hash
-            it has a line `<html>`
-            it has two lines StorePath"#]]
-        .assert_eq(&messages.join("\n"));
-    }
-
-    proptest! {
-        #[test]
-        fn base_32_survives(bytes: [u8; 32]) {
-            let text = to_base32(&bytes);
-            prop_assert_eq!(from_base32(&text), Some(bytes));
-            prop_assert_eq!(from_base32(&text[1..]), None);
-            prop_assert_eq!(from_base32(&(text + "0")), None);
-        }
+    fn signatures_are_added_and_kept() {
+        let secret = "test-2:utOOCMym6GwNEDJO5IRfQKvy978RIqbJgMPgelFu1JAKidkcIdOIvXbk91SLbIJh+Mg2uRqgeBSRfkIf5tnMWw==";
+        let secret: SecretKey = secret.parse().expect("valid");
+        let (old, text) = (NarInfo::parse(NARINFO).expect("valid"), NARINFO.replace("Sig:", "Sig: test-2:bad\nSig:"));
+        let signed = signed(&text, &old, &secret);
+        let new = NarInfo::parse(&signed).expect("valid");
+        assert!(new.is_signed_by(&KEY.parse().expect("valid")) && new.is_signed_by(secret.public()));
+        assert_eq!(new.signatures.len(), 2, "what was bad is gone: {signed}");
+        let unsigned = NARINFO.lines().filter(|line| !line.starts_with("Sig")).map(|line| format!("{line}\n"));
+        let unsigned: String = unsigned.collect();
+        let bare = NarInfo::parse(&unsigned).expect("valid");
+        assert_eq!(keeping_signatures(&unsigned, &bare, &old), NARINFO);
+        let other = NarInfo { info: PathInfo { nar_size: 1, ..bare.info.clone() }, ..bare };
+        assert_eq!(keeping_signatures(&unsigned, &other, &old), unsigned, "another path's are of no use");
     }
 }

@@ -7,9 +7,11 @@ use std::str::FromStr;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;
+use serde::Deserialize;
 
 /// What users trust: they spell it in `trusted-public-keys`.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "String")]
 pub struct PublicKey {
     name: String,
     key: [u8; ed25519_compact::PublicKey::BYTES],
@@ -46,6 +48,14 @@ impl FromStr for PublicKey {
     }
 }
 
+impl TryFrom<String> for PublicKey {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<PublicKey, String> {
+        text.parse()
+    }
+}
+
 impl fmt::Display for PublicKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}:{}", self.name, BASE64.encode(self.key))
@@ -62,11 +72,17 @@ impl fmt::Debug for PublicKey {
 pub struct SecretKey {
     text: String,
     public: PublicKey,
+    pair: ed25519_compact::KeyPair,
 }
 
 impl SecretKey {
     pub fn public(&self) -> &PublicKey {
         &self.public
+    }
+
+    /// A signature of `message`, in Nix's spelling.
+    pub fn sign(&self, message: &str) -> String {
+        format!("{}:{}", self.public.name, BASE64.encode(*self.pair.sk.sign(message, None)))
     }
 
     /// The text of a key file: for that and for nothing else.
@@ -93,11 +109,12 @@ impl FromStr for SecretKey {
         // says.
         let (seed, stored) = bytes.split_at(ed25519_compact::Seed::BYTES);
         let seed = ed25519_compact::Seed::from_slice(seed).map_err(|_| "it is too short".to_owned())?;
-        let key = *ed25519_compact::KeyPair::from_seed(seed).pk;
+        let pair = ed25519_compact::KeyPair::from_seed(seed);
+        let key = *pair.pk;
         if key != stored {
             return Err("its two halves do not belong together".to_owned());
         }
-        Ok(SecretKey { text: text.trim().to_owned(), public: PublicKey { name, key } })
+        Ok(SecretKey { text: text.trim().to_owned(), public: PublicKey { name, key }, pair })
     }
 }
 
@@ -105,6 +122,13 @@ impl fmt::Debug for SecretKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("SecretKey").field("public", &self.public).finish_non_exhaustive()
     }
+}
+
+/// The name of the key that a signature says it is by; `None` if it is not written as a signature.
+pub fn key_of(signature: &str) -> Option<&str> {
+    let (name, bytes) = signature.split_once(':')?;
+    let whole = BASE64.decode(bytes).is_ok_and(|bytes| bytes.len() == ed25519_compact::Signature::BYTES);
+    (whole && !name.is_empty()).then_some(name)
 }
 
 fn split(text: &str) -> Result<(String, Vec<u8>), String> {

@@ -188,6 +188,17 @@ pub fn start(path: &Utf8Path, length: usize) -> Result<Vec<u8>> {
     Ok(bytes)
 }
 
+/// The text of a file, or `None` if it is not there.
+///
+/// # Errors
+/// It cannot be read.
+pub fn read_if_there(path: &Utf8Path) -> Result<Option<String>> {
+    match fs::read_to_string(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        text => text.map(Some).with_context(|| format!("cannot read {path}")),
+    }
+}
+
 /// The file system on which `path` lies, and the free space there, in bytes, for whoever is not root.
 ///
 /// # Errors

@@ -17,8 +17,8 @@ use super::{files, term};
 use crate::domain::builders::{self, Line, Machines};
 use crate::domain::digest::Digest;
 use crate::domain::jobs::{Derivation, Row};
-use crate::domain::narinfo::from_base32;
 use crate::domain::oid::Oid;
+use crate::domain::store_path::from_base32;
 
 /// Turns an attribute set of jobs into the rows that `nix-eval-jobs` gives.
 const EVAL_ROWS: &str = include_str!("eval-rows.nix");

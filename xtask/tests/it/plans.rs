@@ -10,13 +10,14 @@ use xtask::domain::image_target::{ImageTag, ImageTarget, Pushed};
 use xtask::domain::judgement::{Changed, Consent, Object, Relation, Review, Seen, Tree, judge};
 use xtask::domain::layout::{Docs, Layout};
 use xtask::domain::manifest::{Live, Manifest, render};
-use xtask::domain::narinfo::{PathInfo, StorePath};
 use xtask::domain::oid::Oid;
+use xtask::domain::path_info::PathInfo;
 use xtask::domain::plan::{Plan, Status, kind};
 use xtask::domain::pointers::Published;
 use xtask::domain::publication::{Act, Official, Subject, Target, acts};
 use xtask::domain::receipt::{self, Gate, Receipt};
 use xtask::domain::release::Release;
+use xtask::domain::store_path::StorePath;
 use xtask::domain::tagging::TagRecord;
 
 mod together;

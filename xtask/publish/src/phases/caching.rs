@@ -5,20 +5,24 @@
 
 use std::sync::Arc;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, anyhow, ensure};
 use camino::{Utf8Path, Utf8PathBuf};
-use xtask::domain::cache::{self, INFO, INFO_TEXT, Seen, fault, is_good_info, nar_fault};
+use serde_json::Value;
+use xtask::domain::cache::{self, INFO, INFO_TEXT, Keys, Seen, Signed, fault, is_good_info, nar_fault};
 use xtask::domain::layout::{CACHE_STAGE, RELEASE};
-use xtask::domain::narinfo::{NarInfo, PathInfo, StorePath};
+use xtask::domain::narinfo::{self, NarInfo};
+use xtask::domain::path_info::PathInfo;
 use xtask::domain::problem::{Problem, Problems};
 use xtask::domain::record::Record;
 use xtask::domain::serving::{IMMUTABLE, MOVING, content_type};
 use xtask::domain::signing::PublicKey;
+use xtask::domain::store_path::StorePath;
 use xtask::tools::{files, process, term};
 
 use super::destination::{Bucket, Stores};
 use super::session::Session;
 use crate::tools::content::Content;
+use crate::tools::listing;
 use crate::tools::nix_cache::{self, Roots};
 use crate::tools::secret_file::SecretFile;
 use crate::tools::store::{Progress, Properties, Store};
@@ -27,10 +31,20 @@ use crate::tools::transfer::{self, Item, Standing, Surveyed};
 /// No narinfo is nearly this long.
 pub const NARINFO_LIMIT: u64 = 4 << 20;
 
-/// What was seen, and the narinfos that stay.
+/// No listing is nearly this long.
+pub const LISTING_LIMIT: u64 = 256 << 20;
+
+/// What was seen, and what applying it takes.
 pub struct LookedCache {
     pub seen: Seen,
+    /// The narinfos that stay.
     kept: Vec<(StorePath, Vec<u8>)>,
+    /// Those that stay, with a signature more.
+    unsigned: Vec<(String, NarInfo)>,
+    /// Those that go, as far as they could be read: their signatures may be good.
+    replaced: Vec<NarInfo>,
+    /// Listings to be written.
+    listings: Vec<(StorePath, Value)>,
 }
 
 /// What is published, of a release.
@@ -41,59 +55,119 @@ pub fn roots(record: &Record) -> Roots {
     }
 }
 
-/// Compares the bucket with the closures in the local store, path by path: a request for each that is missing, two for
-/// each that is there, however much else the bucket holds. Listings are not looked at: they are sent before narinfos.
+/// Compares the bucket with the closures in the local store, path by path: a request for each that is missing, three for
+/// each that is there, however much else the bucket holds.
 ///
 /// # Errors
 /// The closures are not in the local store, or the bucket cannot be read.
 pub async fn look(session: &Session<'_>) -> Result<LookedCache> {
-    let key = match session.world.cache_key() {
-        Ok(key) => Arc::new(key),
-        Err(why) => return Ok(LookedCache { seen: Seen { unready: Some(why), ..Seen::default() }, kept: Vec::new() }),
+    let keys = match session.world.cache_keys() {
+        Ok(keys) => Arc::new(keys),
+        Err(why) => return Ok(LookedCache::of(Seen { unready: Some(why), ..Seen::default() })),
     };
     let sh = process::shell_in(session.git.root())?;
-    let closure = nix_cache::closure(&sh, &roots(&session.sealed.record))
-        .context("what was built is not all in the Nix store any more: build it again")?;
+    let closure = nix_cache::closure(&sh, &roots(&session.sealed.record))?;
     let store = session.read.of(Bucket::Cache);
     let looking = closure.into_iter().map(|info| {
-        let (store, key) = (store.clone(), Arc::clone(&key));
-        async move { look_at_path(&store, &info, key.as_ref().as_ref()).await.map(|found| (info, found)) }
+        let (store, keys) = (store.clone(), Arc::clone(&keys));
+        async move { look_at_path(&store, &info, &keys).await.map(|found| (info, found)) }
     });
-    let found = transfer::all(looking).await?;
+    let mut found = transfer::all(looking).await?;
+    // They were found in the order of the answers; a plan has one order.
+    found.sort_by(|(a, _), (b, _)| a.path.cmp(&b.path));
     let info = store.get(INFO, NARINFO_LIMIT).await?;
     let info = info.is_some_and(|text| is_good_info(&String::from_utf8_lossy(&text)));
-    let (mut seen, mut kept) = (Seen { info, ..Seen::default() }, Vec::new());
+    let mut looked = LookedCache::of(Seen { info, ..Seen::default() });
     for (info, found) in found {
-        match found {
-            Found::Nothing => seen.new.push(info),
-            Found::Broken(why) => seen.broken.push((info, why)),
-            Found::Good(narinfo) => kept.push((info.path, narinfo)),
-        }
+        looked.add(info, found);
     }
-    // They were found in the order of the answers; a plan has one order.
-    seen.new.sort_by(|a, b| a.path.cmp(&b.path));
-    seen.broken.sort_by(|(a, _), (b, _)| a.path.cmp(&b.path));
-    seen.same = kept.len();
-    Ok(LookedCache { seen, kept })
+    Ok(looked)
 }
 
+/// What a cache has of a path.
 enum Found {
     Nothing,
-    Broken(String),
-    Good(Vec<u8>),
+    /// Why it is broken, and its narinfo, as far as that could be read.
+    Broken(String, Option<NarInfo>),
+    Right {
+        text: Vec<u8>,
+        narinfo: NarInfo,
+        signed: Signed,
+        /// What is wrong with its listing, and the right one.
+        listing: Option<(String, Value)>,
+    },
 }
 
-async fn look_at_path(store: &Store, ours: &PathInfo, key: Option<&PublicKey>) -> Result<Found> {
-    let Some(text) = store.get(&ours.path.narinfo(), NARINFO_LIMIT).await? else { return Ok(Found::Nothing) };
+impl LookedCache {
+    fn of(seen: Seen) -> LookedCache {
+        let (kept, unsigned, replaced, listings) = Default::default();
+        LookedCache { seen, kept, unsigned, replaced, listings }
+    }
+
+    fn add(&mut self, info: PathInfo, found: Found) {
+        match found {
+            Found::Nothing => self.seen.new.push(info),
+            Found::Broken(why, narinfo) => {
+                self.seen.broken.push((info, why));
+                self.replaced.extend(narinfo);
+            }
+            Found::Right { text, narinfo, signed, listing } => {
+                let path = info.path.clone();
+                self.seen.same += usize::from(signed == Signed::ByOwn && listing.is_none());
+                if let Some((why, listing)) = listing {
+                    self.seen.unlisted.push((info.clone(), why));
+                    self.listings.push((path.clone(), listing));
+                }
+                match signed {
+                    Signed::ByOwn => self.kept.push((path, text)),
+                    Signed::Otherwise(by) => {
+                        self.seen.unsigned.push((info, by));
+                        self.unsigned.push((String::from_utf8_lossy(&text).into_owned(), narinfo));
+                    }
+                }
+            }
+        }
+    }
+}
+
+async fn look_at_path(store: &Store, ours: &PathInfo, keys: &Keys) -> Result<Found> {
+    let key = ours.path.narinfo();
+    let text = match store.get(&key, NARINFO_LIMIT).await {
+        Ok(Some(text)) => text,
+        Ok(None) => return Ok(Found::Nothing),
+        // One that nobody can read is broken; it is no reason to stop.
+        Err(error) => match store.head(&key).await? {
+            Some(head) if head.size > NARINFO_LIMIT => {
+                return Ok(Found::Broken(format!("its narinfo has {} bytes", head.size), None));
+            }
+            _ => return Err(error),
+        },
+    };
     let narinfo = match NarInfo::parse(&String::from_utf8_lossy(&text)) {
         Ok(narinfo) => narinfo,
-        Err(why) => return Ok(Found::Broken(format!("its narinfo is none: {why}"))),
+        Err(why) => return Ok(Found::Broken(format!("its narinfo is invalid: {why}"), None)),
     };
-    if let Some(why) = fault(ours, &narinfo, key) {
-        return Ok(Found::Broken(why));
+    if let Some(why) = fault(ours, &narinfo) {
+        return Ok(Found::Broken(why, Some(narinfo)));
     }
     let size = store.head(&narinfo.url).await?.map(|head| head.size);
-    Ok(nar_fault(&narinfo, size).map_or(Found::Good(text), Found::Broken))
+    if let Some(why) = nar_fault(&narinfo, size) {
+        return Ok(Found::Broken(why, Some(narinfo)));
+    }
+    let listing = look_at_listing(store, &ours.path).await?;
+    Ok(Found::Right { text, signed: keys.signed(&narinfo), narinfo, listing })
+}
+
+/// What is wrong with the listing of a path, and the right one.
+async fn look_at_listing(store: &Store, path: &StorePath) -> Result<Option<(String, Value)>> {
+    let there = store.get(&path.listing(), LISTING_LIMIT).await?;
+    let place = Utf8PathBuf::from(path.to_string());
+    let ours = tokio::task::spawn_blocking(move || listing::of(&place)).await??;
+    let why = match &there {
+        None => Some("its listing is missing"),
+        Some(there) => listing::fault(&ours, there),
+    };
+    Ok(why.map(|why| (why.to_owned(), ours)))
 }
 
 /// Stages what is missing or broken, and sends it.
@@ -102,16 +176,22 @@ async fn look_at_path(store: &Store, ours: &PathInfo, key: Option<&PublicKey>) -
 /// Nix cannot stage, what it staged is not signed or not right, or the server refuses.
 pub async fn publish(session: &Session<'_>, looked: &LookedCache, stores: &Stores, progress: &Progress) -> Result<()> {
     let key = stores.signing_key().context("there is no signing key, though there is something to sign")?;
+    let signed = |(text, narinfo): &(String, NarInfo)| (narinfo.info.path.clone(), narinfo::signed(text, narinfo, key));
     let stage = Stage {
         directory: session.git.root().join(RELEASE).join(CACHE_STAGE),
         roots: roots(&session.sealed.record),
         ours: looked.seen.new.iter().chain(looked.seen.broken.iter().map(|(info, _)| info)).cloned().collect(),
         kept: looked.kept.clone(),
+        signed: looked.unsigned.iter().map(signed).collect(),
+        replaced: looked.replaced.clone(),
+        listings: looked.listings.clone(),
         key: key.public().clone(),
     };
     let directory = stage.directory.clone();
-    // Large closures take minutes, in which nothing is sent.
-    term::say(format_args!("  Nix compresses and signs {} paths in {RELEASE}/{CACHE_STAGE}/", stage.ours.len()));
+    if !stage.ours.is_empty() {
+        // Large closures take minutes, in which nothing is sent.
+        term::say(format_args!("  Nix compresses and signs {} paths in {RELEASE}/{CACHE_STAGE}/", stage.ours.len()));
+    }
     let secret = SecretFile::new(key.expose())?;
     tokio::task::spawn_blocking(move || stage.make(secret)).await??;
     send(stores.of(Bucket::Cache), &directory, looked.seen.info, progress).await?;
@@ -126,6 +206,11 @@ struct Stage {
     ours: Vec<PathInfo>,
     /// What the bucket has.
     kept: Vec<(StorePath, Vec<u8>)>,
+    /// What it gets another signature of.
+    signed: Vec<(StorePath, String)>,
+    /// What the bucket had of some of `ours`.
+    replaced: Vec<NarInfo>,
+    listings: Vec<(StorePath, Value)>,
     key: PublicKey,
 }
 
@@ -138,7 +223,8 @@ impl Stage {
             std::fs::remove_dir_all(directory).with_context(making)?;
         }
         std::fs::create_dir_all(directory).with_context(making)?;
-        for (path, narinfo) in &self.kept {
+        let signed = self.signed.iter().map(|(path, narinfo)| (path, narinfo.as_bytes()));
+        for (path, narinfo) in self.kept.iter().map(|(path, narinfo)| (path, narinfo.as_slice())).chain(signed) {
             files::write(&directory.join(path.narinfo()), narinfo)?;
         }
         files::write(&directory.join(INFO), INFO_TEXT)?;
@@ -148,16 +234,34 @@ impl Stage {
         let link = plain.path().join("stage");
         std::os::unix::fs::symlink(directory, &link).context("cannot make a temporary link")?;
         let store = format!("file://{}", link.display());
-        nix_cache::stage(&sh, &store, &secret, &self.roots)?;
+        if !self.ours.is_empty() {
+            nix_cache::stage(&sh, &store, &secret, &self.roots)?;
+        }
         drop(secret);
         self.check()?;
+        self.keep_signatures()?;
         // The NARs of kept paths are not here.
-        let contents = self.kept.is_empty();
-        let objection = nix_cache::verify_all(&sh, &store, &self.key, contents)?;
+        let contents = self.kept.is_empty() && self.signed.is_empty();
+        let objection = nix_cache::verify_all(&sh, &store, &self.key.to_string(), contents)?;
         ensure!(objection.is_none(), "Nix does not accept what it staged: {}", objection.unwrap_or_default());
         for (path, _) in &self.kept {
             let path = directory.join(path.narinfo());
             std::fs::remove_file(&path).with_context(|| format!("cannot remove {path}"))?;
+        }
+        for (path, listing) in &self.listings {
+            files::write(&directory.join(path.listing()), listing.to_string())?;
+        }
+        Ok(())
+    }
+
+    /// What other keys have signed stays signed by them.
+    fn keep_signatures(&self) -> Result<()> {
+        for old in &self.replaced {
+            let path = self.directory.join(old.info.path.narinfo());
+            // What it was of may be another path, which is not staged.
+            let Some(text) = files::read_if_there(&path)? else { continue };
+            let new = NarInfo::parse(&text).map_err(|why| anyhow!("Nix staged {path}, and {why}"))?;
+            files::replace(&path, &narinfo::keeping_signatures(&text, &new, old))?;
         }
         Ok(())
     }
@@ -168,10 +272,12 @@ impl Stage {
             let path = self.directory.join(info.path.narinfo());
             let Ok(text) = std::fs::read_to_string(&path) else { return Some("it has no narinfo".to_owned()) };
             match NarInfo::parse(&text) {
-                Err(why) => Some(format!("its narinfo is none: {why}")),
+                Err(why) => Some(format!("its narinfo is invalid: {why}")),
                 Ok(narinfo) => {
                     let size = std::fs::metadata(self.directory.join(&narinfo.url)).ok().map(|nar| nar.len());
-                    fault(info, &narinfo, Some(&self.key)).or_else(|| nar_fault(&narinfo, size))
+                    fault(info, &narinfo)
+                        .or_else(|| nar_fault(&narinfo, size))
+                        .or_else(|| (!narinfo.is_signed_by(&self.key)).then(|| "Nix did not sign it".to_owned()))
                 }
             }
         };

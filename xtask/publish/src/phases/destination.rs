@@ -9,11 +9,12 @@ use std::time::Duration;
 use anyhow::{Context, Result, anyhow, ensure};
 use camino::{Utf8Path, Utf8PathBuf};
 use xtask::cli::Place;
+use xtask::domain::cache::Keys;
 use xtask::domain::environment::{Access, CacheKey, Config, Environment, GitTarget, Storage};
 use xtask::domain::image_target::ImageTarget;
 use xtask::domain::layout::{WITHDRAWN, prefix};
 use xtask::domain::pointers::Published;
-use xtask::domain::signing::{PublicKey, SecretKey};
+use xtask::domain::signing::SecretKey;
 use xtask::tools::tree;
 
 use crate::tools::embedded::Embedded;
@@ -138,14 +139,15 @@ impl World {
     ///
     /// # Errors
     /// Nobody knows, and why.
-    pub fn cache_key(&self) -> Result<Option<PublicKey>, String> {
-        match &self.environment.cache {
+    pub fn cache_keys(&self) -> Result<Keys, String> {
+        let own = match &self.environment.cache {
             CacheKey::Made { key_file, .. } => {
                 let key = signing_key::open_made(&self.tree.join(key_file)).map_err(|error| format!("{error:#}"))?;
-                Ok(key.map(|key| key.public().clone()))
+                key.map(|key| key.public().clone())
             }
-            held @ CacheKey::Held { .. } => held.public(),
-        }
+            held @ CacheKey::Held { .. } => held.public()?,
+        };
+        Ok(Keys { own, also: self.environment.cache.also_trusts().to_vec() })
     }
 
     /// Opens what signs the cache, and makes sure that it is what users trust.

@@ -133,7 +133,7 @@ pub async fn check_logins(world: &World, checkup: &mut Checkup) {
 /// Whether what signs the cache is at hand, and is what users trust. Makes no key.
 fn check_signing_key(world: &World, checkup: &mut Checkup) {
     match &world.environment.cache {
-        CacheKey::Made { key_file, .. } => match world.cache_key() {
+        CacheKey::Made { key_file, .. } => match world.cache_keys().map(|keys| keys.own) {
             Ok(Some(key)) => checkup.add("signing key", Ok(format!("{key_file}, public half {key}"))),
             Ok(None) => checkup.note("signing key", format!("{key_file} is not made yet: `upload` makes it")),
             Err(why) => checkup.add("signing key", Err(why)),

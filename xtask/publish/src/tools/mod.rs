@@ -9,6 +9,7 @@ pub mod garage;
 pub mod http;
 pub mod images;
 pub mod keys;
+pub mod listing;
 pub mod lock;
 pub mod nix_cache;
 pub mod oci;

@@ -6,8 +6,7 @@
 
 use anyhow::{Context, Result, anyhow};
 use xshell::{Cmd, Shell};
-use xtask::domain::narinfo::{PathInfo, parse_path_infos};
-use xtask::domain::signing::PublicKey;
+use xtask::domain::path_info::{PathInfo, parse_path_infos};
 use xtask::tools::process;
 
 use super::secret_file::SecretFile;
@@ -62,14 +61,14 @@ pub fn stage(sh: &Shell, store: &str, key: &SecretFile, roots: &Roots) -> Result
     Ok(())
 }
 
-/// Lets Nix judge a cache: every path of the closures there and signed by `key`, and with `contents` what its NAR
+/// Lets Nix judge a cache: every path of the closures there and signed by one of `keys` (Nix's spelling, separated by blanks), and with `contents` what its NAR
 /// holds. Returns what Nix objects to.
 ///
 /// # Errors
 /// Nix cannot be run.
-pub fn verify(sh: &Shell, store: &str, key: &PublicKey, contents: bool, roots: &Roots) -> Result<Option<String>> {
+pub fn verify(sh: &Shell, store: &str, keys: &str, contents: bool, roots: &Roots) -> Result<Option<String>> {
     for (kind, paths) in roots.each() {
-        let objection = objection(sh, store, key, contents, |cmd| cmd.arg("--recursive").args(kind).args(paths))?;
+        let objection = objection(sh, store, keys, contents, |cmd| cmd.arg("--recursive").args(kind).args(paths))?;
         if objection.is_some() {
             return Ok(objection);
         }
@@ -81,21 +80,21 @@ pub fn verify(sh: &Shell, store: &str, key: &PublicKey, contents: bool, roots: &
 ///
 /// # Errors
 /// Nix cannot be run.
-pub fn verify_all(sh: &Shell, store: &str, key: &PublicKey, contents: bool) -> Result<Option<String>> {
-    objection(sh, store, key, contents, |cmd| cmd.arg("--all"))
+pub fn verify_all(sh: &Shell, store: &str, keys: &str, contents: bool) -> Result<Option<String>> {
+    objection(sh, store, keys, contents, |cmd| cmd.arg("--all"))
 }
 
 fn objection<'a>(
     sh: &'a Shell,
     store: &str,
-    key: &PublicKey,
+    keys: &str,
     contents: bool,
     what: impl FnOnce(Cmd<'a>) -> Cmd<'a>,
 ) -> Result<Option<String>> {
     // Nix remembers what caches said; here it is to look.
     let memory = tempfile::tempdir().context("cannot make a temporary directory")?;
     let cmd = nix(sh, &["store", "verify", "--store", store, "--sigs-needed", "1"])
-        .args(["--trusted-public-keys", &key.to_string()])
+        .args(["--trusted-public-keys", keys])
         .args((!contents).then_some("--no-contents"));
     let output = process::capture(what(cmd).env("XDG_CACHE_HOME", memory.path()))?;
     if output.status.success() {

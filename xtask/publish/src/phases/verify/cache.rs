@@ -2,20 +2,21 @@
 //!
 //! Each signature is checked here, by the key that `releng.toml` says users trust; in the end Nix judges the same.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 
 use anyhow::Result;
-use xtask::domain::cache::{INFO, is_good_info, nar_fault, unsigned};
-use xtask::domain::narinfo::{NarInfo, StorePath};
+use xtask::domain::cache::{INFO, Keys, Signed, is_good_info, nar_fault};
+use xtask::domain::narinfo::NarInfo;
 use xtask::domain::plan::bytes_for_people;
 use xtask::domain::record::Record;
-use xtask::domain::signing::PublicKey;
+use xtask::domain::store_path::StorePath;
 use xtask::tools::{files, process};
 
 use super::{Report, View};
-use crate::phases::caching::{NARINFO_LIMIT, roots};
+use crate::phases::caching::{LISTING_LIMIT, NARINFO_LIMIT, roots};
 use crate::tools::anonymous::Anonymous;
+use crate::tools::listing;
 use crate::tools::nix_cache;
 use crate::tools::source::Source;
 use crate::tools::transfer;
@@ -26,12 +27,12 @@ const WHO: &str = "whoever downloads Lix instead of building it";
 
 impl View<'_> {
     pub(super) async fn check_cache(&self, record: &Record, report: &mut Report) -> Result<()> {
-        let key = match self.world.cache_key() {
-            Ok(Some(key)) => Arc::new(key),
-            Ok(None) => {
+        let keys = match self.world.cache_keys() {
+            Ok(Keys { own: None, .. }) => {
                 report.check(TITLE, "", vec!["its key was never made, so nothing is signed".to_owned()], WHO);
                 return Ok(());
             }
+            Ok(keys) => Arc::new(keys),
             Err(why) => {
                 report.check(TITLE, "", vec![why], WHO);
                 return Ok(());
@@ -46,7 +47,7 @@ impl View<'_> {
                 Err(why) => walk.broken.push(format!("the record names something odd: {why}")),
             }
         }
-        walk.from(starts, &self.sources.cache, &key, self.deep).await?;
+        walk.from(starts, &self.sources.cache, &keys, self.deep).await?;
         let info = self.sources.cache.get(INFO).await?.unwrap_or_default();
         if !is_good_info(&String::from_utf8_lossy(&info)) {
             walk.broken.push(format!("{INFO} is missing, or is of another store"));
@@ -55,13 +56,16 @@ impl View<'_> {
         let depth = if self.deep { "downloaded" } else { "by name and size; --deep downloads them" };
         let good = format!("{} paths, {} compressed, {depth}", walk.seen.len(), bytes_for_people(walk.bytes));
         report.check(TITLE, &good, walk.broken, WHO);
+        for (key, paths) in walk.signed_by {
+            report.note(TITLE, &format!("{paths} paths are signed by {key} and not yet by ours: `upload` signs them"));
+        }
         match sound {
-            true => self.let_nix_judge(roots, &key, report).await,
+            true => self.let_nix_judge(roots, &keys, report).await,
             false => Ok(()),
         }
     }
 
-    async fn let_nix_judge(&self, roots: nix_cache::Roots, key: &PublicKey, report: &mut Report) -> Result<()> {
+    async fn let_nix_judge(&self, roots: nix_cache::Roots, keys: &Keys, report: &mut Report) -> Result<()> {
         if !files::on_path("nix") {
             report.note(NIX, "there is no Nix here to ask");
             return Ok(());
@@ -73,9 +77,9 @@ impl View<'_> {
                 (server.url().to_owned(), Some(server))
             }
         };
-        let (key, deep) = (key.clone(), self.deep);
+        let (keys, deep) = (keys.trusted(), self.deep);
         let sh = process::shell_in(self.git.root())?;
-        let judging = move || nix_cache::verify(&sh, &url, &key, deep, &roots);
+        let judging = move || nix_cache::verify(&sh, &url, &keys, deep, &roots);
         let objection = tokio::task::spawn_blocking(judging).await??;
         let good = if self.deep { "signed, and every NAR holds what it should" } else { "signed" };
         report.check(NIX, good, objection.into_iter().collect(), WHO);
@@ -90,16 +94,18 @@ struct Walk {
     /// Of NARs, as they are stored.
     bytes: u64,
     broken: Vec<String>,
+    /// How many paths only an older key has signed, by its name.
+    signed_by: BTreeMap<String, usize>,
 }
 
 impl Walk {
-    async fn from(&mut self, starts: Vec<StorePath>, source: &Source, key: &Arc<PublicKey>, deep: bool) -> Result<()> {
+    async fn from(&mut self, starts: Vec<StorePath>, source: &Source, keys: &Arc<Keys>, deep: bool) -> Result<()> {
         let mut next = starts;
         while !next.is_empty() {
             next.retain(|path| self.seen.insert(path.clone()));
             let checking = next.drain(..).map(|path| {
-                let (source, key) = (source.clone(), Arc::clone(key));
-                async move { check_path(&source, path, &key, deep).await }
+                let (source, keys) = (source.clone(), Arc::clone(keys));
+                async move { check_path(&source, path, &keys, deep).await }
             });
             let mut found = Vec::new();
             for checked in transfer::all(checking).await? {
@@ -107,6 +113,9 @@ impl Walk {
                 self.bytes += checked.bytes;
                 found.extend(checked.wrong.into_iter().map(|why| format!("{path}: {why}")));
                 next.extend(checked.references);
+                if let Some(key) = checked.signed_by {
+                    *self.signed_by.entry(key).or_default() += 1;
+                }
             }
             found.sort();
             self.broken.extend(found);
@@ -121,18 +130,23 @@ struct Checked {
     references: Vec<StorePath>,
     bytes: u64,
     wrong: Option<String>,
+    /// The key that signed it, if that is not the cache's own.
+    signed_by: Option<String>,
 }
 
-async fn check_path(source: &Source, path: StorePath, key: &PublicKey, deep: bool) -> Result<Checked> {
-    let nothing = |path, why| Checked { path, references: Vec::new(), bytes: 0, wrong: Some(why) };
+async fn check_path(source: &Source, path: StorePath, keys: &Keys, deep: bool) -> Result<Checked> {
+    let nothing = |path, why| Checked { path, references: Vec::new(), bytes: 0, wrong: Some(why), signed_by: None };
     let Some(text) = source.get_at_most(&path.narinfo(), NARINFO_LIMIT).await? else {
         return Ok(nothing(path, "its narinfo is missing".to_owned()));
     };
     let narinfo = match NarInfo::parse(&String::from_utf8_lossy(&text)) {
         Ok(narinfo) if narinfo.info.path == path => narinfo,
         Ok(narinfo) => return Ok(nothing(path, format!("its narinfo is of {}", narinfo.info.path))),
-        Err(why) => return Ok(nothing(path, format!("its narinfo is none: {why}"))),
+        Err(why) => return Ok(nothing(path, format!("its narinfo is invalid: {why}"))),
     };
+    if let Some(why) = narinfo.nar_name_fault() {
+        return Ok(nothing(path, why));
+    }
     let (size, hash) = match deep {
         true => source.facts(&narinfo.url).await?.map(|facts| (facts.size, Some(facts.sha256))).unzip(),
         false => (source.size(&narinfo.url).await?, None),
@@ -143,7 +157,16 @@ async fn check_path(source: &Source, path: StorePath, key: &PublicKey, deep: boo
         }
         _ => None,
     };
-    let wrong = unsigned(&narinfo, key).or_else(|| nar_fault(&narinfo, size)).or(content);
+    let listing = match source.get_at_most(&path.listing(), LISTING_LIMIT).await? {
+        None => Some("its listing is missing"),
+        Some(text) => listing::looks_wrong(&text),
+    };
+    let wrong = keys.fault(&narinfo).or_else(|| nar_fault(&narinfo, size)).or(content);
+    let wrong = wrong.or_else(|| listing.map(str::to_owned));
+    let signed_by = match keys.signed(&narinfo) {
+        Signed::Otherwise(by) => by.into_iter().next(),
+        Signed::ByOwn => None,
+    };
     let references = narinfo.info.references.into_iter().collect();
-    Ok(Checked { path, references, bytes: size.unwrap_or(0), wrong })
+    Ok(Checked { path, references, bytes: size.unwrap_or(0), wrong, signed_by })
 }

@@ -1,0 +1,102 @@
+//! The listing of a store path's files that a binary cache has beside its narinfo, `HASH.ls`: what is in a NAR, and where.
+//!
+//! Nix writes one when it packs a NAR. One that is missing is written here, from the store, so that nothing is packed again.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+
+use anyhow::{Context, Result};
+use camino::Utf8Path;
+use serde_json::{Map, Value, json};
+
+/// The listing of what lies at `path`.
+///
+/// # Errors
+/// It cannot be read, or has names that are not UTF-8.
+pub fn of(path: &Utf8Path) -> Result<Value> {
+    let mut place = 0;
+    strings(&mut place, &["nix-archive-1"]);
+    Ok(json!({ "version": 1, "root": node(path, &mut place)? }))
+}
+
+/// What is wrong with a listing that a cache has; `None` if it says the same as `ours`.
+pub fn fault(ours: &Value, theirs: &[u8]) -> Option<&'static str> {
+    let Ok(mut theirs) = serde_json::from_slice::<Value>(theirs) else { return Some(NOT_ONE) };
+    let mut ours = ours.clone();
+    reduce(&mut ours["root"]);
+    reduce(&mut theirs["root"]);
+    (ours["root"] != theirs["root"]).then_some("its listing names other files")
+}
+
+/// What is wrong with a listing, as far as that can be told without the files.
+pub fn looks_wrong(text: &[u8]) -> Option<&'static str> {
+    let listing: Result<Value, _> = serde_json::from_slice(text);
+    let is_one = listing.is_ok_and(|listing| listing["version"] == 1 && listing["root"]["type"].is_string());
+    (!is_one).then_some(NOT_ONE)
+}
+
+const NOT_ONE: &str = "its listing cannot be read";
+
+/// Takes out what not every Nix writes.
+fn reduce(node: &mut Value) {
+    let Some(node) = node.as_object_mut() else { return };
+    node.remove("narOffset");
+    if node.get("executable") == Some(&Value::Bool(false)) {
+        node.remove("executable");
+    }
+    if let Some(Value::Object(entries)) = node.get_mut("entries") {
+        entries.values_mut().for_each(reduce);
+    }
+}
+
+/// One file or directory, which the NAR has from `place` on. That is moved behind it.
+fn node(path: &Utf8Path, place: &mut u64) -> Result<Value> {
+    let cannot = || format!("cannot read {path}");
+    let facts = fs::symlink_metadata(path).with_context(cannot)?;
+    let value = if facts.is_symlink() {
+        let target = path.read_link_utf8().with_context(cannot)?;
+        strings(place, &["(", "type", "symlink", "target", target.as_str(), ")"]);
+        json!({ "type": "symlink", "target": target.as_str() })
+    } else if facts.is_dir() {
+        strings(place, &["(", "type", "directory"]);
+        let mut names = Vec::new();
+        for entry in path.read_dir_utf8().with_context(cannot)? {
+            names.push(entry.with_context(cannot)?.file_name().to_owned());
+        }
+        names.sort();
+        let mut entries = Map::new();
+        for name in names {
+            strings(place, &["entry", "(", "name", name.as_str(), "node"]);
+            entries.insert(name.clone(), node(&path.join(&name), place)?);
+            strings(place, &[")"]);
+        }
+        strings(place, &[")"]);
+        json!({ "type": "directory", "entries": entries })
+    } else {
+        strings(place, &["(", "type", "regular"]);
+        let executable = facts.permissions().mode() & 0o100 != 0;
+        if executable {
+            strings(place, &["executable", ""]);
+        }
+        strings(place, &["contents"]);
+        let mut value = json!({ "type": "regular", "size": facts.len(), "narOffset": *place + LENGTH });
+        if executable {
+            value["executable"] = Value::Bool(true);
+        }
+        bytes(place, facts.len());
+        strings(place, &[")"]);
+        value
+    };
+    Ok(value)
+}
+
+/// Bytes of a length in a NAR, and what everything in it is padded to.
+const LENGTH: u64 = 8;
+
+fn strings(place: &mut u64, texts: &[&str]) {
+    texts.iter().for_each(|text| bytes(place, text.len() as u64));
+}
+
+fn bytes(place: &mut u64, length: u64) {
+    *place += LENGTH + length.next_multiple_of(LENGTH);
+}
