@@ -30,9 +30,9 @@ pub struct Record {
     pub name: Option<String>,
     /// `None` if what was built is not what the tag of its version names.
     pub tag: Option<String>,
-    pub commit: String,
+    pub commit: Oid,
     /// The commit's tree.
-    pub tree: String,
+    pub tree: Oid,
     /// The commit's time, in UTC.
     pub committed: String,
     /// The version of this tool.
@@ -75,11 +75,6 @@ impl Record {
 
     pub fn to_json(&self) -> String {
         serde_json::to_string_pretty(self).expect("a record has only string keys") + "\n"
-    }
-
-    /// The commit that was built.
-    pub fn commit_oid(&self) -> Oid {
-        Oid::new(self.commit.as_str())
     }
 
     /// What `manifest.nix` says.
@@ -166,8 +161,8 @@ mod tests {
             version: "2.93.1".to_owned(),
             name: Some("Bici Bici".to_owned()),
             tag: Some("2.93.1".to_owned()),
-            commit: "c".repeat(40),
-            tree: "d".repeat(40),
+            commit: "c".repeat(40).parse().expect("an object"),
+            tree: "d".repeat(40).parse().expect("an object"),
             committed: "2025-06-18T20:00:00Z".to_owned(),
             tool: "0.1.0".to_owned(),
             profile: "all".to_owned(),

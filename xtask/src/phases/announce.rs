@@ -82,7 +82,7 @@ impl Observed {
             Some(tag) => tag.parse().with_context(|| format!("{path} is of the tag {tag}"))?,
             None => bail!("{path} is of a tree that is no official release: there is nothing to announce"),
         };
-        let commit = record.commit_oid();
+        let commit = record.commit.clone();
         git.resolve(&format!("{commit}^{{commit}}"))?.with_context(|| {
             format!("{} does not have the commit {commit} that {path} is of: `git fetch --tags`", git.root())
         })?;

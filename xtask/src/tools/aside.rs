@@ -7,7 +7,7 @@ use anyhow::{Context, Result};
 use camino::{Utf8Path, Utf8PathBuf};
 use tempfile::TempDir;
 
-use super::git::Git;
+use super::git::{Git, parse_oid};
 use super::process;
 use crate::domain::oid::Oid;
 
@@ -80,7 +80,7 @@ impl<'a> Aside<'a> {
             changes.extend(line.into_bytes());
         }
         process::read(self.cmd(&["update-index", "-z", "--index-info"]).stdin(changes))?;
-        process::read(self.cmd(&["write-tree"])).map(Oid::new)
+        parse_oid(&process::read(self.cmd(&["write-tree"]))?)
     }
 
     fn mode(&self, path: &str) -> Result<String> {
@@ -100,7 +100,7 @@ impl<'a> Aside<'a> {
         if sign || self.git.config_bool("commit.gpgSign")? {
             cmd = cmd.arg("-S");
         }
-        process::read(cmd.stdin(message)).map(Oid::new)
+        parse_oid(&process::read(cmd.stdin(message))?)
     }
 
     /// An annotated tag, as an object that no ref names yet; signed where git is configured so or `sign` asks for it.
@@ -121,8 +121,8 @@ impl<'a> Aside<'a> {
         let cmd = self.git.cmd(["--git-dir", elsewhere.as_str(), "-c", &config]).env("GIT_OBJECT_DIRECTORY", objects);
         let cmd = cmd.args(["tag", "--annotate", "--cleanup=verbatim", "--file=-"]).args(sign.then_some("--sign"));
         process::read(cmd.args([name, target.as_str()]).stdin(message)).context("cannot make the tag")?;
-        process::read(self.git.cmd(["--git-dir", elsewhere.as_str(), "rev-parse", &format!("refs/tags/{name}")]))
-            .map(Oid::new)
+        let tag = self.git.cmd(["--git-dir", elsewhere.as_str(), "rev-parse", &format!("refs/tags/{name}")]);
+        parse_oid(&process::read(tag)?)
     }
 
     /// The message after the repository's `commit-msg` hook, if there is one, has had its say: Gerrit's adds the

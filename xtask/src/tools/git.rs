@@ -6,7 +6,7 @@
 use std::ffi::OsStr;
 use std::os::unix::fs::PermissionsExt;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, anyhow, bail};
 use camino::{Utf8Path, Utf8PathBuf};
 use xshell::{Cmd, Shell};
 
@@ -89,7 +89,7 @@ impl Git {
     pub fn resolve(&self, revision: &str) -> Result<Option<Oid>> {
         let output = process::capture(self.cmd(["rev-parse", "--verify", "--quiet", "--end-of-options", revision]))?;
         let name = String::from_utf8_lossy(&output.stdout).trim().to_owned();
-        Ok(output.status.success().then(|| Oid::new(name)))
+        output.status.success().then(|| parse_oid(&name)).transpose()
     }
 
     /// # Errors
@@ -125,7 +125,7 @@ impl Git {
         let entry = |line: &str| {
             let (attributes, path) = line.split_once('\t')?;
             let [mode, _kind, oid] = attributes.split(' ').collect::<Vec<_>>()[..] else { return None };
-            Some(TreeEntry { mode: mode.to_owned(), oid: Oid::new(oid), path: path.to_owned() })
+            Some(TreeEntry { mode: mode.to_owned(), oid: oid.parse().ok()?, path: path.to_owned() })
         };
         text.split_terminator('\0')
             .map(|line| entry(line).with_context(|| format!("`git ls-tree` wrote an unexpected line: {line}")))
@@ -280,7 +280,7 @@ impl Git {
     /// The commits on the line of first parents that end in `tip` and change a file, newest first.
     pub fn changes_of(&self, tip: &Oid, path: &str) -> Result<Vec<Oid>> {
         let list = self.read(["rev-list", "--first-parent", tip.as_str(), "--", path])?;
-        Ok(list.lines().map(Oid::new).collect())
+        list.lines().map(parse_oid).collect()
     }
 
     /// The first line of a commit's message.
@@ -344,7 +344,14 @@ impl Git {
 pub(super) const LOG: [&str; 3] = ["log", "--no-show-signature", "--format=%H %T %P"];
 
 pub(super) fn parse_commit(line: &str) -> Result<Commit> {
-    let mut oids = line.split_whitespace().map(Oid::new);
-    let mut commit = || Some(Commit { oid: oids.next()?, tree: oids.next()?, parents: oids.by_ref().collect() });
-    commit().with_context(|| format!("`git log` wrote an unexpected line: {line}"))
+    let oids: Result<Vec<Oid>> = line.split_whitespace().map(parse_oid).collect();
+    match oids.with_context(|| format!("`git log` wrote an unexpected line: {line}"))?.as_slice() {
+        [oid, tree, parents @ ..] => Ok(Commit { oid: oid.clone(), tree: tree.clone(), parents: parents.to_vec() }),
+        _ => bail!("`git log` wrote an unexpected line: {line}"),
+    }
+}
+
+/// An object name that git wrote.
+pub(super) fn parse_oid(name: &str) -> Result<Oid> {
+    name.parse().map_err(|why| anyhow!("git wrote something unexpected: {why}"))
 }

@@ -295,7 +295,8 @@ mod tests {
 
     #[test]
     fn a_flake_is_found_wherever_it_lies() {
-        let flake = Flake::at("/tmp/a b#c?é%".into(), "refs/tags/2.90.0-rc1", &Oid::new("0".repeat(40)));
+        let flake =
+            Flake::at("/tmp/a b#c?é%".into(), "refs/tags/2.90.0-rc1", &"0".repeat(40).parse().expect("an object"));
         let path = ["release-jobs", "x86_64-linux-only", "a.b"].map(str::to_owned);
         expect_test::expect![[
             r#"git+file:///tmp/a%20b%23c%3F%C3%A9%25?ref=refs/tags/2.90.0-rc1&rev=0000000000000000000000000000000000000000#release-jobs.x86_64-linux-only."a.b""#

@@ -10,7 +10,7 @@ use anyhow::{Context, Result};
 use camino::{Utf8Path, Utf8PathBuf};
 use tempfile::TempDir;
 
-use super::git::{Git, LOG, parse_commit};
+use super::git::{Git, LOG, parse_commit, parse_oid};
 use super::process;
 use crate::domain::environment::{GitTarget, same_but_for_user};
 use crate::domain::oid::Oid;
@@ -90,8 +90,11 @@ impl<'a> Remote<'a> {
         }
         let cmd = self.git.cmd(["ls-remote", "--quiet", &self.url]).args(patterns);
         let list = self.look(cmd).with_context(|| format!("cannot look at the git remote {}", self.shown()))?;
-        let entry = |line: &str| line.split_once('\t').map(|(oid, name)| (name.to_owned(), Oid::new(oid)));
-        Ok(list.lines().filter_map(entry).collect())
+        let entry = |line: &str| {
+            let (oid, name) = line.split_once('\t').with_context(|| format!("`git ls-remote` wrote `{line}`"))?;
+            Ok((name.to_owned(), parse_oid(oid)?))
+        };
+        list.lines().map(entry).collect()
     }
 
     /// The history that ends in `tip`, fetched if we do not have it.

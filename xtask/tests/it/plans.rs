@@ -25,7 +25,7 @@ mod together;
 const RELENG_TOML: &str = include_str!("../../releng.toml");
 
 fn oid(digit: char) -> Oid {
-    Oid::new(digit.to_string().repeat(40))
+    digit.to_string().repeat(40).parse().expect("an object")
 }
 
 fn subject(version: &str) -> Subject {

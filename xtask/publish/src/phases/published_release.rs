@@ -36,13 +36,13 @@ pub async fn find(releases: &Store, version: &Version) -> Result<Sealed> {
         record.version
     );
     let release = Release::new(version.clone(), record.name.as_deref().unwrap_or_default())?;
-    let commit = record.commit_oid();
+    let commit = record.commit.clone();
     // What is published already needs nothing of git: the tag is here for its version alone.
     let tag = TagRecord {
         version: version.clone(),
         tag_object: commit.clone(),
         merge_commit: commit.clone(),
-        tree: xtask::domain::oid::Oid::new(record.tree.clone()),
+        tree: record.tree.clone(),
         branch: release.release_branch(),
         commit,
     };

@@ -148,8 +148,8 @@ impl Sealed {
 fn off_the_record(git: &Git, record: &Record) -> Result<Problems> {
     let mut problems = Problems::default();
     let head = git.head()?;
-    if head.commit.as_str() != record.commit {
-        let at = record.tag.as_deref().unwrap_or(&record.commit);
+    if head.commit != record.commit {
+        let at = record.tag.as_deref().unwrap_or(record.commit.as_str());
         problems.push(Problem::new(format!(
             "HEAD is at {}, and release/ was built from {at}: `git switch --detach {at}`",
             head.commit.short()
@@ -167,7 +167,7 @@ fn subject(git: &Git, record: &Record, layout: Layout) -> Result<Subject> {
     let version = tag.parse().with_context(|| format!("the record's tag {tag}"))?;
     let release = Release::new(version, record.name.as_deref().unwrap_or_default())?;
     let tag = tag_record::load(git, release.version())?;
-    if (tag.commit.as_str(), tag.tree.as_str()) != (record.commit.as_str(), record.tree.as_str()) {
+    if (&tag.commit, &tag.tree) != (&record.commit, &record.tree) {
         return Err(anyhow!(
             "release/ was built from commit {}, and the tag {} is at {}: build it again",
             record.commit,

@@ -165,12 +165,12 @@ fn built_line(built: &Result<Option<Built>, String>, release: &Release, tag: Opt
         Ok(None) => return Line::open("nothing is built"),
         Err(why) => return Line { state: State::Wrong, text: why.clone() },
     };
-    let (commit, profile) = (record.commit_oid(), &record.profile);
+    let (commit, profile) = (&record.commit, &record.profile);
     if record.tag.as_deref() != Some(&release.tag()) {
         return Line::open(format!("release/ holds {}", record.version));
     }
     match tag {
-        Some(tag) if tag.commit != commit => {
+        Some(tag) if tag.commit != *commit => {
             let (built, tagged) = (commit.short(), tag.commit.short());
             Line::open(format!("release/ was built from {built}, and the tag is at {tagged}"))
         }

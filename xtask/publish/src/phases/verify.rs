@@ -243,10 +243,10 @@ impl View<'_> {
         let release = Release::new(self.version.clone(), record.name.as_deref().unwrap_or_default())?;
         let branch = release.release_branch();
         let reference = format!("refs/heads/{branch}");
-        let commit = record.commit_oid();
+        let commit = &record.commit;
         let broken = match remote.refs(&[&reference])?.remove(&reference) {
             None => vec![format!("the remote has no branch {branch}")],
-            Some(tip) if remote.history(&reference, &tip)?.contains(&tip, &commit)? => Vec::new(),
+            Some(tip) if remote.history(&reference, &tip)?.contains(&tip, commit)? => Vec::new(),
             Some(tip) => vec![format!("it is at {} and does not contain the release, {}", tip.short(), commit.short())],
         };
         report.check(
@@ -263,11 +263,11 @@ impl View<'_> {
         let reference = format!("refs/tags/{}", self.version);
         let peeled = format!("{reference}^{{}}");
         let found = remote.refs(&[&reference, &peeled])?;
-        let commit = record.commit_oid();
+        let commit = &record.commit;
         let broken = match found.get(&peeled) {
             None if found.contains_key(&reference) => vec!["it is no annotated tag".to_owned()],
             None => vec!["the remote does not have it".to_owned()],
-            Some(tagged) if *tagged == commit => Vec::new(),
+            Some(tagged) if tagged == commit => Vec::new(),
             Some(tagged) => vec![format!("it names {}, and {} was released", tagged.short(), commit.short())],
         };
         report.check(

@@ -6,6 +6,7 @@
 mod cache;
 mod doctor;
 mod gerrit;
+mod git;
 mod images;
 mod installers;
 mod layout;

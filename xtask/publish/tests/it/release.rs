@@ -66,7 +66,7 @@ impl Release {
 
     /// Makes what `build` makes; `pages` is how many pages the manual has.
     pub fn seal(&self, systems: &[&str], pages: usize) {
-        let git = |revision: &str| self.repo.git(&["rev-parse", revision]);
+        let git = |revision: &str| self.repo.git(&["rev-parse", revision]).parse().expect("an object");
         let (layout, version) = (Layout::new(&self.version), &self.version);
         let dir = self.release_dir();
         for part in [layout::ARTIFACTS, layout::MANUAL, layout::IMAGES] {

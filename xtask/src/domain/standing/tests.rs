@@ -261,7 +261,8 @@ fn pages() {
     );
 
     let withdrawn = Live { withdrawn: true, review: Some(Reviewed::Unknown("no route".to_owned())), ..published() };
-    let rewritten = Live { review: Some(Reviewed::Rewritten(Oid::new("a".repeat(40)))), ..published() };
+    let rewritten =
+        Live { review: Some(Reviewed::Rewritten("a".repeat(40).parse().expect("an object"))), ..published() };
     check(
         &with(built("all"), [withdrawn, rewritten]),
         expect![[r#"
