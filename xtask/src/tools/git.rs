@@ -3,8 +3,12 @@
 //! Owns git's command line and its formats. New objects are made in [`super::aside`]; what moves here
 //! moves in one step, without hooks. Refuses to know what a release is.
 
+pub mod environment;
+
 use std::ffi::OsStr;
+use std::io::ErrorKind;
 use std::os::unix::fs::PermissionsExt;
+use std::process::Output;
 
 use anyhow::{Context, Result, anyhow, bail};
 use camino::{Utf8Path, Utf8PathBuf};
@@ -44,13 +48,9 @@ pub struct TreeEntry {
     /// `100644`, `100755`, `120000` (symlink), `040000` (directory), `160000` (submodule).
     pub mode: String,
     pub oid: Oid,
-    /// Relative to the root of the tree; lossy where it is not UTF-8.
+    /// Relative to the root of the tree.
     pub path: String,
 }
-
-/// Set by git for its hooks and by `git rebase --exec`: they would point us at another repository or index.
-const INHERITED: [&str; 6] =
-    ["GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_COMMON_DIR", "GIT_PREFIX", "GIT_OBJECT_DIRECTORY"];
 
 impl Git {
     /// The work tree that `dir` lies in.
@@ -62,9 +62,9 @@ impl Git {
             bail!("{dir} is not a directory: `--repo` names the tree to release");
         }
         let git = Git { sh: process::shell_in(dir)?, root: dir.to_owned() };
-        let root = git
-            .read(["rev-parse", "--show-toplevel"])
-            .with_context(|| format!("{dir} is not in a git work tree: a release needs the tree's history"))?;
+        let root = git.read(["rev-parse", "--show-toplevel"]).with_context(|| {
+            format!("git finds no work tree at {dir} that it may use: a release needs one, with its history")
+        })?;
         git.sh.change_dir(&root);
         Ok(Git { root: Utf8PathBuf::from(root), ..git })
     }
@@ -76,42 +76,87 @@ impl Git {
 
     /// A git command, run at the top of the work tree.
     pub fn cmd(&self, args: impl IntoIterator<Item = impl AsRef<OsStr>>) -> Cmd<'_> {
-        let cmd = INHERITED.iter().fold(self.sh.cmd("git"), Cmd::env_remove);
-        // Messages that we match or show are the untranslated ones; looking never takes a lock.
-        cmd.env("LC_ALL", "C.UTF-8").env("GIT_OPTIONAL_LOCKS", "0").args(args)
+        environment::plain(self.sh.cmd("git")).args(args)
     }
 
     fn read(&self, args: impl IntoIterator<Item = impl AsRef<OsStr>>) -> Result<String> {
         process::read(self.cmd(args))
     }
 
-    /// The object that a revision names; `None` if it names none.
+    /// The object that a revision names; `None` if there is no such ref or object, or not of the kind that the revision
+    /// asks for.
+    ///
+    /// # Errors
+    /// The ref is there and what it leads to cannot be read.
     pub fn resolve(&self, revision: &str) -> Result<Option<Oid>> {
-        let output = process::capture(self.cmd(["rev-parse", "--verify", "--quiet", "--end-of-options", revision]))?;
-        let name = String::from_utf8_lossy(&output.stdout).trim().to_owned();
-        output.status.success().then(|| parse_oid(&name)).transpose()
+        if let Some(name) = self.find(["rev-parse", "--verify", "--quiet", "--end-of-options", revision])? {
+            return parse_oid(&name).map(Some);
+        }
+        // git says the same where the object is missing or damaged.
+        let reference = revision.split("^{").next().unwrap_or(revision);
+        if reference.starts_with("refs/") {
+            let listed = self.read(["for-each-ref", "--format=%(refname)", reference])?;
+            let whole = format!("{reference}^{{}}");
+            if listed.lines().any(|name| name == reference)
+                && self.find(["rev-parse", "--verify", "--quiet", "--end-of-options", &whole])?.is_none()
+            {
+                bail!(
+                    "{reference} leads to an object that this repository does not have, or cannot read: try `git fsck`"
+                );
+            }
+        }
+        Ok(None)
+    }
+
+    /// What a command says that has an exit status for "there is none", which is 1.
+    fn find(&self, args: impl IntoIterator<Item = impl AsRef<OsStr>>) -> Result<Option<String>> {
+        let cmd = self.cmd(args);
+        let shown = cmd.to_string();
+        let output = process::capture(cmd)?;
+        if is_no(&output) {
+            return Ok(None);
+        }
+        process::check(&shown, &output)?;
+        let text =
+            String::from_utf8(output.stdout).with_context(|| format!("`{shown}` wrote something other than UTF-8"))?;
+        Ok(Some(text.strip_suffix('\n').map(str::to_owned).unwrap_or(text)))
     }
 
     /// # Errors
     /// The branch has no commit yet.
     pub fn head(&self) -> Result<Head> {
-        let commit =
-            self.resolve("HEAD^{commit}")?.context("this repository has no commit yet: there is nothing to release")?;
-        let symbolic = process::capture(self.cmd(["symbolic-ref", "--quiet", "HEAD"]))?;
-        let name = String::from_utf8_lossy(&symbolic.stdout);
-        Ok(Head { commit, branch: name.trim_end().strip_prefix("refs/heads/").map(str::to_owned) })
+        let branch = self.find(["symbolic-ref", "--quiet", "HEAD"]).context("cannot see which branch HEAD is on")?;
+        let commit = match &branch {
+            Some(branch) => self.resolve(&format!("{branch}^{{commit}}"))?,
+            None => self.resolve("HEAD^{commit}")?,
+        };
+        let commit = commit.with_context(|| match branch {
+            Some(_) => "this repository has no commit yet: there is nothing to release",
+            None => "HEAD leads to a commit that this repository does not have, or cannot read: try `git fsck`",
+        })?;
+        Ok(Head { commit, branch: branch.and_then(|name| name.strip_prefix("refs/heads/").map(str::to_owned)) })
     }
 
-    /// Every tag of this repository, by name.
+    /// Every tag of this repository, by name; not those whose names are not UTF-8, which no version has.
     pub fn tags(&self) -> Result<Vec<String>> {
-        let list = self.read(["for-each-ref", "--format=%(refname:strip=2)", "refs/tags"])?;
-        Ok(list.lines().map(str::to_owned).collect())
+        self.names(["for-each-ref", "--format=%(refname:strip=2)", "refs/tags"])
     }
 
-    /// Tracked files that differ from HEAD, in the index or in the work tree.
+    /// Lines that are UTF-8.
+    fn names<const N: usize>(&self, args: [&str; N]) -> Result<Vec<String>> {
+        let list = process::read_bytes(self.cmd(args))?;
+        let names = list.split(|byte| *byte == b'\n').filter_map(|name| std::str::from_utf8(name).ok());
+        Ok(names.filter(|name| !name.is_empty()).map(str::to_owned).collect())
+    }
+
+    /// Tracked files that differ from HEAD, in the index or in the work tree: for messages.
     pub fn dirty_files(&self) -> Result<Vec<String>> {
-        let status = self.read(["status", "--porcelain=v1", "-z", "--untracked-files=no", "--no-renames"])?;
-        Ok(status.split_terminator('\0').map(|line| line[3..].to_owned()).collect())
+        let look = ["status", "--porcelain=v1", "-z", "--untracked-files=no", "--no-renames"];
+        let status = process::read_bytes(self.cmd(look).arg("--ignore-submodules=untracked"))?;
+        let status = String::from_utf8_lossy(&status);
+        let path = |line: &str| line.get(3..).map(str::to_owned);
+        let lines = status.split_terminator('\0');
+        lines.map(|line| path(line).with_context(|| format!("`git status` wrote an unexpected line: {line}"))).collect()
     }
 
     /// What lies directly in directory `dir` of a commit; nothing if there is no such directory.
@@ -121,14 +166,20 @@ impl Git {
 
     fn ls_tree(&self, commit: &Oid, path: &str) -> Result<Vec<TreeEntry>> {
         let bytes = process::read_bytes(self.cmd(["ls-tree", "-z", "--full-tree", commit.as_str(), "--", path]))?;
-        let text = String::from_utf8_lossy(&bytes);
         let entry = |line: &str| {
             let (attributes, path) = line.split_once('\t')?;
             let [mode, _kind, oid] = attributes.split(' ').collect::<Vec<_>>()[..] else { return None };
             Some(TreeEntry { mode: mode.to_owned(), oid: oid.parse().ok()?, path: path.to_owned() })
         };
-        text.split_terminator('\0')
-            .map(|line| entry(line).with_context(|| format!("`git ls-tree` wrote an unexpected line: {line}")))
+        let lines = bytes.split(|byte| *byte == 0).filter(|line| !line.is_empty());
+        lines
+            .map(|line| {
+                let shown = String::from_utf8_lossy(line);
+                let path = shown.split('\t').next_back().unwrap_or_default();
+                let line = std::str::from_utf8(line).ok();
+                let line = line.with_context(|| format!("the name of {path} is not UTF-8: give it another one"))?;
+                entry(line).with_context(|| format!("`git ls-tree` wrote an unexpected line: {line}"))
+            })
             .collect()
     }
 
@@ -146,8 +197,7 @@ impl Git {
 
     /// A yes or no from git's configuration.
     pub fn config_bool(&self, key: &str) -> Result<bool> {
-        let output = process::capture(self.cmd(["config", "--type=bool", "--default=false", "--get", key]))?;
-        Ok(output.stdout.starts_with(b"true"))
+        Ok(self.read(["config", "--type=bool", "--default=false", "--get", key])? == "true")
     }
 
     /// # Errors
@@ -169,14 +219,19 @@ impl Git {
     /// Whether git runs a hook of this name: one that is no program is passed over.
     pub fn has_hook(&self, name: &str) -> Result<bool> {
         let path = self.read(["rev-parse", "--path-format=absolute", "--git-path", &format!("hooks/{name}")])?;
-        let file = std::fs::metadata(path).ok().filter(std::fs::Metadata::is_file);
-        Ok(file.is_some_and(|file| file.permissions().mode() & 0o111 != 0))
+        match std::fs::metadata(&path) {
+            Ok(file) => Ok(file.is_file() && file.permissions().mode() & 0o111 != 0),
+            // `core.hooksPath` may be a file, such as `/dev/null`.
+            Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => Ok(false),
+            Err(error) => Err(error).with_context(|| format!("cannot look at the hook {path}")),
+        }
     }
 
     /// Shows the difference of two trees on stdout, in colour on a terminal.
     pub fn show_diff(&self, from: &Oid, to: &Oid, environment: &[(&str, String)]) -> Result<()> {
-        let cmd =
-            self.cmd(["--no-pager", "-c", "core.quotePath=false", "diff", "--no-ext-diff", from.as_str(), to.as_str()]);
+        // Unlike `git diff`, it takes no notice of anybody's settings.
+        let cmd = self.cmd(["--no-pager", "diff-tree", "-r", "--patch", "--no-ext-diff", "--no-textconv"]);
+        let cmd = cmd.args(["--find-renames", "--color=auto", from.as_str(), to.as_str()]);
         process::show(cmd.envs(environment.iter().map(|(key, value)| (key, value))))
     }
 
@@ -190,8 +245,13 @@ impl Git {
 
     /// The commit's time, in seconds since 1970.
     pub fn committed_at(&self, commit: &Oid) -> Result<i64> {
-        let time = self.read(["show", "--no-patch", "--format=%ct", commit.as_str()])?;
+        let time = self.show(commit, "%ct")?;
         time.parse().with_context(|| format!("git says that {commit} was committed at `{time}`"))
+    }
+
+    fn show(&self, commit: &Oid, format: &str) -> Result<String> {
+        let format = format!("--format={format}");
+        self.read(["rev-list", "--max-count=1", "--no-commit-header", &format, commit.as_str(), "--"])
     }
 
     /// The files of a commit as a tar archive, handed to `consume`. Attributes of the tree apply, such as
@@ -215,16 +275,11 @@ impl Git {
     /// # Errors
     /// The branch moved meanwhile, so that `to` is no descendant, or a file is in the way; nothing has changed then.
     pub fn fast_forward(&self, to: &Oid, reason: &str) -> Result<()> {
-        let cmd = self
-            .cmd(["-c", "core.hooksPath=/dev/null", "-c", "gc.auto=0", "-c", "maintenance.auto=false", "merge"])
-            .args([
-                "--quiet",
-                "--ff-only",
-                "--no-autostash",
-                "--no-verify-signatures",
-                "--no-overwrite-ignore",
-                to.as_str(),
-            ])
+        let cmd = self.cmd(["-c", "core.hooksPath=/dev/null", "-c", "gc.auto=0", "-c", "maintenance.auto=false"]);
+        // A branch may have options for `merge` among its settings.
+        let cmd = cmd
+            .args(["merge", "--quiet", "--ff-only", "--commit", "--no-squash", "--no-autostash"])
+            .args(["--no-verify-signatures", "--no-overwrite-ignore", to.as_str()])
             .env("GIT_REFLOG_ACTION", reason);
         process::finish_whatever_happens(cmd, "").context("the branch has not moved, and nothing has changed")
     }
@@ -273,8 +328,7 @@ impl Git {
 
     /// Whether `descendant` contains `ancestor`.
     pub fn contains(&self, descendant: &Oid, ancestor: &Oid) -> Result<bool> {
-        let cmd = self.cmd(["merge-base", "--is-ancestor", ancestor.as_str(), descendant.as_str()]);
-        Ok(process::capture(cmd)?.status.success())
+        Ok(self.find(["merge-base", "--is-ancestor", ancestor.as_str(), descendant.as_str()])?.is_some())
     }
 
     /// The commits on the line of first parents that end in `tip` and change a file, newest first.
@@ -285,7 +339,7 @@ impl Git {
 
     /// The first line of a commit's message.
     pub fn subject(&self, commit: &Oid) -> Result<String> {
-        self.read(["show", "--no-patch", "--no-show-signature", "--format=%s", commit.as_str()])
+        self.show(commit, "%s")
     }
 
     /// A commit's tree and parents.
@@ -307,8 +361,7 @@ impl Git {
     /// The local branches that contain a commit, without `refs/heads/`.
     pub fn branches_with(&self, commit: &Oid) -> Result<Vec<String>> {
         let contains = format!("--contains={commit}");
-        let list = self.read(["for-each-ref", "--format=%(refname:lstrip=2)", &contains, "refs/heads"])?;
-        Ok(list.lines().map(str::to_owned).collect())
+        self.names(["for-each-ref", "--format=%(refname:lstrip=2)", &contains, "refs/heads"])
     }
 
     /// Whether history is cut off somewhere.
@@ -323,10 +376,9 @@ impl Git {
 
     /// The URL of every remote.
     pub fn remote_urls(&self) -> Result<Vec<String>> {
-        // Fails where there is none.
-        let output = process::capture(self.cmd(["config", "--get-regexp", r"^remote\..*\.url$"]))?;
-        let lines = String::from_utf8_lossy(&output.stdout).into_owned();
-        Ok(lines.lines().filter_map(|line| Some(line.split_once(' ')?.1.to_owned())).collect())
+        let list = self.find(["config", "-z", "--get-regexp", r"^remote\..*\.url$"])?.unwrap_or_default();
+        // A key without a value is no URL.
+        Ok(list.split_terminator('\0').filter_map(|entry| Some(entry.split_once('\n')?.1.to_owned())).collect())
     }
 
     /// Whether a remote has a tag.
@@ -340,14 +392,19 @@ impl Git {
     }
 }
 
-/// `git log`, a commit a line, for [`parse_commit`].
-pub(super) const LOG: [&str; 3] = ["log", "--no-show-signature", "--format=%H %T %P"];
+/// History, a commit a line, for [`parse_commit`].
+pub(super) const LOG: [&str; 3] = ["rev-list", "--no-commit-header", "--format=%H %T %P"];
+
+/// Whether a command that looks for something says that it is not there: with status 1, and without a word.
+fn is_no(output: &Output) -> bool {
+    output.status.code() == Some(1) && output.stderr.is_empty()
+}
 
 pub(super) fn parse_commit(line: &str) -> Result<Commit> {
     let oids: Result<Vec<Oid>> = line.split_whitespace().map(parse_oid).collect();
-    match oids.with_context(|| format!("`git log` wrote an unexpected line: {line}"))?.as_slice() {
+    match oids.with_context(|| format!("`git rev-list` wrote an unexpected line: {line}"))?.as_slice() {
         [oid, tree, parents @ ..] => Ok(Commit { oid: oid.clone(), tree: tree.clone(), parents: parents.to_vec() }),
-        _ => bail!("`git log` wrote an unexpected line: {line}"),
+        _ => bail!("`git rev-list` wrote an unexpected line: {line}"),
     }
 }
 

@@ -1,0 +1,138 @@
+//! What of our environment and of people's settings reaches git: who they are and how a server is reached, but nothing
+//! that leads git to another repository, or changes what it makes or how it says so.
+
+use std::ffi::OsStr;
+
+use xshell::Cmd;
+
+/// The variables that are kept, by how their names begin. Every other `GIT_*` is dropped: git sets some for its hooks
+/// and for `git rebase --exec`, and people set others for work of another kind.
+const KEPT: [&str; 15] = [
+    "GIT_ALLOW_PROTOCOL",
+    "GIT_ASKPASS",
+    "GIT_AUTHOR_",
+    "GIT_COMMITTER_",
+    // Not `GIT_CONFIG`, which would replace the repository's own file.
+    "GIT_CONFIG_",
+    "GIT_DISCOVERY_ACROSS_FILESYSTEM",
+    "GIT_EXEC_PATH",
+    "GIT_HTTP_",
+    "GIT_PROTOCOL",
+    "GIT_PROXY_",
+    "GIT_SSH",
+    "GIT_SSL_",
+    "GIT_TERMINAL_PROMPT",
+    // If it leads to a file: on stderr, it would bury the reason of a failure.
+    "GIT_TRACE",
+    "GIT_USER_AGENT",
+];
+
+/// Settings that hold for every command, whatever people configure.
+const SETTINGS: [(&str, &str); 7] = [
+    ("color.ui", "false"),
+    ("core.quotePath", "false"),
+    // A program that says which files have changed, or should know.
+    ("core.fsmonitor", "false"),
+    ("i18n.commitEncoding", "UTF-8"),
+    ("i18n.logOutputEncoding", "UTF-8"),
+    ("log.showSignature", "false"),
+    // Only the tree itself is released; submodules stay where they are.
+    ("submodule.recurse", "false"),
+];
+
+/// Where `git -c` puts its settings for the programs that it starts: the last of them wins.
+const PARAMETERS: &str = "GIT_CONFIG_PARAMETERS";
+
+/// A git command, or one of a program that runs git, without what leads it elsewhere.
+pub fn undirected(mut cmd: Cmd<'_>) -> Cmd<'_> {
+    for (name, value) in std::env::vars_os() {
+        let text = name.to_string_lossy();
+        if text.starts_with("GIT_") && !is_kept(&text, &value) {
+            cmd = cmd.env_remove(&name);
+        }
+    }
+    // What `git replace` and grafts show in place of the objects is not what is published. The file does not exist, and
+    // none can be made there.
+    cmd.env("GIT_NO_REPLACE_OBJECTS", "1").env("GIT_GRAFT_FILE", "/dev/null/grafts")
+}
+
+fn is_kept(name: &str, value: &OsStr) -> bool {
+    let to_terminal = name.starts_with("GIT_TRACE") && !value.to_string_lossy().starts_with('/');
+    !to_terminal && KEPT.iter().any(|kept| name.starts_with(kept))
+}
+
+/// Like [`undirected`], for git itself, which also speaks English and keeps to [`SETTINGS`].
+pub fn plain(cmd: Cmd<'_>) -> Cmd<'_> {
+    let mut parameters = std::env::var(PARAMETERS).unwrap_or_default();
+    for (key, value) in SETTINGS {
+        parameters += &format!(" '{key}={value}'");
+    }
+    undirected(cmd)
+        .env(PARAMETERS, parameters.trim_start())
+        // Messages that we match or show are the untranslated ones, and `LANGUAGE` goes before `LC_ALL`.
+        .env("LC_ALL", "C.UTF-8")
+        .env_remove("LANGUAGE")
+        // Looking never takes a lock.
+        .env("GIT_OPTIONAL_LOCKS", "0")
+}
+
+/// Like [`plain`], for a repository that we have made for ourselves: nobody's settings hold there.
+pub fn without_settings(cmd: Cmd<'_>) -> Cmd<'_> {
+    let mut cmd = plain(cmd);
+    for (name, _) in std::env::vars_os() {
+        if name.to_string_lossy().starts_with("GIT_CONFIG_") && name != PARAMETERS {
+            cmd = cmd.env_remove(&name);
+        }
+    }
+    let parameters: Vec<String> = SETTINGS.map(|(key, value)| format!("'{key}={value}'")).to_vec();
+    cmd.env(PARAMETERS, parameters.join(" "))
+        .env("GIT_CONFIG_GLOBAL", "/dev/null")
+        .env("GIT_CONFIG_NOSYSTEM", "1")
+        .env("GIT_ATTR_NOSYSTEM", "1")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_says_who_somebody_is_stays_and_what_leads_elsewhere_goes() {
+        let kept = |(name, value): &(&str, &str)| is_kept(name, OsStr::new(value));
+        let variables = [
+            ("GIT_AUTHOR_NAME", "x"),
+            ("GIT_COMMITTER_DATE", "x"),
+            ("GIT_CONFIG_GLOBAL", "x"),
+            ("GIT_CONFIG_COUNT", "1"),
+            ("GIT_SSH_COMMAND", "ssh -v"),
+            ("GIT_SSL_CAINFO", "x"),
+            ("GIT_TRACE", "/tmp/trace"),
+        ];
+        assert_eq!(variables.iter().filter(|variable| !kept(variable)).count(), 0);
+        let dropped = [
+            "GIT_CONFIG",
+            "GIT_DIR",
+            "GIT_WORK_TREE",
+            "GIT_INDEX_FILE",
+            "GIT_NAMESPACE",
+            "GIT_ATTR_SOURCE",
+            "GIT_LITERAL_PATHSPECS",
+            "GIT_ICASE_PATHSPECS",
+            "GIT_REPLACE_REF_BASE",
+            "GIT_ALTERNATE_OBJECT_DIRECTORIES",
+            "GIT_DEFAULT_HASH",
+            "GIT_DEFAULT_REF_FORMAT",
+            "GIT_TEMPLATE_DIR",
+            "GIT_QUARANTINE_PATH",
+            "GIT_EXTERNAL_DIFF",
+            "GIT_DIFF_OPTS",
+            "GIT_PAGER",
+            "GIT_EDITOR",
+            "GIT_TRACE",
+            "GIT_TRACE2_EVENT",
+            "GIT_CEILING_DIRECTORIES",
+            "GIT_SHALLOW_FILE",
+            "GIT_MERGE_VERBOSITY",
+        ];
+        assert_eq!(dropped.iter().filter(|name| kept(&(name, "1"))).collect::<Vec<_>>(), Vec::<&&str>::new());
+    }
+}
