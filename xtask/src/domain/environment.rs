@@ -8,7 +8,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::Deserialize;
 
 use super::image_target::ImageTargets;
+use super::problem::excerpt;
 use super::product::Product;
+use super::profile::Profile;
 use super::signing::PublicKey;
 
 /// The whole file.
@@ -27,7 +29,7 @@ pub struct Environment {
     /// Of the confirmation.
     pub colour: Colour,
     /// The build profiles that may be released here.
-    pub profiles: Vec<String>,
+    pub profiles: Vec<Profile>,
     /// Whether the confirmation may be left out.
     pub noconfirm: bool,
     /// The environment that must have taken the very same release before, if there is one.
@@ -202,12 +204,22 @@ impl GitTarget {
     }
 }
 
+/// Names of environments become names of files and words of commands.
+fn check_name(name: &str) -> Result<(), String> {
+    let plain = name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_');
+    match plain && name.starts_with(|c: char| c.is_ascii_alphanumeric()) {
+        true => Ok(()),
+        false => Err(format!("environment `{}`: a name has only letters, digits, `-` and `_`", excerpt(name))),
+    }
+}
+
 impl Config {
     /// # Errors
     /// What is wrong, with its line; without the file's path.
     pub fn parse(text: &str) -> Result<Config, String> {
         let config: Config = toml::from_str(text).map_err(|error| error.to_string().trim_end().to_owned())?;
         for (name, environment) in &config.environments {
+            check_name(name)?;
             environment.check().map_err(|why| format!("environment `{name}`: {why}"))?;
             config.check_requires(name, environment)?;
         }
@@ -339,7 +351,7 @@ mod tests {
         assert_eq!(config.environments.keys().collect::<Vec<_>>(), ["local", "production", "staging"]);
         let production = config.environment("production").expect("known");
         assert_eq!((production.colour, production.noconfirm), (Colour::Red, false));
-        assert_eq!(production.profiles, ["all"]);
+        assert_eq!(production.profiles, [Profile::All]);
         assert_eq!(production.requires.as_deref(), Some("staging"));
     }
 
@@ -358,6 +370,15 @@ mod tests {
             let text = OURS.replacen("requires = \"staging\"", &format!("requires = {wrong:?}"), 1);
             let error = Config::parse(&text).expect_err("no other environment");
             assert_eq!(error, format!("environment `production`: `requires` {why}"));
+        }
+        for (from, to) in [
+            ("environments.local", "environments.\"../local\""),
+            ("environments.local", "environments.\"\""),
+            ("environments.local", "environments.\"-local\""),
+            ("\"x86_64-linux-only\"", "\"x86_64-linux\""),
+        ] {
+            let error = Config::parse(&OURS.replace(from, to)).expect_err(to);
+            assert!(error.contains("a name has only letters") || error.contains("there is no profile"), "{error}");
         }
         let ours = Config::parse(OURS).expect("valid");
         let way = |name| (ours.is_on_the_way(name), ours.before(name));

@@ -76,7 +76,13 @@ impl Row {
     /// # Errors
     /// What is wrong with it.
     pub fn parse(line: &str) -> Result<Row, String> {
-        serde_json::from_str::<RawRow>(line).map_err(|error| error.to_string())?.into_row()
+        let mut rows = serde_json::Deserializer::from_str(line).into_iter::<RawRow>();
+        let row = rows.next().ok_or("it is empty")?.map_err(|error| error.to_string())?;
+        match rows.next() {
+            None => row.into_row(),
+            Some(Ok(_)) => Err("it holds two rows".to_owned()),
+            Some(Err(_)) => Err("something follows its row".to_owned()),
+        }
     }
 
     /// A JSON list of such rows.

@@ -113,6 +113,13 @@ impl Layout {
         names
     }
 
+    /// The system that an archive of this release is of, or the file beside one.
+    pub fn archive_system(&self, name: &str) -> Option<System> {
+        let rest = side_file_of(name).unwrap_or(name).strip_prefix(&self.name)?.strip_prefix('-')?;
+        let image = rest.strip_prefix("docker-image-").and_then(|rest| rest.strip_suffix(".tar.gz"));
+        image.or_else(|| rest.strip_suffix(".tar.xz"))?.parse().ok()
+    }
+
     /// The key of what was published as this release's installers. They lie beside it, in the install bucket.
     pub fn installer_record(&self) -> String {
         format!("{}/{INSTALLER_RECORD}", self.version_directory())

@@ -61,9 +61,12 @@ pub fn product() -> &'static Product {
 }
 
 /// Chooses another product, before anything has asked for one.
+///
+/// # Panics
+/// Another product was chosen or asked for before: it would come too late for what was named by that.
 pub fn choose(product: Product) {
-    // A second choice would come too late for what was named by the first.
-    let _ = CHOSEN.set(product);
+    let chosen = CHOSEN.get_or_init(|| product.clone());
+    assert_eq!(*chosen, product, "a product is chosen once, before it is asked for");
 }
 
 /// An address with its number or name filled in.

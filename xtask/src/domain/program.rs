@@ -39,10 +39,33 @@ impl Program {
         }
     }
 
-    /// What to do when it cannot be run.
+    /// What to do when it is not there.
     pub fn missing(&self) -> String {
-        format!("{} cannot be run: install it, or run `xtask/bootstrap`", self.name)
+        format!("{} is not installed: install it, or run `xtask/bootstrap`", self.name)
     }
+}
+
+/// What really is in the way, where Nix's own message tells it to those who know Nix well.
+pub fn hint(message: &str) -> Option<&'static str> {
+    let hints = [
+        (
+            &["unsupported tarball input attribute", "unsupported version"][..],
+            "this Nix is too old for the tree's flake.lock: use 2.26 or newer",
+        ),
+        (
+            &["extensions.refstorage"],
+            "no Nix reads a repository whose refs are a reftable: `git clone --ref-format=files` makes one that it reads",
+        ),
+        (
+            &["wrong length for hash algorithm", "extensions.objectformat"],
+            "no Nix reads a repository whose objects are named by SHA-256: use one with SHA-1",
+        ),
+        (&["unsupported extension name"], "Nix does not know a format that this repository is in: clone it anew"),
+        (&["experimental Nix feature"], "this Nix has flakes switched off, and does not let them be switched on"),
+        (&["cannot connect to socket", "cannot connect to daemon"], "the Nix daemon does not answer: is it running?"),
+        (&["No space left on device", "database or disk is full"], "there is no space left"),
+    ];
+    hints.into_iter().find(|(signs, _)| signs.iter().any(|sign| message.contains(sign))).map(|(_, hint)| hint)
 }
 
 /// The first two numbers of a version. Vendors put their own version in brackets before Nix's.
@@ -100,6 +123,25 @@ mod tests {
             skopeo version 1.14.0 commit: 5fa2ff6d
             cargo 1.95.0 (f2d3ce0bd 2026-03-21)
             cargo, homemade, whichever version that is"#]]
+        .assert_eq(&shown.join("\n"));
+    }
+
+    #[test]
+    fn what_nix_says_is_told_in_plain_words() {
+        let shown: Vec<&str> = [
+            "error: unsupported tarball input attribute 'lastModified'",
+            "error: unsupported extension name extensions.refstorage (libgit2 error code = 6)",
+            "error: hash 'a' has wrong length for hash algorithm 'sha1'",
+            "error: flake 'x' does not provide attribute 'release-jobs'",
+        ]
+        .iter()
+        .map(|message| hint(message).unwrap_or("-"))
+        .collect();
+        expect![[r#"
+            this Nix is too old for the tree's flake.lock: use 2.26 or newer
+            no Nix reads a repository whose refs are a reftable: `git clone --ref-format=files` makes one that it reads
+            no Nix reads a repository whose objects are named by SHA-256: use one with SHA-1
+            -"#]]
         .assert_eq(&shown.join("\n"));
     }
 }

@@ -7,7 +7,6 @@ mod gather;
 mod realise;
 
 use std::collections::BTreeMap;
-use std::fmt;
 
 use anyhow::{Context, Result};
 use camino::{Utf8Path, Utf8PathBuf};
@@ -19,6 +18,8 @@ use crate::domain::layout;
 use crate::domain::oid::Oid;
 use crate::domain::problem::{Problem, Problems};
 use crate::domain::product::product;
+pub use crate::domain::profile::Profile;
+use crate::domain::program::hint;
 use crate::domain::release::Release;
 use crate::domain::system::System;
 use crate::domain::version::Version;
@@ -51,25 +52,6 @@ pub enum Target {
     Manual,
 }
 
-/// Which of the flake's `release-jobs`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum Profile {
-    /// All systems
-    All,
-    /// What one machine can build; for testing
-    #[value(name = "x86_64-linux-only")]
-    X86_64LinuxOnly,
-}
-
-impl fmt::Display for Profile {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(match self {
-            Profile::All => "all",
-            Profile::X86_64LinuxOnly => "x86_64-linux-only",
-        })
-    }
-}
-
 /// The flake's output with the profiles.
 pub const RELEASE_JOBS: &str = "release-jobs";
 /// Less free space than this deserves a warning.
@@ -81,12 +63,15 @@ const ROOMY: u64 = 10_000_000_000;
 /// Everything that stands in the way, at once; or what failed. The release that was there is untouched then.
 pub fn run(git: &Git, request: &Request) -> Result<()> {
     let nix = Nix::new(git.root(), &request.nix_args)?;
-    let observed = Observed::new(git, &nix, request)?;
+    nix.warn_of_lost_arguments(&request.nix_args);
+    let mut steps = Steps::default();
+    // Nix copies the tree to its store first, which takes a while for a large one.
+    let what = "the tree, as Nix fetches it, and this machine";
+    let observed = steps.run("look", what, || Observed::new(git, &nix, request))?;
     let plan = decide(&observed, request)?;
     plan.show();
 
     let stage = Stage::begin(git.root())?;
-    let mut steps = Steps::default();
     let built = match request.target {
         Target::All => all(&plan, &nix, git, stage, &mut steps)?,
         Target::Manual => manual(&plan, &nix, stage, &mut steps)?,
@@ -277,10 +262,12 @@ fn machine(observed: &Observed, request: &Request) -> Problems {
     let mut problems = Problems::default();
     let wanted = request.profile.to_string();
     match &observed.nix {
-        Err(error) => problems.push(Problem::new(format!(
-            "Nix cannot evaluate `{RELEASE_JOBS}` of {}: is there a Nix with flakes, and such an output?\n{error:#}",
-            observed.root
-        ))),
+        Err(error) => {
+            let error = format!("{error:#}");
+            let why = hint(&error).unwrap_or("is there a Nix with flakes, and such an output?");
+            let root = &observed.root;
+            problems.push(Problem::new(format!("Nix cannot evaluate `{RELEASE_JOBS}` of {root}: {why}\n{error}")));
+        }
         Ok((profiles, _)) if !profiles.contains(&wanted) => problems
             .push(Problem::new(format!("the flake has no `{RELEASE_JOBS}.{wanted}`, only {}", profiles.join(", ")))),
         Ok(_) => {}

@@ -17,7 +17,9 @@ use super::{files, term};
 use crate::domain::builders::{self, Line, Machines};
 use crate::domain::digest::Digest;
 use crate::domain::jobs::{Derivation, Row};
+use crate::domain::nix_args::NixArgs;
 use crate::domain::oid::Oid;
+use crate::domain::problem::excerpt;
 use crate::domain::store_path::from_base32;
 
 /// Turns an attribute set of jobs into the rows that `nix-eval-jobs` gives.
@@ -64,20 +66,20 @@ fn encode(path: &str) -> String {
 /// Nix, with what people want it to be told.
 pub struct Nix {
     sh: Shell,
-    args: Vec<String>,
+    args: NixArgs,
 }
 
 impl Nix {
     /// # Errors
     /// The current directory is gone.
     pub fn new(dir: &Utf8Path, args: &[String]) -> Result<Nix> {
-        Ok(Nix { sh: process::shell_in(dir)?, args: args.to_vec() })
+        Ok(Nix { sh: process::shell_in(dir)?, args: NixArgs::new(args) })
     }
 
     fn eval(&self, flake: &Flake, path: &[String], function: &str) -> Result<Output, Failure> {
         let cmd =
             self.sh.cmd("nix").args(EXPERIMENTAL).args(["eval", "--json", &flake.attr(path), "--apply", function]);
-        let output = process::capture(cmd.args(&self.args)).map_err(Failure::NotRun)?;
+        let output = process::capture(cmd.args(&self.args.eval)).map_err(Failure::NotRun)?;
         // What it wrote before it failed may look whole.
         if !output.status.success() {
             return Err(Failure::Message(message(&output.stderr)));
@@ -103,7 +105,7 @@ impl Nix {
     /// Nix's message.
     pub fn hash_of_unpacked(&self, archive: &Utf8Path) -> Result<Digest> {
         let url = format!("file://{}", encode(archive.as_str()));
-        let cmd = self.sh.cmd("nix-prefetch-url").args(["--unpack", "--type", "sha256", &url]).args(&self.args);
+        let cmd = self.sh.cmd("nix-prefetch-url").args(["--unpack", "--type", "sha256", &url]).args(&self.args.build);
         let hash = process::read(cmd)?;
         let bytes = hash.lines().last().and_then(|hash| from_base32(hash.trim()));
         bytes.map(Digest::new).with_context(|| format!("`nix-prefetch-url` said something odd: {hash}"))
@@ -124,7 +126,7 @@ impl Nix {
     pub fn machines(&self) -> Result<Machines> {
         // The first is what old ones know, the second what new ones call it.
         let show = |words: &[&str]| {
-            process::read_bytes(self.sh.cmd("nix").args(EXPERIMENTAL).args(words).arg("--json").args(&self.args))
+            process::read_bytes(self.sh.cmd("nix").args(EXPERIMENTAL).args(words).arg("--json").args(&self.args.config))
         };
         let config = show(&["show-config"]).or_else(|error| show(&["config", "show"]).map_err(|_| error))?;
         let config: serde_json::Value = json(&config)?;
@@ -148,6 +150,17 @@ impl Nix {
             }
         }
         Ok(machines)
+    }
+
+    /// Says so where an option is of no use, since the evaluator that knows it is not there.
+    pub fn warn_of_lost_arguments(&self, args: &[String]) {
+        let lost = NixArgs::only_for_eval_jobs(args);
+        if !lost.is_empty() && !files::on_path(EVAL_JOBS) {
+            term::warn(format_args!(
+                "`{}` is only for {EVAL_JOBS}, which is not installed: left out",
+                lost.join("`, `")
+            ));
+        }
     }
 
     /// The name of the evaluator that [`Nix::jobs`] uses.
@@ -190,13 +203,15 @@ impl Nix {
     ) -> Result<Vec<Row>> {
         let workers = std::thread::available_parallelism().map_or(1, usize::from).min(MAX_WORKERS).to_string();
         let cmd = self.sh.cmd(EVAL_JOBS).args(EXPERIMENTAL).args(["--force-recurse", "--workers", &workers]);
-        let cmd = cmd.args(["--gc-roots-dir", gc_roots.as_str(), "--flake", &flake.attr(path)]).args(&self.args);
+        let cmd =
+            cmd.args(["--gc-roots-dir", gc_roots.as_str(), "--flake", &flake.attr(path)]).args(&self.args.eval_jobs);
         let mut rows = Vec::new();
         let ended = process::stream(cmd, |stdout| {
             for line in BufReader::new(stdout).lines() {
                 let line = line.context("cannot read what `nix-eval-jobs` writes")?;
-                let row =
-                    Row::parse(&line).map_err(|why| anyhow!("`nix-eval-jobs` wrote an odd line: {why}\n{line}"))?;
+                let row = Row::parse(&line).map_err(|why| {
+                    anyhow!("`nix-eval-jobs` wrote an odd line: {why}; `-- --workers 1` may help\n{}", excerpt(&line))
+                })?;
                 each(&row)?;
                 rows.push(row);
             }
@@ -254,7 +269,7 @@ impl Nix {
             () if term::is_terminal() => cmd.args(["--log-format", "bar"]),
             () => cmd,
         };
-        process::start(cmd.args(&self.args))
+        process::start(cmd.args(&self.args.build))
     }
 }
 

@@ -135,11 +135,11 @@ fn what_is_no_release_leaves_the_old_one() {
             "cp -r ${lix.doc}",
             "touch surprise.txt; mkdir other; touch other/x; cp -r ${lix.doc}",
             expect![[r#"
-            error: cannot build the release
-              /nix/store/HASH-lix-release-tarballs-0.1.0 is not what a release consists of
-              other/x is no part of a release
-              surprise.txt is no part of a release
-        "#]],
+                error: cannot build the release
+                  /nix/store/HASH-lix-release-tarballs-0.1.0 is not what a release consists of
+                  other/x is not a part of a release
+                  surprise.txt is not a part of a release
+            "#]],
         ),
         (
             JOBS,
@@ -346,6 +346,18 @@ fn recorded_rows_go_through_the_same_code() {
     assert!(tree.refused(&[]).contains("error: out of memory"));
     tree.program("nix-eval-jobs", "echo oops");
     assert!(tree.refused(&[]).contains("wrote an odd line"));
+    let both = format!("{}{}", row("tarballs", "lix-release-tarballs-0.1.0"), row("build.x86_64-linux", "lix-0.1.0"));
+    tree.program("nix-eval-jobs", &format!("echo '{both}'"));
+    let refused = tree.refused(&[]);
+    assert!(refused.contains("it holds two rows; `-- --workers 1` may help"), "{refused}");
+    assert!(refused.lines().all(|line| line.len() < 300), "{refused}");
+    // Only the evaluator knows these; the others would refuse them.
+    let log = tree.root.join("arguments");
+    tree.program("nix-eval-jobs", &format!("echo \"$*\" > {log}; echo 'error: enough' >&2; exit 1"));
+    let refused = tree.refused(&["--", "--max-memory-size", "8192", "--workers", "1", "-L", "--impure"]);
+    assert!(refused.contains("error: enough"), "{refused}");
+    let given = std::fs::read_to_string(&log).expect("it was asked");
+    assert!(given.contains("--max-memory-size 8192 --workers 1 --impure") && !given.contains("-L"), "{given}");
 }
 
 #[test]
@@ -417,4 +429,47 @@ fn a_record_of_another_tag_is_refused() {
         error.contains("TREE/release/tag.json is not a record of a tag") || error.contains("merged back"),
         "{error}"
     );
+}
+
+#[test]
+fn words_for_one_program_do_not_stop_another() {
+    if !programs() {
+        return;
+    }
+    let tree = Tree::named("tree");
+    let words = ["--profile", "x86_64-linux-only", "--", "-L", "--impure", "--workers", "1"];
+    let said = tree.built(&words);
+    assert!(said.contains("`--workers` is only for nix-eval-jobs, which is not installed: left out"), "{said}");
+    assert!(said.contains("done in ") && said.contains(": look "), "{said}");
+}
+
+/// `bootstrap`, with a Nix that nobody has set up.
+#[test]
+fn only_the_stand_in_is_built_without_the_sandbox() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let dir = camino::Utf8Path::from_path(dir.path()).expect("UTF-8");
+    if camino::Utf8Path::new("/etc/nix/nix.conf").exists()
+        || camino::Utf8Path::new("/nix/var/nix/daemon-socket/socket").exists()
+    {
+        crate::repo::skip("Nix is set up here");
+        return;
+    }
+    let sh = xshell::Shell::new().expect("a shell");
+    let ours = concat!(env!("CARGO_MANIFEST_DIR"), "/bootstrap");
+    std::fs::create_dir_all(dir.join("lix/xtask")).expect("a directory");
+    let theirs = dir.join("lix/xtask/bootstrap");
+    std::fs::copy(ours, &theirs).expect("copied");
+    let config = |script: &str, args: &[&str]| {
+        let words = ["-c", "echo \"$NIX_CONFIG\"", "x"];
+        xshell::cmd!(sh, "{script} sh {words...} {args...}")
+            .env_remove("NIX_CONFIG")
+            .quiet()
+            .ignore_stderr()
+            .read()
+            .expect("it runs")
+    };
+    assert_eq!(config(ours, &[]), "build-users-group =\nsandbox = false");
+    for (script, args) in [(theirs.as_str(), &[][..]), (ours, &["--repo", "../lix"]), (ours, &["--repo=../lix"])] {
+        assert_eq!(config(script, args), "build-users-group =", "{script} {args:?}");
+    }
 }

@@ -12,9 +12,10 @@ use xtask::domain::builders;
 use xtask::domain::checkup::Checkup;
 use xtask::domain::environment::{Access, GitTarget};
 use xtask::domain::notes;
-use xtask::domain::program::{PROGRAMS, Program};
+use xtask::domain::profile::Profile;
+use xtask::domain::program::{PROGRAMS, Program, hint};
 use xtask::domain::release::Release;
-use xtask::phases::build::{Profile, RELEASE_JOBS};
+use xtask::phases::build::RELEASE_JOBS;
 use xtask::phases::notes::{Request, Source, problems};
 use xtask::tools::git::Git;
 use xtask::tools::nix::{Flake, Nix};
@@ -80,9 +81,13 @@ fn check_machine(git: &Git, nix_args: &[String], world: Option<&World>, checkup:
     for program in PROGRAMS {
         checkup.add(program.name, judge(git, &program));
     }
-    let probed = probe_nix(git, nix_args);
+    let probed = probe_nix(git, nix_args).map_err(|error| match hint(&format!("{error:#}")) {
+        Some(hint) => error.context(hint),
+        None => error,
+    });
     let evaluates = probed.is_ok();
-    checkup.add("nix with flakes", told(probed));
+    // Hint and message on lines of their own.
+    checkup.add("nix with flakes", probed.map_err(|error| format!("{error:#}").replacen(": error:", "\nerror:", 1)));
     if evaluates {
         check_builders(git, nix_args, world, checkup);
     } else {
@@ -92,8 +97,11 @@ fn check_machine(git: &Git, nix_args: &[String], world: Option<&World>, checkup:
 }
 
 fn judge(git: &Git, program: &Program) -> Result<String, String> {
+    if !files::on_path(program.name) {
+        return Err(program.missing());
+    }
     let says = process::shell_in(git.root()).and_then(|sh| process::read(sh.cmd(program.name).arg("--version")));
-    program.judge(&says.map_err(|_| program.missing())?)
+    program.judge(&says.map_err(|error| format!("it is there, and fails: {error:#}"))?)
 }
 
 /// Whether Nix evaluates the tree's flake, and may build.
@@ -111,15 +119,15 @@ fn probe_nix(git: &Git, nix_args: &[String]) -> Result<String> {
 fn check_builders(git: &Git, nix_args: &[String], world: Option<&World>, checkup: &mut Checkup) {
     let profiles = match world {
         Some(world) => world.environment.profiles.clone(),
-        None => [Profile::All, Profile::X86_64LinuxOnly].map(|profile| profile.to_string()).into(),
+        None => Profile::EVERY.into(),
     };
     let Some((profile, smaller)) = profiles.split_first() else { return };
     let judged = Nix::new(git.root(), nix_args).and_then(|nix| {
-        let path = [RELEASE_JOBS, profile, "build"].map(str::to_owned);
+        let path = [RELEASE_JOBS, &profile.to_string(), "build"].map(str::to_owned);
         Ok((nix.systems(&Flake::work_tree(git.root()), &path)?, nix.machines()?))
     });
     let judged = told(judged).and_then(|(wanted, machines)| {
-        let who = builders::judge(&wanted, &machines, smaller.first().map(String::as_str))?;
+        let who = builders::judge(&wanted, &machines, smaller.first().map(Profile::to_string).as_deref())?;
         Ok(format!("{who} (profile {profile})"))
     });
     checkup.add("builders", judged);
@@ -152,7 +160,10 @@ fn check_tree(git: &Git, world: Option<&World>, checkup: &mut Checkup) -> Result
     checkup.add("work tree", clean(&git.dirty_files()?));
     let request = Request { dirs: Vec::new(), authors: Source::Tree };
     let valid = match problems(git.root(), &request) {
-        Ok((count, found)) if found.is_empty() => Ok(format!("{count} fragments in {}, no problems", notes::FRAGMENTS)),
+        Ok((count, found)) if found.is_empty() => {
+            let fragments = if count == 1 { "fragment" } else { "fragments" };
+            Ok(format!("{count} {fragments} in {}, no problems", notes::FRAGMENTS))
+        }
         Ok((_, found)) => Err(found.to_string()),
         Err(error) => Err(format!("{error:#}")),
     };

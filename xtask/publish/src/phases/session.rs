@@ -71,11 +71,12 @@ impl<'a> Session<'a> {
     ) -> Result<Session<'a>> {
         let (world, environment) = (&destination.world, &destination.world.environment);
         ensure!(
-            args.target == build::Target::Manual || environment.profiles.contains(&sealed.record.profile),
+            args.target == build::Target::Manual
+                || environment.profiles.iter().any(|profile| profile.to_string() == sealed.record.profile),
             "release/ was built with profile {}, and {} takes only {}: build it with another `--profile`",
             sealed.record.profile,
             world.name,
-            environment.profiles.join(", ")
+            environment.profiles.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
         );
         let target = match args.target {
             build::Target::All => Target::All,

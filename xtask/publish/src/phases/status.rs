@@ -191,7 +191,7 @@ async fn environments(place: &Place, look: &Look<'_>) -> Result<Vec<Environment>
             name: name.clone(),
             // Where none waits for another, each that is no rehearsal is a step.
             on_the_way: if anywhere { config.is_on_the_way(name) } else { real(environment) },
-            profiles: environment.profiles.clone(),
+            profiles: environment.profiles.iter().map(ToString::to_string).collect(),
             live: look.at(name, environment).await,
         }
     });

@@ -36,14 +36,38 @@ impl Roots {
 pub fn closure(sh: &Shell, roots: &Roots) -> Result<Vec<PathInfo>> {
     let mut closure = Vec::new();
     for (kind, paths) in roots.each() {
-        let json = process::read(nix(sh, &["path-info", "--json", "--recursive"]).args(kind).args(paths))?;
-        let infos = parse_path_infos(&json).map_err(|why| anyhow!("`nix path-info` wrote something odd: {why}"))?;
-        closure.extend(infos);
+        let json = path_info(sh, kind, paths)?;
+        closure.extend(parse_path_infos(&json).map_err(|why| match why.ends_with(NOT_THERE) {
+            true => anyhow!("{why}").context(GONE),
+            false => anyhow!("cannot read what `nix path-info --json` wrote: {why}"),
+        })?);
     }
     // Sources are in both.
     closure.sort_by(|a, b| a.path.cmp(&b.path));
     closure.dedup_by(|a, b| a.path == b.path);
     Ok(closure)
+}
+
+/// What is to be done where Nix says that a path is not there.
+const GONE: &str = "what was built is not all in the Nix store any more: build it again";
+/// How our own reader says so.
+const NOT_THERE: &str = "is not in the store";
+
+/// The JSON of `nix path-info`, in the format that every Nix knows, if that has a name.
+fn path_info(sh: &Shell, kind: &[&str], paths: &[String]) -> Result<String> {
+    let ask = |format: &[&str]| {
+        let cmd = nix(sh, &["path-info", "--json"]).args(format).arg("--recursive").args(kind).args(paths);
+        process::read(cmd).map_err(|error| (format!("{error:#}"), error))
+    };
+    let older = |message: &str| message.contains("json-format") && message.contains("unrecogni");
+    let json = match ask(&["--json-format", "1"]) {
+        Err((message, _)) if older(&message) => ask(&[]),
+        json => json,
+    };
+    json.map_err(|(message, error)| match message.contains("is not valid") || message.contains(NOT_THERE) {
+        true => error.context(GONE),
+        false => error.context("cannot ask Nix about what was built"),
+    })
 }
 
 /// Compresses and signs into a store what it has no narinfo of.

@@ -595,3 +595,46 @@ async fn a_new_key_takes_nothing_from_users_of_the_old_one() -> Result<()> {
         Ok(())
     })
 }
+
+/// Nix 2.33 and newer have another format, and want to be told which.
+#[test]
+fn a_newer_nix_is_asked_for_the_format_that_is_read() {
+    let managed = Managed::new();
+    managed.key_file("test.key", &managed.secret);
+    let fake = |script: &str| {
+        let nix = managed.place("bin").join("nix");
+        let path = std::env::var("PATH").expect("a PATH");
+        let script =
+            format!("#!/bin/bash\nPATH='{path}'\ncase \"$*\" in *path-info*) {script} ;; *) exec nix \"$@\" ;; esac\n");
+        fs::write(&nix, script).expect("written");
+        make_executable(&nix);
+    };
+    // Format 1 where it is asked for; otherwise an error, as announced.
+    fake(
+        "case \"$*\" in *'--json-format 1'*) ;; *) echo 'error: --json-format is required' >&2; exit 1 ;; esac
+         args=(); for arg; do case $arg in --json-format | 1) ;; *) args+=(\"$arg\") ;; esac; done
+         exec nix \"${args[@]}\"",
+    );
+    let (code, said) = managed.run("plan", &[]);
+    assert_eq!(code, Some(0), "{said}");
+    assert!(said.contains("add 10 paths"), "{said}");
+    // Format 2 whatever is asked for.
+    fake(
+        "echo '{\"version\":2,\"storeDir\":\"/nix/store\",\"info\":{\"s1ph2ym3d4b06r86sv46dg4hz7cr0kzw-top\":{\"narHash\":{\"algorithm\":\"sha256\",\"format\":\"base64\",\"hash\":\"Hjcz5WiOrAWQN/TBS+5L8qR1x0HIZbtGDXqX++Bp/0w=\"},\"narSize\":216,\"references\":[]}}}'",
+    );
+    let (code, said) = managed.run("plan", &[]);
+    assert!(code == Some(0) && said.contains("add 1 paths"), "{said}");
+    // Only what Nix says of the store is a reason to build again.
+    fake("echo oops");
+    let (_, said) = managed.run("plan", &[]);
+    assert!(
+        said.contains("cannot read what `nix path-info --json` wrote") && !said.contains("build it again"),
+        "{said}"
+    );
+    fake("echo 'error: database is locked' >&2; exit 1");
+    let (_, said) = managed.run("plan", &[]);
+    assert!(said.contains("cannot ask Nix about what was built") && !said.contains("build it again"), "{said}");
+    fake("echo \"error: path '/nix/store/x' is not valid\" >&2; exit 1");
+    let (_, said) = managed.run("plan", &[]);
+    assert!(said.contains("is not all in the Nix store any more: build it again"), "{said}");
+}

@@ -59,7 +59,8 @@ impl<'a> Gathering<'a> {
     fn copy(&mut self, from: &Utf8Path, manual: &Utf8Path) -> Result<()> {
         let found = files::list(from)?;
         let archives = self.layout.built_archives(self.jobs.builds.keys());
-        expected(&found, &archives).with_context(|| format!("{from} is not what a release consists of"))?;
+        expected(&found, &archives, &self.layout)
+            .with_context(|| format!("{from} is not what a release consists of"))?;
         let to = self.version_dir();
         for path in found {
             let mut places = vec![to.join(&path)];
@@ -187,7 +188,7 @@ fn new_record(plan: &Plan, version: &str, builds: &BTreeMap<System, Derivation>)
 }
 
 /// What the tarballs job must have made: `archives`, a side file for each, and a manual.
-fn expected(found: &[Utf8PathBuf], archives: &BTreeSet<String>) -> Result<(), Problems> {
+fn expected(found: &[Utf8PathBuf], archives: &BTreeSet<String>, layout: &Layout) -> Result<(), Problems> {
     let sides = archives.iter().map(|archive| layout::side_file(archive));
     let index = format!("{}/{}", layout::MANUAL, layout::MANUAL_INDEX);
     let names: BTreeSet<String> = archives.iter().cloned().chain(sides).chain([index]).collect();
@@ -195,6 +196,10 @@ fn expected(found: &[Utf8PathBuf], archives: &BTreeSet<String>) -> Result<(), Pr
     let missing = names.iter().filter(|name| !found.contains(name.as_str())).map(|name| format!("{name} is missing"));
     let in_manual = |name: &str| Utf8Path::new(name).starts_with(layout::MANUAL);
     let extra = found.iter().filter(|name| !names.contains(**name) && !in_manual(name));
-    let extra = extra.map(|name| format!("{name} is no part of a release"));
+    let extra = extra.map(|name| match layout.archive_system(name) {
+        // An evaluator that lost a job has not said so.
+        Some(system) => format!("{name} is of a system that the evaluator has no row for: no `build.{system}`"),
+        None => format!("{name} is not a part of a release"),
+    });
     missing.chain(extra).map(Problem::new).collect::<Problems>().into_result()
 }
