@@ -14,17 +14,38 @@ pub struct Highlight {
     pub body: String,
 }
 
-/// What to mention: every significant change in the order of the page, and else the first of each category.
-pub fn highlights(fragments: &[Fragment], section: &str) -> Vec<Highlight> {
-    let mut significant: Vec<&Fragment> = fragments.iter().filter(|fragment| fragment.significant).collect();
-    significant.sort_by_key(|fragment| (fragment.category, fragment.file_name()));
-    if significant.is_empty() {
-        let first = first_entries(section).into_iter().take(FEW);
-        return first.map(|synopsis| Highlight { synopsis, body: String::new() }).collect();
+impl Highlight {
+    /// Whether it speaks of a vulnerability.
+    pub fn is_about_security(&self) -> bool {
+        speaks_of_security(&self.synopsis) || speaks_of_security(&self.body)
     }
+}
+
+/// Words of a text that speaks of a vulnerability, in lower case.
+const SECURITY: [&str; 4] = ["cve-", "ghsa-", "vulnerab", "security"];
+
+fn speaks_of_security(text: &str) -> bool {
+    let text = text.to_lowercase();
+    SECURITY.iter().any(|word| text.contains(word))
+}
+
+/// What to mention: fixes of vulnerabilities first, then every significant change in the order of the page, and where
+/// nothing is significant the first of each category.
+pub fn highlights(fragments: &[Fragment], section: &str) -> Vec<Highlight> {
+    let is_about_security =
+        |fragment: &Fragment| speaks_of_security(&fragment.synopsis.value) || speaks_of_security(&fragment.body);
+    let mut chosen: Vec<&Fragment> =
+        fragments.iter().filter(|fragment| fragment.significant || is_about_security(fragment)).collect();
+    chosen.sort_by_key(|fragment| (!is_about_security(fragment), fragment.category, fragment.file_name()));
     let highlight =
         |fragment: &Fragment| Highlight { synopsis: fragment.synopsis.value.clone(), body: fragment.body.clone() };
-    significant.into_iter().map(highlight).collect()
+    let mut highlights: Vec<Highlight> = chosen.iter().map(|fragment| highlight(fragment)).collect();
+    if !fragments.iter().any(|fragment| fragment.significant) {
+        let told: Vec<String> = highlights.iter().map(|highlight| highlight.synopsis.clone()).collect();
+        let first = first_entries(section).into_iter().filter(|synopsis| !told.contains(synopsis)).take(FEW);
+        highlights.extend(first.map(|synopsis| Highlight { synopsis, body: String::new() }));
+    }
+    highlights
 }
 
 /// The first entry of each category of a section, without the links at its end.

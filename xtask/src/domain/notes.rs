@@ -166,6 +166,11 @@ pub fn page_path(series: Series) -> String {
     format!("doc/manual/src/release-notes/{}", page_name(series))
 }
 
+/// The same page in the manual, relative to its start page.
+pub fn notes_page(series: Series) -> String {
+    format!("release-notes/rl-{series}.html")
+}
+
 fn page_name(series: Series) -> String {
     format!("rl-{series}.md")
 }

@@ -19,6 +19,19 @@ pub struct Product {
     /// What artifacts, derivations and keys start with.
     pub prefix: String,
     pub links: Links,
+    pub announcement: Announcement,
+}
+
+/// What posts about a release always say.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Announcement {
+    /// Whom the website names as author.
+    pub author: String,
+    /// A paragraph on what the product is, in Markdown.
+    pub about: String,
+    /// A paragraph on how to upgrade, in Markdown; `{}` becomes the address of the install page.
+    pub upgrading: String,
 }
 
 /// Addresses: those that lead to one thing of many have `{}` where its number or name belongs.

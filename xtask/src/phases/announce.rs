@@ -67,9 +67,10 @@ struct Observed {
     date: Date,
     /// What the section was made of; for a pre-release, which has none, what it holds.
     fragments: Vec<Fragment>,
-    author: String,
-    /// Of what is in the source archive.
+    /// Digest of what is in the source archive.
     unpacked: Option<Digest>,
+    /// The newest stable version that is tagged.
+    newest: Option<Version>,
 }
 
 impl Observed {
@@ -96,13 +97,18 @@ impl Observed {
         };
         let committed = record.committed.split('T').next().unwrap_or_default();
         let date = notes::section_date(&page, &version).unwrap_or(committed);
-        let author = git.identity()?;
         Ok(Observed {
             date: date.parse().with_context(|| format!("{page_path} dates {version} `{date}`"))?,
             section: section.map(str::to_owned),
             fragments: parse(&texts),
             unpacked: unpacked(git, &record),
-            author: author.split(" <").next().unwrap_or_default().to_owned(),
+            // A tag that is no version is none of a release.
+            newest: git
+                .tags()?
+                .iter()
+                .filter_map(|tag| tag.parse().ok())
+                .filter(|tag: &Version| !tag.is_pre_release())
+                .max(),
             release: Release::new(version, record.name.as_deref().unwrap_or_default())
                 .map_err(|why| Problem::new(why.to_string())),
             record,
@@ -137,7 +143,7 @@ fn parse(texts: &[(String, String)]) -> Vec<Fragment> {
 }
 
 fn decide(observed: Observed) -> Result<Announcement, Problems> {
-    let Observed { record, release, section, date, fragments, author, unpacked } = observed;
+    let Observed { record, release, section, date, fragments, unpacked, newest } = observed;
     let mut problems = Problems::default();
     let release = problems.collect(release.map_err(Problems::from));
     let archive = Layout::new(&record.version).source();
@@ -148,12 +154,19 @@ fn decide(observed: Observed) -> Result<Announcement, Problems> {
     if section.is_none() && release.as_ref().is_some_and(|release| release.kind() != Kind::PreRelease) {
         problems.push(Problem::new(format!("the release notes have no section for {}", record.version)));
     }
+    if let Some(release) = release.as_ref().filter(|release| release.kind() != Kind::PreRelease) {
+        let (manual, page) = (record.manual(), notes::notes_page(release.series()));
+        if !manual.is_empty() && !manual.contains_key(&page) {
+            problems
+                .push(Problem::new(format!("the manual that was built has no {page}, to which the drafts would lead")));
+        }
+    }
     let section = section.unwrap_or_default();
     let (Some(release), Some(source), true) = (release, source, problems.is_empty()) else { return Err(problems) };
     Ok(Announcement {
+        newer: newest.filter(|newest| newest > release.version()),
         release,
         date,
-        author,
         highlights: highlights::highlights(&fragments, &section),
         credits: highlights::credits(&section),
         source,

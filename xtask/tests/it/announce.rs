@@ -45,6 +45,13 @@ fn write_record(repo: &Repo, official: bool) {
     repo.write("release/release.json", &record.to_string());
 }
 
+/// Gives the series another name, which the blog post has in it.
+fn rename(repo: &Repo, name: &str) {
+    let mut record: serde_json::Value = serde_json::from_str(&repo.read("release/release.json")).expect("JSON");
+    record["name"] = name.into();
+    repo.write("release/release.json", &record.to_string());
+}
+
 fn drafts(repo: &Repo, version: &str) -> Utf8PathBuf {
     repo.root.join("release/announce").join(version)
 }
@@ -70,24 +77,20 @@ fn the_drafts_of_a_release() {
     let read = |name: &str| fs::read_to_string(dir.join(name)).expect(name);
     expect![[r#"
         +++
-        title = "Lix 2.93.1 released"
-        author = "Release Manager"
-        date = 2025-06-18
+        title = "Announcing Lix 2.93.1"
+        author = "Lix Team"
+        date = "2025-06-18"
         +++
 
-        Lix 2.93.1 is out, a maintenance release of Lix 2.93 "Bici Bici".
+        Lix 2.93.1 is out, a maintenance release of Lix 2.93 “Bici Bici”.
 
-        ## Highlights
+        ## Changes
 
         ### The `third` thing
 
         Because.
 
-        All changes are in the [release notes](https://docs.lix.systems/manual/lix/stable/release-notes/rl-2.93.html).
-
-        ## Getting it
-
-        [The install page](https://lix.systems/install/) says how to install Lix, and how to upgrade.
+        All changes are in the [release notes](https://docs.lix.systems/manual/lix/2.93/release-notes/rl-2.93.html).
 
         ## Credits
 
@@ -96,20 +99,54 @@ fn the_drafts_of_a_release() {
 
         • The third thing
 
-        Release notes: https://docs.lix.systems/manual/lix/stable/release-notes/rl-2.93.html
+        Release notes: https://docs.lix.systems/manual/lix/2.93/release-notes/rl-2.93.html
     "#]]
     .assert_eq(&(read("blog.md") + &read("toot.txt")));
     let archive = fs::read(repo.root.join("release/artifacts/lix/lix-2.93.1/lix-2.93.1.tar.gz")).expect("an archive");
     let hash = xtask::tools::files::facts(&archive).sha256.sri();
     assert!(read("nixpkgs.toml").contains(&format!("\nhash = \"{hash}\"\n")), "{}", read("nixpkgs.toml"));
     assert!(read("website.toml").contains("version = \"2.93.1\"\nversion-without-suffix = \"2.93.1\"\n"));
-    assert!(read("checklist.md").contains("- [ ] nixpkgs"));
+    assert!(read("checklist.md").contains("- [ ] NixOS module: pinned to 2.93.1"), "{}", read("checklist.md"));
 
     // HEAD may be anywhere by now: the record says what was released.
     repo.git(&["switch", "--quiet", "main"]);
     let again = repo.xtask(&["release", "announce"]);
     assert!(again.stderr.contains("as it was  blog.md") && !again.stderr.contains("wrote"), "{}", again.stderr);
     again.ok();
+}
+
+#[test]
+fn drafts_lead_to_pages_that_exist_and_to_what_is_newest() {
+    let repo = built(&[]);
+    let record = repo.read("release/release.json");
+    let page = |name: &str| {
+        record.replace(
+            "\"files\":{",
+            &format!("\"files\":{{\"manual/{name}\":{{\"size\":0,\"sha256\":\"{}\"}},", "0".repeat(64)),
+        )
+    };
+    repo.write("release/release.json", &page("index.html"));
+    let error = repo.xtask(&["release", "announce"]).fails(1);
+    expect![[r#"
+        error: cannot draft the announcement
+          the manual that was built has no release-notes/rl-2.93.html, to which the drafts would lead
+    "#]]
+    .assert_eq(&without_warnings(&error));
+    repo.write("release/release.json", &page("release-notes/rl-2.93.html"));
+    repo.git(&["tag", "2.95.0"]);
+    repo.git(&["tag", "2.96.0-rc1"]);
+    repo.git(&["tag", "not-a-version"]);
+    repo.xtask(&["release", "announce"]).ok();
+    expect![[r#"
+        # After Lix 2.93.1
+
+        What no tool does:
+
+        - [ ] Website: usually no post, since no fix of a security problem was found; else a pull request with blog.md as content/blog/2025-06-18-lix-2.93.1-release.md, merged once the release is public
+        - [ ] Toot (toot.txt), once the blog post is online
+        - [ ] Install page, installer repository and NixOS module: nothing, they stay on 2.95.0, the newest stable tag
+        - [ ] nixpkgs: a pull request (nixpkgs.toml), with backports to the stable branches
+    "#]].assert_eq(&fs::read_to_string(drafts(&repo, "2.93.1").join("checklist.md")).expect("a checklist"));
 }
 
 /// Where there is no Nix, something is missing, and said so.
@@ -152,14 +189,14 @@ fn what_a_person_has_edited_is_theirs() {
     assert!(again.stderr.contains("edited     blog.md, and stays as it is"), "{}", again.stderr);
     again.ok();
     // Another author makes another draft.
-    repo.git(&["config", "user.name", "Somebody Else"]);
+    rename(&repo, "Another Name");
     let newer = repo.xtask(&["release", "announce"]);
     assert!(newer.stderr.contains("the newer draft is") && newer.stderr.contains("blog.new.md"), "{}", newer.stderr);
     newer.ok();
     assert_eq!(fs::read_to_string(dir.join("blog.md")).expect("there"), "my words\n");
-    assert!(fs::read_to_string(dir.join("blog.new.md")).expect("there").contains("author = \"Somebody Else\""));
+    assert!(fs::read_to_string(dir.join("blog.new.md")).expect("there").contains("“Another Name”"));
     fs::write(dir.join("blog.new.md"), "my words, too\n").expect("written");
-    repo.git(&["config", "user.name", "A Third"]);
+    rename(&repo, "A Third");
     repo.xtask(&["release", "announce"]).ok();
     assert_eq!(fs::read_to_string(dir.join("blog.new.md")).expect("there"), "my words, too\n");
     assert!(fs::read_to_string(dir.join("blog.new2.md")).expect("there").contains("A Third"));
@@ -167,7 +204,7 @@ fn what_a_person_has_edited_is_theirs() {
     // A draft that nobody has touched follows.
     fs::remove_file(dir.join("blog.md")).expect("removed");
     repo.xtask(&["release", "announce"]).ok();
-    repo.git(&["config", "user.name", "A Fourth"]);
+    rename(&repo, "A Fourth");
     repo.xtask(&["release", "announce"]).ok();
     assert!(fs::read_to_string(dir.join("blog.md")).expect("there").contains("A Fourth"));
     assert_eq!(repo.git(&["status", "--porcelain"]), "");
@@ -179,13 +216,14 @@ fn a_new_major_and_a_pre_release() {
     repo.xtask(&["release", "announce"]).ok();
     let blog = fs::read_to_string(drafts(&repo, "2.94.0").join("blog.md")).expect("there");
     assert!(
-        blog.starts_with("+++\ntitle = \"Lix 2.94 \\\"Açaí na tigela\\\" released\"\nauthor = \"Release Manager\"\n")
+        blog.starts_with("+++\ntitle = \"Announcing Lix 2.94 “Açaí na tigela”\"\nauthor = \"Lix Team\"\n"),
+        "{blog}"
     );
 
     let early = built(&["2.94.0-rc1", "--name", "Açaí na tigela"]);
     early.xtask(&["release", "announce"]).ok();
     let blog = fs::read_to_string(drafts(&early, "2.94.0-rc1").join("blog.md")).expect("there");
-    assert!(blog.contains("### The `third` thing") && blog.contains("date = 2025-06-19"), "{blog}");
+    assert!(blog.contains("### The `third` thing") && blog.contains("date = \"2025-06-19\""), "{blog}");
 }
 
 #[test]
