@@ -3,13 +3,17 @@
 //! Works with an index of its own, so neither the repository's index nor the work tree is touched; a kill leaves
 //! unreachable objects, which git collects, and nothing else. Refuses to move refs.
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use camino::{Utf8Path, Utf8PathBuf};
 use tempfile::TempDir;
 
 use super::git::{Git, parse_oid};
+use super::pristine::Pristine;
 use super::process;
 use crate::domain::oid::Oid;
+
+/// Settings that say who somebody is and how they sign.
+const WHO: [&str; 4] = ["user.", "author.", "committer.", "gpg."];
 
 /// One file of a new tree: its whole content, or `None` where it is removed.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -43,7 +47,7 @@ impl<'a> Aside<'a> {
     /// As for [`Aside::new`].
     pub fn vanishing(git: &'a Git) -> Result<Aside<'a>> {
         let mut aside = Aside::new(git)?;
-        let objects = process::read(git.cmd(["rev-parse", "--path-format=absolute", "--git-path", "objects"]))?;
+        let objects = git.path("objects")?.into_string();
         let scratch = utf8(aside.scratch.path())?.join("objects");
         std::fs::create_dir(&scratch).with_context(|| format!("cannot create {scratch}"))?;
         aside.environment.push(("GIT_OBJECT_DIRECTORY", scratch.into_string()));
@@ -56,6 +60,12 @@ impl<'a> Aside<'a> {
         &self.environment
     }
 
+    /// The index that is built here takes its shape from nobody's settings.
+    fn index(&self, args: &[&str]) -> xshell::Cmd<'_> {
+        let plain = ["-c", "core.splitIndex=false", "-c", "core.sparseCheckout=false", "-c", "core.ignoreCase=false"];
+        self.cmd(&[&plain, args].concat())
+    }
+
     fn cmd(&self, args: &[&str]) -> xshell::Cmd<'_> {
         self.git.cmd(args).envs(self.environment.iter().map(|(key, value)| (key, value)))
     }
@@ -65,7 +75,7 @@ impl<'a> Aside<'a> {
     /// # Errors
     /// git's own, such as a full disk.
     pub fn tree(&self, base: &Oid, edits: &[Edit]) -> Result<Oid> {
-        process::read(self.cmd(&["read-tree", base.as_str()]))?;
+        process::read(self.index(&["read-tree", base.as_str()]))?;
         let mut changes = Vec::new();
         for Edit { path, content } in edits {
             let line = match content {
@@ -79,12 +89,12 @@ impl<'a> Aside<'a> {
             };
             changes.extend(line.into_bytes());
         }
-        process::read(self.cmd(&["update-index", "-z", "--index-info"]).stdin(changes))?;
-        parse_oid(&process::read(self.cmd(&["write-tree"]))?)
+        process::read(self.index(&["update-index", "-z", "--index-info"]).stdin(changes))?;
+        parse_oid(&process::read(self.index(&["write-tree"]))?)
     }
 
     fn mode(&self, path: &str) -> Result<String> {
-        let listed = process::read(self.cmd(&["--literal-pathspecs", "ls-files", "--stage", "-z", "--", path]))?;
+        let listed = process::read(self.index(&["--literal-pathspecs", "ls-files", "--stage", "-z", "--", path]))?;
         Ok(listed.split_once(' ').map_or("100644", |(mode, _)| mode).to_owned())
     }
 
@@ -105,24 +115,39 @@ impl<'a> Aside<'a> {
 
     /// An annotated tag, as an object that no ref names yet; signed where git is configured so or `sign` asks for it.
     ///
-    /// Only `git tag` knows how to sign, and it always makes a ref: it gets a repository of its own to make it in,
-    /// which shares our objects and configuration and vanishes.
+    /// Only `git tag` knows how to sign, and it always makes a ref: it gets a repository of its own to make it in, which
+    /// shares our objects and vanishes. There, git would not see what our repository is configured for by where it lies
+    /// or what is checked out (`includeIf`, `config.worktree`), so it is told what holds here.
     ///
     /// # Errors
-    /// git's own, such as a signing program that fails.
+    /// git's own, such as a signing program that fails; or the tag is not by the committer of `target`.
     pub fn tag(&self, name: &str, target: &Oid, message: &str, sign: bool) -> Result<Oid> {
-        let of_repository = |arg| process::read(self.git.cmd(["rev-parse", "--path-format=absolute", arg]));
-        let config = format!("include.path={}/config", of_repository("--git-common-dir")?);
-        let format = format!("--object-format={}", of_repository("--show-object-format")?);
-        let objects = process::read(self.git.cmd(["rev-parse", "--path-format=absolute", "--git-path", "objects"]))?;
-        let elsewhere = utf8(self.scratch.path())?.join("tag.git");
+        let elsewhere = Pristine::new(self.git)?;
+        let sign = sign || self.git.config_bool("tag.gpgSign")? || self.git.config_bool("tag.forceSignAnnotated")?;
+        let settings = self.git.settings(|key| WHO.iter().any(|section| key.starts_with(section)))?;
+        let cmd = elsewhere.cmd_like(self.git, &settings)?;
+        let cmd = cmd.args(["tag", "--annotate", "--cleanup=verbatim", "--file=-"]);
+        let cmd = cmd.arg(if sign { "--sign" } else { "--no-sign" }).args([name, target.as_str()]);
+        process::read(cmd.stdin(message)).context("cannot make the tag")?;
+        let tag = elsewhere.resolve(&format!("refs/tags/{name}"))?;
+        self.check_tag(&tag, target, sign).with_context(|| format!("the tag {name} is not as it should be"))?;
+        Ok(tag)
+    }
 
-        process::read(self.git.cmd(["init", "--quiet", "--bare", "--template=", &format, elsewhere.as_str()]))?;
-        let cmd = self.git.cmd(["--git-dir", elsewhere.as_str(), "-c", &config]).env("GIT_OBJECT_DIRECTORY", objects);
-        let cmd = cmd.args(["tag", "--annotate", "--cleanup=verbatim", "--file=-"]).args(sign.then_some("--sign"));
-        process::read(cmd.args([name, target.as_str()]).stdin(message)).context("cannot make the tag")?;
-        let tag = self.git.cmd(["--git-dir", elsewhere.as_str(), "rev-parse", &format!("refs/tags/{name}")]);
-        parse_oid(&process::read(tag)?)
+    /// That a tag is by whom the commit is by, and signed if it was to be.
+    fn check_tag(&self, tag: &Oid, target: &Oid, sign: bool) -> Result<()> {
+        let person = |object: &Oid, kind: &str, role: &str| {
+            let bytes = process::read_bytes(self.cmd(&["cat-file", kind, object.as_str()]))?;
+            let text = String::from_utf8_lossy(&bytes).into_owned();
+            let person = text.lines().find_map(|line| line.strip_prefix(role)?.split_inclusive('>').next());
+            anyhow::Ok((person.unwrap_or_default().trim().to_owned(), text))
+        };
+        let (committer, _) = person(target, "commit", "committer ")?;
+        let (tagger, text) = person(tag, "tag", "tagger ")?;
+        ensure!(tagger == committer, "it is by {tagger}, and its commit by {committer}");
+        let signed = text.lines().any(|line| line.starts_with("-----BEGIN "));
+        ensure!(signed || !sign, "it is not signed");
+        Ok(())
     }
 
     /// The message after the repository's `commit-msg` hook, if there is one, has had its say: Gerrit's adds the

@@ -76,7 +76,12 @@ impl Git {
 
     /// A git command, run at the top of the work tree.
     pub fn cmd(&self, args: impl IntoIterator<Item = impl AsRef<OsStr>>) -> Cmd<'_> {
-        environment::plain(self.sh.cmd("git")).args(args)
+        environment::plain(self.raw()).args(args)
+    }
+
+    /// git without anything, run at the top of the work tree.
+    pub(super) fn raw(&self) -> Cmd<'_> {
+        self.sh.cmd("git")
     }
 
     fn read(&self, args: impl IntoIterator<Item = impl AsRef<OsStr>>) -> Result<String> {
@@ -193,6 +198,42 @@ impl Git {
         let bytes = process::read_bytes(self.cmd(["cat-file", "blob", entry.oid.as_str()]))
             .with_context(|| format!("cannot read {path} from commit {}", commit.short()))?;
         String::from_utf8(bytes).map(Some).with_context(|| format!("{path} is not UTF-8"))
+    }
+
+    /// A file or directory of the repository, wherever this work tree has it.
+    pub fn path(&self, name: &str) -> Result<Utf8PathBuf> {
+        self.read(["rev-parse", "--path-format=absolute", "--git-path", name]).map(Utf8PathBuf::from)
+    }
+
+    /// `sha1` or `sha256`.
+    pub fn object_format(&self) -> Result<String> {
+        self.read(["rev-parse", "--show-object-format"])
+    }
+
+    /// Where this repository's objects lie, as the file `objects/info/alternates` of another one names them.
+    pub fn object_directories(&self) -> Result<String> {
+        let counted = self.read(["count-objects", "--verbose"])?;
+        let alternates = counted.lines().filter_map(|line| line.strip_prefix("alternate: "));
+        Ok([self.path("objects")?.as_str()].into_iter().chain(alternates).map(|line| format!("{line}\n")).collect())
+    }
+
+    /// What holds here of git's configuration, in git's order: the last of several values counts.
+    ///
+    /// # Errors
+    /// A value that `wanted` asks for is not UTF-8.
+    pub fn settings(&self, wanted: impl Fn(&str) -> bool) -> Result<Vec<(String, String)>> {
+        let list = process::read_bytes(self.cmd(["config", "--list", "-z"]))?;
+        let mut settings = Vec::new();
+        for entry in list.split(|byte| *byte == 0) {
+            let key = String::from_utf8_lossy(entry.split(|byte| *byte == b'\n').next().unwrap_or_default());
+            if wanted(&key) {
+                let text = std::str::from_utf8(entry).with_context(|| format!("git's setting {key} is not UTF-8"))?;
+                // A key without a value is a yes.
+                let (_, value) = text.split_once('\n').unwrap_or((text, "true"));
+                settings.push((key.into_owned(), value.to_owned()));
+            }
+        }
+        Ok(settings)
     }
 
     /// A yes or no from git's configuration.

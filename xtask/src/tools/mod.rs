@@ -5,6 +5,7 @@ pub mod files;
 pub mod fragments;
 pub mod git;
 pub mod nix;
+pub mod pristine;
 pub mod process;
 pub mod remote;
 pub mod skopeo;

@@ -7,6 +7,7 @@ mod corpus;
 mod finish;
 mod floors;
 mod guide;
+mod identity;
 mod notes;
 mod plans;
 mod prepare;

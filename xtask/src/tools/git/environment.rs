@@ -63,12 +63,10 @@ fn is_kept(name: &str, value: &OsStr) -> bool {
 
 /// Like [`undirected`], for git itself, which also speaks English and keeps to [`SETTINGS`].
 pub fn plain(cmd: Cmd<'_>) -> Cmd<'_> {
-    let mut parameters = std::env::var(PARAMETERS).unwrap_or_default();
-    for (key, value) in SETTINGS {
-        parameters += &format!(" '{key}={value}'");
-    }
+    let inherited = std::env::var(PARAMETERS).unwrap_or_default();
+    let ours = SETTINGS.map(|(key, value)| parameter(key, value)).join(" ");
     undirected(cmd)
-        .env(PARAMETERS, parameters.trim_start())
+        .env(PARAMETERS, format!("{inherited} {ours}").trim_start())
         // Messages that we match or show are the untranslated ones, and `LANGUAGE` goes before `LC_ALL`.
         .env("LC_ALL", "C.UTF-8")
         .env_remove("LANGUAGE")
@@ -76,19 +74,26 @@ pub fn plain(cmd: Cmd<'_>) -> Cmd<'_> {
         .env("GIT_OPTIONAL_LOCKS", "0")
 }
 
-/// Like [`plain`], for a repository that we have made for ourselves: nobody's settings hold there.
-pub fn without_settings(cmd: Cmd<'_>) -> Cmd<'_> {
+/// Like [`plain`], for a repository that we have made for ourselves: no settings hold there but `settings` and ours.
+pub fn without_settings<'a>(cmd: Cmd<'a>, settings: &[(String, String)]) -> Cmd<'a> {
     let mut cmd = plain(cmd);
     for (name, _) in std::env::vars_os() {
-        if name.to_string_lossy().starts_with("GIT_CONFIG_") && name != PARAMETERS {
+        if name.to_string_lossy().starts_with("GIT_CONFIG_") {
             cmd = cmd.env_remove(&name);
         }
     }
-    let parameters: Vec<String> = SETTINGS.map(|(key, value)| format!("'{key}={value}'")).to_vec();
-    cmd.env(PARAMETERS, parameters.join(" "))
+    let theirs = settings.iter().map(|(key, value)| parameter(key, value));
+    let parameters = theirs.chain(SETTINGS.map(|(key, value)| parameter(key, value)));
+    cmd.env(PARAMETERS, parameters.collect::<Vec<_>>().join(" "))
         .env("GIT_CONFIG_GLOBAL", "/dev/null")
         .env("GIT_CONFIG_NOSYSTEM", "1")
         .env("GIT_ATTR_NOSYSTEM", "1")
+}
+
+/// One setting as [`PARAMETERS`] holds it.
+fn parameter(key: &str, value: &str) -> String {
+    let quote = |text: &str| format!("'{}'", text.replace('\'', r"'\''").replace('!', r"'\!'"));
+    format!("{}={}", quote(key), quote(value))
 }
 
 #[cfg(test)]

@@ -1,0 +1,118 @@
+//! A repository in a temporary directory that has the objects of ours, and nothing else of it: no refs but those it is
+//! given, no replaced objects, no attributes, filters, hooks or settings. What is made there is the same in every clone.
+
+use std::ffi::OsStr;
+use std::fs;
+use std::io::{ErrorKind, Write};
+
+use anyhow::{Context, Result};
+use camino::{Utf8Path, Utf8PathBuf};
+use tempfile::TempDir;
+use xshell::{Cmd, Shell};
+
+use super::git::{Git, environment, parse_oid};
+use super::process;
+use crate::domain::oid::Oid;
+
+/// Settings of the repository, for programs that bring somebody's global ones.
+const CONFIG: &str = "\
+[core]
+	abbrev = no
+	attributesFile = /dev/null/attributes
+	autocrlf = false
+	eol = lf
+	ignoreCase = false
+	safecrlf = false
+[tar]
+	umask = 0002
+[mailmap]
+	file = /dev/null/mailmap
+[maintenance]
+	auto = false
+[gc]
+	auto = 0
+";
+
+/// A repository with an empty work tree, gone with this value.
+pub struct Pristine {
+    sh: Shell,
+    root: Utf8PathBuf,
+    _scratch: TempDir,
+}
+
+impl Pristine {
+    /// # Errors
+    /// There is no room for temporary files.
+    pub fn new(git: &Git) -> Result<Pristine> {
+        let scratch = tempfile::tempdir().context("cannot make a temporary directory")?;
+        let root = Utf8Path::from_path(scratch.path()).context("the temporary directory's name is not UTF-8")?;
+        let root = root.join("tree");
+        fs::create_dir(&root).with_context(|| format!("cannot create {root}"))?;
+        let pristine = Pristine { sh: process::shell_in(&root)?, root, _scratch: scratch };
+
+        let format = format!("--object-format={}", git.object_format()?);
+        let init = pristine.cmd(["init", "--quiet", "--template=", "--initial-branch=main", &format]);
+        // Nix reads no other kind. A git that knows only this one takes no notice.
+        process::read(init.env("GIT_DEFAULT_REF_FORMAT", "files"))?;
+        let append = |name: &str, text: &str| {
+            let path = pristine.git_dir().join(name);
+            let file = fs::OpenOptions::new().append(true).create(true).open(&path);
+            file.and_then(|mut file| file.write_all(text.as_bytes())).with_context(|| format!("cannot write {path}"))
+        };
+        append("config", CONFIG)?;
+        fs::create_dir_all(pristine.git_dir().join("objects/info")).context("cannot create a directory")?;
+        append("objects/info/alternates", &git.object_directories()?)?;
+        let shallow = git.path("shallow")?;
+        match fs::read_to_string(&shallow) {
+            Ok(cut_off) => append("shallow", &cut_off)?,
+            Err(error) if error.kind() == ErrorKind::NotFound => {}
+            Err(error) => return Err(error).with_context(|| format!("cannot read {shallow}")),
+        }
+        Ok(pristine)
+    }
+
+    /// With HEAD, and `reference` if one is given, at a commit or at the tag that leads to it.
+    ///
+    /// # Errors
+    /// As for [`Pristine::new`]; or git cannot read the commit.
+    pub fn at(git: &Git, commit: &Oid, reference: Option<(&str, &Oid)>) -> Result<Pristine> {
+        let pristine = Pristine::new(git)?;
+        process::read(pristine.cmd(["update-ref", "--no-deref", "HEAD", commit.as_str()]))?;
+        if let Some((name, object)) = reference {
+            process::read(pristine.cmd(["update-ref", name, object.as_str()]))?;
+        }
+        Ok(pristine)
+    }
+
+    /// The empty work tree.
+    pub fn root(&self) -> &Utf8Path {
+        &self.root
+    }
+
+    fn git_dir(&self) -> Utf8PathBuf {
+        self.root.join(".git")
+    }
+
+    /// A git command that sees nobody's settings.
+    pub fn cmd(&self, args: impl IntoIterator<Item = impl AsRef<OsStr>>) -> Cmd<'_> {
+        environment::without_settings(self.sh.cmd("git"), &[]).args(args)
+    }
+
+    /// A git command with some settings of a person, run where that person is, that makes its objects in `git` and its
+    /// refs here.
+    ///
+    /// # Errors
+    /// git's own.
+    pub fn cmd_like<'a>(&self, git: &'a Git, settings: &[(String, String)]) -> Result<Cmd<'a>> {
+        let cmd = environment::without_settings(git.raw(), settings);
+        Ok(cmd.env("GIT_DIR", self.git_dir()).env("GIT_OBJECT_DIRECTORY", git.path("objects")?))
+    }
+
+    /// What a ref leads to.
+    ///
+    /// # Errors
+    /// There is no such ref.
+    pub fn resolve(&self, reference: &str) -> Result<Oid> {
+        parse_oid(&process::read(self.cmd(["rev-parse", "--verify", reference]))?)
+    }
+}
