@@ -8,7 +8,8 @@ use xtask::domain::record::Record;
 use xtask::domain::version::Version;
 use xtask::tools::files;
 
-use super::{Report, View, compare};
+use super::tree::compare;
+use super::{Report, View};
 
 impl View<'_> {
     /// The published record of a version's installers, and its text; `None` if it has none.

@@ -1,0 +1,56 @@
+//! Manifests, as `nix upgrade-nix` reads them: a version's, and the one at the root, which everybody follows.
+
+use anyhow::Result;
+use xtask::domain::layout::MANIFEST;
+use xtask::domain::publication::Act;
+use xtask::domain::record::Record;
+
+use super::{Report, View};
+use crate::tools::root_manifest;
+
+impl View<'_> {
+    pub(super) async fn check_version_manifest(
+        &self,
+        record: &Record,
+        directory: &str,
+        report: &mut Report,
+    ) -> Result<()> {
+        let key = format!("{directory}/{MANIFEST}");
+        let manifest = self.sources.releases.get(&key).await?.unwrap_or_default();
+        let broken = match root_manifest::read(&manifest).await?.says.map_err(|why| format!("it {why}")) {
+            Ok(manifest) if manifest == record.manifest() => Vec::new(),
+            Ok(_) => vec!["it names other store paths than the record".to_owned()],
+            Err(why) => vec![why],
+        };
+        report.check(&format!("releases {key}"), "names what was built", broken, "whoever upgrades to this version");
+        Ok(())
+    }
+
+    pub(super) async fn check_root_manifest(&self, act: &Act, record: &Record, report: &mut Report) -> Result<()> {
+        let Some(target) = self.belongs_on(act) else { return Ok(()) };
+        let live = match self.sources.releases.get(MANIFEST).await? {
+            Some(bytes) => Some(root_manifest::read(&bytes).await?),
+            None => None,
+        };
+        let title = format!("releases {MANIFEST}");
+        let who = "everyone who runs `nix upgrade-nix`";
+        let expected = match *target == self.version {
+            true => Some(record.manifest()),
+            false => self.record(target).await?.map(|(record, _)| record.manifest()),
+        };
+        let broken = match live.map(|live| live.says) {
+            None => vec![format!("it is missing, and belongs on {target}")],
+            Some(Err(why)) => vec![format!("it {why}")],
+            Some(Ok(live)) => match expected {
+                Some(expected) if expected != live => {
+                    vec![format!("it does not lead to {target}, the newest stable release here")]
+                }
+                Some(_) => Vec::new(),
+                None if live.values().all(|path| path.ends_with(&format!("-{target}"))) => Vec::new(),
+                None => vec![format!("it does not lead to {target}, the newest stable release here")],
+            },
+        };
+        report.check(&title, &format!("is on {target}"), broken, who);
+        Ok(())
+    }
+}

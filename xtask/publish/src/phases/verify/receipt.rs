@@ -1,0 +1,24 @@
+//! The environment's receipt: whether the publication of this very record ran to its end.
+
+use anyhow::Result;
+use xtask::domain::layout::Layout;
+use xtask::domain::receipt::Own;
+use xtask::tools::files;
+
+use super::{Report, View};
+
+impl View<'_> {
+    pub(super) async fn check_receipt(&self, text: &[u8], report: &mut Report) -> Result<()> {
+        let key = Layout::new(&self.version.to_string()).receipt();
+        let record = files::facts(text).sha256;
+        let broken = match Own::parse(self.sources.releases.get(&key).await?.as_deref()) {
+            Own::Missing => vec!["it is missing: the upload was not finished, run it again".to_owned()],
+            Own::Unreadable => vec!["it is no receipt: run the upload again".to_owned()],
+            Own::Is(receipt) if receipt.record != record => vec!["it is of another build".to_owned()],
+            Own::Is(_) => Vec::new(),
+        };
+        let good = format!("is of release.json {}", record.short());
+        report.check(&format!("releases {key}"), &good, broken, "environments that wait for this one");
+        Ok(())
+    }
+}
