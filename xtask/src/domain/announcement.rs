@@ -37,6 +37,8 @@ pub struct Announcement {
     /// The newest stable version that is tagged, if that is not this one: then users of the install page, of the
     /// installers and of the NixOS module stay on it.
     pub newer: Option<Version>,
+    /// Whether the manual of the series has a page with the release notes.
+    pub has_notes_page: bool,
 }
 
 /// A draft and the file that it goes to.
@@ -59,14 +61,12 @@ impl Announcement {
     }
 
     /// The manual of the series, which has this release's notes from the day of the release on. Docs `stable` has notes
-    /// of a maintenance release only with the next release of the newest series. A pre-release has no page of notes yet.
+    /// of a maintenance release only with the next release of the newest series. Without a page of notes, as for a
+    /// pre-release, its start page.
     fn notes_link(&self) -> String {
         let series = self.release.series();
         let manual = format!("{}/{}", product().links.docs, Docs::Series(series).directory());
-        match self.release.kind() {
-            Kind::NewMajor | Kind::Patch => format!("{manual}/{}", notes_page(series)),
-            Kind::PreRelease => format!("{manual}/"),
-        }
+        if self.has_notes_page { format!("{manual}/{}", notes_page(series)) } else { format!("{manual}/") }
     }
 
     fn source_link(&self) -> String {

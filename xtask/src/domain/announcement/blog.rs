@@ -57,9 +57,10 @@ impl Announcement {
             in_list = is_entry;
         }
         let link = self.notes_link();
-        text += &match self.release.kind() {
-            Kind::NewMajor | Kind::Patch => format!("\nAll changes are in the [release notes]({link}).\n"),
-            Kind::PreRelease => format!("\nIts manual is [here]({link}).\n"),
+        text += &if self.has_notes_page {
+            format!("\nAll changes are in the [release notes]({link}).\n")
+        } else {
+            format!("\nIts manual is [here]({link}).\n")
         };
         text
     }

@@ -14,6 +14,7 @@ fn announcement(version: &str, name: &str, highlights: Vec<Highlight>) -> Announ
         credits: ["[jade](x)", "puck"].map(str::to_owned).into(),
         source: Digest::new([0; 32]),
         unpacked: (version == "2.94.0").then(|| Digest::new([1; 32])),
+        has_notes_page: !version.contains("rc"),
         newer: (version == "2.93.4").then(|| "2.95.1".parse().expect("a version")),
     }
 }

@@ -1,7 +1,6 @@
 //! The toot, within what Mastodon allows.
 
 use super::super::product::product;
-use super::super::release::Kind;
 use super::Announcement;
 
 /// Characters that a toot may have.
@@ -12,7 +11,7 @@ const LINK: usize = 23;
 impl Announcement {
     /// Holds as many highlights as there is room for.
     pub(super) fn toot(&self) -> String {
-        let what = if self.release.kind() == Kind::PreRelease { "Manual" } else { "Release notes" };
+        let what = if self.has_notes_page { "Release notes" } else { "Manual" };
         let end = format!("\n{what}: {}\n", self.notes_link());
         let mut start = format!("{} is out!\n\n", self.title());
         if length(&start) + length(&end) > TOOT {
