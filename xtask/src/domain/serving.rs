@@ -15,6 +15,86 @@ pub fn content_type(key: &str) -> &'static str {
     known.map_or("application/octet-stream", |(_, content_type)| content_type)
 }
 
+/// Whether a key is one of our own texts, which only this program and people read: neither a page nor a file that Nix
+/// reads, which have to be served so that others understand them.
+pub fn is_text(key: &str) -> bool {
+    let served_to_nix = [".narinfo", ".ls", "nix-cache-info"].iter().any(|ending| key.ends_with(ending));
+    !served_to_nix && matches!(content_type(key), TEXT | JSON)
+}
+
+/// How a server serves an object, as far as clients act on it.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Served {
+    /// Its `Content-Type`.
+    pub content_type: Option<String>,
+    /// Its `Cache-Control`.
+    pub cache_control: Option<String>,
+    /// Its `Content-Encoding`: nothing of ours has one.
+    pub content_encoding: Option<String>,
+    /// Its `Content-Disposition`: nothing of ours has one.
+    pub content_disposition: Option<String>,
+}
+
+impl Served {
+    /// Whether clients decode it.
+    pub fn is_encoded(&self) -> bool {
+        let names = self.content_encoding.as_deref().unwrap_or_default().split(',').map(str::trim);
+        names.into_iter().any(|name| !matches!(name.to_ascii_lowercase().as_str(), "" | "identity" | "aws-chunked"))
+    }
+
+    /// What differs from how it should be served, in words; empty where clients would not notice a difference.
+    pub fn faults(&self, content_type: &str, cache_control: &str) -> Vec<String> {
+        let mut faults = Vec::new();
+        let served = self.content_type.as_deref().unwrap_or_default();
+        if !same_type(served, content_type) {
+            faults.push(format!("Content-Type {} instead of {content_type}", named(served)));
+        }
+        let served = self.cache_control.as_deref().unwrap_or_default();
+        if directives(served) != directives(cache_control) {
+            faults.push(format!("Cache-Control {} instead of {cache_control}", named(served)));
+        }
+        if self.is_encoded() {
+            faults.push(format!("Content-Encoding {}", self.content_encoding.as_deref().unwrap_or_default()));
+        }
+        match self.content_disposition.as_deref().map(str::trim) {
+            None | Some("") => {}
+            Some(disposition) => faults.push(format!("Content-Disposition {disposition}")),
+        }
+        faults
+    }
+}
+
+fn named(value: &str) -> &str {
+    if value.is_empty() { "missing" } else { value }
+}
+
+/// Whether two content types mean the same to a client. A server may add a charset to what has none, and spell it as it
+/// likes.
+fn same_type(served: &str, ours: &str) -> bool {
+    let parts = |value: &str| -> (String, Option<String>) {
+        let mut parts = value.split(';').map(|part| part.trim().to_ascii_lowercase());
+        let essence = parts.next().unwrap_or_default();
+        let charset = parts.find_map(|part| {
+            let (name, value) = part.split_once('=')?;
+            (name.trim() == "charset").then(|| value.trim().trim_matches('"').replace("utf8", "utf-8"))
+        });
+        (essence, charset)
+    };
+    let ((served, served_charset), (ours, our_charset)) = (parts(served), parts(ours));
+    served == ours && (our_charset.is_none() || served_charset == our_charset)
+}
+
+/// The directives of a `Cache-Control`, whose order, case and spaces mean nothing.
+fn directives(value: &str) -> Vec<String> {
+    let mut directives: Vec<String> = value
+        .split(',')
+        .map(|directive| directive.to_ascii_lowercase().split_whitespace().collect::<String>())
+        .filter(|directive| !directive.is_empty())
+        .collect();
+    directives.sort_unstable();
+    directives
+}
+
 /// The first ending that fits counts.
 const TYPES: [(&str, &str); 26] = [
     ("SHA256SUMS", TEXT),
@@ -25,8 +105,8 @@ const TYPES: [(&str, &str); 26] = [
     (".html", "text/html; charset=utf-8"),
     (".css", "text/css; charset=utf-8"),
     (".js", "text/javascript; charset=utf-8"),
-    (".json", "application/json"),
-    (".ls", "application/json"),
+    (".json", JSON),
+    (".ls", JSON),
     (".narinfo", "text/x-nix-narinfo"),
     ("nix-cache-info", "text/x-nix-cache-info"),
     (".nar.zst", "application/x-nix-nar"),
@@ -46,6 +126,7 @@ const TYPES: [(&str, &str); 26] = [
 ];
 
 const TEXT: &str = "text/plain; charset=utf-8";
+const JSON: &str = "application/json";
 
 #[cfg(test)]
 mod tests {
@@ -59,5 +140,57 @@ mod tests {
         assert_eq!(content_type("lix/lix-2.93.1/lix-2.93.1.tar.gz"), "application/gzip");
         assert_eq!(content_type("manual/lix/2.93/index.html"), "text/html; charset=utf-8");
         assert_eq!(content_type("lix/lix-installer-x86_64-linux"), "application/octet-stream");
+    }
+
+    #[test]
+    fn a_difference_is_one_that_clients_notice() {
+        let served = |content_type: &str, cache_control: &str| Served {
+            content_type: Some(content_type.to_owned()),
+            cache_control: Some(cache_control.to_owned()),
+            ..Served::default()
+        };
+        let ours = ("text/html; charset=utf-8", MOVING);
+        for same in [
+            served(ours.0, ours.1),
+            served("Text/HTML;charset=UTF-8", "max-age=60,public"),
+            served("text/html; charset=\"utf8\"", "public, max-age = 60"),
+            Served { content_encoding: Some("identity".to_owned()), ..served(ours.0, ours.1) },
+        ] {
+            assert_eq!(same.faults(ours.0, ours.1), [""; 0], "{same:?}");
+        }
+        assert_eq!(served("application/json; charset=utf-8", MOVING).faults(JSON, MOVING), [""; 0]);
+        for (other, fault) in [
+            (served("text/html", MOVING), "Content-Type text/html instead of text/html; charset=utf-8"),
+            (
+                served("binary/octet-stream", MOVING),
+                "Content-Type binary/octet-stream instead of text/html; charset=utf-8",
+            ),
+            (
+                served(ours.0, IMMUTABLE),
+                "Cache-Control public, max-age=31536000, immutable instead of public, max-age=60",
+            ),
+            (
+                Served { cache_control: None, ..served(ours.0, "") },
+                "Cache-Control missing instead of public, max-age=60",
+            ),
+            (Served { content_encoding: Some("GZIP".to_owned()), ..served(ours.0, ours.1) }, "Content-Encoding GZIP"),
+            (
+                Served { content_disposition: Some("attachment".to_owned()), ..served(ours.0, ours.1) },
+                "Content-Disposition attachment",
+            ),
+        ] {
+            assert_eq!(other.faults(ours.0, ours.1), [fault]);
+        }
+    }
+
+    #[test]
+    fn our_own_texts_are_known() {
+        for key in ["manifest.nix", "lix/lix-2.93.1/release.json", "withdrawn.json", "lix/lix-2.93.1/SHA256SUMS"] {
+            assert!(is_text(key), "{key}");
+        }
+        for key in ["x.narinfo", "x.ls", "nix-cache-info", "manual/lix/stable/index.html", "nar/x.nar.zst", "x.tar.gz"]
+        {
+            assert!(!is_text(key), "{key}");
+        }
     }
 }

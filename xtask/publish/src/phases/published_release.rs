@@ -89,13 +89,21 @@ async fn download(store: &Store, directory: &str, expected: Files, scratch: &Utf
     let downloads = expected.into_iter().map(|(name, facts)| {
         let (store, key, path) = (store.clone(), format!("{directory}/{name}"), scratch.join(&name));
         async move {
-            let bytes = store.get(&key, LIMIT).await?.with_context(|| format!("{key} is gone"))?;
             ensure!(
-                files::facts(&bytes) == facts,
+                facts.size <= LIMIT,
+                "{key} has {} bytes by its record: that is not a page or an installer",
+                facts.size
+            );
+            if let Some(parent) = path.parent() {
+                std::fs::create_dir_all(parent).with_context(|| format!("cannot make {parent}"))?;
+            }
+            // Never more than was published, and never in memory.
+            let content = store.save(&key, &path, facts.size).await?.with_context(|| format!("{key} is gone"))?;
+            ensure!(
+                (content.size, content.sha256) == (facts.size, facts.sha256),
                 "{key} is not what was published: `cargo xtask release verify` tells"
             );
-            files::write(&path, &bytes)?;
-            Ok((name, LocalFile { path, content: Content::of_bytes(&bytes) }))
+            Ok((name, LocalFile { path, content }))
         }
     });
     Ok(transfer::all(downloads).await?.into_iter().collect())

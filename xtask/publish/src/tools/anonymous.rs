@@ -15,7 +15,8 @@ use hyper_util::rt::TokioIo;
 use tokio::net::TcpListener;
 use tokio::task::{JoinHandle, JoinSet};
 
-use super::store::Store;
+use super::embedded::accept;
+use super::store::{Store, Stored};
 
 /// A running server. It stops when this is dropped.
 #[derive(Debug)]
@@ -51,7 +52,7 @@ async fn serve(listener: TcpListener, store: Store) {
     // Connections end with the server, because they are part of this task.
     let mut connections = JoinSet::new();
     loop {
-        let Ok((socket, _)) = listener.accept().await else { continue };
+        let socket = accept(&listener).await;
         let store = store.clone();
         connections.spawn(async move {
             let service = service_fn(|request| answer(&store, request));
@@ -65,23 +66,57 @@ async fn serve(listener: TcpListener, store: Store) {
 type Body = Either<Full<Bytes>, SdkBody>;
 
 async fn answer(store: &Store, request: Request<Incoming>) -> Result<Response<Body>, Infallible> {
-    let key = request.uri().path().trim_start_matches('/');
+    let path = request.uri().path().trim_start_matches('/');
+    let Some(key) = unescaped(path) else { return Ok(empty(StatusCode::BAD_REQUEST)) };
     let found = match *request.method() {
-        Method::GET => {
-            store.stream(key).await.map(|found| found.map(|(size, body)| (size, Either::Right(body.into_inner()))))
+        Method::GET => store
+            .stream(&key)
+            .await
+            .map(|found| found.map(|Stored { size, served, body }| (size, served, Either::Right(body.into_inner())))),
+        Method::HEAD => {
+            let found = store.head(&key).await;
+            found.map(|found| found.map(|head| (head.size, head.served, Either::Left(Full::default()))))
         }
-        Method::HEAD => store.head(key).await.map(|found| found.map(|head| (head.size, Either::Left(Full::default())))),
         _ => return Ok(empty(StatusCode::METHOD_NOT_ALLOWED)),
     };
     Ok(match found {
-        Ok(Some((size, body))) => {
+        Ok(Some((size, served, body))) => {
             let mut response = Response::new(body);
             response.headers_mut().insert(header::CONTENT_LENGTH, size.into());
+            // Clients decode by one of these; the bytes go on as they are stored.
+            for (name, value) in [
+                (header::CONTENT_TYPE, served.content_type),
+                (header::CACHE_CONTROL, served.cache_control),
+                (header::CONTENT_ENCODING, served.content_encoding),
+                (header::CONTENT_DISPOSITION, served.content_disposition),
+            ] {
+                if let Some(value) = value.and_then(|value| value.parse().ok()) {
+                    response.headers_mut().insert(name, value);
+                }
+            }
             response
         }
         Ok(None) => empty(StatusCode::NOT_FOUND),
         Err(_) => empty(StatusCode::BAD_GATEWAY),
     })
+}
+
+/// The key in the path of a URL; `None` if it is not UTF-8.
+fn unescaped(path: &str) -> Option<String> {
+    let (mut key, mut rest) = (Vec::new(), path.as_bytes());
+    while let [first, after @ ..] = rest {
+        rest = after;
+        let byte = match (first, after) {
+            (b'%', [high, low, after @ ..]) => {
+                let digits = [*high, *low];
+                rest = after;
+                u8::from_str_radix(std::str::from_utf8(&digits).ok()?, 16).ok()?
+            }
+            _ => *first,
+        };
+        key.push(byte);
+    }
+    String::from_utf8(key).ok()
 }
 
 fn empty(status: StatusCode) -> Response<Body> {

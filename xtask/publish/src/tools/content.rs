@@ -6,13 +6,15 @@
 //! being published half old, half new.
 
 use std::fs::File;
-use std::io::Read;
+use std::io::{Read, Seek, Write};
 
 use anyhow::{Context, Result, ensure};
 use camino::Utf8Path;
 use md5::Md5;
 use sha2::{Digest as _, Sha256};
 use xtask::domain::digest::Digest;
+
+use super::encoding::Encodings;
 
 /// Content up to this size, in bytes, travels in one request.
 pub const SINGLE_LIMIT: u64 = 32 << 20;
@@ -73,6 +75,71 @@ impl Content {
             content.size
         );
         Ok(content)
+    }
+}
+
+/// A body that is downloaded: hashed as it comes, and also written to a file if one is named. What is encoded on the way
+/// is kept aside until all of it is there, and decoded then.
+pub struct Download {
+    hasher: Hasher,
+    encodings: Encodings,
+    /// Receives what comes: the file that was named, or what is still encoded.
+    file: Option<File>,
+    /// Receives what is decoded.
+    decoded: Option<File>,
+}
+
+impl Download {
+    /// `size`: that of the body in bytes, if the server told it.
+    ///
+    /// # Errors
+    /// A file cannot be written.
+    pub fn begin(size: u64, encodings: Encodings, path: Option<&Utf8Path>) -> Result<Download> {
+        let create = |path: &Utf8Path| File::create(path).with_context(|| format!("cannot write {path}"));
+        let named = path.map(create).transpose()?;
+        let hasher = Hasher::new(size);
+        Ok(match encodings.is_identity() {
+            true => Download { hasher, encodings, file: named, decoded: None },
+            false => {
+                let spool = tempfile::tempfile().context("cannot make a temporary file")?;
+                Download { hasher, encodings, file: Some(spool), decoded: named }
+            }
+        })
+    }
+
+    /// Takes the next bytes of the body.
+    ///
+    /// # Errors
+    /// A file cannot be written.
+    pub fn take(&mut self, bytes: &[u8]) -> Result<()> {
+        if self.encodings.is_identity() {
+            self.hasher.update(bytes);
+        }
+        match &mut self.file {
+            Some(file) => file.write_all(bytes).context("cannot write what is downloaded"),
+            None => Ok(()),
+        }
+    }
+
+    /// What was downloaded, as a client has it: decoded.
+    ///
+    /// # Errors
+    /// It is damaged, or has more than `limit` bytes when it is decoded.
+    pub async fn finish(self, limit: u64) -> Result<Content> {
+        let Download { mut hasher, encodings, file, mut decoded } = self;
+        let Some(mut file) = file.filter(|_| !encodings.is_identity()) else { return Ok(hasher.finish()) };
+        let decoding = move || {
+            file.rewind().context("cannot read what was downloaded")?;
+            encodings.decode(file, limit, |bytes| {
+                hasher.update(bytes);
+                match &mut decoded {
+                    Some(file) => file.write_all(bytes).context("cannot write what is downloaded"),
+                    None => Ok(()),
+                }
+            })?;
+            Ok(hasher.finish())
+        };
+        tokio::task::spawn_blocking(decoding).await?
     }
 }
 

@@ -6,6 +6,7 @@
 //! ignores the `Content-MD5` of parts.
 
 use std::path::Path;
+use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow};
 use hyper::server::conn::http1;
@@ -13,7 +14,7 @@ use hyper_util::rt::TokioIo;
 use s3s::auth::SimpleAuth;
 use s3s::service::{S3Service, S3ServiceBuilder};
 use s3s_fs::FileSystem;
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpStream};
 use tokio::task::{JoinHandle, JoinSet};
 
 use super::store::{Credentials, Endpoint};
@@ -67,13 +68,23 @@ async fn serve(listener: TcpListener, service: S3Service) {
     // Connections end with the server, because they are part of this task.
     let mut connections = JoinSet::new();
     loop {
-        // A connection that could not be accepted is gone; the client will try again.
-        let Ok((socket, _)) = listener.accept().await else { continue };
+        let socket = accept(&listener).await;
         let service = service.clone();
         connections.spawn(async move {
             // What goes wrong with one connection is told to its client.
             let _ = http1::Builder::new().serve_connection(TokioIo::new(socket), service).await;
         });
         while connections.try_join_next().is_some() {}
+    }
+}
+
+/// The next connection. One that could not be accepted is gone, and its client tries again; where the reason lasts, such
+/// as too many open files, asking again at once would only keep a processor busy.
+pub async fn accept(listener: &TcpListener) -> TcpStream {
+    loop {
+        match listener.accept().await {
+            Ok((socket, _)) => return socket,
+            Err(_) => tokio::time::sleep(Duration::from_millis(50)).await,
+        }
     }
 }

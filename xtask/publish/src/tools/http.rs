@@ -1,97 +1,213 @@
 //! Public addresses, read as a user's machine reads them. Refuses to write and to follow anything but redirects.
 
-use std::io::Read;
 use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, anyhow, bail, ensure};
+use aws_sdk_s3::primitives::ByteStream;
+use aws_smithy_runtime_api::client::orchestrator::{HttpRequest, HttpResponse};
+use aws_smithy_runtime_api::client::result::ConnectorError;
+use futures_util::future::BoxFuture;
 use jiff::Timestamp;
-use ureq::Agent;
-use ureq::config::ConfigBuilder;
-use ureq::tls::{RootCerts, TlsConfig};
-use ureq::typestate::AgentScope;
+use xtask::domain::serving::Served;
 
-use super::content::{Content, Hasher};
+use super::content::{Content, Download};
+use super::encoding::Encodings;
+use super::store::decoded;
+use super::wire::{self, CannotAsk, Patience, Waited, Wire, cannot_be_asked};
 
-/// A server that says nothing for so long is down.
-const PATIENCE: Duration = Duration::from_secs(60);
 const ATTEMPTS: u32 = 4;
 /// For a look that is worth no wait.
 const SHORT_PATIENCE: Duration = Duration::from_secs(10);
 /// No refusal is nearly this long, in bytes.
 const REFUSAL_LIMIT: u64 = 64 << 10;
-
-/// Trusts what the system trusts, as the S3 client does.
-fn config() -> ConfigBuilder<AgentScope> {
-    let tls = TlsConfig::builder().root_certs(RootCerts::PlatformVerifier).build();
-    Agent::config_builder().tls_config(tls)
-}
+/// More redirects than this are a circle.
+const REDIRECTS: u32 = 10;
+/// So much more than it decodes to may an encoding of something small have, in bytes.
+const ENCODING_OVERHEAD: u64 = 64 << 10;
+/// Nothing that is served encoded has more bytes than this when it is decoded.
+const DECODED_LIMIT: u64 = 16 << 30;
 
 /// Reads from one base address.
 #[derive(Clone)]
 pub struct Http {
-    agent: Agent,
+    wire: Wire,
     base: String,
+    /// Added to each address, for what is to be read behind caches.
+    query: Option<String>,
     attempts: u32,
+    /// For everything that is asked, all attempts taken together.
+    limit: Option<Duration>,
+}
+
+/// An answer that has something: its head, and a body that is still to come.
+pub struct Answer {
+    response: HttpResponse,
+}
+
+/// A small object as it is served.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Page {
+    /// As a client has them, decoded.
+    pub bytes: Vec<u8>,
+    pub headers: Headers,
+}
+
+/// The headers of an answer.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Headers(Vec<(String, String)>);
+
+impl Headers {
+    /// A header, whatever the case of its name.
+    pub fn get(&self, name: &str) -> Option<&str> {
+        self.0.iter().find(|(is, _)| is.eq_ignore_ascii_case(name)).map(|(_, value)| value.as_str())
+    }
+
+    /// What clients act on.
+    pub fn served(&self) -> Served {
+        let get = |name| self.get(name).map(str::to_owned);
+        Served {
+            content_type: get("content-type"),
+            cache_control: get("cache-control"),
+            content_encoding: get("content-encoding"),
+            content_disposition: get("content-disposition"),
+        }
+    }
+}
+
+impl Answer {
+    fn headers(&self) -> Headers {
+        let headers = self.response.headers().iter();
+        Headers(headers.map(|(name, value)| (name.to_owned(), value.to_owned())).collect())
+    }
+
+    /// In bytes, as it is sent; `None` if the server does not tell.
+    fn length(&self) -> Option<u64> {
+        self.response.headers().get("content-length").and_then(|length| length.parse().ok())
+    }
+
+    /// Reads the body.
+    async fn each(mut self, mut take: impl FnMut(&[u8]) -> Result<()>) -> Result<()> {
+        let mut body = ByteStream::new(self.response.take_body());
+        while let Some(chunk) = body.next().await {
+            take(&chunk.map_err(|error| interrupted(error.into()))?)?;
+        }
+        Ok(())
+    }
 }
 
 impl Http {
     /// `base` without a slash at the end.
     pub fn new(base: &str) -> Http {
-        let config = config().timeout_connect(Some(PATIENCE)).timeout_recv_response(Some(PATIENCE));
-        Http { agent: config.build().into(), base: base.trim_end_matches('/').to_owned(), attempts: ATTEMPTS }
+        Http::with_patience(base, Patience::LONG)
+    }
+
+    /// The same, waiting as long as it is told to.
+    pub fn with_patience(base: &str, patience: Patience) -> Http {
+        let wire = Wire::new(base, patience, true);
+        let base = base.trim_end_matches('/').to_owned();
+        Http { wire, base, query: None, attempts: ATTEMPTS, limit: None }
     }
 
     /// Asks once and gives up soon: for a look that is worth no wait.
     pub fn impatient(base: &str) -> Http {
-        let config = config().timeout_global(Some(SHORT_PATIENCE));
-        Http { agent: config.build().into(), base: base.trim_end_matches('/').to_owned(), attempts: 1 }
+        Http { attempts: 1, limit: Some(SHORT_PATIENCE), ..Http::new(base) }
     }
 
-    /// The bytes behind a key, at most `limit`; `None` if there is nothing.
+    /// The same addresses with a query: what a cache keeps under the plain ones is not looked at, and not changed.
+    pub fn with_query(&self, query: &str) -> Http {
+        Http { query: Some(query.to_owned()), ..self.clone() }
+    }
+
+    /// The bytes behind a key, decoded, at most `limit`; `None` if there is nothing.
     ///
     /// # Errors
     /// No answer, or one that is neither yes nor no, after several attempts.
     pub async fn get(&self, key: &str, limit: u64) -> Result<Option<Vec<u8>>> {
-        self.read(key, move |body| {
-            let mut bytes = Vec::new();
-            body.take(limit + 1).read_to_end(&mut bytes)?;
-            anyhow::ensure!(bytes.len() as u64 <= limit, "it has more than {limit} bytes");
-            Ok(bytes)
-        })
-        .await
+        Ok(self.page(key, limit).await?.map(|page| page.bytes))
     }
 
-    /// The content behind a key, computed while it is downloaded; `None` if there is nothing.
+    /// The same, with the headers.
+    ///
+    /// # Errors
+    /// As for [`Http::get`].
+    pub async fn page(&self, key: &str, limit: u64) -> Result<Option<Page>> {
+        let page = self
+            .ask("GET", key, move |answer| {
+                Box::pin(async move {
+                    let headers = answer.headers();
+                    let most =
+                        if headers.served().is_encoded() { limit.saturating_add(ENCODING_OVERHEAD) } else { limit };
+                    let mut bytes = Vec::new();
+                    let taking = answer.each(|chunk| {
+                        ensure!((bytes.len() + chunk.len()) as u64 <= most, "it has more than {limit} bytes");
+                        bytes.extend_from_slice(chunk);
+                        Ok(())
+                    });
+                    taking.await?;
+                    Ok(Page { bytes, headers })
+                })
+            })
+            .await?;
+        let Some(Page { bytes, headers }) = page else { return Ok(None) };
+        let bytes = decoded(&self.url(key), key, bytes, &headers.served(), limit)?;
+        Ok(Some(Page { bytes, headers }))
+    }
+
+    /// The content behind a key, computed while it is downloaded, and decoded; `None` if there is nothing.
     ///
     /// # Errors
     /// As for [`Http::get`].
     pub async fn content(&self, key: &str) -> Result<Option<Content>> {
-        self.read(key, |body| {
-            let (mut hasher, mut buffer) = (Hasher::new(0), vec![0; 256 << 10]);
-            loop {
-                match body.read(&mut buffer)? {
-                    0 => return Ok(hasher.finish()),
-                    n => hasher.update(&buffer[..n]),
-                }
-            }
-        })
-        .await
+        Ok(self.described(key).await?.map(|(content, _)| content))
     }
 
-    /// The size of what is behind a key, in bytes; `None` if there is nothing.
+    /// The same, with the headers.
     ///
     /// # Errors
-    /// As for [`Http::get`], and no word about the size.
+    /// As for [`Http::get`].
+    pub async fn described(&self, key: &str) -> Result<Option<(Content, Headers)>> {
+        let found = self
+            .ask("GET", key, |answer| {
+                Box::pin(async move {
+                    let headers = answer.headers();
+                    let encodings = Encodings::parse(headers.get("content-encoding"))?;
+                    // The MD5s are not asked for, so the size does not matter.
+                    let mut download = Download::begin(0, encodings, None)?;
+                    answer.each(|chunk| download.take(chunk)).await?;
+                    Ok((download, headers))
+                })
+            })
+            .await?;
+        let Some((download, headers)) = found else { return Ok(None) };
+        let content = download.finish(DECODED_LIMIT).await.with_context(|| format!("cannot read {}", self.url(key)))?;
+        Ok(Some((content, headers)))
+    }
+
+    /// The headers of what is behind a key; `None` if there is nothing.
+    ///
+    /// # Errors
+    /// As for [`Http::get`].
+    pub async fn head(&self, key: &str) -> Result<Option<Headers>> {
+        self.ask("HEAD", key, |answer| Box::pin(std::future::ready(Ok(answer.headers())))).await
+    }
+
+    /// The size of what is behind a key, in bytes, as a client has it; `None` if there is nothing.
+    ///
+    /// # Errors
+    /// As for [`Http::get`].
     pub async fn size(&self, key: &str) -> Result<Option<u64>> {
-        self.ask(key, |agent, url| match agent.head(url).call() {
-            Err(ureq::Error::StatusCode(404)) => Ok(None),
-            response => {
-                let length =
-                    response?.headers().get("content-length").and_then(|length| length.to_str().ok()?.parse().ok());
-                length.context("the server did not tell its size").map(Some)
-            }
-        })
-        .await
+        let told = self
+            .ask("HEAD", key, |answer| {
+                let size = answer.length().filter(|_| !answer.headers().served().is_encoded());
+                Box::pin(std::future::ready(Ok(size)))
+            })
+            .await?;
+        match told {
+            None => Ok(None),
+            Some(Some(size)) => Ok(Some(size)),
+            // What is encoded on the way has a size that is known only afterwards.
+            Some(None) => Ok(self.content(key).await?.map(|content| content.size)),
+        }
     }
 
     /// The base address.
@@ -99,39 +215,148 @@ impl Http {
         &self.base
     }
 
-    async fn read<T: Send + 'static>(
-        &self,
-        key: &str,
-        take: impl Fn(&mut dyn Read) -> Result<T> + Send + 'static,
-    ) -> Result<Option<T>> {
-        self.ask(key, move |agent, url| fetch(agent, url, &take)).await
+    fn url(&self, key: &str) -> String {
+        let query = self.query.as_ref().map(|query| format!("?{query}")).unwrap_or_default();
+        format!("{}/{}{query}", self.base, escape(key))
     }
 
-    async fn ask<T: Send + 'static>(
+    /// Asks for a key, several times if that may help, and takes the answer; `None` if there is nothing.
+    async fn ask<T>(
         &self,
+        method: &str,
         key: &str,
-        ask: impl Fn(&Agent, &str) -> Result<T> + Send + 'static,
-    ) -> Result<T> {
-        let (agent, url, attempts) = (self.agent.clone(), format!("{}/{}", self.base, escape(key)), self.attempts);
-        let reading = move || {
-            let mut attempt = 1;
-            loop {
-                match ask(&agent, &url) {
-                    Err(_) if attempt < attempts => std::thread::sleep(Duration::from_millis(250 << attempt)),
-                    result => return result.with_context(|| format!("cannot read {url}")),
-                }
-                attempt += 1;
+        take: impl Fn(Answer) -> BoxFuture<'static, Result<T>>,
+    ) -> Result<Option<T>> {
+        let url = self.url(key);
+        let reading = || format!("cannot read {url}");
+        let asking = self.attempt(method, &url, take);
+        let Some(limit) = self.limit else { return asking.await.with_context(reading) };
+        match tokio::time::timeout(limit, asking).await {
+            Ok(answer) => answer.with_context(reading),
+            Err(_) => {
+                let why = format!("{} did not answer within {} s", self.wire.name(), limit.as_secs());
+                Err(anyhow::Error::new(CannotAsk(why)).context(reading()))
             }
-        };
-        tokio::task::spawn_blocking(reading).await?
+        }
+    }
+
+    async fn attempt<T>(
+        &self,
+        method: &str,
+        url: &str,
+        take: impl Fn(Answer) -> BoxFuture<'static, Result<T>>,
+    ) -> Result<Option<T>> {
+        let waited = Waited::default();
+        let mut attempt = 1;
+        loop {
+            let error = match self.answer(method, url, &waited).await {
+                Ok(None) => return Ok(None),
+                Ok(Some(answer)) => match take(answer).await {
+                    Ok(taken) => return Ok(Some(taken)),
+                    // A body that broke off; everything else stays as it is.
+                    Err(error) if cannot_be_asked(&error) => error,
+                    Err(error) => return Err(error),
+                },
+                Err(Tried::Passing(error)) => error,
+                Err(Tried::Final(error)) => return Err(error),
+            };
+            if attempt >= self.attempts {
+                return Err(error);
+            }
+            tokio::time::sleep(Duration::from_millis(250 << attempt)).await;
+            attempt += 1;
+        }
+    }
+
+    /// One attempt, with its redirects. `None` is for what is not there.
+    async fn answer(&self, method: &str, url: &str, waited: &Waited) -> Result<Option<Answer>, Tried> {
+        let mut url = url.to_owned();
+        for _ in 0..=REDIRECTS {
+            let request = request(method, &url).map_err(Tried::Final)?;
+            let response = self.wire.send(request, waited.clone()).await.map_err(unanswered)?;
+            let status = response.status().as_u16();
+            match status {
+                200..=299 => return Ok(Some(Answer { response })),
+                404 | 410 => return Ok(None),
+                301 | 302 | 303 | 307 | 308 => {
+                    let to = response.headers().get("location");
+                    let to = to.with_context(|| format!("the server answered {status} without an address"));
+                    url = joined(&url, to.map_err(Tried::Final)?).map_err(Tried::Final)?;
+                }
+                429 | 500..=599 => {
+                    let why = format!("the server answered {status}{}", meaning(status));
+                    return Err(Tried::Passing(CannotAsk(why).into()));
+                }
+                _ => return Err(Tried::Final(anyhow!("the server answered {status}{}", meaning(status)))),
+            }
+        }
+        Err(Tried::Final(anyhow!("it was redirected {REDIRECTS} times, at last to {url}")))
     }
 }
 
-fn fetch<T>(agent: &Agent, url: &str, take: impl Fn(&mut dyn Read) -> Result<T>) -> Result<Option<T>> {
-    match agent.get(url).call() {
-        Err(ureq::Error::StatusCode(404)) => Ok(None),
-        response => take(&mut response?.body_mut().as_reader()).map(Some),
+/// Why there is no answer.
+enum Tried {
+    /// Another attempt may help.
+    Passing(anyhow::Error),
+    Final(anyhow::Error),
+}
+
+fn unanswered(error: ConnectorError) -> Tried {
+    let is_final = error.is_user();
+    let error = interrupted(error.into());
+    if is_final { Tried::Final(error) } else { Tried::Passing(error) }
+}
+
+/// A connection that did not come about, or broke off: nothing is known then.
+fn interrupted(error: anyhow::Error) -> anyhow::Error {
+    let in_our_words = error.chain().find_map(|cause| cause.downcast_ref::<CannotAsk>()).cloned();
+    let why = in_our_words.unwrap_or_else(|| CannotAsk(format!("the connection failed: {}", error.root_cause())));
+    why.into()
+}
+
+/// What people call a status.
+fn meaning(status: u16) -> &'static str {
+    match status {
+        401 => " (unauthorized)",
+        403 => " (forbidden, or it does not exist: some servers answer so then)",
+        429 => " (too many requests)",
+        500 => " (internal error)",
+        502 => " (bad gateway)",
+        503 => " (unavailable)",
+        504 => " (gateway timeout)",
+        _ => "",
     }
+}
+
+fn request(method: &str, url: &str) -> Result<HttpRequest> {
+    let mut request = HttpRequest::get(url).with_context(|| format!("{url} is not an address"))?;
+    request.set_method(method)?;
+    let headers = request.headers_mut();
+    headers.insert("user-agent", concat!("lix-release-tool/", env!("CARGO_PKG_VERSION")));
+    headers.insert("accept", "*/*");
+    // A cache on the way asks the server behind it.
+    headers.insert("cache-control", "no-cache");
+    Ok(request)
+}
+
+/// Where a redirect leads.
+fn joined(from: &str, to: &str) -> Result<String> {
+    let (scheme, rest) = from.split_once("://").with_context(|| format!("{from} is not an address"))?;
+    let authority = rest.split(['/', '?', '#']).next().unwrap_or(rest);
+    let to = to.split('#').next().unwrap_or(to);
+    if to.starts_with("http://") && scheme == "https" {
+        bail!("the server redirects to an address without encryption, {to}");
+    }
+    Ok(match to {
+        _ if to.starts_with("http://") || to.starts_with("https://") => to.to_owned(),
+        _ if to.starts_with("//") => format!("{scheme}:{to}"),
+        _ if to.starts_with('/') => format!("{scheme}://{authority}{to}"),
+        _ => {
+            let path = from.split(['?', '#']).next().unwrap_or(from);
+            let directory = path.rsplit_once('/').map_or(path, |(directory, _)| directory);
+            format!("{directory}/{to}")
+        }
+    })
 }
 
 /// A key as the path of a URL: everything but the unreserved characters and `/` as `%XX`.
@@ -157,17 +382,26 @@ pub struct Introduction {
 /// # Errors
 /// It does not answer.
 pub async fn introduction(url: &str) -> Result<Introduction> {
-    let url = url.to_owned();
-    let asking = move || {
-        let agent: Agent = config().timeout_global(Some(SHORT_PATIENCE)).http_status_as_error(false).build().into();
-        let mut response = agent.get(&url).call()?;
-        let header = |name| response.headers().get(name).and_then(|value| value.to_str().ok()).map(str::to_owned);
-        let time = header("date").and_then(|date| jiff::fmt::rfc2822::parse(&date).ok()).map(|date| date.timestamp());
-        let region = header("x-amz-bucket-region");
-        let body = response.body_mut().with_config().limit(REFUSAL_LIMIT).read_to_string().unwrap_or_default();
-        Ok(Introduction { time, region: region.or_else(|| named_region(&body)) })
+    let asking = async {
+        let wire = Wire::new(url, Patience::LONG, false);
+        let response = wire.send(request("GET", url)?, Waited::default()).await;
+        let mut response = response.map_err(|error| interrupted(error.into()))?;
+        let header = |name| response.headers().get(name).map(str::to_owned);
+        let (time, region) = (header("date").and_then(|date| wire::date(&date)), header("x-amz-bucket-region"));
+        let mut body = Vec::new();
+        let mut chunks = ByteStream::new(response.take_body());
+        while let Some(Ok(chunk)) = chunks.next().await {
+            body.extend_from_slice(&chunk);
+            if body.len() as u64 > REFUSAL_LIMIT {
+                break;
+            }
+        }
+        Ok(Introduction { time, region: region.or_else(|| named_region(&String::from_utf8_lossy(&body))) })
     };
-    tokio::task::spawn_blocking(asking).await?
+    match tokio::time::timeout(SHORT_PATIENCE, asking).await {
+        Ok(introduction) => introduction,
+        Err(_) => Err(CannotAsk(format!("it did not answer within {} s", SHORT_PATIENCE.as_secs())).into()),
+    }
 }
 
 /// The region in the XML of a refusal.
@@ -187,5 +421,20 @@ mod tests {
         assert_eq!(named_region(garage).as_deref(), Some("garage"));
         assert_eq!(named_region("<Error><Region></Region></Error>"), None);
         assert_eq!(named_region("<html>"), None);
+    }
+
+    #[test]
+    fn redirects_lead_where_a_browser_goes() -> Result<()> {
+        let from = "https://docs.example.org/manual/lix/index.html?x";
+        for (to, expected) in [
+            ("https://other.example.org/x#there", "https://other.example.org/x"),
+            ("//other.example.org/x", "https://other.example.org/x"),
+            ("/x", "https://docs.example.org/x"),
+            ("page.html", "https://docs.example.org/manual/lix/page.html"),
+        ] {
+            assert_eq!(joined(from, to)?, expected);
+        }
+        assert!(joined(from, "http://other.example.org/x").is_err());
+        Ok(())
     }
 }

@@ -2,6 +2,7 @@
 
 use anyhow::Result;
 use xtask::domain::digest::FileFacts;
+use xtask::domain::serving::Served;
 
 use super::content::Content;
 use super::http::Http;
@@ -44,7 +45,11 @@ impl Source {
     pub async fn size(&self, key: &str) -> Result<Option<u64>> {
         match self {
             Source::Public(http) => http.size(key).await,
-            Source::Store(store) => Ok(store.head(key).await?.map(|head| head.size)),
+            Source::Store(store) => match store.head(key).await? {
+                // What a client has is known only when it is decoded.
+                Some(head) if head.served.is_encoded() => Ok(store.content(key).await?.map(|content| content.size)),
+                head => Ok(head.map(|head| head.size)),
+            },
         }
     }
 
@@ -58,5 +63,16 @@ impl Source {
             Source::Store(store) => store.content(key).await?,
         };
         Ok(content.map(|Content { size, sha256, .. }| FileFacts { size, sha256 }))
+    }
+
+    /// How an object is served; `None` if there is nothing.
+    ///
+    /// # Errors
+    /// No answer.
+    pub async fn served(&self, key: &str) -> Result<Option<Served>> {
+        match self {
+            Source::Public(http) => Ok(http.head(key).await?.map(|headers| headers.served())),
+            Source::Store(store) => Ok(store.head(key).await?.map(|head| head.served)),
+        }
     }
 }

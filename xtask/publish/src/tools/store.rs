@@ -5,32 +5,39 @@
 //! * path-style addresses, and none of the SDK's newer default checksums (Garage refuses them): `Content-MD5` guards
 //!   every upload instead;
 //! * Garage accepts conditional writes and ignores them, so nothing here rests on them;
-//! * some servers list no ETags, or ETags that are no MD5: then our SHA-256 in the object's metadata decides, and
-//!   without it the bytes do.
+//! * some servers list no ETags, or ETags that are not an MD5: then our SHA-256 in the object's metadata decides, and
+//!   without it the bytes do;
+//! * objects may be stored encoded (`Content-Encoding`): what a client gets after decoding is their content.
 
 mod client;
+mod download;
+mod listing;
 mod put;
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, RwLock};
 
-use anyhow::{Context, Result, anyhow, ensure};
+use anyhow::{Context, Result, ensure};
 use aws_sdk_s3::Client;
-use aws_sdk_s3::primitives::ByteStream;
+use aws_sdk_s3::types::ServerSideEncryption;
 use tokio::sync::Semaphore;
 
+pub use self::download::{Object, Stored, decoded};
+
 use self::client::{Attempted, is_missing};
-use super::content::{Content, Hasher};
+use super::content::Content;
+use super::wire::Patience;
 use xtask::domain::digest::Digest;
+use xtask::domain::serving::Served;
 
 /// The name, in an object's metadata, of the SHA-256 of its content.
 const SHA256: &str = "sha256";
-/// How often a download is started again after its stream broke. Requests are retried by the client; the bytes after a
-/// response are not.
-const DOWNLOADS: u32 = 5;
 /// How many mebibytes of uploads may be in memory at once.
 const UPLOAD_BUDGET: usize = 128;
+/// In bytes, as S3 has it.
+const LONGEST_KEY: usize = 1024;
 
 /// Where an S3 server listens.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -79,7 +86,7 @@ pub type Listing = BTreeMap<String, Listed>;
 pub struct Listed {
     /// In bytes.
     pub size: u64,
-    /// Without quotes; `None` where the server lists none.
+    /// Without quotes and without the mark of a weak one; `None` where the server lists none.
     pub etag: Option<String>,
 }
 
@@ -88,12 +95,13 @@ pub struct Listed {
 pub struct Head {
     /// In bytes.
     pub size: u64,
-    pub content_type: Option<String>,
-    pub cache_control: Option<String>,
+    pub served: Served,
     /// What the uploader said the SHA-256 of the content is.
     pub sha256: Option<Digest>,
     /// Without quotes.
     pub etag: Option<String>,
+    /// Whether it is encrypted in a way after which its ETag says nothing of its content.
+    pub is_encrypted: bool,
 }
 
 /// What can be said about an object from its [`Listed`] entry alone.
@@ -101,23 +109,25 @@ pub struct Head {
 pub enum Comparison {
     Same,
     Different,
-    /// Same size, but the ETag is absent or made from parts other than ours: ask [`Store::holds`].
+    /// Same size, but the ETag is absent, or not that of our content as this program uploads it: ask [`Store::holds`].
     Unknown,
 }
 
 /// Compares a listed object with what we have, by content, without a request.
 ///
-/// An ETag of 32 hexadecimal digits is taken for the MD5 of the content, as Garage, Amazon (but for objects encrypted
-/// with KMS) and most others have it.
+/// An ETag that is our MD5 decides. One that is not decides nothing: it may be the MD5 of another content, or of parts
+/// other than ours, or no MD5 at all, as of objects that are encrypted with a key of the server's.
 pub fn compare(listed: &Listed, content: &Content) -> Comparison {
-    let is_md5 = |etag: &str| etag.len() == 32 && etag.bytes().all(|b| b.is_ascii_hexdigit());
-    let ours = content.etag();
     match listed.etag.as_deref() {
         _ if listed.size != content.size => Comparison::Different,
-        Some(etag) if etag.eq_ignore_ascii_case(&ours) => Comparison::Same,
-        Some(etag) if is_md5(etag) && is_md5(&ours) => Comparison::Different,
+        Some(etag) if etag.eq_ignore_ascii_case(&content.etag()) => Comparison::Same,
         _ => Comparison::Unknown,
     }
+}
+
+/// Whether an ETag has the form of one MD5.
+fn has_form_of_md5(etag: &str) -> bool {
+    etag.len() == 32 && etag.bytes().all(|byte| byte.is_ascii_hexdigit())
 }
 
 /// One bucket. Cloning is cheap, and clones share connections, credentials and the memory budget of uploads.
@@ -127,23 +137,40 @@ pub struct Store {
     bucket: String,
     credentials: Arc<RwLock<Credentials>>,
     upload_budget: Arc<Semaphore>,
+    /// Whether the server has shown this bucket to us: a 404 to `HEAD` does not say whether it is the bucket that is
+    /// missing.
+    is_there: Arc<AtomicBool>,
+    /// Whether an ETag in the form of an MD5 was seen that is not the MD5.
+    etags_are_strange: Arc<AtomicBool>,
 }
 
 impl Store {
     /// Connects lazily: nothing is sent before the first operation.
     pub fn new(endpoint: &Endpoint, credentials: Credentials, bucket: impl Into<String>) -> Self {
+        Self::with_patience(endpoint, credentials, bucket, Patience::LONG)
+    }
+
+    /// The same, waiting as long as it is told to.
+    pub fn with_patience(
+        endpoint: &Endpoint,
+        credentials: Credentials,
+        bucket: impl Into<String>,
+        patience: Patience,
+    ) -> Self {
         let credentials = Arc::new(RwLock::new(credentials));
         Self {
-            client: client::connect(endpoint, Arc::clone(&credentials)),
+            client: client::connect(endpoint, Arc::clone(&credentials), patience),
             bucket: bucket.into(),
             credentials,
             upload_budget: Arc::new(Semaphore::new(UPLOAD_BUDGET)),
+            is_there: Arc::default(),
+            etags_are_strange: Arc::default(),
         }
     }
 
     /// Another bucket on the same server with the same credentials, over the same connections.
     pub fn sibling(&self, bucket: impl Into<String>) -> Self {
-        Self { bucket: bucket.into(), ..self.clone() }
+        Self { bucket: bucket.into(), is_there: Arc::default(), etags_are_strange: Arc::default(), ..self.clone() }
     }
 
     /// The bucket's name.
@@ -157,90 +184,63 @@ impl Store {
         *self.credentials.write().unwrap_or_else(|poisoned| poisoned.into_inner()) = credentials;
     }
 
-    /// Everything whose key starts with `prefix`: a request for each 1,000 objects.
-    pub async fn list(&self, prefix: &str) -> Result<Listing> {
-        let mut pages = self.client.list_objects_v2().bucket(&self.bucket).prefix(prefix).into_paginator().send();
-        let mut listing = Listing::new();
-        while let Some(page) = pages.next().await {
-            let page = page.attempted(|| format!("cannot list {}", self.name(prefix)))?;
-            for object in page.contents.unwrap_or_default() {
-                let key = object
-                    .key
-                    .with_context(|| format!("{} was listed with an object that has no key", self.name(prefix)))?;
-                let size = size(object.size, || self.name(&key))?;
-                listing.insert(key, Listed { size, etag: object.e_tag.map(unquoted) });
-            }
-        }
-        Ok(listing)
-    }
-
-    /// The directories that start with `prefix`, without the slash at their ends: one request for each 1,000 of them,
-    /// however much is in them.
-    pub async fn directories(&self, prefix: &str) -> Result<Vec<String>> {
-        let listing = self.client.list_objects_v2().bucket(&self.bucket).prefix(prefix).delimiter("/");
-        let mut pages = listing.into_paginator().send();
-        let mut directories = Vec::new();
-        while let Some(page) = pages.next().await {
-            let page = page.attempted(|| format!("cannot list {}", self.name(prefix)))?;
-            let found = page.common_prefixes.unwrap_or_default().into_iter().filter_map(|common| common.prefix);
-            directories.extend(found.map(|directory| directory.trim_end_matches('/').to_owned()));
-        }
-        Ok(directories)
-    }
-
-    /// One object's metadata, or `None` if there is no such object (or no such bucket: `HEAD` cannot tell).
+    /// One object's metadata, or `None` if there is no such object.
     pub async fn head(&self, key: &str) -> Result<Option<Head>> {
+        self.check_key(key)?;
         let head = match self.client.head_object().bucket(&self.bucket).key(key).send().await {
-            Err(error) if is_missing(&error) => return Ok(None),
-            head => head.attempted(|| format!("cannot look at {}", self.name(key)))?,
+            Err(error) if is_missing(&error) => return self.missing(key).await.map(|()| None),
+            head => self.seen(head.attempted(|| format!("cannot look at {}", self.name(key)))?),
         };
         Ok(Some(Head {
             size: size(head.content_length, || self.name(key))?,
-            content_type: head.content_type,
-            cache_control: head.cache_control,
+            served: Served {
+                content_type: head.content_type,
+                cache_control: head.cache_control,
+                content_encoding: head.content_encoding,
+                content_disposition: head.content_disposition,
+            },
             sha256: head.metadata.and_then(|metadata| metadata.get(SHA256)?.parse().ok()),
-            etag: head.e_tag.map(unquoted),
+            etag: head.e_tag.map(unquoted).filter(|etag| !etag.is_empty()),
+            is_encrypted: is_encrypted(head.server_side_encryption.as_ref(), head.sse_customer_algorithm.as_deref()),
         }))
     }
 
-    /// One object's bytes, or `None` if there is no such object. An object of more than `limit` bytes is an error.
-    pub async fn get(&self, key: &str, limit: u64) -> Result<Option<Vec<u8>>> {
-        let start = |size| {
-            ensure!(size <= limit, "{} has {size} bytes, but at most {limit} were expected", self.name(key));
-            Ok(Vec::with_capacity(size as usize))
-        };
-        self.download(key, start, |bytes, chunk| bytes.extend_from_slice(chunk)).await
-    }
-
-    /// One object's content, computed from its bytes as they are downloaded, or `None` if there is no such object.
-    pub async fn content(&self, key: &str) -> Result<Option<Content>> {
-        let hasher = self.download(key, |size| Ok(Hasher::new(size)), Hasher::update).await?;
-        Ok(hasher.map(Hasher::finish))
-    }
-
-    /// One object's size and its bytes as they come, or `None` if there is no such object. A stream that breaks stays
-    /// broken.
-    pub async fn stream(&self, key: &str) -> Result<Option<(u64, ByteStream)>> {
-        let object = match self.client.get_object().bucket(&self.bucket).key(key).send().await {
-            Err(error) if is_missing(&error) => return Ok(None),
-            object => object.attempted(|| format!("cannot download {}", self.name(key)))?,
-        };
-        Ok(Some((size(object.content_length, || self.name(key))?, object.body)))
-    }
-
     /// Whether the object is there and has this content. Asks for the metadata and downloads only where that says
-    /// nothing.
+    /// nothing, or contradicts an ETag that may be an MD5.
     pub async fn holds(&self, key: &str, content: &Content) -> Result<bool> {
-        let Some(head) = self.head(key).await? else { return Ok(false) };
-        let listed = Listed { size: head.size, etag: head.etag };
-        match (compare(&listed, content), head.sha256) {
-            (Comparison::Same, _) => Ok(true),
-            (Comparison::Different, _) => Ok(false),
-            (Comparison::Unknown, Some(sha256)) => Ok(sha256 == content.sha256),
-            (Comparison::Unknown, None) => {
-                Ok(self.content(key).await?.is_some_and(|there| there.sha256 == content.sha256))
-            }
+        match self.head(key).await? {
+            Some(head) => self.is(key, &head, content).await,
+            None => Ok(false),
         }
+    }
+
+    /// Whether an object that was looked at has this content.
+    pub async fn is(&self, key: &str, head: &Head, content: &Content) -> Result<bool> {
+        if head.served.is_encoded() {
+            // Its size and ETag are those of what is stored; what a client gets is the content.
+            return Ok(self.content(key).await?.is_some_and(|there| there.sha256 == content.sha256));
+        }
+        let listed = Listed { size: head.size, etag: head.etag.clone() };
+        match compare(&listed, content) {
+            Comparison::Same => return Ok(true),
+            Comparison::Different => return Ok(false),
+            Comparison::Unknown => {}
+        }
+        let may_be_md5 = !head.is_encrypted
+            && !self.etags_are_strange.load(Ordering::Relaxed)
+            && [head.etag.as_deref(), Some(&content.etag())].into_iter().all(|etag| etag.is_some_and(has_form_of_md5));
+        match head.sha256 {
+            Some(sha256) if sha256 != content.sha256 => return Ok(false),
+            Some(_) if !may_be_md5 => return Ok(true),
+            Some(_) | None => {}
+        }
+        // Our own word says "same" and the server's "different", or there is no word: the bytes decide.
+        let is_same = self.content(key).await?.is_some_and(|there| there.sha256 == content.sha256);
+        if is_same && may_be_md5 {
+            // So the server's word was not an MD5, and there is no need to download the next one.
+            self.etags_are_strange.store(true, Ordering::Relaxed);
+        }
+        Ok(is_same)
     }
 
     /// Deletes one object. That it was not there is no error.
@@ -255,41 +255,34 @@ impl Store {
         Ok(())
     }
 
-    /// Streams an object into what `start` makes of its size, from the beginning again when the stream breaks.
-    async fn download<T>(
-        &self,
-        key: &str,
-        start: impl Fn(u64) -> Result<T>,
-        take: impl Fn(&mut T, &[u8]),
-    ) -> Result<Option<T>> {
-        let mut attempt = 1;
-        loop {
-            let object = match self.client.get_object().bucket(&self.bucket).key(key).send().await {
-                Err(error) if is_missing(&error) => return Ok(None),
-                object => object.attempted(|| format!("cannot download {}", self.name(key)))?,
-            };
-            let size = size(object.content_length, || self.name(key))?;
-            let (mut sink, mut received, mut body) = (start(size)?, 0, object.body);
-            let broken = loop {
-                match body.next().await {
-                    Some(Ok(chunk)) => {
-                        received += chunk.len() as u64;
-                        take(&mut sink, &chunk);
-                    }
-                    None if received == size => return Ok(Some(sink)),
-                    None => break anyhow!("the server closed the connection"),
-                    Some(Err(error)) => break error.into(),
-                }
-            };
-            if attempt == DOWNLOADS {
-                let name = self.name(key);
-                return Err(broken.context(format!(
-                    "cannot download {name}: it broke off {DOWNLOADS} times, at last after {received} of {size} bytes"
-                )));
-            }
-            tokio::time::sleep(client::backoff(attempt)).await;
-            attempt += 1;
+    /// Notes that the bucket is there.
+    fn seen<T>(&self, answer: T) -> T {
+        self.is_there.store(true, Ordering::Relaxed);
+        answer
+    }
+
+    /// After a 404 to `HEAD`, which has no body to say what is missing: makes sure that it is not the bucket.
+    async fn missing(&self, key: &str) -> Result<()> {
+        if self.is_there.load(Ordering::Relaxed) {
+            return Ok(());
         }
+        match self.client.get_object().bucket(&self.bucket).key(key).send().await {
+            Err(error) if is_missing(&error) => {}
+            object => drop(object.attempted(|| format!("cannot look at {}", self.name(key)))?),
+        }
+        self.seen(());
+        Ok(())
+    }
+
+    /// What S3 has no key for is refused here, because the SDK would call it a construction failure.
+    fn check_key(&self, key: &str) -> Result<()> {
+        ensure!(!key.is_empty(), "an object in {} is asked for without a key", self.bucket);
+        ensure!(
+            key.len() <= LONGEST_KEY,
+            "{} is not a key of an object: S3 allows {LONGEST_KEY} bytes",
+            self.name(key)
+        );
+        Ok(())
     }
 
     /// How messages call an object.
@@ -303,6 +296,12 @@ fn size(size: Option<i64>, name: impl FnOnce() -> String) -> Result<u64> {
         .with_context(|| format!("the server did not tell the size of {}", name()))
 }
 
+/// Whether a server encrypts with a key of its own service or of a customer: only then it says that an ETag is not an
+/// MD5.
+fn is_encrypted(by_service: Option<&ServerSideEncryption>, by_customer: Option<&str>) -> bool {
+    by_customer.is_some() || by_service.is_some_and(|how| *how != ServerSideEncryption::Aes256)
+}
+
 fn unquoted(etag: String) -> String {
-    etag.trim_matches('"').to_owned()
+    etag.trim().trim_start_matches("W/").trim_matches('"').to_owned()
 }

@@ -5,11 +5,14 @@
 
 mod cache;
 mod doctor;
+mod encodings;
+mod etags;
 mod gerrit;
 mod git;
 mod images;
 mod installers;
 mod layout;
+mod listing;
 mod lock;
 mod proxy;
 mod publication;
@@ -20,6 +23,7 @@ mod release;
 #[allow(dead_code, reason = "the front door's tests use the rest")]
 mod repo;
 mod root_manifest;
+mod scripted;
 mod season;
 mod servers;
 mod staging;
@@ -28,6 +32,7 @@ mod store;
 mod train;
 mod transfer;
 mod up;
+mod wire;
 mod world;
 
 /// What runs the commands.

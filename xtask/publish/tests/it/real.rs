@@ -93,11 +93,11 @@ async fn upload_change_delete_damage_repair() -> Result<()> {
     assert!(writes.is_empty(), "nothing is written twice: {writes:?}");
     let docs = world.store("local-docs");
     let head = docs.head("manual/lix/2.93/index.html").await?.expect("it is there");
-    assert_eq!(head.content_type.as_deref(), Some("text/html; charset=utf-8"));
-    assert_eq!(head.cache_control.as_deref(), Some("public, max-age=60"));
+    assert_eq!(head.served.content_type.as_deref(), Some("text/html; charset=utf-8"));
+    assert_eq!(head.served.cache_control.as_deref(), Some("public, max-age=60"));
     let head = world.store("local-releases").head("lix/lix-2.93.1/manifest.nix").await?.expect("it is there");
-    assert_eq!(head.content_type.as_deref(), Some("text/plain; charset=utf-8"));
-    assert_eq!(head.cache_control.as_deref(), Some("public, max-age=31536000, immutable"));
+    assert_eq!(head.served.content_type.as_deref(), Some("text/plain; charset=utf-8"));
+    assert_eq!(head.served.cache_control.as_deref(), Some("public, max-age=31536000, immutable"));
 
     // A page of the same size, and one too many: found by content, and put right.
     let properties = crate::world::page();

@@ -40,8 +40,8 @@ async fn what_goes_in_comes_out(world: &World) -> Result<()> {
         let content = Content::of_bytes(key.as_bytes());
         let head = store.head(key).await?.context("it is there")?;
         assert_eq!(head.size, key.len() as u64);
-        assert_eq!(head.content_type, Some(page().content_type));
-        assert_eq!(head.cache_control, Some(page().cache_control));
+        assert_eq!(head.served.content_type, Some(page().content_type));
+        assert_eq!(head.served.cache_control, Some(page().cache_control));
         assert_eq!(head.sha256, Some(content.sha256));
         assert_eq!(store.get(key, 1000).await?.as_deref(), Some(key.as_bytes()));
         assert_ne!(compare(&listing[key], &content), Comparison::Different);
@@ -73,7 +73,7 @@ async fn large_files_go_in_parts(world: &World) -> Result<()> {
     assert_eq!(sent.load(Ordering::Relaxed), content.size as i64);
     assert_eq!(store.content("large").await?.as_ref(), Some(&content));
     let head = store.head("large").await?.context("it is there")?;
-    assert_eq!(head.content_type, Some(page().content_type));
+    assert_eq!(head.served.content_type, Some(page().content_type));
     assert_eq!(head.etag, Some(content.etag()));
     assert!(store.holds("large", &content).await?);
     bytes[0] ^= 1;
@@ -217,11 +217,11 @@ async fn the_embedded_server_keeps_everything_over_a_restart() -> Result<()> {
     let store = Store::new(server.endpoint(), Embedded::credentials(), BUCKET);
     assert_eq!(store.list("").await?.len(), KEYS.len() + 1);
     for key in KEYS {
-        assert_eq!(store.head(key).await?.context("it is there")?.content_type, Some(page().content_type));
+        assert_eq!(store.head(key).await?.context("it is there")?.served.content_type, Some(page().content_type));
         assert!(store.holds(key, &Content::of_bytes(key.as_bytes())).await?);
     }
     let head = store.head("large+ file").await?.context("it is there")?;
-    assert_eq!((head.content_type, head.sha256), (Some(page().content_type), Some(content.sha256)));
+    assert_eq!((head.served.content_type, head.sha256), (Some(page().content_type), Some(content.sha256)));
     assert_eq!(store.content("large+ file").await?, Some(content));
     Ok(())
 }

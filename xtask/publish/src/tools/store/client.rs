@@ -8,32 +8,33 @@ use std::time::Duration;
 use anyhow::{Result, anyhow};
 use aws_sdk_s3::Client;
 use aws_sdk_s3::config::http::HttpResponse;
+use aws_sdk_s3::config::interceptors::{BeforeSerializationInterceptorContextRef, BeforeTransmitInterceptorContextMut};
 use aws_sdk_s3::config::retry::{RetryConfig, RetryPartition, TokenBucket};
 use aws_sdk_s3::config::timeout::TimeoutConfig;
 use aws_sdk_s3::config::{
-    BehaviorVersion, Config, IdentityCache, ProvideCredentials, Region, RequestChecksumCalculation,
-    ResponseChecksumValidation, SharedCredentialsProvider, StalledStreamProtectionConfig,
+    BehaviorVersion, Config, ConfigBag, IdentityCache, Intercept, ProvideCredentials, Region,
+    RequestChecksumCalculation, ResponseChecksumValidation, RuntimeComponents, SharedCredentialsProvider,
+    StalledStreamProtectionConfig,
 };
-use aws_sdk_s3::error::{DisplayErrorContext, ProvideErrorMetadata, SdkError};
-use aws_smithy_http_client::{Builder, tls};
+use aws_sdk_s3::error::{BoxError, DisplayErrorContext, ProvideErrorMetadata, SdkError};
+use aws_smithy_runtime::client::retries::classifiers::HttpStatusCodeClassifier;
+use aws_smithy_runtime_api::client::result::DispatchFailure;
+use aws_smithy_types::config_bag::{Storable, StoreReplace};
 
 use super::{Credentials, Endpoint};
+use crate::tools::wire::{CannotAsk, Patience, Waited, Wire};
 
 /// Attempts of one request. With the backoff below they outlast half a minute of a server that is restarting or
 /// overloaded.
 const ATTEMPTS: u32 = 10;
 const FIRST_BACKOFF: Duration = Duration::from_millis(250);
 const LONGEST_BACKOFF: Duration = Duration::from_secs(20);
-/// One attempt of a request without a large body.
-const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(60);
-/// In bytes a second. An upload slower than this is not slow but stuck.
-const SLOWEST_UPLOAD: u64 = 32 << 10;
-
-pub(super) fn connect(endpoint: &Endpoint, credentials: Arc<RwLock<Credentials>>) -> Client {
-    let http = Builder::new().tls_provider(tls::Provider::Rustls(tls::rustls_provider::CryptoMode::Ring)).build_https();
+pub(super) fn connect(endpoint: &Endpoint, credentials: Arc<RwLock<Credentials>>, patience: Patience) -> Client {
     let config = Config::builder()
         .behavior_version(BehaviorVersion::v2026_01_12())
-        .http_client(http)
+        .http_client(Wire::new(&endpoint.url, patience, false))
+        .interceptor(OneWaiting)
+        .retry_classifier(HttpStatusCodeClassifier::new_from_codes(&[429_u16][..]))
         .endpoint_url(&endpoint.url)
         .region(Region::new(endpoint.region.clone()))
         .force_path_style(true)
@@ -52,23 +53,46 @@ pub(super) fn connect(endpoint: &Endpoint, credentials: Arc<RwLock<Credentials>>
         // server answers a thousand small uploads with as many `SlowDown`s; attempts, backoff and bounded parallelism
         // are limit enough.
         .retry_partition(RetryPartition::custom("store").token_bucket(TokenBucket::unlimited()).build())
-        .stalled_stream_protection(
-            StalledStreamProtectionConfig::enabled().grace_period(Duration::from_secs(30)).build(),
-        )
-        .timeout_config(
-            TimeoutConfig::builder()
-                .connect_timeout(Duration::from_secs(10))
-                .operation_attempt_timeout(ATTEMPT_TIMEOUT)
-                .build(),
-        )
+        // The wire watches for silence, and speaks of it; a limit for a whole request would cut off slow uploads.
+        .stalled_stream_protection(StalledStreamProtectionConfig::disabled())
+        .timeout_config(TimeoutConfig::disabled())
         .build();
     Client::from_conf(config)
 }
 
-/// Lets one attempt to upload `size` bytes take as long as a slow line needs.
-pub(super) fn patient(size: u64) -> aws_sdk_s3::config::Builder {
-    let timeout = ATTEMPT_TIMEOUT + Duration::from_secs(size / SLOWEST_UPLOAD);
-    Config::builder().timeout_config(TimeoutConfig::builder().operation_attempt_timeout(timeout).build())
+/// Lets all attempts of one operation count together what they waited.
+#[derive(Debug)]
+struct OneWaiting;
+
+impl Storable for Waited {
+    type Storer = StoreReplace<Waited>;
+}
+
+impl Intercept for OneWaiting {
+    fn name(&self) -> &'static str {
+        "OneWaiting"
+    }
+
+    fn read_before_execution(
+        &self,
+        _: &BeforeSerializationInterceptorContextRef<'_>,
+        cfg: &mut ConfigBag,
+    ) -> Result<(), BoxError> {
+        cfg.interceptor_state().store_put(Waited::default());
+        Ok(())
+    }
+
+    fn modify_before_transmit(
+        &self,
+        context: &mut BeforeTransmitInterceptorContextMut<'_>,
+        _: &RuntimeComponents,
+        cfg: &mut ConfigBag,
+    ) -> Result<(), BoxError> {
+        if let Some(waited) = cfg.load::<Waited>() {
+            context.request_mut().add_extension(waited.clone());
+        }
+        Ok(())
+    }
 }
 
 /// The pause after a broken download. The attempts of one download do not race each other, so it needs no jitter.
@@ -97,13 +121,19 @@ impl fmt::Debug for Current {
     }
 }
 
-/// Whether the server said that there is no such object.
+/// Whether the server said that there is no such object. A 404 for something else, such as the bucket, or with a page
+/// of somebody who is not an S3 server, is not an answer to that.
 pub(super) fn is_missing<E>(error: &SdkError<E, HttpResponse>) -> bool
 where
     SdkError<E, HttpResponse>: ProvideErrorMetadata,
 {
-    let is_404 = error.raw_response().is_some_and(|response| response.status().as_u16() == 404);
-    is_404 && error.code() != Some("NoSuchBucket")
+    let Some(response) = error.raw_response().filter(|response| response.status().as_u16() == 404) else {
+        return false;
+    };
+    match error.code() {
+        Some(code) => matches!(code, "NoSuchKey" | "NotFound"),
+        None => response.body().bytes().is_none_or(<[u8]>::is_empty),
+    }
 }
 
 /// Turns the SDK's errors into messages: what was attempted, what the server said, what to do.
@@ -117,7 +147,15 @@ where
     SdkError<E, HttpResponse>: ProvideErrorMetadata + Error,
 {
     fn attempted(self, what: impl FnOnce() -> String) -> Result<T> {
-        self.map_err(|error| anyhow!("{}", answer(&error)).context(what()))
+        self.map_err(|error| {
+            let status = error.raw_response().map(|response| response.status().as_u16());
+            let answer = answer(&error);
+            let error = match status {
+                Some(429 | 500..=599) | None => anyhow::Error::new(CannotAsk(answer)),
+                Some(_) => anyhow!("{answer}"),
+            };
+            error.context(what())
+        })
     }
 }
 
@@ -130,6 +168,19 @@ fn root_cause(error: &(dyn Error + 'static)) -> String {
     cause.to_string()
 }
 
+/// Why there is no answer: the wire has words for silence.
+fn not_answered(failure: &DispatchFailure) -> String {
+    let Some(error) = failure.as_connector_error() else { return "the server cannot be reached".to_owned() };
+    let mut cause: Option<&(dyn Error + 'static)> = Some(error);
+    while let Some(error) = cause {
+        if let Some(CannotAsk(why)) = error.downcast_ref() {
+            return why.clone();
+        }
+        cause = error.source();
+    }
+    format!("the server cannot be reached: {}", root_cause(error))
+}
+
 fn answer<E>(error: &SdkError<E, HttpResponse>) -> String
 where
     E: Error + 'static,
@@ -137,25 +188,66 @@ where
 {
     let Some(response) = error.raw_response() else {
         return match error {
-            SdkError::TimeoutError(_) => format!("no answer in time, {ATTEMPTS} times"),
-            SdkError::DispatchFailure(_) => format!("the server cannot be reached: {}", root_cause(error)),
+            SdkError::DispatchFailure(failure) => not_answered(failure),
             _ => DisplayErrorContext(error).to_string(),
         };
     };
     let status = response.status().as_u16();
-    let code = error.code().unwrap_or("no error code");
-    let message = error.message().unwrap_or("no message");
-    let remedy = match (status, error.code()) {
-        (_, Some("BadDigest")) => {
-            "; the file changed while it was being uploaded, or the network damaged it: try again"
-        }
-        (_, Some("NoSuchBucket")) => "; check the bucket's name, and that the access key may see it",
-        (_, Some("SignatureDoesNotMatch" | "AuthorizationHeaderMalformed")) => {
-            "; check the secret key, the region and this machine's clock"
-        }
-        (403, _) => "; the access key may have expired or lack this permission on this bucket",
-        (500.., _) => "; it stayed so over many attempts: the server is down or overloaded, try again later",
-        _ => "",
+    let Some(code) = error.code() else {
+        return format!("the server answered {status}{}", without_a_code(status, response, error));
     };
-    format!("the server answered {status} {code}: {message}{remedy}")
+    let message = error.message().unwrap_or_default();
+    let said = if message.is_empty() { String::new() } else { format!(": {message}") };
+    format!("the server answered {status} {code}{said}{}", remedy(status, code, message))
+}
+
+/// What an answer that no S3 server would give looks like.
+fn without_a_code(status: u16, response: &HttpResponse, error: &(dyn Error + 'static)) -> String {
+    let body = response.body().bytes().unwrap_or_default();
+    let start = String::from_utf8_lossy(&body[..body.len().min(512)]).trim_start().to_ascii_lowercase();
+    let is_html = start.starts_with("<!doctype html") || start.starts_with("<html");
+    match status {
+        _ if is_html => " with a page of HTML: is the endpoint the address of an S3 server?".to_owned(),
+        200..=299 if start.is_empty() => {
+            ", but its answer is empty: it broke off, or this is not an S3 server".to_owned()
+        }
+        200..=299 => {
+            format!(", but its answer broke off or is not what S3 answers: {}", root_cause(error))
+        }
+        301 | 302 | 307 | 308 => {
+            let to = response.headers().get("location").map(|to| format!(" to {to}")).unwrap_or_default();
+            format!(" and sends us elsewhere{to}: check the endpoint and the region")
+        }
+        403 => format!(" without a reason; {REFUSED}"),
+        500.. => format!(" without a reason{OVERLOADED}"),
+        _ => " without a reason".to_owned(),
+    }
+}
+
+const REFUSED: &str = "the access key may have expired or does not have this permission on this bucket, or what was asked for does \
+                       not exist (some servers answer 403 then)";
+const OVERLOADED: &str = "; it stayed so over many attempts: the server is down or overloaded, try again later";
+
+/// What helps, where the server's own words do not say it.
+fn remedy(status: u16, code: &str, message: &str) -> String {
+    let says_more = !message.is_empty() && !message.eq_ignore_ascii_case(code) && code != "AccessDenied";
+    match (status, code) {
+        (_, "BadDigest") => {
+            "; the file changed while it was being uploaded, or the network damaged it: try again".to_owned()
+        }
+        (_, "NoSuchBucket") => "; check the bucket's name, and that the access key may see it".to_owned(),
+        (_, "SignatureDoesNotMatch") => "; check the secret key, the region and this machine's clock".to_owned(),
+        (_, "AuthorizationHeaderMalformed") => "; check the region and the access key".to_owned(),
+        (_, "RequestTimeTooSkewed") => "; set this machine's clock".to_owned(),
+        (_, "InvalidAccessKeyId") => "; the access key is not known there, or has expired".to_owned(),
+        (_, "ExpiredToken" | "InvalidToken") => "; the temporary access key has expired: get a new one".to_owned(),
+        (301 | 307, _) => "; the bucket is at another endpoint or in another region".to_owned(),
+        // A quota, a policy or a lock says so itself.
+        (403, _) if !says_more => format!("; {REFUSED}"),
+        (507, _) | (_, "InsufficientStorage" | "StorageFull" | "XMinioStorageFull") => {
+            "; there is no room on the server".to_owned()
+        }
+        (500.., _) => OVERLOADED.to_owned(),
+        _ => String::new(),
+    }
 }

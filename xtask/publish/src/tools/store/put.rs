@@ -19,7 +19,7 @@ use futures_util::{StreamExt, TryStreamExt, stream};
 use hyper::body::{Body, Frame, SizeHint};
 use tokio::sync::SemaphorePermit;
 
-use super::client::{Attempted, patient};
+use super::client::Attempted;
 use super::{Progress, Properties, SHA256, Store};
 use crate::tools::content::{Content, PART_SIZE};
 
@@ -85,7 +85,6 @@ impl Store {
             .customize()
             // The signature covers Content-MD5, which covers the payload: no third hash of the same bytes.
             .disable_payload_signing()
-            .config_override(patient(content.size))
             .send()
             .await
             .attempted(|| format!("cannot upload {}", self.name(key)))?;
@@ -179,7 +178,6 @@ impl Multipart<'_> {
             .body(body(bytes, progress))
             .customize()
             .disable_payload_signing()
-            .config_override(patient(length))
             .send()
             .await
             .attempted(|| format!("cannot upload part {number} of {}", self.store.name(self.key)))?;

@@ -1,0 +1,145 @@
+//! Bodies that are watched: what goes out, so that a slow upload is not taken for silence, and what comes in, so that
+//! silence and a trickle end.
+
+use std::pin::Pin;
+use std::sync::{Arc, Mutex};
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use aws_smithy_types::body::SdkBody;
+use bytes::Bytes;
+use hyper::body::{Body, Frame, SizeHint};
+use tokio::time::{Instant, Sleep};
+
+use super::{CannotAsk, Waited, Wire};
+
+type BoxError = Box<dyn std::error::Error + Send + Sync>;
+
+/// In bytes a second, over the time of an attempt's patience. What comes more slowly never ends.
+const SLOWEST_DOWNLOAD: u64 = 256;
+
+/// When the connection last took something from the body of a request.
+#[derive(Clone)]
+pub struct Outgoing(Arc<Mutex<Instant>>);
+
+impl Default for Outgoing {
+    fn default() -> Self {
+        Outgoing(Arc::new(Mutex::new(Instant::now())))
+    }
+}
+
+impl Outgoing {
+    pub fn last(&self) -> Instant {
+        *self.0.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+    }
+
+    pub fn watch(&self, body: SdkBody) -> Watched {
+        Watched { body, outgoing: self.clone() }
+    }
+}
+
+/// The body of a request.
+pub struct Watched {
+    body: SdkBody,
+    outgoing: Outgoing,
+}
+
+impl Body for Watched {
+    type Data = Bytes;
+    type Error = BoxError;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        let frame = ready!(Pin::new(&mut self.body).poll_frame(cx));
+        *self.outgoing.0.lock().unwrap_or_else(|poisoned| poisoned.into_inner()) = Instant::now();
+        Poll::Ready(frame)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        Body::is_end_stream(&self.body)
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        Body::size_hint(&self.body)
+    }
+}
+
+/// The body of an answer. Only the time counts in which we wait for the server, not the time in which it waits for us.
+pub struct Incoming {
+    body: SdkBody,
+    wire: Wire,
+    waited: Waited,
+    /// Since when we wait, and what wakes us.
+    waiting: Option<(Instant, Pin<Box<Sleep>>)>,
+    /// The time waited and the bytes received since the speed was last judged.
+    window: (Duration, u64),
+}
+
+impl Incoming {
+    pub fn new(body: SdkBody, wire: Wire, waited: Waited) -> Incoming {
+        Incoming { body, wire, waited, waiting: None, window: (Duration::ZERO, 0) }
+    }
+
+    fn wait(&mut self, cx: &mut Context<'_>) -> Poll<BoxError> {
+        let patience = self.wire.patience();
+        let (since, sleep) = self.waiting.get_or_insert_with(|| {
+            let now = Instant::now();
+            (now, Box::pin(tokio::time::sleep_until(now + patience.quiet)))
+        });
+        loop {
+            ready!(sleep.as_mut().poll(cx));
+            let silent = since.elapsed();
+            if silent >= patience.attempt {
+                // The attempt after this one learns from `waited` whether there is to be one.
+                return Poll::Ready(self.wire.0.silent(&self.waited, silent).into_source());
+            }
+            self.wire.0.tell_of_silence();
+            let until = *since + patience.attempt;
+            sleep.as_mut().reset(until);
+        }
+    }
+
+    /// Judges the speed, once enough time was spent waiting.
+    fn received(&mut self, bytes: u64) -> Result<(), BoxError> {
+        let patience = self.wire.patience().attempt;
+        let (time, sum) = &mut self.window;
+        *sum += bytes;
+        if let Some((since, _)) = self.waiting.take() {
+            *time += since.elapsed();
+            self.wire.0.heard();
+        }
+        if *time < patience {
+            return Ok(());
+        }
+        let (time, sum) = std::mem::take(&mut self.window);
+        if sum >= SLOWEST_DOWNLOAD * time.as_secs().max(1) {
+            return Ok(());
+        }
+        self.wire.0.silent(&self.waited, time);
+        let name = self.wire.name();
+        Err(Box::new(CannotAsk(format!("{name} sent {sum} bytes in {} s: that never ends", time.as_secs()))))
+    }
+}
+
+impl Body for Incoming {
+    type Data = Bytes;
+    type Error = BoxError;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        match Pin::new(&mut self.body).poll_frame(cx) {
+            Poll::Pending => self.wait(cx).map(|error| Some(Err(error))),
+            Poll::Ready(Some(Ok(frame))) => {
+                let bytes = frame.data_ref().map_or(0, |data| data.len() as u64);
+                Poll::Ready(Some(self.received(bytes).map(|()| frame)))
+            }
+            Poll::Ready(end) => Poll::Ready(end),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        Body::is_end_stream(&self.body)
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        Body::size_hint(&self.body)
+    }
+}
