@@ -27,6 +27,7 @@ pub mod notes;
 pub mod official;
 pub mod oid;
 pub mod path_info;
+pub mod placeholder;
 pub mod plan;
 pub mod pointers;
 pub mod problem;

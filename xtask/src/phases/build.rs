@@ -8,7 +8,7 @@ mod realise;
 
 use std::collections::BTreeMap;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, anyhow};
 use camino::{Utf8Path, Utf8PathBuf};
 use clap::ValueEnum;
 use jiff::Timestamp;
@@ -27,6 +27,7 @@ use crate::domain::version_file::{self, VersionFile};
 use crate::phases::tag_record;
 use crate::tools::git::{Git, Head};
 use crate::tools::nix::{Flake, Nix};
+use crate::tools::source::Source;
 use crate::tools::swap::Stage;
 use crate::tools::term::{self, BOLD, Steps};
 use crate::tools::tree;
@@ -68,12 +69,12 @@ pub fn run(git: &Git, request: &Request) -> Result<()> {
     // Nix copies the tree to its store first, which takes a while for a large one.
     let what = "the tree, as Nix fetches it, and this machine";
     let observed = steps.run("look", what, || Observed::new(git, &nix, request))?;
-    let plan = decide(&observed, request)?;
+    let plan = decide(observed, request)?;
     plan.show();
 
     let stage = Stage::begin(git.root())?;
     let built = match request.target {
-        Target::All => all(&plan, &nix, git, stage, &mut steps)?,
+        Target::All => all(&plan, &nix, stage, &mut steps)?,
         Target::Manual => manual(&plan, &nix, stage, &mut steps)?,
     };
     term::say(&steps);
@@ -82,7 +83,7 @@ pub fn run(git: &Git, request: &Request) -> Result<()> {
     Ok(())
 }
 
-fn all(plan: &Plan, nix: &Nix, git: &Git, stage: Stage, steps: &mut Steps) -> Result<String> {
+fn all(plan: &Plan, nix: &Nix, stage: Stage, steps: &mut Steps) -> Result<String> {
     let roots = stage.current().join(layout::GC_ROOTS);
     let what = format!("{RELEASE_JOBS}.{} with {}", plan.profile, Nix::evaluator());
     let (jobs, early) = steps.run("evaluate", what, || realise::evaluate(nix, plan, &roots))?;
@@ -92,7 +93,7 @@ fn all(plan: &Plan, nix: &Nix, git: &Git, stage: Stage, steps: &mut Steps) -> Re
     steps.run("realise", what, || realise::realise(nix, &jobs, early, &roots))?;
 
     let mut gathering = Gathering::new(plan, &jobs, stage.dir());
-    steps.run("gather", "files and manual, and the source as git archives it", || gathering.gather(git))?;
+    steps.run("gather", "files and manual, and the source as git archives it", || gathering.gather())?;
     let platforms = gathering.platforms();
     let image = steps.run("images", format!("{platforms}, converted by skopeo"), || gathering.images())?;
     let described = steps.run("seal", layout::RECORD, || {
@@ -131,6 +132,10 @@ struct Observed {
     tag_record: Result<()>,
     dirty: Vec<String>,
     flake: Flake,
+    /// The files of HEAD.
+    source: Source,
+    /// What makes the source archive depend on the clone.
+    source_faults: Problems,
     /// The profiles that there are, and whether Nix lacks users that build.
     nix: Result<(Vec<String>, bool)>,
     skopeo: Result<()>,
@@ -144,12 +149,14 @@ impl Observed {
         let current = tree::version_file(git, &head.commit)?;
         let tagged = git.tagged_commit(&current.version.to_string())?;
         let dirty = git.dirty_files()?;
-        let flake = match &tagged {
-            Some(tagged) if *tagged == head.commit => {
-                Flake::at(git.root(), &format!("refs/tags/{}", current.version), tagged)
-            }
-            _ if dirty.is_empty() => Flake::at(git.root(), "HEAD", &head.commit),
-            _ => Flake::work_tree(git.root()),
+        git.require_objects(&head.commit, false)?;
+        let tag = format!("refs/tags/{}", current.version);
+        let tag_object = if tagged.as_ref() == Some(&head.commit) { git.resolve(&tag)? } else { None };
+        let source = Source::open(git, &head.commit, tag_object.as_ref().map(|object| (tag.as_str(), object)))?;
+        let flake = match &tag_object {
+            Some(_) => Flake::at(source.repository(), &tag, &head.commit),
+            None if dirty.is_empty() => Flake::at(source.repository(), "HEAD", &head.commit),
+            None => Flake::work_tree(git.root()),
         };
         // By file system, since the store and the tree may share one.
         let mut free = BTreeMap::new();
@@ -166,8 +173,13 @@ impl Observed {
             current,
             tagged,
             dirty,
-            nix: nix.probe(&flake, &[RELEASE_JOBS.to_owned()]),
+            nix: match &git.object_format()?[..] {
+                "sha1" => nix.probe(&flake, &[RELEASE_JOBS.to_owned()]),
+                format => Err(anyhow!("this repository names its objects by {format}, and Nix reads none but SHA-1")),
+            },
             flake,
+            source_faults: source.faults()?,
+            source,
             skopeo: if request.target == Target::All { skopeo::check() } else { Ok(()) },
             free: free.into_values().collect(),
         })
@@ -186,6 +198,7 @@ struct Plan {
     committed: Timestamp,
     profile: Profile,
     flake: Flake,
+    source: Source,
     warnings: Vec<String>,
 }
 
@@ -223,12 +236,11 @@ impl Plan {
     }
 }
 
-fn decide(observed: &Observed, request: &Request) -> Result<Plan, Problems> {
-    let Observed { head, current, .. } = observed;
-    let on_tag = observed.tagged.as_ref() == Some(&head.commit);
-    let (mut problems, mut warnings) = (machine(observed, request), Vec::new());
+fn decide(observed: Observed, request: &Request) -> Result<Plan, Problems> {
+    let on_tag = observed.tagged.as_ref() == Some(&observed.head.commit);
+    let (mut problems, mut warnings) = (machine(&observed, request), Vec::new());
     if request.check_git {
-        problems.extend(off_the_tag(observed));
+        problems.extend(off_the_tag(&observed));
     } else if !observed.dirty.is_empty() {
         let what = "changes that are not committed";
         warnings.push(match on_tag {
@@ -243,16 +255,27 @@ fn decide(observed: &Observed, request: &Request) -> Result<Plan, Problems> {
     let committed = Timestamp::from_second(observed.committed);
     let committed = committed.map_err(|error| Problems::from_iter([Problem::new(error.to_string())]));
     let committed = problems.collect(committed).unwrap_or_default();
+    if request.target == Target::All {
+        let submodules = observed.source.submodules();
+        if !submodules.is_empty() {
+            let paths = submodules.join(", ");
+            warnings
+                .push(format!("the source archive has no files of the submodules, only empty directories: {paths}"));
+        }
+        problems.extend(observed.source_faults);
+    }
     problems.into_result()?;
+    let Observed { head, current, .. } = observed;
     Ok(Plan {
-        version: current.version.clone(),
-        name: current.name.clone(),
         tag: on_tag.then(|| current.version.to_string()),
-        commit: head.commit.clone(),
-        tree: observed.tree.clone(),
+        version: current.version,
+        name: current.name,
+        commit: head.commit,
+        tree: observed.tree,
         committed,
         profile: request.profile,
-        flake: observed.flake.clone(),
+        flake: observed.flake,
+        source: observed.source,
         warnings,
     })
 }

@@ -63,7 +63,7 @@ impl Git {
         }
         let git = Git { sh: process::shell_in(dir)?, root: dir.to_owned() };
         let root = git.read(["rev-parse", "--show-toplevel"]).with_context(|| {
-            format!("git finds no work tree at {dir} that it may use: a release needs one, with its history")
+            format!("{dir} is not in a git work tree, or git refuses it: a release needs one, with its history")
         })?;
         git.sh.change_dir(&root);
         Ok(Git { root: Utf8PathBuf::from(root), ..git })
@@ -210,6 +210,29 @@ impl Git {
         self.read(["rev-parse", "--show-object-format"])
     }
 
+    /// That every object of a commit's tree is here, or with `history` those of all commits before it, too.
+    ///
+    /// # Errors
+    /// Some are missing, and how they are fetched.
+    pub fn require_objects(&self, commit: &Oid, history: bool) -> Result<()> {
+        let which = if history { "--in-commit-order" } else { "--no-walk" };
+        let list = process::read_bytes(self.cmd(["rev-list", "--objects", "--missing=print", which, commit.as_str()]))?;
+        let missing = list.split(|byte| *byte == b'\n').filter(|line| line.starts_with(b"?")).count();
+        if missing == 0 {
+            return Ok(());
+        }
+        let what = if history { "its history" } else { "its files" };
+        let what = format!("{missing} objects of commit {} and {what} are not in this repository", commit.short());
+        let promisor = |key: &str| key.starts_with("remote.") && key.ends_with(".promisor");
+        match self.settings(promisor)?.pop() {
+            Some((key, _)) => {
+                let remote = key.trim_start_matches("remote.").trim_end_matches(".promisor");
+                bail!("this is a partial clone: {what}; fetch them with `git fetch --refetch --no-filter {remote}`")
+            }
+            None => bail!("{what}: it is damaged, try `git fsck`"),
+        }
+    }
+
     /// Where this repository's objects lie, as the file `objects/info/alternates` of another one names them.
     pub fn object_directories(&self) -> Result<String> {
         let counted = self.read(["count-objects", "--verbose"])?;
@@ -293,21 +316,6 @@ impl Git {
     fn show(&self, commit: &Oid, format: &str) -> Result<String> {
         let format = format!("--format={format}");
         self.read(["rev-list", "--max-count=1", "--no-commit-header", &format, commit.as_str(), "--"])
-    }
-
-    /// The files of a commit as a tar archive, handed to `consume`. Attributes of the tree apply, such as
-    /// `export-ignore`; nobody's own configuration does.
-    pub fn archive<T>(
-        &self,
-        commit: &Oid,
-        prefix: &str,
-        consume: impl FnOnce(&mut dyn std::io::Read) -> Result<T>,
-    ) -> Result<T> {
-        let cmd = self
-            .cmd(["-c", "tar.umask=0002", "-c", "core.autocrlf=false", "-c", "core.eol=lf"])
-            .args(["-c", "core.attributesFile=/dev/null", "archive", "--format=tar"])
-            .args([&format!("--prefix={prefix}"), commit.as_str()]);
-        process::stream(cmd, |tar| consume(tar))
     }
 
     /// Moves the branch, the index and the work tree from HEAD to a descendant, in one step of git's, without hooks.

@@ -9,6 +9,8 @@ pub mod pristine;
 pub mod process;
 pub mod remote;
 pub mod skopeo;
+pub mod source;
 pub mod swap;
+pub mod tarball;
 pub mod term;
 pub mod tree;

@@ -34,6 +34,7 @@ const CONFIG: &str = "\
 ";
 
 /// A repository with an empty work tree, gone with this value.
+#[derive(Debug)]
 pub struct Pristine {
     sh: Shell,
     root: Utf8PathBuf,
@@ -74,12 +75,16 @@ impl Pristine {
     /// With HEAD, and `reference` if one is given, at a commit or at the tag that leads to it.
     ///
     /// # Errors
-    /// As for [`Pristine::new`]; or git cannot read the commit.
+    /// As for [`Pristine::new`].
     pub fn at(git: &Git, commit: &Oid, reference: Option<(&str, &Oid)>) -> Result<Pristine> {
         let pristine = Pristine::new(git)?;
-        process::read(pristine.cmd(["update-ref", "--no-deref", "HEAD", commit.as_str()]))?;
-        if let Some((name, object)) = reference {
-            process::read(pristine.cmd(["update-ref", name, object.as_str()]))?;
+        for (name, object) in [("HEAD", commit)].into_iter().chain(reference) {
+            let path = pristine.git_dir().join(name);
+            let write = || {
+                fs::create_dir_all(path.parent().unwrap_or(&path))?;
+                fs::write(&path, format!("{object}\n"))
+            };
+            write().with_context(|| format!("cannot write {path}"))?;
         }
         Ok(pristine)
     }

@@ -18,7 +18,6 @@ use crate::domain::problem::{Problem, Problems};
 use crate::domain::record::{Build, Files, ImageRecord, Record};
 use crate::domain::system::System;
 use crate::tools::files;
-use crate::tools::git::Git;
 use crate::tools::skopeo::OciLayout;
 
 /// A release while it is gathered.
@@ -44,10 +43,10 @@ impl<'a> Gathering<'a> {
     }
 
     /// Everything but the images.
-    pub fn gather(&mut self, git: &Git) -> Result<()> {
+    pub fn gather(&mut self) -> Result<()> {
         let tarballs = Utf8Path::new(&self.jobs.tarballs.outputs["out"]);
         self.copy(tarballs, &self.dir.join(layout::MANUAL))?;
-        self.add_source(git)?;
+        self.add_source()?;
         let manifest = manifest::render(&self.record.manifest());
         self.add(layout::MANIFEST, &manifest)?;
         files::write(&self.dir.join(layout::ARTIFACTS).join(layout::MANIFEST), &manifest)?;
@@ -86,12 +85,11 @@ impl<'a> Gathering<'a> {
         Ok(problems.into_result()?)
     }
 
-    fn add_source(&mut self, git: &Git) -> Result<()> {
+    fn add_source(&mut self) -> Result<()> {
         let name = self.layout.source();
         let path = self.version_dir().join(&name);
-        let facts = git
-            .archive(&self.plan.commit, &self.layout.source_prefix(), |mut tar| files::gzip(&mut tar, &path))
-            .context("cannot archive the source")?;
+        let facts = self.plan.source.archive(&self.layout.source_prefix(), &path);
+        let facts = facts.context("cannot archive the source")?;
         self.record.files.insert(name.clone(), facts);
         self.add(&layout::side_file(&name), &format!("{}\n", facts.sha256))
     }

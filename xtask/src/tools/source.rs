@@ -1,0 +1,242 @@
+//! The source of a commit as an archive: what the commit's tree and the attributes in it say, and nothing of the clone.
+//!
+//! git makes the archive in a [`Pristine`] repository, and what it made is held against the tree, file by file.
+
+use std::collections::BTreeMap;
+use std::ffi::OsStr;
+use std::fs::File;
+use std::os::unix::ffi::OsStrExt;
+
+use anyhow::{Context, Result, ensure};
+use camino::Utf8Path;
+use flate2::read::GzDecoder;
+
+use super::git::{Git, parse_oid};
+use super::pristine::Pristine;
+use super::tarball::{self, Content, Expected};
+use super::{files, process};
+use crate::domain::digest::FileFacts;
+use crate::domain::oid::Oid;
+use crate::domain::placeholder;
+use crate::domain::problem::{Problem, Problems};
+
+/// The attributes that decide what an archive holds.
+const ATTRIBUTES: [&str; 6] = ["export-ignore", "export-subst", "filter", "eol", "ident", "working-tree-encoding"];
+
+/// A commit's files, and a repository that has nothing but them.
+#[derive(Debug)]
+pub struct Source {
+    pristine: Pristine,
+    commit: Oid,
+    /// By path; that of a directory ends with `/`.
+    entries: BTreeMap<Vec<u8>, Entry>,
+}
+
+#[derive(Debug)]
+struct Entry {
+    mode: Vec<u8>,
+    oid: Oid,
+    /// Those that are set or have a value.
+    attributes: BTreeMap<String, String>,
+}
+
+impl Entry {
+    fn is_file(&self) -> bool {
+        self.mode.starts_with(b"100")
+    }
+
+    fn has(&self, attribute: &str) -> bool {
+        self.attributes.get(attribute).is_some_and(|value| value == "set")
+    }
+
+    fn value(&self, attribute: &str) -> Option<&str> {
+        self.attributes.get(attribute).map(String::as_str).filter(|value| *value != "set")
+    }
+
+    /// Whether what is archived is something else than the blob.
+    fn is_converted(&self) -> bool {
+        self.is_file()
+            && (self.value("eol") == Some("crlf") || self.has("ident") || self.value("working-tree-encoding").is_some())
+    }
+}
+
+impl Source {
+    /// Looks at a commit. The repository made for it has `reference`, too, with what it leads to.
+    ///
+    /// # Errors
+    /// git's own, such as an object that is missing.
+    pub fn open(git: &Git, commit: &Oid, reference: Option<(&str, &Oid)>) -> Result<Source> {
+        let pristine = Pristine::at(git, commit, reference)?;
+        process::read(pristine.cmd(["read-tree", commit.as_str()]))?;
+        let listed = process::read_bytes(pristine.cmd(["ls-tree", "-r", "-t", "-z", "--full-tree", commit.as_str()]))?;
+        let mut entries = BTreeMap::new();
+        for line in listed.split(|byte| *byte == 0).filter(|line| !line.is_empty()) {
+            let (path, entry) = parse_entry(line).with_context(|| {
+                format!("`git ls-tree` wrote an unexpected line: {}", String::from_utf8_lossy(line))
+            })?;
+            entries.insert(path, entry);
+        }
+        let mut source = Source { pristine, commit: commit.clone(), entries };
+        source.read_attributes()?;
+        Ok(source)
+    }
+
+    fn read_attributes(&mut self) -> Result<()> {
+        let paths: Vec<u8> = self.entries.keys().flat_map(|path| path.iter().chain(b"\0")).copied().collect();
+        let cmd = self.pristine.cmd(["check-attr", "--cached", "-z", "--stdin"]).args(ATTRIBUTES).stdin(paths);
+        let said = process::read_bytes(cmd)?;
+        let fields: Vec<&[u8]> = said.strip_suffix(b"\0").unwrap_or(&said).split(|byte| *byte == 0).collect();
+        for answer in fields.chunks(3).filter(|_| !said.is_empty()) {
+            let [path, attribute, value] = answer else { anyhow::bail!("`git check-attr` wrote something unexpected") };
+            let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+            let entry = self.entries.get_mut(*path);
+            let entry = entry.with_context(|| format!("`git check-attr` speaks of {}", text(path)))?;
+            if !matches!(*value, b"unspecified" | b"unset") {
+                entry.attributes.insert(text(attribute), text(value));
+            }
+        }
+        Ok(())
+    }
+
+    /// The repository of this commit alone, for programs that read it themselves.
+    pub fn repository(&self) -> &Utf8Path {
+        self.pristine.root()
+    }
+
+    /// What makes an archive depend on the clone or the machine, and so cannot be released.
+    ///
+    /// # Errors
+    /// git's own.
+    pub fn faults(&self) -> Result<Problems> {
+        let mut problems = Problems::default();
+        for (path, entry) in self.archived().filter(|(_, entry)| entry.is_file()) {
+            let path = String::from_utf8_lossy(path);
+            if let Some(filter) = entry.value("filter") {
+                problems.push(Problem::new(format!(
+                    "{path} has the attribute `filter={filter}`, and what that filter does each clone decides for itself: \
+                     release the file as it is, without the attribute"
+                )));
+            }
+            if entry.has("export-subst") {
+                let unstable = placeholder::unstable(&self.blob(entry)?);
+                if !unstable.is_empty() {
+                    problems.push(Problem::new(format!(
+                        "{path} has the attribute `export-subst`, and {} in it differs from clone to clone or from day to \
+                         day: use `%H` or another one that does not",
+                        unstable.join(" ")
+                    )));
+                }
+            }
+        }
+        Ok(problems)
+    }
+
+    /// The submodules, of which an archive has only the directory.
+    pub fn submodules(&self) -> Vec<String> {
+        let submodules = self.archived().filter(|(_, entry)| entry.mode == b"160000");
+        submodules.map(|(path, _)| String::from_utf8_lossy(path).trim_end_matches('/').to_owned()).collect()
+    }
+
+    /// Files, links and submodules that the attributes do not leave out.
+    fn archived(&self) -> impl Iterator<Item = (&Vec<u8>, &Entry)> {
+        let is_out = |path: &[u8]| self.entries.get(path).is_some_and(|entry| entry.has("export-ignore"));
+        let entries = self.entries.iter().filter(|(_, entry)| entry.mode != b"040000");
+        entries.filter(move |(path, _)| !directories(path).any(is_out) && !is_out(path))
+    }
+
+    fn blob(&self, entry: &Entry) -> Result<Vec<u8>> {
+        process::read_bytes(self.pristine.cmd(["cat-file", "blob", entry.oid.as_str()]))
+    }
+
+    /// Writes the archive, and reads it again.
+    ///
+    /// # Errors
+    /// git's own, there is no room, or the archive does not hold what it should.
+    pub fn archive(&self, prefix: &str, to: &Utf8Path) -> Result<FileFacts> {
+        let mailmap = format!("mailmap.blob={}:.mailmap", self.commit);
+        let cmd = self.pristine.cmd(["-c", &mailmap, "archive", "--format=tar", &format!("--prefix={prefix}")]);
+        let facts = process::stream(cmd.arg(self.commit.as_str()), |mut tar| files::gzip(&mut tar, to))?;
+        let expected = self.expected(prefix)?;
+        let archive = File::open(to).with_context(|| format!("cannot read {to}"))?;
+        tarball::check(GzDecoder::new(archive), expected)
+            .with_context(|| format!("the archive of {} is not what its tree says", self.commit.short()))?;
+        Ok(facts)
+    }
+
+    /// What the archive should hold.
+    fn expected(&self, prefix: &str) -> Result<BTreeMap<Vec<u8>, Expected>> {
+        let mut blobs = self.blobs()?;
+        let mut expected = BTreeMap::from([(prefix.as_bytes().to_vec(), Expected::Directory)]);
+        for (path, entry) in self.archived() {
+            let below = |path: &[u8]| [prefix.as_bytes(), path].concat();
+            expected.extend(directories(path).map(|dir| (below(dir), Expected::Directory)));
+            let mut content = || {
+                let bytes = blobs.remove(path);
+                bytes.with_context(|| format!("git did not show {}", String::from_utf8_lossy(path)))
+            };
+            let what = match &entry.mode[..] {
+                b"160000" => Expected::Directory,
+                b"120000" => Expected::Symlink(content()?),
+                mode => {
+                    let bytes = if entry.is_converted() { self.converted(path, entry)? } else { content()? };
+                    let filled = entry.has("export-subst");
+                    let content = if filled { Content::Filled(bytes) } else { Content::Bytes(bytes) };
+                    Expected::File { executable: mode == b"100755", content }
+                }
+            };
+            expected.insert(below(path), what);
+        }
+        Ok(expected)
+    }
+
+    /// A file as git puts it into a work tree: with other line ends or in another encoding.
+    fn converted(&self, path: &[u8], entry: &Entry) -> Result<Vec<u8>> {
+        let path = [b"--path=", path].concat();
+        let cmd = self.pristine.cmd(["cat-file", "--filters"]).arg(OsStr::from_bytes(&path));
+        process::read_bytes(cmd.arg(entry.oid.as_str()))
+    }
+
+    /// The content of every file and link.
+    fn blobs(&self) -> Result<BTreeMap<Vec<u8>, Vec<u8>>> {
+        let wanted: Vec<_> = self.archived().filter(|(_, entry)| entry.mode != b"160000").collect();
+        let names: String = wanted.iter().map(|(_, entry)| format!("{}\n", entry.oid)).collect();
+        let all = process::read_bytes(self.pristine.cmd(["cat-file", "--batch", "--buffer"]).stdin(names))?;
+        let mut rest = &all[..];
+        let mut blobs = BTreeMap::new();
+        for (path, entry) in wanted {
+            let content = next_blob(&mut rest, &entry.oid);
+            let content = content.with_context(|| format!("git cannot show {}", String::from_utf8_lossy(path)))?;
+            blobs.insert(path.clone(), content.to_vec());
+        }
+        ensure!(rest.is_empty(), "`git cat-file` wrote more than it was asked for");
+        Ok(blobs)
+    }
+}
+
+/// One answer of `git cat-file --batch`: `OID blob SIZE`, the content, and a newline.
+fn next_blob<'a>(rest: &mut &'a [u8], oid: &Oid) -> Option<&'a [u8]> {
+    let line = rest.iter().position(|byte| *byte == b'\n')?;
+    let size = std::str::from_utf8(&rest[..line]).ok()?.strip_prefix(&format!("{oid} blob "))?.parse::<usize>().ok()?;
+    let content = rest.get(line + 1..(line + 1).checked_add(size)?)?;
+    *rest = rest.get(line + 1 + size..)?.strip_prefix(b"\n")?;
+    Some(content)
+}
+
+/// One line of `git ls-tree`: `MODE KIND OID`, a tab, and the path.
+fn parse_entry(line: &[u8]) -> Option<(Vec<u8>, Entry)> {
+    let tab = line.iter().position(|byte| *byte == b'\t')?;
+    let [mode, kind, oid] = line[..tab].split(|byte| *byte == b' ').collect::<Vec<_>>()[..] else { return None };
+    let mut path = line[tab + 1..].to_vec();
+    // As git's patterns and archives have them.
+    if kind != b"blob" {
+        path.push(b'/');
+    }
+    let oid = parse_oid(std::str::from_utf8(oid).ok()?).ok()?;
+    Some((path, Entry { mode: mode.to_vec(), oid, attributes: BTreeMap::new() }))
+}
+
+/// The directories above a path, each with its `/`.
+fn directories(path: &[u8]) -> impl Iterator<Item = &[u8]> {
+    let inner = &path[..path.len().saturating_sub(1)];
+    inner.iter().enumerate().filter(|(_, byte)| **byte == b'/').map(|(at, _)| &path[..=at])
+}
