@@ -9,6 +9,7 @@ use serde::Deserialize;
 
 use super::layout::prefix;
 use super::problem::{Problem, Problems};
+use super::store_path::StorePath;
 use super::system::System;
 
 /// One job: where it stands in the profile, and what it evaluates to.
@@ -24,17 +25,17 @@ pub struct Row {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Derivation {
     /// In the store, ends in `.drv`.
-    pub path: String,
+    pub path: StorePath,
     /// `lix-2.93.1`
     pub name: String,
-    /// Store paths by output name.
-    pub outputs: BTreeMap<String, String>,
+    /// By name.
+    pub outputs: BTreeMap<String, StorePath>,
 }
 
 impl Derivation {
     /// The last part of its path, without `.drv`: unique to its content.
     pub fn base_name(&self) -> &str {
-        let base = self.path.rsplit('/').next().unwrap_or(&self.path);
+        let base = self.path.base_name();
         base.strip_suffix(".drv").unwrap_or(base)
     }
 }
@@ -56,13 +57,18 @@ impl RawRow {
         let shown = self.attr_path.join(".");
         let (path, name, outputs) = match (self.error, self.drv_path, self.name, self.outputs) {
             (Some(error), ..) => return Ok(Row { attr_path: self.attr_path, result: Err(error) }),
-            (None, Some(path), Some(name), Some(outputs)) if path.ends_with(".drv") => (path, name, outputs),
+            (None, Some(path), Some(name), Some(outputs)) => (path, name, outputs),
             _ => return Err(format!("the row of `{shown}` has no `drvPath`, `name` and `outputs`, and no `error`")),
         };
+        let parse = |path: &str| StorePath::parse(path).map_err(|why| format!("the row of `{shown}`: {why}"));
+        let path = parse(&path)?;
+        if !path.is_derivation() {
+            return Err(format!("the row of `{shown}` names {path}, which is not a derivation"));
+        }
         let outputs = outputs
             .into_iter()
             .map(|(name, path)| match path {
-                Some(path) => Ok((name, path)),
+                Some(path) => Ok((name, parse(&path)?)),
                 None => Err(format!("the output `{name}` of `{shown}` has no path before it is built")),
             })
             .collect::<Result<_, String>>()?;
@@ -193,7 +199,7 @@ impl ManualJob {
     }
 
     /// The store path that holds the manual.
-    pub fn doc(&self) -> &str {
+    pub fn doc(&self) -> &StorePath {
         &self.build.outputs[DOC]
     }
 }
@@ -239,12 +245,16 @@ mod tests {
     use super::*;
     use expect_test::expect;
 
+    fn path(name: &str) -> String {
+        format!("/nix/store/{}-{name}", "a".repeat(32))
+    }
+
     /// As `nix-eval-jobs` writes it, with fields that are not used here.
     fn line(attr: &[&str], name: &str, outputs: &[&str]) -> String {
         let outputs: BTreeMap<_, _> =
-            outputs.iter().map(|output| (output, format!("/nix/store/{name}-{output}"))).collect();
+            outputs.iter().map(|output| (output, path(&format!("{name}-{output}")))).collect();
         serde_json::json!({
-            "attr": attr.join("."), "attrPath": attr, "drvPath": format!("/nix/store/{name}.drv"), "isCached": false,
+            "attr": attr.join("."), "attrPath": attr, "drvPath": path(&format!("{name}.drv")), "isCached": false,
             "name": name, "outputs": outputs, "system": "x86_64-linux", "inputDrvs": {},
         })
         .to_string()
@@ -272,7 +282,7 @@ mod tests {
         assert_eq!(rows, Row::parse_list(&format!("[{}]", lines.join(","))));
         let jobs = decide(&lines).expect("good");
         assert_eq!((jobs.version.as_str(), jobs.builds.len()), ("2.93.1", 2));
-        assert_eq!(jobs.tarballs.base_name(), "lix-release-tarballs-2.93.1");
+        assert!(jobs.tarballs.base_name().ends_with("a-lix-release-tarballs-2.93.1"));
     }
 
     #[test]
@@ -314,21 +324,24 @@ mod tests {
             vec![line(&["build", "linux"], "a", &["out"]), x86.clone(), line(&["tarballs"], "b", &["x"])],
             vec!["{}".to_owned()],
             vec![r#"{"attrPath": ["a"], "drvPath": "/b", "name": "c"}"#.to_owned()],
-            vec![r#"{"attrPath": ["a"], "drvPath": "/b.drv", "name": "c", "outputs": {"out": null}}"#.to_owned()],
+            vec![r#"{"attrPath": ["a"], "drvPath": "/b.drv", "name": "c", "outputs": {}}"#.to_owned()],
+            vec![build("lix-2.93.1#x", &["out"])],
+            vec![build("lix-2.93.1", &["out"]).replace(".drv", ".txt")],
+            vec![build("lix-2.93.1", &["out"]).replace(&format!("{:?}", path("lix-2.93.1-out")), "null")],
         ]
         .iter()
-        .map(|lines| decide(lines).expect_err("no release"))
+        .map(|lines| decide(lines).expect_err("no release").replace(&"a".repeat(32), "HASH"))
         .collect();
         expect![[r#"
             the profile has no `tarballs`
             --
             the profile has no `build.x86_64-linux`
             --
-            `build.x86_64-linux` is there twice, first as /nix/store/lix-2.93.1.drv: which one is released?
+            `build.x86_64-linux` is there twice, first as /nix/store/HASH-lix-2.93.1.drv: which one is released?
             --
             `build.x86_64-linux` is called `lix-release-tarballs-2.93.1`, and not lix-VERSION: is it the build?
             --
-            `build.x86_64-linux` (/nix/store/lix-2.93.0.drv) has no output `out`
+            `build.x86_64-linux` (/nix/store/HASH-lix-2.93.0.drv) has no output `out`
             `build.aarch64-darwin` is version 2.93.1, and `build.x86_64-linux` is 2.93.0
             --
             `tests.a` is no job of a release: expected `build.SYSTEM` and `tarballs`
@@ -339,7 +352,13 @@ mod tests {
             --
             the row of `a` has no `drvPath`, `name` and `outputs`, and no `error`
             --
-            the output `out` of `a` has no path before it is built
+            the row of `a`: `/b.drv` is not in /nix/store
+            --
+            the row of `build.x86_64-linux`: `HASH-lix-2.93.1#x.drv` is not a store path
+            --
+            the row of `build.x86_64-linux` names /nix/store/HASH-lix-2.93.1.txt, which is not a derivation
+            --
+            the output `out` of `build.x86_64-linux` has no path before it is built
         "#]]
         .assert_eq(&(shown.join("\n--\n") + "\n"));
     }
@@ -348,7 +367,7 @@ mod tests {
     fn the_manual_alone_needs_a_doc() {
         let job = |line: &str| ManualJob::decide(Row::parse(line).expect("a row"));
         let [build, _, tarballs] = good();
-        assert_eq!(job(&build).expect("good").doc(), "/nix/store/lix-2.93.1-doc");
+        assert_eq!(job(&build).expect("good").doc().to_string(), path("lix-2.93.1-doc"));
         assert!(job(&tarballs).is_err());
     }
 }

@@ -14,8 +14,12 @@ use super::image::Platform;
 use super::layout::{MANUAL, RECORD, SUMS};
 use super::manifest::Manifest;
 use super::oid::Oid;
-use super::problem::{Problem, Problems};
+use super::problem::{Problem, Problems, excerpt};
+use super::store_path::StorePath;
 use super::system::System;
+
+/// The output that users get.
+const OUT: &str = "out";
 
 /// What lies in a directory, by path relative to it.
 pub type Files = BTreeMap<String, FileFacts>;
@@ -49,8 +53,8 @@ pub struct Record {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Build {
-    pub derivation: String,
-    pub outputs: BTreeMap<String, String>,
+    pub derivation: StorePath,
+    pub outputs: BTreeMap<String, StorePath>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -67,10 +71,16 @@ impl Record {
     pub fn parse(text: &str) -> Result<Record, String> {
         let record: Record =
             serde_json::from_str(text).map_err(|error| format!("is not a record of a release: {error}"))?;
-        match record.files.keys().find(|path| !stays_below(path)) {
-            Some(path) => Err(format!("is not a record of a release: it lists `{}`", path.escape_debug())),
-            None => Ok(record),
+        let wrong = |what: String| Err(format!("is not a record of a release: {what}"));
+        if let Some(path) = record.files.keys().find(|path| !stays_below(path)) {
+            return wrong(format!("it lists `{}`", excerpt(path)));
         }
+        // Its users would get no more upgrades, and nothing would say so.
+        let without = |(_, build): &(&System, &Build)| !build.outputs.contains_key(OUT);
+        if let Some((system, _)) = record.builds.iter().find(without).filter(|_| record.image.is_some()) {
+            return wrong(format!("its build for {system} has no output `{OUT}`"));
+        }
+        Ok(record)
     }
 
     pub fn to_json(&self) -> String {
@@ -79,7 +89,7 @@ impl Record {
 
     /// What `manifest.nix` says.
     pub fn manifest(&self) -> Manifest {
-        let out = |(system, build): (&System, &Build)| Some((system.clone(), build.outputs.get("out")?.clone()));
+        let out = |(system, build): (&System, &Build)| Some((system.clone(), build.outputs.get(OUT)?.to_string()));
         self.builds.iter().filter_map(out).collect()
     }
 
@@ -134,9 +144,14 @@ fn compare(recorded: &Files, found: &Files, ignored: &[&str]) -> Result<(), Prob
     for (path, facts) in recorded {
         match found.get(path) {
             None => problems.push(Problem::new(format!("{path} is missing"))),
+            // Then the digests say nothing more.
+            Some(found) if found.size != facts.size => problems.push(Problem::new(format!(
+                "{path} has changed: built with {} bytes, now it has {}",
+                facts.size, found.size
+            ))),
             Some(found) if found != facts => problems.push(Problem::new(format!(
-                "{path} has changed: built with {} bytes and SHA-256 {}, now {} and {}",
-                facts.size, facts.sha256, found.size, found.sha256
+                "{path} has changed: built with SHA-256 {}, now it has {}",
+                facts.sha256, found.sha256
             ))),
             Some(_) => {}
         }
@@ -153,10 +168,14 @@ mod tests {
     use crate::domain::layout::MANIFEST;
     use expect_test::expect;
 
+    fn path(hash: char, name: &str) -> StorePath {
+        format!("/nix/store/{}-{name}", hash.to_string().repeat(32)).parse().expect(name)
+    }
+
     fn record() -> Record {
         let facts = |byte: u8| FileFacts { size: u64::from(byte), sha256: Digest::new([byte; 32]) };
-        let outputs = BTreeMap::from([("out".to_owned(), "/nix/store/b-lix-2.93.1".to_owned())]);
-        let build = Build { derivation: "/nix/store/a-lix-2.93.1.drv".to_owned(), outputs };
+        let outputs = BTreeMap::from([("out".to_owned(), path('b', "lix-2.93.1"))]);
+        let build = Build { derivation: path('a', "lix-2.93.1.drv"), outputs };
         Record {
             version: "2.93.1".to_owned(),
             name: Some("Bici Bici".to_owned()),
@@ -191,9 +210,9 @@ mod tests {
               "profile": "all",
               "builds": {
                 "x86_64-linux": {
-                  "derivation": "/nix/store/a-lix-2.93.1.drv",
+                  "derivation": "/nix/store/aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa-lix-2.93.1.drv",
                   "outputs": {
-                    "out": "/nix/store/b-lix-2.93.1"
+                    "out": "/nix/store/bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb-lix-2.93.1"
                   }
                 }
               },
@@ -232,7 +251,7 @@ mod tests {
             0202020202020202020202020202020202020202020202020202020202020202  lix-2.93.1.tar.gz
             0101010101010101010101010101010101010101010101010101010101010101  manifest.nix
             0909090909090909090909090909090909090909090909090909090909090909  release.json
-            /nix/store/a-lix-2.93.1.drv
+            /nix/store/aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa-lix-2.93.1.drv
         "#]]
         .assert_eq(&(record().sums(Digest::new([9; 32])) + &record().drvs()));
     }
@@ -265,7 +284,7 @@ mod tests {
         found.insert("extra".to_owned(), taken);
         expect![[r#"
             lix-2.93.1.tar.gz is missing
-            manifest.nix has changed: built with 1 bytes and SHA-256 0101010101010101010101010101010101010101010101010101010101010101, now 2 and 0202020202020202020202020202020202020202020202020202020202020202
+            manifest.nix has changed: built with 1 bytes, now it has 2
             extra was not built with the rest
         "#]]
         .assert_eq(&format!("{}\n", record().compare(&found).expect_err("differences")));

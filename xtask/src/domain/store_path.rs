@@ -8,6 +8,8 @@ use std::str::FromStr;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;
 
+use serde::{Deserialize, Serialize};
+
 use super::digest::Digest;
 use super::problem::excerpt;
 
@@ -27,7 +29,8 @@ const NAME_LENGTH: usize = 211;
 const DRV: &str = ".drv";
 
 /// A store path, by its name in the store.
-#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
 pub struct StorePath(String);
 
 impl StorePath {
@@ -94,6 +97,20 @@ impl FromStr for StorePath {
 
     fn from_str(text: &str) -> Result<StorePath, String> {
         StorePath::parse(text)
+    }
+}
+
+impl TryFrom<String> for StorePath {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<StorePath, String> {
+        text.parse()
+    }
+}
+
+impl From<StorePath> for String {
+    fn from(path: StorePath) -> String {
+        path.to_string()
     }
 }
 

@@ -3,7 +3,6 @@
 //! A draft that a person has edited is theirs: it is never written to again. Posts nothing, and asks no network.
 
 use std::collections::BTreeMap;
-use std::io::ErrorKind;
 
 use anyhow::{Context, Result, anyhow, bail, ensure};
 use camino::{Utf8Path, Utf8PathBuf};
@@ -76,7 +75,7 @@ struct Observed {
 impl Observed {
     fn new(git: &Git) -> Result<Observed> {
         let path = git.root().join(layout::RELEASE).join(layout::RECORD);
-        let text = std::fs::read_to_string(&path)
+        let text = files::read_text(&path)
             .with_context(|| format!("cannot read {path}: has `cargo xtask release build` finished?"))?;
         let record = Record::parse(&text).map_err(|why| anyhow!("{path} {why}"))?;
         let version: Version = match &record.tag {
@@ -219,8 +218,5 @@ fn beside(dir: &Utf8Path, file: &str, written: &BTreeMap<String, Digest>) -> Res
 }
 
 fn read(path: &Utf8Path) -> Result<Option<String>> {
-    match std::fs::read_to_string(path) {
-        Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
-        text => text.map(Some).with_context(|| format!("cannot read {path}")),
-    }
+    files::read_if_there(path)
 }

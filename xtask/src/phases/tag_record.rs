@@ -3,8 +3,6 @@
 //! The record is a convenience and git is the truth: it is recomputed where it is missing, and refused where it
 //! disagrees.
 
-use std::io::ErrorKind;
-
 use anyhow::{Context, Result, bail};
 use camino::Utf8PathBuf;
 
@@ -90,10 +88,7 @@ pub fn version(git: &Git) -> Result<Option<Version>> {
 
 fn read(git: &Git) -> Result<Option<TagRecord>> {
     let path = path(git);
-    let text = match std::fs::read_to_string(&path) {
-        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
-        text => text.with_context(|| format!("cannot read {path}"))?,
-    };
+    let Some(text) = files::read_if_there(&path)? else { return Ok(None) };
     let record = serde_json::from_str(&text)
         .with_context(|| format!("{path} is not a record of a tag: remove it, it is made again from git"))?;
     Ok(Some(record))

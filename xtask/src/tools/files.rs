@@ -2,14 +2,13 @@
 
 use std::fs::{self, File};
 use std::io::{self, BufWriter, Read, Write};
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{FileTypeExt, OpenOptionsExt, PermissionsExt};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 use camino::{Utf8Path, Utf8PathBuf};
 use flate2::read::MultiGzDecoder;
 use flate2::{Compression, GzBuilder};
 use sha2::{Digest as _, Sha256};
-use tempfile::NamedTempFile;
 
 use crate::domain::digest::{Digest, FileFacts};
 
@@ -80,20 +79,130 @@ pub fn write(path: &Utf8Path, content: impl AsRef<[u8]>) -> Result<FileFacts> {
     Ok(facts(content.as_ref()))
 }
 
-/// Writes a small file beside its place and renames it there; makes the directories above it.
+/// Writes a small file beside its place and renames it there; makes the directories above it. It is on the disk then,
+/// and others may read it as far as the umask lets them.
 ///
 /// # Errors
 /// The place cannot be written to; what was there is still there then.
 pub fn replace(path: &Utf8Path, content: &str) -> Result<()> {
+    let dir = path.parent().filter(|dir| !dir.as_str().is_empty()).unwrap_or(Utf8Path::new("."));
     let write = || -> io::Result<()> {
-        let dir = path.parent().unwrap_or(Utf8Path::new("."));
         fs::create_dir_all(dir)?;
-        let mut file = NamedTempFile::new_in(dir)?;
+        let usual = fs::Permissions::from_mode(0o666);
+        let mut file = tempfile::Builder::new().permissions(usual).tempfile_in(dir)?;
         file.write_all(content.as_bytes())?;
+        file.as_file().sync_all()?;
         file.persist(path)?;
-        Ok(())
+        // So that the new name survives a power cut, too.
+        File::open(dir)?.sync_all()
     };
     write().with_context(|| cannot_write(path))
+}
+
+/// A flag of `open(2)`, for the standard library.
+const NONBLOCK: i32 = rustix::fs::OFlags::NONBLOCK.bits() as i32;
+
+/// Opens what must be a file, and waits for nobody: neither for the writer of a pipe nor for a device. Gives its size
+/// in bytes, too.
+///
+/// # Errors
+/// It cannot be read, or is not a regular file.
+pub fn open_file(path: &Utf8Path) -> Result<(File, u64)> {
+    let reading = || format!("cannot read {path}");
+    let file = File::options().read(true).custom_flags(NONBLOCK).open(path).with_context(reading)?;
+    let facts = file.metadata().with_context(reading)?;
+    ensure!(facts.is_file(), "{path} is not a regular file, but {}", kind(facts.file_type()));
+    Ok((file, facts.len()))
+}
+
+fn kind(kind: fs::FileType) -> &'static str {
+    match () {
+        () if kind.is_dir() => "a directory",
+        () if kind.is_fifo() => "a pipe",
+        () if kind.is_socket() => "a socket",
+        () if kind.is_symlink() => "a link",
+        () => "a device",
+    }
+}
+
+/// The texts and indexes of a release are not nearly this long, in bytes.
+pub const SMALL: u64 = 64 << 20;
+
+/// The bytes of a small file.
+///
+/// # Errors
+/// It cannot be read, is not a regular file, or is far too long.
+pub fn read(path: &Utf8Path) -> Result<Vec<u8>> {
+    let (file, size) = open_file(path)?;
+    ensure!(size <= SMALL, "{path} has {size} bytes, which is too many for what it should be");
+    let mut bytes = Vec::new();
+    file.take(SMALL).read_to_end(&mut bytes).with_context(|| format!("cannot read {path}"))?;
+    Ok(bytes)
+}
+
+/// The text of a small file.
+///
+/// # Errors
+/// As for [`read`], and it is not UTF-8.
+pub fn read_text(path: &Utf8Path) -> Result<String> {
+    String::from_utf8(read(path)?).with_context(|| format!("{path} is not text"))
+}
+
+/// The text of a small file, or `None` if it is not there.
+///
+/// # Errors
+/// As for [`read_text`].
+pub fn read_if_there(path: &Utf8Path) -> Result<Option<String>> {
+    Ok(if is_there(path) { Some(read_text(path)?) } else { None })
+}
+
+/// The bytes of a small file, or `None` if it is not there.
+///
+/// # Errors
+/// As for [`read`].
+pub fn bytes_if_there(path: &Utf8Path) -> Result<Option<Vec<u8>>> {
+    Ok(if is_there(path) { Some(read(path)?) } else { None })
+}
+
+/// Whether anything has this name, be it a link that leads nowhere. What cannot be looked at is there.
+fn is_there(path: &Utf8Path) -> bool {
+    !matches!(fs::symlink_metadata(path), Err(error) if error.kind() == io::ErrorKind::NotFound)
+}
+
+/// Adds a line to a file, which is made where it is missing, and the directory above it.
+///
+/// # Errors
+/// It cannot be written to, or is not a regular file.
+pub fn append_line(path: &Utf8Path, line: &str) -> Result<()> {
+    let write = || -> io::Result<fs::Metadata> {
+        fs::create_dir_all(path.parent().unwrap_or(path))?;
+        let mut file = File::options().create(true).append(true).custom_flags(NONBLOCK).open(path)?;
+        let facts = file.metadata()?;
+        if facts.is_file() {
+            writeln!(file, "{line}")?;
+        }
+        Ok(facts)
+    };
+    let facts = write().with_context(|| cannot_write(path))?;
+    ensure!(facts.is_file(), "{path} is not a regular file, but {}", kind(facts.file_type()));
+    Ok(())
+}
+
+/// Whether `dir` is a directory, and not a link to one: what lies elsewhere was not built here.
+///
+/// # Errors
+/// It is something else.
+pub fn require_directory(dir: &Utf8Path) -> Result<()> {
+    let facts = fs::symlink_metadata(dir).with_context(|| format!("cannot look at {dir}"))?;
+    ensure!(
+        facts.is_dir(),
+        "{dir} is {}, where a directory was built: build it again",
+        match facts.is_file() {
+            true => "a file",
+            false => kind(facts.file_type()),
+        }
+    );
+    Ok(())
 }
 
 /// Copies one file's content to each of some places; the mode becomes what is usual there, whatever it was.
@@ -102,7 +211,7 @@ pub fn replace(path: &Utf8Path, content: &str) -> Result<()> {
 /// As for [`write`], or the source cannot be read.
 pub fn copy(from: &Utf8Path, to: &[&Utf8Path]) -> Result<FileFacts> {
     let cannot_read = || format!("cannot read {from}");
-    let mut source = File::open(from).with_context(cannot_read)?;
+    let (mut source, _) = open_file(from)?;
     let mut copies = to.iter().map(|to| Ok((to, create(to)?))).collect::<Result<Vec<_>>>()?;
     let mut hashing = Hashing::new(io::sink());
     let mut buffer = vec![0; BUFFER];
@@ -123,7 +232,7 @@ pub fn copy(from: &Utf8Path, to: &[&Utf8Path]) -> Result<FileFacts> {
 /// # Errors
 /// As for [`write`], or the file is not gzip.
 pub fn gunzip(from: &Utf8Path, to: &Utf8Path) -> Result<FileFacts> {
-    let source = File::open(from).with_context(|| format!("cannot read {from}"))?;
+    let (source, _) = open_file(from)?;
     let mut out = create_hashing(to)?;
     io::copy(&mut MultiGzDecoder::new(source), &mut out)
         .and_then(|_| out.finish())
@@ -162,6 +271,30 @@ pub fn list(dir: &Utf8Path) -> Result<Vec<Utf8PathBuf>> {
     Ok(files)
 }
 
+/// The directories below `dir` with nothing in them, relative to it, sorted. No bucket and no archive of ours has any.
+///
+/// # Errors
+/// A directory cannot be read.
+pub fn empty_directories(dir: &Utf8Path) -> Result<Vec<Utf8PathBuf>> {
+    let (mut empty, mut todo) = (Vec::new(), vec![Utf8PathBuf::new()]);
+    while let Some(sub) = todo.pop() {
+        let here = dir.join(&sub);
+        let mut entries = 0;
+        for entry in here.read_dir_utf8().with_context(|| format!("cannot read {here}"))? {
+            let entry = entry.with_context(|| format!("cannot read {here}"))?;
+            entries += 1;
+            if entry.file_type().with_context(|| format!("cannot look at {}", entry.path()))?.is_dir() {
+                todo.push(sub.join(entry.file_name()));
+            }
+        }
+        if entries == 0 {
+            empty.push(sub);
+        }
+    }
+    empty.sort();
+    Ok(empty)
+}
+
 /// The names in `dir` and, for each, the target of the symlink that it is.
 ///
 /// # Errors
@@ -183,20 +316,9 @@ pub fn links(dir: &Utf8Path) -> Result<Vec<(String, Utf8PathBuf)>> {
 /// It cannot be read.
 pub fn start(path: &Utf8Path, length: usize) -> Result<Vec<u8>> {
     let mut bytes = Vec::with_capacity(length);
-    let read = File::open(path).and_then(|file| file.take(length as u64).read_to_end(&mut bytes));
-    read.with_context(|| format!("cannot read {path}"))?;
+    let (file, _) = open_file(path)?;
+    file.take(length as u64).read_to_end(&mut bytes).with_context(|| format!("cannot read {path}"))?;
     Ok(bytes)
-}
-
-/// The text of a file, or `None` if it is not there.
-///
-/// # Errors
-/// It cannot be read.
-pub fn read_if_there(path: &Utf8Path) -> Result<Option<String>> {
-    match fs::read_to_string(path) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-        text => text.map(Some).with_context(|| format!("cannot read {path}")),
-    }
 }
 
 /// The file system on which `path` lies, and the free space there, in bytes, for whoever is not root.
@@ -232,5 +354,49 @@ mod tests {
         assert_eq!(gunzip(&dir.join("two.gz"), &dir.join("three")).expect("gzip"), facts(&content));
         assert_eq!(list(dir).expect("readable"), ["one/x.gz", "three", "two.gz"]);
         assert!(write(&dir.join("three"), "x").is_err(), "nothing is overwritten");
+    }
+
+    #[test]
+    fn what_replaces_a_file_is_for_others_to_read() {
+        let dir = tempfile::tempdir().expect("a temporary directory");
+        let dir = Utf8Path::from_path(dir.path()).expect("UTF-8");
+        let path = dir.join("a/draft");
+        for content in ["one", "two"] {
+            replace(&path, content).expect("room");
+            assert_eq!(read_text(&path).expect("a file"), content);
+        }
+        fs::write(dir.join("usual"), "").expect("room");
+        let mode = |path: &Utf8Path| fs::metadata(path).expect("there").permissions().mode();
+        assert_eq!(mode(&path), mode(&dir.join("usual")));
+        assert_eq!(list(dir).expect("readable"), ["a/draft", "usual"]);
+    }
+
+    #[test]
+    fn nothing_but_a_file_is_read_and_nothing_is_waited_for() {
+        let dir = tempfile::tempdir().expect("a temporary directory");
+        let dir = Utf8Path::from_path(dir.path()).expect("UTF-8");
+        let link = |to: &str, name: &str| std::os::unix::fs::symlink(to, dir.join(name)).expect("a link");
+        rustix::fs::mkfifoat(rustix::fs::CWD, dir.join("pipe").as_std_path(), rustix::fs::Mode::RUSR).expect("a pipe");
+        link("/dev/zero", "zero");
+        link("pipe", "link");
+        link("nowhere", "dangling");
+        fs::create_dir(dir.join("dir")).expect("a directory");
+        File::create(dir.join("huge")).and_then(|file| file.set_len(200 << 30)).expect("a sparse file");
+        let say =
+            |name: &str| format!("{:#}", read_if_there(&dir.join(name)).expect_err(name)).replace(dir.as_str(), "DIR");
+        expect_test::expect![[r#"
+            DIR/pipe is not a regular file, but a pipe
+            DIR/zero is not a regular file, but a device
+            DIR/link is not a regular file, but a pipe
+            cannot read DIR/dangling: No such file or directory (os error 2)
+            DIR/dir is not a regular file, but a directory
+            DIR/huge has 214748364800 bytes, which is too many for what it should be"#]]
+        .assert_eq(&["pipe", "zero", "link", "dangling", "dir", "huge"].map(say).join("\n"));
+        assert!(append_line(&dir.join("pipe"), "x").is_err() && append_line(&dir.join("journal"), "x").is_ok());
+        assert_eq!(read_if_there(&dir.join("absent")).expect("looked at"), None);
+        assert!(copy(&dir.join("pipe"), &[]).is_err() && start(&dir.join("zero"), 4).is_err());
+        assert_eq!(empty_directories(dir).expect("readable"), ["dir"]);
+        link("dir", "elsewhere");
+        assert!(require_directory(&dir.join("dir")).is_ok() && require_directory(&dir.join("elsewhere")).is_err());
     }
 }

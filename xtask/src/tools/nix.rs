@@ -262,7 +262,8 @@ impl Nix {
     /// `nix-store` cannot be started.
     pub fn start_realise(&self, derivation: &Derivation, gc_roots: &Utf8Path) -> Result<Running> {
         let root = gc_roots.join(derivation.base_name());
-        let cmd = self.sh.cmd("nix-store").args(["--realise", &derivation.path, "--add-root", root.as_str()]);
+        let cmd =
+            self.sh.cmd("nix-store").args(["--realise", &derivation.path.to_string(), "--add-root", root.as_str()]);
         let cmd = match () {
             () if term::is_quiet() => cmd.args(["--quiet", "--no-build-output"]),
             // As `nix build` draws it; elsewhere, the whole log is worth having.

@@ -76,7 +76,7 @@ impl OciLayout {
     }
 
     fn read<T: DeserializeOwned>(&self, path: &Utf8Path) -> Result<T> {
-        let bytes = std::fs::read(path).with_context(|| format!("cannot read {path}"))?;
+        let bytes = files::read(path)?;
         serde_json::from_slice(&bytes).with_context(|| format!("{path} is not what OCI puts there"))
     }
 }

@@ -270,7 +270,7 @@ impl Stage {
     fn check(&self) -> Result<()> {
         let wrong = |info: &PathInfo| -> Option<String> {
             let path = self.directory.join(info.path.narinfo());
-            let Ok(text) = std::fs::read_to_string(&path) else { return Some("it has no narinfo".to_owned()) };
+            let Ok(text) = files::read_text(&path) else { return Some("it has no narinfo".to_owned()) };
             match NarInfo::parse(&text) {
                 Err(why) => Some(format!("its narinfo is invalid: {why}")),
                 Ok(narinfo) => {

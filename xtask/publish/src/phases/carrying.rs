@@ -3,7 +3,6 @@
 //!
 //! Resuming is looking again: a run that was killed anywhere is repaired by running the same command.
 
-use std::io::Write;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
@@ -156,11 +155,7 @@ fn note(session: &Session, act: &Planned) -> Result<()> {
     let dir = session.git.root().join(RELEASE);
     let path = dir.join(journal(&session.world.name));
     let line = serde_json::json!({ "at": Timestamp::now(), "act": act.title, "done": act.summary });
-    let write = || -> std::io::Result<()> {
-        std::fs::create_dir_all(&dir)?;
-        writeln!(std::fs::OpenOptions::new().create(true).append(true).open(&path)?, "{line}")
-    };
-    write().with_context(|| format!("cannot write {path}"))
+    files::append_line(&path, &line.to_string())
 }
 
 /// What a run has done.

@@ -77,22 +77,25 @@ impl Sealed {
     /// Nothing was built, or everything that is not as built or as tagged, at once.
     pub async fn open(git: &Git, args: &PlanArgs) -> Result<Sealed> {
         let dir = git.root().join(layout::RELEASE);
+        if dir.exists() {
+            files::require_directory(&dir)?;
+        }
         let alone = dir.join(layout::MANUAL_RECORD);
         let manual_alone = args.target == Target::Manual && alone.exists();
         let record_path = if manual_alone { alone } else { dir.join(layout::RECORD) };
-        let text = std::fs::read_to_string(&record_path)
-            .with_context(|| format!("cannot read {record_path}: has `cargo xtask release build` finished?"))?;
+        let text = files::read_if_there(&record_path)?
+            .with_context(|| format!("{record_path} is not there: has `cargo xtask release build` finished?"))?;
         let record = Record::parse(&text).map_err(|why| anyhow!("{record_path} {why}"))?;
 
         let mut problems = if args.no_check_git { Problems::default() } else { off_the_record(git, &record)? };
         let layout = Layout::new(&record.version);
-        let manual = read(&dir.join(layout::MANUAL)).await?;
+        let manual = read(&dir.join(layout::MANUAL), &record.manual(), &mut problems).await?;
         problems.collect(record.compare_manual(&facts(&manual)));
         let (mut published, mut root_manifest, mut images) = (LocalFiles::new(), String::new(), None);
         let record_facts = files::facts(text.as_bytes());
         if args.target == Target::All {
             let artifacts = dir.join(layout::ARTIFACTS);
-            published = read(&artifacts.join(layout.version_directory())).await?;
+            published = read(&artifacts.join(layout.version_directory()), &record.files, &mut problems).await?;
             let found = facts(&published);
             problems.collect(record.compare(&found));
             let sums = files::facts(record.sums(record_facts.sha256).as_bytes());
@@ -104,7 +107,7 @@ impl Sealed {
                 }
             }
             let path = artifacts.join(layout::MANIFEST);
-            root_manifest = std::fs::read_to_string(&path).with_context(|| format!("cannot read {path}"))?;
+            root_manifest = files::read_text(&path)?;
             if root_manifest != manifest::render(&record.manifest()) {
                 problems.push(Problem::new(format!("{path} does not follow from {record_path}")));
             }
@@ -178,12 +181,23 @@ fn subject(git: &Git, record: &Record, layout: Layout) -> Result<Subject> {
     Ok(Subject::Official(Box::new(Official { release, tag, layout })))
 }
 
-async fn read(dir: &Utf8Path) -> Result<LocalFiles> {
-    let paths = files::list(dir)?;
-    let reading = paths.into_iter().map(|relative| {
+/// Reads a directory that was built. A file of another size than `built` says may be anything and is not hashed: the
+/// comparison that follows names it.
+async fn read(dir: &Utf8Path, built: &Files, problems: &mut Problems) -> Result<LocalFiles> {
+    files::require_directory(dir)?;
+    for path in files::empty_directories(dir)? {
+        problems.push(Problem::new(format!("{} is an empty directory, which was not built", dir.join(path))));
+    }
+    let reading = files::list(dir)?.into_iter().map(|relative| {
         let path = dir.join(&relative);
+        // The record and the sums are not listed, and are small.
+        let expected = built.get(relative.as_str()).map(|facts| facts.size);
         async move {
-            let content = Content::of_file(&path).await?;
+            let (_, size) = files::open_file(&path)?;
+            let content = match expected.map_or(size <= files::SMALL, |expected| expected == size) {
+                true => Content::of_file(&path).await?,
+                false => Content { size, ..Content::of_bytes(b"") },
+            };
             Ok((relative.into_string(), LocalFile { path, content }))
         }
     });

@@ -153,7 +153,7 @@ impl Built {
     /// What is there is no record, in words.
     fn read(git: &Git) -> Result<Option<Built>, String> {
         let path = git.root().join(layout::RELEASE).join(layout::RECORD);
-        let Ok(text) = std::fs::read_to_string(&path) else { return Ok(None) };
+        let Some(text) = files::read_if_there(&path).map_err(|error| format!("{error:#}"))? else { return Ok(None) };
         let record = Record::parse(&text).map_err(|why| format!("release/{} {why}", layout::RECORD))?;
         Ok(Some(Built { record, digest: files::facts(text.as_bytes()).sha256 }))
     }

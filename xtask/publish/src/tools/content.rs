@@ -13,6 +13,7 @@ use camino::Utf8Path;
 use md5::Md5;
 use sha2::{Digest as _, Sha256};
 use xtask::domain::digest::Digest;
+use xtask::tools::files;
 
 use super::encoding::Encodings;
 
@@ -58,8 +59,7 @@ impl Content {
 
     fn read(path: &Utf8Path) -> Result<Self> {
         let reading = || format!("cannot read {path} to compute its digests");
-        let mut file = File::open(path).with_context(reading)?;
-        let size = file.metadata().with_context(reading)?.len();
+        let (mut file, size) = files::open_file(path)?;
         let mut hasher = Hasher::new(size);
         let mut buffer = vec![0; size.clamp(1, 256 << 10) as usize];
         loop {

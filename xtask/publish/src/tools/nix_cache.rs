@@ -7,6 +7,7 @@
 use anyhow::{Context, Result, anyhow};
 use xshell::{Cmd, Shell};
 use xtask::domain::path_info::{PathInfo, parse_path_infos};
+use xtask::domain::store_path::StorePath;
 use xtask::tools::process;
 
 use super::secret_file::SecretFile;
@@ -17,15 +18,16 @@ const LAST_LINES: usize = 15;
 /// What is published: whole closures of these.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Roots {
-    pub outputs: Vec<String>,
-    pub derivations: Vec<String>,
+    pub outputs: Vec<StorePath>,
+    pub derivations: Vec<StorePath>,
 }
 
 impl Roots {
     /// Each kind, with the words that make Nix take it for what it is.
-    fn each(&self) -> impl Iterator<Item = (&[&str], &[String])> {
-        let kinds: [(&[&str], &[String]); 2] = [(&[], &self.outputs), (&["--derivation"], &self.derivations)];
-        kinds.into_iter().filter(|(_, paths)| !paths.is_empty())
+    fn each(&self) -> impl Iterator<Item = (&[&str], Vec<String>)> {
+        let kinds: [(&[&str], &[StorePath]); 2] = [(&[], &self.outputs), (&["--derivation"], &self.derivations)];
+        let kinds = kinds.into_iter().filter(|(_, paths)| !paths.is_empty());
+        kinds.map(|(kind, paths)| (kind, paths.iter().map(StorePath::to_string).collect()))
     }
 }
 
@@ -36,7 +38,7 @@ impl Roots {
 pub fn closure(sh: &Shell, roots: &Roots) -> Result<Vec<PathInfo>> {
     let mut closure = Vec::new();
     for (kind, paths) in roots.each() {
-        let json = path_info(sh, kind, paths)?;
+        let json = path_info(sh, kind, &paths)?;
         closure.extend(parse_path_infos(&json).map_err(|why| match why.ends_with(NOT_THERE) {
             true => anyhow!("{why}").context(GONE),
             false => anyhow!("cannot read what `nix path-info --json` wrote: {why}"),

@@ -43,10 +43,9 @@ impl Layout {
     /// `index.json` cannot be read, or is something else.
     pub fn names(&self) -> Result<Index> {
         let path = self.dir.join(INDEX);
-        match std::fs::read(&path) {
-            Ok(bytes) => Index::parse(&bytes).map_err(|why| anyhow!("{path} {why}")),
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(Index::empty()),
-            Err(error) => Err(error).with_context(|| format!("cannot read {path}")),
+        match files::bytes_if_there(&path)? {
+            Some(bytes) => Index::parse(&bytes).map_err(|why| anyhow!("{path} {why}")),
+            None => Ok(Index::empty()),
         }
     }
 
@@ -66,11 +65,7 @@ impl Layout {
     /// It cannot be read.
     pub fn read(&self, digest: Digest) -> Result<Option<Vec<u8>>> {
         let path = self.blob(digest);
-        match std::fs::read(&path) {
-            Ok(bytes) => Ok((files::facts(&bytes).sha256 == digest).then_some(bytes)),
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
-            Err(error) => Err(error).with_context(|| format!("cannot read {path}")),
-        }
+        Ok(files::bytes_if_there(&path)?.filter(|bytes| files::facts(bytes).sha256 == digest))
     }
 
     /// Whether a blob is there, and what its digest says.

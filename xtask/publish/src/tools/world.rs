@@ -74,8 +74,8 @@ impl RealWorld {
             let name = format!("{ENVIRONMENT}-{access:?}");
             let key = garage.make_key(&name, &names, access, None).await?;
             let printed = json!({ "name": name, "id": key.id, "secret_key": key.secret });
-            // A new file is readable by its owner alone.
             files::replace(&dir.join(file), &format!("{printed}\n"))?;
+            set_mode(&dir.join(file), 0o600)?;
         }
         files::replace(&dir.join(KEYS), KEYS_PROGRAM)?;
         set_mode(&dir.join(KEYS), 0o700)?;

@@ -120,6 +120,30 @@ fn what_is_not_as_built_or_not_for_this_environment_is_refused() {
     release.repo.git(&["restore", "version.json"]);
     release.seal(&SYSTEMS, PAGES);
 
+    // Nothing of this is waited for, or hashed to its end.
+    let page = release.release_dir().join("manual/page-1.html");
+    let text = fs::read(&page).expect("a page");
+    fs::create_dir_all(release.release_dir().join("manual/empty/a")).expect("a directory");
+    fs::File::create(&page).and_then(|file| file.set_len(200 << 30)).expect("a sparse file");
+    shown.push(refused(&[]));
+    fs::remove_dir_all(release.release_dir().join("manual/empty")).expect("removed");
+    fs::write(&page, text).expect("written");
+    for name in ["release.json", "artifacts/manifest.nix", "images/index.json", "manual"] {
+        let (path, aside) = (release.release_dir().join(name), release.release_dir().join("aside"));
+        fs::rename(&path, &aside).expect("moved");
+        let made = std::process::Command::new("mkfifo").arg(&path).status();
+        assert!(made.expect("mkfifo runs").success());
+        shown.push(refused(&[]));
+        fs::remove_file(&path).expect("removed");
+        fs::rename(&aside, &path).expect("moved back");
+    }
+    let (there, elsewhere) = (release.release_dir(), release.repo.beside("elsewhere"));
+    fs::rename(&there, &elsewhere).expect("moved");
+    std::os::unix::fs::symlink(&elsewhere, &there).expect("a link");
+    shown.push(refused(&[]));
+    fs::remove_file(&there).expect("removed");
+    fs::rename(&elsewhere, &there).expect("moved back");
+
     release.repo.git(&["switch", "--quiet", "main"]);
     shown.push(refused(&[]));
     release.repo.git(&["switch", "--quiet", "--detach", "2.93.1"]);
@@ -142,10 +166,24 @@ fn what_is_not_as_built_or_not_for_this_environment_is_refused() {
         error: cannot plan the publication
           TREE/release cannot be published as it is
           version.json has changes that are not committed: commit or stash them
-          page-1.html has changed: built with 26 bytes and SHA-256 DIGEST now 7 and DIGEST
+          page-1.html has changed: built with 26 bytes, now it has 7
           manual/page-2.html is missing
           extra was not built with the rest
           SHA256SUMS in the version directory does not follow from TREE/release/release.json
+        error: cannot plan the publication
+          TREE/release cannot be published as it is
+          TREE/release/manual/empty/a is an empty directory, which was not built
+          page-1.html has changed: built with 26 bytes, now it has 214748364800
+        error: cannot plan the publication
+          TREE/release/release.json is not a regular file, but a pipe
+        error: cannot plan the publication
+          TREE/release/artifacts/manifest.nix is not a regular file, but a pipe
+        error: cannot plan the publication
+          TREE/release/images/index.json is not a regular file, but a pipe
+        error: cannot plan the publication
+          TREE/release/manual is a pipe, where a directory was built: build it again
+        error: cannot plan the publication
+          TREE/release is a link, where a directory was built: build it again
         error: cannot plan the publication
           TREE/release cannot be published as it is
           HEAD is at MAIN, and release/ was built from 2.93.1: `git switch --detach 2.93.1`
@@ -154,8 +192,7 @@ fn what_is_not_as_built_or_not_for_this_environment_is_refused() {
         error: cannot plan the publication
           BESIDE/releng.toml: there is no environment `nowhere`: known are local, production, staging
         error: cannot plan the publication
-          cannot read TREE/release/release.json: has `cargo xtask release build` finished?
-          No such file or directory (os error 2)"#]]
+          TREE/release/release.json is not there: has `cargo xtask release build` finished?"#]]
     .assert_eq(&shown.join("\n"));
 }
 

@@ -145,7 +145,7 @@ impl Release {
     pub fn output(&self, system: &str, output: &str) -> String {
         let text = fs::read_to_string(self.release_dir().join(layout::RECORD)).expect("a record");
         let record = Record::parse(&text).expect("valid");
-        record.builds[&system.parse().expect("a system")].outputs[output].clone()
+        record.builds[&system.parse().expect("a system")].outputs[output].to_string()
     }
 
     /// An object in the embedded environment.
@@ -173,7 +173,9 @@ fn build(version: &str, system: &str) -> Build {
     let derivation = nix("nix-instantiate", &["--expr", &expression]);
     nix("nix-store", &["--realise", &derivation]);
     let output = |name: &str| (name.to_owned(), nix("nix-store", &["--query", "--binding", name, &derivation]));
-    Build { outputs: ["out", "doc"].map(output).into(), derivation }
+    let parse = |path: &str| path.parse().expect("a store path");
+    let outputs = ["out", "doc"].map(output).map(|(name, path)| (name, parse(&path)));
+    Build { outputs: outputs.into(), derivation: parse(&derivation) }
 }
 
 pub fn nix(program: &str, args: &[&str]) -> String {

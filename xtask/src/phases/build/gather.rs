@@ -16,6 +16,7 @@ use crate::domain::layout::{self, Layout};
 use crate::domain::manifest;
 use crate::domain::problem::{Problem, Problems};
 use crate::domain::record::{Build, Files, ImageRecord, Record};
+use crate::domain::store_path::StorePath;
 use crate::domain::system::System;
 use crate::tools::files;
 use crate::tools::skopeo::OciLayout;
@@ -44,8 +45,8 @@ impl<'a> Gathering<'a> {
 
     /// Everything but the images.
     pub fn gather(&mut self) -> Result<()> {
-        let tarballs = Utf8Path::new(&self.jobs.tarballs.outputs["out"]);
-        self.copy(tarballs, &self.dir.join(layout::MANUAL))?;
+        let tarballs = Utf8PathBuf::from(self.jobs.tarballs.outputs["out"].to_string());
+        self.copy(&tarballs, &self.dir.join(layout::MANUAL))?;
         self.add_source()?;
         let manifest = manifest::render(&self.record.manifest());
         self.add(layout::MANIFEST, &manifest)?;
@@ -74,7 +75,7 @@ impl<'a> Gathering<'a> {
         let mut problems = Problems::default();
         for archive in archives {
             let side = self.version_dir().join(layout::side_file(archive));
-            let says = fs::read(&side).with_context(|| format!("cannot read {side}"))?;
+            let says = files::read(&side)?;
             let is = self.record.files[archive].sha256;
             if says != format!("{is}\n").as_bytes() {
                 let says = String::from_utf8_lossy(&says);
@@ -128,8 +129,8 @@ impl<'a> Gathering<'a> {
         let to = self.dir.join(layout::GC_ROOTS);
         fs::create_dir(&to).with_context(|| format!("cannot create {to}"))?;
         let jobs = || self.jobs.builds.values().chain([&self.jobs.tarballs]);
-        let kept: BTreeSet<&str> =
-            jobs().flat_map(|job| job.outputs.values().chain([&job.path])).map(String::as_str).collect();
+        let kept: BTreeSet<String> =
+            jobs().flat_map(|job| job.outputs.values().chain([&job.path])).map(StorePath::to_string).collect();
         for (name, target) in files::links(roots)? {
             if kept.contains(target.as_str()) {
                 let link = to.join(name);
@@ -154,7 +155,7 @@ impl<'a> Gathering<'a> {
 
 /// Gathers the manual and its record. Returns the number of its files.
 pub fn manual_alone(plan: &Plan, job: &ManualJob, dir: &Utf8Path) -> Result<usize> {
-    let from = Utf8Path::new(job.doc()).join(layout::MANUAL_IN_DOC);
+    let from = Utf8PathBuf::from(job.doc().to_string()).join(layout::MANUAL_IN_DOC);
     let found = files::list(&from)?;
     ensure!(found.iter().any(|path| path == layout::MANUAL_INDEX), "{from} has no {}", layout::MANUAL_INDEX);
     let builds = BTreeMap::from([(System::main(), job.build.clone())]);

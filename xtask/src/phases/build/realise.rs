@@ -46,7 +46,7 @@ pub fn realise(nix: &Nix, jobs: &Jobs, early: Vec<Running>, roots: &Utf8Path) ->
         nix.start_realise(job, roots)?.finish().with_context(|| format!("cannot build {}", job.name))?;
     }
     for path in jobs.builds.values().chain([&jobs.tarballs]).flat_map(|job| job.outputs.values()) {
-        ensure!(Utf8Path::new(path).exists(), "Nix says that it has built {path}, and it is not there");
+        ensure!(Utf8Path::new(&path.to_string()).exists(), "Nix says that it has built {path}, and it is not there");
     }
     Ok(())
 }

@@ -39,14 +39,8 @@ impl View<'_> {
             }
         };
         let roots = roots(record);
-        let mut starts = Vec::new();
+        let starts = roots.outputs.iter().chain(&roots.derivations).cloned().collect();
         let mut walk = Walk::default();
-        for root in roots.outputs.iter().chain(&roots.derivations) {
-            match StorePath::parse(root) {
-                Ok(path) => starts.push(path),
-                Err(why) => walk.broken.push(format!("the record names something odd: {why}")),
-            }
-        }
         walk.from(starts, &self.sources.cache, &keys, self.deep).await?;
         let info = self.sources.cache.get(INFO).await?.unwrap_or_default();
         if !is_good_info(&String::from_utf8_lossy(&info)) {
