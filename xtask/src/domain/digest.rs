@@ -103,7 +103,6 @@ impl From<Digest> for String {
 
 /// What a file is, as far as a release is concerned.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
 pub struct FileFacts {
     /// Bytes.
     pub size: u64,

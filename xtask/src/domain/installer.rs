@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
+use super::format::{self, Format};
 use super::layout::{installer_name, installer_system};
 use super::problem::{Problem, Problems};
 use super::record::Files;
@@ -14,21 +15,23 @@ use super::system::System;
 
 /// What was published as the installers of a release; it lies beside them, and is written last.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
 pub struct InstallerRecord {
+    #[serde(default)]
+    pub format: Format,
     pub version: String,
     /// By name.
     pub files: Files,
 }
 
 impl InstallerRecord {
+    /// Reads one that is published: a newer tool may have more to say in it.
+    ///
     /// # Errors
     /// What is wrong with the text, without its key.
     pub fn parse(text: &str) -> Result<InstallerRecord, String> {
-        let wrong = |why: String| format!("is not a record of installers: {why}");
-        let record: InstallerRecord = serde_json::from_str(text).map_err(|error| wrong(error.to_string()))?;
+        let record: InstallerRecord = format::parse(text, "a record of installers")?;
         match record.files.keys().find(|name| installer_system(name).is_none()) {
-            Some(name) => Err(wrong(format!("it lists `{}`", name.escape_debug()))),
+            Some(name) => Err(format!("is not a record of installers: it lists `{}`", name.escape_debug())),
             None => Ok(record),
         }
     }
@@ -111,11 +114,15 @@ mod tests {
 
     #[test]
     fn the_record_reads_what_it_writes() {
-        let record = InstallerRecord { version: "2.93.1".to_owned(), files: Files::new() };
+        let record = InstallerRecord { format: Format, version: "2.93.1".to_owned(), files: Files::new() };
         assert_eq!(InstallerRecord::parse(&record.to_json()), Ok(record));
         let facts = r#"{ "size": 1, "sha256": "0000000000000000000000000000000000000000000000000000000000000000" }"#;
         let error = InstallerRecord::parse(&format!(r#"{{ "version": "2.93.1", "files": {{ "/etc/x": {facts} }} }}"#));
         assert_eq!(error.expect_err("a file elsewhere"), "is not a record of installers: it lists `/etc/x`");
+        let later = r#"{ "format": 1, "version": "2.93.1", "files": {}, "signed": true }"#;
+        assert_eq!(InstallerRecord::parse(later).expect("more than we know").version, "2.93.1");
+        let error = InstallerRecord::parse(&later.replace("1,", "2,")).expect_err("a newer format");
+        assert_eq!(error, "is a record of installers of a newer tool (format 2; this tool knows 1): use that tool");
         let error = InstallerRecord::parse("{}").expect_err("nothing in it");
         assert!(error.starts_with("is not a record of installers: missing field"), "{error}");
     }

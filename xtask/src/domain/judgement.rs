@@ -9,8 +9,8 @@ use super::image_target::Pushed;
 use super::manifest::{Live, Manifest};
 use super::oid::Oid;
 use super::plan::{Planned, Status, bytes_for_people};
-use super::pointers::{self, Published, Verdict};
-use super::publication::{Act, Rule, Subject};
+use super::pointers::{self, Follows, Published, Verdict};
+use super::publication::{Act, Official, Rule, Subject};
 use super::receipt;
 use super::system::System;
 
@@ -136,13 +136,38 @@ pub fn judge(act: &Act, subject: &Subject, seen: &Seen, published: &Published, c
                 summary = format!("{summary}: {why}")
             }
             Verdict::Moves(_) => {}
+            // A pointer that was moved before its rollback stopped.
+            Verdict::Stays(_) if status == Status::Same && leads_to_withdrawn(follows, official, published) => {
+                status = Status::Waiting(half_rolled_back(official, published));
+            }
             Verdict::Stays(why) => {
                 (summary, changes) = (String::new(), Vec::new());
                 status = Status::Stays(why);
             }
+            Verdict::Waits(why) if matches!(status, Status::Absent | Status::Different) => {
+                (summary, changes) = (String::new(), Vec::new());
+                status = Status::Waiting(why);
+            }
+            Verdict::Waits(_) => {}
         }
     }
     Planned { title: act.title(subject), wave: act.wave(), rule: act.rule(), status, summary, changes }
+}
+
+/// Whether a pointer that leads to this version should have been moved away by a rollback.
+fn leads_to_withdrawn(follows: Follows, official: &Official, published: &Published) -> bool {
+    follows == Follows::NewestStable && published.withdrawn.contains(official.release.version())
+}
+
+fn half_rolled_back(official: &Official, published: &Published) -> String {
+    let version = official.release.version();
+    let complete = pointers::target(Follows::NewestStable, published)
+        .map(|to| format!("`rollback --to {to}` completes it, "))
+        .unwrap_or_default();
+    format!(
+        "a rollback withdrew {version} and was not finished, so this still leads to it: {complete}`rollback --to {version}` \
+         undoes it"
+    )
 }
 
 /// The status, a summary, and every change.

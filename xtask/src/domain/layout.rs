@@ -39,6 +39,10 @@ pub const MANUAL_RECORD: &str = "manual.json";
 
 /// At the root of the releases bucket: the versions that a rollback withdrew.
 pub const WITHDRAWN: &str = "withdrawn.json";
+/// In the releases bucket: what receipts' keys start with.
+pub const RECEIPTS: &str = "receipts/";
+/// Beside the receipts: a copy of [`WITHDRAWN`], which tells a list that is empty from one that was lost.
+pub const WITHDRAWN_COPY: &str = "receipts/withdrawn.json";
 
 /// In `release/`: what was done in an environment when, for people.
 pub fn journal(environment: &str) -> String {
@@ -127,7 +131,7 @@ impl Layout {
 
     /// The key of this release's receipt, in the releases bucket: outside of the directory that never changes.
     pub fn receipt(&self) -> String {
-        format!("receipts/{}.json", self.name)
+        format!("{RECEIPTS}{}.json", self.name)
     }
 }
 

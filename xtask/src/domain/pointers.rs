@@ -7,20 +7,25 @@
 
 use std::collections::BTreeSet;
 
+use super::layout::Layout;
 use super::version::{Series, Version};
 
 /// What is published in one environment.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Published {
+    /// Versions of which all was published: they have a receipt, or an earlier tool published them, or the root manifest
+    /// leads to them.
     pub versions: BTreeSet<Version>,
-    /// Those that a rollback took from the users of the newest stable release. They stay published.
+    /// Versions of which something is there and that are not finished. No pointer follows them, and none passes them.
+    pub begun: BTreeSet<Version>,
+    /// Versions that a rollback took from the users of the newest stable release. They stay published.
     pub withdrawn: BTreeSet<Version>,
-    /// Those that are being published together with the one that is judged.
+    /// Versions that are being published together with the one that is judged.
     pub arriving: BTreeSet<Version>,
 }
 
 impl Published {
-    /// Everything that counts for a pointer.
+    /// The versions that a pointer may follow.
     pub fn all(&self) -> impl Iterator<Item = &Version> {
         self.versions.union(&self.arriving)
     }
@@ -48,6 +53,8 @@ pub enum Verdict {
     Moves(String),
     /// It stays where it is, for this reason.
     Stays(String),
+    /// It belongs on the version, and may not move before something else is settled.
+    Waits(String),
 }
 
 /// Where a pointer belongs; `None` if nothing is published that it could follow.
@@ -61,10 +68,11 @@ pub fn target(follows: Follows, published: &Published) -> Option<&Version> {
     }
 }
 
-/// The versions that are withdrawn when users of the newest stable release are taken back to `to`.
+/// The versions that are withdrawn once users of the newest stable release are taken back to `to`: those that users may
+/// have had, and those that were withdrawn before. One whose upload was only begun is not: it may be the fix.
 pub fn withdrawn_by_rollback(to: &Version, published: &Published) -> BTreeSet<Version> {
     let newer = |version: &&Version| !version.is_pre_release() && *version > to;
-    published.versions.iter().filter(newer).cloned().collect()
+    published.versions.union(&published.withdrawn).filter(newer).cloned().collect()
 }
 
 /// Whether a pointer moves when `version` is published beside `published`.
@@ -77,11 +85,18 @@ pub fn judge(follows: Follows, version: &Version, published: &Published) -> Verd
         ));
     }
     match target(follows, &with_it) {
-        Some(target) if target == version => Verdict::Moves(match follows {
-            Follows::NewestStable if version.is_pre_release() => "no stable release is published here".to_owned(),
-            Follows::NewestStable => "the newest stable release here".to_owned(),
-            Follows::Series(series) => format!("the newest release of {series} here"),
-        }),
+        Some(target) if target == version => match begun_beyond(follows, version, &with_it) {
+            Some(begun) => Verdict::Waits(format!(
+                "the upload of {begun}, which is newer, was begun here and is not finished: finish it, or remove what it \
+                 left in {}/",
+                Layout::new(&begun.to_string()).version_directory()
+            )),
+            None => Verdict::Moves(match follows {
+                Follows::NewestStable if version.is_pre_release() => "no stable release is published here".to_owned(),
+                Follows::NewestStable => "the newest stable release here".to_owned(),
+                Follows::Series(series) => format!("the newest release of {series} here"),
+            }),
+        },
         Some(target) if version.is_pre_release() && !target.is_pre_release() && follows == Follows::NewestStable => {
             Verdict::Stays(format!("{version} is a pre-release, and {target} is stable"))
         }
@@ -91,6 +106,14 @@ pub fn judge(follows: Follows, version: &Version, published: &Published) -> Verd
         Some(target) => Verdict::Stays(format!("{target} is published with it and newer")),
         None => Verdict::Stays(format!("nothing of {} is published here", version.series())),
     }
+}
+
+/// The version whose upload was only begun and where the pointer would belong if it were finished. Its own pointers may
+/// have moved before it was interrupted, so they are not taken back.
+fn begun_beyond(follows: Follows, version: &Version, published: &Published) -> Option<Version> {
+    let mut finished = published.clone();
+    finished.versions.append(&mut finished.begun);
+    target(follows, &finished).filter(|target| *target != version).cloned()
 }
 
 #[cfg(test)]
@@ -127,6 +150,7 @@ mod tests {
                 let show = |follows| match judge(follows, &releasing, &published) {
                     Verdict::Moves(why) => format!("moves ({why})"),
                     Verdict::Stays(why) => format!("stays ({why})"),
+                    Verdict::Waits(why) => format!("waits ({why})"),
                 };
                 let series = show(Follows::Series(releasing.series()));
                 format!(
@@ -180,6 +204,49 @@ mod tests {
         assert!(!moves("2.94.3") && !moves("2.95.2") && moves("2.95.3"));
         // The series' own pointer is not what was rolled back.
         assert_eq!(target(Follows::Series(version("2.95.0").series()), &published), Some(&version("2.95.2")));
+    }
+
+    #[test]
+    fn what_was_only_begun_is_neither_followed_nor_passed_nor_withdrawn() {
+        let mut published: Published = ["2.94.2", "2.95.1"].map(version).into_iter().collect();
+        published.begun = BTreeSet::from([version("2.95.3"), version("2.96.0-rc1")]);
+        assert_eq!(target(Follows::NewestStable, &published), Some(&version("2.95.1")));
+        assert_eq!(withdrawn_by_rollback(&version("2.94.2"), &published), BTreeSet::from([version("2.95.1")]));
+        let show = |text: &str| {
+            let of = |follows| match judge(follows, &version(text), &published) {
+                Verdict::Moves(why) => format!("moves ({why})"),
+                Verdict::Stays(why) => format!("stays ({why})"),
+                Verdict::Waits(why) => format!("waits ({why})"),
+            };
+            format!(
+                "{text}\n  newest stable {}\n  series        {}\n",
+                of(Follows::NewestStable),
+                of(Follows::Series(version(text).series()))
+            )
+        };
+        expect![[r#"
+            2.94.3
+              newest stable stays (2.95.1 is published here and newer)
+              series        moves (the newest release of 2.94 here)
+            2.95.2
+              newest stable waits (the upload of 2.95.3, which is newer, was begun here and is not finished: finish it, or remove what it left in lix/lix-2.95.3/)
+              series        waits (the upload of 2.95.3, which is newer, was begun here and is not finished: finish it, or remove what it left in lix/lix-2.95.3/)
+            2.95.3
+              newest stable moves (the newest stable release here)
+              series        moves (the newest release of 2.95 here)
+            2.95.4
+              newest stable moves (the newest stable release here)
+              series        moves (the newest release of 2.95 here)
+        "#]]
+        .assert_eq(&["2.94.3", "2.95.2", "2.95.3", "2.95.4"].map(show).concat());
+    }
+
+    #[test]
+    fn a_rollback_to_something_newer_keeps_what_is_newer_still_withdrawn() {
+        let mut published: Published = ["2.95.1", "2.95.2"].map(version).into_iter().collect();
+        // Its receipt is gone, and that it was withdrawn is still known.
+        published.withdrawn = BTreeSet::from([version("2.95.2"), version("2.95.3")]);
+        assert_eq!(withdrawn_by_rollback(&version("2.95.2"), &published), BTreeSet::from([version("2.95.3")]));
     }
 
     fn any_version() -> impl Strategy<Value = Version> {

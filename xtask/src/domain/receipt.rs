@@ -7,12 +7,16 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::digest::Digest;
+use super::format::{self, Format};
 use super::judgement::Judgement;
 use super::plan::Status;
+use super::problem::excerpt;
 
 /// That all of a release is published in an environment, pointers included. A newer tool may have more to say in it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Receipt {
+    #[serde(default)]
+    pub format: Format,
     pub environment: String,
     pub version: String,
     /// Of `release.json`.
@@ -46,18 +50,23 @@ pub struct Seen {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Own {
     Missing,
-    /// Something that is no receipt: writing it again mends that.
-    Unreadable,
+    /// Something that is not a receipt of this version in this environment, and why. Writing it again repairs that.
+    Unreadable(String),
     Is(Receipt),
 }
 
 impl Own {
-    /// What lies there, if anything does.
-    pub fn parse(text: Option<&[u8]>) -> Own {
-        match text.map(serde_json::from_slice) {
-            None => Own::Missing,
-            Some(Err(_)) => Own::Unreadable,
-            Some(Ok(receipt)) => Own::Is(receipt),
+    /// What lies there, if anything does: `version`'s receipt in `environment`. One that was copied from elsewhere says
+    /// nothing of this environment.
+    pub fn parse(text: Option<&[u8]>, environment: &str, version: &str) -> Own {
+        let Some(text) = text else { return Own::Missing };
+        match format::parse::<Receipt>(&String::from_utf8_lossy(text), "a receipt") {
+            Ok(receipt) if receipt.environment != environment || receipt.version != version => {
+                let (of, from) = (excerpt(&receipt.version), excerpt(&receipt.environment));
+                Own::Unreadable(format!("is the receipt of {of} in {from}, copied here"))
+            }
+            Ok(receipt) => Own::Is(receipt),
+            Err(why) => Own::Unreadable(why),
         }
     }
 
@@ -94,8 +103,11 @@ pub fn judge(seen: &Seen) -> Judgement {
     if there.is_of(*record) {
         return (Status::Same, record.short(), Vec::new());
     }
-    let status = if *there == Own::Missing { Status::Absent } else { Status::Different };
-    let write = format!("write for {record}");
+    let (status, write) = match there {
+        Own::Missing => (Status::Absent, format!("write for {record}")),
+        Own::Is(other) => (Status::Different, format!("write for {record}, and not for {}", other.record)),
+        Own::Unreadable(why) => (Status::Different, format!("write for {record}: what is there {why}")),
+    };
     match gate {
         Gate::Open => (status, "says that all of it is done".to_owned(), vec![write]),
         Gate::Skipped(Skipped { environment, reason }) => (
@@ -136,6 +148,7 @@ mod tests {
 
     fn receipt(byte: u8) -> Receipt {
         Receipt {
+            format: Format,
             environment: "staging".to_owned(),
             version: "2.93.1".to_owned(),
             record: Digest::new([byte; 32]),
@@ -156,7 +169,7 @@ mod tests {
             ("skipped", Own::Missing, Gate::Skipped(skipped)),
             ("done before", Own::Is(receipt(1)), requires(None)),
             ("done with another record", Own::Is(receipt(2)), requires(Some(receipt(1)))),
-            ("something else is there", Own::parse(Some(b"{}")), Gate::Open),
+            ("something else is there", Own::parse(Some(b"{}"), "staging", "2.93.1"), Gate::Open),
         ];
         let shown: Vec<String> = cases
             .into_iter()
@@ -183,6 +196,7 @@ mod tests {
         let json = serde_json::to_string_pretty(&receipt).expect("JSON");
         expect![[r#"
             {
+              "format": 1,
               "environment": "staging",
               "version": "2.93.1",
               "record": "0101010101010101010101010101010101010101010101010101010101010101",
@@ -193,6 +207,38 @@ mod tests {
               }
             }"#]]
         .assert_eq(&json);
-        assert_eq!(serde_json::from_str::<Receipt>(&json).expect("its own text"), receipt);
+        let read = |json: &str| Own::parse(Some(json.as_bytes()), "staging", "2.93.1");
+        assert_eq!(read(&json), Own::Is(receipt.clone()));
+        assert_eq!(
+            read(&json.replacen("{", "{ \"signed\": true,", 1)),
+            Own::Is(receipt.clone()),
+            "a newer tool says more"
+        );
+        assert_eq!(read(&json.replacen("\"format\": 1,", "", 1)), Own::Is(receipt));
+        let why = |json: &str, environment: &str, version: &str| match Own::parse(
+            Some(json.as_bytes()),
+            environment,
+            version,
+        ) {
+            Own::Unreadable(why) => why + "\n",
+            other => panic!("{other:?}"),
+        };
+        expect![[r#"
+            is the receipt of 2.93.1 in staging, copied here
+            is the receipt of 2.93.1 in staging, copied here
+            is a receipt of a newer tool (format 2; this tool knows 1): use that tool
+            is not a receipt: expected value at line 1 column 1
+            is not a receipt: missing field `environment` at line 1 column 2
+        "#]]
+        .assert_eq(
+            &[
+                why(&json, "production", "2.93.1"),
+                why(&json, "staging", "2.93.2"),
+                why(&json.replacen("1", "2", 1), "staging", "2.93.1"),
+                why("<html>", "staging", "2.93.1"),
+                why("{}", "staging", "2.93.1"),
+            ]
+            .concat(),
+        );
     }
 }

@@ -10,6 +10,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::digest::{Digest, FileFacts};
+use super::format::{self, Format};
 use super::image::Platform;
 use super::layout::{MANUAL, RECORD, SUMS};
 use super::manifest::Manifest;
@@ -26,8 +27,9 @@ pub type Files = BTreeMap<String, FileFacts>;
 
 /// The record of a release, or of a manual that was built alone.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
 pub struct Record {
+    #[serde(default)]
+    pub format: Format,
     /// As the builds' names spell it: with a suffix where this is no official release.
     pub version: String,
     /// The name of the series.
@@ -51,14 +53,12 @@ pub struct Record {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
 pub struct Build {
     pub derivation: StorePath,
     pub outputs: BTreeMap<String, StorePath>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
 pub struct ImageRecord {
     /// Of the index: `sha256:` and the digits.
     pub digest: String,
@@ -66,11 +66,24 @@ pub struct ImageRecord {
 }
 
 impl Record {
+    /// Reads the record in `release/`, which this very tool wrote: what it does not know is an error.
+    ///
     /// # Errors
     /// What is wrong with the text, without its path.
     pub fn parse(text: &str) -> Result<Record, String> {
-        let record: Record =
-            serde_json::from_str(text).map_err(|error| format!("is not a record of a release: {error}"))?;
+        let record = Record::parse_published(text)?;
+        match format::unknown(text, &record) {
+            Some(key) => Err(format!("is not a record of a release: it has `{key}`, which this tool does not know")),
+            None => Ok(record),
+        }
+    }
+
+    /// Reads a record that is published: a newer tool may have more to say in it.
+    ///
+    /// # Errors
+    /// As for [`Record::parse`].
+    pub fn parse_published(text: &str) -> Result<Record, String> {
+        let record: Record = format::parse(text, "a record of a release")?;
         let wrong = |what: String| Err(format!("is not a record of a release: {what}"));
         if let Some(path) = record.files.keys().find(|path| !stays_below(path)) {
             return wrong(format!("it lists `{}`", excerpt(path)));
@@ -177,6 +190,7 @@ mod tests {
         let outputs = BTreeMap::from([("out".to_owned(), path('b', "lix-2.93.1"))]);
         let build = Build { derivation: path('a', "lix-2.93.1.drv"), outputs };
         Record {
+            format: Format,
             version: "2.93.1".to_owned(),
             name: Some("Bici Bici".to_owned()),
             tag: Some("2.93.1".to_owned()),
@@ -200,6 +214,7 @@ mod tests {
     fn bytes() {
         expect![[r#"
             {
+              "format": 1,
               "version": "2.93.1",
               "name": "Bici Bici",
               "tag": "2.93.1",
@@ -257,12 +272,38 @@ mod tests {
     }
 
     #[test]
-    fn what_it_does_not_know_is_refused() {
-        let text = record().to_json().replacen("\"commit\"", "\"surprise\": 1,\n  \"commit\"", 1);
+    fn what_it_does_not_know_is_refused_in_release_and_passed_over_where_it_is_published() {
+        let json = record().to_json();
+        let newer = |from: &str, to: &str| {
+            let text = json.replacen(from, to, 1);
+            assert_ne!(text, json);
+            let show =
+                |read: Result<Record, String>| read.map_or_else(|why| why, |read| format!("{}", read == record()));
+            format!("release/: {}\npublished: {}\n", show(Record::parse(&text)), show(Record::parse_published(&text)))
+        };
+        let cases = [
+            newer("\"commit\"", "\"surprise\": 1,\n  \"commit\""),
+            newer("\"derivation\"", "\"log\": {},\n  \"derivation\""),
+            newer("\"size\"", "\"sha512\": \"\",\n  \"size\""),
+            newer("\"format\": 1,", ""),
+            newer("\"format\": 1", "\"format\": 2"),
+            newer("\"format\": 1", "\"format\": \"1\""),
+        ];
         expect![[r#"
-            is not a record of a release: unknown field `surprise`, expected one of `version`, `name`, `tag`, `commit`, `tree`, `committed`, `tool`, `profile`, `builds`, `image`, `files` at line 5 column 12
+            release/: is not a record of a release: it has `surprise`, which this tool does not know
+            published: true
+            release/: is not a record of a release: it has `builds.x86_64-linux.log`, which this tool does not know
+            published: true
+            release/: is not a record of a release: it has `files.SHA512`, which this tool does not know
+            published: true
+            release/: true
+            published: true
+            release/: is a record of a release of a newer tool (format 2; this tool knows 1): use that tool
+            published: is a record of a release of a newer tool (format 2; this tool knows 1): use that tool
+            release/: is not a record of a release: invalid type: string "1", expected u64 at line 2 column 15
+            published: is not a record of a release: invalid type: string "1", expected u64 at line 2 column 15
         "#]]
-        .assert_eq(&(Record::parse(&text).expect_err("an unknown key") + "\n"));
+        .assert_eq(&cases.concat());
     }
 
     #[test]

@@ -6,6 +6,7 @@ use expect_test::{Expect, expect};
 use xtask::domain::cache;
 use xtask::domain::digest::Digest;
 use xtask::domain::environment::{Config, Environment};
+use xtask::domain::format::Format;
 use xtask::domain::image_target::{ImageTag, ImageTarget, Pushed};
 use xtask::domain::judgement::{Changed, Consent, Object, Relation, Review, Seen, Tree, judge};
 use xtask::domain::layout::{Docs, Layout};
@@ -74,6 +75,7 @@ fn gate(environment: &Environment) -> Gate {
         Some(required) => Gate::Requires {
             environment: required.clone(),
             receipt: Some(Receipt {
+                format: Format,
                 environment: required.clone(),
                 version: String::new(),
                 record: record(),

@@ -2,6 +2,7 @@
 
 use anyhow::{Context, Result, bail};
 use jiff::Timestamp;
+use xtask::domain::format::Format;
 use xtask::domain::layout::{Docs, INSTALLER_RECORD, MANIFEST, RECORD, SUMS};
 use xtask::domain::publication::{Act, Subject};
 use xtask::domain::receipt::Receipt;
@@ -58,6 +59,7 @@ pub async fn apply(
 /// Of a release of which all is done now.
 pub fn receipt(session: &Session) -> Receipt {
     Receipt {
+        format: Format,
         environment: session.world.name.clone(),
         version: session.sealed.record.version.clone(),
         record: session.sealed.record_digest,

@@ -12,8 +12,6 @@ use xtask::cli::Place;
 use xtask::domain::cache::Keys;
 use xtask::domain::environment::{Access, CacheKey, Config, Environment, GitTarget, Storage};
 use xtask::domain::image_target::ImageTarget;
-use xtask::domain::layout::{WITHDRAWN, prefix};
-use xtask::domain::pointers::Published;
 use xtask::domain::signing::SecretKey;
 use xtask::tools::tree;
 
@@ -207,24 +205,3 @@ impl World {
         }
     }
 }
-
-/// What is published in an environment: the versions with a directory in the releases bucket, and which of them a
-/// rollback withdrew.
-///
-/// A directory that is still incomplete counts: that holds pointers back and never takes them back.
-///
-/// # Errors
-/// The bucket cannot be listed, or its list of withdrawn versions makes no sense.
-pub async fn published(releases: &Store) -> Result<Published> {
-    let start = format!("{0}/{0}-", prefix());
-    let directories = releases.directories(&start).await?;
-    let version = |directory: &String| directory.strip_prefix(&start)?.parse().ok();
-    let withdrawn = match releases.get(WITHDRAWN, WITHDRAWN_LIMIT).await? {
-        Some(text) => serde_json::from_slice(&text)
-            .with_context(|| format!("s3://{}/{WITHDRAWN} is not a list of versions", releases.bucket()))?,
-        None => Default::default(),
-    };
-    Ok(Published { versions: directories.iter().filter_map(version).collect(), withdrawn, ..Published::default() })
-}
-
-const WITHDRAWN_LIMIT: u64 = 1 << 20;

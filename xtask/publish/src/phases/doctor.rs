@@ -22,8 +22,9 @@ use xtask::tools::nix::{Flake, Nix};
 use xtask::tools::tree;
 use xtask::tools::{files, process, term};
 
-use super::destination::{Bucket, World, published};
+use super::destination::{Bucket, World};
 use super::preflight::{HOOK, preflight, told};
+use super::published::published;
 use crate::tools::store::{Properties, Store};
 
 /// A build of all systems needs about this much, in bytes.

@@ -4,14 +4,15 @@
 use anyhow::{Context, Result, anyhow, bail, ensure};
 use camino::Utf8Path;
 use xtask::cli::{Place, PlanArgs};
+use xtask::domain::layout::Layout;
 use xtask::domain::publication::Subject;
 use xtask::domain::receipt::{Gate, Own, Skipped};
 use xtask::phases::build;
 
-use super::destination::{Bucket, published};
+use super::destination::{Bucket, Stores, World};
+use super::published::published;
 use super::sealed::Sealed;
 use super::session::Destination;
-use crate::tools::store::Store;
 
 impl Destination {
     /// Whether all of a release is published here, so that nothing has to be asked elsewhere to repair it.
@@ -19,7 +20,7 @@ impl Destination {
     /// # Errors
     /// The environment cannot be looked at.
     pub async fn has(&self, sealed: &Sealed) -> Result<bool> {
-        let own = receipt(self.read.of(Bucket::Releases), &sealed.layout().receipt()).await?;
+        let own = receipt(self, &sealed.record.version).await?;
         Ok(own.is_of(sealed.record_digest))
     }
 
@@ -93,18 +94,21 @@ impl Earlier {
     ///
     /// # Errors
     /// It cannot be asked.
-    pub async fn gate(&self, receipt_key: &str) -> Result<Gate> {
+    pub async fn gate(&self, version: &str) -> Result<Gate> {
         let destination = match self {
             Earlier::None => return Ok(Gate::Open),
             Earlier::Skipped(skipped) => return Ok(Gate::Skipped(skipped.clone())),
             Earlier::Required(destination) => destination,
         };
         let environment = destination.world.name.clone();
-        let asked = receipt(destination.read.of(Bucket::Releases), receipt_key).await;
+        let asked = receipt(destination, version).await;
         let receipt = match asked.with_context(|| cannot_ask(&environment))? {
             Own::Missing => None,
             Own::Is(receipt) => Some(receipt),
-            Own::Unreadable => bail!("{receipt_key} of {environment} is not a receipt: upload to {environment} again"),
+            Own::Unreadable(why) => {
+                let key = Layout::new(version).receipt();
+                bail!("{key} of {environment} {why}: `upload --env {environment}` writes it anew")
+            }
         };
         Ok(Gate::Requires { environment, receipt })
     }
@@ -113,10 +117,19 @@ impl Earlier {
 /// No receipt is nearly this long.
 const RECEIPT_LIMIT: u64 = 1 << 20;
 
-/// The receipt that a bucket has of a version.
+/// The receipt that an environment has of a version.
 ///
 /// # Errors
 /// The bucket cannot be read.
-pub async fn receipt(releases: &Store, key: &str) -> Result<Own> {
-    Ok(Own::parse(releases.get(key, RECEIPT_LIMIT).await?.as_deref()))
+pub async fn receipt(destination: &Destination, version: &str) -> Result<Own> {
+    receipt_in(&destination.world, &destination.read, version).await
+}
+
+/// The same, given the environment and connections to it.
+///
+/// # Errors
+/// As for [`receipt`].
+pub async fn receipt_in(world: &World, read: &Stores, version: &str) -> Result<Own> {
+    let text = read.of(Bucket::Releases).get(&Layout::new(version).receipt(), RECEIPT_LIMIT).await?;
+    Ok(Own::parse(text.as_deref(), &world.name, version))
 }

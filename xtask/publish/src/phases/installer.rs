@@ -11,6 +11,7 @@ use camino::Utf8Path;
 use xtask::cli::{InstallerArgs, Outcome, Place};
 use xtask::domain::digest::FileFacts;
 use xtask::domain::executable::{HEADER, system_of};
+use xtask::domain::format::Format;
 use xtask::domain::installer::{InstallerRecord, check};
 use xtask::domain::judgement::Consent;
 use xtask::domain::layout::{INSTALLER_RECORD, installer_system};
@@ -30,7 +31,6 @@ use super::published_release::{self, LIMIT};
 use super::sealed::{LocalFile, LocalFiles, Sealed};
 use super::session::{Destination, Session, Train};
 use crate::tools::content::Content;
-use crate::tools::store::Store;
 
 /// Publishes installers.
 ///
@@ -45,7 +45,7 @@ pub async fn run(place: &Place, args: &InstallerArgs) -> Result<Outcome> {
         None => tree::version_file(&git, &git.head()?.commit).context("of which version? Name one")?.version,
     };
     let destination = Destination::open(place, git.root(), &args.env, &[Bucket::Releases, Bucket::Install]).await?;
-    let published = finished(destination.read.of(Bucket::Releases), &version).await;
+    let published = finished(&destination, &version).await;
     let published = published.with_context(|| {
         format!("installers follow their release: {version} has to be published to {} first", args.env)
     })?;
@@ -79,9 +79,9 @@ pub async fn run(place: &Place, args: &InstallerArgs) -> Result<Outcome> {
 }
 
 /// A release of which all is published: no name may lead to installers of one that still waits for its review.
-async fn finished(releases: &Store, version: &Version) -> Result<Sealed> {
-    let published = published_release::find(releases, version).await?;
-    let own = receipt(releases, &published.layout().receipt()).await?;
+async fn finished(destination: &Destination, version: &Version) -> Result<Sealed> {
+    let published = published_release::find(destination.read.of(Bucket::Releases), version).await?;
+    let own = receipt(destination, &published.record.version).await?;
     ensure!(own.is_of(published.record_digest), "its upload was not finished: run it again");
     Ok(published)
 }
@@ -108,7 +108,7 @@ async fn open(dir: &Utf8Path, release: &Record, scratch: &Utf8Path) -> Result<Lo
     }
     let facts = |content: &Content| FileFacts { size: content.size, sha256: content.sha256 };
     let listed = installers.iter().map(|(name, file)| (name.clone(), facts(&file.content))).collect();
-    let record = InstallerRecord { version: release.version.clone(), files: listed };
+    let record = InstallerRecord { format: Format, version: release.version.clone(), files: listed };
     let path = scratch.join(INSTALLER_RECORD);
     files::write(&path, record.to_json())?;
     let content = Content::of_bytes(record.to_json().as_bytes());

@@ -15,7 +15,7 @@ use super::caching::{self, LookedCache};
 use super::destination::Bucket;
 use super::gate;
 use super::images;
-use super::published_release::installer_record_at;
+use super::published_release::installer_systems;
 use super::sealed::LocalFiles;
 use super::session::Session;
 use crate::tools::root_manifest;
@@ -95,7 +95,7 @@ pub async fn look(session: &Session<'_>, act: &Act) -> Result<Looked> {
         }
         Act::InstallerPointers => look_at_installer_pointers(session).await,
         Act::Receipt => {
-            let there = gate::receipt(session.read.of(Bucket::Releases), &sealed.layout().receipt()).await?;
+            let there = gate::receipt_in(session.world, session.read, &sealed.record.version).await?;
             let seen = receipt::Seen { record: sealed.record_digest, there, gate: session.gate.clone() };
             Ok(Looked::Other(Seen::Receipt(Box::new(seen))))
         }
@@ -135,9 +135,10 @@ async fn look_at_installer_pointers(session: &Session<'_>) -> Result<Looked> {
     let store = session.read.of(Bucket::Install);
     let top = format!("{}/", installer_pointers());
     let tree = look_at_tree(store, top.clone(), ours, MOVING).await?;
-    // An older tool left no record.
-    let there = match installer_record_at(store, &format!("{top}{INSTALLER_RECORD}")).await? {
-        Some(record) => record.systems(),
+    // An older tool left no record, and one that cannot be read keeps no rollback from replacing it: then every installer
+    // there counts, also one that a system kept when it was dropped.
+    let there = match installer_systems(store, &format!("{top}{INSTALLER_RECORD}")).await? {
+        Some(systems) => systems,
         None => tree.gone.iter().filter_map(|key| installer_system(key.strip_prefix(&top)?)).collect(),
     };
     let ours: BTreeSet<System> = ours.keys().filter_map(|name| installer_system(name)).collect();

@@ -13,6 +13,7 @@ pub mod installer;
 pub mod looking;
 pub mod plan;
 pub mod preflight;
+pub mod published;
 pub mod published_release;
 pub mod rehearse;
 pub mod rollback;

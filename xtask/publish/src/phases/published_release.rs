@@ -1,6 +1,8 @@
 //! A release as it is published in an environment: its record, and what can be downloaded of it to be published again
 //! under other names. Refuses to judge whether it is whole; that is `verify`'s.
 
+use std::collections::BTreeSet;
+
 use anyhow::{Context, Result, anyhow, ensure};
 use camino::Utf8Path;
 use xtask::domain::installer::InstallerRecord;
@@ -8,9 +10,10 @@ use xtask::domain::layout::{INSTALLER_RECORD, Layout, MANUAL, RECORD};
 use xtask::domain::publication::{Official, Subject};
 use xtask::domain::record::{Files, Record};
 use xtask::domain::release::Release;
+use xtask::domain::system::System;
 use xtask::domain::tagging::TagRecord;
 use xtask::domain::version::Version;
-use xtask::tools::files;
+use xtask::tools::{files, term};
 
 use super::sealed::{LocalFile, LocalFiles, Sealed};
 use crate::tools::content::Content;
@@ -29,7 +32,8 @@ pub async fn find(releases: &Store, version: &Version) -> Result<Sealed> {
     let text = releases.get(&format!("{}/{RECORD}", layout.version_directory()), LIMIT).await?;
     let text =
         text.with_context(|| format!("{version} has no {RECORD} here: it is not published, or by an older tool"))?;
-    let record = Record::parse(&String::from_utf8_lossy(&text)).map_err(|why| anyhow!("the published record {why}"))?;
+    let record = Record::parse_published(&String::from_utf8_lossy(&text))
+        .map_err(|why| anyhow!("the published record {why}"))?;
     ensure!(
         record.version == version.to_string(),
         "the record that is published as {version} is of {}",
@@ -59,13 +63,30 @@ pub async fn manual(releases: &Store, record: &Record, scratch: &Utf8Path) -> Re
     download(releases, &directory, record.manual(), scratch).await
 }
 
-/// A record of installers, if there is one.
+/// A record of installers and its text, if there is one.
 ///
 /// # Errors
 /// The bucket cannot be read, or the record makes no sense.
-pub async fn installer_record_at(install: &Store, key: &str) -> Result<Option<InstallerRecord>> {
+async fn installer_record(install: &Store, key: &str) -> Result<Option<(InstallerRecord, String)>> {
     let Some(text) = install.get(key, LIMIT).await? else { return Ok(None) };
-    InstallerRecord::parse(&String::from_utf8_lossy(&text)).map(Some).map_err(|why| anyhow!("{key} {why}"))
+    let text = String::from_utf8(text).map_err(|_| anyhow!("{key} is not UTF-8"))?;
+    let record = InstallerRecord::parse(&text).map_err(|why| anyhow!("{key} {why}"))?;
+    Ok(Some((record, text)))
+}
+
+/// The systems that a record of installers names; `None` if there is no record, or none that can be read.
+///
+/// # Errors
+/// The bucket cannot be read.
+pub async fn installer_systems(install: &Store, key: &str) -> Result<Option<BTreeSet<System>>> {
+    let Some(text) = install.get(key, LIMIT).await? else { return Ok(None) };
+    Ok(match InstallerRecord::parse(&String::from_utf8_lossy(&text)) {
+        Ok(record) => Some(record.systems()),
+        Err(why) => {
+            term::warn(format_args!("{key} {why}; so the installers there are told by their names alone"));
+            None
+        }
+    })
 }
 
 /// Downloads the installers of a published release to `scratch`; none if it has none.
@@ -74,10 +95,9 @@ pub async fn installer_record_at(install: &Store, key: &str) -> Result<Option<In
 /// As for [`manual`].
 pub async fn installers(install: &Store, layout: &Layout, scratch: &Utf8Path) -> Result<LocalFiles> {
     let key = layout.installer_record();
-    let Some(record) = installer_record_at(install, &key).await? else { return Ok(LocalFiles::new()) };
+    let Some((record, text)) = installer_record(install, &key).await? else { return Ok(LocalFiles::new()) };
     let directory = layout.version_directory();
     ensure!(directory == Layout::new(&record.version).version_directory(), "{key} is of {}", record.version);
-    let text = record.to_json();
     let mut files = download(install, &directory, record.files, scratch).await?;
     let path = scratch.join(INSTALLER_RECORD);
     files::write(&path, &text)?;

@@ -20,7 +20,8 @@ use xtask::tools::{swap, term};
 
 use super::carrying::carry_out;
 use super::consent;
-use super::destination::{Bucket, Stores, World, published};
+use super::destination::{Bucket, Stores, World};
+use super::published::published;
 use super::published_release;
 use super::sealed::Sealed;
 use super::session::{Destination, Session, Train};

@@ -20,8 +20,9 @@ use xtask::phases::build;
 use xtask::tools::git::Git;
 use xtask::tools::remote::Remote;
 
-use super::destination::{Bucket, Stores, World, published};
+use super::destination::{Bucket, Stores, World};
 use super::looking::look;
+use super::published::published;
 use super::sealed::Sealed;
 
 /// Where releases go, connected to for looking.

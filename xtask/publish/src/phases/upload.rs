@@ -90,7 +90,7 @@ pub async fn with_train<T>(
     let earlier = if all_there { Earlier::None } else { destination.earlier(place, first, args).await? };
     let mut sessions = Vec::new();
     for ((git, sealed), there) in trees.iter().zip(sealed).zip(there) {
-        let gate = if there { Gate::Open } else { earlier.gate(&sealed.layout().receipt()).await? };
+        let gate = if there { Gate::Open } else { earlier.gate(&sealed.record.version).await? };
         sessions.push(Session::new(&destination, gate, git, sealed, args).await?);
     }
     then(&Train::new(sessions)?).await

@@ -15,7 +15,8 @@ use xtask::domain::version::Version;
 use xtask::tools::git::Git;
 
 use self::report::{Report, Told};
-use super::destination::{Bucket, Stores, World, published};
+use super::destination::{Bucket, Stores, World};
+use super::published::published;
 use crate::tools::http::Http;
 use crate::tools::source::Source;
 
@@ -111,8 +112,8 @@ impl View<'_> {
     async fn record(&self, version: &Version) -> Result<Option<(Record, Vec<u8>)>> {
         let key = format!("{}/{RECORD}", Layout::new(&version.to_string()).version_directory());
         let Some(text) = self.sources.releases.get(&key).await? else { return Ok(None) };
-        let record =
-            Record::parse(&String::from_utf8_lossy(&text)).map_err(|why| anyhow!("the published {key} {why}"))?;
+        let record = Record::parse_published(&String::from_utf8_lossy(&text))
+            .map_err(|why| anyhow!("the published {key} {why}"))?;
         ensure!(record.version == version.to_string(), "the published {key} is of {}", record.version);
         Ok(Some((record, text)))
     }

@@ -4,6 +4,7 @@ use std::fs;
 use std::process::Command;
 
 use camino::Utf8PathBuf;
+use xtask::domain::format::Format;
 use xtask::domain::layout::{self, Layout};
 use xtask::domain::manifest;
 use xtask::domain::record::{Build, Record};
@@ -73,6 +74,7 @@ impl Release {
             let _ = fs::remove_dir_all(dir.join(part));
         }
         let mut record = Record {
+            format: Format,
             version: version.clone(),
             name: Some("Bici Bici".to_owned()),
             tag: Some(version.clone()),

@@ -10,6 +10,7 @@ use camino::{Utf8Path, Utf8PathBuf};
 
 use super::Plan;
 use crate::domain::digest::FileFacts;
+use crate::domain::format::Format;
 use crate::domain::image::{Index, Platform};
 use crate::domain::jobs::{Derivation, Jobs, ManualJob};
 use crate::domain::layout::{self, Layout};
@@ -172,6 +173,7 @@ pub fn manual_alone(plan: &Plan, job: &ManualJob, dir: &Utf8Path) -> Result<usiz
 fn new_record(plan: &Plan, version: &str, builds: &BTreeMap<System, Derivation>) -> Record {
     let build = |job: &Derivation| Build { derivation: job.path.clone(), outputs: job.outputs.clone() };
     Record {
+        format: Format,
         version: version.to_owned(),
         name: plan.name.clone(),
         tag: plan.tag.clone(),

@@ -2,6 +2,7 @@
 //!
 //! Sizes are compared and small files read. That is no `verify`, and nothing here says so. Refuses to wait long.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow};
@@ -15,7 +16,7 @@ use xtask::domain::record::Record;
 use xtask::domain::release::Release;
 use xtask::domain::standing::{Directory, Leads, Live, Pointer, Reviewed};
 use xtask::domain::tagging::TagRecord;
-use xtask::domain::version::Version;
+use xtask::domain::withdrawn;
 use xtask::tools::files;
 use xtask::tools::git::Git;
 use xtask::tools::remote::Remote;
@@ -65,7 +66,7 @@ impl Look<'_> {
         }
         let looking = async {
             let sources = self.sources(name, environment).await?;
-            self.look(&sources, environment).await
+            self.look(name, &sources, environment).await
         };
         match tokio::time::timeout(LONGEST, looking).await {
             Ok(looked) => looked.map_err(|error| error.root_cause().to_string()),
@@ -105,25 +106,23 @@ impl Look<'_> {
         })
     }
 
-    async fn look(&self, sources: &Sources, environment: &environment::Environment) -> Result<Live> {
+    async fn look(&self, name: &str, sources: &Sources, environment: &environment::Environment) -> Result<Live> {
         let version = self.release.version();
         let layout = Layout::new(&version.to_string());
         let releases = &sources.releases;
         let record = releases.get(&format!("{}/{RECORD}", layout.version_directory())).await?;
         let digest = record.as_ref().map(|text| files::facts(text).sha256);
-        let record = record.map(|text| Record::parse(&String::from_utf8_lossy(&text)));
+        let record = record.map(|text| Record::parse_published(&String::from_utf8_lossy(&text)));
         let record = record.transpose().map_err(|why| anyhow!("the published {RECORD} {why}"))?;
         let directory = match (&record, digest) {
             (Some(record), Some(digest)) => self.directory(releases, &layout, record, digest).await?,
             _ => self.unrecorded(releases, &layout).await?,
         };
-        let withdrawn: Vec<Version> = match releases.get(WITHDRAWN).await? {
-            Some(text) => {
-                serde_json::from_slice(&text).with_context(|| format!("{WITHDRAWN} is no list of versions"))?
-            }
-            None => Vec::new(),
+        let withdrawn = match releases.get(WITHDRAWN).await? {
+            Some(text) => withdrawn::parse(&text).map_err(|why| anyhow!("{WITHDRAWN} {why}"))?,
+            None => BTreeSet::new(),
         };
-        let receipt = Own::parse(releases.get(&layout.receipt()).await?.as_deref());
+        let receipt = Own::parse(releases.get(&layout.receipt()).await?.as_deref(), name, &version.to_string());
         let expected = record.as_ref().or(self.built.map(|built| &built.record)).filter(|record| {
             // Something else may lie in `release/`.
             record.version == version.to_string()

@@ -9,11 +9,13 @@ use super::{Report, View};
 
 impl View<'_> {
     pub(super) async fn check_receipt(&self, text: &[u8], report: &mut Report) -> Result<()> {
-        let key = Layout::new(&self.version.to_string()).receipt();
+        let version = self.version.to_string();
+        let key = Layout::new(&version).receipt();
         let record = files::facts(text).sha256;
-        let broken = match Own::parse(self.sources.releases.get(&key).await?.as_deref()) {
+        let there = self.sources.releases.get(&key).await?;
+        let broken = match Own::parse(there.as_deref(), &self.world.name, &version) {
             Own::Missing => vec!["it is missing: the upload was not finished, run it again".to_owned()],
-            Own::Unreadable => vec!["it is no receipt: run the upload again".to_owned()],
+            Own::Unreadable(why) => vec![format!("it {why}: run the upload again")],
             Own::Is(receipt) if receipt.record != record => vec!["it is of another build".to_owned()],
             Own::Is(_) => Vec::new(),
         };
