@@ -122,12 +122,25 @@ async fn what_servers_may_do_is_understood() -> Result<()> {
 
 #[tokio::test]
 async fn an_answer_that_is_not_one_of_s3_is_described() -> Result<()> {
+    let cut = format!("{DOCUMENT}{LAST}{}", object("lix/a"));
     for (body, expected) in [
         (
             "<!DOCTYPE html><html><body>Welcome</body></html>",
             expect!["the server answered 200 with a page of HTML: is the endpoint the address of an S3 server?"],
         ),
         ("", expect!["the server answered 200, but its answer is empty: it broke off, or this is not an S3 server"]),
+        (
+            cut.as_str(),
+            expect![
+                "the server answered 200, but its answer broke off or is not what S3 answers: it ends before </ListBucketResult>"
+            ],
+        ),
+        (
+            &cut[..cut.len() - 9],
+            expect![
+                "the server answered 200, but its answer broke off or is not what S3 answers: it ends before </ListBucketResult>"
+            ],
+        ),
         (
             "{\"ok\":true}",
             expect![

@@ -8,7 +8,10 @@ use std::time::Duration;
 use anyhow::{Result, anyhow};
 use aws_sdk_s3::Client;
 use aws_sdk_s3::config::http::HttpResponse;
-use aws_sdk_s3::config::interceptors::{BeforeSerializationInterceptorContextRef, BeforeTransmitInterceptorContextMut};
+use aws_sdk_s3::config::interceptors::{
+    AfterDeserializationInterceptorContextRef, BeforeSerializationInterceptorContextRef,
+    BeforeTransmitInterceptorContextMut,
+};
 use aws_sdk_s3::config::retry::{RetryConfig, RetryPartition, TokenBucket};
 use aws_sdk_s3::config::timeout::TimeoutConfig;
 use aws_sdk_s3::config::{
@@ -29,11 +32,13 @@ use crate::tools::wire::{CannotAsk, Patience, Waited, Wire};
 const ATTEMPTS: u32 = 10;
 const FIRST_BACKOFF: Duration = Duration::from_millis(250);
 const LONGEST_BACKOFF: Duration = Duration::from_secs(20);
+
 pub(super) fn connect(endpoint: &Endpoint, credentials: Arc<RwLock<Credentials>>, patience: Patience) -> Client {
     let config = Config::builder()
         .behavior_version(BehaviorVersion::v2026_01_12())
         .http_client(Wire::new(&endpoint.url, patience, false))
         .interceptor(OneWaiting)
+        .interceptor(WholeAnswers)
         .retry_classifier(HttpStatusCodeClassifier::new_from_codes(&[429_u16][..]))
         .endpoint_url(&endpoint.url)
         .region(Region::new(endpoint.region.clone()))
@@ -93,6 +98,46 @@ impl Intercept for OneWaiting {
         }
         Ok(())
     }
+}
+
+/// Refuses answers that break off. The SDK reads XML up to where it ends, and takes what it found for all of it; a
+/// server or proxy of HTTP/1.0 ends an answer by closing the connection, whether or not that was all.
+#[derive(Debug)]
+struct WholeAnswers;
+
+impl Intercept for WholeAnswers {
+    fn name(&self) -> &'static str {
+        "WholeAnswers"
+    }
+
+    fn read_after_deserialization(
+        &self,
+        context: &AfterDeserializationInterceptorContextRef<'_>,
+        _: &RuntimeComponents,
+        _: &mut ConfigBag,
+    ) -> Result<(), BoxError> {
+        let response = context.response();
+        // The bytes of an object are still on their way, and are counted.
+        match response.body().bytes() {
+            Some(body) if response.status().is_success() => Ok(ends(body)?),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// Holds a document of XML against its end.
+fn ends(body: &[u8]) -> Result<(), String> {
+    let text = String::from_utf8_lossy(body);
+    let starts = text.split('<').skip(1);
+    // Before the first element there may be a declaration and comments.
+    let Some(root) = starts.clone().find(|start| start.starts_with(|first: char| first.is_alphabetic())) else {
+        return Ok(());
+    };
+    let name = root.split(|end: char| end.is_whitespace() || end == '>' || end == '/').next().unwrap_or(root);
+    let last = starts.last().unwrap_or_default().trim_end();
+    let is_closed = last.strip_prefix('/').and_then(|last| last.strip_suffix('>')).map(str::trim_end) == Some(name);
+    let is_empty_element = last == root.trim_end() && last.ends_with("/>");
+    if is_closed || is_empty_element { Ok(()) } else { Err(format!("it ends before </{name}>")) }
 }
 
 /// The pause after a broken download. The attempts of one download do not race each other, so it needs no jitter.
@@ -249,5 +294,21 @@ fn remedy(status: u16, code: &str, message: &str) -> String {
         }
         (500.., _) => OVERLOADED.to_owned(),
         _ => String::new(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_document_ends_with_its_first_element() {
+        for whole in ["", "<?xml version=\"1.0\"?>\n<!-- x --><A b='c'><D/></A>\n", "<A/>", "<A></A >", "<A b=\"c\" />"]
+        {
+            assert_eq!(ends(whole.as_bytes()), Ok(()), "{whole}");
+        }
+        for cut in ["<A>", "<A><D/>", "<A><D></D>", "<A></A", "<A></", "<A", "<A b=\"c", "<A></B>", "<A></A><C>"] {
+            assert_eq!(ends(cut.as_bytes()), Err("it ends before </A>".to_owned()), "{cut}");
+        }
     }
 }
