@@ -223,7 +223,7 @@ impl Shared {
         let status = response.status().as_u16();
         if !matches!(status, 429 | 503) {
             state.good += 1;
-            if status < 500 && state.slots < SLOTS && state.good % RECOVERY == 0 {
+            if status < 500 && state.slots < SLOTS && state.good.is_multiple_of(RECOVERY) {
                 state.slots += 1;
                 self.slots.add_permits(1);
             }
