@@ -221,15 +221,15 @@ impl Git {
         if missing == 0 {
             return Ok(());
         }
-        let what = if history { "its history" } else { "its files" };
-        let what = format!("{missing} objects of commit {} and {what} are not in this repository", commit.short());
+        let what = if history { "the history of commit" } else { "commit" };
+        let what = format!("{what} {} is not all there, objects that are missing: {missing}", commit.short());
         let promisor = |key: &str| key.starts_with("remote.") && key.ends_with(".promisor");
         match self.settings(promisor)?.pop() {
             Some((key, _)) => {
                 let remote = key.trim_start_matches("remote.").trim_end_matches(".promisor");
-                bail!("this is a partial clone: {what}; fetch them with `git fetch --refetch --no-filter {remote}`")
+                bail!("this is a partial clone: {what}; fetch all with `git fetch --refetch --no-filter {remote}`")
             }
-            None => bail!("{what}: it is damaged, try `git fsck`"),
+            None => bail!("this repository is damaged: {what}; `git fsck` shows more"),
         }
     }
 

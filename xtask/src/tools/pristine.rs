@@ -94,6 +94,11 @@ impl Pristine {
         &self.root
     }
 
+    /// A place that vanishes with the repository.
+    pub fn beside(&self, name: &str) -> Utf8PathBuf {
+        self.root.with_file_name(name)
+    }
+
     fn git_dir(&self) -> Utf8PathBuf {
         self.root.join(".git")
     }

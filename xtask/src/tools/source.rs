@@ -45,6 +45,10 @@ impl Entry {
         self.mode.starts_with(b"100")
     }
 
+    fn is_directory(&self) -> bool {
+        self.mode == b"040000"
+    }
+
     fn has(&self, attribute: &str) -> bool {
         self.attributes.get(attribute).is_some_and(|value| value == "set")
     }
@@ -139,9 +143,13 @@ impl Source {
 
     /// Files, links and submodules that the attributes do not leave out.
     fn archived(&self) -> impl Iterator<Item = (&Vec<u8>, &Entry)> {
+        self.entries().filter(|(_, entry)| !entry.is_directory())
+    }
+
+    /// What the attributes do not leave out.
+    fn entries(&self) -> impl Iterator<Item = (&Vec<u8>, &Entry)> {
         let is_out = |path: &[u8]| self.entries.get(path).is_some_and(|entry| entry.has("export-ignore"));
-        let entries = self.entries.iter().filter(|(_, entry)| entry.mode != b"040000");
-        entries.filter(move |(path, _)| !directories(path).any(is_out) && !is_out(path))
+        self.entries.iter().filter(move |(path, _)| !directories(path).any(is_out) && !is_out(path))
     }
 
     fn blob(&self, entry: &Entry) -> Result<Vec<u8>> {
@@ -166,21 +174,23 @@ impl Source {
     /// What the archive should hold.
     fn expected(&self, prefix: &str) -> Result<BTreeMap<Vec<u8>, Expected>> {
         let mut blobs = self.blobs()?;
-        let mut expected = BTreeMap::from([(prefix.as_bytes().to_vec(), Expected::Directory)]);
+        let mut converted = self.converted()?;
+        let below = |path: &[u8]| [prefix.as_bytes(), path].concat();
+        let dirs = self.entries().filter(|(_, entry)| entry.is_directory());
+        let mut expected: BTreeMap<_, _> = dirs.map(|(path, _)| (below(path), Expected::EmptyDirectory)).collect();
+        expected.insert(below(b""), Expected::Directory);
         for (path, entry) in self.archived() {
-            let below = |path: &[u8]| [prefix.as_bytes(), path].concat();
             expected.extend(directories(path).map(|dir| (below(dir), Expected::Directory)));
             let mut content = || {
-                let bytes = blobs.remove(path);
+                let bytes = converted.remove(&path[..]).or_else(|| blobs.remove(path));
                 bytes.with_context(|| format!("git did not show {}", String::from_utf8_lossy(path)))
             };
             let what = match &entry.mode[..] {
                 b"160000" => Expected::Directory,
                 b"120000" => Expected::Symlink(content()?),
                 mode => {
-                    let bytes = if entry.is_converted() { self.converted(path, entry)? } else { content()? };
                     let filled = entry.has("export-subst");
-                    let content = if filled { Content::Filled(bytes) } else { Content::Bytes(bytes) };
+                    let content = if filled { Content::Filled(content()?) } else { Content::Bytes(content()?) };
                     Expected::File { executable: mode == b"100755", content }
                 }
             };
@@ -189,11 +199,19 @@ impl Source {
         Ok(expected)
     }
 
-    /// A file as git puts it into a work tree: with other line ends or in another encoding.
-    fn converted(&self, path: &[u8], entry: &Entry) -> Result<Vec<u8>> {
-        let path = [b"--path=", path].concat();
-        let cmd = self.pristine.cmd(["cat-file", "--filters"]).arg(OsStr::from_bytes(&path));
-        process::read_bytes(cmd.arg(entry.oid.as_str()))
+    /// The files that git puts into a work tree with other line ends or in another encoding, as it does.
+    fn converted(&self) -> Result<BTreeMap<&[u8], Vec<u8>>> {
+        let converted = || self.archived().filter(|(_, entry)| entry.is_converted()).map(|(path, _)| path.as_slice());
+        let paths: Vec<u8> = converted().flat_map(|path| path.iter().chain(b"\0")).copied().collect();
+        let dir = self.pristine.beside("converted");
+        let cmd = self.pristine.cmd(["checkout-index", "--force", "-z", "--stdin", &format!("--prefix={dir}/")]);
+        process::read(cmd.stdin(paths))?;
+        let read = |path| {
+            let file = dir.as_std_path().join(OsStr::from_bytes(path));
+            let content = std::fs::read(&file).with_context(|| format!("cannot read {}", file.display()))?;
+            Ok((path, content))
+        };
+        converted().map(read).collect()
     }
 
     /// The content of every file and link.

@@ -12,6 +12,8 @@ use crate::domain::placeholder;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Expected {
     Directory,
+    /// A directory of whose content nothing is archived: git writes it if there were files in it.
+    EmptyDirectory,
     File {
         executable: bool,
         content: Content,
@@ -58,7 +60,7 @@ pub fn check(archive: impl Read, mut expected: BTreeMap<Vec<u8>, Expected>) -> R
     let mut rest = Vec::new();
     archive.into_inner().read_to_end(&mut rest).context("it is damaged")?;
     ensure!(rest.iter().all(|byte| *byte == 0), "there is something behind its end");
-    if let Some(path) = expected.keys().next() {
+    if let Some((path, _)) = expected.iter().find(|(_, what)| **what != Expected::EmptyDirectory) {
         bail!("{} is missing", String::from_utf8_lossy(path));
     }
     Ok(())
@@ -66,7 +68,7 @@ pub fn check(archive: impl Read, mut expected: BTreeMap<Vec<u8>, Expected>) -> R
 
 fn compare<R: Read>(entry: &mut Entry<'_, R>, expected: &Expected) -> Result<()> {
     let (kind, mode) = match expected {
-        Expected::Directory => (EntryType::Directory, 0o775),
+        Expected::Directory | Expected::EmptyDirectory => (EntryType::Directory, 0o775),
         Expected::File { executable: true, .. } => (EntryType::Regular, 0o775),
         Expected::File { executable: false, .. } => (EntryType::Regular, 0o664),
         Expected::Symlink(_) => (EntryType::Symlink, 0o777),
@@ -76,7 +78,7 @@ fn compare<R: Read>(entry: &mut Entry<'_, R>, expected: &Expected) -> Result<()>
     let is = entry.header().mode().context("its mode cannot be read")?;
     ensure!(is == mode, "its mode is {is:o}, and should be {mode:o}");
     match expected {
-        Expected::Directory => {}
+        Expected::Directory | Expected::EmptyDirectory => {}
         Expected::Symlink(target) => {
             let is = entry.link_name_bytes().unwrap_or_default();
             let shown = String::from_utf8_lossy(&is).into_owned();

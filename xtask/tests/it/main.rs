@@ -12,6 +12,7 @@ mod notes;
 mod plans;
 mod prepare;
 mod repo;
+mod source;
 mod tag;
 mod terminal;
 
