@@ -5,7 +5,7 @@
 
 use std::collections::BTreeSet;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use camino::Utf8Path;
 use xtask::cli::{Outcome, Place, RollbackArgs};
 use xtask::domain::image_target::{ImageTag, ImageTarget};
@@ -25,7 +25,7 @@ use super::published::published;
 use super::published_release;
 use super::sealed::Sealed;
 use super::session::{Destination, Session, Train};
-use super::verify;
+use super::verify::{self, Contents};
 use crate::tools::store::Properties;
 
 /// Rolls back.
@@ -43,12 +43,15 @@ pub async fn run(place: &Place, args: &RollbackArgs) -> Result<Outcome> {
         "{to} is no stable release that is published in {}",
         world.name
     );
-    term::say(format_args!("Is {to} whole in {}?", world.name));
-    ensure!(
-        verify::contents(&git, world, read, to).await?,
-        "{to} is not whole in {}: roll back to another version",
-        world.name
-    );
+    term::say(format_args!("Checking that {to} is complete in {}", world.name));
+    match verify::contents(&git, world, read, to).await? {
+        Contents::Complete => {}
+        Contents::Broken => bail!("{to} is not complete in {}: roll back to another version", world.name),
+        Contents::Unclear => bail!(
+            "whether {to} is complete in {} could not be checked, for the reasons above: run the same command again",
+            world.name
+        ),
+    }
 
     let scratch = tempfile::tempdir().context("cannot make a temporary directory")?;
     let scratch = Utf8Path::from_path(scratch.path()).context("the temporary directory's name is not UTF-8")?;

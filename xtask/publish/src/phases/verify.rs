@@ -4,12 +4,13 @@
 //! addresses where `releng.toml` names them, and through S3 elsewhere. The acts are those of `plan` and `upload`.
 //! Refuses to repair.
 
-use anyhow::{Context, Result, anyhow, ensure};
+use anyhow::{Context, Result, anyhow};
 use xtask::cli::{Outcome, Place, VerifyArgs};
 use xtask::domain::environment::Access;
-use xtask::domain::layout::{Docs, Layout, RECORD};
+use xtask::domain::layout::{Docs, Layout, MANIFEST, RECORD};
+use xtask::domain::problem::excerpt;
 use xtask::domain::pointers::{self, Published};
-use xtask::domain::publication::{Act, INSTALLER_ACTS, Scope, Target, Wave, acts};
+use xtask::domain::publication::{Act, INSTALLER_ACTS, Scope, Target, acts};
 use xtask::domain::record::Record;
 use xtask::domain::version::Version;
 use xtask::tools::git::Git;
@@ -47,29 +48,55 @@ pub async fn run(place: &Place, args: &VerifyArgs) -> Result<Outcome> {
 
     let mut report = Report::new(if place.json { Told::Json } else { Told::Page });
     match view.record(&view.version).await? {
-        Some((record, text)) => view.check(&record, &text, &Wave::ALL, &mut report).await?,
+        Some(Ok((record, text))) => view.check(&record, &text, |_| true, &mut report).await?,
+        Some(Err(why)) => view.cannot_read_record(why, &mut report),
         None => view.check_unrecorded(stores.of(Bucket::Releases), &mut report).await?,
     }
     report.finish(&view.version, &world.name)
 }
 
-/// Checks what is published of a version, but for the pointers; says whether it is whole.
+/// Whether what is published of a version is all there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Contents {
+    Complete,
+    /// Something is missing or damaged; it has been told what.
+    Broken,
+    /// Something could not be asked; it has been told what.
+    Unclear,
+}
+
+/// Checks what users need who are taken to a version: its files, closures, images and installers. No pointer and no docs
+/// of a series, which lead to whatever is newer; and not git, which no user follows to a release.
 ///
 /// # Errors
 /// As for [`run`]; and the version has no record.
-pub async fn contents(git: &Git, world: &World, stores: &Stores, version: &Version) -> Result<bool> {
+pub async fn contents(git: &Git, world: &World, stores: &Stores, version: &Version) -> Result<Contents> {
     let published = published(stores.of(Bucket::Releases)).await?;
     let sources = Sources::new(world, stores);
     let view = View { git, sources, world, published, version: version.clone(), deep: false };
-    let (record, text) = view.record(version).await?.with_context(|| format!("{version} has no published record"))?;
+    let record = view.record(version).await?.with_context(|| format!("{version} has no published record"))?;
+    let (record, text) = record.map_err(|why| anyhow!(why))?;
     let mut report = Report::new(Told::Aside);
-    view.check(&record, &text, &[Wave::Contents, Wave::Git], &mut report).await?;
-    Ok(report.broken == 0)
+    let needed = |act: &Act| match act {
+        Act::VersionDirectory | Act::Cache | Act::Images { .. } | Act::Installers => true,
+        Act::Docs(_) | Act::Branch | Act::Review | Act::Tag | Act::Receipt => false,
+        Act::RootManifest | Act::ImageTag { .. } | Act::InstallerPointers => false,
+    };
+    view.check(&record, &text, needed, &mut report).await?;
+    Ok(match (report.broken, report.unknown) {
+        (0, 0) => Contents::Complete,
+        (0, _) => Contents::Unclear,
+        _ => Contents::Broken,
+    })
 }
 
 fn current(git: &Git) -> Result<Version> {
     let file = xtask::tools::tree::version_file(git, &git.head()?.commit).context("which version? Name one")?;
     Ok(file.version)
+}
+
+fn record_key(version: &Version) -> String {
+    format!("{}/{RECORD}", Layout::new(&version.to_string()).version_directory())
 }
 
 /// Where users read.
@@ -108,40 +135,86 @@ struct View<'a> {
 }
 
 impl View<'_> {
-    /// The published record of a version, and its text; `None` if there is none.
-    async fn record(&self, version: &Version) -> Result<Option<(Record, Vec<u8>)>> {
-        let key = format!("{}/{RECORD}", Layout::new(&version.to_string()).version_directory());
+    /// The published record of a version, and its text; `None` if there is nothing. What is not a record says why.
+    async fn record(&self, version: &Version) -> Result<Option<Result<(Record, Vec<u8>), String>>> {
+        let key = record_key(version);
         let Some(text) = self.sources.releases.get(&key).await? else { return Ok(None) };
-        let record = Record::parse_published(&String::from_utf8_lossy(&text))
-            .map_err(|why| anyhow!("the published {key} {why}"))?;
-        ensure!(record.version == version.to_string(), "the published {key} is of {}", record.version);
-        Ok(Some((record, text)))
+        Ok(Some(match Record::parse_published(&String::from_utf8_lossy(&text)) {
+            Ok(record) if record.version == version.to_string() => Ok((record, text)),
+            Ok(record) => Err(format!("the published {key} is of {}", excerpt(&record.version))),
+            Err(why) => Err(format!("the published {key} {why}")),
+        }))
     }
 
-    async fn check(&self, record: &Record, text: &[u8], waves: &[Wave], report: &mut Report) -> Result<()> {
+    /// The record of the version that a pointer belongs on, where that can be checked.
+    async fn record_to_follow(&self, version: &Version, title: &str, report: &mut Report) -> Result<Option<Record>> {
+        match self.record(version).await? {
+            Some(Ok((record, _))) => return Ok(Some(record)),
+            Some(Err(why)) => report.note(title, &format!("belongs on {version}, which cannot be told: {why}")),
+            None => report.note(title, &format!("belongs on {version}, which has no record to check it with")),
+        }
+        Ok(None)
+    }
+
+    /// Without a record there is nothing to check the rest with.
+    fn cannot_read_record(&self, why: String, report: &mut Report) {
+        let title = format!("releases {}", record_key(&self.version));
+        report.check(&title, "", vec![why], "everyone who checks this version; nothing else of it could be checked");
+    }
+
+    /// Checks the acts that are `wanted`, in the order of a publication. What cannot be asked does not end it.
+    async fn check(
+        &self,
+        record: &Record,
+        text: &[u8],
+        wanted: impl Fn(&Act) -> bool,
+        report: &mut Report,
+    ) -> Result<()> {
         let scope = Scope::Official(self.version.series());
         let mut acts = acts(scope, Target::All, &self.world.environment).map_err(|why| anyhow!(why))?;
         acts.extend(INSTALLER_ACTS);
         acts.sort_by_key(Act::wave);
-        for act in acts.into_iter().filter(|act| waves.contains(&act.wave())) {
-            match &act {
-                Act::VersionDirectory => self.check_version_directory(record, text, report).await?,
-                Act::Cache => self.check_cache(record, report).await?,
-                Act::Docs(docs @ (Docs::Series(_) | Docs::Stable)) => {
-                    self.check_docs(&act, *docs, record, report).await?
-                }
-                Act::Docs(Docs::Nightly) => {}
-                Act::RootManifest => self.check_root_manifest(&act, record, report).await?,
-                Act::Branch | Act::Review => self.check_branch(record, report)?,
-                Act::Tag => self.check_tag(record, report)?,
-                Act::Images { target } => self.check_images(target, record, report).await?,
-                Act::ImageTag { target, tag } => self.check_image_tag(&act, target, *tag, record, report).await?,
-                Act::Installers => self.check_installers(record, report).await?,
-                Act::InstallerPointers => self.check_installer_pointers(&act, report).await?,
-                Act::Receipt => self.check_receipt(text, report).await?,
+        for act in acts.into_iter().filter(wanted) {
+            if let Err(error) = self.check_act(&act, record, text, report).await {
+                report.unknown(&self.title(&act), &error);
             }
         }
         Ok(())
+    }
+
+    async fn check_act(&self, act: &Act, record: &Record, text: &[u8], report: &mut Report) -> Result<()> {
+        match act {
+            Act::VersionDirectory => self.check_version_directory(record, text, report).await,
+            Act::Cache => self.check_cache(record, report).await,
+            Act::Docs(docs @ (Docs::Series(_) | Docs::Stable)) => self.check_docs(act, *docs, record, report).await,
+            Act::Docs(Docs::Nightly) => Ok(()),
+            Act::RootManifest => self.check_root_manifest(act, record, report).await,
+            Act::Branch | Act::Review => self.check_branch(record, report),
+            Act::Tag => self.check_tag(record, report),
+            Act::Images { target } => self.check_images(target, record, report).await,
+            Act::ImageTag { target, tag } => self.check_image_tag(act, target, *tag, record, report).await,
+            Act::Installers => self.check_installers(record, report).await,
+            Act::InstallerPointers => self.check_installer_pointers(act, report).await,
+            Act::Receipt => self.check_receipt(text, report).await,
+        }
+    }
+
+    /// What people call an act, for one that could not be looked at.
+    fn title(&self, act: &Act) -> String {
+        let layout = Layout::new(&self.version.to_string());
+        match act {
+            Act::VersionDirectory => format!("releases {}/", layout.version_directory()),
+            Act::Cache => "cache".to_owned(),
+            Act::Docs(docs) => format!("docs {}/", docs.directory()),
+            Act::RootManifest => format!("releases {MANIFEST}"),
+            Act::Branch | Act::Review => "branch".to_owned(),
+            Act::Tag => format!("tag {}", self.version),
+            Act::Images { target } => format!("images {target}"),
+            Act::ImageTag { target, tag } => format!("image {target}:{}", tag.name(&self.version.to_string())),
+            Act::Installers => format!("install {}/", layout.version_directory()),
+            Act::InstallerPointers => "install".to_owned(),
+            Act::Receipt => format!("releases {}", layout.receipt()),
+        }
     }
 
     /// Where a pointer belongs in this environment.

@@ -91,7 +91,7 @@ pub fn stage(sh: &Shell, store: &str, key: &SecretFile, roots: &Roots) -> Result
 /// holds. Returns what Nix objects to.
 ///
 /// # Errors
-/// Nix cannot be run.
+/// Nix cannot be run, or fails for reasons that are not the cache's.
 pub fn verify(sh: &Shell, store: &str, keys: &str, contents: bool, roots: &Roots) -> Result<Option<String>> {
     for (kind, paths) in roots.each() {
         let objection = objection(sh, store, keys, contents, |cmd| cmd.arg("--recursive").args(kind).args(paths))?;
@@ -105,7 +105,7 @@ pub fn verify(sh: &Shell, store: &str, keys: &str, contents: bool, roots: &Roots
 /// The same of every path that a store has. It reads no derivation, so their NARs need not be there.
 ///
 /// # Errors
-/// Nix cannot be run.
+/// Nix cannot be run, or fails for reasons that are not the cache's.
 pub fn verify_all(sh: &Shell, store: &str, keys: &str, contents: bool) -> Result<Option<String>> {
     objection(sh, store, keys, contents, |cmd| cmd.arg("--all"))
 }
@@ -128,7 +128,41 @@ fn objection<'a>(
     }
     let text = String::from_utf8_lossy(&output.stderr);
     let lines: Vec<&str> = text.lines().filter(|line| !line.starts_with("checking ")).collect();
-    Ok(Some(lines[lines.len().saturating_sub(LAST_LINES)..].join("\n")))
+    let last = lines[lines.len().saturating_sub(LAST_LINES)..].join("\n");
+    match is_about_the_cache(&last) {
+        true => Ok(Some(last)),
+        false => Err(anyhow!("Nix could not judge ({}), which says nothing of the cache: {last}", output.status)),
+    }
+}
+
+/// Whether Nix found fault with what it read, rather than with the machine that it runs on or the way to the cache.
+fn is_about_the_cache(message: &str) -> bool {
+    const OF_THE_CACHE: [&str; 10] = [
+        "was modified",
+        "is untrusted",
+        "does not exist in binary cache",
+        "is not valid",
+        "is corrupt",
+        "hash mismatch",
+        "NAR info file",
+        "bad archive",
+        "no substituter that can build",
+        "does not exist in the store",
+    ];
+    const OF_ITS_OWN: [&str; 10] = [
+        "disk is full",
+        "No space left on device",
+        "SQLite",
+        "Permission denied",
+        "Read-only file system",
+        "Cannot allocate memory",
+        "Too many open files",
+        "unable to download",
+        "cannot open connection",
+        "unrecogni",
+    ];
+    let has = |words: &[&str]| words.iter().any(|words| message.contains(words));
+    has(&OF_THE_CACHE) && !has(&OF_ITS_OWN)
 }
 
 /// Makes a secret key with this name.

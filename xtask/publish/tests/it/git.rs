@@ -17,7 +17,8 @@ fn a_published_record_with_something_else_for_a_commit_is_named() {
         for (phase, args) in [("verify", &[][..]), ("rollback", &["--to", "2.93.1", "--noconfirm"])] {
             let ran = release.release(phase, "local", args);
             let why = format!("`{wrong}` is not the name of a git object");
-            assert!(ran.stderr.contains(&why) && ran.stderr.contains("lix-2.93.1/release.json"), "{ran:?}");
+            let said = format!("{}{}", ran.stdout, ran.stderr);
+            assert!(said.contains(&why) && said.contains("lix-2.93.1/release.json"), "{ran:?}");
             assert_eq!(ran.code, Some(1), "{ran:?}");
         }
         let status = release.repo.xtask(&["release", "status", "--config", release.config.as_str()]);

@@ -33,6 +33,7 @@ mod train;
 mod transfer;
 mod up;
 mod wire;
+mod verify;
 mod world;
 
 /// What runs the commands.

@@ -5,7 +5,7 @@
 use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 
-use anyhow::Result;
+use anyhow::{Result, anyhow};
 use xtask::domain::cache::{INFO, Keys, Signed, is_good_info, nar_fault};
 use xtask::domain::narinfo::NarInfo;
 use xtask::domain::plan::bytes_for_people;
@@ -61,7 +61,11 @@ impl View<'_> {
 
     async fn let_nix_judge(&self, roots: nix_cache::Roots, keys: &Keys, report: &mut Report) -> Result<()> {
         if !files::on_path("nix") {
-            report.note(NIX, "there is no Nix here to ask");
+            let error = anyhow!("there is no Nix here to ask");
+            match report.is_aside() {
+                true => report.note(NIX, &error.to_string()),
+                false => report.unknown(NIX, &error),
+            }
             return Ok(());
         }
         let (url, _server) = match &self.sources.cache {
@@ -74,9 +78,20 @@ impl View<'_> {
         let (keys, deep) = (keys.trusted(), self.deep);
         let sh = process::shell_in(self.git.root())?;
         let judging = move || nix_cache::verify(&sh, &url, &keys, deep, &roots);
-        let objection = tokio::task::spawn_blocking(judging).await??;
+        let objection = match tokio::task::spawn_blocking(judging).await? {
+            Ok(objection) => objection,
+            // Every signature was checked above: what keeps this Nix from judging is not a reason to stop a rollback.
+            Err(error) if report.is_aside() => {
+                report.note(NIX, &format!("{error:#}"));
+                return Ok(());
+            }
+            Err(error) => {
+                report.unknown(NIX, &error);
+                return Ok(());
+            }
+        };
         let good = if self.deep { "signed, and every NAR holds what it should" } else { "signed" };
-        report.check(NIX, good, objection.into_iter().collect(), WHO);
+        report.check(NIX, good, objection.into_iter().collect::<Vec<_>>(), WHO);
         Ok(())
     }
 }

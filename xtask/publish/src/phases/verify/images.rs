@@ -51,12 +51,14 @@ impl View<'_> {
         };
         let name = tag.name(&self.version.to_string());
         let title = format!("image {target}:{name}");
-        let other = if *belongs == self.version { None } else { self.record(belongs).await? };
-        let record = match &other {
-            Some((other, _)) => Some(other),
-            None => (*belongs == self.version).then_some(record),
+        let other = match *belongs == self.version {
+            true => record.clone(),
+            false => match self.record_to_follow(belongs, &title, report).await? {
+                Some(other) => other,
+                None => return Ok(()),
+            },
         };
-        let Some((_, index)) = record.map(recorded).transpose()?.flatten() else {
+        let Some((_, index)) = recorded(&other)? else {
             report.note(&title, &format!("belongs on {belongs}, which has no record of images to check it with"));
             return Ok(());
         };

@@ -36,7 +36,8 @@ impl View<'_> {
         let who = "everyone who runs `nix upgrade-nix`";
         let expected = match *target == self.version {
             true => Some(record.manifest()),
-            false => self.record(target).await?.map(|(record, _)| record.manifest()),
+            // Its own names tell as much, where it has no record that can be read.
+            false => self.record(target).await?.and_then(Result::ok).map(|(record, _)| record.manifest()),
         };
         let broken = match live.map(|live| live.says) {
             None => vec![format!("it is missing, and belongs on {target}")],

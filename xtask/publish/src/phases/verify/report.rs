@@ -1,6 +1,6 @@
 //! What was found, told as it is found: a line each for people, or all of it as JSON in the end.
 
-use anyhow::Result;
+use anyhow::{Error, Result};
 use xtask::cli::Outcome;
 use xtask::domain::version::Version;
 use xtask::tools::term;
@@ -19,40 +19,95 @@ pub(super) enum Told {
     Aside,
 }
 
+/// What is not right about one thing; empty where all is well.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Findings {
+    /// What is not as it was released. Waiting does not help.
+    pub broken: Vec<String>,
+    /// What is as it should be in the bucket, while a cache in front of it still shows something older.
+    pub stale: Vec<String>,
+    /// What could not be checked, and why.
+    pub unknown: Vec<String>,
+}
+
+impl From<Vec<String>> for Findings {
+    fn from(broken: Vec<String>) -> Findings {
+        Findings { broken, ..Findings::default() }
+    }
+}
+
+impl Findings {
+    pub fn is_empty(&self) -> bool {
+        self.broken.is_empty() && self.stale.is_empty() && self.unknown.is_empty()
+    }
+
+    pub fn append(&mut self, mut other: Findings) {
+        self.broken.append(&mut other.broken);
+        self.stale.append(&mut other.stale);
+        self.unknown.append(&mut other.unknown);
+    }
+}
+
 /// What was found.
 pub(super) struct Report {
     told: Told,
     entries: Vec<serde_json::Value>,
     pub(super) broken: usize,
+    pub(super) stale: usize,
+    pub(super) unknown: usize,
 }
 
 impl Report {
     pub(super) fn new(told: Told) -> Report {
-        Report { told, entries: Vec::new(), broken: 0 }
+        Report { told, entries: Vec::new(), broken: 0, stale: 0, unknown: 0 }
     }
 
-    /// One check: what is good about it, or what is broken and for whom.
-    pub(super) fn check(&mut self, title: &str, good: &str, broken: Vec<String>, who: &str) {
-        self.broken += broken.len();
-        self.entries
-            .push(serde_json::json!({ "what": title, "good": broken.is_empty(), "broken": broken, "affects": who }));
-        if broken.is_empty() {
+    /// One check: what is good about it, or what is not and for whom.
+    pub(super) fn check(&mut self, title: &str, good: &str, findings: impl Into<Findings>, who: &str) {
+        let findings = findings.into();
+        let is_good = findings.is_empty();
+        let Findings { broken, stale, unknown } = findings;
+        if is_good {
             self.line(format_args!("{} {title:<34} {good}", term::good("ok    ")));
         }
-        let shown = if term::is_verbose() { broken.len() } else { NAMED };
-        for why in broken.iter().take(shown) {
-            self.line(format_args!("{} {title:<34} {why}; affects {who}", term::bad("broken")));
-        }
-        if broken.len() > shown {
-            let more = broken.len() - shown;
-            self.line(format_args!("{} {title:<34} and {more} more (`--verbose` lists them)", term::bad("broken")));
-        }
+        let affects = format!("; affects {who}");
+        self.lines(&term::bad("broken"), title, &broken, &affects);
+        self.lines("stale ", title, &stale, "");
+        self.lines("?     ", title, &unknown, "");
+        self.broken += broken.len();
+        self.stale += stale.len();
+        self.unknown += unknown.len();
+        self.entries.push(serde_json::json!({
+            "what": title, "good": is_good, "broken": broken, "stale": stale, "unknown": unknown, "affects": who
+        }));
     }
 
-    /// Something that could not be checked, and why.
+    /// Something that could not be checked. The rest still is.
+    pub(super) fn unknown(&mut self, title: &str, error: &Error) {
+        let unknown = vec![format!("could not be checked: {error:#}")];
+        self.check(title, "", Findings { unknown, ..Findings::default() }, "");
+    }
+
+    /// Something that is worth knowing, and changes nothing.
     pub(super) fn note(&mut self, title: &str, why: &str) {
         self.entries.push(serde_json::json!({ "what": title, "note": why }));
         self.line(format_args!("note   {title:<34} {why}"));
+    }
+
+    /// Whether another command asked.
+    pub(super) fn is_aside(&self) -> bool {
+        self.told == Told::Aside
+    }
+
+    fn lines(&self, mark: &str, title: &str, findings: &[String], after: &str) {
+        let shown = if term::is_verbose() { findings.len() } else { NAMED };
+        for why in findings.iter().take(shown) {
+            self.line(format_args!("{mark} {title:<34} {why}{after}"));
+        }
+        if findings.len() > shown {
+            let more = findings.len() - shown;
+            self.line(format_args!("{mark} {title:<34} and {more} more (`--verbose` lists them)"));
+        }
     }
 
     fn line(&self, line: std::fmt::Arguments) {
@@ -68,11 +123,34 @@ impl Report {
         if self.told == Told::Json {
             term::json(&self.entries)?;
         }
-        if self.broken > 0 {
-            term::say(format_args!("{} of {version} in {environment}: {} broken", term::bad("failed:"), self.broken));
-            return Ok(Outcome::Failed);
+        let at = format!("{version} in {environment}");
+        match (self.broken, self.unknown, self.stale) {
+            (0, 0, 0) => {
+                term::say(format_args!("{} {at} is what was released", term::good("verified:")));
+                Ok(Outcome::Done)
+            }
+            (0, 0, stale) => {
+                term::say(format_args!(
+                    "waiting: {at} is what was released, and a cache in front of it still shows users something older \
+                     ({stale} stale): wait for it to forget, or purge it, and verify again"
+                ));
+                Ok(Outcome::Waiting)
+            }
+            (0, unknown, _) => {
+                term::say(format_args!(
+                    "{} {at}: not everything could be checked ({unknown} unknown); what could be is what was released",
+                    term::bad("failed:")
+                ));
+                Ok(Outcome::Failed)
+            }
+            (broken, unknown, _) => {
+                let unknown = match unknown {
+                    0 => String::new(),
+                    unknown => format!(", and not everything could be checked ({unknown} unknown)"),
+                };
+                term::say(format_args!("{} of {at}: {broken} broken{unknown}", term::bad("failed:")));
+                Ok(Outcome::Failed)
+            }
         }
-        term::say(format_args!("{} {version} in {environment} is what was released", term::good("verified:")));
-        Ok(Outcome::Done)
     }
 }

@@ -42,10 +42,7 @@ impl View<'_> {
             return Ok(());
         }
         // Not ours: it is enough that its start page is the right version's.
-        let Some((other, _)) = self.record(target).await? else {
-            report.note(&title, &format!("belongs on {target}, which has no record to check it with"));
-            return Ok(());
-        };
+        let Some(other) = self.record_to_follow(target, &title, report).await? else { return Ok(()) };
         let index: Files = other.manual().into_iter().filter(|(path, _)| path == MANUAL_INDEX).collect();
         let broken = compare(&self.sources.docs, &directory, &index).await?;
         report.check(&title, &format!("is on {target}"), broken, &who);

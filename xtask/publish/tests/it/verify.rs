@@ -1,0 +1,115 @@
+//! `release verify`: what cannot be asked is told apart from what is broken, and does not hide the rest.
+
+use std::fs;
+
+use expect_test::expect;
+
+use crate::release::Release;
+use crate::repo::{Ran, make_executable};
+
+/// The lines with some marks, without what varies.
+fn lines(ran: &Ran, marks: &[&str]) -> String {
+    let wanted = |line: &&str| marks.iter().any(|mark| line.starts_with(mark));
+    ran.stdout.lines().filter(wanted).map(|line| line.to_owned() + "\n").collect()
+}
+
+/// Puts a program called `nix` before all others.
+fn with_nix(release: &Release, script: &str) -> String {
+    let bin = release.repo.beside("bin");
+    fs::create_dir_all(&bin).expect("made");
+    fs::write(bin.join("nix"), format!("#!/bin/sh\n{script}\n")).expect("written");
+    make_executable(&bin.join("nix"));
+    format!("{bin}:{}", std::env::var("PATH").expect("a path"))
+}
+
+#[test]
+fn a_target_that_cannot_be_asked_is_one_line_and_the_rest_is_verified() {
+    let release = Release::new("2.93.1");
+    release.upload().ok();
+    // The images and the remote are gone, each in its way.
+    release.configure(|text| text.replacen("oci:release/local/images", "docker://127.0.0.1:1/lix", 1));
+    let git = release.release_dir().join("local/git");
+    fs::remove_dir_all(&git).expect("removed");
+    fs::create_dir(&git).expect("made");
+    fs::write(git.join("HEAD"), "garbage").expect("written");
+    fs::write(release.object("local-releases/lix/lix-2.93.1/lix-2.93.1.tar.gz"), "damaged").expect("written");
+
+    let ran = release.release("verify", "local", &[]);
+    assert_eq!(ran.code, Some(1), "{ran:?}");
+    let unknown = lines(&ran, &["?"]);
+    for title in ["images 127.0.0.1:1/lix", "image 127.0.0.1:1/lix:latest", "branch", "tag 2.93.1"] {
+        let of_it = unknown.lines().filter(|line| line.starts_with(&format!("?      {title} "))).count();
+        assert_eq!(of_it, 1, "{title}: {}", ran.stdout);
+    }
+    assert_eq!(lines(&ran, &["broken"]).lines().count(), 1, "{}", ran.stdout);
+    assert!(lines(&ran, &["ok"]).contains("docs manual/lix/stable/"), "{}", ran.stdout);
+    assert!(ran.stderr.ends_with("local: 1 broken, and not everything could be checked (6 unknown)\n"), "{}", ran.stderr);
+
+    let json = release.release("verify", "local", &["--json"]);
+    assert_eq!(json.code, Some(1));
+    let json: serde_json::Value = serde_json::from_str(&json.stdout).expect("JSON");
+    let unknown = |entry: &&serde_json::Value| entry["unknown"].as_array().is_some_and(|unknown| !unknown.is_empty());
+    let entries = json.as_array().expect("a list");
+    assert_eq!(entries.iter().filter(unknown).count(), 6, "{json:#}");
+    assert!(entries.iter().filter(unknown).all(|entry| entry["good"] == false && entry["broken"] == serde_json::json!([])));
+}
+
+#[test]
+fn what_ails_nix_itself_is_not_a_broken_cache_and_stops_no_rollback() {
+    let release = Release::new("2.93.1");
+    release.upload().ok();
+    let run = |phase: &str, args: &[&str], script: &str| {
+        let path = with_nix(&release, script);
+        Ran::from(release.command(phase, "local", args).env("PATH", path).output().expect("the tool runs"))
+    };
+    let full = "echo 'error: cannot open SQLite database: database or disk is full' >&2; exit 1";
+    let ran = run("verify", &[], full);
+    assert_eq!(ran.code, Some(1));
+    expect![[r#"
+        ?      cache, as Nix reads it             could not be checked: Nix could not judge (exit status: 1), which says nothing of the cache: error: cannot open SQLite database: database or disk is full
+    "#]]
+    .assert_eq(&lines(&ran, &["broken", "?"]));
+    assert!(
+        ran.stderr.ends_with("not everything could be checked (1 unknown); what could be is what was released\n"),
+        "{}",
+        ran.stderr
+    );
+    let ran = run("rollback", &["--to", "2.93.1", "--noconfirm"], full);
+    assert!(ran.stderr.contains("Nix could not judge") && !ran.stderr.contains("another version"), "{}", ran.stderr);
+    assert_eq!(ran.code, Some(0), "{ran:?}");
+
+    // What Nix says of the cache is still believed.
+    let modified = "echo \"path '/nix/store/x' was modified! expected hash 'a', got 'b'\" >&2; exit 1";
+    let ran = run("verify", &[], modified);
+    assert!(lines(&ran, &["broken"]).contains("was modified"), "{}", ran.stdout);
+    assert_eq!(lines(&ran, &["?"]), "");
+}
+
+#[test]
+fn a_rollback_looks_at_where_it_goes_and_at_nothing_else() {
+    let old = Release::new("2.93.1");
+    old.upload().ok();
+    let new = Release::new("2.93.2");
+    new.share(&old);
+    new.upload().ok();
+    // All of the release that is left is damaged, and the remote is gone.
+    let record = old.object("local-releases/lix/lix-2.93.2/release.json");
+    let text = fs::read_to_string(&record).expect("a record");
+    fs::remove_file(old.object("local-docs/manual/lix/2.93/index.html")).expect("removed");
+    for damage in ["garbage".to_owned(), text.replace("2.93.2", "2.93.3"), String::new()] {
+        fs::write(&record, damage).expect("written");
+        let ran = old.release("rollback", "local", &["--to", "2.93.1", "--dry-run"]);
+        assert_eq!(ran.code, Some(0), "{ran:?}");
+        let ran = old.release("verify", "local", &["2.93.2"]);
+        assert_eq!(ran.code, Some(1), "{ran:?}");
+        assert!(lines(&ran, &["broken"]).contains("lix-2.93.2/release.json"), "{ran:?}");
+        // The older one's own things are all judged, and what follows the newer is told.
+        let ran = old.release("verify", "local", &["2.93.1"]);
+        assert!(lines(&ran, &["note"]).contains("belongs on 2.93.2, which cannot be told: "), "{ran:?}");
+    }
+    // The one to go to counts.
+    fs::remove_file(old.object("local-releases/lix/lix-2.93.1/manual/page-1.html")).expect("removed");
+    let error = old.release("rollback", "local", &["--to", "2.93.1", "--dry-run"]).fails(1);
+    assert!(error.contains("2.93.1 is not complete in local"), "{error}");
+}
+
