@@ -38,6 +38,10 @@ pub struct Environment {
     pub buckets: Buckets,
     /// Where users download, if that is somewhere else than the storage.
     pub public: Option<Buckets>,
+    /// A program with its arguments that makes the caches in front of `public` forget: after pointers moved, it gets the
+    /// addresses that changed on stdin, a line each. Empty where nothing has to be told.
+    #[serde(default)]
+    pub purge: Vec<String>,
     pub cache: CacheKey,
     pub git: GitTarget,
     pub images: ImageTargets,
@@ -284,6 +288,13 @@ impl Environment {
                 return Err("two buckets have one name or address, or one has none".to_owned());
             }
         }
+        match self.purge.first() {
+            Some(program) if program.is_empty() => return Err("`purge` names no program".to_owned()),
+            Some(_) if self.public.is_none() => {
+                return Err("`purge` gets addresses, and there are none: `public` is missing".to_owned());
+            }
+            Some(_) | None => {}
+        }
         let branch_off = self.git.branch_off();
         if !branch_off.starts_with("refs/") || !branch_off.contains(BRANCH) {
             return Err(format!("`branch-off` is not a ref with `{BRANCH}` in it: {branch_off}"));
@@ -380,6 +391,15 @@ mod tests {
             let error = Config::parse(&OURS.replace(from, to)).expect_err(to);
             assert!(error.contains("a name has only letters") || error.contains("there is no profile"), "{error}");
         }
+        let purge = |rest: &str| {
+            let text = OURS.replacen("noconfirm = true", &format!("noconfirm = true\n{rest}"), 1);
+            Config::parse(&text).expect_err(rest) + "\n"
+        };
+        expect![[r#"
+            environment `local`: `purge` gets addresses, and there are none: `public` is missing
+            environment `local`: `purge` names no program
+        "#]]
+        .assert_eq(&(purge("purge = [\"purge\"]") + &purge("purge = [\"\"]")));
         let ours = Config::parse(OURS).expect("valid");
         let way = |name| (ours.is_on_the_way(name), ours.before(name));
         assert_eq!(["local", "staging", "production"].map(way), [(false, 0), (true, 0), (true, 1)]);

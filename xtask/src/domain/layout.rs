@@ -54,6 +54,11 @@ pub fn local_receipt(environment: &str) -> String {
     format!("receipt-{environment}.json")
 }
 
+/// In `release/`: addresses that caches in front of an environment's buckets have yet to forget.
+pub fn purge_list(environment: &str) -> String {
+    format!("purge-{environment}.txt")
+}
+
 /// All that `build` makes in `release/`, and replaces together. Other phases keep other things there.
 pub const BUILT: [&str; 7] = [ARTIFACTS, MANUAL, IMAGES, GC_ROOTS, DRVS, RECORD, MANUAL_RECORD];
 

@@ -85,6 +85,17 @@ pub struct Plan {
     /// Of a rollback: the versions that no pointer goes back to by itself from then on. They stay published.
     #[serde(skip_serializing_if = "BTreeSet::is_empty")]
     pub withdraws: BTreeSet<Version>,
+    /// The hook that is run in the end, where there is one and something for it to do.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub purge: Option<Purge>,
+}
+
+/// What is handed to an environment's `purge`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Purge {
+    pub program: String,
+    /// How many it gets.
+    pub addresses: usize,
 }
 
 impl Plan {
@@ -116,6 +127,7 @@ impl Plan {
             text += "\nwithdraws, and keeps published\n";
         }
         text += &self.withdraws.iter().map(|version| format!("  ~ {version}\n")).collect::<String>();
+        text += &purge_to_text(&self.purge);
         text + &format!("\nplan {}\n", self.digest())
     }
 
@@ -169,6 +181,9 @@ impl Plans {
                 text += &act.to_text(&title, verbose, width);
             }
         }
+        for plan in &self.0 {
+            text += &purge_to_text(&plan.purge);
+        }
         text + &format!("\nplan {}\n", self.digest())
     }
 
@@ -187,6 +202,11 @@ impl Plans {
     pub fn is_done(&self) -> bool {
         self.0.iter().all(Plan::is_done)
     }
+}
+
+fn purge_to_text(purge: &Option<Purge>) -> String {
+    let Some(Purge { program, addresses }) = purge else { return String::new() };
+    format!("\npurge, once pointers have moved\n  {} gets {addresses} addresses\n", one_line(program))
 }
 
 /// Of the column of titles: registries have long names.

@@ -164,6 +164,7 @@ fn plan_of(acts: &[Act], version: &str, name: &str, published: &Published) -> Pl
         record: record(),
         acts: acts.iter().map(judged).collect(),
         withdraws: BTreeSet::new(),
+        purge: None,
     }
 }
 

@@ -23,6 +23,7 @@ use xtask::tools::{files, process, term};
 use super::applying::{apply, receipt};
 use super::destination::{Bucket, Stores};
 use super::looking::{Looked, look};
+use super::purge;
 use super::session::{Session, Train};
 use crate::tools::{lock, progress::Meter};
 
@@ -130,6 +131,7 @@ impl Turn<'_> {
                 "{title} is not as it was when the plan was made ({change}): run the same command again, and read its plan"
             );
         }
+        purge::note(session, &purge::addresses(session, act, &looked)).with_context(doing)?;
         apply(session, act, &looked, self.stores, &self.meter.progress()).await.with_context(doing)?;
         if let Err(error) = note(session, &now) {
             term::warn(format_args!("{error:#}; what was done is done, and no decision rests on the journal"));

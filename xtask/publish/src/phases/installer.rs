@@ -28,6 +28,7 @@ use super::consent;
 use super::destination::Bucket;
 use super::gate::receipt;
 use super::published_release::{self, LIMIT};
+use super::purge;
 use super::sealed::{LocalFile, LocalFiles, Sealed};
 use super::session::{Destination, Session, Train};
 use crate::tools::content::Content;
@@ -68,6 +69,7 @@ pub async fn run(place: &Place, args: &InstallerArgs) -> Result<Outcome> {
         let done = carry_out(&train, &plans, None, async |_| Ok(())).await?;
         term::say(done.summary());
     }
+    purge::run(&train).await;
     super::plan::tell(place, &plans)?;
     term::say(format_args!(
         "{} the installers of {version} are published to {}; next: {}",

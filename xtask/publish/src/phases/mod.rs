@@ -15,6 +15,7 @@ pub mod plan;
 pub mod preflight;
 pub mod published;
 pub mod published_release;
+pub mod purge;
 pub mod rehearse;
 pub mod rollback;
 pub mod sealed;

@@ -23,6 +23,7 @@ use super::consent;
 use super::destination::{Bucket, Stores, World};
 use super::published::published;
 use super::published_release;
+use super::purge;
 use super::sealed::Sealed;
 use super::session::{Destination, Session, Train};
 use super::verify::{self, Contents};
@@ -95,6 +96,7 @@ async fn publish(
     consent::show(plans)?;
     if plans.is_done() && after.withdrawn == now.withdrawn {
         term::say(format_args!("{} {environment} is on {} already", term::good("done:"), args.to));
+        purge::run(train).await;
         return Ok(Outcome::Done);
     }
     let sentence = format!("I want to roll {environment} back to {}", args.to);
@@ -109,6 +111,7 @@ async fn publish(
         withdraw(stores, after).await
     };
     carry_out(train, plans, None, first).await?;
+    purge::run(train).await;
     term::say(format_args!(
         "{} users of {environment} are back on {}; `rollback --to` a newer version undoes it",
         term::good("done:"),

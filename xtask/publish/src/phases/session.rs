@@ -21,8 +21,9 @@ use xtask::tools::git::Git;
 use xtask::tools::remote::Remote;
 
 use super::destination::{Bucket, Stores, World};
-use super::looking::look;
+use super::looking::{Looked, look};
 use super::published::published;
+use super::purge;
 use super::sealed::Sealed;
 
 /// Where releases go, connected to for looking.
@@ -138,8 +139,13 @@ impl<'a> Session<'a> {
 
     async fn plan(&self, published: &Published) -> Result<Plan> {
         let mut acts = Vec::new();
+        let mut addresses = BTreeSet::new();
         for act in &self.acts {
-            acts.push(self.judge(act, published).await?);
+            let (planned, looked) = self.judge(act, published).await?;
+            if planned.is_to_do() {
+                addresses.extend(purge::addresses(self, act, &looked));
+            }
+            acts.push(planned);
         }
         Ok(Plan {
             environment: self.world.name.clone(),
@@ -148,6 +154,7 @@ impl<'a> Session<'a> {
             record: self.sealed.record_digest,
             acts,
             withdraws: BTreeSet::new(),
+            purge: purge::planned(&self.world.environment, &addresses),
         })
     }
 
@@ -155,10 +162,10 @@ impl<'a> Session<'a> {
     ///
     /// # Errors
     /// It cannot be looked at.
-    async fn judge(&self, act: &Act, published: &Published) -> Result<Planned> {
+    async fn judge(&self, act: &Act, published: &Published) -> Result<(Planned, Looked)> {
         let looked =
             look(self, act).await.with_context(|| format!("cannot look at {}", act.title(&self.sealed.subject)))?;
-        Ok(judge(act, &self.sealed.subject, &looked.seen(), published, &self.consent))
+        Ok((judge(act, &self.sealed.subject, &looked.seen(), published, &self.consent), looked))
     }
 }
 

@@ -20,6 +20,7 @@ use super::consent;
 use super::destination::{Bucket, World};
 use super::gate::Earlier;
 use super::preflight::{self, told};
+use super::purge;
 use super::sealed::Sealed;
 use super::session::{Destination, Session, Train};
 
@@ -110,7 +111,12 @@ async fn publish(place: &Place, trees: &[Git], args: &UploadArgs, dry_run: bool)
         consent::show(&plans)?;
         if plans.is_done() {
             super::plan::tell(place, &plans)?;
-            return finish(train, &plans);
+            let outcome = finish(train, &plans)?;
+            if outcome == Outcome::Done {
+                // What an earlier run left.
+                purge::run(train).await;
+            }
+            return Ok(outcome);
         }
         let signing_key = check(train, &plans).await?;
         let sentence = format!("I want to release this to {}", train.world().name);
@@ -121,6 +127,7 @@ async fn publish(place: &Place, trees: &[Git], args: &UploadArgs, dry_run: bool)
         super::plan::tell(place, &plans)?;
         let outcome = finish(train, &after)?;
         if outcome == Outcome::Done {
+            purge::run(train).await;
             done.write_receipts(train, &plans)?;
         }
         Ok(outcome)

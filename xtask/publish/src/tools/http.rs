@@ -217,7 +217,7 @@ impl Http {
 
     fn url(&self, key: &str) -> String {
         let query = self.query.as_ref().map(|query| format!("?{query}")).unwrap_or_default();
-        format!("{}/{}{query}", self.base, escape(key))
+        address(&self.base, key) + &query
     }
 
     /// Asks for a key, several times if that may help, and takes the answer; `None` if there is nothing.
@@ -357,6 +357,11 @@ fn joined(from: &str, to: &str) -> Result<String> {
             format!("{directory}/{to}")
         }
     })
+}
+
+/// The address of a key below a base address.
+pub fn address(base: &str, key: &str) -> String {
+    format!("{}/{}", base.trim_end_matches('/'), escape(key))
 }
 
 /// A key as the path of a URL: everything but the unreserved characters and `/` as `%XX`.

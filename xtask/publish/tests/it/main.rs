@@ -5,6 +5,7 @@
 
 mod cache;
 mod doctor;
+mod edge;
 mod encodings;
 mod etags;
 mod gerrit;
@@ -32,8 +33,8 @@ mod store;
 mod train;
 mod transfer;
 mod up;
-mod wire;
 mod verify;
+mod wire;
 mod world;
 
 /// What runs the commands.

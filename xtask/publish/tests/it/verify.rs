@@ -2,8 +2,10 @@
 
 use std::fs;
 
+use anyhow::Result;
 use expect_test::expect;
 
+use crate::edge::World;
 use crate::release::Release;
 use crate::repo::{Ran, make_executable};
 
@@ -43,7 +45,11 @@ fn a_target_that_cannot_be_asked_is_one_line_and_the_rest_is_verified() {
     }
     assert_eq!(lines(&ran, &["broken"]).lines().count(), 1, "{}", ran.stdout);
     assert!(lines(&ran, &["ok"]).contains("docs manual/lix/stable/"), "{}", ran.stdout);
-    assert!(ran.stderr.ends_with("local: 1 broken, and not everything could be checked (6 unknown)\n"), "{}", ran.stderr);
+    assert!(
+        ran.stderr.ends_with("local: 1 broken, and not everything could be checked (6 unknown)\n"),
+        "{}",
+        ran.stderr
+    );
 
     let json = release.release("verify", "local", &["--json"]);
     assert_eq!(json.code, Some(1));
@@ -51,7 +57,9 @@ fn a_target_that_cannot_be_asked_is_one_line_and_the_rest_is_verified() {
     let unknown = |entry: &&serde_json::Value| entry["unknown"].as_array().is_some_and(|unknown| !unknown.is_empty());
     let entries = json.as_array().expect("a list");
     assert_eq!(entries.iter().filter(unknown).count(), 6, "{json:#}");
-    assert!(entries.iter().filter(unknown).all(|entry| entry["good"] == false && entry["broken"] == serde_json::json!([])));
+    assert!(
+        entries.iter().filter(unknown).all(|entry| entry["good"] == false && entry["broken"] == serde_json::json!([]))
+    );
 }
 
 #[test]
@@ -113,3 +121,49 @@ fn a_rollback_looks_at_where_it_goes_and_at_nothing_else() {
     assert!(error.contains("2.93.1 is not complete in local"), "{error}");
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_purge_gets_what_changed_and_is_made_up_for() -> Result<()> {
+    let release = Release::new("2.93.1");
+    let _world = World::of(&release).await?;
+    let (hook, taken, fails) =
+        (release.repo.beside("purge"), release.repo.beside("taken"), release.repo.beside("fails"));
+    fs::write(
+        &hook,
+        format!("#!/bin/sh\nif test -e {fails}; then echo 'the edge says no' >&2; exit 7; fi\ncat > {taken}\n"),
+    )?;
+    make_executable(&hook);
+    release.configure(|text| {
+        text.replacen("noconfirm = true", &format!("noconfirm = true\npurge = [\"{hook}\", \"--all\"]"), 1)
+    });
+    let plan = release.release("plan", "local", &[]).ok();
+    assert!(plan.contains(&format!("purge, once pointers have moved\n  {hook} gets ")), "{plan}");
+
+    fs::write(&fails, "")?;
+    let ran = release.upload();
+    assert_eq!(ran.code, Some(0), "{ran:?}");
+    let list = release.release_dir().join("purge-local.txt");
+    let again = format!("again: {hook} --all < {list}\n");
+    assert!(ran.stderr.contains("the edge says no") && ran.stderr.contains(&again), "{}", ran.stderr);
+    assert!(!taken.exists());
+
+    // There is nothing left to publish, and still something to purge.
+    fs::remove_file(&fails)?;
+    release.upload().ok();
+    let got = fs::read_to_string(&taken)?;
+    let ends = [
+        "/manifest.nix",
+        "/manual/lix/stable/",
+        "/manual/lix/2.93/index.html",
+        "/lix/lix-2.93.1/SHA256SUMS",
+        ".narinfo",
+    ];
+    for end in ends {
+        assert!(got.lines().any(|line| line.starts_with("http://127.0.0.1:") && line.ends_with(end)), "{end}: {got}");
+    }
+    assert_eq!(got.lines().collect::<std::collections::BTreeSet<_>>().len(), got.lines().count(), "each once");
+    assert!(!list.exists());
+    fs::remove_file(&taken)?;
+    release.upload().ok();
+    assert!(!taken.exists(), "it is not run for nothing");
+    Ok(())
+}

@@ -1,0 +1,155 @@
+//! The hook `purge`: caches in front of buckets are told what changed behind them, once the pointers have moved.
+//!
+//! The addresses are noted in `release/` before anything is written there, and stay until the program has taken them: a
+//! run that was killed, or a program that failed, is made up for by the next run, also by one that finds nothing to do.
+
+use std::collections::BTreeSet;
+use std::fs::{File, OpenOptions};
+use std::io::Write;
+use std::process::Stdio;
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use camino::Utf8PathBuf;
+use tokio::process::Command;
+use xtask::domain::environment::Environment;
+use xtask::domain::layout::{MANIFEST, MANUAL_INDEX, RELEASE, purge_list};
+use xtask::domain::plan::Purge;
+use xtask::domain::publication::Act;
+use xtask::tools::git::Git;
+use xtask::tools::term;
+
+use super::looking::{Looked, LookedTree};
+use super::session::{Session, Train};
+use crate::tools::http;
+use crate::tools::transfer::Standing;
+
+/// How long the program may take.
+const PATIENCE: Duration = Duration::from_secs(120);
+/// Lines of its own that a warning shows.
+const LAST_LINES: usize = 5;
+
+/// What the plan says of the hook; `None` where there is none, or nothing for it.
+pub fn planned(environment: &Environment, addresses: &BTreeSet<String>) -> Option<Purge> {
+    let program = environment.purge.first()?;
+    (!addresses.is_empty()).then(|| Purge { program: program.clone(), addresses: addresses.len() })
+}
+
+/// The public addresses behind which an act changes something, as it was seen before it; none where there is no hook.
+pub fn addresses(session: &Session, act: &Act, looked: &Looked) -> Vec<String> {
+    let environment = &session.world.environment;
+    let Some(public) = environment.public.as_ref().filter(|_| !environment.purge.is_empty()) else { return Vec::new() };
+    match (act, looked) {
+        (Act::VersionDirectory, Looked::Tree(tree)) => of_tree(&public.releases, tree),
+        (Act::Docs(_), Looked::Tree(tree)) => of_tree(&public.docs, tree),
+        (Act::Installers, Looked::Tree(tree)) => of_tree(&public.install, tree),
+        (Act::InstallerPointers, Looked::InstallerPointers(tree, _)) => of_tree(&public.install, tree),
+        (Act::Cache, Looked::Cache(looked)) => {
+            let seen = &looked.seen;
+            let broken = seen.broken.iter().map(|(info, _)| info);
+            let unsigned = seen.unsigned.iter().map(|(info, _)| info);
+            let narinfos = seen.new.iter().chain(broken).chain(unsigned).map(|info| info.path.narinfo());
+            narinfos.map(|key| http::address(&public.cache, &key)).collect()
+        }
+        (Act::RootManifest, _) => vec![http::address(&public.releases, MANIFEST)],
+        (Act::Receipt, _) => vec![http::address(&public.releases, &session.sealed.layout().receipt())],
+        // No bucket's; and what is nothing to do has no tree.
+        (Act::Branch | Act::Review | Act::Tag | Act::Images { .. } | Act::ImageTag { .. }, _) => Vec::new(),
+        (Act::VersionDirectory | Act::Docs(_) | Act::Cache | Act::Installers | Act::InstallerPointers, _) => Vec::new(),
+    }
+}
+
+/// New keys, too: that they did not exist may be remembered. A start page is known by its directory's address, too.
+fn of_tree(base: &str, tree: &LookedTree) -> Vec<String> {
+    let sent = tree.surveyed.iter().filter(|one| one.standing != Standing::Same).map(|one| &one.item.key);
+    let mut addresses = Vec::new();
+    for key in sent.chain(&tree.gone) {
+        addresses.push(http::address(base, key));
+        if let Some(directory) = key.strip_suffix(MANUAL_INDEX).filter(|directory| directory.ends_with('/')) {
+            addresses.push(http::address(base, directory));
+        }
+    }
+    addresses
+}
+
+fn list(session: &Session) -> Utf8PathBuf {
+    session.git.root().join(RELEASE).join(purge_list(&session.world.name))
+}
+
+/// Notes addresses that are about to change.
+///
+/// # Errors
+/// They cannot be written down.
+pub fn note(session: &Session, addresses: &[String]) -> Result<()> {
+    if addresses.is_empty() {
+        return Ok(());
+    }
+    let path = list(session);
+    let lines: String = addresses.iter().map(|address| format!("{address}\n")).collect();
+    let write = || {
+        std::fs::create_dir_all(session.git.root().join(RELEASE))?;
+        OpenOptions::new().create(true).append(true).open(&path)?.write_all(lines.as_bytes())
+    };
+    write().with_context(|| format!("cannot note in {path} what caches have to forget"))
+}
+
+/// Lets the program have every address that was noted and not taken. What goes wrong is a warning: what is published is
+/// right, and a cache forgets by itself in the end.
+pub async fn run(train: &Train<'_>) {
+    let (world, git) = (train.world(), train.sessions[0].git);
+    let Some((program, args)) = world.environment.purge.split_first() else { return };
+    for session in &train.sessions {
+        let path = list(session);
+        let count = match noted(&path) {
+            Ok(0) => continue,
+            Ok(count) => count,
+            Err(error) => {
+                term::warn(format_args!("{error:#}"));
+                continue;
+            }
+        };
+        let words = world.environment.purge.join(" ");
+        term::say(format_args!("purge: {program} gets {count} addresses"));
+        match hand_over(git, program, args, &path).await {
+            Ok(()) => {
+                if let Err(error) = std::fs::remove_file(&path) {
+                    term::warn(format_args!("cannot remove {path}, so the next run purges the same again: {error}"));
+                }
+            }
+            Err(error) => term::warn(format_args!(
+                "the purge failed, so caches show users what was there before until they forget it by themselves: \
+                 {error:#}\nagain: {words} < {path}\nor run the same command again, which does that"
+            )),
+        }
+    }
+}
+
+/// How many addresses wait in the list, once each is there once.
+fn noted(path: &Utf8PathBuf) -> Result<usize> {
+    let text = match std::fs::read_to_string(path) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(0),
+        text => text.with_context(|| format!("cannot read {path}, so no cache is purged"))?,
+    };
+    let addresses: BTreeSet<&str> = text.lines().filter(|line| !line.is_empty()).collect();
+    let lines: String = addresses.iter().map(|address| format!("{address}\n")).collect();
+    xtask::tools::files::replace(path, &lines)?;
+    Ok(addresses.len())
+}
+
+async fn hand_over(git: &Git, program: &str, args: &[String], list: &Utf8PathBuf) -> Result<()> {
+    let stdin = File::open(list).with_context(|| format!("cannot read {list}"))?;
+    let mut command = Command::new(program);
+    command.args(args).current_dir(git.root()).stdin(stdin).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let child = command.kill_on_drop(true).spawn().with_context(|| format!("`{program}` cannot be run"))?;
+    let output = match tokio::time::timeout(PATIENCE, child.wait_with_output()).await {
+        Ok(output) => output.with_context(|| format!("cannot wait for `{program}`"))?,
+        Err(_) => bail!("`{program}` did not end within {} s", PATIENCE.as_secs()),
+    };
+    if output.status.success() {
+        return Ok(());
+    }
+    let said = [output.stdout, output.stderr].concat();
+    let said = String::from_utf8_lossy(&said);
+    let lines: Vec<&str> = said.lines().collect();
+    bail!("`{program}` failed ({})\n{}", output.status, lines[lines.len().saturating_sub(LAST_LINES)..].join("\n"))
+}
