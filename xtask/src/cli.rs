@@ -209,6 +209,10 @@ pub enum Outcome {
     Failed,
     /// It goes on once something outside has happened.
     Waiting,
+    /// A signal ended it.
+    Stopped {
+        signal: i32,
+    },
 }
 
 impl From<Outcome> for ExitCode {
@@ -217,6 +221,8 @@ impl From<Outcome> for ExitCode {
             Outcome::Done => ExitCode::SUCCESS,
             Outcome::Failed => ExitCode::FAILURE,
             Outcome::Waiting => ExitCode::from(3),
+            // As a shell tells it.
+            Outcome::Stopped { signal } => ExitCode::from(u8::try_from(128 + signal).unwrap_or(u8::MAX)),
         }
     }
 }

@@ -2,15 +2,40 @@
 
 use std::process::ExitCode;
 
-use anyhow::Context;
+use anyhow::{Context, Result};
 use tokio::runtime::Runtime;
-use xtask_publish::tools::secret_file;
+use xtask::cli::{Outcome, Place, Publish};
+use xtask::tools::term;
+use xtask_publish::tools::{child, shutdown};
 
 fn main() -> ExitCode {
-    xtask::cli::main(|command, place| {
-        let runtime = Runtime::new().context("cannot start the asynchronous runtime")?;
-        let _entered = runtime.enter();
-        secret_file::remove_on_signals()?;
-        runtime.block_on(xtask_publish::phases::run(command, place))
-    })
+    shutdown::keep_memory_private();
+    xtask::cli::main(run)
+}
+
+fn run(command: Publish, place: &Place) -> Result<Outcome> {
+    let runtime = Runtime::new().context("cannot start the asynchronous runtime")?;
+    let ended = runtime.block_on(async {
+        let mut signals = shutdown::Signals::listen()?;
+        tokio::select! {
+            result = xtask_publish::phases::run(command, place) => result.map(Ok),
+            signal = signals.first() => Ok(Err(signal)),
+        }
+    });
+    // Said before anything is waited for.
+    let code = match ended {
+        Ok(Ok(outcome)) => outcome,
+        Ok(Err(signal)) => {
+            runtime.block_on(shutdown::take_back(signal));
+            Outcome::Stopped { signal }
+        }
+        Err(error) => {
+            term::error(&error);
+            Outcome::Failed
+        }
+    };
+    runtime.block_on(child::all_ended());
+    // What cannot be dropped (a name that is looked up, a file on a dead disk) is left behind.
+    runtime.shutdown_background();
+    Ok(code)
 }

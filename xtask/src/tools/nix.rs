@@ -79,7 +79,7 @@ impl Nix {
     fn eval(&self, flake: &Flake, path: &[String], function: &str) -> Result<Output, Failure> {
         let cmd =
             self.sh.cmd("nix").args(EXPERIMENTAL).args(["eval", "--json", &flake.attr(path), "--apply", function]);
-        let output = process::capture(cmd.args(&self.args.eval)).map_err(Failure::NotRun)?;
+        let output = process::capture_long(cmd.args(&self.args.eval)).map_err(Failure::NotRun)?;
         // What it wrote before it failed may look whole.
         if !output.status.success() {
             return Err(Failure::Message(message(&output.stderr)));

@@ -1,17 +1,19 @@
 //! Running other programs, through `xshell`: arguments as lists, never through a shell.
 //!
-//! Owns what a failure looks like: the command, the exit status and the last lines that the program wrote. Refuses to
-//! know any program; each has a file of its own.
+//! Owns what a failure looks like: the command, the exit status and the last lines that the program wrote; and what
+//! every program gets: [`prepared`]. On Linux a program ends when we do, unless it must not be interrupted half-way.
 
 use std::convert::Infallible;
 use std::io::{Read, Seek, Write};
 use std::os::fd::AsFd;
 use std::os::unix::process::CommandExt;
 use std::process::{Child, ChildStdout, Command, Output, Stdio};
+use std::sync::mpsc::Receiver;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 use camino::Utf8Path;
+use rustix::process::{Pid, Signal};
 use xshell::{Cmd, Shell};
 
 use super::term;
@@ -20,6 +22,11 @@ use super::term;
 const LAST_LINES: usize = 15;
 /// How often a program that may take only so long is looked at.
 const STEP: Duration = Duration::from_millis(10);
+
+/// How long a program that was asked to end may take until it is killed.
+const GRACE: Duration = Duration::from_millis(500);
+/// How long a stream may stay open once its program has ended: a program that was left behind may hold it.
+const LINGER: Duration = Duration::from_secs(1);
 
 /// A shell whose commands run in `dir`.
 ///
@@ -31,6 +38,83 @@ pub fn shell_in(dir: &Utf8Path) -> Result<Shell> {
     Ok(sh)
 }
 
+/// A program, with the environment that every program gets: without secrets that are meant for us, and with loopback
+/// addresses reached directly where a proxy is set.
+pub fn prepared(cmd: Cmd) -> Cmd {
+    let names = variables().into_iter().filter(|name| is_secret(name));
+    prepared_with_secrets(names.fold(cmd, Cmd::env_remove))
+}
+
+/// The same for the one program that makes access keys: it may need the secrets that it makes them with.
+pub fn prepared_with_secrets(cmd: Cmd) -> Cmd {
+    if !variables().iter().any(|name| name.to_ascii_lowercase().ends_with("_proxy")) {
+        return cmd;
+    }
+    ["no_proxy", "NO_PROXY"].into_iter().fold(cmd, |cmd, name| {
+        let exempt = std::env::var(name).ok().filter(|value| !value.is_empty());
+        cmd.env(name, exempt.into_iter().chain(LOOPBACK.map(str::to_owned)).collect::<Vec<_>>().join(","))
+    })
+}
+
+/// The names of our environment; one that is not UTF-8 is none of those that matter here.
+fn variables() -> Vec<String> {
+    std::env::vars_os().filter_map(|(name, _)| name.into_string().ok()).collect()
+}
+
+/// What is never reached through a proxy.
+const LOOPBACK: [&str; 3] = ["127.0.0.1", "localhost", "::1"];
+
+/// Whether a variable of the environment holds what opens the buckets: `AWS_SECRET_ACCESS_KEY` and its kin.
+fn is_secret(name: &str) -> bool {
+    name.starts_with("AWS_") && ["SECRET", "TOKEN", "ACCESS_KEY", "PASSWORD"].iter().any(|word| name.contains(word))
+}
+
+/// Lets Linux end a program when the thread that starts it ends in any way.
+#[cfg(target_os = "linux")]
+pub fn end_with_us(command: &mut Command, signal: Signal) {
+    let parent = rustix::process::getpid();
+    let ask = move || {
+        rustix::process::set_parent_process_death_signal(Some(signal))?;
+        // We may have ended before that.
+        match rustix::process::getppid() {
+            Some(there) if there == parent => Ok(()),
+            _ => Err(std::io::ErrorKind::Interrupted.into()),
+        }
+    };
+    // SAFETY: between fork and exec only two system calls are made, and nothing is allocated or locked.
+    unsafe { command.pre_exec(ask) };
+}
+
+#[cfg(not(target_os = "linux"))]
+pub fn end_with_us(_: &mut Command, _: Signal) {}
+
+/// Gives a program a session: it has no terminal to ask on, and what it starts can be killed with it.
+pub fn own_session(command: &mut Command) {
+    // SAFETY: between fork and exec only one system call is made, and nothing is allocated or locked.
+    unsafe { command.pre_exec(|| rustix::process::setsid().map(drop).map_err(Into::into)) };
+}
+
+/// Sends a signal to a program that has its own session, and to everything that it started there.
+pub fn signal_group(leader: u32, signal: Signal) {
+    let group = i32::try_from(leader).ok().and_then(Pid::from_raw);
+    // It may have ended just now.
+    let _ = group.map(|group| rustix::process::kill_process_group(group, signal));
+}
+
+/// Sends a signal to one program.
+pub fn signal_one(number: u32, signal: Signal) {
+    let pid = i32::try_from(number).ok().and_then(Pid::from_raw);
+    // It may have ended just now.
+    let _ = pid.map(|pid| rustix::process::kill_process(pid, signal));
+}
+
+/// A program that ends when we do, ready to be started.
+fn ours(cmd: Cmd) -> Command {
+    let mut command = Command::from(prepared(cmd));
+    end_with_us(&mut command, Signal::TERM);
+    command
+}
+
 /// Runs a program to its end and captures what it writes, whatever its exit status.
 ///
 /// # Errors
@@ -38,7 +122,17 @@ pub fn shell_in(dir: &Utf8Path) -> Result<Shell> {
 pub fn capture(cmd: Cmd) -> Result<Output> {
     term::detail(format_args!("$ {cmd}"));
     let shown = cmd.to_string();
-    cmd.ignore_status().output().with_context(|| cannot_run(&shown))
+    prepared(cmd).ignore_status().output().with_context(|| cannot_run(&shown))
+}
+
+/// Like [`capture`], for a program that may run for long: it ends when we do. It gets no stdin.
+///
+/// # Errors
+/// The program cannot be started.
+pub fn capture_long(cmd: Cmd) -> Result<Output> {
+    term::detail(format_args!("$ {cmd}"));
+    let shown = cmd.to_string();
+    ours(cmd).stdin(Stdio::null()).output().with_context(|| cannot_run(&shown))
 }
 
 /// Runs a program and returns what it wrote to stdout.
@@ -74,10 +168,9 @@ pub fn read_within(patience: Duration, cmd: Cmd) -> Result<String> {
     let (mut stdout, mut stderr) = streams().context("cannot make a temporary file")?;
     let writing = || -> std::io::Result<_> { Ok((stdout.try_clone()?, stderr.try_clone()?)) };
     let (out, err) = writing().context("cannot use a temporary file")?;
-    let mut cmd = Command::from(cmd);
+    let mut cmd = ours(cmd);
     cmd.stdin(Stdio::null()).stdout(out).stderr(err);
-    // SAFETY: between fork and exec only one system call is made, and nothing is allocated or locked.
-    unsafe { cmd.pre_exec(|| rustix::process::setsid().map(drop).map_err(Into::into)) };
+    own_session(&mut cmd);
     let mut child = cmd.spawn().with_context(|| cannot_run(&shown))?;
     let deadline = Instant::now() + patience;
     let status = loop {
@@ -85,18 +178,11 @@ pub fn read_within(patience: Duration, cmd: Cmd) -> Result<String> {
             break status;
         }
         if Instant::now() >= deadline {
-            let group = i32::try_from(child.id()).ok().and_then(rustix::process::Pid::from_raw);
-            // It leads a session of its own, so this is the number of its group, too.
-            let _ = group.map(|group| rustix::process::kill_process_group(group, rustix::process::Signal::KILL));
+            signal_group(child.id(), Signal::KILL);
             let _ = child.wait();
             bail!("`{shown}` did not end within {} s", patience.as_secs());
         }
         std::thread::sleep(STEP);
-    };
-    let all = |file: &mut std::fs::File| -> std::io::Result<Vec<u8>> {
-        let mut bytes = Vec::new();
-        file.rewind()?;
-        file.read_to_end(&mut bytes).map(|_| bytes)
     };
     let reading = || format!("cannot read what `{shown}` wrote");
     let output = Output {
@@ -117,11 +203,8 @@ pub fn read_within(patience: Duration, cmd: Cmd) -> Result<String> {
 pub fn ask(cmd: Cmd) -> Result<Vec<u8>> {
     term::detail(format_args!("$ {cmd}"));
     let shown = cmd.to_string();
-    let output = Command::from(cmd)
-        .stdin(Stdio::inherit())
-        .stderr(Stdio::inherit())
-        .output()
-        .with_context(|| cannot_run(&shown))?;
+    let output =
+        ours(cmd).stdin(Stdio::inherit()).stderr(Stdio::inherit()).output().with_context(|| cannot_run(&shown))?;
     if !output.status.success() {
         bail!("`{shown}` failed ({}); its messages are above", output.status);
     }
@@ -135,7 +218,7 @@ pub fn ask(cmd: Cmd) -> Result<Vec<u8>> {
 pub fn show(cmd: Cmd) -> Result<()> {
     term::detail(format_args!("$ {cmd}"));
     let shown = cmd.to_string();
-    let status = Command::from(cmd).stdin(Stdio::null()).status().with_context(|| cannot_run(&shown))?;
+    let status = ours(cmd).stdin(Stdio::null()).status().with_context(|| cannot_run(&shown))?;
     if !status.success() {
         bail!("`{shown}` failed ({status}); its messages are above");
     }
@@ -149,29 +232,37 @@ pub fn show(cmd: Cmd) -> Result<()> {
 pub fn stream<T>(cmd: Cmd, consume: impl FnOnce(&mut ChildStdout) -> Result<T>) -> Result<T> {
     term::detail(format_args!("$ {cmd}"));
     let shown = cmd.to_string();
-    let mut cmd = Command::from(cmd);
+    let mut cmd = ours(cmd);
     cmd.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut running = Running { child: cmd.spawn().with_context(|| cannot_run(&shown))?, shown };
-    let (Some(mut stdout), Some(mut stderr)) = (running.child.stdout.take(), running.child.stderr.take()) else {
+    let (Some(mut stdout), Some(stderr)) = (running.child.stdout.take(), running.child.stderr.take()) else {
         unreachable!("both are pipes");
     };
-    std::thread::scope(|scope| {
-        // Whoever fills a pipe that nobody reads waits for ever.
-        let messages = scope.spawn(move || {
-            let mut messages = Vec::new();
-            stderr.read_to_end(&mut messages).map(|_| messages)
-        });
-        let consumed = consume(&mut stdout);
-        drop(stdout);
-        if consumed.is_err() {
-            running.terminate();
-        }
-        let status = running.child.wait().with_context(|| format!("cannot wait for `{}`", running.shown))?;
-        let stderr = messages.join().expect("reading does not panic").unwrap_or_default();
-        // A program that failed says more about what it wrote than we can.
-        let failed = check(&running.shown, &Output { status, stdout: Vec::new(), stderr });
-        consumed.and_then(|value| failed.map(|()| value))
-    })
+    let messages = drained(stderr);
+    let consumed = consume(&mut stdout);
+    drop(stdout);
+    if consumed.is_err() {
+        running.end();
+    }
+    let status = running.child.wait().with_context(|| format!("cannot wait for `{}`", running.shown))?;
+    // What it left behind may hold the stream for as long as it likes.
+    let stderr = messages.recv_timeout(LINGER).unwrap_or_default();
+    // A program that failed says more about what it wrote than we can.
+    let failed = check(&running.shown, &Output { status, stdout: Vec::new(), stderr });
+    consumed.and_then(|value| failed.map(|()| value))
+}
+
+/// Reads a stream to its end beside us: a program would wait for ever once the pipe is full.
+fn drained(mut stream: impl Read + Send + 'static) -> Receiver<Vec<u8>> {
+    let (sender, receiver) = std::sync::mpsc::channel();
+    std::thread::spawn(move || {
+        let mut bytes = Vec::new();
+        // What was read until an error is still worth showing.
+        let _ = stream.read_to_end(&mut bytes);
+        // Nobody may be waiting any more.
+        let _ = sender.send(bytes);
+    });
+    receiver
 }
 
 /// A program that runs beside us, its messages on the terminal. Dropped, it is terminated.
@@ -187,8 +278,7 @@ pub struct Running {
 pub fn start(cmd: Cmd) -> Result<Running> {
     term::detail(format_args!("$ {cmd}"));
     let shown = cmd.to_string();
-    let mut cmd = Command::from(cmd);
-    let child = cmd.stdin(Stdio::null()).stdout(Stdio::null()).spawn().with_context(|| cannot_run(&shown))?;
+    let child = ours(cmd).stdin(Stdio::null()).stdout(Stdio::null()).spawn().with_context(|| cannot_run(&shown))?;
     Ok(Running { child, shown })
 }
 
@@ -203,19 +293,26 @@ impl Running {
         Ok(())
     }
 
-    /// Asks it to end, so that it can tidy up; whoever waits for it sees it end.
-    fn terminate(&mut self) {
-        if let (Ok(None), Ok(pid)) = (self.child.try_wait(), i32::try_from(self.child.id())) {
-            let pid = rustix::process::Pid::from_raw(pid).expect("a child has a number");
-            // It may have ended just now.
-            let _ = rustix::process::kill_process(pid, rustix::process::Signal::TERM);
+    /// Asks it to end, so that it can tidy up, and kills it if that takes long: no error waits for it.
+    fn end(&mut self) {
+        if !matches!(self.child.try_wait(), Ok(None)) {
+            return;
+        }
+        signal_one(self.child.id(), Signal::TERM);
+        let deadline = Instant::now() + GRACE;
+        while matches!(self.child.try_wait(), Ok(None)) {
+            if Instant::now() >= deadline {
+                let _ = self.child.kill();
+                break;
+            }
+            std::thread::sleep(STEP);
         }
     }
 }
 
 impl Drop for Running {
     fn drop(&mut self) {
-        self.terminate();
+        self.end();
         let _ = self.child.wait();
     }
 }
@@ -223,8 +320,8 @@ impl Drop for Running {
 /// Runs a program that must not be interrupted half-way: in a process group of its own, so that neither Ctrl-C nor a
 /// signal to our group reaches it, and so that it finishes even if we are killed.
 ///
-/// Its stdin is a file, so that it reads all of it even then. Its stdout is our stderr: whoever waits for our output to
-/// end then waits for the program, too.
+/// Its stdin and stderr are files, so that it reads all of its input and can say what it likes even then. Its stdout is
+/// our stderr, on which it writes nothing: who waits for our output to end then waits for the program, too.
 ///
 /// # Errors
 /// It cannot be started, or fails.
@@ -232,21 +329,29 @@ pub fn finish_whatever_happens(cmd: Cmd, stdin: &str) -> Result<()> {
     term::detail(format_args!("$ {cmd}"));
     let shown = cmd.to_string();
     let streams = || -> std::io::Result<_> {
-        let mut input = tempfile::tempfile()?;
+        let (mut input, messages) = (tempfile::tempfile()?, tempfile::tempfile()?);
         input.write_all(stdin.as_bytes())?;
         input.rewind()?;
-        Ok((input, std::io::stderr().as_fd().try_clone_to_owned()?))
+        let (out, err) = (std::io::stderr().as_fd().try_clone_to_owned()?, messages.try_clone()?);
+        Ok((input, messages, out, err))
     };
-    let (input, our_stderr) = streams().context("cannot make a temporary file")?;
-    let output = Command::from(cmd)
+    let (input, mut messages, out, err) = streams().context("cannot make a temporary file")?;
+    let status = Command::from(prepared(cmd))
         .process_group(0)
         .stdin(input)
-        .stdout(our_stderr)
-        .stderr(Stdio::piped())
-        .spawn()
-        .and_then(Child::wait_with_output)
+        .stdout(out)
+        .stderr(err)
+        .status()
         .with_context(|| cannot_run(&shown))?;
-    check(&shown, &output)
+    let stderr = all(&mut messages).with_context(|| format!("cannot read what `{shown}` wrote"))?;
+    check(&shown, &Output { status, stdout: Vec::new(), stderr })
+}
+
+/// Everything in a file.
+fn all(file: &mut std::fs::File) -> std::io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    file.rewind()?;
+    file.read_to_end(&mut bytes).map(|_| bytes)
 }
 
 /// Turns this process into a program: it gets our terminal, and its exit code is ours.
@@ -261,7 +366,7 @@ pub fn become_program(cmd: Cmd) -> Result<Infallible> {
 
 /// Whether a process of this machine is there.
 pub fn is_running(number: u32) -> bool {
-    let pid = i32::try_from(number).ok().and_then(rustix::process::Pid::from_raw);
+    let pid = i32::try_from(number).ok().and_then(Pid::from_raw);
     // Somebody else's process may not be signalled, and is there.
     pid.is_some_and(|pid| rustix::process::test_kill_process(pid) != Err(rustix::io::Errno::SRCH))
 }
@@ -271,7 +376,8 @@ pub fn host_name() -> String {
     rustix::system::uname().nodename().to_string_lossy().into_owned()
 }
 
-fn cannot_run(shown: &str) -> String {
+/// The beginning of an error about a program that cannot be started.
+pub fn cannot_run(shown: &str) -> String {
     let program = shown.split(' ').next().unwrap_or_default();
     format!("cannot run `{shown}`: is `{program}` installed and on PATH?")
 }
@@ -284,10 +390,15 @@ pub fn check(shown: &str, output: &Output) -> Result<()> {
     if output.status.success() {
         return Ok(());
     }
-    let stderr = String::from_utf8_lossy(&output.stderr);
-    let lines: Vec<&str> = stderr.trim_end().lines().collect();
-    let last = lines[lines.len().saturating_sub(LAST_LINES)..].join("\n");
-    bail!("`{shown}` failed ({})\n{last}", output.status);
+    bail!("`{shown}` failed ({})\n{}", output.status, last_lines(&output.stderr));
+}
+
+/// The last lines that a program wrote. Of a line that it drew again and again (progress), as it was last.
+pub fn last_lines(stderr: &[u8]) -> String {
+    let text = String::from_utf8_lossy(stderr);
+    let drawn = |line: &'_ str| line.rsplit('\r').find(|part| !part.is_empty()).unwrap_or_default().to_owned();
+    let lines: Vec<String> = text.trim_end().lines().map(drawn).collect();
+    lines[lines.len().saturating_sub(LAST_LINES)..].join("\n")
 }
 
 #[cfg(test)]

@@ -35,16 +35,23 @@ impl OciLayout {
         Ok(OciLayout { sh: process::shell_in(Utf8Path::new("."))?, dir })
     }
 
-    /// Adds the image in `archive`, a gzipped docker-archive, by way of the file `scratch`, which is removed.
+    /// Adds the image in `archive`, a gzipped docker-archive, by way of the file `scratch` beside the layout, which is
+    /// removed.
     ///
     /// # Errors
     /// It is no such archive; skopeo's own.
     pub fn add(&self, archive: &Utf8Path, system: &System, scratch: &Utf8Path) -> Result<Image> {
         // skopeo reads gzipped archives, too, but old ones fail on some of them.
         files::gunzip(archive, scratch)?;
-        let (from, to) = (format!("docker-archive:{scratch}"), format!("oci:{}:{system}", self.dir));
+        // It takes a `:` in a path for the path's end, so it runs where the files are and gets relative names.
+        let beside = scratch.parent().context("the scratch file has no directory")?;
+        let (archive_name, layout) = (scratch.strip_prefix(beside)?, self.dir.strip_prefix(beside)?);
+        let (from, to) = (format!("docker-archive:{archive_name}"), format!("oci:{layout}:{system}"));
+        self.sh.change_dir(beside);
         let cmd = self.sh.cmd("skopeo").args(["--insecure-policy", "copy", "--quiet", &from, &to]);
-        process::read(cmd).with_context(|| format!("cannot convert {archive}"))?;
+        let shown = cmd.to_string();
+        let copied = process::capture_long(cmd).and_then(|output| process::check(&shown, &output));
+        copied.with_context(|| format!("cannot convert {archive}"))?;
         std::fs::remove_file(scratch).with_context(|| format!("cannot remove {scratch}"))?;
 
         let index: Index = self.read(&self.dir.join(INDEX))?;

@@ -17,13 +17,15 @@ use xtask::domain::record::Record;
 use xtask::domain::serving::{IMMUTABLE, MOVING, content_type};
 use xtask::domain::signing::PublicKey;
 use xtask::domain::store_path::StorePath;
-use xtask::tools::{files, process, term};
+use xtask::tools::{files, process};
 
 use super::destination::{Bucket, Stores};
 use super::session::Session;
 use crate::tools::content::Content;
 use crate::tools::listing;
 use crate::tools::nix_cache::{self, Roots};
+use crate::tools::progress;
+use crate::tools::scratch::Scratch;
 use crate::tools::secret_file::SecretFile;
 use crate::tools::store::{Progress, Properties, Store};
 use crate::tools::transfer::{self, Item, Standing, Surveyed};
@@ -66,7 +68,7 @@ pub async fn look(session: &Session<'_>) -> Result<LookedCache> {
         Err(why) => return Ok(LookedCache::of(Seen { unready: Some(why), ..Seen::default() })),
     };
     let sh = process::shell_in(session.git.root())?;
-    let closure = nix_cache::closure(&sh, &roots(&session.sealed.record))?;
+    let closure = nix_cache::closure(&sh, &roots(&session.sealed.record)).await?;
     let store = session.read.of(Bucket::Cache);
     let looking = closure.into_iter().map(|info| {
         let (store, keys) = (store.clone(), Arc::clone(&keys));
@@ -190,10 +192,13 @@ pub async fn publish(session: &Session<'_>, looked: &LookedCache, stores: &Store
     let directory = stage.directory.clone();
     if !stage.ours.is_empty() {
         // Large closures take minutes, in which nothing is sent.
-        term::say(format_args!("  Nix compresses and signs {} paths in {RELEASE}/{CACHE_STAGE}/", stage.ours.len()));
+        progress::say(format_args!(
+            "  Nix compresses and signs {} paths in {RELEASE}/{CACHE_STAGE}/",
+            stage.ours.len()
+        ));
     }
     let secret = SecretFile::new(key.expose())?;
-    tokio::task::spawn_blocking(move || stage.make(secret)).await??;
+    stage.make(secret).await?;
     send(stores.of(Bucket::Cache), &directory, looked.seen.info, progress).await?;
     std::fs::remove_dir_all(&directory).with_context(|| format!("cannot remove {directory}"))
 }
@@ -216,7 +221,7 @@ struct Stage {
 
 impl Stage {
     /// Makes it anew: what an earlier run left may be signed by another key, or not at all.
-    fn make(self, secret: SecretFile) -> Result<()> {
+    async fn make(self, secret: SecretFile) -> Result<()> {
         let directory = &self.directory;
         let making = || format!("cannot make {directory}");
         if directory.exists() {
@@ -230,19 +235,19 @@ impl Stage {
         files::write(&directory.join(INFO), INFO_TEXT)?;
         let sh = process::shell_in(directory)?;
         // Older Nix takes the address of a store as it stands, newer Nix decodes it: a plain one is the same to both.
-        let plain = tempfile::tempdir().context("cannot make a temporary directory")?;
+        let plain = Scratch::new()?;
         let link = plain.path().join("stage");
         std::os::unix::fs::symlink(directory, &link).context("cannot make a temporary link")?;
-        let store = format!("file://{}", link.display());
+        let store = format!("file://{link}");
         if !self.ours.is_empty() {
-            nix_cache::stage(&sh, &store, &secret, &self.roots)?;
+            nix_cache::stage(&sh, &store, &secret, &self.roots).await?;
         }
         drop(secret);
         self.check()?;
         self.keep_signatures()?;
         // The NARs of kept paths are not here.
         let contents = self.kept.is_empty() && self.signed.is_empty();
-        let objection = nix_cache::verify_all(&sh, &store, &self.key.to_string(), contents)?;
+        let objection = nix_cache::verify_all(&sh, &store, &self.key.to_string(), contents).await?;
         ensure!(objection.is_none(), "Nix does not accept what it staged: {}", objection.unwrap_or_default());
         for (path, _) in &self.kept {
             let path = directory.join(path.narinfo());

@@ -25,7 +25,7 @@ use super::destination::{Bucket, Stores};
 use super::looking::{Looked, look};
 use super::purge;
 use super::session::{Session, Train};
-use crate::tools::{lock, progress::Meter};
+use crate::tools::{child, lock, progress::Meter, shutdown};
 
 /// Does it all, with a key that can write and under the environment's lock. `first` comes before every act.
 ///
@@ -44,6 +44,8 @@ pub async fn carry_out(
         Ok(()) => carry_out_waves(train, plans, &stores, &mut held).await,
         Err(error) => Err(error),
     };
+    // What another act's program still does, it does under the lock.
+    child::all_ended().await;
     // What went wrong before matters more than a lock that expires by itself.
     let released = held.release().await;
     let done = done?;
@@ -66,6 +68,11 @@ async fn carry_out_waves(train: &Train<'_>, plans: &Plans, stores: &Stores, held
         if !train.acts(plans).any(|(_, act, _)| act.wave() == wave) {
             continue;
         }
+        shutdown::users_see(match wave {
+            Wave::Contents | Wave::Git => "no pointer has moved, so users see what they saw before",
+            Wave::Pointers => "some pointers may have moved already, so users may see either release",
+            Wave::Receipt => "all pointers have moved, and only the receipt is missing",
+        });
         held.renew(Timestamp::now()).await?;
         // Another manager may have published meanwhile.
         let turn = Turn { train, stores, published: train.published().await?, meter: Meter::start(wave), width };

@@ -6,10 +6,12 @@ use xtask::domain::image_target::{ImageTag, ImageTarget, Pushed};
 use xtask::domain::judgement::Seen;
 use xtask::domain::problem::{Problem, Problems};
 use xtask::domain::record::Record;
+use xtask::tools::term;
 
 use super::session::Session;
 use crate::tools::images::{Found, Images};
 use crate::tools::oci::Layout;
+use crate::tools::skopeo;
 
 /// The images that were built: an OCI layout that is whole, with one index.
 pub struct BuiltImages {
@@ -66,7 +68,19 @@ impl BuiltImages {
 /// The target gives no clear answer.
 pub async fn look(session: &Session<'_>, target: &ImageTarget) -> Result<Seen> {
     let built = session.sealed.images()?;
-    let Found { parts, missing, .. } = session.world.images(target).find(built.index).await?;
+    let found = match session.world.images(target).find(built.index).await {
+        // What registries answer for a repository that is not there yet.
+        Err(error) if skopeo::is_denied(&error) => {
+            term::warn(format_args!(
+                "{target} does not let us look whether the images are there: perhaps the repository does not exist yet; \
+                 the push decides"
+            ));
+            let all = "all images, since the registry does not let us look for them".to_owned();
+            Found { missing: vec![all], ..Found::default() }
+        }
+        found => found?,
+    };
+    let Found { parts, missing, .. } = found;
     Ok(Seen::Images(Pushed { index: built.index, bytes: built.bytes, parts: parts + missing.len(), missing }))
 }
 
@@ -77,8 +91,16 @@ pub async fn look(session: &Session<'_>, target: &ImageTarget) -> Result<Seen> {
 pub async fn look_at_tag(session: &Session<'_>, target: &ImageTarget, tag: ImageTag) -> Result<Seen> {
     let name = tag.name(&session.sealed.record.version);
     let _turn = session.world.tagging.lock().await;
-    let there = session.world.images(target).tagged(&name).await?;
-    Ok(Seen::ImageTag { ours: session.sealed.images()?.index, there })
+    let (images, ours) = (session.world.images(target), session.sealed.images()?.index);
+    let there = match images.tagged(&name).await {
+        // Where nothing at all may be read, perhaps nothing is there yet. Once the images were pushed, it can be read.
+        Err(error) if skopeo::is_denied(&error) => match images.find(ours).await {
+            Err(all) if skopeo::is_denied(&all) => None,
+            _ => return Err(error),
+        },
+        there => there?,
+    };
+    Ok(Seen::ImageTag { ours, there })
 }
 
 /// Pushes the images to a target.

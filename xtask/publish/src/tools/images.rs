@@ -13,6 +13,7 @@ use xtask::domain::image_target::ImageTarget;
 use xtask::tools::files;
 
 use super::oci::Layout;
+use super::scratch::Scratch;
 use super::skopeo::{Part, Skopeo};
 
 /// How long a registry may take until it shows what it took.
@@ -131,9 +132,8 @@ impl Images {
             // Every blob was read already.
             return Ok(());
         };
-        let scratch = tempfile::tempdir().context("cannot make a temporary directory")?;
-        let to = Utf8Path::from_path(scratch.path()).context("the temporary directory is not UTF-8")?;
-        skopeo.download(index, to).await
+        let scratch = Scratch::new()?;
+        skopeo.download(index, scratch.path()).await
     }
 
     /// Brings all images of a layout there, and waits until they can be seen.

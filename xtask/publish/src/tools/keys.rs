@@ -5,15 +5,17 @@
 
 use std::time::Duration;
 
+use super::child::{self, Wait};
+use super::store::{Credentials, Store};
 use anyhow::{Context, Result, anyhow, bail};
 use aws_credential_types::provider::ProvideCredentials;
 use serde::Deserialize;
 use tokio::task::JoinHandle;
 use xshell::Shell;
 use xtask::domain::environment::{self, Access};
-use xtask::tools::process;
 
-use super::store::{Credentials, Store};
+/// How long a program may take that makes keys: it may ask for a passphrase, or for a touch.
+const LONGEST: Duration = Duration::from_secs(180);
 
 /// What a program prints that makes keys, such as Garage's `garage-ephemeral-key`.
 #[derive(Deserialize)]
@@ -40,7 +42,7 @@ impl KeySource {
         match &self.credentials {
             environment::Credentials::Command { program, .. } => {
                 let command = environment::credentials_command(program, self.access, &self.buckets);
-                tokio::task::spawn_blocking(move || from_program(&command)).await?
+                from_program(&command).await
             }
             environment::Credentials::Aws {} => from_aws().await,
         }
@@ -72,10 +74,14 @@ impl Drop for Renewal {
     }
 }
 
-fn from_program(command: &[String]) -> Result<Credentials> {
+async fn from_program(command: &[String]) -> Result<Credentials> {
     let [program, arguments @ ..] = command else { bail!("the program that makes keys has no name") };
-    let sh = Shell::new().context("cannot determine the current directory")?;
-    let printed = process::read(sh.cmd(program).args(arguments)).context("cannot get an access key")?;
+    let running = {
+        let sh = Shell::new().context("cannot determine the current directory")?;
+        let wait = Wait::for_(format!("`{program}`, which makes access keys")).at_most(LONGEST).trusted();
+        child::read(sh.cmd(program).args(arguments), &wait)
+    };
+    let printed = running.await.context("cannot get an access key")?;
     // serde's errors quote what they read.
     let Printed { id, secret_key } = serde_json::from_str(&printed).map_err(|_| {
         anyhow!("`{program}` did not print {{\"id\": …, \"secret_key\": …}}, so there is no access key")

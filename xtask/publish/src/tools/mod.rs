@@ -3,6 +3,7 @@
 
 pub mod anonymous;
 pub mod bench;
+pub mod child;
 pub mod content;
 pub mod embedded;
 pub mod encoding;
@@ -17,8 +18,10 @@ pub mod oci;
 pub mod progress;
 pub mod registry;
 pub mod root_manifest;
+pub mod scratch;
 pub mod secret_file;
 pub mod server;
+pub mod shutdown;
 pub mod signing_key;
 pub mod skopeo;
 pub mod source;

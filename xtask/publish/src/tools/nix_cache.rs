@@ -4,16 +4,22 @@
 //! Outputs are named by their paths and derivations with `--derivation`: a bare `.drv` means one thing to older Nix and
 //! another to newer.
 
-use anyhow::{Context, Result, anyhow};
+use std::time::Duration;
+
+use anyhow::{Result, anyhow};
 use xshell::{Cmd, Shell};
 use xtask::domain::path_info::{PathInfo, parse_path_infos};
 use xtask::domain::store_path::StorePath;
 use xtask::tools::process;
 
+use super::child::{self, Wait};
+use super::scratch::Scratch;
 use super::secret_file::SecretFile;
 
 /// Lines of Nix's judgement that an error carries.
 const LAST_LINES: usize = 15;
+/// How long a cache may be silent while Nix reads it; Nix asks again by itself before that.
+const SILENT: Duration = Duration::from_secs(300);
 
 /// What is published: whole closures of these.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -35,10 +41,10 @@ impl Roots {
 ///
 /// # Errors
 /// Nix's message: one of them is not in the store.
-pub fn closure(sh: &Shell, roots: &Roots) -> Result<Vec<PathInfo>> {
+pub async fn closure(sh: &Shell, roots: &Roots) -> Result<Vec<PathInfo>> {
     let mut closure = Vec::new();
     for (kind, paths) in roots.each() {
-        let json = path_info(sh, kind, &paths)?;
+        let json = path_info(sh, kind, &paths).await?;
         closure.extend(parse_path_infos(&json).map_err(|why| match why.ends_with(NOT_THERE) {
             true => anyhow!("{why}").context(GONE),
             false => anyhow!("cannot read what `nix path-info --json` wrote: {why}"),
@@ -56,14 +62,16 @@ const GONE: &str = "what was built is not all in the Nix store any more: build i
 const NOT_THERE: &str = "is not in the store";
 
 /// The JSON of `nix path-info`, in the format that every Nix knows, if that has a name.
-fn path_info(sh: &Shell, kind: &[&str], paths: &[String]) -> Result<String> {
+async fn path_info(sh: &Shell, kind: &[&str], paths: &[String]) -> Result<String> {
+    let wait = Wait::for_("Nix's list of closures");
     let ask = |format: &[&str]| {
         let cmd = nix(sh, &["path-info", "--json"]).args(format).arg("--recursive").args(kind).args(paths);
-        process::read(cmd).map_err(|error| (format!("{error:#}"), error))
+        let asking = child::read(cmd, &wait);
+        async { asking.await.map_err(|error| (format!("{error:#}"), error)) }
     };
     let older = |message: &str| message.contains("json-format") && message.contains("unrecogni");
-    let json = match ask(&["--json-format", "1"]) {
-        Err((message, _)) if older(&message) => ask(&[]),
+    let json = match ask(&["--json-format", "1"]).await {
+        Err((message, _)) if older(&message) => ask(&[]).await,
         json => json,
     };
     json.map_err(|(message, error)| match message.contains("is not valid") || message.contains(NOT_THERE) {
@@ -76,13 +84,14 @@ fn path_info(sh: &Shell, kind: &[&str], paths: &[String]) -> Result<String> {
 ///
 /// # Errors
 /// Nix's message. That it could not sign is none: see to the result.
-pub fn stage(sh: &Shell, store: &str, key: &SecretFile, roots: &Roots) -> Result<()> {
+pub async fn stage(sh: &Shell, store: &str, key: &SecretFile, roots: &Roots) -> Result<()> {
     let url = format!(
         "{store}?compression=zstd&parallel-compression=true&write-nar-listing=true&secret-key={}",
         encode(key.path().as_str())
     );
     for (kind, paths) in roots.each() {
-        process::read(nix(sh, &["copy", "--to", &url]).args(kind).args(paths))?;
+        let cmd = nix(sh, &["copy", "--to", &url]).args(kind).args(paths);
+        child::read(cmd, &Wait::for_("Nix, which compresses and signs")).await?;
     }
     Ok(())
 }
@@ -92,9 +101,10 @@ pub fn stage(sh: &Shell, store: &str, key: &SecretFile, roots: &Roots) -> Result
 ///
 /// # Errors
 /// Nix cannot be run, or fails for reasons that are not the cache's.
-pub fn verify(sh: &Shell, store: &str, keys: &str, contents: bool, roots: &Roots) -> Result<Option<String>> {
+pub async fn verify(sh: &Shell, store: &str, keys: &str, contents: bool, roots: &Roots) -> Result<Option<String>> {
     for (kind, paths) in roots.each() {
-        let objection = objection(sh, store, keys, contents, |cmd| cmd.arg("--recursive").args(kind).args(paths))?;
+        let objection =
+            objection(sh, store, keys, contents, |cmd| cmd.arg("--recursive").args(kind).args(paths)).await?;
         if objection.is_some() {
             return Ok(objection);
         }
@@ -106,11 +116,11 @@ pub fn verify(sh: &Shell, store: &str, keys: &str, contents: bool, roots: &Roots
 ///
 /// # Errors
 /// Nix cannot be run, or fails for reasons that are not the cache's.
-pub fn verify_all(sh: &Shell, store: &str, keys: &str, contents: bool) -> Result<Option<String>> {
-    objection(sh, store, keys, contents, |cmd| cmd.arg("--all"))
+pub async fn verify_all(sh: &Shell, store: &str, keys: &str, contents: bool) -> Result<Option<String>> {
+    objection(sh, store, keys, contents, |cmd| cmd.arg("--all")).await
 }
 
-fn objection<'a>(
+async fn objection<'a>(
     sh: &'a Shell,
     store: &str,
     keys: &str,
@@ -118,11 +128,12 @@ fn objection<'a>(
     what: impl FnOnce(Cmd<'a>) -> Cmd<'a>,
 ) -> Result<Option<String>> {
     // Nix remembers what caches said; here it is to look.
-    let memory = tempfile::tempdir().context("cannot make a temporary directory")?;
+    let memory = Scratch::new()?;
     let cmd = nix(sh, &["store", "verify", "--store", store, "--sigs-needed", "1"])
         .args(["--trusted-public-keys", keys])
         .args((!contents).then_some("--no-contents"));
-    let output = process::capture(what(cmd).env("XDG_CACHE_HOME", memory.path()))?;
+    let wait = Wait::for_("Nix, which reads the cache").unless_silent(SILENT);
+    let output = child::capture(what(cmd).env("XDG_CACHE_HOME", memory.path()), &wait).await?;
     if output.status.success() {
         return Ok(None);
     }

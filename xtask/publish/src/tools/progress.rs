@@ -1,13 +1,35 @@
 //! Progress by bytes, on a terminal; silent elsewhere.
 
 use std::fmt::Display;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use indicatif::{ProgressBar, ProgressStyle};
 use xtask::tools::term;
 
 use super::store::Progress;
+
+/// The bar that is drawn now, if there is one.
+static DRAWN: Mutex<Option<ProgressBar>> = Mutex::new(None);
+
+fn drawn() -> Option<ProgressBar> {
+    DRAWN.lock().unwrap_or_else(PoisonError::into_inner).clone()
+}
+
+/// A message, above the bar if there is one.
+pub fn say(message: impl Display) {
+    match drawn() {
+        Some(bar) => bar.suspend(|| term::say(message)),
+        None => term::say(message),
+    }
+}
+
+/// Takes the bar away, whoever drew it.
+pub fn clear() {
+    if let Some(bar) = drawn() {
+        bar.finish_and_clear();
+    }
+}
 
 /// Counts the bytes of some transfers that run side by side.
 pub struct Meter {
@@ -24,6 +46,7 @@ impl Meter {
             bar.set_style(style);
         }
         bar.set_prefix(what.to_string());
+        *DRAWN.lock().unwrap_or_else(PoisonError::into_inner) = Some(bar.clone());
         Meter { bar, sent: Arc::default() }
     }
 
@@ -43,7 +66,14 @@ impl Meter {
 
     /// Takes the bar away; gives the bytes.
     pub fn finish(self) -> u64 {
-        self.bar.finish_and_clear();
         self.sent.load(Ordering::Relaxed).try_into().unwrap_or(0)
+    }
+}
+
+impl Drop for Meter {
+    fn drop(&mut self) {
+        // Also when an act fails: an error is not written behind half a line.
+        self.bar.finish_and_clear();
+        *DRAWN.lock().unwrap_or_else(PoisonError::into_inner) = None;
     }
 }

@@ -1,7 +1,8 @@
 //! Owns where the key of a binary cache comes from: a file, a file encrypted by age, or made on the spot.
 //! Refuses to write an opened key anywhere; for that there are secret files.
 
-use std::os::unix::fs::OpenOptionsExt;
+use std::fs::Permissions;
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 
 use anyhow::{Context, Result, anyhow, bail};
 use base64::Engine;
@@ -9,7 +10,7 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 use camino::{Utf8Path, Utf8PathBuf};
 use xshell::Shell;
 use xtask::domain::signing::SecretKey;
-use xtask::tools::{files, process};
+use xtask::tools::{files, process, term};
 
 /// Programs that decrypt, by the same options.
 const DECRYPTORS: [&str; 2] = ["age", "rage"];
@@ -77,7 +78,12 @@ pub fn open_or_make(path: &Utf8Path, name: &str) -> Result<SecretKey> {
         std::fs::create_dir_all(parent).with_context(writing)?;
     }
     let beside = path.with_extension("new");
-    let file = std::fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&beside);
+    // One that a killed run left has whatever mode it has.
+    match std::fs::remove_file(&beside) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error).with_context(writing),
+        _ => {}
+    }
+    let file = std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&beside);
     file.and_then(|mut file| std::io::Write::write_all(&mut file, text.as_bytes())).with_context(writing)?;
     std::fs::rename(&beside, path).with_context(writing)?;
     text.parse().map_err(|why| anyhow!("Nix made a key that is none: {why}"))
@@ -90,7 +96,18 @@ fn places(name: &str, tree: &Utf8Path) -> Vec<Utf8PathBuf> {
     directories.flat_map(|directory| [directory.join(name), directory.join(format!("{name}.age"))]).collect()
 }
 
+/// Reads a key that is not encrypted, and sees to it that only its owner can.
 fn read(path: &Utf8Path) -> Result<String> {
+    let mode = std::fs::metadata(path).with_context(|| format!("cannot look at {path}"))?.permissions().mode() & 0o777;
+    if mode & 0o077 != 0 {
+        std::fs::set_permissions(path, Permissions::from_mode(mode & 0o700)).with_context(|| {
+            format!("the signing key {path} can be read by others (mode {mode:o}), and that cannot be changed")
+        })?;
+        term::warn(format_args!(
+            "the signing key {path} could be read by others (mode {mode:o}), and now only by you: if others use this \
+             machine, make a new key"
+        ));
+    }
     std::fs::read_to_string(path).with_context(|| format!("cannot read the signing key {path}"))
 }
 

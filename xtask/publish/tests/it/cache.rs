@@ -6,7 +6,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
-use camino::Utf8PathBuf;
+use camino::{Utf8Path, Utf8PathBuf};
 use expect_test::expect;
 use xtask_publish::tools::anonymous::Anonymous;
 use xtask_publish::tools::embedded::Embedded;
@@ -98,9 +98,14 @@ impl Managed {
         make_executable(&nix);
     }
 
+    /// Files, and what was made for them: directories that hold no file.
     fn secrets_in_runtime(&self) -> Vec<Utf8PathBuf> {
         let entries = self.place("runtime").read_dir_utf8().expect("a directory");
-        entries.map(|entry| entry.expect("an entry").into_path()).collect()
+        let of = |path: Utf8PathBuf| match path.join("key") {
+            key if key.exists() => key,
+            _ => path,
+        };
+        entries.map(|entry| of(entry.expect("an entry").into_path())).collect()
     }
 }
 
@@ -189,7 +194,7 @@ fn an_encrypted_key_signs_and_is_seen_nowhere() {
     // What Nix is started with, and what it is given to read.
     let seen = managed.place("seen");
     managed.nix_that_stages(&format!(
-        "{{ env; echo \"$@\"; ps axww; stat --format '%a' {}/*; }} >> {seen}; exec nix \"$@\"",
+        "{{ env; echo \"$@\"; ps axww; stat --format '%F %a' {0}/* {0}/*/*; }} >> {seen}; exec nix \"$@\"",
         managed.place("runtime")
     ));
     let mut all = String::new();
@@ -202,7 +207,9 @@ fn an_encrypted_key_signs_and_is_seen_nowhere() {
     }
     assert!(managed.secrets_in_runtime().is_empty(), "it is gone");
     let watched = fs::read_to_string(&seen).expect("Nix staged");
-    assert!(watched.lines().any(|line| line == "600"), "{watched}");
+    for mode in ["directory 700", "regular file 600"] {
+        assert!(watched.lines().any(|line| line == mode), "{mode}: {watched}");
+    }
     all += &watched;
     for file in files_below(&managed.release.release_dir()) {
         all += &String::from_utf8_lossy(&fs::read(file).expect("a file"));
@@ -210,6 +217,19 @@ fn an_encrypted_key_signs_and_is_seen_nowhere() {
     let (_, secret) = managed.secret.split_once(':').expect("NAME:BASE64");
     assert!(all.contains("secret-key=") && !all.contains(secret), "the secret is seen");
     assert!(all.contains("Sig: test-1:"), "the look was worth something");
+}
+
+/// Whether a process ends soon: what kills it is the system's doing, when its turn comes.
+fn is_gone(number: &str) -> bool {
+    let deadline = Instant::now() + Duration::from_secs(60);
+    let stat = || fs::read_to_string(format!("/proc/{number}/stat")).ok();
+    while stat().is_some_and(|stat| !stat.contains(") Z ")) {
+        if Instant::now() > deadline {
+            return false;
+        }
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    true
 }
 
 fn files_below(dir: &Utf8PathBuf) -> Vec<Utf8PathBuf> {
@@ -226,29 +246,50 @@ fn the_opened_key_is_gone_after_an_error_and_after_signals() {
     assert!(code == Some(1) && said.contains("disk full"), "{said}");
     assert!(managed.secrets_in_runtime().is_empty());
 
-    managed.nix_that_stages("exec sleep 60");
-    for signal in ["INT", "TERM", "HUP"] {
-        let mut child: Child = managed
+    managed.nix_that_stages("echo $$ > \"$XDG_RUNTIME_DIR/../nix-pid\"; exec sleep 600");
+    let pid = managed.place("runtime").parent().expect("a directory").join("nix-pid");
+    for signal in ["INT", "TERM", "HUP", "QUIT", "ALRM", "USR1", "USR2", "XCPU", "KILL"] {
+        let child: Child = managed
             .command("upload", &["--noconfirm"])
             .stdout(Stdio::null())
-            .stderr(Stdio::null())
+            .stderr(Stdio::piped())
             .spawn()
             .expect("the tool runs");
         let deadline = Instant::now() + Duration::from_secs(60);
         let files = loop {
             match managed.secrets_in_runtime() {
-                files if !files.is_empty() => break files,
+                files if pid.exists() => break files,
                 _ => assert!(Instant::now() < deadline, "no key was opened"),
             }
             std::thread::sleep(Duration::from_millis(20));
         };
-        let mode = fs::metadata(&files[0]).expect("it is there").permissions().mode();
-        assert_eq!(mode & 0o777, 0o600);
+        // The one that the run before was killed with is found and removed.
+        assert_eq!(files.len(), 1, "{files:?}");
+        let mode = |path: &Utf8Path| fs::metadata(path).expect("it is there").permissions().mode() & 0o777;
+        assert_eq!((mode(&files[0]), mode(files[0].parent().expect("a directory"))), (0o600, 0o700));
         let kill = Command::new("kill").args([format!("-{signal}"), child.id().to_string()]).status();
         assert!(kill.expect("kill runs").success());
-        child.wait().expect("it ends");
+        let output = child.wait_with_output().expect("it ends");
+        let said = String::from_utf8_lossy(&output.stderr);
+        let nix = fs::read_to_string(&pid).expect("a number");
+        fs::remove_file(&pid).expect("removed");
+        assert!(is_gone(nix.trim()), "{signal}: Nix goes on");
+        if signal == "KILL" {
+            continue;
+        }
         assert!(managed.secrets_in_runtime().is_empty(), "{signal} leaves the key behind");
+        let last: Vec<&str> = said.lines().rev().take(2).collect();
+        assert!(
+            last[1].starts_with("warning: stopped by ") && last[1].ends_with("users see what they saw before"),
+            "{said}"
+        );
+        assert_eq!(last[0].trim(), "nothing that is done is lost: run the same command again");
+        assert!(output.status.code().is_some_and(|code| code > 128), "{:?}", output.status);
     }
+    fs::remove_file(managed.place("bin/nix")).expect("removed");
+    let (code, said) = managed.run("upload", &["--noconfirm"]);
+    assert!(code == Some(0) && said.contains("which a run left that was killed"), "{said}");
+    assert!(managed.secrets_in_runtime().is_empty());
 }
 
 #[test]

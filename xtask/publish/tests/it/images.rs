@@ -289,3 +289,69 @@ async fn a_directory_is_filled_repaired_and_its_tags_move() -> Result<()> {
     assert_eq!(named, [Some(first), Some(second), Some(second), Some(second)]);
     Ok(())
 }
+
+/// Answers the first `times` pushes of a manifest with a status.
+fn grumpy(status: u16, times: usize) -> impl Fn(&[String]) -> Option<u16> + Send + Sync + 'static {
+    let is_push = |request: &&String| request.starts_with("PUT ") && request.contains("/manifests/");
+    move |log| {
+        log.last().filter(is_push)?;
+        (log.iter().filter(is_push).count() <= times).then_some(status)
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_push_that_meets_a_busy_registry_is_tried_again() -> Result<()> {
+    for status in [500, 502, 503, 504] {
+        let Some(world) = World::start(None, grumpy(status, 2)).await? else { return Ok(()) };
+        let built = world.path("built");
+        let record = layout::write(&built, "2.93.1");
+        let index = Digest::from_oci(&record.digest).map_err(anyhow::Error::msg)?;
+        let images = world.images().patient(Duration::from_secs(60));
+        images.push(&Layout::new(built), "2.93.1", index).await?;
+        images.tag(index, "2.93.1").await?;
+        assert_eq!(images.tagged("2.93.1").await?, Some(index));
+    }
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_refused_tag_is_explained_in_the_registrys_words() -> Result<()> {
+    let of_tag = |log: &[String]| log.last().is_some_and(|last| last.ends_with("/manifests/latest")).then_some(400);
+    let Some(world) = World::start(None, of_tag).await? else { return Ok(()) };
+    let built = world.path("built");
+    let record = layout::write(&built, "2.93.1");
+    let index = Digest::from_oci(&record.digest).map_err(anyhow::Error::msg)?;
+    let images = world.images();
+    images.push(&Layout::new(built), "2.93.1", index).await?;
+    let error = format!("{:#}", images.tag(index, "latest").await.expect_err("it is refused"));
+    assert!(error.contains("uploading manifest latest") && error.contains("400"), "{error}");
+    assert!(!error.contains("preserve digests") && !error.contains("level="), "{error}");
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_repository_that_is_not_there_yet_is_made_by_the_push() -> Result<()> {
+    // As GHCR and Quay do, until something was pushed.
+    let private = |log: &[String]| {
+        let pushed = log.iter().any(|request| request.starts_with("PUT ") && request.contains("/manifests/"));
+        log.last().filter(|last| is_read(last) && last.contains("/manifests/") && !pushed).map(|_| 403)
+    };
+    let Some(world) = World::start(None, private).await? else { return Ok(()) };
+    let (release, auth) = (world.release(false), world.path("auth.json"));
+    let (ok, said) = publish(&release, "plan", &[], &auth);
+    assert!(ok && said.contains("perhaps the repository does not exist yet; the push decides"), "{said}");
+    let (ok, said) = publish(&release, "upload", &["--noconfirm"], &auth);
+    assert!(ok, "{said}");
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_credential_helper_that_is_missing_is_named() -> Result<()> {
+    let Some(world) = World::start(None, |_| None).await? else { return Ok(()) };
+    let (release, auth) = (world.release(true), world.path("auth.json"));
+    let helpers = serde_json::json!({ "auths": {}, "credHelpers": { (world.front.address.to_string()): "nowhere" } });
+    fs::write(&auth, helpers.to_string())?;
+    let (ok, said) = publish(&release, "upload", &["--noconfirm"], &auth);
+    assert!(!ok && said.contains("docker-credential-nowhere") && !said.contains("type `skopeo login"), "{said}");
+    Ok(())
+}

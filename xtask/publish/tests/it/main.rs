@@ -4,6 +4,7 @@
 //! Every test has its own servers, ports and directories, so they run in parallel and leave nothing behind.
 
 mod cache;
+mod child;
 mod doctor;
 mod edge;
 mod encodings;

@@ -75,10 +75,8 @@ impl View<'_> {
                 (server.url().to_owned(), Some(server))
             }
         };
-        let (keys, deep) = (keys.trusted(), self.deep);
         let sh = process::shell_in(self.git.root())?;
-        let judging = move || nix_cache::verify(&sh, &url, &keys, deep, &roots);
-        let objection = match tokio::task::spawn_blocking(judging).await? {
+        let objection = match nix_cache::verify(&sh, &url, &keys.trusted(), self.deep, &roots).await {
             Ok(objection) => objection,
             // Every signature was checked above: what keeps this Nix from judging is not a reason to stop a rollback.
             Err(error) if report.is_aside() => {

@@ -1,0 +1,165 @@
+//! The end of this process, whether by its own doing or by a signal.
+//!
+//! On a signal, the work is dropped first, with the programs that it started; then what was begun outside is taken back
+//! (a lock, half an upload), for no longer than [`LONGEST`]; then one calm line says what is there. A second signal ends
+//! everything at once. Files with secrets are removed in every case.
+
+use std::fmt::Display;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::mpsc;
+use xtask::tools::term;
+
+use super::{child, progress, secret_file};
+
+/// How long taking back may take; what is left then expires by itself.
+const LONGEST: Duration = Duration::from_secs(2);
+/// When a process that does not come to its end is ended: it hangs in something that cannot be dropped.
+const HANGS: Duration = Duration::from_secs(5);
+/// `XCPU` and `XFSZ`, which have the same numbers on Linux and macOS: the limits for time and for a file's size.
+const LIMITS: [i32; 2] = [24, 25];
+
+type Ending = Box<dyn FnOnce() -> Pin<Box<dyn Future<Output = ()> + Send>> + Send>;
+
+/// What is to be taken back, in the order in which it was begun.
+static BEGUN: Mutex<Vec<(u64, Ending)>> = Mutex::new(Vec::new());
+/// What users see if we end now.
+static STATE: Mutex<Option<String>> = Mutex::new(None);
+/// Whether a signal has come: from then on, what is registered stays so.
+static STOPPING: AtomicBool = AtomicBool::new(false);
+
+fn held<T>(mutex: &'static Mutex<T>) -> MutexGuard<'static, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Something that a signal takes back. Dropped, it is forgotten: it came to its end in the ordinary way.
+#[must_use]
+#[derive(Debug)]
+pub struct Begun(u64);
+
+/// Registers how something is taken back if a signal ends us. It runs after the work was dropped.
+pub fn on_signal<F>(taking_back: impl FnOnce() -> F + Send + 'static) -> Begun
+where
+    F: Future<Output = ()> + Send + 'static,
+{
+    let mut begun = held(&BEGUN);
+    let number = begun.last().map_or(0, |(number, _)| number + 1);
+    begun.push((number, Box::new(move || Box::pin(taking_back()))));
+    Begun(number)
+}
+
+impl Drop for Begun {
+    fn drop(&mut self) {
+        if !STOPPING.load(Ordering::SeqCst) {
+            held(&BEGUN).retain(|(number, _)| *number != self.0);
+        }
+    }
+}
+
+/// Notes what users see if we end from now on, for the last line: `no pointer has moved, users see what they saw`.
+pub fn users_see(state: impl Display) {
+    *held(&STATE) = Some(state.to_string());
+}
+
+/// Signals, as they come.
+pub struct Signals(mpsc::UnboundedReceiver<i32>);
+
+impl Signals {
+    /// # Errors
+    /// Signals cannot be listened to.
+    pub fn listen() -> Result<Signals> {
+        let (sender, receiver) = mpsc::unbounded_channel();
+        let kinds = [
+            SignalKind::hangup(),
+            SignalKind::interrupt(),
+            SignalKind::quit(),
+            SignalKind::terminate(),
+            SignalKind::alarm(),
+            SignalKind::user_defined1(),
+            SignalKind::user_defined2(),
+        ];
+        for kind in kinds.into_iter().chain(LIMITS.map(SignalKind::from_raw)) {
+            let mut signals = signal(kind).context("cannot listen to signals")?;
+            let sender = sender.clone();
+            tokio::spawn(async move {
+                let mut first = true;
+                while signals.recv().await.is_some() {
+                    if STOPPING.swap(true, Ordering::SeqCst) || !first || sender.send(kind.as_raw_value()).is_err() {
+                        leave(kind.as_raw_value());
+                    }
+                    first = false;
+                    // The work may hang in something that cannot be dropped, such as a program that asks for a passphrase.
+                    tokio::spawn(async move {
+                        tokio::time::sleep(HANGS).await;
+                        leave(kind.as_raw_value());
+                    });
+                }
+            });
+        }
+        Ok(Signals(receiver))
+    }
+
+    /// Waits for the first.
+    pub async fn first(&mut self) -> i32 {
+        match self.0.recv().await {
+            Some(number) => number,
+            None => std::future::pending().await,
+        }
+    }
+}
+
+/// Takes back what was begun, and says how things stand. The work has been dropped.
+pub async fn take_back(signal: i32) {
+    progress::clear();
+    child::all_ended().await;
+    let begun = std::mem::take(&mut *held(&BEGUN));
+    // The last first, as scopes end.
+    let taking_back = async {
+        for (_, ending) in begun.into_iter().rev() {
+            ending().await;
+        }
+    };
+    let all = tokio::time::timeout(LONGEST, taking_back).await.is_ok();
+    secret_file::remove_all();
+    let name = name(signal);
+    let left = if all { "" } else { "; not everything that was begun could be taken back in time" };
+    match held(&STATE).as_deref() {
+        Some(state) => term::warn(format_args!(
+            "stopped by {name}{left}: {state}\nnothing that is done is lost: run the same command again"
+        )),
+        None => term::warn(format_args!("stopped by {name}{left}")),
+    }
+}
+
+/// Ends at once.
+fn leave(signal: i32) -> ! {
+    secret_file::remove_all();
+    // As a shell tells it.
+    std::process::exit(128 + signal)
+}
+
+/// As people know a signal.
+fn name(signal: i32) -> String {
+    match signal {
+        1 => "a hangup (SIGHUP)".to_owned(),
+        2 => "Ctrl-C".to_owned(),
+        3 => "Ctrl-\\".to_owned(),
+        15 => "SIGTERM".to_owned(),
+        number => format!("signal {number}"),
+    }
+}
+
+/// Keeps secrets in memory from being written to disk: neither a crash nor another program of ours dumps this process.
+pub fn keep_memory_private() {
+    use rustix::process::{Resource, Rlimit, setrlimit};
+    // Where the system refuses, there is nothing to be done about it, and nothing that depends on it.
+    let _ = setrlimit(Resource::Core, Rlimit { current: Some(0), maximum: Some(0) });
+    #[cfg(target_os = "linux")]
+    let _ = rustix::process::set_dumpable_behavior(rustix::process::DumpableBehavior::NotDumpable);
+}
