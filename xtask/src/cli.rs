@@ -119,6 +119,9 @@ struct PrepareArgs {
     /// The date in the release notes, YYYY-MM-DD [default: today]
     #[arg(long)]
     date: Option<Date>,
+    /// Announce again what an earlier release announced already
+    #[arg(long)]
+    despite_released: bool,
     /// Show the changes and make none
     #[arg(long)]
     dry_run: bool,
@@ -336,7 +339,12 @@ impl Phase {
             Phase::Prepare(args) => {
                 let git = Git::open(tree)?;
                 let date = args.date.unwrap_or_else(|| jiff::Zoned::now().date());
-                let request = prepare::Request { version: args.version, name: args.name, date };
+                let request = prepare::Request {
+                    version: args.version,
+                    name: args.name,
+                    date,
+                    despite_released: args.despite_released,
+                };
                 let result = if args.dry_run { prepare::dry_run(&git, &request) } else { prepare::run(&git, &request) };
                 result.context("cannot prepare the release")?;
             }

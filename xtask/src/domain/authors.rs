@@ -46,20 +46,51 @@ impl Authors {
         if faults.is_empty() { Ok(authors) } else { Err(faults) }
     }
 
-    /// How a key is shown: linked where the person has a profile.
-    ///
-    /// # Errors
-    /// The nearest key (or none) if there is no such author.
-    pub fn link(&self, key: &str) -> Result<String, Option<&str>> {
-        let Some(author) = self.by_key.get(key) else {
-            return Err(nearest(key, self.keys.iter().map(|key| key.name.as_str())));
-        };
+    /// How a key is shown: linked where the person has a profile; `None` if there is no such author.
+    pub fn link(&self, key: &str) -> Option<String> {
+        let author = self.by_key.get(key)?;
         let name = author.display_name.as_deref().unwrap_or(key);
-        Ok(match (&author.forgejo, &author.github) {
+        Some(match (&author.forgejo, &author.github) {
             (Some(user), _) => format!("[{name}]({})", fill(&product().links.forgejo, user)),
             (None, Some(user)) => format!("[{name}]({})", fill(&product().links.github, user)),
             (None, None) => name.to_owned(),
         })
+    }
+
+    /// What to write instead of a credit that is not a key: a key, or a list of them if it names several people.
+    pub fn guess(&self, credit: &str) -> Option<String> {
+        if let Some(key) = self.known_as(credit) {
+            return Some(key.to_owned());
+        }
+        let people = credit.split([',', ';', '&']).flat_map(|part| part.split(" and ")).map(str::trim);
+        let people: Vec<&str> = people.filter(|person| !person.is_empty()).collect();
+        if people.len() > 1 {
+            let keys: Option<Vec<&str>> = people.into_iter().map(|person| self.known_as(person)).collect();
+            return keys.map(|keys| format!("[{}]", keys.join(", ")));
+        }
+        let names = self.keys.iter().flat_map(|key| self.names(&key.name)).flatten();
+        nearest(credit, names).and_then(|near| self.known_as(near)).map(str::to_owned)
+    }
+
+    /// The key of the one person who is called so, whatever the case: by the key, before the names of profiles, before
+    /// the name that is shown.
+    fn known_as(&self, person: &str) -> Option<&str> {
+        // As in `@jade`, `Jade <jade@example.org>`, `https://github.com/jade/`.
+        let person = person.split('<').next().unwrap_or_default().trim().trim_end_matches(['/', ')']);
+        let person = person.rsplit('/').next().unwrap_or_default().trim_start_matches('@').to_lowercase();
+        (0..4).find_map(|kind| {
+            let is_called = |key: &&str| self.names(key)[kind].is_some_and(|name| name.to_lowercase() == person);
+            let mut keys = self.keys.iter().map(|key| key.name.as_str()).filter(is_called);
+            let first = keys.next();
+            if keys.next().is_some() { None } else { first }
+        })
+    }
+
+    /// What a person is called, best known first.
+    fn names<'a>(&'a self, key: &'a str) -> [Option<&'a str>; 4] {
+        let author = self.by_key.get(key);
+        let name = |of: fn(&Author) -> &Option<String>| author.and_then(|author| of(author).as_deref());
+        [Some(key), name(|a| &a.forgejo), name(|a| &a.github), name(|a| &a.display_name)]
     }
 
     /// Where the keys are not in code-point order, which Lix demands so that entries are found and not added twice.
@@ -142,9 +173,49 @@ nobody:
             [eldritch horrors](https://git.lix.systems/pennae)
             Nobody "N" <n@x> 名"#]]
         .assert_eq(&shown.join("\n"));
-        assert_eq!(authors.link("horrers"), Err(Some("horrors")));
-        assert_eq!(authors.link("zzz"), Err(None));
+        assert_eq!(authors.link("horrers"), None);
         assert!(authors.unsorted().is_empty());
+    }
+
+    #[test]
+    fn people_are_guessed_by_any_of_their_names() {
+        let authors = Authors::parse(PEOPLE).expect("valid");
+        let mut shown = String::new();
+        for credit in [
+            "horrers",
+            "Horrors",
+            "pennae",
+            "Eldritch Horrors",
+            "@artturin",
+            "https://github.com/9p4/",
+            "[h](https://git.lix.systems/pennae)",
+            "Ersei Saggi <e@example.org>",
+            "9p4, horrors",
+            "pennae and @9P4",
+            "9p4, stranger",
+            "zzz",
+            "",
+            ",",
+        ] {
+            shown += &format!("{credit} -> {}\n", authors.guess(credit).as_deref().unwrap_or("-"));
+        }
+        expect![[r#"
+            horrers -> horrors
+            Horrors -> horrors
+            pennae -> horrors
+            Eldritch Horrors -> horrors
+            @artturin -> Artturin
+            https://github.com/9p4/ -> 9p4
+            [h](https://git.lix.systems/pennae) -> horrors
+            Ersei Saggi <e@example.org> -> 9p4
+            9p4, horrors -> [9p4, horrors]
+            pennae and @9P4 -> [horrors, 9p4]
+            9p4, stranger -> -
+            zzz -> -
+             -> -
+            , -> -
+        "#]]
+        .assert_eq(&shown);
     }
 
     #[test]

@@ -1,11 +1,13 @@
-//! Release notes of maintenance releases, brought forward to `main`: where their sections go on its pages, and which of
-//! its fragments they were made of.
+//! Release notes that were released already: where the sections of maintenance releases go on the pages of `main`, and
+//! which fragments of a tree releases were made of.
 //!
 //! Sections are copied as they were released, byte by byte; what a page has already stays as it is. Refuses to read
 //! pages and fragments, and to render any.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
+use super::fragment::Fragment;
+use super::notes::enumerate;
 use super::product::product;
 use super::version::Version;
 
@@ -42,6 +44,11 @@ pub fn section<'a>(page: &'a str, version: &Version) -> Option<&'a str> {
     Page::cut(page).sections.into_iter().find(|(of, _)| of == version).map(|(_, text)| text)
 }
 
+/// The versions that have sections on a page.
+pub fn versions(page: &str) -> impl Iterator<Item = Version> {
+    Page::cut(page).sections.into_iter().map(|(version, _)| version)
+}
+
 /// The page with those sections that it does not have yet, all of them newest first.
 pub fn add_sections(page: &str, released: &BTreeMap<Version, String>) -> String {
     let Page { title, mut sections } = Page::cut(page);
@@ -74,34 +81,87 @@ pub struct Taken {
     pub text: String,
 }
 
-/// What becomes of the fragments on `main`: those that are not named here stay, and nobody needs to look.
+/// What becomes of the fragments of a tree: those that are not named here are news.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Fates {
-    /// Released, word by word: the path, and the release that has it.
-    pub released: Vec<(String, Version)>,
-    /// Of the same name as one that was released, and of another text: somebody has to look.
-    pub doubtful: Vec<(String, Version)>,
+    /// Released, word by word.
+    pub released: Vec<Fate>,
+    /// Named or headed like one that was released, and of another text: somebody has to look.
+    pub doubtful: Vec<Fate>,
 }
 
-/// Compares the fragments on `main`, paths and texts, with those that were released. Names decide nothing: a backport
+/// A fragment, and the releases that it is compared with, oldest first.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Fate {
+    pub path: String,
+    pub versions: Vec<Version>,
+}
+
+impl Fate {
+    /// `2.93.4, 2.94.2, and 2.95.2`.
+    pub fn releases(&self) -> String {
+        enumerate(&self.versions.iter().map(Version::to_string).collect::<Vec<_>>())
+    }
+}
+
+/// Compares the fragments of a tree, paths and texts, with those that were released. Names decide nothing: a backport
 /// may be named otherwise, and an unrelated note the same.
 pub fn fates(here: &[(String, String)], taken: &[Taken]) -> Fates {
+    let mut same_news: HashMap<News, BTreeSet<&Version>> = HashMap::new();
+    let mut alike: HashMap<String, BTreeSet<&Version>> = HashMap::new();
+    for Taken { version, path, text } in taken {
+        let news = News::of(path, text);
+        for name in news.names(path) {
+            alike.entry(name).or_default().insert(version);
+        }
+        same_news.entry(news).or_default().insert(version);
+    }
     let mut fates = Fates::default();
     for (path, text) in here {
-        let released =
-            |with: &dyn Fn(&Taken) -> bool| taken.iter().find(|taken| with(taken)).map(|t| t.version.clone());
-        if let Some(version) = released(&|taken| same_words(&taken.text, text)) {
-            fates.released.push((path.clone(), version));
-        } else if let Some(version) = released(&|taken| taken.path == *path) {
-            fates.doubtful.push((path.clone(), version));
+        let news = News::of(path, text);
+        let fate = |versions: BTreeSet<&Version>| Fate {
+            path: path.clone(),
+            versions: versions.into_iter().cloned().collect(),
+        };
+        if let Some(versions) = same_news.get(&news) {
+            fates.released.push(fate(versions.clone()));
+            continue;
+        }
+        let versions: BTreeSet<&Version> =
+            news.names(path).iter().filter_map(|name| alike.get(name)).flatten().copied().collect();
+        if !versions.is_empty() {
+            fates.doubtful.push(fate(versions));
         }
     }
     fates
 }
 
-/// Line ends and blank space around the text are no difference.
-fn same_words(one: &str, other: &str) -> bool {
-    one.trim().lines().eq(other.trim().lines())
+/// What a fragment tells its readers, apart from blank space. The changes in `cls` are no part of it: a backport is
+/// another change with the same news.
+#[derive(Debug, PartialEq, Eq, Hash)]
+struct News {
+    /// Empty where the text is not a valid fragment.
+    synopsis: String,
+    body: String,
+}
+
+impl News {
+    fn of(path: &str, text: &str) -> News {
+        match Fragment::parse(path, text.as_bytes()) {
+            Ok(fragment) => News { synopsis: words(&fragment.synopsis.value), body: words(&fragment.body) },
+            Err(_) => News { synopsis: String::new(), body: words(text) },
+        }
+    }
+
+    /// By what else it can be recognised.
+    fn names(&self, path: &str) -> Vec<String> {
+        let heading = (!self.synopsis.is_empty()).then(|| format!("synopsis {}", self.synopsis));
+        heading.into_iter().chain([format!("path {path}")]).collect()
+    }
+}
+
+fn words(text: &str) -> String {
+    text.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
 #[cfg(test)]
@@ -162,15 +222,32 @@ mod tests {
 
     #[test]
     fn names_decide_nothing() {
-        let taken = |path: &str, text: &str| Taken { version: version("2.93.4"), path: path.into(), text: text.into() };
-        let released = [taken("a.md", "one\ntwo\n"), taken("b.md", "three\n"), taken("c.md", "four")];
-        let here = [("a.md", "one\r\ntwo\n\n"), ("b.md", "four\n"), ("c.md", "five\n"), ("d.md", "six\n")];
-        let fates = fates(&here.map(|(path, text)| (path.to_owned(), text.to_owned())), &released);
-        let names = |fates: &[(String, Version)]| fates.iter().map(|(path, _)| path.clone()).collect::<Vec<_>>();
-        assert_eq!(
-            (names(&fates.released), names(&fates.doubtful)),
-            (vec!["a.md".into(), "b.md".into()], vec!["c.md".into()])
-        );
+        let taken = |version: &str, path: &str, text: &str| Taken {
+            version: version.parse().expect(version),
+            path: path.into(),
+            text: text.into(),
+        };
+        let note =
+            |synopsis: &str, cls: &str, body: &str| format!("---\nsynopsis: {synopsis}\ncls: {cls}\n---\n{body}\n");
+        let released = [
+            taken("2.94.2", "a.md", &note("A", "[12, 13]", "one\ntwo")),
+            taken("2.93.4", "a.md", &note("'A'", "11", "one\ntwo  \n\n")),
+            taken("2.93.4", "b.md", &note("B", "1", "three")),
+            taken("2.93.4", "c.md", "not a fragment\n"),
+        ];
+        let here = [
+            ("a.md", note("\"A\"", "10", "one\r\n\r\ntwo")),
+            ("other-name.md", note("B", "2", "three")),
+            ("b.md", note("Another", "3", "three")),
+            ("heading.md", note("B", "4", "four")),
+            ("c.md", "not a  fragment\r\n\r\n".to_owned()),
+            ("d.md", note("D", "1", "three")),
+        ];
+        let fates = fates(&here.map(|(path, text)| (path.to_owned(), text)), &released);
+        let shown =
+            |fates: &[Fate]| fates.iter().map(|fate| format!("{}: {}", fate.path, fate.releases())).collect::<Vec<_>>();
+        assert_eq!(shown(&fates.released), ["a.md: 2.93.4 and 2.94.2", "other-name.md: 2.93.4", "c.md: 2.93.4"]);
+        assert_eq!(shown(&fates.doubtful), ["b.md: 2.93.4", "heading.md: 2.93.4"]);
     }
 
     /// The bodies of a few releases' sections, as they are rendered.

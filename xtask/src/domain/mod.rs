@@ -38,6 +38,7 @@ pub mod program;
 pub mod publication;
 pub mod receipt;
 pub mod record;
+pub mod reference;
 pub mod release;
 pub mod serving;
 pub mod shown;

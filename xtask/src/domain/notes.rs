@@ -6,14 +6,17 @@
 use jiff::civil::Date;
 
 use super::authors::Authors;
-use super::fragment::{Category, Fragment, Reference, Tracker};
+use super::fragment::{Category, Fragment, Placed};
 use super::problem::{Problem, Problems};
 use super::product::{fill, product};
+use super::reference::{Reference, Tracker};
 use super::release::Release;
 use super::version::{Series, Version};
 
 /// Where the fragments of unreleased changes lie in the tree.
 pub const FRAGMENTS: &str = "doc/manual/rl-next";
+/// Where the pages of release notes lie.
+pub const PAGES: &str = "doc/manual/src/release-notes";
 /// Who may be credited.
 pub const AUTHORS: &str = "doc/manual/change-authors.yml";
 /// The manual's table of contents.
@@ -66,19 +69,31 @@ fn render_entry(out: &mut String, entry: &Fragment, authors: Option<&Authors>, p
 
     let mut names = Vec::new();
     for credit in &entry.credits {
-        match authors.map_or_else(|| Ok(credit.value.clone()), |authors| authors.link(&credit.value)) {
+        match authors.map_or_else(|| Ok(credit.value.clone()), |authors| credited(&entry.path, credit, authors)) {
             Ok(name) => names.push(name),
-            Err(near) => {
-                let near = near.map_or_else(|| "add it there".to_owned(), |near| format!("did you mean `{near}`?"));
-                let what = format!("credits: `{}` is not in the author list: {near}", credit.value.escape_debug());
-                problems.push(Problem::at(&entry.path, credit.line, what));
-            }
+            Err(problem) => problems.push(problem),
         }
     }
     if !names.is_empty() {
         *out += &format!("\n  Many thanks to {} for this.\n", enumerate(&names));
     }
     *out += "\n";
+}
+
+/// Who is credited, linked.
+fn credited(path: &str, credit: &Placed<String>, authors: &Authors) -> Result<String, Problem> {
+    authors.link(&credit.value).ok_or_else(|| {
+        let remedy = authors
+            .guess(&credit.value)
+            .map_or_else(|| "add it there".to_owned(), |keys| format!("did you mean `{keys}`?"));
+        let what = format!("credits: `{}` is not in the author list: {remedy}", credit.value.escape_debug());
+        Problem::at(path, credit.line, what)
+    })
+}
+
+/// The credits of files that are not valid fragments: the ones that `authors` does not have.
+pub fn unknown_credits(credits: &[(String, Placed<String>)], authors: &Authors) -> Problems {
+    credits.iter().filter_map(|(path, credit)| credited(path, credit, authors).err()).collect()
 }
 
 /// A reference, linked to where its tracker has it.
@@ -91,7 +106,7 @@ fn link(reference: &Reference, lix: &str, nix: &str) -> String {
 }
 
 /// `a`, `a and b`, `a, b, and c`.
-pub(super) fn enumerate(names: &[String]) -> String {
+pub fn enumerate(names: &[String]) -> String {
     match names {
         [rest @ .., last] if rest.len() > 1 => format!("{}, and {last}", rest.join(", ")),
         names => names.join(" and "),
@@ -163,7 +178,7 @@ pub fn section_date<'a>(page: &'a str, version: &Version) -> Option<&'a str> {
 
 /// The page of a series in the tree, `…/rl-2.93.md`.
 pub fn page_path(series: Series) -> String {
-    format!("doc/manual/src/release-notes/{}", page_name(series))
+    format!("{PAGES}/{}", page_name(series))
 }
 
 /// The same page in the manual, relative to its start page.

@@ -25,7 +25,7 @@ impl Problem {
     }
 
     /// Gives the faults of one file their path.
-    pub fn in_file(path: &str, faults: Vec<Fault>) -> Problems {
+    pub fn in_file(path: &str, faults: impl IntoIterator<Item = Fault>) -> Problems {
         faults.into_iter().map(|fault| Problem::at(path, fault.line, fault.what)).collect()
     }
 }
@@ -64,6 +64,10 @@ impl Problems {
                 None
             }
         }
+    }
+
+    pub fn iter(&self) -> impl Iterator<Item = &Problem> {
+        self.0.iter()
     }
 
     pub fn is_empty(&self) -> bool {

@@ -6,10 +6,10 @@ use anyhow::{Result, bail};
 use camino::{Utf8Path, Utf8PathBuf};
 
 use crate::domain::authors::Authors;
-use crate::domain::fragment::Fragment;
 use crate::domain::notes;
 use crate::domain::problem::{Problem, Problems};
-use crate::tools::{fragments, term};
+use crate::tools::fragments::{self, Found};
+use crate::tools::term;
 
 /// What was asked for.
 #[derive(Debug)]
@@ -29,14 +29,18 @@ pub enum Source {
     None,
 }
 
-/// Renders to stdout.
+/// Renders to stdout; what is not read is named on stderr.
 ///
 /// # Errors
 /// A directory cannot be read, or a fragment is not valid: every problem of every file is in the error.
 pub fn render(tree: &Utf8Path, request: &Request) -> Result<()> {
-    let input = Input::read(tree, request)?;
-    input.problems.into_result()?;
-    let rendered = notes::render(&input.fragments, input.authors.as_ref())?;
+    let Input { found, authors, .. } = Input::read(tree, request)?;
+    let mut problems = found.problems;
+    let rendered = problems.collect(notes::render(&found.fragments, authors.as_ref())).unwrap_or_default();
+    problems.into_result()?;
+    for stray in found.strays.iter() {
+        term::warn(stray);
+    }
     term::exact(&rendered)
 }
 
@@ -60,28 +64,28 @@ pub fn check(tree: &Utf8Path, request: &Request) -> Result<bool> {
 /// # Errors
 /// A directory cannot be read.
 pub fn problems(tree: &Utf8Path, request: &Request) -> Result<(usize, Problems)> {
-    let input = Input::read(tree, request)?;
-    let mut problems = input.problems;
-    problems.collect(notes::render(&input.fragments, input.authors.as_ref()));
-    problems.extend(notes::duplicates(&input.fragments));
-    if let Some(authors) = &input.authors {
-        problems.extend(Problem::in_file(&input.authors_shown, authors.unsorted()));
+    let Input { found, authors, authors_shown } = Input::read(tree, request)?;
+    let mut problems = found.problems;
+    problems.collect(notes::render(&found.fragments, authors.as_ref()));
+    problems.extend(notes::duplicates(&found.fragments));
+    problems.extend(found.strays);
+    if let Some(authors) = &authors {
+        problems.extend(Problem::in_file(&authors_shown, authors.unsorted()));
     }
-    Ok((input.fragments.len(), problems))
+    Ok((found.fragments.len(), problems))
 }
 
 /// What was found on disk.
+#[derive(Default)]
 struct Input {
-    fragments: Vec<Fragment>,
+    found: Found,
     authors: Option<Authors>,
     authors_shown: String,
-    problems: Problems,
 }
 
 impl Input {
     fn read(tree: &Utf8Path, request: &Request) -> Result<Input> {
-        let mut input =
-            Input { fragments: Vec::new(), authors: None, authors_shown: String::new(), problems: Problems::default() };
+        let mut input = Input::default();
         if request.dirs.is_empty() {
             input.read_own(tree)?;
         }
@@ -94,7 +98,10 @@ impl Input {
             Source::None => return Ok(input),
         };
         let authors = fragments::read_authors(&path, &shown)?;
-        input.authors = input.problems.collect(authors);
+        input.authors = input.found.problems.collect(authors);
+        if let Some(authors) = &input.authors {
+            input.found.problems.extend(notes::unknown_credits(&input.found.credits, authors));
+        }
         input.authors_shown = shown;
         Ok(input)
     }
@@ -113,9 +120,7 @@ impl Input {
     }
 
     fn read_dir(&mut self, dir: &Utf8Path, shown: &Utf8Path) -> Result<()> {
-        let found = fragments::read(dir, shown)?;
-        self.fragments.extend(found.fragments);
-        self.problems.extend(found.problems);
+        self.found.extend(fragments::read(dir, shown)?);
         Ok(())
     }
 }

@@ -3,9 +3,12 @@
 //! Everything is rendered and checked in memory, the commits are made aside, and the branch moves to them in one step
 //! of git's: a kill at any moment leaves the tree as before or as after. Refuses to tag.
 
+mod earlier;
+
 use anyhow::{Context, Result};
 use jiff::civil::Date;
 
+use self::earlier::Earlier;
 use crate::domain::authors::Authors;
 use crate::domain::fragment::Fragment;
 use crate::domain::notes;
@@ -30,6 +33,8 @@ pub struct Request {
     pub name: Option<String>,
     /// The date in the headings.
     pub date: Date,
+    /// Whether notes may be announced again that an earlier release announced.
+    pub despite_released: bool,
 }
 
 /// Shows what would be committed.
@@ -76,6 +81,8 @@ struct Observed {
     dirty: Vec<String>,
     current: VersionFile,
     fragments: Vec<Fragment>,
+    /// Paths of fragments in HEAD.
+    tracked: Vec<String>,
     /// Paths of fragments that only the work tree has.
     untracked: Vec<String>,
     /// Paths of fragments that only HEAD has, as in a sparse checkout.
@@ -86,6 +93,7 @@ struct Observed {
     summary: Option<String>,
     /// The page of the series that is prepared.
     page: Option<String>,
+    earlier: Earlier,
 }
 
 impl Observed {
@@ -95,14 +103,21 @@ impl Observed {
 
         let dir = git.root().join(notes::FRAGMENTS);
         let tracked = fragments::tracked(git, &head.commit, notes::FRAGMENTS)?;
+        let tracked: Vec<String> = tracked.into_iter().map(|entry| entry.path).collect();
         let mut found = if dir.is_dir() { fragments::read(&dir, notes::FRAGMENTS.into())? } else { Found::default() };
         let not_in = |paths: &[String], others: &[String]| -> Vec<String> {
             paths.iter().filter(|path| !others.contains(path)).cloned().collect()
         };
         let authors = fragments::read_authors(&git.root().join(notes::AUTHORS), notes::AUTHORS)?;
         let authors = found.problems.collect(authors);
-        let series = request.version.as_ref().unwrap_or(&current.version).series();
+        if let Some(authors) = &authors {
+            found.problems.extend(notes::unknown_credits(&found.credits, authors));
+        }
+        found.problems.extend(found.strays);
+        let target = request.version.as_ref().unwrap_or(&current.version);
+        let series = target.series();
         Ok(Observed {
+            earlier: Earlier::look(git, &head.commit, target)?,
             tags: git.tags()?.iter().filter_map(|tag| tag.parse().ok()).collect(),
             dirty: git.dirty_files()?,
             summary: git.file(&head.commit, notes::SUMMARY)?,
@@ -111,6 +126,7 @@ impl Observed {
             current,
             untracked: not_in(&found.paths, &tracked),
             absent: not_in(&tracked, &found.paths),
+            tracked,
             fragments: found.fragments,
             authors,
             faults: found.problems,
@@ -151,6 +167,7 @@ impl Plan {
 
 fn decide(observed: &Observed, request: &Request) -> Result<Plan, Problems> {
     let mut problems = obstacles(observed);
+    let body = problems.collect(notes::render(&observed.fragments, observed.authors.as_ref())).unwrap_or_default();
     let (target, version_commit) = match set_version(observed, request) {
         Ok(decided) => decided,
         Err(problem) => {
@@ -167,8 +184,17 @@ fn decide(observed: &Observed, request: &Request) -> Result<Plan, Problems> {
     let mut plan = Plan { release, commits: version_commit.into_iter().collect(), remarks: vec![], warnings: vec![] };
     if plan.release.kind() == Kind::PreRelease {
         plan.remarks.push(format!("a pre-release takes no notes: the fragments stay for {}", target.version.base()));
-    } else if let Some(commit) = problems.collect(notes_commit(observed, request.date, &mut plan)) {
+    } else if let Some(commit) = problems.collect(notes_commit(observed, request.date, &body, &mut plan)) {
         plan.commits.extend(commit);
+        let (again, doubts) = observed.earlier.remarks();
+        if request.despite_released {
+            plan.warnings.extend(again);
+        } else {
+            let refusal =
+                |why| Problem::new(format!("{why}: remove it, or announce it again with `--despite-released`"));
+            problems.extend(again.into_iter().map(refusal).collect());
+        }
+        plan.warnings.extend(doubts);
     }
     problems.into_result().map(|()| plan)
 }
@@ -264,7 +290,7 @@ fn already_released(tags: &[Version], version: &Version) -> Problems {
 }
 
 /// The commit that moves the fragments to the page; `None` if that is done already.
-fn notes_commit(observed: &Observed, date: Date, plan: &mut Plan) -> Result<Option<Commit>, Problems> {
+fn notes_commit(observed: &Observed, date: Date, body: &str, plan: &mut Plan) -> Result<Option<Commit>, Problems> {
     let release = &plan.release;
     let page_path = notes::page_path(release.series());
     let fragments = &observed.fragments;
@@ -285,8 +311,7 @@ fn notes_commit(observed: &Observed, date: Date, plan: &mut Plan) -> Result<Opti
     let mut problems = Problems::default();
     let at = |path: &str, why: String| Problems::from_iter([Problem::new(format!("{path} {why}"))]);
 
-    let body = problems.collect(notes::render(fragments, observed.authors.as_ref())).unwrap_or_default();
-    let page = notes::add_section(observed.page.as_deref(), release, date, &body).map_err(|why| at(&page_path, why));
+    let page = notes::add_section(observed.page.as_deref(), release, date, body).map_err(|why| at(&page_path, why));
     let mut edits = vec![Edit { path: page_path, content: problems.collect(page) }];
     if observed.page.is_none() {
         let summary = observed.summary.as_deref().ok_or_else(|| "is missing: is this a Lix tree?".to_owned());
@@ -294,7 +319,8 @@ fn notes_commit(observed: &Observed, date: Date, plan: &mut Plan) -> Result<Opti
         let summary = problems.collect(summary.map_err(|why| at(notes::SUMMARY, why)));
         edits.push(Edit { path: notes::SUMMARY.to_owned(), content: summary });
     }
-    edits.extend(fragments.iter().map(|fragment| Edit { path: fragment.path.clone(), content: None }));
+    // What is not both tracked and read was refused before.
+    edits.extend(observed.tracked.iter().map(|path| Edit { path: path.clone(), content: None }));
     problems.into_result()?;
 
     if fragments.is_empty() {

@@ -128,7 +128,7 @@ impl Observed {
             tag: git.resolve(&format!("refs/tags/{tag}"))?,
             on_origin,
             page: file(&notes::page_path(version.series()))?,
-            fragments: fragments::tracked(git, &head.commit, notes::FRAGMENTS)?,
+            fragments: fragments::tracked(git, &head.commit, notes::FRAGMENTS)?.into_iter().map(|e| e.path).collect(),
             head,
             version_file,
         })

@@ -4,15 +4,17 @@
 
 use std::fs::{DirEntry, File};
 use std::io::Read;
+use std::path::Path;
 
 use anyhow::{Context, Result, ensure};
 use camino::Utf8Path;
 
 use crate::domain::authors::Authors;
-use crate::domain::fragment::{Fragment, text_of};
+use crate::domain::fragment::{Fragment, Invalid, Placed, name, text_of};
 use crate::domain::oid::Oid;
 use crate::domain::problem::{Problem, Problems};
-use crate::tools::git::Git;
+use crate::domain::shown::one_line;
+use crate::tools::git::{Git, TreeEntry};
 
 /// No fragment is nearly this long; whatever is, is there by mistake.
 const MAX_BYTES: u64 = 1 << 20;
@@ -24,56 +26,114 @@ const USUAL_BYTES: usize = 4096;
 #[derive(Debug, Default)]
 pub struct Found {
     pub fragments: Vec<Fragment>,
-    /// Every file that counts, valid or not, as messages name it.
+    /// Every file that counts, valid or not: the directory's name for messages, and the file's name.
     pub paths: Vec<String>,
     /// The problems of all files at once.
     pub problems: Problems,
+    /// Credits of files that are not valid, and the files.
+    pub credits: Vec<(String, Placed<String>)>,
+    /// Files that are not read, and might be meant as fragments.
+    pub strays: Problems,
 }
 
-/// Reads every `*.md` directly in `dir`, in code-point order, but for names that start with a dot.
+impl Found {
+    /// Takes over what another directory holds.
+    pub fn extend(&mut self, other: Found) {
+        self.fragments.extend(other.fragments);
+        self.paths.extend(other.paths);
+        self.problems.extend(other.problems);
+        self.credits.extend(other.credits);
+        self.strays.extend(other.strays);
+    }
+}
+
+/// Reads every `*.md` directly in `dir`, in code-point order, but for names that start with a dot; looks what else
+/// is there.
 ///
 /// Messages name a file by `shown/NAME`; where a name is not UTF-8, with replacement characters.
 ///
 /// # Errors
 /// The directory cannot be read.
 pub fn read(dir: &Utf8Path, shown: &Utf8Path) -> Result<Found> {
-    let cannot = || format!("cannot read the directory {dir}");
-    let mut entries =
-        std::fs::read_dir(dir).and_then(Iterator::collect::<std::io::Result<Vec<_>>>).with_context(cannot)?;
-    entries.sort_by_cached_key(DirEntry::file_name);
     let mut found = Found::default();
-    for entry in entries {
+    for entry in entries(dir.as_std_path())? {
         let name = entry.file_name().to_string_lossy().into_owned();
-        if !counts(&name) {
+        let place = shown.join(&name).into_string();
+        let path = one_line(&place);
+        if !name::counts(&name) {
+            found.strays.extend(stray(&entry, &name, &path)?);
             continue;
         }
-        let path = shown.join(&name).into_string();
-        let parsed = match read_file(&entry) {
-            Ok(bytes) => Fragment::parse(&path, &bytes).map_err(|faults| Problem::in_file(&path, faults)),
-            Err(error) => Err(Problems::from_iter([Problem::at(&path, 1, format!("{error:#}"))])),
-        };
-        found.fragments.extend(found.problems.collect(parsed));
-        found.paths.push(path);
+        found.paths.push(place);
+        match read_file(&entry).map(|bytes| Fragment::parse(&path, &bytes)) {
+            Ok(Ok(fragment)) => found.fragments.push(fragment),
+            Ok(Err(Invalid { faults, credits })) => {
+                found.problems.extend(Problem::in_file(&path, faults));
+                found.credits.extend(credits.into_iter().map(|credit| (path.clone(), credit)));
+            }
+            Err(error) => found.problems.push(Problem::at(&path, 1, format!("{error:#}"))),
+        }
     }
     Ok(found)
 }
 
-/// The paths of the fragments that a commit has directly in `dir`.
-///
-/// # Errors
-/// git's own.
-pub fn tracked(git: &Git, commit: &Oid, dir: &str) -> Result<Vec<String>> {
-    let paths = git.list(commit, dir)?.into_iter().map(|entry| entry.path);
-    Ok(paths.filter(|path| path.rsplit('/').next().is_some_and(counts)).collect())
+/// By name.
+fn entries(dir: &Path) -> Result<Vec<DirEntry>> {
+    let entries = std::fs::read_dir(dir).and_then(Iterator::collect::<std::io::Result<Vec<_>>>);
+    let mut entries = entries.with_context(|| format!("cannot read the directory {}", dir.display()))?;
+    entries.sort_by_cached_key(DirEntry::file_name);
+    Ok(entries)
 }
 
-/// Whether a file of this name, in a directory of fragments, is one.
-fn counts(name: &str) -> bool {
-    name.ends_with(".md") && !name.starts_with('.')
+/// What is said of something that is not read; of a directory, of each file below it that may be meant as a note.
+fn stray(entry: &DirEntry, name: &str, path: &str) -> Result<Problems> {
+    if !entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+        return Ok(name::remark(&one_line(name))
+            .map(|what| Problem::new(format!("{path} {what}")))
+            .into_iter()
+            .collect());
+    }
+    let mut problems = Problems::default();
+    let mut below = vec![(entry.path(), path.to_owned())];
+    while let Some((dir, shown)) = below.pop() {
+        for entry in entries(&dir)? {
+            let name = entry.file_name().to_string_lossy().into_owned();
+            let path = format!("{shown}/{}", one_line(&name));
+            // Not through links: these may lead round in circles.
+            if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+                below.push((entry.path(), path));
+            } else if name::looks_like_a_note(&name) {
+                problems.push(Problem::new(format!("{path} is in a subdirectory, which is not read: move it up")));
+            }
+        }
+    }
+    Ok(problems)
+}
+
+/// The fragments that a commit has directly in `dir`.
+///
+/// # Errors
+/// git's own, or a name that is not UTF-8.
+pub fn tracked(git: &Git, commit: &Oid, dir: &str) -> Result<Vec<TreeEntry>> {
+    let mut entries = git.list(commit, dir)?;
+    entries.retain(|entry| entry.path.rsplit('/').next().is_some_and(name::counts));
+    Ok(entries)
+}
+
+/// The fragments directly in `dir` that a commit removed, as they were.
+///
+/// # Errors
+/// git's own, or a name that is not UTF-8.
+pub fn removed(git: &Git, commit: &Oid, dir: &str) -> Result<Vec<TreeEntry>> {
+    let mut entries = git.removed_by(commit, dir)?;
+    entries
+        .retain(|entry| entry.path.rsplit_once('/').is_some_and(|(parent, name)| parent == dir && name::counts(name)));
+    Ok(entries)
 }
 
 fn read_file(entry: &DirEntry) -> Result<Vec<u8>> {
     let path = entry.path();
+    ensure!(path.to_str().is_some(), "has a name that is not UTF-8: call it something else");
     let mut kind = entry.file_type().context("cannot be looked at")?;
     if kind.is_symlink() {
         let target = path.canonicalize().context("is a symlink that leads nowhere")?;

@@ -3,6 +3,7 @@
 //! Owns git's command line and its formats. New objects are made in [`super::aside`]; what moves here
 //! moves in one step, without hooks. Refuses to know what a release is.
 
+mod contents;
 pub mod environment;
 
 use std::ffi::OsStr;
@@ -50,6 +51,13 @@ pub struct TreeEntry {
     pub oid: Oid,
     /// Relative to the root of the tree.
     pub path: String,
+}
+
+impl TreeEntry {
+    /// Whether this is a file with content: not a link, a directory or a submodule.
+    pub fn is_file(&self) -> bool {
+        self.mode.starts_with("100")
+    }
 }
 
 impl Git {

@@ -114,7 +114,7 @@ fn a_patch_release_brings_its_notes_to_main() {
     assert_eq!(log(&repo, "main"), "a tree\non the way");
 
     let ran = repo.answering("y\n", &["release", "finish"]);
-    assert!(ran.stderr.contains("two.md stays: 2.93.1 released a note of this name with another text"));
+    assert!(ran.stderr.contains("two.md stays: 2.93.1 released a note of this name or synopsis with another text"));
     ran.ok();
     expect![[r#"
         release: bring forward the release notes of 2.93.1
@@ -155,7 +155,7 @@ fn notes_of_several_releases_come_with_the_next_new_major() {
     repo.xtask(&["release", "prepare", "2.93.2"]).ok();
     repo.xtask(&["release", "tag"]).ok();
     repo.git(&["switch", "--quiet", "main"]);
-    repo.xtask(&["release", "prepare", "2.94.0", "--name", "Name"]).ok();
+    repo.xtask(&["release", "prepare", "2.94.0", "--name", "Name", "--despite-released"]).ok();
     repo.xtask(&["release", "tag"]).ok();
     repo.xtask(&["release", "finish", "--yes"]).ok();
     expect![[r#"

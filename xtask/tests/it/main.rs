@@ -11,6 +11,7 @@ mod identity;
 mod notes;
 mod plans;
 mod prepare;
+mod released;
 mod repo;
 mod source;
 mod tag;

@@ -77,11 +77,12 @@ fn check_reports_everything_at_once_and_writes_nothing() {
     repo.write("doc/manual/rl-next/sub/ignored.md", "anything");
     let ran = repo.xtask(&["release", "notes", "--check"]);
     expect![[r#"
+        doc/manual/rl-next/sub/ignored.md is in a subdirectory, which is not read: move it up
         doc/manual/change-authors.yml:2: `jade` comes before `puck`: keys are in order, capitals first
         doc/manual/rl-next/a-bad.md:1: there is no `synopsis`: add `synopsis: one line of Markdown`
         doc/manual/rl-next/a-bad.md:2: unknown key `synopsys`: did you mean `synopsis`?
         doc/manual/rl-next/a-bad.md:3: category: unknown category `fix`: did you mean `Fixes`?
-        doc/manual/rl-next/a-bad.md:4: issues: `#561` is a YAML comment, so there is no value: write fj#561 (Lix) or gh#561 (CppNix)
+        doc/manual/rl-next/a-bad.md:4: issues: `#561` is a YAML comment, so there is no value: did you mean `fj#561` (fj# is Lix, gh# is CppNix)?
         doc/manual/rl-next/b.md:4: credits: `jada` is not in the author list: did you mean `jade`?
         doc/manual/rl-next/b.md:4: credits: `名` is not in the author list: add it there
         doc/manual/rl-next/one.md:2: synopsis: doc/manual/rl-next/b.md has the same one: merge the two, or tell them apart
@@ -115,7 +116,7 @@ fn what_is_no_regular_file_is_an_error_for_that_file() {
         DIR/huge.md:1: is larger than 1 MiB: this cannot be a release note
         DIR/leads-nowhere.md:1: is a symlink that leads nowhere: No such file or directory (os error 2)
         DIR/leads-out.md:1: is a symlink that leads out of its directory: put the file itself there
-        DIR/name-�.md:1: there is no front matter: a fragment starts with a line `---`, YAML, and another line `---`
+        DIR/name-�.md:1: has a name that is not UTF-8: call it something else
         DIR/pipe.md:1: is not a file: a fragment is one Markdown file, directly in the directory
     "#]]
     .assert_eq(&ran.stdout.replace(dir.as_str(), "DIR"));
@@ -126,6 +127,128 @@ fn what_is_no_regular_file_is_an_error_for_that_file() {
     fs::write(good.join("real.md"), "---\nsynopsis: Real\n---\nx\n").expect("a file");
     symlink("real.md", good.join("also.md")).expect("a link");
     assert_eq!(notes(&["--no-authors", good.as_str()]).ok().matches("- Real").count(), 2);
+}
+
+#[test]
+fn what_lies_beside_fragments_is_no_problem_for_rendering_and_one_for_check() {
+    let repo = Repo::empty();
+    let dir = repo.beside("beside");
+    fs::create_dir_all(dir.join("sub/deeper")).expect("directories");
+    fs::create_dir_all(dir.join("pictures")).expect("a directory");
+    for name in [
+        "X.MD",
+        "y.markdown",
+        "w.mdx",
+        "z.md.txt",
+        "sub/v.md",
+        "sub/deeper/u.MD",
+        "pictures/p.png",
+        "a.md~",
+        "README",
+        ".gitkeep",
+        ".a.md.swp",
+        ".hidden.md",
+        "line\nbreak.txt",
+    ] {
+        fs::write(dir.join(name), "---\nsynopsis: Beside\n---\nx\n").expect("a file");
+    }
+    symlink("manager@host.1234:5", dir.join(".#a.md")).expect("a link");
+    symlink("..", dir.join("sub/round.md")).expect("a link");
+    fs::write(dir.join("a.md"), "---\nsynopsis: Real\n---\nx\n").expect("a file");
+    let ran = notes(&["--check", "--no-authors", dir.as_str()]);
+    assert_eq!(ran.code, Some(1));
+    expect![[r#"
+        DIR/.#a.md marks that an editor has changes to a.md that are not saved: save it, or remove the mark
+        DIR/.hidden.md is not read: is it a fragment? Call it hidden.md
+        DIR/README is not read: is it a fragment? Call it README.md
+        DIR/X.MD is not read: is it a fragment? Call it X.md
+        DIR/a.md~ is an editor's copy and is not read: remove it
+        DIR/line\nbreak.txt is not read: is it a fragment? Call it line\nbreak.md
+        DIR/sub/round.md is in a subdirectory, which is not read: move it up
+        DIR/sub/v.md is in a subdirectory, which is not read: move it up
+        DIR/sub/deeper/u.MD is in a subdirectory, which is not read: move it up
+        DIR/w.mdx is not read: is it a fragment? Call it w.md
+        DIR/y.markdown is not read: is it a fragment? Call it y.md
+        DIR/z.md.txt is not read: is it a fragment? Call it z.md
+    "#]]
+    .assert_eq(&ran.stdout.replace(dir.as_str(), "DIR"));
+
+    let rendered = notes(&["--no-authors", dir.as_str()]);
+    assert!(rendered.stderr.contains("X.MD is not read: is it a fragment? Call it X.md"), "{}", rendered.stderr);
+    assert_eq!(rendered.ok(), "## Miscellany\n\n- Real\n\n  x\n\n\n");
+}
+
+#[test]
+fn what_people_paste_is_answered_with_what_to_write_all_at_once() {
+    let repo = Repo::patch_release();
+    repo.write("doc/manual/change-authors.yml", "horrors:\n  display_name: eldritch horrors\n  forgejo: pennae\n");
+    repo.write("doc/manual/rl-next/one.md", "---\nsynopsis: One\n---\n");
+    repo.write(
+        "doc/manual/rl-next/pasted.md",
+        "---\nsynopsis: Merge #12 and #13\ncls: 1902, 11326\nissues: https://gerrit.lix.systems/c/lix/+/1234/2\nprs:\n  \
+         - https://github.com/NixOS/nix/issues/14120\n  - NixOS/nix#9 lix-project/lix#8\ncategory: fix\n\
+         credits: [pennae, Eldritch Horrors, nobody]\n---\n",
+    );
+    let ran = repo.xtask(&["release", "notes", "--check"]);
+    assert_eq!(ran.code, Some(1));
+    expect![[r#"
+        doc/manual/rl-next/pasted.md:2: synopsis: `#12 and #13` is a YAML comment and would be left out: put the synopsis in quotes
+        doc/manual/rl-next/pasted.md:3: cls: `1902, 11326` is not a Gerrit change number: did you mean `[1902, 11326]`?
+        doc/manual/rl-next/pasted.md:4: issues: `https://gerrit.lix.systems/c/lix/+/1234/2` is not a reference: did you mean `cls: 1234`?
+        doc/manual/rl-next/pasted.md:6: prs: `https://github.com/NixOS/nix/issues/14120` is not a reference: did you mean `issues: gh#14120`?
+        doc/manual/rl-next/pasted.md:7: prs: `NixOS/nix#9 lix-project/lix#8` is not a reference: did you mean `gh#9, fj#8`?
+        doc/manual/rl-next/pasted.md:8: category: unknown category `fix`: did you mean `Fixes`?
+        doc/manual/rl-next/pasted.md:9: credits: `pennae` is not in the author list: did you mean `horrors`?
+        doc/manual/rl-next/pasted.md:9: credits: `Eldritch Horrors` is not in the author list: did you mean `horrors`?
+        doc/manual/rl-next/pasted.md:9: credits: `nobody` is not in the author list: add it there
+    "#]].assert_eq(&ran.stdout);
+    let error = repo.xtask(&["release", "notes"]).fails(1);
+    assert!(error.contains("unknown category") && error.contains("`nobody` is not in the author list"), "{error}");
+}
+
+#[test]
+fn bytes_that_are_not_text_are_named_by_line_and_line_ends_of_any_system_are_read() {
+    let repo = Repo::empty();
+    let dir = repo.beside("bytes");
+    fs::create_dir(&dir).expect("a directory");
+    let note = "---\nsynopsis: Real\n---\n\nx\ny\n";
+    let utf16 = |text: &str, mark: [u8; 2], bytes: fn(u16) -> [u8; 2]| -> Vec<u8> {
+        mark.into_iter().chain(text.encode_utf16().flat_map(bytes)).collect()
+    };
+    for (name, content) in [
+        ("bom.md", format!("\u{feff}{note}").into_bytes()),
+        ("crlf.md", note.replace('\n', "\r\n").into_bytes()),
+        ("no-end.md", note.trim_end().as_bytes().to_vec()),
+    ] {
+        fs::write(dir.join(name), content).expect("a file");
+        assert_eq!(notes(&["--no-authors", dir.as_str()]).ok(), "## Miscellany\n\n- Real\n\n  x\n  y\n\n\n", "{name}");
+        fs::remove_file(dir.join(name)).expect("removed");
+    }
+    for (name, content) in [
+        ("cr.md", note.replace('\n', "\r").into_bytes()),
+        ("mixed.md", note.replace("x\n", "x\r").into_bytes()),
+        ("utf16le.md", utf16(note, [0xff, 0xfe], u16::to_le_bytes)),
+        ("utf16be.md", utf16(note, [0xfe, 0xff], u16::to_be_bytes)),
+        ("nul.md", note.replace("y\n", "\0").into_bytes()),
+        ("escape.md", note.replace("y\n", "\x1b[31m").into_bytes()),
+        ("latin1.md", b"---\nsynopsis: Real\n---\n\n\xe9\n".to_vec()),
+        ("cut.md", note.as_bytes()[..20].to_vec()),
+    ] {
+        fs::write(dir.join(name), content).expect("a file");
+    }
+    let ran = notes(&["--check", "--no-authors", dir.as_str()]);
+    assert_eq!(ran.code, Some(1));
+    expect![[r#"
+        DIR/cr.md:1: this line ends with a carriage return alone: save the file with LF line ends
+        DIR/cut.md:1: the front matter has no end: a fragment starts with a line `---`, YAML, and another line `---`
+        DIR/escape.md:6: this line has the control character \u{1b}: remove it
+        DIR/latin1.md:5: this is not UTF-8: save the file in that encoding
+        DIR/mixed.md:5: this line ends with a carriage return alone: save the file with LF line ends
+        DIR/nul.md:6: this is a NUL character, which text does not have: save the file as UTF-8 text
+        DIR/utf16be.md:1: this is UTF-16, not UTF-8: save the file in that encoding
+        DIR/utf16le.md:1: this is UTF-16, not UTF-8: save the file in that encoding
+    "#]]
+    .assert_eq(&ran.stdout.replace(dir.as_str(), "DIR"));
 }
 
 #[test]

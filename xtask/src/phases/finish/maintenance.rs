@@ -21,6 +21,8 @@ pub struct Left {
     /// The pages of `main` that lack sections, and the sections.
     pages: BTreeMap<Series, (String, BTreeMap<Version, String>)>,
     fates: Fates,
+    /// The releases whose fragments nobody can tell here.
+    unknown: Vec<Version>,
 }
 
 impl Left {
@@ -30,9 +32,10 @@ impl Left {
     /// git's own, or a page or fragment that is not UTF-8.
     pub fn look(git: &Git, tip: &Oid) -> Result<Left> {
         let mut left = Left::default();
-        let mut taken = Vec::new();
-        let here = taken::texts(git, tip)?;
-        for releases in maintenance_releases(git)?.chunk_by(|a, b| a.series() == b.series()) {
+        let maintenance = |version: &Version| version.patch() > 0;
+        let mut versions = taken::releases(git)?;
+        versions.retain(maintenance);
+        for releases in versions.chunk_by(|a, b| a.series() == b.series()) {
             let series = releases[0].series();
             let path = notes::page_path(series);
             // Without a page, `main` does not have the series' first release, whose page comes with it.
@@ -45,28 +48,30 @@ impl Left {
                 if forward::section(&page, version).is_none() {
                     sections.insert(version.clone(), section.to_owned());
                 }
-                if !here.is_empty() {
-                    taken.extend(taken::by(git, version, &commit, &path)?);
-                }
             }
             if !sections.is_empty() {
                 left.pages.insert(series, (page, sections));
             }
         }
-        left.fates = forward::fates(&here, &taken);
+        let here = taken::texts(git, tip)?;
+        if !here.is_empty() {
+            let past = taken::past(git, maintenance)?;
+            left.fates = forward::fates(&here, &past.taken);
+            left.unknown = past.unknown;
+        }
         Ok(left)
     }
 
     /// The commit for `main`; `None` if it has everything.
     pub fn commit(&self) -> Option<Commit> {
         let mut edits = Vec::new();
-        let mut versions: Vec<Version> = self.fates.released.iter().map(|(_, version)| version.clone()).collect();
+        let mut versions: Vec<Version> = self.fates.released.iter().flat_map(|fate| fate.versions.clone()).collect();
         for (series, (page, sections)) in &self.pages {
             let content = Some(forward::add_sections(page, sections));
             edits.push(Edit { path: notes::page_path(*series), content });
             versions.extend(sections.keys().cloned());
         }
-        edits.extend(self.fates.released.iter().map(|(path, _)| Edit { path: path.clone(), content: None }));
+        edits.extend(self.fates.released.iter().map(|fate| Edit { path: fate.path.clone(), content: None }));
         versions.sort();
         versions.dedup();
         (!edits.is_empty()).then(|| Commit { message: release::forward_message(&versions), edits })
@@ -74,16 +79,10 @@ impl Left {
 
     /// What a person has to look at.
     pub fn warnings(&self) -> impl Iterator<Item = String> {
-        self.fates.doubtful.iter().map(|(path, version)| {
-            format!("{path} stays: {version} released a note of this name with another text; is it the same news?")
-        })
+        let doubtful = self.fates.doubtful.iter().map(|fate| {
+            let (path, releases) = (&fate.path, fate.releases());
+            format!("{path} stays: {releases} released a note of this name or synopsis with another text; is it the same news?")
+        });
+        doubtful.chain((!self.unknown.is_empty()).then(|| taken::cannot_compare(&self.unknown)))
     }
-}
-
-/// Released versions that are not the first of their series, oldest first.
-fn maintenance_releases(git: &Git) -> Result<Vec<Version>> {
-    let mut versions: Vec<Version> = git.tags()?.iter().filter_map(|tag| tag.parse().ok()).collect();
-    versions.retain(|version| version.patch() > 0 && !version.is_pre_release());
-    versions.sort();
-    Ok(versions)
 }

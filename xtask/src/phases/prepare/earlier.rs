@@ -1,0 +1,78 @@
+//! Fragments that a release would announce again: they became notes of an earlier release already, most of them of a
+//! maintenance release, whose branch took backports of them.
+
+use anyhow::Result;
+
+use crate::domain::forward::{self, Fate, Fates};
+use crate::domain::notes;
+use crate::domain::oid::Oid;
+use crate::domain::version::Version;
+use crate::phases::taken::{self, Past};
+use crate::tools::git::Git;
+
+/// What is known of earlier releases' fragments.
+#[derive(Debug, Default)]
+pub struct Earlier {
+    fates: Fates,
+    /// Releases that are tagged here, with their history cut off.
+    cut_off: Vec<Version>,
+    /// Releases that the pages of this tree have sections of, and that are not tagged here.
+    untagged: Vec<Version>,
+}
+
+impl Earlier {
+    /// Compares the fragments of HEAD with those of every release before `target`; for a patch release, with those of
+    /// its series alone: other series announce the same fixes rightly.
+    ///
+    /// # Errors
+    /// git's own.
+    pub fn look(git: &Git, head: &Oid, target: &Version) -> Result<Earlier> {
+        let here = taken::texts(git, head)?;
+        if here.is_empty() || target.is_pre_release() {
+            return Ok(Earlier::default());
+        }
+        let is_earlier =
+            |version: &Version| version < target && (target.patch() == 0 || version.series() == target.series());
+        let Past { taken, unknown } = taken::past(git, is_earlier)?;
+        let tagged = taken::releases(git)?;
+        let mut untagged = sections(git, head)?;
+        untagged.retain(|version| is_earlier(version) && !tagged.contains(version));
+        Ok(Earlier { fates: forward::fates(&here, &taken), cut_off: unknown, untagged })
+    }
+
+    /// What would be announced again, and what a person has to look at.
+    pub fn remarks(&self) -> (Vec<String>, Vec<String>) {
+        let again = |fate: &Fate| format!("{}: {} announced this already", fate.path, fate.releases());
+        let alike = |fate: &Fate| {
+            let (path, releases) = (&fate.path, fate.releases());
+            format!(
+                "{path}: {releases} announced a note of this name or synopsis with another text; is it the same news?"
+            )
+        };
+        let mut doubts: Vec<String> = self.fates.doubtful.iter().map(alike).collect();
+        if !self.cut_off.is_empty() {
+            doubts.push(taken::cannot_compare(&self.cut_off));
+        }
+        if !self.untagged.is_empty() {
+            let versions = notes::enumerate(&self.untagged.iter().map(Version::to_string).collect::<Vec<_>>());
+            doubts.push(format!(
+                "cannot tell whether {versions} announced a fragment of this tree already: no such tag is here; \
+                 `git fetch --tags` brings it"
+            ));
+        }
+        (self.fates.released.iter().map(again).collect(), doubts)
+    }
+}
+
+/// The releases that have sections on the pages of a commit, but for pre-releases.
+fn sections(git: &Git, commit: &Oid) -> Result<Vec<Version>> {
+    let mut pages = git.list(commit, notes::PAGES)?;
+    pages.retain(|page| page.is_file() && page.path.ends_with(".md"));
+    let texts = git.contents(pages.iter().map(|page| &page.oid))?;
+    let texts = texts.iter().map(|text| String::from_utf8_lossy(text));
+    let mut versions: Vec<Version> = texts.flat_map(|page| forward::versions(&page).collect::<Vec<_>>()).collect();
+    versions.retain(|version| !version.is_pre_release());
+    versions.sort();
+    versions.dedup();
+    Ok(versions)
+}
