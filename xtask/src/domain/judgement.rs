@@ -13,9 +13,13 @@ use super::pointers::{self, Follows, Published, Verdict};
 use super::publication::{Act, Official, Rule, Subject};
 use super::receipt;
 use super::system::System;
+use super::tagging::{Relation, Tag};
 
+mod git;
 mod images;
 mod manifest;
+
+pub use git::Review;
 
 /// What was seen of an act's target, and of our side of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -28,8 +32,8 @@ pub enum Seen {
     Manifest { ours: Manifest, live: Option<Live> },
     /// Of a branch.
     Branch { ours: Oid, remote: Option<Oid>, relation: Relation },
-    /// Of a tag: the tag objects.
-    Tag { ours: Oid, remote: Option<Oid>, ready: Result<(), String> },
+    /// Of a tag: our tag object, and what the remote has.
+    Tag { ours: Oid, remote: Option<Tag>, ready: Result<(), String> },
     /// Of a change in Gerrit.
     Review(Review),
     /// Of images by digest.
@@ -74,29 +78,6 @@ pub struct Changed {
     pub theirs: String,
 }
 
-/// How a remote branch relates to ours.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Relation {
-    /// It is behind: ours contains it. Also where there is none yet.
-    Behind,
-    /// It contains ours.
-    Contains,
-    Diverged,
-}
-
-/// A release's commits in Gerrit.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Review {
-    /// Nobody has pushed them.
-    Unknown,
-    /// They wait for a person.
-    Open,
-    /// The branch contains the tagged commit.
-    Submitted,
-    /// The branch contains this commit instead, which has the tagged commit's tree.
-    Rewritten(Oid),
-}
-
 /// What the manager has agreed to beforehand, by options.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Consent {
@@ -121,9 +102,9 @@ pub fn judge(act: &Act, subject: &Subject, seen: &Seen, published: &Published, c
         Seen::Tree(tree) => judge_tree(act, tree, consent),
         Seen::Cache(seen) => cache::judge(seen),
         Seen::Manifest { ours, live } => manifest::judge(ours, live.as_ref(), consent),
-        Seen::Branch { ours, remote, relation } => judge_branch(ours, remote.as_ref(), *relation),
-        Seen::Tag { ours, remote, ready } => judge_tag(ours, remote.as_ref(), ready, consent),
-        Seen::Review(review) => judge_review(review, subject),
+        Seen::Branch { ours, remote, relation } => git::judge_branch(ours, remote.as_ref(), *relation),
+        Seen::Tag { ours, remote, ready } => git::judge_tag(ours, remote.as_ref(), ready, consent),
+        Seen::Review(review) => git::judge_review(review, subject),
         Seen::Images(pushed) => images::judge_pushed(pushed),
         Seen::ImageTag { ours, there } => images::judge_tag(act.rule(), *ours, *there),
         Seen::InstallerPointers { tree, only_there } => judge_installer_pointers(act, tree, only_there, consent),
@@ -250,70 +231,5 @@ fn judge_installer_pointers(act: &Act, tree: &Tree, only_there: &[System], conse
             (Status::Refused(unexpected), String::new(), Vec::new())
         }
         judgement => judgement,
-    }
-}
-
-fn judge_branch(ours: &Oid, remote: Option<&Oid>, relation: Relation) -> Judgement {
-    let change = |from: &str| (format!("{from} -> {}", ours.short()), vec![format!("{from} -> {ours}")]);
-    match (remote, relation) {
-        (None, _) => (Status::Absent, format!("to {}", ours.short()), vec![format!("to {ours}")]),
-        (Some(remote), Relation::Contains) => (Status::Same, remote.short().to_owned(), Vec::new()),
-        (Some(remote), Relation::Behind) => {
-            let (summary, changes) = change(remote.short());
-            (Status::Different, summary, changes)
-        }
-        (Some(remote), Relation::Diverged) => {
-            let why = format!(
-                "the remote branch is at {}, which ours does not contain: fetch it, and tag the release on top of it",
-                remote.short()
-            );
-            let (summary, changes) = change(remote.short());
-            (Status::Refused(vec![why]), summary, changes)
-        }
-    }
-}
-
-fn judge_tag(ours: &Oid, remote: Option<&Oid>, ready: &Result<(), String>, consent: &Consent) -> Judgement {
-    match (remote, ready) {
-        (Some(remote), _) if remote == ours => (Status::Same, ours.short().to_owned(), Vec::new()),
-        (Some(remote), _) if !consent.force_push_tag => {
-            let why = format!(
-                "the remote has another tag of this name, {}: a published tag stays (`--force-push-tag` replaces it all the same)",
-                remote.short()
-            );
-            (Status::Refused(vec![why]), String::new(), Vec::new())
-        }
-        (remote, Ok(())) => {
-            let from = remote.map(|remote| format!("{} -> ", remote.short())).unwrap_or_else(|| "to ".to_owned());
-            let status = if remote.is_some() { Status::Different } else { Status::Absent };
-            (status, format!("{from}{}", ours.short()), vec![format!("{from}{ours}")])
-        }
-        (_, Err(why)) => (Status::Waiting(why.clone()), format!("to {}", ours.short()), vec![format!("to {ours}")]),
-    }
-}
-
-fn judge_review(review: &Review, subject: &Subject) -> Judgement {
-    let Subject::Official(official) = subject else { unreachable!("only a release is reviewed") };
-    let (release, tag) = (&official.release, &official.tag);
-    let (branch, merge) = (release.release_branch(), tag.merge_commit.short());
-    match review {
-        Review::Unknown => {
-            (Status::Absent, format!("push {merge}"), vec![format!("push {} for {branch}", tag.merge_commit)])
-        }
-        Review::Open => {
-            let why = format!("submit the changes up to {merge} in Gerrit, without rebasing, then run this again");
-            (Status::Waiting(why), format!("pushed {merge}"), Vec::new())
-        }
-        Review::Submitted => (Status::Same, format!("{branch} has {}", tag.commit.short()), Vec::new()),
-        Review::Rewritten(other) => {
-            let why = format!(
-                "Gerrit rewrote the release commit: {branch} has {} with the same tree, and the tag names {}, which is on no branch. \
-                 If the tag is not public yet: `git switch {branch}`, `git pull`, and `cargo xtask release tag --force-tag` there, \
-                 then build again. Submit by fast-forward next time",
-                other.short(),
-                tag.commit.short()
-            );
-            (Status::Refused(vec![why]), String::new(), Vec::new())
-        }
     }
 }

@@ -131,6 +131,8 @@ pub enum Leads {
 pub enum Reviewed {
     NotPushed,
     Open,
+    /// The tagged commit is on the branch, and the commit that merges it back is not.
+    Half,
     Submitted,
     Rewritten(Oid),
     /// The remote could not be asked.
@@ -142,6 +144,7 @@ impl From<Review> for Reviewed {
         match review {
             Review::Unknown => Reviewed::NotPushed,
             Review::Open => Reviewed::Open,
+            Review::Half { .. } => Reviewed::Half,
             Review::Submitted => Reviewed::Submitted,
             Review::Rewritten(oid) => Reviewed::Rewritten(oid),
         }
@@ -173,7 +176,7 @@ impl Command {
 impl Environment {
     fn state(&self) -> State {
         let Ok(live) = &self.live else { return State::Unknown };
-        let waits = live.review == Some(Reviewed::Open);
+        let waits = matches!(live.review, Some(Reviewed::Open | Reviewed::Half));
         match &live.directory {
             Directory::Other { .. } => State::Wrong,
             Directory::Unrecorded => State::Done,

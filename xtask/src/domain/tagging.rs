@@ -34,6 +34,34 @@ pub struct Commit {
     pub parents: Vec<Oid>,
 }
 
+/// How a branch relates to a commit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Relation {
+    /// It contains the commit.
+    Contains,
+    /// It is at an ancestor of the commit.
+    Behind,
+    Diverged,
+}
+
+/// What a ref below `refs/tags/` points at.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Tag {
+    /// At a tag object, which names a commit, a tagger and a message.
+    Annotated { object: Oid, commit: Oid },
+    /// At a commit itself, or at something that is not a commit.
+    Lightweight(Oid),
+}
+
+impl Tag {
+    /// What the ref itself points at.
+    pub fn object(&self) -> &Oid {
+        match self {
+            Tag::Annotated { object, .. } | Tag::Lightweight(object) => object,
+        }
+    }
+}
+
 /// Whether `merge` brings `release` back to the branch that `release` was made from: its parents are [P, R], and its
 /// tree is that of `base`, which is P.
 pub fn is_merge_back(merge: &Commit, release: &Commit, base: &Commit) -> bool {

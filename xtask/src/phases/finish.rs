@@ -18,7 +18,7 @@ use crate::domain::oid::Oid;
 use crate::domain::problem::{Problem, Problems};
 use crate::domain::product::product;
 use crate::domain::release::{self, Kind, MAIN, Release, series_branch};
-use crate::domain::tagging::TagRecord;
+use crate::domain::tagging::{Relation, TagRecord};
 use crate::domain::version::Version;
 use crate::domain::version_file::{self, VersionFile};
 use crate::phases::commits::{self, Commit};
@@ -135,22 +135,13 @@ struct Observed<'a> {
     dirty: Vec<String>,
     release: Release,
     tag: TagRecord,
-    /// Whether the branch of the series is here, and how it relates to the merged release.
-    series: Option<Relation>,
+    /// The branch of the series, if it is here: where it is, and how it relates to the merged release.
+    series: Option<(Relation, Oid)>,
     /// The branch that goes to `main`, if it is here.
     line: Option<(String, Oid, VersionFile, Left)>,
     environment: Option<Environment<'a>>,
     /// What the environment's `main` has and the branch that goes there has not.
     ahead: Option<Oid>,
-}
-
-/// How a branch relates to the merged release.
-#[derive(Debug, Clone, PartialEq, Eq)]
-enum Relation {
-    Contains,
-    /// At an ancestor of it.
-    Behind(Oid),
-    Diverged(Oid),
 }
 
 impl<'a> Observed<'a> {
@@ -200,13 +191,14 @@ fn version(git: &Git, head: &Head, request: &Request) -> Result<Version> {
     Ok(tag_record::version(git)?.unwrap_or(here))
 }
 
-fn relation(git: &Git, branch: &str, merge: &Oid) -> Result<Option<Relation>> {
+fn relation(git: &Git, branch: &str, merge: &Oid) -> Result<Option<(Relation, Oid)>> {
     let Some(tip) = git.resolve(&format!("refs/heads/{branch}"))? else { return Ok(None) };
-    Ok(Some(match (git.contains(&tip, merge)?, git.contains(merge, &tip)?) {
+    let relation = match (git.contains(&tip, merge)?, git.contains(merge, &tip)?) {
         (true, _) => Relation::Contains,
-        (_, true) => Relation::Behind(tip),
-        _ => Relation::Diverged(tip),
-    }))
+        (_, true) => Relation::Behind,
+        _ => Relation::Diverged,
+    };
+    Ok(Some((relation, tip)))
 }
 
 /// What will be done, and what people are told.
@@ -308,15 +300,17 @@ fn decide(observed: &Observed, request: &Request) -> Result<Plan, Problems> {
     let (mut remarks, mut warnings) = (Vec::new(), Vec::new());
     let series = series_branch(release.series());
     match (&observed.series, release.kind()) {
-        (Some(Relation::Contains), Kind::NewMajor | Kind::Patch) => remarks.push(format!("{series} holds the release")),
-        (Some(Relation::Behind(tip) | Relation::Diverged(tip)), Kind::NewMajor)
-        | (Some(Relation::Diverged(tip)), Kind::Patch) => problems.push(Problem::new(format!(
+        (Some((Relation::Contains, _)), Kind::NewMajor | Kind::Patch) => {
+            remarks.push(format!("{series} holds the release"));
+        }
+        (Some((Relation::Behind | Relation::Diverged, tip)), Kind::NewMajor)
+        | (Some((Relation::Diverged, tip)), Kind::Patch) => problems.push(Problem::new(format!(
             "the branch {series} is here, at {}, and does not hold the merged release: if nobody needs it as it is, \
              `git branch --force {series} {}`",
             tip.short(),
             tag.merge_commit.short()
         ))),
-        (Some(Relation::Behind(_)), Kind::Patch) => {
+        (Some((Relation::Behind, _)), Kind::Patch) => {
             remarks.push(format!("{series} here is not at the release: once it is published, fetch it"));
         }
         (None, _) | (Some(_), Kind::PreRelease) => {}

@@ -1,29 +1,56 @@
 //! A git remote: what it has, how that relates to ours, and pushing to it.
 //!
-//! Looking never writes to our repository: what has to be fetched goes into one of its own, which shares our objects
-//! and vanishes. Refuses to know what is pushed when, and to hold credentials; git and ssh have their own.
+//! Looking never writes to our repository: what has to be fetched goes into a scratch repository, which shares our
+//! objects and vanishes. Refuses to know what is pushed when, and to hold credentials; git and ssh have their own.
 
 use std::collections::BTreeMap;
+use std::fs::File;
+use std::process::Output;
+use std::sync::Mutex;
 use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, anyhow};
 use camino::{Utf8Path, Utf8PathBuf};
-use tempfile::TempDir;
+use xshell::Cmd;
 
-use super::git::{Git, LOG, parse_commit, parse_oid};
+use super::git::{Git, parse_oid};
+use super::history::History;
+use super::patience::Patience;
 use super::process;
 use crate::domain::environment::{GitTarget, same_but_for_user};
 use crate::domain::oid::Oid;
-use crate::domain::tagging::Commit;
+use crate::domain::refusal::Refusal;
+use crate::domain::remote_url;
+use crate::domain::tagging::Tag;
 
 /// A place to push to.
 pub struct Remote<'a> {
     git: &'a Git,
+    /// What git calls it.
+    name: String,
+    /// Where it is, as somebody wrote it: it may hold a password.
     url: String,
     /// A bare repository on this machine that is made when it is first pushed to.
     directory: Option<Utf8PathBuf>,
-    /// How long a look may take; without it, as long as it takes, and git may ask for a passphrase.
+    /// How long a look may take; without it, [`LOOK`], and ssh may ask for a passphrase.
     patience: Option<Duration>,
+    /// What was taken for review since we began, `COMMIT`: not every server shows its changes.
+    taken: Mutex<Vec<String>>,
+}
+
+/// What git calls a remote whose URL it gets from us, with its environment: everybody can read command lines.
+const GIVEN: &str = "releng-remote";
+/// How long a remote may be silent when it is looked at.
+const LOOK: Duration = Duration::from_secs(60);
+/// How long a remote may be silent while something is pushed to it: it may have hooks that take their time.
+const PUSH: Duration = Duration::from_secs(300);
+
+/// How a push ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Pushed {
+    Done,
+    /// Gerrit has these commits already.
+    NothingNew,
 }
 
 impl<'a> Remote<'a> {
@@ -39,16 +66,30 @@ impl<'a> Remote<'a> {
             }
             GitTarget::Plain { url, .. } => (url.clone(), None),
             GitTarget::Gerrit { url: wanted, .. } => {
-                let urls = git.remote_urls()?;
-                let found = urls.into_iter().find(|url| same_but_for_user(url, wanted));
                 let remedy = wanted.replacen("://", "://USER@", 1);
-                let url = found.with_context(|| {
+                let url = written_url(git, wanted)?.with_context(|| {
                     format!("no git remote has the URL {wanted} (with any user): `git remote add gerrit {remedy}`")
                 })?;
                 (url, None)
             }
         };
-        Ok(Remote { git, url, directory, patience: None })
+        Ok(Remote::new(git, GIVEN, url, directory))
+    }
+
+    /// A remote of the repository, to look at; `None` if there is none of this name.
+    ///
+    /// # Errors
+    /// git's own.
+    pub fn named(git: &'a Git, name: &str) -> Result<Option<Remote<'a>>> {
+        if !git.has_remote(name)? {
+            return Ok(None);
+        }
+        let url = process::read(git.cmd(["ls-remote", "--get-url", name]))?;
+        Ok(Some(Remote::new(git, name, url, None)))
+    }
+
+    fn new(git: &'a Git, name: &str, url: String, directory: Option<Utf8PathBuf>) -> Remote<'a> {
+        Remote { git, name: name.to_owned(), url, directory, patience: None, taken: Mutex::default() }
     }
 
     /// Gives up looking after a while, and is asked nothing: for a look that is worth no wait.
@@ -57,22 +98,44 @@ impl<'a> Remote<'a> {
         Remote { patience: Some(patience), ..self }
     }
 
-    /// Runs a git that speaks to the remote and changes nothing there.
-    fn look(&self, cmd: xshell::Cmd) -> Result<String> {
-        let cmd = cmd.env("GIT_TERMINAL_PROMPT", "0");
-        match self.patience {
-            // A window that asks for a passphrase is a question, too.
-            Some(patience) => process::read_within(patience, cmd.env("SSH_ASKPASS_REQUIRE", "never")),
-            None => process::read(cmd),
+    /// Runs a git that speaks to the remote, whatever its exit status.
+    ///
+    /// It has no terminal at first. Only where ssh wants to ask something, and somebody may be there to answer, is it
+    /// run again with one.
+    fn speak(&self, silence: Duration, cmd: &dyn Fn() -> Cmd<'a>) -> Result<(String, Output)> {
+        let quiet = |cmd: Cmd<'a>| {
+            let cmd = cmd.env("GIT_TERMINAL_PROMPT", "0").env("GIT_ASKPASS", "");
+            if self.name == GIVEN { with_config(cmd, &format!("remote.{GIVEN}.url"), &self.url) } else { cmd }
+        };
+        let shown = cmd().to_string().replace(GIVEN, &self.shown());
+        let patience = Patience::with(self.shown(), self.patience.unwrap_or(silence));
+        let cmd_without_terminal = quiet(cmd()).env("SSH_ASKPASS_REQUIRE", "never");
+        let mut output = patience.capture(cmd_without_terminal, &shown)?;
+        if self.patience.is_none() && wants_to_ask(&output) && File::open("/dev/tty").is_ok() {
+            output = quiet(cmd()).ignore_status().output().with_context(|| format!("cannot run `{shown}`"))?;
         }
+        output.stderr = self.readable(&output.stderr).into_bytes();
+        Ok((shown, output))
+    }
+
+    /// Messages of git without what opens the remote, and without progress that was written over.
+    fn readable(&self, messages: &[u8]) -> String {
+        let text = String::from_utf8_lossy(messages);
+        let last = |line: &'_ str| line.trim_end().rsplit('\r').next().unwrap_or_default().to_owned();
+        let lines: Vec<String> = text.lines().map(last).collect();
+        remote_url::redact(&lines.join("\n"), &self.url).replace(GIVEN, &self.shown())
+    }
+
+    /// Runs a git that speaks to the remote and changes nothing there.
+    fn look(&self, cmd: &dyn Fn() -> Cmd<'a>) -> Result<String> {
+        let (shown, output) = self.speak(LOOK, cmd)?;
+        process::check(&shown, &output)?;
+        String::from_utf8(output.stdout).with_context(|| format!("`{shown}` wrote something other than UTF-8"))
     }
 
     /// For messages: without a password, should somebody have put one there.
     pub fn shown(&self) -> String {
-        match self.url.split_once("://").and_then(|(scheme, rest)| Some((scheme, rest.split_once('@')?))) {
-            Some((scheme, (user, rest))) => format!("{scheme}://{}@{rest}", user.split(':').next().unwrap_or(user)),
-            None => self.url.clone(),
-        }
+        remote_url::shown(&self.url)
     }
 
     /// Whether there is nothing to look at yet.
@@ -88,8 +151,8 @@ impl<'a> Remote<'a> {
         if self.is_to_be_made() {
             return Ok(BTreeMap::new());
         }
-        let cmd = self.git.cmd(["ls-remote", "--quiet", &self.url]).args(patterns);
-        let list = self.look(cmd).with_context(|| format!("cannot look at the git remote {}", self.shown()))?;
+        let cmd = || self.git.cmd(["ls-remote", "--quiet", &self.name]).args(patterns);
+        let list = self.look(&cmd).with_context(|| format!("cannot look at the git remote {}", self.shown()))?;
         let entry = |line: &str| {
             let (oid, name) = line.split_once('\t').with_context(|| format!("`git ls-remote` wrote `{line}`"))?;
             Ok((name.to_owned(), parse_oid(oid)?))
@@ -97,49 +160,86 @@ impl<'a> Remote<'a> {
         list.lines().map(entry).collect()
     }
 
-    /// The history that ends in `tip`, fetched if we do not have it.
+    /// The commit at which a branch is; `None` if the remote has no such branch.
+    ///
+    /// # Errors
+    /// The remote cannot be reached.
+    pub fn branch(&self, name: &str) -> Result<Option<Oid>> {
+        let reference = format!("refs/heads/{name}");
+        Ok(self.refs(&[&reference])?.remove(&reference))
+    }
+
+    /// A tag; `None` if the remote has no tag of this name.
+    ///
+    /// # Errors
+    /// The remote cannot be reached.
+    pub fn tag(&self, name: &str) -> Result<Option<Tag>> {
+        let reference = format!("refs/tags/{name}");
+        let peeled = format!("{reference}^{{}}");
+        let mut refs = self.refs(&[&reference, &peeled])?;
+        let Some(object) = refs.remove(&reference) else { return Ok(None) };
+        // Only an annotated tag is peeled.
+        Ok(Some(match refs.remove(&peeled) {
+            Some(commit) => Tag::Annotated { object, commit },
+            None => Tag::Lightweight(object),
+        }))
+    }
+
+    /// Whether a commit is in review: among the changes that the remote shows, or taken since we began.
+    ///
+    /// # Errors
+    /// The remote cannot be reached.
+    pub fn has_in_review(&self, commit: &Oid) -> Result<bool> {
+        if self.taken.lock().expect("nothing panics with it").iter().any(|taken| taken == commit.as_str()) {
+            return Ok(true);
+        }
+        // A pattern matches the end of a name, too.
+        let is_change = |(name, oid): (&String, &Oid)| name.starts_with("refs/changes/") && oid == commit;
+        Ok(self.refs(&["refs/changes/*"])?.iter().any(is_change))
+    }
+
+    /// The history of a branch that is at `tip`, fetched if we do not have it.
     ///
     /// # Errors
     /// It cannot be fetched.
-    pub fn history(&self, reference: &str, tip: &Oid) -> Result<History<'a>> {
-        let objects = process::read(self.git.cmd(["rev-parse", "--path-format=absolute", "--git-path", "objects"]))?;
-        let scratch = tempfile::tempdir().context("cannot make a temporary directory")?;
-        let dir =
-            Utf8Path::from_path(scratch.path()).context("the temporary directory's name is not UTF-8")?.to_owned();
-        process::read(self.git.cmd(["init", "--quiet", "--bare", "--template=", dir.as_str()]))?;
-        let alternates = dir.join("objects/info/alternates");
-        std::fs::create_dir_all(dir.join("objects/info"))
-            .and_then(|()| std::fs::write(&alternates, objects + "\n"))
-            .with_context(|| format!("cannot write {alternates}"))?;
-        let history = History { git: self.git, dir, _scratch: scratch };
+    pub fn history(&self, branch: &str, tip: &Oid) -> Result<History<'a>> {
+        let history = History::new(self.git)?;
         if self.git.resolve(&format!("{tip}^{{commit}}"))?.is_none() {
-            let fetch =
-                history.cmd(&["fetch", "--quiet", "--no-tags", &self.url, &format!("{reference}:refs/seen/tip")]);
-            self.look(fetch).with_context(|| format!("cannot fetch {reference} from {}", self.shown()))?;
+            let refspec = format!("refs/heads/{branch}:refs/seen/tip");
+            let git_dir = history.dir().to_owned();
+            let fetch = || {
+                let options =
+                    ["--git-dir", git_dir.as_str(), "fetch", "--progress", "--no-tags", "--no-auto-maintenance"];
+                self.git.cmd(options).args([&self.name, &refspec])
+            };
+            self.look(&fetch).with_context(|| format!("cannot fetch {branch} from {}", self.shown()))?;
         }
         Ok(history)
     }
 
-    /// Whether we may push, found out without pushing.
+    /// Whether we may push, as far as that is found out without pushing.
     ///
     /// # Errors
-    /// The remote's refusal.
+    /// The remote's refusal, with its words.
     pub fn try_push(&self, refspecs: &[String]) -> Result<()> {
         if self.is_to_be_made() {
             return Ok(());
         }
-        self.git_push(&["--dry-run"], refspecs)
+        self.git_push(&["--dry-run"], refspecs).map(drop)
     }
 
     /// Pushes; makes the repository first, if it is one that we make.
     ///
     /// # Errors
     /// The remote's refusal, with its words.
-    pub fn push(&self, refspecs: &[String]) -> Result<()> {
+    pub fn push(&self, refspecs: &[String]) -> Result<Pushed> {
         if let Some(directory) = self.directory.as_ref().filter(|directory| !directory.exists()) {
             self.make(directory).with_context(|| format!("cannot make the repository {directory}"))?;
         }
-        self.git_push(&[], refspecs)
+        let pushed = self.git_push(&[], refspecs)?;
+        let review = |refspec: &String| Some(refspec.split_once(":refs/for/")?.0.to_owned());
+        self.taken.lock().expect("nothing panics with it").extend(refspecs.iter().filter_map(review));
+        Ok(pushed)
     }
 
     /// Makes a bare repository beside its place and renames it there: half of one would be taken for a broken one.
@@ -148,40 +248,56 @@ impl<'a> Remote<'a> {
         std::fs::create_dir_all(parent)?;
         let scratch = tempfile::tempdir_in(parent)?;
         let new = Utf8Path::from_path(scratch.path()).context("the path is not UTF-8")?.join("git");
-        process::read(self.git.cmd(["init", "--quiet", "--bare", "--initial-branch=main", new.as_str()]))?;
+        let format = format!("--object-format={}", self.git.object_format()?);
+        let options = ["--quiet", "--bare", "--template=", "--initial-branch=main", &format, new.as_str()];
+        process::read(self.git.cmd(["init"]).args(options))?;
         Ok(std::fs::rename(&new, directory)?)
     }
 
-    fn git_push(&self, options: &[&str], refspecs: &[String]) -> Result<()> {
-        // Our own hooks have nothing to say about a release that was checked here.
-        let cmd = self.git.cmd(["-c", "core.hooksPath=/dev/null", "push", "--porcelain"]);
-        let cmd =
-            cmd.args(options).args(["--no-follow-tags", &self.url]).args(refspecs).env("GIT_TERMINAL_PROMPT", "0");
-        process::read(cmd).map(drop).with_context(|| format!("cannot push to {}", self.shown()))
+    fn git_push(&self, options: &[&str], refspecs: &[String]) -> Result<Pushed> {
+        let cmd = || {
+            // Our own hooks have nothing to say about a release that was checked here.
+            let cmd = self.git.cmd(["-c", "core.hooksPath=/dev/null", "push", "--porcelain", "--progress"]);
+            cmd.args(options).args(["--no-follow-tags", &self.name]).args(refspecs)
+        };
+        let doing = || format!("cannot push to {}", self.shown());
+        let (shown, output) = self.speak(PUSH, &cmd).with_context(doing)?;
+        if output.status.success() {
+            return Ok(Pushed::Done);
+        }
+        let (stdout, stderr) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+        match Refusal::read(&stdout, &stderr) {
+            Some(refusal) if refusal.is_nothing_new() => Ok(Pushed::NothingNew),
+            Some(refusal) => Err(anyhow!("{refusal}")).with_context(doing),
+            None => process::check(&shown, &output).map(|()| Pushed::Done).with_context(doing),
+        }
     }
 }
 
-/// Our history and a remote branch's, side by side.
-pub struct History<'a> {
-    git: &'a Git,
-    dir: Utf8PathBuf,
-    _scratch: TempDir,
+/// The URL of a remote that leads to `wanted`, whoever the user is; as it is written in the configuration: git rewrites
+/// it (`insteadOf`) when it is used.
+fn written_url(git: &Git, wanted: &str) -> Result<Option<String>> {
+    for name in process::read(git.cmd(["remote"]))?.lines() {
+        let leads_to = process::read(git.cmd(["ls-remote", "--get-url", name]))?;
+        if same_but_for_user(&leads_to, wanted) {
+            let written = process::read(git.cmd(["config", "--get-all", &format!("remote.{name}.url")]))?;
+            return Ok(written.lines().next().map(str::to_owned));
+        }
+    }
+    Ok(None)
 }
 
-impl History<'_> {
-    fn cmd(&self, args: &[&str]) -> xshell::Cmd<'_> {
-        self.git.cmd(["--git-dir", self.dir.as_str()]).args(args)
-    }
+/// Gives git a setting with its environment, after those that are there already.
+fn with_config<'c>(cmd: Cmd<'c>, key: &str, value: &str) -> Cmd<'c> {
+    let number: usize = std::env::var("GIT_CONFIG_COUNT").ok().and_then(|count| count.parse().ok()).unwrap_or(0);
+    cmd.env("GIT_CONFIG_COUNT", (number + 1).to_string())
+        .env(format!("GIT_CONFIG_KEY_{number}"), key)
+        .env(format!("GIT_CONFIG_VALUE_{number}"), value)
+}
 
-    /// Whether `descendant` contains `ancestor`.
-    pub fn contains(&self, descendant: &Oid, ancestor: &Oid) -> Result<bool> {
-        let cmd = self.cmd(&["merge-base", "--is-ancestor", ancestor.as_str(), descendant.as_str()]);
-        Ok(process::capture(cmd)?.status.success())
-    }
-
-    /// The commits of `tip` that `known` does not contain, newest first.
-    pub fn only_in(&self, tip: &Oid, known: &Oid) -> Result<Vec<Commit>> {
-        let list = process::read(self.cmd(&LOG).args([tip.as_str(), "--not", known.as_str(), "--"]))?;
-        list.lines().map(parse_commit).collect()
-    }
+/// Whether ssh could go on if it had a terminal: for a passphrase, a password, or a host that it does not know.
+fn wants_to_ask(output: &Output) -> bool {
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    let asks = ["Permission denied (", "Host key verification failed"];
+    !output.status.success() && asks.iter().any(|text| stderr.contains(text))
 }

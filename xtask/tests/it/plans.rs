@@ -8,7 +8,7 @@ use xtask::domain::digest::Digest;
 use xtask::domain::environment::{Config, Environment};
 use xtask::domain::format::Format;
 use xtask::domain::image_target::{ImageTag, ImageTarget, Pushed};
-use xtask::domain::judgement::{Changed, Consent, Object, Relation, Review, Seen, Tree, judge};
+use xtask::domain::judgement::{Changed, Consent, Object, Review, Seen, Tree, judge};
 use xtask::domain::layout::{Docs, Layout};
 use xtask::domain::manifest::{Live, Manifest, render};
 use xtask::domain::oid::Oid;
@@ -19,7 +19,7 @@ use xtask::domain::publication::{Act, Official, Subject, Target, acts};
 use xtask::domain::receipt::{self, Gate, Receipt};
 use xtask::domain::release::Release;
 use xtask::domain::store_path::StorePath;
-use xtask::domain::tagging::TagRecord;
+use xtask::domain::tagging::{Relation, Tag, TagRecord};
 
 mod together;
 
@@ -551,7 +551,9 @@ fn what_is_refused_without_consent() {
         ours: manifest("2.95.2", &SYSTEMS),
         live: Some(Live { text: "<html>".to_owned(), says: Err("has `<` where `{` is expected".to_owned()) }),
     };
-    let moved_tag = Seen::Tag { ours: oid('a'), remote: Some(oid('f')), ready: Ok(()) };
+    let other_tag = Tag::Annotated { object: oid('f'), commit: oid('b') };
+    let moved_tag = Seen::Tag { ours: oid('a'), remote: Some(other_tag), ready: Ok(()) };
+    let bare_tag = Seen::Tag { ours: oid('a'), remote: Some(Tag::Lightweight(oid('b'))), ready: Ok(()) };
     let stable = Act::Docs(Docs::Stable);
     let mut shown = Vec::new();
     for (act, seen) in [
@@ -561,6 +563,7 @@ fn what_is_refused_without_consent() {
         (&Act::RootManifest, &dropped),
         (&Act::RootManifest, &unreadable),
         (&Act::Tag, &moved_tag),
+        (&Act::Tag, &bare_tag),
     ] {
         shown.push(status(act, seen, &none));
         shown.push(status(act, seen, &all));
@@ -578,8 +581,10 @@ fn what_is_refused_without_consent() {
         Different: 2.95.1 -> 2.95.2, without aarch64-linux: the newest stable release here
         Refused(["the live manifest.nix has `<` where `{` is expected, so nobody can tell which systems would vanish from it: look at it, and put the `manifest.nix` of the version directory that users are on in its place, or roll back"]): something that cannot be read -> 2.95.2
         Refused(["the live manifest.nix has `<` where `{` is expected, so nobody can tell which systems would vanish from it: look at it, and put the `manifest.nix` of the version directory that users are on in its place, or roll back"]): something that cannot be read -> 2.95.2
-        Refused(["the remote has another tag of this name, ffffffffffff: a published tag stays (`--force-push-tag` replaces it all the same)"]): 
+        Refused(["the remote has another tag of this name, ffffffffffff, for the commit bbbbbbbbbbbb: a published tag stays (`--force-push-tag` replaces it all the same)"]): 
         Different: ffffffffffff -> aaaaaaaaaaaa
+        Refused(["the remote has a lightweight tag of this name, which names bbbbbbbbbbbb directly, and ours is an annotated one, aaaaaaaaaaaa: a published tag stays (`--force-push-tag` replaces it all the same)"]): 
+        Different: bbbbbbbbbbbb -> aaaaaaaaaaaa
         Different: something that cannot be read -> 2.95.2: the newest stable release here"#]].assert_eq(&shown.join("\n"));
 }
 
@@ -600,6 +605,8 @@ fn what_waits_and_what_went_wrong_in_review() {
     let diverged = Seen::Branch { ours: oid('d'), remote: Some(oid('e')), relation: Relation::Diverged };
     let shown: Vec<String> = [
         (Act::Review, Seen::Review(Review::Open)),
+        (Act::Review, Seen::Review(Review::Half { pushed: true })),
+        (Act::Review, Seen::Review(Review::Half { pushed: false })),
         (Act::Review, Seen::Review(Review::Submitted)),
         (Act::Review, Seen::Review(Review::Rewritten(oid('f')))),
         (Act::Tag, waiting),
@@ -610,7 +617,9 @@ fn what_waits_and_what_went_wrong_in_review() {
     .collect();
     expect![[r#"
         Waiting("submit the changes up to dddddddddddd in Gerrit, without rebasing, then run this again"): pushed dddddddddddd
-        Same: release-2.95 has bbbbbbbbbbbb
+        Waiting("release-2.95 has the release commit bbbbbbbbbbbb and marks an official release until the commit that merges it back, dddddddddddd, is there, too: submit that change in Gerrit, without rebasing, then run this again"): pushed dddddddddddd
+        Absent: push dddddddddddd: release-2.95 has only the release commit bbbbbbbbbbbb
+        Same: release-2.95 has dddddddddddd
         Refused(["Gerrit rewrote the release commit: release-2.95 has ffffffffffff with the same tree, and the tag names bbbbbbbbbbbb, which is on no branch. If the tag is not public yet: `git switch release-2.95`, `git pull`, and `cargo xtask release tag --force-tag` there, then build again. Submit by fast-forward next time"]): 
         Waiting("its commit is not submitted"): to aaaaaaaaaaaa
         Refused(["the remote branch is at eeeeeeeeeeee, which ours does not contain: fetch it, and tag the release on top of it"]): eeeeeeeeeeee -> dddddddddddd"#]].assert_eq(&shown.join("\n"));

@@ -46,7 +46,7 @@ pub async fn apply(
         }
         (Act::Branch | Act::Review | Act::Tag, Looked::Other(_)) => {
             let remote = session.remote.as_ref().context("there is no git remote")?;
-            remote.push(&[refspec(session, act)?])
+            remote.push(&[refspec(session, act)?]).map(drop)
         }
         (Act::Images { target }, Looked::Other(_)) => images::push(session, target).await,
         (Act::ImageTag { target, tag }, Looked::Other(_)) => images::tag(session, target, *tag).await,

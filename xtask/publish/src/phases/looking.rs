@@ -2,14 +2,13 @@
 
 use std::collections::BTreeSet;
 
-use anyhow::{Context, Result, bail};
-use xtask::domain::judgement::{Changed, Object, Relation, Review, Seen, Tree};
+use anyhow::{Context, Result};
+use xtask::domain::judgement::{Changed, Object, Seen, Tree};
 use xtask::domain::layout::{INSTALLER_RECORD, MANIFEST, installer_pointers, installer_system};
-use xtask::domain::publication::{Act, Official, Subject};
+use xtask::domain::publication::Act;
 use xtask::domain::receipt;
 use xtask::domain::serving::{IMMUTABLE, MOVING, content_type};
 use xtask::domain::system::System;
-use xtask::tools::remote::Remote;
 
 use super::caching::{self, LookedCache};
 use super::destination::Bucket;
@@ -21,6 +20,8 @@ use super::session::Session;
 use crate::tools::root_manifest;
 use crate::tools::store::{Listing, Properties, Store};
 use crate::tools::transfer::{Item, Standing, Surveyed, survey};
+
+pub mod git;
 
 /// No manifest is nearly this long.
 const MANIFEST_LIMIT: u64 = 1 << 20;
@@ -115,11 +116,11 @@ pub async fn look(session: &Session<'_>, act: &Act) -> Result<Looked> {
             };
             Ok(Looked::Other(Seen::Manifest { ours: sealed.record.manifest(), live }))
         }
-        Act::Branch => look_at_git(session, look_at_branch),
-        Act::Review => look_at_git(session, |remote, official| look_at_review(remote, official).map(Seen::Review)),
+        Act::Branch => git::look(session, git::branch),
+        Act::Review => git::look(session, |remote, official| git::review(remote, official).map(Seen::Review)),
         Act::Tag => {
             let reviewed = session.acts.contains(&Act::Review);
-            look_at_git(session, |remote, official| look_at_tag(remote, official, reviewed))
+            git::look(session, |remote, official| git::tag(remote, official, reviewed))
         }
         Act::Images { target } => images::look(session, target).await.map(Looked::Other),
         Act::ImageTag { target, tag } => images::look_at_tag(session, target, *tag).await.map(Looked::Other),
@@ -176,61 +177,4 @@ async fn digest_there(store: &Store, key: &str, listing: &Listing) -> Result<Str
             Ok(sha256.unwrap_or_else(|| format!("{} bytes", listed.size)))
         }
     }
-}
-
-fn look_at_git(session: &Session, look: impl FnOnce(&Remote, &Official) -> Result<Seen>) -> Result<Looked> {
-    let (Some(remote), Subject::Official(official)) = (&session.remote, &session.sealed.subject) else {
-        bail!("there is no git remote for what is no release");
-    };
-    look(remote, official).map(Looked::Other)
-}
-
-fn look_at_branch(remote: &Remote, official: &Official) -> Result<Seen> {
-    let reference = format!("refs/heads/{}", official.release.release_branch());
-    let ours = official.tag.merge_commit.clone();
-    let tip = remote.refs(&[&reference])?.remove(&reference);
-    let relation = match &tip {
-        None => Relation::Behind,
-        Some(tip) => {
-            let history = remote.history(&reference, tip)?;
-            match (history.contains(tip, &ours)?, history.contains(&ours, tip)?) {
-                (true, _) => Relation::Contains,
-                (_, true) => Relation::Behind,
-                _ => Relation::Diverged,
-            }
-        }
-    };
-    Ok(Seen::Branch { ours, remote: tip, relation })
-}
-
-/// What has become of the release's commits in Gerrit.
-///
-/// # Errors
-/// The remote cannot be asked.
-pub fn look_at_review(remote: &Remote, official: &Official) -> Result<Review> {
-    let reference = format!("refs/heads/{}", official.release.release_branch());
-    let tag = &official.tag;
-    if let Some(tip) = remote.refs(&[&reference])?.remove(&reference) {
-        let history = remote.history(&reference, &tip)?;
-        if history.contains(&tip, &tag.commit)? {
-            return Ok(Review::Submitted);
-        }
-        let submitted = history.only_in(&tip, &tag.commit)?;
-        if let Some(rewritten) = submitted.into_iter().find(|commit| commit.tree == tag.tree) {
-            return Ok(Review::Rewritten(rewritten.oid));
-        }
-    }
-    let changes = remote.refs(&["refs/changes/*"])?;
-    let pushed = changes.values().any(|commit| *commit == tag.merge_commit);
-    Ok(if pushed { Review::Open } else { Review::Unknown })
-}
-
-fn look_at_tag(remote: &Remote, official: &Official, reviewed: bool) -> Result<Seen> {
-    let reference = format!("refs/tags/{}", official.release.tag());
-    let there = remote.refs(&[&reference])?.remove(&reference);
-    let ready = match reviewed && there.is_none() && look_at_review(remote, official)? != Review::Submitted {
-        true => Err("its commit is not submitted yet, and Gerrit takes the tag only then".to_owned()),
-        false => Ok(()),
-    };
-    Ok(Seen::Tag { ours: official.tag.tag_object.clone(), remote: there, ready })
 }

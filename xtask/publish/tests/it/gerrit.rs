@@ -4,6 +4,7 @@
 use std::fs;
 
 use camino::{Utf8Path, Utf8PathBuf};
+use expect_test::expect;
 
 use crate::release::Release;
 use crate::repo::{make_executable, xtask};
@@ -22,6 +23,7 @@ for (@commands) {
     my ($old, $new, $ref) = split / /;
     my $known = grep { /^\Q$new\E / } `git for-each-ref --format='%(objectname) %(refname)' refs/changes`;
     if ($known) { put("ng $ref no new changes\n"); next }
+    if (open my $file, "<", "refuse") { chomp(my $why = <$file>); put("ng $ref $why\n"); next }
     my $number = 1 + `git for-each-ref refs/changes | wc -l`;
     system("git", "update-ref", "refs/changes/0$number/$number/1", $new) == 0 or exit 1;
     put("ok $ref\n");
@@ -114,6 +116,89 @@ fn commits_that_gerrit_rewrote_are_noticed() {
     assert!(error.contains("Gerrit rewrote the release commit") && error.contains(&other[..12]), "{error}");
     assert!(error.contains("tag --force-tag"), "{error}");
     assert!(!release.object("local-releases/manifest.nix").exists());
+}
+
+#[test]
+fn the_release_commit_alone_is_half_a_release() {
+    let (release, gerrit) = reviewed();
+    assert_eq!(release.upload().code, Some(3));
+    let git = |args: &[&str]| release.repo.git(&[&["-C", gerrit.as_str()], args].concat());
+    // Somebody submits the chain up to the tagged commit: the branch is marked as an official release.
+    git(&["update-ref", "refs/heads/main", "refs/changes/01/1/1^2"]);
+    let merge = release.repo.git(&["rev-parse", "--short=12", "main"]);
+    let waiting = release.upload();
+    let why = "marks an official release until the commit that merges it back";
+    assert!(waiting.stderr.contains(why) && waiting.stderr.contains(&merge), "{}", waiting.stderr);
+    assert_eq!(waiting.code, Some(3), "{}", waiting.stderr);
+    assert!(!release.object("local-releases/manifest.nix").exists(), "users are not led there");
+    assert_eq!(git(&["for-each-ref", "refs/tags"]), "", "the tag waits, too");
+    let status = release.repo.xtask(&["release", "status", "--config", release.config.as_str()]);
+    assert!(status.stdout.contains("only the release commit is submitted"), "{}", status.stdout);
+
+    // Where the server does not show its changes, the last one is pushed again, and still waited for.
+    git(&["config", "uploadpack.hideRefs", "refs/changes"]);
+    let waiting = release.upload();
+    assert!(waiting.stderr.contains(why), "{}", waiting.stderr);
+    assert_eq!(waiting.code, Some(3), "{}", waiting.stderr);
+
+    // Another commit in place of the merge will do, if it has what the merge has.
+    let args = ["commit-tree", "-p", "refs/heads/main", "-m", "rewritten", "refs/changes/01/1/1^{tree}"];
+    let rewritten = git(&[&["-c", "user.name=Gerrit", "-c", "user.email=g@example.org"], &args[..]].concat());
+    git(&["update-ref", "refs/heads/main", &rewritten]);
+    release.upload().ok();
+    let verified = release.release("verify", "local", &[]).ok();
+    assert!(verified.contains("merged back"), "{verified}");
+
+    git(&["update-ref", "refs/heads/main", "refs/tags/2.94.0^{commit}"]);
+    let verified = release.release("verify", "local", &[]);
+    assert!(verified.stdout.contains("the branch itself, at"), "{}", verified.stdout);
+    assert_eq!(verified.code, Some(1));
+}
+
+#[test]
+fn a_server_that_does_not_show_its_changes_has_them_all_the_same() {
+    let (release, gerrit) = reviewed();
+    let git = |args: &[&str]| release.repo.git(&[&["-C", gerrit.as_str()], args].concat());
+    git(&["config", "uploadpack.hideRefs", "refs/changes"]);
+    for _ in 0..2 {
+        let waiting = release.upload();
+        assert!(waiting.stderr.contains("waits  review for main: submit the changes up to"), "{}", waiting.stderr);
+        assert_eq!(waiting.code, Some(3), "{}", waiting.stderr);
+    }
+    assert_eq!(git(&["for-each-ref", "--format=%(refname)", "refs/changes"]), "refs/changes/01/1/1");
+    git(&["update-ref", "refs/heads/main", "refs/changes/01/1/1"]);
+    release.upload().ok();
+}
+
+#[test]
+fn gerrits_reason_reaches_the_manager() {
+    let (release, gerrit) = reviewed();
+    let mut shown = Vec::new();
+    for reason in [
+        "commit abc1234: missing Change-Id in message footer",
+        "change http://gerrit.example/c/lix/+/12 closed",
+        "prohibited by Gerrit: not permitted: push",
+        "email address manager@example.org is not registered in your account, and you lack 'forge committer'",
+    ] {
+        fs::write(gerrit.join("refuse"), format!("{reason}\n")).expect("written");
+        let error = release.upload().fails(1);
+        let from = error.find("cannot push to").expect("it was pushed");
+        shown.push(error[from..].replace(gerrit.as_str(), "GERRIT"));
+    }
+    expect![[r#"
+        cannot push to file://GERRIT
+          refs/for/main was refused: commit abc1234: missing Change-Id in message footer
+          Gerrit wants a Change-Id in each commit: install its `commit-msg` hook in this clone (its page of the repository shows how), take the tag and its commits back as the guide says, and tag again
+        cannot push to file://GERRIT
+          refs/for/main was refused: change http://gerrit.example/c/lix/+/12 closed
+          the change was abandoned or submitted already: look at it in Gerrit; one that was abandoned can be restored there
+        cannot push to file://GERRIT
+          refs/for/main was refused: prohibited by Gerrit: not permitted: push
+          your account may not push this: a tag needs `Create Annotated Tag` or `Create Signed Tag`, a branch `Create Reference`, a review `Push` on `refs/for/…`; those who administer the repository give it
+        cannot push to file://GERRIT
+          refs/for/main was refused: email address manager@example.org is not registered in your account, and you lack 'forge committer'
+          Gerrit does not know that address as yours: register it there, or set `git config user.email` to one that is registered, take the tag and its commits back as the guide says, and tag again
+    "#]].assert_eq(&shown.concat());
 }
 
 #[test]

@@ -25,3 +25,74 @@ fn a_published_record_with_something_else_for_a_commit_is_named() {
         assert!(matches!(status.code, Some(0 | 1 | 3)), "{status:?}");
     }
 }
+
+#[test]
+fn a_lightweight_tag_is_not_the_annotated_one() {
+    let release = Release::new("2.93.1");
+    let commit = release.repo.git(&["rev-parse", "2.93.1^{commit}"]);
+    let annotated = release.repo.git(&["rev-parse", "2.93.1"]);
+    let status = || release.repo.xtask(&["release", "status", "--config", release.config.as_str()]);
+    release.repo.git(&["tag", "--force", "2.93.1", &commit]);
+    let lightweight = "is a lightweight tag";
+    for (phase, args) in [("plan", &[][..]), ("upload", &["--noconfirm"])] {
+        let error = release.release(phase, "local", args).fails(1);
+        assert!(error.contains(lightweight) && error.contains(&annotated[..12]), "{error}");
+    }
+    let error = release.repo.xtask(&["release", "finish"]).fails(1);
+    assert!(error.contains(lightweight), "{error}");
+    let page = status();
+    assert!(page.stdout.contains(lightweight), "{page:?}");
+    // Without the record, too.
+    fs::remove_file(release.release_dir().join("tag.json")).expect("removed");
+    for phase in ["plan", "verify"] {
+        let ran = release.release(phase, "local", &[]);
+        assert_eq!(ran.code, Some(1), "{ran:?}");
+    }
+    let error = release.release("plan", "local", &[]).fails(1);
+    assert!(error.contains(lightweight) && error.contains("git tag --delete 2.93.1"), "{error}");
+
+    // The same on the other side.
+    release.repo.git(&["update-ref", "refs/tags/2.93.1", &annotated]);
+    release.upload().ok();
+    release.release("verify", "local", &[]).ok();
+    release.repo.git(&["-C", "release/local/git", "update-ref", "refs/tags/2.93.1", &commit]);
+    let verified = release.release("verify", "local", &[]);
+    assert!(verified.stdout.contains("broken tag 2.93.1"), "{}", verified.stdout);
+    assert!(verified.stdout.contains("it is a lightweight tag, which names"), "{}", verified.stdout);
+    let error = release.upload().fails(1);
+    assert!(error.contains("the remote has a lightweight tag of this name"), "{error}");
+    assert_eq!(release.repo.git(&["-C", "release/local/git", "cat-file", "-t", "2.93.1"]), "commit", "it stays");
+}
+
+#[test]
+fn a_remote_that_cannot_be_asked_is_one_line_of_verify() {
+    let release = Release::new("2.93.1");
+    release.upload().ok();
+    let git = release.release_dir().join("local/git");
+    fs::rename(git.join("HEAD"), git.join("HEAD.away")).expect("renamed");
+    let verified = release.release("verify", "local", &[]);
+    assert_eq!(verified.code, Some(1));
+    let lines: Vec<&str> = verified.stdout.lines().filter(|line| line.starts_with('?')).collect();
+    assert_eq!(lines.len(), 2, "{}", verified.stdout);
+    assert!(lines[0].contains("cannot look at the git remote"), "{}", lines[0]);
+    assert!(verified.stdout.contains("ok     releases manifest.nix"), "the rest is checked: {}", verified.stdout);
+    assert!(verified.stderr.contains("not verified:"), "{}", verified.stderr);
+}
+
+#[test]
+fn a_clone_without_its_history_says_so() {
+    let release = Release::new("2.93.1");
+    release.upload().ok();
+    let shallow = release.repo.beside("shallow");
+    let url = format!("file://{}", release.repo.root);
+    release.repo.git(&["clone", "--quiet", "--depth=1", "--branch=main", &url, shallow.as_str()]);
+    // The branch there has gone on, so that it is not known here.
+    let tip = release.repo.git(&["commit-tree", "-p", "main", "-m", "later", "main^{tree}"]);
+    let remote = release.release_dir().join("local/git");
+    release.repo.git(&["push", "--quiet", remote.as_str(), &format!("{tip}:refs/heads/release-2.93")]);
+    release.configure(|text| text.replace("\"release/local/", &format!("\"{}/local/", release.release_dir())));
+    let args = ["release", "verify", "2.93.1", "--env", "local", "--config", release.config.as_str()];
+    let ran = crate::repo::xtask(&[&args[..], &["--repo", shallow.as_str()]].concat());
+    assert!(ran.stdout.contains("this clone is shallow") && ran.stdout.contains("git fetch --unshallow"), "{ran:?}");
+    assert!(!ran.stdout.contains("does not contain the release"), "{ran:?}");
+}

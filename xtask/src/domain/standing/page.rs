@@ -205,6 +205,10 @@ impl Reviewed {
         let (state, text) = match self {
             Reviewed::NotPushed => (State::Open, "review: not pushed".to_owned()),
             Reviewed::Open => (State::Waits, "review: waits until somebody submits it".to_owned()),
+            Reviewed::Half => {
+                let text = "review: only the release commit is submitted: submit the commit that merges it back, too";
+                (State::Waits, text.to_owned())
+            }
             Reviewed::Submitted => (State::Done, "review: submitted".to_owned()),
             Reviewed::Rewritten(oid) => {
                 let oid = oid.short();

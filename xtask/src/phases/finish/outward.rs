@@ -7,12 +7,13 @@ use std::time::Duration;
 use anyhow::{Result, anyhow, bail};
 use camino::Utf8Path;
 
-use super::{End, Plan, Relation};
+use super::{End, Plan};
 use crate::domain::environment::{self, GitTarget};
 use crate::domain::oid::Oid;
 use crate::domain::release::{Kind, MAIN, series_branch};
+use crate::domain::tagging::Relation;
 use crate::tools::git::Git;
-use crate::tools::remote::Remote;
+use crate::tools::remote::{Pushed, Remote};
 use crate::tools::term;
 use crate::tools::tree;
 
@@ -23,9 +24,6 @@ pub struct Environment<'a> {
     environment: environment::Environment,
     remote: Remote<'a>,
 }
-
-/// [`MAIN`], as remotes spell it.
-const MAIN_REF: &str = "refs/heads/main";
 
 /// Whether pushing is wanted at all.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -68,8 +66,8 @@ impl<'a> Environment<'a> {
     /// # Errors
     /// The remote cannot be reached.
     pub fn ahead_of(&self, tip: &Oid) -> Result<Option<Oid>> {
-        let Some(there) = self.remote.refs(&[MAIN_REF])?.remove(MAIN_REF) else { return Ok(None) };
-        let known = self.remote.history(MAIN_REF, &there)?.contains(tip, &there)?;
+        let Some(there) = self.remote.branch(MAIN)? else { return Ok(None) };
+        let known = self.remote.history(MAIN, &there)?.contains(tip, &there)?;
         Ok((!known).then_some(there))
     }
 
@@ -81,11 +79,11 @@ impl<'a> Environment<'a> {
         let (name, mut lacks) = (&self.name, Vec::new());
         let series = series_branch(plan.release.series());
         let merge = &plan.tag.merge_commit;
-        if plan.release.kind() == Kind::NewMajor && self.relation(&series, merge)? != Some(Relation::Contains) {
+        if plan.release.kind() == Kind::NewMajor && !self.holds(&series, merge)? {
             lacks.push(format!("{name} lacks {series}"));
         }
         if let Some(line) = &plan.line
-            && self.relation(MAIN, &line.tip)? != Some(Relation::Contains)
+            && !self.holds(MAIN, &line.tip)?
             && !self.is_in_review(&line.tip)?
         {
             lacks.push(format!("{name} lacks {} on {MAIN}", line.tip.short()));
@@ -93,8 +91,12 @@ impl<'a> Environment<'a> {
         Ok(lacks)
     }
 
+    fn holds(&self, branch: &str, commit: &Oid) -> Result<bool> {
+        Ok(matches!(self.relation(branch, commit)?, Some((Relation::Contains, _))))
+    }
+
     fn is_in_review(&self, commit: &Oid) -> Result<bool> {
-        Ok(self.reviews() && self.remote.refs(&["refs/changes/*"])?.values().any(|change| change == commit))
+        Ok(self.reviews() && self.remote.has_in_review(commit)?)
     }
 
     /// Says what is there and what is not; `tip` is that of the branch that goes to `main`.
@@ -117,7 +119,7 @@ impl<'a> Environment<'a> {
         let Environment { name, .. } = self;
         let (release, merge) = (&plan.release, &plan.tag.merge_commit);
         let home = release.release_branch();
-        if self.relation(&home, merge)? != Some(Relation::Contains) {
+        if !self.holds(&home, merge)? {
             term::say(format_args!(
                 "  waits   until {home} at {name} holds the merged release: `cargo xtask release plan --env {name}` says \
                  what is missing"
@@ -137,16 +139,16 @@ impl<'a> Environment<'a> {
     fn branch_off(&self, branch: &str, merge: &Oid, consent: Consent) -> Result<()> {
         let Environment { name, .. } = self;
         match self.relation(branch, merge)? {
-            Some(Relation::Contains) => {
+            Some((Relation::Contains, _)) => {
                 term::say(format_args!("  {name} has {branch}"));
                 Ok(())
             }
-            Some(Relation::Diverged(tip)) => bail!(
+            Some((Relation::Diverged, tip)) => bail!(
                 "{name} has a branch {branch} at {}, which does not hold the merged release {}: find out whose it is",
                 tip.short(),
                 merge.short()
             ),
-            None | Some(Relation::Behind(_)) => {
+            None | Some((Relation::Behind, _)) => {
                 let reference = self.environment.git.new_branch(branch);
                 self.push_one(format_args!("{branch} at {}", merge.short()), merge, &reference, consent)
             }
@@ -156,10 +158,10 @@ impl<'a> Environment<'a> {
     /// The commits that `main` does not have there: shown, and pushed for review where there is one.
     fn bring_to_main(&self, tip: &Oid, consent: Consent) -> Result<()> {
         let Environment { name, .. } = self;
-        let Some(there) = self.remote.refs(&[MAIN_REF])?.remove(MAIN_REF) else {
+        let Some(there) = self.remote.branch(MAIN)? else {
             bail!("{name} has no branch {MAIN}: is this the right remote, {}?", self.remote.shown());
         };
-        let missing = self.remote.history(MAIN_REF, &there)?.only_in(tip, &there)?;
+        let missing = self.remote.history(MAIN, &there)?.only_in(tip, &there)?;
         if missing.is_empty() {
             term::say(format_args!("  {name} has everything on {MAIN}"));
             return Ok(());
@@ -186,20 +188,17 @@ impl<'a> Environment<'a> {
             term::say(format_args!("  not pushed: {what} to {place}"));
             return Ok(());
         }
-        self.remote.push(&[format!("{commit}:{reference}")])?;
-        term::say(format_args!("  {}  {what} to {place}", term::good("pushed")));
+        match self.remote.push(&[format!("{commit}:{reference}")])? {
+            Pushed::Done => term::say(format_args!("  {}  {what} to {place}", term::good("pushed"))),
+            Pushed::NothingNew => term::say(format_args!("  {} has {what} in review", self.name)),
+        }
         Ok(())
     }
 
     /// How a branch there relates to a commit; `None` if it is not there.
-    fn relation(&self, branch: &str, commit: &Oid) -> Result<Option<Relation>> {
-        let reference = format!("refs/heads/{branch}");
-        let Some(tip) = self.remote.refs(&[&reference])?.remove(&reference) else { return Ok(None) };
-        let history = self.remote.history(&reference, &tip)?;
-        Ok(Some(match (history.contains(&tip, commit)?, history.contains(commit, &tip)?) {
-            (true, _) => Relation::Contains,
-            (_, true) => Relation::Behind(tip),
-            _ => Relation::Diverged(tip),
-        }))
+    fn relation(&self, branch: &str, commit: &Oid) -> Result<Option<(Relation, Oid)>> {
+        let Some(tip) = self.remote.branch(branch)? else { return Ok(None) };
+        let relation = self.remote.history(branch, &tip)?.relation(commit, &tip)?;
+        Ok(Some((relation, tip)))
     }
 }

@@ -22,7 +22,7 @@ use xtask::tools::git::Git;
 use xtask::tools::remote::Remote;
 
 use super::super::destination::{Bucket, World};
-use super::super::looking::look_at_review;
+use super::super::looking::git::review;
 use super::Built;
 use crate::tools::http::Http;
 use crate::tools::root_manifest;
@@ -218,7 +218,7 @@ impl Look<'_> {
         // git makes its caller wait, and the other environments need not.
         let asking = tokio::task::spawn_blocking(move || {
             let git = Git::open(&root)?;
-            look_at_review(&Remote::find(&git, &target)?.impatient(PATIENCE), &official)
+            review(&Remote::find(&git, &target)?.impatient(PATIENCE), &official)
         });
         let asked = asking.await.context("git was not asked").flatten();
         Some(asked.map_or_else(|error| Reviewed::Unknown(format!("{error:#}")), Reviewed::from))

@@ -1,51 +1,86 @@
 //! The release in git, where others fetch it: its branch and its tag.
 
-use anyhow::Result;
+use anyhow::{Result, anyhow};
+use xtask::domain::official;
+use xtask::domain::oid::Oid;
 use xtask::domain::record::Record;
 use xtask::domain::release::Release;
+use xtask::domain::tagging::{Commit, Tag};
+use xtask::domain::version_file::{self, VersionFile};
+use xtask::tools::history::History;
 use xtask::tools::remote::Remote;
 
 use super::{Report, View};
 
+/// Who is affected.
+const READERS: &str = "everyone who builds from git";
+
 impl View<'_> {
+    /// The branch has the release commit, which marks an official release, and the commit that brings it back, which
+    /// does not.
     pub(super) fn check_branch(&self, record: &Record, report: &mut Report) -> Result<()> {
-        let remote = Remote::find(self.git, &self.world.environment.git)?;
-        let release = Release::new(self.version.clone(), record.name.as_deref().unwrap_or_default())?;
-        let branch = release.release_branch();
-        let reference = format!("refs/heads/{branch}");
-        let commit = &record.commit;
-        let broken = match remote.refs(&[&reference])?.remove(&reference) {
-            None => vec![format!("the remote has no branch {branch}")],
-            Some(tip) if remote.history(&reference, &tip)?.contains(&tip, commit)? => Vec::new(),
-            Some(tip) => vec![format!("it is at {} and does not contain the release, {}", tip.short(), commit.short())],
-        };
-        report.check(
-            &format!("branch {branch}"),
-            &format!("contains {}", commit.short()),
-            broken,
-            "whoever builds from git",
-        );
+        let (branch, broken) = self.look_at_branch(record)?;
+        let good = format!("contains {}, merged back", record.commit.short());
+        report.check(&format!("branch {branch}"), &good, broken, READERS);
         Ok(())
     }
 
-    pub(super) fn check_tag(&self, record: &Record, report: &mut Report) -> Result<()> {
+    fn look_at_branch(&self, record: &Record) -> Result<(String, Vec<String>)> {
         let remote = Remote::find(self.git, &self.world.environment.git)?;
-        let reference = format!("refs/tags/{}", self.version);
-        let peeled = format!("{reference}^{{}}");
-        let found = remote.refs(&[&reference, &peeled])?;
+        let release = Release::new(self.version.clone(), record.name.as_deref().unwrap_or_default())?;
+        let branch = release.release_branch();
         let commit = &record.commit;
-        let broken = match found.get(&peeled) {
-            None if found.contains_key(&reference) => vec!["it is no annotated tag".to_owned()],
-            None => vec!["the remote does not have it".to_owned()],
-            Some(tagged) if tagged == commit => Vec::new(),
-            Some(tagged) => vec![format!("it names {}, and {} was released", tagged.short(), commit.short())],
+        let Some(tip) = remote.branch(&branch)? else {
+            let why = format!("the remote has no branch {branch}");
+            return Ok((branch, vec![why]));
         };
-        report.check(
-            &format!("tag {}", self.version),
-            &format!("names {}", commit.short()),
-            broken,
-            "whoever builds from git",
-        );
+        let history = remote.history(&branch, &tip)?;
+        if !history.contains(&tip, commit)? {
+            let why = format!("it is at {} and does not contain the release, {}", tip.short(), commit.short());
+            return Ok((branch, vec![why]));
+        }
+        let before: Vec<Oid> = history.commit(commit)?.parents;
+        let base = before.first().map(|base| history.commit(base)).transpose()?;
+        let later = history.only_in(&tip, commit)?;
+        let merges_back =
+            |later: &Commit| later.parents.contains(commit) && base.as_ref().is_some_and(|it| it.tree == later.tree);
+        let broken = if !later.iter().any(merges_back) && is_marked(&history, &tip)? {
+            vec![format!(
+                "it contains the release, {}, but not the commit that merges it back: the branch itself, at {}, is \
+                 marked as an official release",
+                commit.short(),
+                tip.short()
+            )]
+        } else {
+            Vec::new()
+        };
+        Ok((branch, broken))
+    }
+
+    /// The tag is an annotated one, and names what was released.
+    pub(super) fn check_tag(&self, record: &Record, report: &mut Report) -> Result<()> {
+        let commit = record.commit.short();
+        let remote = Remote::find(self.git, &self.world.environment.git)?;
+        let broken = match remote.tag(&self.version.to_string())? {
+            None => vec!["the remote does not have it".to_owned()],
+            Some(Tag::Annotated { commit: tagged, .. }) if tagged == record.commit => Vec::new(),
+            Some(Tag::Annotated { commit: tagged, .. }) => {
+                vec![format!("it names {}, and {commit} was released", tagged.short())]
+            }
+            Some(Tag::Lightweight(object)) => vec![format!(
+                "it is a lightweight tag, which names {} directly, and not an annotated one with a message and a tagger",
+                object.short()
+            )],
+        };
+        report.check(&format!("tag {}", self.version), &format!("names {commit}"), broken, READERS);
         Ok(())
     }
+}
+
+/// Whether a commit's files mark an official release.
+fn is_marked(history: &History, commit: &Oid) -> Result<bool> {
+    let text = history.file(commit, version_file::PATH)?.unwrap_or_default();
+    let version = VersionFile::parse(&text).map_err(|why| anyhow!("{} {why}", version_file::PATH))?;
+    let flake = history.file(commit, official::FLAKE)?;
+    official::find(&version, flake.as_deref()).map(|flag| flag.set).map_err(|problem| anyhow!("{problem}"))
 }

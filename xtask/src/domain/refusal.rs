@@ -1,0 +1,220 @@
+//! A push that a git remote refused: what it says of each ref, and what can be done about it.
+//!
+//! The words are the remote's; git writes the reasons to stdout (`--porcelain`) and the remote's messages to stderr.
+//! Refuses to know why something is pushed.
+
+use std::fmt;
+
+/// Why a push was refused, on both of git's streams.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Refusal {
+    /// The refused refs of the remote, with a reason each.
+    pub refs: Vec<(String, String)>,
+    /// What the remote, or git itself, said besides.
+    pub said: Vec<String>,
+}
+
+/// What Gerrit calls a commit that it has already, in review or submitted.
+const NOTHING_NEW: &str = "no new changes";
+
+/// The last lines of what was said are shown, as many as this.
+const LINES: usize = 15;
+
+impl Refusal {
+    /// Reads what `git push --porcelain` wrote; `None` if it names no refused ref: then it has failed before that.
+    pub fn read(stdout: &str, stderr: &str) -> Option<Refusal> {
+        let refs: Vec<(String, String)> = stdout.lines().filter_map(refused).collect();
+        if refs.is_empty() {
+            return None;
+        }
+        let mut said: Vec<String> = Vec::new();
+        for line in stderr.lines().filter_map(word) {
+            if !said.contains(&line) && !refs.iter().any(|(_, reason)| *reason == line) {
+                said.push(line);
+            }
+        }
+        said.drain(..said.len().saturating_sub(LINES));
+        Some(Refusal { refs, said })
+    }
+
+    /// Whether it is no refusal at all: Gerrit has every one of these commits.
+    pub fn is_nothing_new(&self) -> bool {
+        self.refs.iter().all(|(_, reason)| reason == NOTHING_NEW)
+    }
+
+    fn remedies(&self) -> Vec<&'static str> {
+        let all = self.refs.iter().map(|(_, reason)| reason).chain(&self.said);
+        let all = all.map(|text| text.to_lowercase()).collect::<Vec<_>>().join("\n");
+        let fits = |(texts, _): &&(&[&str], &str)| texts.iter().any(|text| all.contains(text));
+        REMEDIES.iter().filter(fits).map(|(_, remedy)| *remedy).collect()
+    }
+}
+
+/// What refusals contain, in lower case, and what helps.
+const REMEDIES: [(&[&str], &str); 9] = [
+    (
+        &["missing change-id", "invalid change-id"],
+        "Gerrit wants a Change-Id in each commit: install its `commit-msg` hook in this clone (its page of the \
+         repository shows how), take the tag and its commits back as the guide says, and tag again",
+    ),
+    (
+        &["not registered", "invalid committer", "invalid author"],
+        "Gerrit does not know that address as yours: register it there, or set `git config user.email` to one that is \
+         registered, take the tag and its commits back as the guide says, and tag again",
+    ),
+    (
+        &["closed"],
+        "the change was abandoned or submitted already: look at it in Gerrit; one that was abandoned can be restored \
+         there",
+    ),
+    (
+        &["prohibited by gerrit", "not permitted", "permission denied", "access denied"],
+        "your account may not push this: a tag needs `Create Annotated Tag` or `Create Signed Tag`, a branch \
+         `Create Reference`, a review `Push` on `refs/for/…`; those who administer the repository give it",
+    ),
+    (
+        &["hidden ref"],
+        "the remote hides this ref (`transfer.hideRefs`, `receive.hideRefs`) and takes no push to it: ask those who \
+         administer it",
+    ),
+    (
+        &["non-fast-forward", "fetch first", "stale info", "needs force"],
+        "the remote has commits that ours do not contain: somebody pushed meanwhile; run the same command again, and \
+         it says what is there",
+    ),
+    (
+        &["already exists"],
+        "the remote has a ref of this name with other content; run the same command again, and it says what",
+    ),
+    (
+        &["cannot lock ref", "failed to update ref", "failed to lock", "lock failure", "unable to create"],
+        "another push may be under way: run the same command again",
+    ),
+    (
+        &["unpacker error", "internal server error", "index-pack", "disk quota", "no space left"],
+        "the server failed, and not because of what was pushed: try again, and else tell those who administer it",
+    ),
+];
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let refs = self.refs.iter().map(|(name, reason)| format!("{name} was refused: {reason}"));
+        let said = self.said.iter().map(|line| format!("  {line}"));
+        let remedies = self.remedies().into_iter().map(str::to_owned);
+        f.write_str(&refs.chain(said).chain(remedies).collect::<Vec<_>>().join("\n"))
+    }
+}
+
+/// The remote's ref and the reason, of a line such as `!	abc:refs/for/main	[remote rejected] (no new changes)`.
+fn refused(line: &str) -> Option<(String, String)> {
+    let [refs, summary] = line.strip_prefix("!\t")?.splitn(2, '\t').collect::<Vec<_>>()[..] else { return None };
+    // What is deleted has nothing before the colon, and a name has no colon.
+    let name = refs.rsplit(':').next().unwrap_or(refs);
+    let reason = match summary.split_once(" (") {
+        Some((_, reason)) => reason.strip_suffix(')').unwrap_or(reason),
+        None => summary.trim_matches(['[', ']']),
+    };
+    Some((name.to_owned(), reason.trim().to_owned()))
+}
+
+/// A line of stderr that says something: not git's own frame, nor the remote's progress.
+fn word(line: &str) -> Option<String> {
+    const FRAME: [&str; 8] = [
+        "error: failed to push some refs",
+        "hint: ",
+        "To ",
+        "Counting objects",
+        "Compressing objects",
+        "Writing objects",
+        "Delta compression",
+        "Enumerating objects",
+    ];
+    const PROGRESS: [&str; 4] = ["Processing changes", "Resolving deltas", "Counting objects", "Checking connectivity"];
+    // Progress overwrites its line; what stands last is what stayed.
+    let line = line.rsplit('\r').find(|part| !part.trim().is_empty())?;
+    if FRAME.iter().any(|frame| line.starts_with(frame)) || line.starts_with("Total ") {
+        return None;
+    }
+    let (from_remote, text) = match line.strip_prefix("remote:") {
+        Some(text) => (true, text),
+        None => (false, line),
+    };
+    let text = text.strip_suffix("\u{1b}[K").unwrap_or(text).trim_end();
+    let text = text.strip_prefix(' ').unwrap_or(text);
+    let is_progress = from_remote && PROGRESS.iter().any(|progress| text.starts_with(progress));
+    (!text.is_empty() && !is_progress).then(|| text.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use expect_test::{Expect, expect};
+
+    use super::*;
+
+    fn check(stdout: &str, stderr: &str, expected: Expect) {
+        let refusal = Refusal::read(stdout, stderr).expect("a refusal");
+        expected.assert_eq(&(refusal.to_string() + "\n"));
+    }
+
+    #[test]
+    fn reasons_are_shown_once_with_what_helps() {
+        check(
+            "To ssh://gerrit.example/lix\n!\tabc:refs/for/main\t[remote rejected] (commit abc1234: missing Change-Id in message footer)\nDone\n",
+            "remote: \nremote: Processing changes: refs: 1\rremote: Processing changes: refs: 1, done    \n\
+             remote: ERROR: commit abc1234: missing Change-Id in message footer        \n\
+             remote: \nremote: Hint: to automatically insert a Change-Id, install the hook:        \n\
+             remote:   gitdir=$(git rev-parse --git-dir); scp -p -P 2022 …        \n\
+             error: failed to push some refs to 'ssh://gerrit.example/lix'\n",
+            expect![[r#"
+                refs/for/main was refused: commit abc1234: missing Change-Id in message footer
+                  ERROR: commit abc1234: missing Change-Id in message footer
+                  Hint: to automatically insert a Change-Id, install the hook:
+                    gitdir=$(git rev-parse --git-dir); scp -p -P 2022 …
+                Gerrit wants a Change-Id in each commit: install its `commit-msg` hook in this clone (its page of the repository shows how), take the tag and its commits back as the guide says, and tag again
+            "#]],
+        );
+        check(
+            "!\tabc:refs/tags/2.94.0\t[remote rejected] (prohibited by Gerrit: not permitted: create signed tag)\n",
+            "",
+            expect![[r#"
+                refs/tags/2.94.0 was refused: prohibited by Gerrit: not permitted: create signed tag
+                your account may not push this: a tag needs `Create Annotated Tag` or `Create Signed Tag`, a branch `Create Reference`, a review `Push` on `refs/for/…`; those who administer the repository give it
+            "#]],
+        );
+        check(
+            "!\tabc:refs/heads/main\t[rejected] (non-fast-forward)\n \tdef:refs/heads/x\tabc..def\n",
+            "hint: Updates were rejected because the tip of your current branch is behind\n",
+            expect![[r#"
+                refs/heads/main was refused: non-fast-forward
+                the remote has commits that ours do not contain: somebody pushed meanwhile; run the same command again, and it says what is there
+            "#]],
+        );
+        check(
+            "!\tabc:refs/heads/x\t[remote rejected] (hook declined)\n",
+            "remote: not on a Friday\nremote: not on a Friday\n",
+            expect![[r#"
+                refs/heads/x was refused: hook declined
+                  not on a Friday
+            "#]],
+        );
+        check(
+            "!\tabc:refs/heads/x\t[remote failure] (remote failed to report status)\n!\t:refs/heads/y\t[no match]\n",
+            "fatal: the remote end hung up unexpectedly\n",
+            expect![[r#"
+                refs/heads/x was refused: remote failed to report status
+                refs/heads/y was refused: no match
+                  fatal: the remote end hung up unexpectedly
+            "#]],
+        );
+    }
+
+    #[test]
+    fn what_gerrit_has_already_is_no_refusal() {
+        let line = "!\tabc:refs/for/main\t[remote rejected] (no new changes)\n";
+        assert!(Refusal::read(line, "").is_some_and(|refusal| refusal.is_nothing_new()));
+        let other = "!\tabc:refs/tags/1\t[remote rejected] (change https://gerrit.example/c/lix/+/12 closed)\n";
+        assert!(Refusal::read(&format!("{line}{other}"), "").is_some_and(|refusal| !refusal.is_nothing_new()));
+        assert_eq!(Refusal::read("To x\n*\ta:b\t[new branch]\nDone\n", "fatal: no route to host\n"), None);
+        assert_eq!(Refusal::read("!\n!\t\n!x", ""), None, "cut off");
+    }
+}

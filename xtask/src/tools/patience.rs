@@ -1,0 +1,118 @@
+//! Programs that speak to another machine: spoken of while it is silent, and given up in the end.
+//!
+//! Such a program gets a session without a terminal, so that it and everything that it started can be killed, and so
+//! that nothing asks a question that nobody sees.
+
+use std::fs::File;
+use std::io::{Read, Seek};
+use std::process::{Child, Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail};
+use rustix::process::Signal;
+use xshell::Cmd;
+
+use super::process;
+use super::term;
+
+/// Who is waited for, and for how long.
+#[derive(Debug, Clone)]
+pub struct Patience {
+    /// The other machine, for messages.
+    pub whom: String,
+    /// When its silence is spoken of.
+    pub spoken_of: Duration,
+    /// When the program is ended, counted from the last thing that it wrote.
+    pub given_up: Duration,
+}
+
+/// How often the program is looked at.
+const STEP: Duration = Duration::from_millis(10);
+
+impl Patience {
+    /// Its silence is spoken of after 10 s.
+    pub fn with(whom: impl Into<String>, given_up: Duration) -> Patience {
+        Patience { whom: whom.into(), spoken_of: Duration::from_secs(10), given_up }
+    }
+
+    /// Runs a program to its end and captures what it writes, whatever its exit status. `shown` is the command, for
+    /// messages.
+    ///
+    /// # Errors
+    /// It cannot be started, or was silent for too long: then it and what it started are killed.
+    pub fn capture(&self, cmd: Cmd, shown: &str) -> Result<Output> {
+        term::detail(format_args!("$ {shown}"));
+        let streams = || -> std::io::Result<_> {
+            let (stdout, stderr) = (tempfile::tempfile()?, tempfile::tempfile()?);
+            let written = (stdout.try_clone()?, stderr.try_clone()?);
+            Ok((stdout, stderr, written))
+        };
+        let (out, err, (mut stdout, mut stderr)) = streams().context("cannot make a temporary file")?;
+        let mut cmd = Command::from(cmd);
+        cmd.stdin(Stdio::null()).stdout(out).stderr(err);
+        process::own_session(&mut cmd);
+        let mut leader = Leader(cmd.spawn().with_context(|| format!("cannot run `{shown}`"))?);
+        let mut silence = Silence { written: 0, since: Instant::now(), spoken: false };
+        let status = loop {
+            if let Some(status) = leader.0.try_wait().with_context(|| format!("cannot wait for `{shown}`"))? {
+                break status;
+            }
+            self.look(&mut silence, length(&stdout) + length(&stderr), shown)?;
+            std::thread::sleep(STEP);
+        };
+        let reading = || format!("cannot read what `{shown}` wrote");
+        Ok(Output {
+            status,
+            stdout: all(&mut stdout).with_context(reading)?,
+            stderr: all(&mut stderr).with_context(reading)?,
+        })
+    }
+
+    fn look(&self, silence: &mut Silence, written: u64, shown: &str) -> Result<()> {
+        if written != silence.written {
+            *silence = Silence { written, since: Instant::now(), spoken: silence.spoken };
+        }
+        let silent = silence.since.elapsed();
+        let Patience { whom, given_up, .. } = self;
+        if silent >= *given_up {
+            bail!("{whom} has not answered for {} s, so `{shown}` was ended", given_up.as_secs());
+        }
+        if silent >= self.spoken_of && !silence.spoken {
+            silence.spoken = true;
+            let left = given_up.saturating_sub(silent).as_secs();
+            term::say(format_args!("  waiting for {whom}, silent for {} s; given up in {left} s", silent.as_secs()));
+        }
+        Ok(())
+    }
+}
+
+/// How long a program has written nothing.
+struct Silence {
+    /// Bytes.
+    written: u64,
+    since: Instant,
+    spoken: bool,
+}
+
+/// A program with its own session, which ends with this value.
+struct Leader(Child);
+
+impl Drop for Leader {
+    fn drop(&mut self) {
+        // Only while it was not waited for is the number its own.
+        if matches!(self.0.try_wait(), Ok(None)) {
+            process::signal_group(self.0.id(), Signal::KILL);
+            let _ = self.0.wait();
+        }
+    }
+}
+
+fn length(file: &File) -> u64 {
+    file.metadata().map(|metadata| metadata.len()).unwrap_or_default()
+}
+
+fn all(file: &mut File) -> std::io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    file.rewind()?;
+    file.read_to_end(&mut bytes).map(|_| bytes)
+}
