@@ -1,18 +1,68 @@
 //! `release/tag.json`: which tag is being released, for the phases after `tag`.
 //!
-//! The record is a convenience and git is the truth: it is recomputed where it is missing, and refused where it
-//! disagrees.
+//! The record is a convenience and git is the truth: it is recomputed where it is missing or of another version, and
+//! refused where it disagrees.
 
 use anyhow::{Context, Result, bail};
 use camino::Utf8PathBuf;
 
+use crate::domain::oid::Oid;
 use crate::domain::tagging::{Commit, TagRecord, is_merge_back};
 use crate::domain::version::Version;
 use crate::tools::files;
 use crate::tools::git::Git;
+use crate::tools::process;
+use crate::tools::term;
 
 fn path(git: &Git) -> Utf8PathBuf {
     git.root().join("release/tag.json")
+}
+
+/// A version's tag, as git has it.
+enum Found {
+    Nothing,
+    /// As `tag` makes it, with its merge.
+    Tagged(TagRecord),
+    /// A ref that leads straight to a commit, or to something that is no commit.
+    Lightweight(Oid),
+    /// A tag object that is not the one of this version's release commit: what is wrong with it.
+    Odd(String),
+    /// An annotated tag of this commit, which no local branch has merged back.
+    NotMerged(Oid),
+}
+
+fn look(git: &Git, version: &Version) -> Result<Found> {
+    let tag = format!("refs/tags/{version}");
+    let Some(tag_object) = git.resolve(&tag)? else { return Ok(Found::Nothing) };
+    if git.resolve(&format!("{tag}^{{tag}}"))?.is_none() {
+        return Ok(Found::Lightweight(tag_object));
+    }
+    let Some(commit) = git.resolve(&format!("{tag}^{{commit}}"))? else {
+        return Ok(Found::Odd("does not lead to a commit".to_owned()));
+    };
+    let text = process::read_bytes(git.cmd(["cat-file", "tag", tag_object.as_str()]))?;
+    let text = String::from_utf8_lossy(&text);
+    let header = |key: &str| text.lines().take_while(|line| !line.is_empty()).find_map(|line| line.strip_prefix(key));
+    if header("object ") != Some(commit.as_str()) {
+        return Ok(Found::Odd("names another tag, and not the release commit".to_owned()));
+    }
+    if header("tag ") != Some(&version.to_string()) {
+        return Ok(Found::Odd(format!("is the tag {} under another name", header("tag ").unwrap_or_default())));
+    }
+    let release = git.commit(&commit)?;
+    let [base] = &release.parents[..] else {
+        return Ok(Found::Odd(format!("names {}, which has {} parents", commit.short(), release.parents.len())));
+    };
+    let base = git.commit(base)?;
+    let Some((branch, merge)) = merge_back(git, &release, &base)? else { return Ok(Found::NotMerged(commit)) };
+    Ok(Found::Tagged(TagRecord {
+        version: version.clone(),
+        tag_object,
+        commit,
+        tree: release.tree,
+        branch,
+        merge_commit: merge.oid,
+    }))
 }
 
 /// The tag of a version, with its merge, as git has them; `None` if there is no such tag, or it has not the shape that
@@ -21,22 +71,10 @@ fn path(git: &Git) -> Utf8PathBuf {
 /// # Errors
 /// git's own.
 pub fn find(git: &Git, version: &Version) -> Result<Option<TagRecord>> {
-    let tag = format!("refs/tags/{version}");
-    let (Some(tag_object), Some(commit)) = (git.resolve(&tag)?, git.resolve(&format!("{tag}^{{commit}}"))?) else {
-        return Ok(None);
-    };
-    let release = git.commit(&commit)?;
-    let [base] = &release.parents[..] else { return Ok(None) };
-    let base = git.commit(base)?;
-    let Some((branch, merge)) = merge_back(git, &release, &base)? else { return Ok(None) };
-    Ok(Some(TagRecord {
-        version: version.clone(),
-        tag_object,
-        commit,
-        tree: release.tree,
-        branch,
-        merge_commit: merge.oid,
-    }))
+    match look(git, version)? {
+        Found::Tagged(record) => Ok(Some(record)),
+        Found::Nothing | Found::Lightweight(_) | Found::Odd(_) | Found::NotMerged(_) => Ok(None),
+    }
 }
 
 /// The commit that merges a release back, and the branch that has it: the checked-out one, or else the first.
@@ -58,48 +96,105 @@ fn merge_back(git: &Git, release: &Commit, base: &Commit) -> Result<Option<(Stri
 /// # Errors
 /// The version is not tagged as `tag` does it, or the record disagrees with git.
 pub fn load(git: &Git, version: &Version) -> Result<TagRecord> {
-    let found = find(git, version)?.with_context(|| {
-        format!("there is no tag {version} that is merged back to a branch: run `cargo xtask release tag`")
-    })?;
-    let Some(recorded) = read(git)? else { return Ok(found) };
+    // One of another version says nothing of this one.
+    let recorded = read(git)?.filter(|recorded| recorded.version == *version);
+    let found = match look(git, version)? {
+        Found::Tagged(found) => found,
+        Found::Nothing => bail!("there is no tag {version} here: run `{}`", term::next("tag")),
+        Found::Lightweight(object) => bail!(lightweight(git, version, &object, recorded.as_ref())?),
+        Found::Odd(why) => bail!("the tag {version} {why}: a release needs the tag that `{}` makes", term::next("tag")),
+        Found::NotMerged(commit) => bail!(not_merged(git, version, &commit)?),
+    };
+    let Some(recorded) = recorded else { return Ok(found) };
+    let mut differences: Vec<String> = [
+        ("tag object", &recorded.tag_object, &found.tag_object),
+        ("commit", &recorded.commit, &found.commit),
+        ("tree", &recorded.tree, &found.tree),
+        ("merge commit", &recorded.merge_commit, &found.merge_commit),
+    ]
+    .into_iter()
+    .filter(|(_, recorded, found)| recorded != found)
+    .map(|(what, recorded, found)| format!("{what} {}, and git has {}", recorded.short(), found.short()))
+    .collect();
     // Several branches may have the merge; which of them is the release's, only the record knows.
-    let same = TagRecord { branch: found.branch.clone(), ..recorded.clone() } == found;
-    if !same || !git.branches_with(&found.merge_commit)?.contains(&recorded.branch) {
-        bail!(
-            "{} says that {} is commit {} on {}, and git has {version} at {} on {}: if git is right, remove the file",
-            path(git),
-            recorded.version,
-            recorded.commit.short(),
-            recorded.branch,
-            found.commit.short(),
-            found.branch
-        );
+    if differences.is_empty() && !git.branches_with(&found.merge_commit)?.contains(&recorded.branch) {
+        differences.push(format!("branch {}, and git has the merge on {}", recorded.branch, found.branch));
+    }
+    if !differences.is_empty() {
+        let all = differences.join("; ");
+        bail!("{} records of {version} the {all}: if git is right, remove the file", path(git));
     }
     Ok(recorded)
 }
 
-/// The version that was tagged last, if the record of it is still there.
+/// That a tag is a lightweight one, and how the annotated one comes back.
+fn lightweight(git: &Git, version: &Version, object: &Oid, recorded: Option<&TagRecord>) -> Result<String> {
+    let what = format!(
+        "the tag {version} is a lightweight tag, which names {} directly; a release needs the annotated one, which has a \
+         tagger and a message",
+        object.short()
+    );
+    if let Some(annotated) = recorded.map(|recorded| &recorded.tag_object)
+        && git.resolve(&format!("{annotated}^{{tag}}"))?.is_some()
+    {
+        return Ok(format!("{what}. It is still here: `git update-ref refs/tags/{version} {annotated}`"));
+    }
+    Ok(format!(
+        "{what}. If it was pushed, fetch it: `git fetch --force REMOTE tag {version}`. If it never was, take this one \
+         away (`git tag --delete {version}`), `git switch` to the branch and run `{}`",
+        term::next("tag")
+    ))
+}
+
+/// That no local branch has the commit that merges a release back, and which remote one has it.
+fn not_merged(git: &Git, version: &Version, commit: &Oid) -> Result<String> {
+    let contains = format!("--contains={commit}");
+    let format = "--format=%(refname:lstrip=2)";
+    let remote = process::read(git.cmd(["for-each-ref", format, &contains, "refs/remotes"]))?;
+    // `origin/HEAD` stands for another one.
+    let Some(remote) = remote.lines().find(|name| !name.ends_with("/HEAD")) else {
+        return Ok(format!(
+            "the tag {version} is here, and no branch that merges it back: fetch the branch that it was tagged on, and \
+             `git switch` to it"
+        ));
+    };
+    let branch = remote.split_once('/').map_or(remote, |(_, branch)| branch);
+    let here = git.resolve(&format!("refs/heads/{branch}"))?.is_some();
+    let remedy = match here {
+        true => format!("`git switch {branch}`, then `git merge --ff-only {remote}`"),
+        false => format!("`git switch {branch}`"),
+    };
+    Ok(format!("the tag {version} is merged back to {remote}, which is not on a branch here: {remedy}"))
+}
+
+/// The version that was tagged last, if the record of it is still there and its tag is, too.
 ///
 /// # Errors
 /// The record cannot be read.
 pub fn version(git: &Git) -> Result<Option<Version>> {
-    Ok(read(git)?.map(|record| record.version))
+    let Some(recorded) = read(git)? else { return Ok(None) };
+    let there = git.resolve(&format!("refs/tags/{}", recorded.version))?.is_some();
+    Ok(there.then_some(recorded.version))
 }
 
 fn read(git: &Git) -> Result<Option<TagRecord>> {
     let path = path(git);
     let Some(text) = files::read_if_there(&path)? else { return Ok(None) };
-    let record = serde_json::from_str(&text)
-        .with_context(|| format!("{path} is not a record of a tag: remove it, it is made again from git"))?;
+    let record = serde_json::from_str(&text).with_context(|| {
+        format!("{path} is not a record of a tag that this tool can read: remove it, it is made again from git")
+    })?;
     Ok(Some(record))
 }
 
-/// Whether the record, if there is one, agrees with git.
+/// Whether the record, if there is one of this version, agrees with git.
 ///
 /// # Errors
 /// It does not.
 pub fn check(git: &Git, version: &Version) -> Result<()> {
-    if path(git).exists() { load(git, version).map(drop) } else { Ok(()) }
+    match read(git)? {
+        Some(recorded) if recorded.version == *version => load(git, version).map(drop),
+        _ => Ok(()),
+    }
 }
 
 /// Leaves the record for the next phases.

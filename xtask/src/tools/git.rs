@@ -102,17 +102,23 @@ impl Git {
     /// # Errors
     /// The ref is there and what it leads to cannot be read.
     pub fn resolve(&self, revision: &str) -> Result<Option<Oid>> {
-        if let Some(name) = self.find(["rev-parse", "--verify", "--quiet", "--end-of-options", revision])? {
-            return parse_oid(&name).map(Some);
+        let options = ["rev-parse", "--verify", "--quiet", "--end-of-options"];
+        let cmd = self.cmd(options).arg(revision);
+        let shown = cmd.to_string();
+        let output = process::capture(cmd)?;
+        if output.status.success() {
+            return parse_oid(String::from_utf8_lossy(&output.stdout).trim_end()).map(Some);
+        }
+        let reference = revision.split("^{").next().unwrap_or(revision);
+        let whole = || self.find(options.into_iter().chain([format!("{reference}^{{}}").as_str()]));
+        if !is_no(&output) {
+            // git complains of an object of another kind, too, although it is to be quiet.
+            return if whole()?.is_some() { Ok(None) } else { process::check(&shown, &output).map(|()| None) };
         }
         // git says the same where the object is missing or damaged.
-        let reference = revision.split("^{").next().unwrap_or(revision);
         if reference.starts_with("refs/") {
             let listed = self.read(["for-each-ref", "--format=%(refname)", reference])?;
-            let whole = format!("{reference}^{{}}");
-            if listed.lines().any(|name| name == reference)
-                && self.find(["rev-parse", "--verify", "--quiet", "--end-of-options", &whole])?.is_none()
-            {
+            if listed.lines().any(|name| name == reference) && whole()?.is_none() {
                 bail!(
                     "{reference} leads to an object that this repository does not have, or cannot read: try `git fsck`"
                 );

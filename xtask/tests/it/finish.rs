@@ -200,7 +200,7 @@ fn refusals_name_everything_at_once_and_change_nothing() {
 
     let untagged = Repo::patch_release();
     let error = untagged.xtask(&["release", "finish"]).fails(1);
-    assert!(error.contains("there is no tag 2.93.1 that is merged back"), "{error}");
+    assert!(error.contains("there is no tag 2.93.1 here: run `cargo xtask release tag"), "{error}");
     untagged.xtask(&["release", "finish", "--push"]).fails(2);
 }
 
