@@ -112,7 +112,7 @@ async fn standing(place: &Place, git: &Git, head: &Head, file: &VersionFile, rel
                 let at = tag.commit.short();
                 Line::done(format!("{} at {at}, merged back to {}", release.tag(), tag.branch))
             }
-            Err(_) if git.tagged_commit(&release.tag())?.is_none() => Line::open("not tagged yet"),
+            Err(_) if git.resolve(&format!("refs/tags/{}", release.tag()))?.is_none() => Line::open("not tagged yet"),
             Err(error) => Line::open(format!("{error}")),
         },
     })
