@@ -84,7 +84,10 @@ impl Report {
 
     /// Something that could not be checked. The rest still is.
     pub(super) fn unknown(&mut self, title: &str, error: &Error) {
-        let unknown = vec![format!("could not be checked: {error:#}")];
+        // Some say what a program wrote, on lines of their own.
+        let error = format!("{error:#}");
+        let lines: Vec<&str> = error.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
+        let unknown = vec![format!("could not be checked: {}", lines.join("; "))];
         self.check(title, "", Findings { unknown, ..Findings::default() }, "");
     }
 
