@@ -5,7 +5,7 @@
 
 use std::fs::File;
 use std::io::{Read, Seek};
-use std::process::{Child, Command, Output, Stdio};
+use std::process::{Child, Output, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
@@ -48,7 +48,7 @@ impl Patience {
             Ok((stdout, stderr, written))
         };
         let (out, err, (mut stdout, mut stderr)) = streams().context("cannot make a temporary file")?;
-        let mut cmd = Command::from(cmd);
+        let mut cmd = process::ours(cmd);
         cmd.stdin(Stdio::null()).stdout(out).stderr(err);
         process::own_session(&mut cmd);
         let mut leader = Leader(cmd.spawn().with_context(|| format!("cannot run `{shown}`"))?);

@@ -109,7 +109,7 @@ pub fn signal_one(number: u32, signal: Signal) {
 }
 
 /// A program that ends when we do, ready to be started.
-fn ours(cmd: Cmd) -> Command {
+pub(super) fn ours(cmd: Cmd) -> Command {
     let mut command = Command::from(prepared(cmd));
     end_with_us(&mut command, Signal::TERM);
     command
