@@ -46,6 +46,31 @@ pub enum Seen {
     Nothing { why: String },
     /// Of the receipts that matter.
     Receipt(Box<receipt::Seen>),
+    /// Of one object: its content, and what is wrong with its headers.
+    Misserved { seen: Box<Seen>, faults: Vec<String> },
+}
+
+impl Seen {
+    /// The same, with the headers of an object.
+    pub fn served(self, faults: Vec<String>) -> Seen {
+        if faults.is_empty() { self } else { Seen::Misserved { seen: Box::new(self), faults } }
+    }
+
+    /// The same as if all headers were right, and which are not: a server may have a mind of its own about them.
+    pub fn with_headers_overlooked(self) -> (Seen, Vec<String>) {
+        match self {
+            Seen::Misserved { seen, faults } => (*seen, faults),
+            Seen::Tree(tree) => {
+                let (tree, faults) = tree.with_headers_overlooked();
+                (Seen::Tree(tree), faults)
+            }
+            Seen::InstallerPointers { tree, only_there } => {
+                let (tree, faults) = tree.with_headers_overlooked();
+                (Seen::InstallerPointers { tree, only_there }, faults)
+            }
+            seen => (seen, Vec::new()),
+        }
+    }
 }
 
 /// A directory in a bucket, compared with ours by content.
@@ -55,6 +80,8 @@ pub struct Tree {
     pub new: Vec<Object>,
     /// Of another content there.
     pub changed: Vec<Changed>,
+    /// Of the same content there, and served with other headers.
+    pub misserved: Vec<Misserved>,
     /// Alike.
     pub same: usize,
     /// Keys that only the bucket has.
@@ -78,6 +105,23 @@ pub struct Changed {
     pub theirs: String,
 }
 
+/// A file of ours that is published, and not served as it should be.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Misserved {
+    pub ours: Object,
+    /// Which headers are others.
+    pub faults: Vec<String>,
+}
+
+impl Tree {
+    fn with_headers_overlooked(self) -> (Tree, Vec<String>) {
+        let same = self.same + self.misserved.len();
+        let of = |one: Misserved| format!("{}: {}", one.ours.path, one.faults.join(", "));
+        let faults = self.misserved.into_iter().map(of).collect();
+        (Tree { misserved: Vec::new(), same, ..self }, faults)
+    }
+}
+
 /// What the manager has agreed to beforehand, by options.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Consent {
@@ -98,19 +142,7 @@ const SMALL: usize = 2;
 
 /// Judges an act by what was seen.
 pub fn judge(act: &Act, subject: &Subject, seen: &Seen, published: &Published, consent: &Consent) -> Planned {
-    let (mut status, mut summary, mut changes) = match seen {
-        Seen::Tree(tree) => judge_tree(act, tree, consent),
-        Seen::Cache(seen) => cache::judge(seen),
-        Seen::Manifest { ours, live } => manifest::judge(ours, live.as_ref(), consent),
-        Seen::Branch { ours, remote, relation } => git::judge_branch(ours, remote.as_ref(), *relation),
-        Seen::Tag { ours, remote, ready } => git::judge_tag(ours, remote.as_ref(), ready, consent),
-        Seen::Review(review) => git::judge_review(review, subject),
-        Seen::Images(pushed) => images::judge_pushed(pushed),
-        Seen::ImageTag { ours, there } => images::judge_tag(act.rule(), *ours, *there),
-        Seen::InstallerPointers { tree, only_there } => judge_installer_pointers(act, tree, only_there, consent),
-        Seen::Nothing { why } => (Status::Stays(why.clone()), String::new(), Vec::new()),
-        Seen::Receipt(seen) => receipt::judge(seen),
-    };
+    let (mut status, mut summary, mut changes) = judge_seen(act, subject, seen, consent);
     if let (Some(follows), Subject::Official(official)) = (act.follows(), subject) {
         match pointers::judge(follows, official.release.version(), published) {
             Verdict::Moves(why) if matches!(status, Status::Absent | Status::Different) => {
@@ -154,14 +186,39 @@ fn half_rolled_back(official: &Official, published: &Published) -> String {
 /// The status, a summary, and every change.
 pub type Judgement = (Status, String, Vec<String>);
 
+fn judge_seen(act: &Act, subject: &Subject, seen: &Seen, consent: &Consent) -> Judgement {
+    match seen {
+        Seen::Tree(tree) => judge_tree(act, tree, consent),
+        Seen::Cache(seen) => cache::judge(seen),
+        Seen::Manifest { ours, live } => manifest::judge(ours, live.as_ref(), consent),
+        Seen::Branch { ours, remote, relation } => git::judge_branch(ours, remote.as_ref(), *relation),
+        Seen::Tag { ours, remote, ready } => git::judge_tag(ours, remote.as_ref(), ready, consent),
+        Seen::Review(review) => git::judge_review(review, subject),
+        Seen::Images(pushed) => images::judge_pushed(pushed),
+        Seen::ImageTag { ours, there } => images::judge_tag(act.rule(), *ours, *there),
+        Seen::InstallerPointers { tree, only_there } => judge_installer_pointers(act, tree, only_there, consent),
+        Seen::Nothing { why } => (Status::Stays(why.clone()), String::new(), Vec::new()),
+        Seen::Receipt(seen) => receipt::judge(seen),
+        Seen::Misserved { seen, faults } => match judge_seen(act, subject, seen, consent) {
+            (Status::Same, ..) => {
+                let change = format!("repair its headers: {}", faults.join(", "));
+                (Status::Different, "repair its headers".to_owned(), vec![change])
+            }
+            judgement => judgement,
+        },
+    }
+}
+
 fn judge_tree(act: &Act, tree: &Tree, consent: &Consent) -> Judgement {
     let deletes = act.rule() == Rule::Movable;
     let count = |verb: &str, n: usize| (n > 0).then(|| format!("{verb} {n}"));
-    let bytes: u64 =
-        tree.new.iter().chain(tree.changed.iter().map(|changed| &changed.ours)).map(|object| object.size).sum();
+    let misserved = || tree.misserved.iter().map(|one| &one.ours);
+    let sent = tree.new.iter().chain(tree.changed.iter().map(|changed| &changed.ours)).chain(misserved());
+    let bytes: u64 = sent.map(|object| object.size).sum();
     let parts = [
         count("add", tree.new.len()),
         count("replace", tree.changed.len()),
+        count("repair the headers of", tree.misserved.len()),
         count("same", tree.same),
         count(if deletes { "delete" } else { "not ours" }, tree.gone.len()),
         (bytes > 0).then(|| format!("({})", bytes_for_people(bytes))),
@@ -173,12 +230,15 @@ fn judge_tree(act: &Act, tree: &Tree, consent: &Consent) -> Judgement {
         .changed
         .iter()
         .map(|c| format!("replace {} {} {} -> {}", c.ours.path, c.ours.size, c.theirs, c.ours.sha256));
+    let repair = tree.misserved.iter().map(|Misserved { ours, faults }| {
+        format!("repair the headers of {} {} {}: {}", ours.path, ours.size, ours.sha256, faults.join(", "))
+    });
     let verb = if deletes { "delete" } else { "keep" };
     let gone = tree.gone.iter().map(|path| format!("{verb} {path}"));
-    let changes: Vec<String> = add.chain(replace).chain(gone).collect();
+    let changes: Vec<String> = add.chain(replace).chain(repair).chain(gone).collect();
 
-    let (ours, live) =
-        (tree.new.len() + tree.changed.len() + tree.same, tree.changed.len() + tree.same + tree.gone.len());
+    let both = tree.changed.len() + tree.misserved.len() + tree.same;
+    let (ours, live) = (tree.new.len() + both, both + tree.gone.len());
     let status = if !deletes && !tree.changed.is_empty() {
         Status::Refused(conflicts(&tree.changed))
     } else if deletes && ours == 0 {
@@ -187,7 +247,8 @@ fn judge_tree(act: &Act, tree: &Tree, consent: &Consent) -> Judgement {
         Status::Refused(vec![format!(
             "ours has {ours} files and {live} are live: if that is right, say `--allow-shrink`"
         )])
-    } else if tree.new.is_empty() && tree.changed.is_empty() && (!deletes || tree.gone.is_empty()) {
+    } else if [tree.new.len(), tree.changed.len(), tree.misserved.len()] == [0; 3] && (!deletes || tree.gone.is_empty())
+    {
         Status::Same
     } else if live == 0 {
         Status::Absent

@@ -326,5 +326,5 @@ async fn survey(store: &Store, key: String, path: Utf8PathBuf) -> Result<Surveye
     }
     let cache_control = if is_nar { IMMUTABLE } else { MOVING };
     let properties = Properties { content_type: content_type(&key).into(), cache_control: cache_control.into() };
-    Ok(Surveyed { item: Item { key, path, content, properties }, standing })
+    Ok(Surveyed { item: Item { key, path, content, properties }, standing, faults: Vec::new() })
 }

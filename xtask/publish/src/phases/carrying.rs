@@ -10,7 +10,7 @@ use futures_util::future::try_join_all;
 use jiff::Timestamp;
 use serde::Serialize;
 use xtask::domain::environment::Access;
-use xtask::domain::judgement::judge;
+use xtask::domain::judgement::{Seen, judge};
 use xtask::domain::layout::{RELEASE, journal, local_receipt};
 use xtask::domain::plan::{Plan, Planned, Plans, Status, bytes_for_people};
 use xtask::domain::pointers::Published;
@@ -22,7 +22,7 @@ use xtask::tools::{files, process, term};
 
 use super::applying::{apply, receipt};
 use super::destination::{Bucket, Stores};
-use super::looking::{Looked, look};
+use super::looking::look;
 use super::purge;
 use super::session::{Session, Train};
 use crate::tools::{child, lock, progress::Meter, shutdown};
@@ -125,7 +125,7 @@ impl Turn<'_> {
         let doing =
             || format!("cannot publish {title}; what is done stays done, and the same command goes on from here");
         let looked = look(session, act).await.with_context(doing)?;
-        let now = self.judge(session, act, &looked);
+        let now = self.judge(session, act, &looked.seen());
         match &now.status {
             Status::Same | Status::Stays(_) | Status::Waiting(_) => return Ok(now),
             Status::Refused(why) => bail!("{title} may no longer be published as planned: {}", why.join("; ")),
@@ -144,7 +144,14 @@ impl Turn<'_> {
             term::warn(format_args!("{error:#}; what was done is done, and no decision rests on the journal"));
         }
         self.meter.line(format_args!("  {} {title:<width$} {}", term::good("ok"), now.summary));
-        let after = look(session, act).await.with_context(doing)?;
+        let (after, stubborn) = look(session, act).await.with_context(doing)?.seen().with_headers_overlooked();
+        if let Some(first) = stubborn.first() {
+            term::warn(format_args!(
+                "{title} is there, but the server does not send the headers that it was given with {} of its objects \
+                 ({first}): `plan` will name them again",
+                stubborn.len()
+            ));
+        }
         Ok(match self.judge(session, act, &after) {
             after if after.is_to_do() => {
                 bail!("{title} was published, and is not there as it should be: {}", after.summary)
@@ -154,8 +161,8 @@ impl Turn<'_> {
         })
     }
 
-    fn judge(&self, session: &Session, act: &Act, looked: &Looked) -> Planned {
-        judge(act, &session.sealed.subject, &looked.seen(), &self.published, &session.consent)
+    fn judge(&self, session: &Session, act: &Act, seen: &Seen) -> Planned {
+        judge(act, &session.sealed.subject, seen, &self.published, &session.consent)
     }
 }
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use anyhow::{Context, Result};
-use xtask::domain::judgement::{Changed, Object, Seen, Tree};
+use xtask::domain::judgement::{Changed, Misserved, Object, Seen, Tree};
 use xtask::domain::layout::{INSTALLER_RECORD, MANIFEST, installer_pointers, installer_system};
 use xtask::domain::publication::Act;
 use xtask::domain::receipt;
@@ -65,12 +65,16 @@ impl LookedTree {
         let relative = |key: &str| key.strip_prefix(&self.prefix).unwrap_or(key).to_owned();
         let object =
             |item: &Item| Object { path: relative(&item.key), size: item.content.size, sha256: item.content.sha256 };
-        let standing = |standing| self.surveyed.iter().filter(move |one| one.standing == standing).map(|one| &one.item);
+        let surveyed = |standing| self.surveyed.iter().filter(move |one| one.standing == standing);
+        let standing = |standing| surveyed(standing).map(|one| &one.item);
         Tree {
             new: standing(Standing::Absent).map(object).collect(),
             changed: standing(Standing::Different)
                 .zip(&self.theirs)
                 .map(|(item, theirs)| Changed { ours: object(item), theirs: theirs.clone() })
+                .collect(),
+            misserved: surveyed(Standing::Misserved)
+                .map(|one| Misserved { ours: object(&one.item), faults: one.faults.clone() })
                 .collect(),
             same: standing(Standing::Same).count(),
             gone: self.gone.iter().map(|key| relative(key)).collect(),
@@ -98,7 +102,8 @@ pub async fn look(session: &Session<'_>, act: &Act) -> Result<Looked> {
         Act::Receipt => {
             let there = gate::receipt_in(session.world, session.read, &sealed.record.version).await?;
             let seen = receipt::Seen { record: sealed.record_digest, there, gate: session.gate.clone() };
-            Ok(Looked::Other(Seen::Receipt(Box::new(seen))))
+            let faults = header_faults(session.read.of(Bucket::Releases), &sealed.layout().receipt()).await?;
+            Ok(Looked::Other(Seen::Receipt(Box::new(seen)).served(faults)))
         }
         Act::Cache => Box::pin(caching::look(session)).await.map(Looked::Cache),
         Act::Docs(docs) => {
@@ -110,11 +115,13 @@ pub async fn look(session: &Session<'_>, act: &Act) -> Result<Looked> {
             }))
         }
         Act::RootManifest => {
-            let live = match session.read.of(Bucket::Releases).get(MANIFEST, MANIFEST_LIMIT).await? {
+            let releases = session.read.of(Bucket::Releases);
+            let live = match releases.get(MANIFEST, MANIFEST_LIMIT).await? {
                 Some(bytes) => Some(root_manifest::read(&bytes).await?),
                 None => None,
             };
-            Ok(Looked::Other(Seen::Manifest { ours: sealed.record.manifest(), live }))
+            let faults = header_faults(releases, MANIFEST).await?;
+            Ok(Looked::Other(Seen::Manifest { ours: sealed.record.manifest(), live }.served(faults)))
         }
         Act::Branch => git::look(session, git::branch),
         Act::Review => git::look(session, |remote, official| git::review(remote, official).map(Seen::Review)),
@@ -164,6 +171,12 @@ async fn look_at_tree(store: &Store, prefix: String, files: &LocalFiles, cache_c
     let ours: std::collections::HashSet<&str> = surveyed.iter().map(|one| one.item.key.as_str()).collect();
     let gone = listing.into_keys().filter(|key| !ours.contains(key.as_str())).collect();
     Ok(LookedTree { prefix, surveyed, gone, theirs })
+}
+
+/// What is wrong with the headers of a small file that moves.
+async fn header_faults(store: &Store, key: &str) -> Result<Vec<String>> {
+    let head = store.head(key).await?;
+    Ok(head.map(|head| head.served.faults(content_type(key), MOVING)).unwrap_or_default())
 }
 
 /// The digest that a bucket knows of an object: ours, if we stored one, and else its ETag.

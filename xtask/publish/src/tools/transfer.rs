@@ -6,7 +6,7 @@ use camino::Utf8PathBuf;
 use tokio::task::JoinSet;
 
 use super::content::Content;
-use super::store::{Comparison, Listing, Progress, Properties, Store, compare};
+use super::store::{Comparison, Listed, Listing, Progress, Properties, Store, compare};
 
 /// Files looked at, sent or deleted at once.
 const PARALLEL: usize = 32;
@@ -29,8 +29,10 @@ pub struct Item {
 pub enum Standing {
     /// There is no such object.
     Absent,
-    /// It has the file's content.
+    /// It has the file's content, and is served as it should be.
     Same,
+    /// It has the file's content, and its headers are others.
+    Misserved,
     /// It has another content.
     Different,
 }
@@ -41,6 +43,14 @@ pub struct Surveyed {
     pub item: Item,
     /// Of its object.
     pub standing: Standing,
+    /// What is wrong with its headers, where that is all.
+    pub faults: Vec<String>,
+}
+
+impl Surveyed {
+    fn of(item: Item, standing: Standing) -> Surveyed {
+        Surveyed { item, standing, faults: Vec::new() }
+    }
 }
 
 /// What a transfer did: numbers of objects, and the bytes that were sent.
@@ -54,21 +64,19 @@ pub struct Counts {
     pub sent: u64,
 }
 
-/// Compares files with `listing`, asking the server only about objects whose entries leave it open. Writes nothing.
+/// Compares files with `listing`, and asks the server about each object that is there: a listing tells no headers.
+/// Writes nothing.
 ///
 /// `listing` must cover the items' keys. The result has the items' order.
 pub async fn survey(store: &Store, items: Vec<Item>, listing: &Listing) -> Result<Vec<Surveyed>> {
     let looking = items.into_iter().enumerate().map(|(index, item)| {
         let (store, listed) = (store.clone(), listing.get(&item.key).cloned());
         async move {
-            let standing = match listed.map(|listed| compare(&listed, &item.content)) {
-                None => Standing::Absent,
-                Some(Comparison::Same) => Standing::Same,
-                Some(Comparison::Different) => Standing::Different,
-                Some(Comparison::Unknown) if store.holds(&item.key, &item.content).await? => Standing::Same,
-                Some(Comparison::Unknown) => Standing::Different,
+            let surveyed = match listed {
+                None => Surveyed::of(item, Standing::Absent),
+                Some(listed) => look(&store, item, &listed).await?,
             };
-            Ok((index, Surveyed { item, standing }))
+            Ok((index, surveyed))
         }
     });
     let mut surveyed = all(looking).await?;
@@ -76,7 +84,21 @@ pub async fn survey(store: &Store, items: Vec<Item>, listing: &Listing) -> Resul
     Ok(surveyed.into_iter().map(|(_, surveyed)| surveyed).collect())
 }
 
-/// Sends what is absent or different: every `index.html` after everything else, so that no page leads to one that is
+async fn look(store: &Store, item: Item, listed: &Listed) -> Result<Surveyed> {
+    let Some(head) = store.head(&item.key).await? else { return Ok(Surveyed::of(item, Standing::Absent)) };
+    let is_same = match compare(listed, &item.content) {
+        Comparison::Same if !head.served.is_encoded() => true,
+        _ => store.is(&item.key, &head, &item.content).await?,
+    };
+    if !is_same {
+        return Ok(Surveyed::of(item, Standing::Different));
+    }
+    let faults = head.served.faults(&item.properties.content_type, &item.properties.cache_control);
+    let standing = if faults.is_empty() { Standing::Same } else { Standing::Misserved };
+    Ok(Surveyed { item, standing, faults })
+}
+
+/// Sends what is absent, different or served with other headers: every `index.html` after everything else, so that no page leads to one that is
 /// not there yet.
 pub async fn send(store: &Store, surveyed: &[Surveyed], progress: &Progress) -> Result<Counts> {
     let is_index = |one: &&Surveyed| one.item.key.rsplit('/').next() == Some("index.html");
@@ -92,7 +114,7 @@ pub async fn send(store: &Store, surveyed: &[Surveyed], progress: &Progress) -> 
     let count = |standing| surveyed.iter().filter(|one| one.standing == standing).count();
     Ok(Counts {
         added: count(Standing::Absent),
-        replaced: count(Standing::Different),
+        replaced: count(Standing::Different) + count(Standing::Misserved),
         same: count(Standing::Same),
         deleted: 0,
         sent: surveyed.iter().filter(|one| one.standing != Standing::Same).map(|one| one.item.content.size).sum(),

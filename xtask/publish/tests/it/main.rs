@@ -11,6 +11,7 @@ mod encodings;
 mod etags;
 mod gerrit;
 mod git;
+mod headers;
 mod images;
 mod installers;
 mod layout;

@@ -1,0 +1,71 @@
+//! How objects are served is part of what is published: seen and repaired, where the content may not change, too.
+
+use std::fs;
+use std::io::Write;
+
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use expect_test::expect;
+use flate2::write::GzEncoder;
+use serde_json::{Map, Value};
+
+use crate::release::Release;
+
+/// What the embedded server keeps beside an object.
+fn change(release: &Release, bucket: &str, key: &str, change: impl FnOnce(&mut Map<String, Value>)) {
+    let name = |part: &str| URL_SAFE_NO_PAD.encode(part);
+    let file = format!(".bucket-{}.object-{}.metadata.json", name(bucket), name(key));
+    let path = release.object(&file);
+    let mut attributes: Value = serde_json::from_slice(&fs::read(&path).expect("attributes")).expect("JSON");
+    change(attributes.as_object_mut().expect("an object"));
+    fs::write(&path, attributes.to_string()).expect("written");
+}
+
+#[test]
+fn headers_are_seen_and_repaired() {
+    let release = Release::new("2.93.1");
+    release.upload().ok();
+    let set = |bucket: &str, key: &str, name: &str, value: &str| {
+        change(&release, bucket, key, |attributes| drop(attributes.insert(name.to_owned(), value.into())));
+    };
+    set("local-releases", "lix/lix-2.93.1/lix-2.93.1.tar.gz", "content_type", "text/html");
+    set("local-releases", "lix/lix-2.93.1/release.json", "cache_control", "no-store");
+    set("local-docs", "manual/lix/stable/index.html", "content_disposition", "attachment");
+    set("local-releases", "manifest.nix", "cache_control", "public, max-age=31536000");
+    set("local-releases", "receipts/lix-2.93.1.json", "content_type", "application/octet-stream");
+    // Another spelling of the same is no difference.
+    set("local-docs", "manual/lix/stable/page-1.html", "content_type", "text/html;charset=UTF-8");
+    // As somebody's compressing upload leaves a page: readers see the same.
+    let page = release.object("local-docs/manual/lix/2.93/page-2.html");
+    let mut gzip = GzEncoder::new(Vec::new(), flate2::Compression::best());
+    gzip.write_all(&fs::read(&page).expect("a page")).expect("compressed");
+    fs::write(&page, gzip.finish().expect("compressed")).expect("written");
+    set("local-docs", "manual/lix/2.93/page-2.html", "content_encoding", "gzip");
+
+    let plan = release.release("plan", "local", &["--verbose"]).ok();
+    let shown: Vec<&str> = plan.lines().filter(|line| line.contains("repair")).collect();
+    let words = shown.join("\n");
+    let is_digest = |word: &&str| word.trim_end_matches(':').len() == 64;
+    let digests: Vec<&str> = words.split_whitespace().filter(is_digest).collect();
+    let words =
+        digests.iter().fold(words.clone(), |words, digest| words.replace(digest.trim_end_matches(':'), "DIGEST"));
+    expect![[r#"
+          ~ releases lix/lix-2.93.1/          repair the headers of 2, same 11 (23 kB)
+              repair the headers of lix-2.93.1.tar.gz 21000 DIGEST: Content-Type text/html instead of application/gzip
+              repair the headers of release.json 2654 DIGEST: Cache-Control no-store instead of public, max-age=31536000, immutable
+          ~ docs manual/lix/2.93/             repair the headers of 1, same 7 (26 B): the newest release of 2.93 here
+              repair the headers of page-2.html 26 DIGEST: Content-Encoding gzip
+          ~ releases manifest.nix             repair its headers: the newest stable release here
+              repair its headers: Cache-Control public, max-age=31536000 instead of public, max-age=60
+          ~ docs manual/lix/stable/           repair the headers of 1, same 7 (26 B): the newest stable release here
+              repair the headers of index.html 26 DIGEST: Content-Disposition attachment
+          ~ releases receipts/lix-2.93.1.json repair its headers
+              repair its headers: Content-Type application/octet-stream instead of application/json"#]].assert_eq(&words);
+
+    release.upload().ok();
+    let plan = release.release("plan", "local", &["--json"]).ok();
+    let plan: Value = serde_json::from_str(&plan).expect("JSON");
+    assert!(plan["acts"].as_array().expect("acts").iter().all(|act| act["status"] == "same"), "{plan:#}");
+    assert!(fs::read_to_string(&page).expect("a page").starts_with("<p>"), "it is stored as it is");
+    release.release("verify", "local", &[]).ok();
+}
