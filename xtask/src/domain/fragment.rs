@@ -106,6 +106,9 @@ impl Fragment {
     /// Every fault of the file, by line.
     pub fn parse(path: &str, bytes: &[u8]) -> Result<Fragment, Invalid> {
         let text = text_of(bytes)?;
+        if let Some(at) = text.lines().position(is_conflict) {
+            return Err(Fault::new(at + 1, "this is the mark of a merge conflict: resolve it").into());
+        }
         let source = split(&text)?;
         let root = yaml::parse(source.front_matter, source.first_line)?;
         let Value::Map(entries) = root.value else {
@@ -181,6 +184,11 @@ pub fn text_of(bytes: &[u8]) -> Result<String, Fault> {
         return Err(Fault::new(lines[..at].matches('\n').count() + 1, what));
     }
     Ok(lines)
+}
+
+/// Whether a line is what git writes where it could not merge.
+fn is_conflict(line: &str) -> bool {
+    line.starts_with("<<<<<<< ") || line.starts_with(">>>>>>> ")
 }
 
 /// Whether a terminal or a browser would take a character for something other than text.

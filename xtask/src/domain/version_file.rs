@@ -38,6 +38,9 @@ impl VersionFile {
     /// # Errors
     /// What is wrong with the text, without its path.
     pub fn parse(text: &str) -> Result<VersionFile, String> {
+        if text.starts_with('\u{feff}') {
+            return Err("starts with a byte-order mark: save it as UTF-8 without one".to_owned());
+        }
         let raw: Raw =
             serde_json::from_str(text).map_err(|error| format!("is not what a version file holds: {error}"))?;
         let string = |raw: &RawValue, key: &str| {

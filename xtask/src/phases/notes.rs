@@ -109,7 +109,7 @@ impl Input {
     /// The tree's own fragments; between releases there may be none, and git keeps no empty directory.
     fn read_own(&mut self, tree: &Utf8Path) -> Result<()> {
         let dir = tree.join(notes::FRAGMENTS);
-        if dir.is_dir() {
+        if dir.exists() {
             return self.read_dir(&dir, Utf8Path::new(notes::FRAGMENTS));
         }
         if !tree.join("doc/manual").is_dir() {

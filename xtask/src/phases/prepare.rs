@@ -104,7 +104,7 @@ impl Observed {
         let dir = git.root().join(notes::FRAGMENTS);
         let tracked = fragments::tracked(git, &head.commit, notes::FRAGMENTS)?;
         let tracked: Vec<String> = tracked.into_iter().map(|entry| entry.path).collect();
-        let mut found = if dir.is_dir() { fragments::read(&dir, notes::FRAGMENTS.into())? } else { Found::default() };
+        let mut found = if dir.exists() { fragments::read(&dir, notes::FRAGMENTS.into())? } else { Found::default() };
         let not_in = |paths: &[String], others: &[String]| -> Vec<String> {
             paths.iter().filter(|path| !others.contains(path)).cloned().collect()
         };

@@ -75,18 +75,27 @@ fn what_the_author_sees_is_what_is_read_or_an_error() {
 
 #[test]
 fn what_is_no_fragment() {
-    let shown: Vec<String> = ["", "\n\n", "{\"synopsis\": 1}\n", "+++\n", "hello\n", "\n---\nsynopsis: x\n"]
-        .iter()
-        .flat_map(|text| parse(text).expect_err(text))
-        .map(|f| format!("{}: {}", f.line, f.what))
-        .collect();
+    let shown: Vec<String> = [
+        "",
+        "\n\n",
+        "{\"synopsis\": 1}\n",
+        "+++\n",
+        "hello\n",
+        "\n---\nsynopsis: x\n",
+        "---\nsynopsis: x\n---\na\n<<<<<<< HEAD\nb\n=======\n",
+    ]
+    .iter()
+    .flat_map(|text| parse(text).expect_err(text))
+    .map(|f| format!("{}: {}", f.line, f.what))
+    .collect();
     expect![[r#"
         1: the file is empty: a fragment starts with a line `---`, YAML, and another line `---`
         1: the file is empty: a fragment starts with a line `---`, YAML, and another line `---`
         1: JSON front matter is not supported: a fragment starts with a line `---`, YAML, and another line `---`
         1: TOML front matter is not supported: a fragment starts with a line `---`, YAML, and another line `---`
         1: there is no front matter: a fragment starts with a line `---`, YAML, and another line `---`
-        2: the front matter has no end: a fragment starts with a line `---`, YAML, and another line `---`"#]]
+        2: the front matter has no end: a fragment starts with a line `---`, YAML, and another line `---`
+        5: this is the mark of a merge conflict: resolve it"#]]
     .assert_eq(&shown.join("\n"));
     let fault = Fragment::parse("x.md", b"---\nsynopsis: x\n---\n\xff").expect_err("invalid");
     assert_eq!(fault.faults[0].line, 4);
