@@ -104,6 +104,7 @@ fn seen(act: &Act, version: &str, acts: &[Act], environment: &Environment) -> Se
             changed: vec![Changed { ours: object("index.html", 12_345), theirs: "0".repeat(32) }],
             same: 180,
             gone: vec!["old.html".to_owned()],
+            ..Tree::default()
         }),
         Act::Branch => Seen::Branch { ours: oid('d'), remote: Some(oid('e')), relation: Relation::Behind },
         Act::Review => Seen::Review(Review::Unknown),
