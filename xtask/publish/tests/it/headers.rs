@@ -43,7 +43,7 @@ fn headers_are_seen_and_repaired() {
     set("local-docs", "manual/lix/2.93/page-2.html", "content_encoding", "gzip");
 
     let plan = release.release("plan", "local", &["--verbose"]).ok();
-    let shown: Vec<&str> = plan.lines().filter(|line| line.contains("repair")).collect();
+    let shown: Vec<&str> = plan.lines().filter(|line| line.contains("repair")).map(|line| &line[2..]).collect();
     let words = shown.join("\n");
     let is_digest = |word: &&str| word.trim_end_matches(':').len() == 64;
     let digests: Vec<&str> = words.split_whitespace().filter(is_digest).collect();

@@ -167,6 +167,28 @@ async fn garage_refuses_a_damaged_part_and_forgets_the_others() -> Result<()> {
 }
 
 #[tokio::test]
+async fn what_a_killed_upload_left_is_forgotten_by_the_next() -> Result<()> {
+    let Some(world) = World::garage().await? else { return Ok(()) };
+    let garage = world.as_garage().context("it is Garage")?;
+    let path = world.file("large", &noise(SINGLE_LIMIT as usize + 1, 6))?;
+    let content = Content::of_file(&path).await?;
+    // Neither parts nor what takes the upload back come through, as if its line were cut.
+    let cut = |_, method: &Method| matches!(*method, Method::PUT | Method::DELETE).then_some(Fault::Status(403));
+    let proxy = Proxy::start(&world.endpoint, cut).await?;
+    let cut_off = world.store_at(&proxy.endpoint);
+    for key in ["large", "large too"] {
+        assert!(cut_off.put_file(key, &path, &content, &page(), &silent()).await.is_err());
+    }
+    assert_eq!(garage.unfinished_uploads(BUCKET).await?, 2);
+    let store = world.store();
+    store.put_file("large", &path, &content, &page(), &silent()).await?;
+    assert_eq!(garage.unfinished_uploads(BUCKET).await?, 1, "that of another key stays");
+    store.put_file("large too", &path, &content, &page(), &silent()).await?;
+    assert_eq!(garage.unfinished_uploads(BUCKET).await?, 0);
+    Ok(())
+}
+
+#[tokio::test]
 async fn an_expired_key_is_explained_and_can_be_renewed() -> Result<()> {
     let Some(world) = World::garage().await? else { return Ok(()) };
     let garage = world.as_garage().context("it is Garage")?;

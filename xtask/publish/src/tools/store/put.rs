@@ -7,6 +7,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::task::{Context as TaskContext, Poll};
+use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use aws_sdk_s3::primitives::{ByteStream, SdkBody};
@@ -22,9 +23,12 @@ use tokio::sync::SemaphorePermit;
 use super::client::Attempted;
 use super::{Progress, Properties, SHA256, Store};
 use crate::tools::content::{Content, PART_SIZE};
+use crate::tools::shutdown;
 
 /// Parts of one file on their way at once.
 const PARALLEL_PARTS: usize = 4;
+/// How long an error waits for the server to forget the parts of an upload.
+const ABORT_LIMIT: Duration = Duration::from_secs(5);
 /// The most parts S3 allows.
 const MOST_PARTS: usize = 10_000;
 /// How much of a body is handed to the connection at once: small enough that progress moves and a stalled line shows.
@@ -101,6 +105,7 @@ impl Store {
     ) -> Result<()> {
         let name = self.name(key);
         ensure!(content.md5s.len() <= MOST_PARTS, "{path} is too large to upload: {} bytes", content.size);
+        self.forget_unfinished(key).await;
         let created = self
             .client
             .create_multipart_upload()
@@ -114,9 +119,34 @@ impl Store {
             .attempted(|| format!("cannot begin the upload of {name}"))?;
         let id = created.upload_id.with_context(|| format!("the server gave the upload of {name} no identifier"))?;
         let mut upload = Multipart { store: self, key, id, abandoned: true };
-        upload.run(path, content, progress).await?;
+        let (store, owned_key, id) = (self.clone(), key.to_owned(), upload.id.clone());
+        let _begun = shutdown::on_signal(move || async move { store.abort(&owned_key, &id).await });
+        let uploaded = upload.run(path, content, progress).await;
         upload.abandoned = false;
-        Ok(())
+        if uploaded.is_err() {
+            // The error is the one to tell, and a server that is gone keeps nobody waiting.
+            let _ = tokio::time::timeout(ABORT_LIMIT, self.abort(key, &upload.id)).await;
+        }
+        uploaded
+    }
+
+    /// Tells the server to forget the parts of an upload. Best effort: what stays is found by the next upload there.
+    async fn abort(&self, key: &str, id: &str) {
+        let abort = self.client.abort_multipart_upload().bucket(&self.bucket).key(key).upload_id(id);
+        let _ = abort.send().await;
+    }
+
+    /// Aborts what an earlier run began to upload under a key and had no time to abort: it was killed, or lost its line.
+    /// Nobody else uploads there, because we hold the lock. Some servers cannot list uploads, and some keys may not: the
+    /// upload at hand is worth more than the room that old parts take.
+    async fn forget_unfinished(&self, key: &str) {
+        let listing = self.client.list_multipart_uploads().bucket(&self.bucket).prefix(key);
+        let Ok(found) = listing.send().await else { return };
+        for upload in found.uploads().iter().filter(|upload| upload.key() == Some(key)) {
+            if let Some(id) = upload.upload_id() {
+                self.abort(key, id).await;
+            }
+        }
     }
 
     /// Waits until `size` bytes more may be in memory.
@@ -125,8 +155,7 @@ impl Store {
     }
 }
 
-/// An upload in parts. Dropped before its end, by an error or because a sibling failed, it tells the server to forget
-/// the parts.
+/// An upload in parts. Dropped before its end, because a sibling failed, it tells the server to forget the parts.
 struct Multipart<'a> {
     store: &'a Store,
     key: &'a str,
@@ -189,10 +218,8 @@ impl Drop for Multipart<'_> {
     fn drop(&mut self) {
         let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };
         if self.abandoned {
-            // Best effort: nobody waits for it, and the error that brought us here is the one to tell.
-            let abort =
-                self.store.client.abort_multipart_upload().bucket(&self.store.bucket).key(self.key).upload_id(&self.id);
-            runtime.spawn(abort.send());
+            let (store, key, id) = (self.store.clone(), self.key.to_owned(), self.id.clone());
+            runtime.spawn(async move { store.abort(&key, &id).await });
         }
     }
 }
