@@ -81,6 +81,9 @@ pub fn run(git: &Git, request: &Request) -> Result<End> {
     let observed = Observed::new(git, request)?;
     let plan = decide(&observed, request)?;
     plan.show();
+    if let Some(environment) = &observed.environment {
+        environment.ask(&plan).context("nothing was done")?;
+    }
     let aside = Aside::new(git)?;
     let tip = plan.line.as_ref().map(|line| line.make(git, &aside, request.yes)).transpose()?;
 

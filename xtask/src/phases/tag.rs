@@ -19,6 +19,7 @@ use crate::phases::tag_record;
 use crate::tools::aside::{Aside, Edit};
 use crate::tools::fragments;
 use crate::tools::git::{Git, Head, RefMove};
+use crate::tools::remote::Remote;
 use crate::tools::term::{self, BOLD, DIM, GOOD};
 use crate::tools::tree;
 
@@ -99,10 +100,23 @@ struct Observed {
 
 /// Whether `origin` has the tag.
 enum OnOrigin {
+    /// The manager wants no such checks.
+    NotAsked,
     NoSuchRemote,
     Absent,
     Present,
     Unknown(anyhow::Error),
+}
+
+impl OnOrigin {
+    fn ask(git: &Git, tag: &str) -> Result<OnOrigin> {
+        let Some(origin) = Remote::named(git, ORIGIN)? else { return Ok(OnOrigin::NoSuchRemote) };
+        Ok(match origin.tag(tag) {
+            Ok(Some(_)) => OnOrigin::Present,
+            Ok(None) => OnOrigin::Absent,
+            Err(error) => OnOrigin::Unknown(error),
+        })
+    }
 }
 
 impl Observed {
@@ -112,13 +126,9 @@ impl Observed {
         let version_file = tree::version_file(git, &head.commit)?;
         let version = &version_file.version;
         let tag = version.to_string();
-        let on_origin = match request.check_git && git.has_remote(ORIGIN)? {
-            false => OnOrigin::NoSuchRemote,
-            true => match git.remote_has_tag(ORIGIN, &tag) {
-                Ok(true) => OnOrigin::Present,
-                Ok(false) => OnOrigin::Absent,
-                Err(error) => OnOrigin::Unknown(error),
-            },
+        let on_origin = match request.check_git {
+            false => OnOrigin::NotAsked,
+            true => OnOrigin::ask(git, &tag)?,
         };
         Ok(Observed {
             dirty: if request.check_git { git.dirty_files()? } else { Vec::new() },
@@ -145,11 +155,16 @@ fn already_tagged(git: &Git, observed: &Observed, request: &Request) -> Result<O
     if observed.tag.is_none() {
         return Ok(None);
     }
-    let record = tag_record::find(git, &observed.version_file.version)?;
-    Ok(record.filter(|record| match &observed.head.branch {
+    let Some(record) = tag_record::find(git, &observed.version_file.version)? else { return Ok(None) };
+    let is_done = match &observed.head.branch {
         None => observed.head.commit == record.commit,
-        Some(branch) => !request.force && observed.head.commit == record.merge_commit && *branch == record.branch,
-    }))
+        Some(branch) if observed.head.commit == record.merge_commit && *branch == record.branch => {
+            // A run that was killed had not recorded it yet; one that was not is what is to be replaced.
+            !request.force || !tag_record::holds(git, &record)
+        }
+        Some(_) => false,
+    };
+    Ok(is_done.then_some(record))
 }
 
 /// What will be made.
@@ -189,8 +204,14 @@ fn decide(observed: &Observed, request: &Request) -> Result<Plan, Problems> {
             Err(problem) => problems.push(problem),
         }
     }
-    if request.force && matches!(observed.on_origin, OnOrigin::NoSuchRemote) {
-        warnings.push(format!("there is no remote `{ORIGIN}` to ask whether the tag was pushed"));
+    match &observed.on_origin {
+        OnOrigin::NoSuchRemote if request.force => {
+            warnings.push(format!("there is no remote `{ORIGIN}` to ask whether the tag was pushed"));
+        }
+        OnOrigin::NotAsked if request.force => {
+            warnings.push(format!("{ORIGIN} was not asked whether it has the tag: one that was pushed must stay"));
+        }
+        _ => {}
     }
     let (Some(release), Some(flag), Some(branch)) = (release, flag, observed.head.branch.clone()) else {
         return Err(problems);
@@ -224,7 +245,7 @@ fn obstacles(observed: &Observed, request: &Request) -> Problems {
         OnOrigin::Unknown(error) => add(format!(
             "cannot ask {ORIGIN} whether it has the tag {version} (offline? then `--no-check-git`): {error:#}"
         )),
-        OnOrigin::Absent | OnOrigin::NoSuchRemote => {}
+        OnOrigin::Absent | OnOrigin::NoSuchRemote | OnOrigin::NotAsked => {}
     }
     let last = observed.tags.iter().filter(|tag| tag.series() == version.series()).max();
     if let Some(last) = last.filter(|last| *last > version) {

@@ -186,6 +186,11 @@ fn read(git: &Git) -> Result<Option<TagRecord>> {
     Ok(Some(record))
 }
 
+/// Whether this is what the record says. One that cannot be read says nothing.
+pub fn holds(git: &Git, record: &TagRecord) -> bool {
+    read(git).is_ok_and(|recorded| recorded.as_ref() == Some(record))
+}
+
 /// Whether the record, if there is one of this version, agrees with git.
 ///
 /// # Errors

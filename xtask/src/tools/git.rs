@@ -443,16 +443,6 @@ impl Git {
         // A key without a value is no URL.
         Ok(list.split_terminator('\0').filter_map(|entry| Some(entry.split_once('\n')?.1.to_owned())).collect())
     }
-
-    /// Whether a remote has a tag.
-    ///
-    /// # Errors
-    /// The remote cannot be reached.
-    pub fn remote_has_tag(&self, remote: &str, tag: &str) -> Result<bool> {
-        let reference = format!("refs/tags/{tag}");
-        let list = process::read(self.cmd(["ls-remote", remote, &reference]).env("GIT_TERMINAL_PROMPT", "0"))?;
-        Ok(list.lines().any(|line| line.split('\t').nth(1) == Some(&reference)))
-    }
 }
 
 /// History, a commit a line, for [`parse_commit`].

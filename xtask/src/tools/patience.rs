@@ -116,3 +116,20 @@ fn all(file: &mut File) -> std::io::Result<Vec<u8>> {
     file.rewind()?;
     file.read_to_end(&mut bytes).map(|_| bytes)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn silence_ends_and_what_was_written_counts() {
+        let patience = |given_up| Patience { whom: "there".to_owned(), spoken_of: given_up, given_up };
+        let sh = xshell::Shell::new().expect("a shell");
+        let silent = sh.cmd("sh").args(["-c", "sleep 1000 & wait"]);
+        let error = patience(Duration::from_millis(50)).capture(silent, "ask").expect_err("it is silent");
+        assert_eq!(error.to_string(), "there has not answered for 0 s, so `ask` was ended");
+        let asks = sh.cmd("sh").args(["-c", "read line </dev/tty || echo asked nobody"]).ignore_status();
+        let output = patience(Duration::from_secs(60)).capture(asks, "ask").expect("it ends");
+        assert_eq!(String::from_utf8_lossy(&output.stdout), "asked nobody\n", "it has no terminal");
+    }
+}

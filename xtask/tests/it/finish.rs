@@ -315,8 +315,39 @@ fn a_branch_of_another_origin_is_not_touched() {
     let (bare, config) = remote(&repo, "plain");
     let stranger = repo.git(&["commit-tree", "-m", "a stranger", "main^{tree}"]);
     repo.git(&["push", "--quiet", bare.as_str(), "main", &format!("{stranger}:refs/heads/release-2.94")]);
+    let before = (repo.state(), repo.git(&["for-each-ref"]));
     let error = repo.xtask(&["release", "finish", "--env", "local", "--config", &config, "--push", "--yes"]).fails(1);
     assert!(error.contains("local has a branch release-2.94 at") && error.contains(&stranger[..12]), "{error}");
+    assert_eq!((repo.state(), repo.git(&["for-each-ref"])), before, "it was asked before anything was done here");
+    fs::rename(&bare, bare.with_extension("away")).expect("renamed");
+    let error = repo.xtask(&["release", "finish", "--env", "local", "--config", &config]).fails(1);
+    assert!(error.contains("cannot look at the git remote"), "{error}");
+    assert_eq!((repo.state(), repo.git(&["for-each-ref"])), before);
+}
+
+#[test]
+fn a_fresh_clone_is_told_which_branch_to_switch_to() {
+    let repo = maintenance();
+    repo.xtask(&["release", "tag"]).ok();
+    let clone = repo.beside("clone");
+    repo.git(&["clone", "--quiet", repo.root.as_str(), clone.as_str()]);
+    repo.git(&["-C", clone.as_str(), "switch", "--quiet", "--create", "other", "2.93.1"]);
+    let branch = repo.git(&[
+        "-C",
+        clone.as_str(),
+        "for-each-ref",
+        "--format=%(refname:lstrip=3)",
+        "--contains=2.93.1",
+        "refs/remotes",
+    ]);
+    let branch = branch.lines().find(|name| *name != "HEAD").expect("the branch there").to_owned();
+    let heads = repo.git(&["-C", clone.as_str(), "for-each-ref", "--format=%(refname:lstrip=2)", "refs/heads"]);
+    for head in heads.lines().filter(|head| *head != "other") {
+        repo.git(&["-C", clone.as_str(), "branch", "--quiet", "-D", head]);
+    }
+    let error = crate::repo::xtask(&["release", "finish", "2.93.1", "--repo", clone.as_str()]).fails(1);
+    let expected = format!("is merged back to origin/{branch}, which is not on a branch here: `git switch {branch}`");
+    assert!(error.contains(&expected), "{error}");
 }
 
 #[test]

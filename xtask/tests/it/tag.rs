@@ -276,6 +276,23 @@ fn killed_after_any_call_of_git_running_again_completes_it() {
 }
 
 #[test]
+fn a_forced_tag_that_was_interrupted_is_not_made_again() {
+    let repo = prepared();
+    repo.xtask(&["release", "tag"]).ok();
+    // As after a run that was killed between the refs and the checkout.
+    fs::remove_file(repo.root.join("release/tag.json")).expect("removed");
+    repo.git(&["switch", "--quiet", "main"]);
+    let made = repo.git(&["for-each-ref"]);
+    repo.xtask(&["release", "tag", "--force-tag"]).ok();
+    assert_eq!(repo.git(&["for-each-ref"]), made, "it was complete but for the checkout");
+    repo.git(&["switch", "--quiet", "main"]);
+    let ran = repo.xtask(&["release", "tag", "--force-tag", "--no-check-git"]);
+    assert!(ran.stderr.contains("origin was not asked whether it has the tag"), "{}", ran.stderr);
+    ran.ok();
+    assert_ne!(repo.git(&["for-each-ref"]), made, "one that was recorded is replaced");
+}
+
+#[test]
 fn of_two_at_once_one_wins_and_the_other_says_why_it_stopped() {
     let repo = prepared();
     let base = repo.git(&["rev-parse", "HEAD"]);

@@ -80,7 +80,7 @@ fn check_clock(says: &Introduction, checkup: &mut Checkup) {
     checkup.add("clock", if skew <= SKEW { Ok(close) } else { Err(remedy()) });
 }
 
-/// Whether the git remote is there and would take a push, of a branch that is not there.
+/// Whether the git remote is there and lets us begin a push. Its hooks and rules are asked by a real one only.
 fn check_remote(git: &Git, world: &World, checkup: &mut Checkup) {
     let target = &world.environment.git;
     let pushable = Remote::find(git, target).and_then(|remote| {
@@ -91,7 +91,7 @@ fn check_remote(git: &Git, world: &World, checkup: &mut Checkup) {
             GitTarget::Directory { .. } | GitTarget::Plain { .. } => "refs/heads/release-doctor".to_owned(),
         };
         remote.try_push(&[format!("{head}:{reference}")])?;
-        Ok(format!("{} takes pushes", remote.shown()))
+        Ok(format!("{} can be reached; whether it takes pushes, only a push tells", remote.shown()))
     });
     checkup.add("git remote", told(pushable));
 }

@@ -4,7 +4,7 @@
 
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, anyhow};
+use anyhow::{Context, Result, anyhow, bail};
 use camino::{Utf8Path, Utf8PathBuf};
 use xtask::cli::{Outcome, Place, RehearsalWorld, RehearseArgs};
 use xtask::domain::layout::RELEASE;
@@ -32,6 +32,7 @@ pub async fn run(place: &Place, args: &RehearseArgs) -> Result<Outcome> {
     if !git.dirty_files()?.is_empty() {
         term::warn("there are changes that are not committed: they are not rehearsed");
     }
+    require_no_tag(&git)?;
     let scratch = git.root().join(RELEASE).join("rehearsal");
     let tree = clone(&git, &scratch)?;
     let (version, name) = decide(&Git::open(&tree)?, args.version.as_ref())?;
@@ -66,6 +67,16 @@ pub async fn run(place: &Place, args: &RehearseArgs) -> Result<Outcome> {
     }
     term::say(format_args!("{} {version} could be released", term::good("rehearsed:")));
     Ok(Outcome::Done)
+}
+
+/// On the tag of a release the tree is marked as one, and nothing can be prepared there.
+fn require_no_tag(git: &Git) -> Result<()> {
+    let commit = git.head()?.commit;
+    let version = tree::version_file(git, &commit)?.version;
+    if git.tagged_commit(&version.to_string())?.as_ref() == Some(&commit) {
+        bail!("HEAD is on the tag {version}: `git switch` to a branch, and rehearse its next release there");
+    }
+    Ok(())
 }
 
 /// A fresh clone of what is committed, on a branch of its own.

@@ -208,7 +208,7 @@ fn gerrit_demands_its_hook() {
     assert_eq!(hook(), "✓ commit-msg hook      installed");
 
     let remote = || about(&doctor(&release, &["--env", "local"]).stdout, "git remote");
-    assert!(remote().contains("✓ git remote") && remote().contains("takes pushes"), "{}", remote());
+    assert!(remote().contains("✓ git remote") && remote().contains("can be reached"), "{}", remote());
     fs::remove_dir_all(&gerrit).expect("removed");
     assert!(remote().contains("✗ git remote"), "{}", remote());
     release.repo.git(&["remote", "remove", "gerrit"]);

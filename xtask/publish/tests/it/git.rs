@@ -80,6 +80,28 @@ fn a_remote_that_cannot_be_asked_is_one_line_of_verify() {
 }
 
 #[test]
+fn what_opens_a_remote_is_not_shown() {
+    let release = Release::new("2.93.1");
+    // Nothing listens there.
+    let target = "git.plain]\nurl = \"http://tokentoken:hunter2@127.0.0.1:9/lix\"";
+    release.configure(|text| text.replacen("git.directory]\npath = \"release/local/git\"", target, 1));
+    for phase in ["plan", "doctor", "verify"] {
+        let ran = release.release(phase, "local", &["--verbose"]);
+        let all = ran.stdout + &ran.stderr;
+        assert!(all.contains("http://127.0.0.1:9/lix") || phase == "verify", "{phase}: {all}");
+        assert!(!all.contains("hunter2") && !all.contains("tokentoken"), "{phase}: {all}");
+    }
+}
+
+#[test]
+fn a_rehearsal_on_a_tag_says_where_it_is() {
+    let release = Release::new("2.93.1");
+    release.repo.git(&["switch", "--quiet", "--detach", "2.93.1"]);
+    let error = release.repo.xtask(&["release", "rehearse"]).fails(1);
+    assert!(error.contains("HEAD is on the tag 2.93.1: `git switch` to a branch"), "{error}");
+}
+
+#[test]
 fn a_clone_without_its_history_says_so() {
     let release = Release::new("2.93.1");
     release.upload().ok();

@@ -4,7 +4,7 @@
 use std::fmt::Display;
 use std::time::Duration;
 
-use anyhow::{Result, anyhow, bail};
+use anyhow::{Error, Result, anyhow, bail};
 use camino::Utf8Path;
 
 use super::{End, Plan};
@@ -59,6 +59,30 @@ impl<'a> Environment<'a> {
     /// The remote, for messages.
     pub fn shown(&self) -> String {
         self.remote.shown()
+    }
+
+    /// Asks the remote what would stop us there, before anything is done here.
+    ///
+    /// # Errors
+    /// It cannot be reached, or its branch of the series has another origin.
+    pub fn ask(&self, plan: &Plan) -> Result<()> {
+        if plan.release.kind() != Kind::NewMajor {
+            return self.remote.branch(MAIN).map(drop);
+        }
+        let (series, merge) = (series_branch(plan.release.series()), &plan.tag.merge_commit);
+        match self.relation(&series, merge)? {
+            Some((Relation::Diverged, tip)) => Err(self.other_origin(&series, &tip, merge)),
+            Some(_) | None => Ok(()),
+        }
+    }
+
+    fn other_origin(&self, branch: &str, tip: &Oid, merge: &Oid) -> Error {
+        anyhow!(
+            "{} has a branch {branch} at {}, which does not hold the merged release {}: find out whose it is",
+            self.name,
+            tip.short(),
+            merge.short()
+        )
     }
 
     /// The tip of `main` there, if `tip` does not contain it: whatever is made on top of `tip` knows nothing of that.
@@ -143,11 +167,7 @@ impl<'a> Environment<'a> {
                 term::say(format_args!("  {name} has {branch}"));
                 Ok(())
             }
-            Some((Relation::Diverged, tip)) => bail!(
-                "{name} has a branch {branch} at {}, which does not hold the merged release {}: find out whose it is",
-                tip.short(),
-                merge.short()
-            ),
+            Some((Relation::Diverged, tip)) => Err(self.other_origin(branch, &tip, merge)),
             None | Some((Relation::Behind, _)) => {
                 let reference = self.environment.git.new_branch(branch);
                 self.push_one(format_args!("{branch} at {}", merge.short()), merge, &reference, consent)
