@@ -294,7 +294,7 @@ mod tests {
             published: true
             release/: is not a record of a release: it has `builds.x86_64-linux.log`, which this tool does not know
             published: true
-            release/: is not a record of a release: it has `files.SHA512`, which this tool does not know
+            release/: is not a record of a release: it has `files.lix-2.93.1.tar.gz.sha512`, which this tool does not know
             published: true
             release/: true
             published: true
