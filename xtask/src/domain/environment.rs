@@ -271,7 +271,10 @@ impl Config {
 
 impl Environment {
     fn check(&self) -> Result<(), String> {
-        if let Storage::S3 { credentials: Credentials::Command { program, .. }, .. } = &self.storage {
+        if let Storage::S3 { credentials: Credentials::Command { program, renew_after_minutes }, .. } = &self.storage {
+            if *renew_after_minutes == 0 {
+                return Err("`renew-after-minutes` is 0: say after how many minutes a new key is made".to_owned());
+            }
             for placeholder in [ACCESS, BUCKETS] {
                 if !program.iter().any(|argument| argument == placeholder) {
                     return Err(format!("`program` has no argument `{placeholder}`"));

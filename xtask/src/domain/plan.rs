@@ -52,6 +52,15 @@ impl Planned {
 }
 
 impl Planned {
+    /// What is wrong with an act that should be done by now, or what it would do.
+    pub fn told(&self) -> String {
+        match &self.status {
+            Status::Absent | Status::Different | Status::Same => self.summary.clone(),
+            Status::Waiting(why) | Status::Stays(why) => why.clone(),
+            Status::Refused(reasons) => reasons.join("; "),
+        }
+    }
+
     /// A line, and more if `verbose`; with another title where one of these is not enough to tell which release it is.
     fn to_text(&self, title: &str, verbose: bool, width: usize) -> String {
         let (mark, what) = match &self.status {

@@ -3,9 +3,10 @@
 //!
 //! Resuming is looking again: a run that was killed anywhere is repaired by running the same command.
 
+use std::collections::HashSet;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 use futures_util::future::try_join_all;
 use jiff::Timestamp;
 use serde::Serialize;
@@ -17,8 +18,7 @@ use xtask::domain::pointers::Published;
 use xtask::domain::publication::{Act, Wave};
 use xtask::domain::receipt::Receipt;
 use xtask::domain::signing::SecretKey;
-use xtask::tools::git::Git;
-use xtask::tools::{files, process, term};
+use xtask::tools::{files, term};
 
 use super::applying::{apply, receipt};
 use super::destination::{Bucket, Stores};
@@ -27,7 +27,8 @@ use super::purge;
 use super::session::{Session, Train};
 use crate::tools::{child, lock, progress::Meter, shutdown};
 
-/// Does it all, with a key that can write and under the environment's lock. `first` comes before every act.
+/// Does it all, with a key that can write and under the environment's lock. `first` comes before every act. What it
+/// returns decides where pointers belong; if it returns nothing, each wave reads what is published by then.
 ///
 /// # Errors
 /// An act fails, or is not as it was when the plan was made: what is done by then stays done.
@@ -35,33 +36,53 @@ pub async fn carry_out(
     train: &Train<'_>,
     plans: &Plans,
     signing_key: Option<SecretKey>,
-    first: impl AsyncFnOnce(&Stores) -> Result<()>,
+    first: impl AsyncFnOnce(&Stores) -> Result<Option<Published>>,
 ) -> Result<Done> {
     let (world, git) = (train.world(), train.sessions[0].git);
     let stores = world.connect(Access::ReadWrite, &train.written()).await?.with_signing_key(signing_key);
-    let mut held = lock::take(stores.of(Bucket::Docs), owner(git), world.settle()).await?;
-    let done = match first(&stores).await {
-        Ok(()) => carry_out_waves(train, plans, &stores, &mut held).await,
-        Err(error) => Err(error),
+    let owner = lock::Owner::us(&git.identity().unwrap_or_else(|_| "somebody".to_owned()));
+    let mut held = lock::take(stores.of(Bucket::Docs), owner, world.settle()).await?;
+    let lock = held.watch();
+    let doing = async {
+        let published = first(&stores).await?;
+        carry_out_waves(train, plans, &stores, &lock, published).await
+    };
+    let done = tokio::select! {
+        done = doing => done,
+        lost = held.lost() => Err(lost.context("stopped, since this run no longer has the lock of the environment")),
     };
     // What another act's program still does, it does under the lock.
     child::all_ended().await;
-    // What went wrong before matters more than a lock that expires by itself.
-    let released = held.release().await;
-    let done = done?;
-    released.context("everything is done, but the lock could not be given back; it expires by itself")?;
-    Ok(done)
+    if let Err(error) = held.release().await {
+        term::warn(format_args!("the lock could not be given back, and expires by itself: {error:#}"));
+    }
+    done
 }
 
-/// Who we are, to another manager.
-fn owner(git: &Git) -> lock::Owner {
-    let name = git.identity().unwrap_or_else(|_| "somebody".to_owned());
-    lock::Owner { name, host: process::host_name(), process: std::process::id() }
+/// Removes the lock that an earlier run of ours left when it was killed. Where there is nothing to do, nobody else would.
+pub async fn remove_left_lock(train: &Train<'_>) {
+    let world = train.world();
+    let removed = async {
+        let read = world.connect(Access::Read, &[Bucket::Docs]).await?;
+        let writable = async || Ok(world.connect(Access::ReadWrite, &[Bucket::Docs]).await?.of(Bucket::Docs).clone());
+        lock::remove_left(read.of(Bucket::Docs), writable).await
+    };
+    match removed.await {
+        Ok(true) => term::say(format_args!("removed the lock of {} that an earlier run left", world.name)),
+        Ok(false) => {}
+        Err(error) => term::warn(format_args!("cannot see whether an earlier run left its lock: {error:#}")),
+    }
 }
 
 /// One wave after the other. What waits for something outside keeps those after it from beginning.
-async fn carry_out_waves(train: &Train<'_>, plans: &Plans, stores: &Stores, held: &mut lock::Held) -> Result<Done> {
-    let mut done = Done::new(train.sessions.len());
+async fn carry_out_waves(
+    train: &Train<'_>,
+    plans: &Plans,
+    stores: &Stores,
+    lock: &lock::Watch,
+    published: Option<Published>,
+) -> Result<Done> {
+    let mut done = Done::new(plans);
     let titles = train.acts(plans).map(|(session, _, planned)| train.title(session, planned).chars().count());
     let width = titles.max().unwrap_or_default();
     for wave in Wave::ALL {
@@ -73,14 +94,24 @@ async fn carry_out_waves(train: &Train<'_>, plans: &Plans, stores: &Stores, held
             Wave::Pointers => "some pointers may have moved already, so users may see either release",
             Wave::Receipt => "all pointers have moved, and only the receipt is missing",
         });
-        held.renew(Timestamp::now()).await?;
-        // Another manager may have published meanwhile.
-        let turn = Turn { train, stores, published: train.published().await?, meter: Meter::start(wave), width };
+        lock.check().await?;
+        let published = match &published {
+            Some(published) => published.clone(),
+            // Another manager may have published meanwhile.
+            None => train.published().await?,
+        };
+        let turn = Turn { train, stores, published, meter: Meter::start(wave), width };
         let mut waits = false;
-        for ((session, plan), acts) in train.sessions.iter().zip(&plans.0).zip(&mut done.acts) {
+        for ((session, plan), after) in train.sessions.iter().zip(&plans.0).zip(&mut done.after.0) {
             let results = turn.carry_out(session, plan, wave).await?;
             waits |= results.iter().any(|act| matches!(act.status, Status::Waiting(_)));
-            acts.extend(results);
+            done.count += results.iter().filter(|act| act.is_to_do()).count();
+            for (act, result) in after.acts.iter_mut().filter(|act| act.wave == wave).zip(results) {
+                *act = result;
+            }
+        }
+        if wave == Wave::Pointers {
+            turn.look_at_pointers(plans).await?;
         }
         done.sent += turn.meter.finish();
         if waits {
@@ -89,6 +120,9 @@ async fn carry_out_waves(train: &Train<'_>, plans: &Plans, stores: &Stores, held
     }
     Ok(done)
 }
+
+/// How long a write may take to show, in steps.
+const PAUSES: [u64; 5] = [200, 500, 1000, 2000, 4000];
 
 /// A wave that is under way.
 struct Turn<'a> {
@@ -127,12 +161,16 @@ impl Turn<'_> {
         let looked = look(session, act).await.with_context(doing)?;
         let now = self.judge(session, act, &looked.seen());
         match &now.status {
+            Status::Stays(why) if planned.is_to_do() => {
+                bail!("{title} was to move, and now stays: {why}; run the same command again, and read its plan")
+            }
             Status::Same | Status::Stays(_) | Status::Waiting(_) => return Ok(now),
             Status::Refused(why) => bail!("{title} may no longer be published as planned: {}", why.join("; ")),
             Status::Absent | Status::Different => {}
         }
         // Part of it may be done, by a run that was interrupted; anything else was not agreed to.
-        let is_new = |change: &&String| !planned.changes.contains(change);
+        let agreed: HashSet<&String> = planned.changes.iter().collect();
+        let is_new = |change: &&String| !agreed.contains(change);
         if let Some(change) = now.changes.iter().find(is_new) {
             bail!(
                 "{title} is not as it was when the plan was made ({change}): run the same command again, and read its plan"
@@ -144,7 +182,7 @@ impl Turn<'_> {
             term::warn(format_args!("{error:#}; what was done is done, and no decision rests on the journal"));
         }
         self.meter.line(format_args!("  {} {title:<width$} {}", term::good("ok"), now.summary));
-        let (after, stubborn) = look(session, act).await.with_context(doing)?.seen().with_headers_overlooked();
+        let (after, stubborn) = self.look_until_it_shows(session, act).await.with_context(doing)?;
         if let Some(first) = stubborn.first() {
             term::warn(format_args!(
                 "{title} is there, but the server does not send the headers that it was given with {} of its objects \
@@ -152,13 +190,41 @@ impl Turn<'_> {
                 stubborn.len()
             ));
         }
-        Ok(match self.judge(session, act, &after) {
-            after if after.is_to_do() => {
-                bail!("{title} was published, and is not there as it should be: {}", after.summary)
-            }
-            Planned { status: status @ Status::Waiting(_), .. } => Planned { status, ..now },
-            _ => now,
+        Ok(match after.status {
+            Status::Same => now,
+            Status::Waiting(_) => Planned { status: after.status, ..now },
+            _ => bail!("{title} was published, and is not there as it should be: {}", after.told()),
         })
+    }
+
+    /// Looks at an act that was done. A bucket may answer for a moment as it did before.
+    async fn look_until_it_shows(&self, session: &Session<'_>, act: &Act) -> Result<(Planned, Vec<String>)> {
+        let mut pauses = PAUSES.into_iter();
+        loop {
+            let (seen, stubborn) = look(session, act).await?.seen().with_headers_overlooked();
+            let after = self.judge(session, act, &seen);
+            if matches!(after.status, Status::Same | Status::Waiting(_) | Status::Stays(_)) {
+                return Ok((after, stubborn));
+            }
+            let Some(pause) = pauses.next() else { return Ok((after, stubborn)) };
+            tokio::time::sleep(Duration::from_millis(pause)).await;
+        }
+    }
+
+    /// Looks where the pointers lead after all of them have moved: nothing is said to be done before.
+    async fn look_at_pointers(&self, plans: &Plans) -> Result<()> {
+        for (session, act, planned) in self.train.acts(plans).filter(|(_, act, _)| act.wave() == Wave::Pointers) {
+            let title = self.train.title(session, planned);
+            let doing = || format!("cannot see where {title} leads; run the same command again");
+            let (after, _) = self.look_until_it_shows(session, act).await.with_context(doing)?;
+            let leads_there = match &after.status {
+                Status::Same | Status::Waiting(_) => true,
+                Status::Stays(_) => !planned.is_to_do(),
+                Status::Absent | Status::Different | Status::Refused(_) => false,
+            };
+            ensure!(leads_there, "{title} does not lead where it should: {}; run the same command again", after.told());
+        }
+        Ok(())
     }
 
     fn judge(&self, session: &Session, act: &Act, seen: &Seen) -> Planned {
@@ -178,8 +244,10 @@ fn note(session: &Session, act: &Planned) -> Result<()> {
 pub struct Done {
     started: Timestamp,
     clock: Instant,
-    /// Of each release, in the order in which they ended.
-    acts: Vec<Vec<Planned>>,
+    /// The plans, with what became of each act in its place.
+    pub after: Plans,
+    /// Number of acts that were done.
+    count: usize,
     /// Bytes.
     sent: u64,
 }
@@ -198,22 +266,25 @@ struct LocalReceipt<'a> {
 }
 
 impl Done {
-    fn new(releases: usize) -> Done {
-        Done { started: Timestamp::now(), clock: Instant::now(), acts: vec![Vec::new(); releases], sent: 0 }
+    fn new(plans: &Plans) -> Done {
+        Done { started: Timestamp::now(), clock: Instant::now(), after: plans.clone(), count: 0, sent: 0 }
     }
 
-    /// Leaves a receipt in each tree.
-    ///
-    /// # Errors
-    /// It cannot be written.
-    pub fn write_receipts(&self, train: &Train, plans: &Plans) -> Result<()> {
-        for (session, acts) in train.sessions.iter().zip(&self.acts) {
+    /// Leaves a receipt in each tree, for people: that one cannot be written is a warning.
+    pub fn write_receipts(&self, train: &Train, plans: &Plans) {
+        if let Err(error) = self.try_write_receipts(train, plans) {
+            term::warn(format_args!("{error:#}; what was done is done, and no decision rests on that file"));
+        }
+    }
+
+    fn try_write_receipts(&self, train: &Train, plans: &Plans) -> Result<()> {
+        for (session, after) in train.sessions.iter().zip(&self.after.0) {
             let local = LocalReceipt {
                 receipt: receipt(session),
                 plan: plans.digest().to_string(),
                 started: self.started,
                 sent: self.sent,
-                acts,
+                acts: &after.acts,
             };
             let path = session.git.root().join(RELEASE).join(local_receipt(&session.world.name));
             files::replace(&path, &format!("{}\n", serde_json::to_string_pretty(&local)?))?;
@@ -224,7 +295,7 @@ impl Done {
     /// For people.
     pub fn summary(&self) -> String {
         let elapsed = self.clock.elapsed().max(Duration::from_millis(1));
-        let acts = self.acts.iter().flatten().filter(|act| act.is_to_do()).count();
+        let acts = self.count;
         let rate = bytes_for_people((self.sent as f64 / elapsed.as_secs_f64()) as u64);
         format!("{acts} acts, {} in {:.1} s ({rate}/s)", bytes_for_people(self.sent), elapsed.as_secs_f64())
     }

@@ -23,7 +23,7 @@ use xtask::domain::version::Version;
 use xtask::tools::git::Git;
 use xtask::tools::{files, swap, term, tree};
 
-use super::carrying::carry_out;
+use super::carrying::{carry_out, remove_left_lock};
 use super::consent;
 use super::destination::Bucket;
 use super::gate::receipt;
@@ -66,8 +66,10 @@ pub async fn run(place: &Place, args: &InstallerArgs) -> Result<Outcome> {
     if !plans.is_done() {
         let sentence = format!("I want to release these installers to {}", args.env);
         consent::ask(&destination.world, &plans, &sentence, &args.agreement)?;
-        let done = carry_out(&train, &plans, None, async |_| Ok(())).await?;
+        let done = carry_out(&train, &plans, None, async |_| Ok(None)).await?;
         term::say(done.summary());
+    } else {
+        remove_left_lock(&train).await;
     }
     purge::run(&train).await;
     super::plan::tell(place, &plans)?;

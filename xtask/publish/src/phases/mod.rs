@@ -35,11 +35,13 @@ use xtask::cli::{Outcome, Place, Publish, World};
 pub async fn run(command: Publish, place: &Place) -> Result<Outcome> {
     match command {
         Publish::Plan(args) => plan::run(place, &args).await.context("cannot plan the publication"),
-        Publish::Upload(args) => upload::run(place, &args).await.context("the release is not published"),
-        Publish::Train(args) => upload::run_train(place, &args).await.context("the releases are not published"),
-        Publish::Installer(args) => installer::run(place, &args).await.context("the installers are not published"),
+        Publish::Upload(args) => upload::run(place, &args).await.context("the upload is not finished"),
+        Publish::Train(args) => upload::run_train(place, &args).await.context("the train is not finished"),
+        Publish::Installer(args) => {
+            installer::run(place, &args).await.context("the upload of the installers is not finished")
+        }
         Publish::Verify(args) => verify::run(place, &args).await.context("cannot verify what is published"),
-        Publish::Rollback(args) => rollback::run(place, &args).await.context("nothing is rolled back"),
+        Publish::Rollback(args) => rollback::run(place, &args).await.context("the rollback is not finished"),
         Publish::Doctor(args) => doctor::run(place, &args).await.context("cannot check the preconditions"),
         Publish::Status => status::run(place).await.context("cannot see how the release stands"),
         Publish::Rehearse(args) => rehearse::run(place, &args).await.context("the rehearsal failed"),

@@ -10,18 +10,19 @@ use camino::Utf8Path;
 use xtask::cli::{Outcome, Place, RollbackArgs};
 use xtask::domain::image_target::{ImageTag, ImageTarget};
 use xtask::domain::judgement::Consent;
-use xtask::domain::layout::{Docs, WITHDRAWN};
+use xtask::domain::layout::{Docs, WITHDRAWN, WITHDRAWN_COPY};
 use xtask::domain::plan::{Plan, Plans};
 use xtask::domain::pointers::{Published, withdrawn_by_rollback};
 use xtask::domain::publication::Act;
 use xtask::domain::version::Version;
+use xtask::domain::withdrawn;
 use xtask::tools::git::Git;
 use xtask::tools::{swap, term};
 
-use super::carrying::carry_out;
+use super::carrying::{carry_out, remove_left_lock};
 use super::consent;
 use super::destination::{Bucket, Stores, World};
-use super::published::published;
+use super::published::published_in_any_case;
 use super::published_release;
 use super::purge;
 use super::sealed::Sealed;
@@ -38,12 +39,21 @@ pub async fn run(place: &Place, args: &RollbackArgs) -> Result<Outcome> {
     let _working = swap::lock(git.root())?;
     let destination = Destination::open(place, git.root(), &args.env, &Bucket::ALL).await?;
     let (world, read, to) = (&destination.world, &destination.read, &args.to);
-    let now = published(read.of(Bucket::Releases)).await?;
+    let found = published_in_any_case(read.of(Bucket::Releases)).await?;
+    let (now, unclear) = &found;
     ensure!(
-        now.versions.contains(to) && !to.is_pre_release(),
-        "{to} is no stable release that is published in {}",
+        !now.begun.contains(to),
+        "the upload of {to} to {} was begun and is not finished: finish it first, or roll back to another version",
         world.name
     );
+    ensure!(
+        now.versions.contains(to) && !to.is_pre_release(),
+        "{to} is not a stable release that is published in {}",
+        world.name
+    );
+    if let Some(why) = unclear {
+        term::warn(format_args!("{why}; this rollback writes {WITHDRAWN} anew"));
+    }
     term::say(format_args!("Checking that {to} is complete in {}", world.name));
     match verify::contents(&git, world, read, to).await? {
         Contents::Complete => {}
@@ -64,7 +74,9 @@ pub async fn run(place: &Place, args: &RollbackArgs) -> Result<Outcome> {
             .await?,
         ..sealed
     };
-    let after = Published { withdrawn: withdrawn_by_rollback(to, &now), ..now.clone() };
+    // What was only begun holds no rollback back: it is the way out, also while a fix waits for its review.
+    let withdrawn = withdrawn_by_rollback(to, now);
+    let after = Published { withdrawn, begun: BTreeSet::new(), ..now.clone() };
     let consent = Consent {
         shrink: true,
         drop_systems: args.drop_system.clone(),
@@ -79,7 +91,7 @@ pub async fn run(place: &Place, args: &RollbackArgs) -> Result<Outcome> {
     if args.dry_run {
         return super::plan::show(place, &plans).map(|()| Outcome::Done);
     }
-    let outcome = publish(&train, &plans, args, &now, &after).await?;
+    let outcome = publish(&train, &plans, args, &found, &after).await?;
     super::plan::tell(place, &plans)?;
     Ok(outcome)
 }
@@ -89,12 +101,14 @@ async fn publish(
     train: &Train<'_>,
     plans: &Plans,
     args: &RollbackArgs,
-    now: &Published,
+    found: &(Published, Option<String>),
     after: &Published,
 ) -> Result<Outcome> {
     let environment = &train.world().name;
     consent::show(plans)?;
-    if plans.is_done() && after.withdrawn == now.withdrawn {
+    let (now, unclear) = found;
+    if plans.is_done() && after.withdrawn == now.withdrawn && unclear.is_none() {
+        remove_left_lock(train).await;
         term::say(format_args!("{} {environment} is on {} already", term::good("done:"), args.to));
         purge::run(train).await;
         return Ok(Outcome::Done);
@@ -104,11 +118,13 @@ async fn publish(
     let first = async |stores: &Stores| {
         // What the plan says is withdrawn follows from this; nobody else publishes while we hold the lock.
         ensure!(
-            published(stores.of(Bucket::Releases)).await? == *now,
+            published_in_any_case(stores.of(Bucket::Releases)).await? == *found,
             "somebody published to {environment} since the plan was made: run the same command again, and read its plan"
         );
         // The record of it comes first, so that nobody's upload moves the pointers forward again meanwhile.
-        withdraw(stores, after).await
+        withdraw(stores, after).await?;
+        // It is known, and not read back: a bucket may answer for a moment as it did before.
+        Ok(Some(after.clone()))
     };
     carry_out(train, plans, None, first).await?;
     purge::run(train).await;
@@ -123,8 +139,9 @@ async fn publish(
 /// Records which versions are withdrawn from now on.
 async fn withdraw(stores: &Stores, after: &Published) -> Result<()> {
     let properties = Properties { content_type: "application/json".into(), cache_control: "no-store".into() };
-    let withdrawn = serde_json::to_vec_pretty(&after.withdrawn)?;
-    stores.of(Bucket::Releases).put_bytes(WITHDRAWN, withdrawn, &properties).await
+    let (releases, list) = (stores.of(Bucket::Releases), withdrawn::to_json(&after.withdrawn));
+    releases.put_bytes(WITHDRAWN, list.clone(), &properties).await?;
+    releases.put_bytes(WITHDRAWN_COPY, list, &properties).await
 }
 
 /// What follows the newest stable release.

@@ -15,7 +15,7 @@ use xtask::tools::git::Git;
 use xtask::tools::{swap, term};
 
 use super::applying::refspec;
-use super::carrying::carry_out;
+use super::carrying::{carry_out, remove_left_lock};
 use super::consent;
 use super::destination::{Bucket, World};
 use super::gate::Earlier;
@@ -110,6 +110,7 @@ async fn publish(place: &Place, trees: &[Git], args: &UploadArgs, dry_run: bool)
         }
         consent::show(&plans)?;
         if plans.is_done() {
+            remove_left_lock(train).await;
             super::plan::tell(place, &plans)?;
             let outcome = finish(train, &plans)?;
             if outcome == Outcome::Done {
@@ -121,14 +122,13 @@ async fn publish(place: &Place, trees: &[Git], args: &UploadArgs, dry_run: bool)
         let signing_key = check(train, &plans).await?;
         let sentence = format!("I want to release this to {}", train.world().name);
         consent::ask(train.world(), &plans, &sentence, &args.agreement)?;
-        let done = carry_out(train, &plans, signing_key, async |_| Ok(())).await?;
-        let after = train.plan().await?;
+        let done = carry_out(train, &plans, signing_key, async |_| Ok(None)).await?;
         term::say(done.summary());
         super::plan::tell(place, &plans)?;
-        let outcome = finish(train, &after)?;
+        let outcome = finish(train, &done.after)?;
         if outcome == Outcome::Done {
             purge::run(train).await;
-            done.write_receipts(train, &plans)?;
+            done.write_receipts(train, &plans);
         }
         Ok(outcome)
     })
@@ -161,7 +161,7 @@ fn finish(train: &Train, plans: &Plans) -> Result<Outcome> {
     for why in waiting {
         term::say(format_args!("waits  {why}"));
     }
-    term::say(format_args!("{versions} {is} not all published to {environment} yet, and no pointer has moved"));
+    term::say(format_args!("{versions} {is} not completely published to {environment} yet"));
     Ok(Outcome::Waiting)
 }
 

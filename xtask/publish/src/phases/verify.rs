@@ -71,8 +71,8 @@ pub enum Contents {
 /// # Errors
 /// As for [`run`]; and the version has no record.
 pub async fn contents(git: &Git, world: &World, stores: &Stores, version: &Version) -> Result<Contents> {
-    let published = published(stores.of(Bucket::Releases)).await?;
     let sources = Sources::new(world, stores);
+    let published = Published::default();
     let view = View { git, sources, world, published, version: version.clone(), deep: false };
     let record = view.record(version).await?.with_context(|| format!("{version} has no published record"))?;
     let (record, text) = record.map_err(|why| anyhow!(why))?;

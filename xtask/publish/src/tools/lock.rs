@@ -3,40 +3,81 @@
 //! Best effort, and said to be: Garage ignores conditional writes, so the lock is written, waited for and read back.
 //! What it cannot prevent, the acts survive: each is looked at before it is done. Refuses to lock anything on this
 //! machine.
+//!
+//! Everybody can read it, so it names a person and holds no address.
 
 use std::fmt;
+use std::future::pending;
+use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Error, Result, anyhow, bail};
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
-
-use xtask::tools::process;
+use tokio::sync::Mutex;
+use tokio::task::JoinHandle;
+use xtask::tools::{process, term};
 
 use super::store::{Properties, Store};
 
 /// Where it lies.
 pub const KEY: &str = "release.lock";
-/// How long a lock counts whose owner is gone. Longer than a part of an upload takes; it is renewed in between.
-const LIFETIME: SignedDuration = SignedDuration::from_hours(2);
-/// No lock is nearly this long.
-const LIMIT: u64 = 4096;
+/// How long a lock counts after it was last renewed: as long as an emergency rollback from another machine may have to
+/// wait for a manager whose machine died.
+const LIFETIME: SignedDuration = SignedDuration::from_mins(10);
+/// How often it is renewed.
+const RENEWAL: Duration = Duration::from_secs(120);
+/// How soon a renewal that failed is tried again.
+const RETRY: Duration = Duration::from_secs(20);
+/// How far another manager's clock may be behind ours.
+const SKEW: SignedDuration = SignedDuration::from_mins(2);
+/// Longest lock that is read, in bytes.
+const LIMIT: u64 = 1 << 20;
 
 /// Who publishes.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Owner {
-    /// As git knows them.
+    /// As git knows them, without their address.
     pub name: String,
     pub host: String,
     /// The number of the process on that host.
     pub process: u32,
+    /// Which boot of which machine, and which of its name spaces, the number belongs to: host names may be shared.
+    #[serde(default)]
+    boot: Option<String>,
+    /// When the process started, in the kernel's ticks: numbers are used again.
+    #[serde(default)]
+    started: Option<String>,
 }
 
 impl Owner {
-    /// Whether this is a run on our machine that has ended, such as one that was killed.
-    fn is_gone(&self, us: &Owner) -> bool {
-        self.host == us.host && !process::is_running(self.process)
+    /// This process.
+    pub fn us(name: &str) -> Owner {
+        let process = std::process::id();
+        let name = name.split(" <").next().unwrap_or(name).to_owned();
+        Owner { name, host: process::host_name(), process, boot: boot(), started: started(process) }
     }
+
+    /// Whether this is a run on this very boot of our machine that has ended, such as one that was killed. A lock of an
+    /// earlier tool does not say which boot, so it counts until it expires.
+    fn is_gone(&self) -> bool {
+        self.boot.is_some()
+            && self.boot == boot()
+            && (!process::is_running(self.process) || self.started != started(self.process))
+    }
+}
+
+/// Linux tells; elsewhere a lock counts until it expires.
+fn boot() -> Option<String> {
+    let boot = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").ok()?;
+    let names = std::fs::read_link("/proc/self/ns/pid").ok()?;
+    Some(format!("{} {}", boot.trim(), names.display()))
+}
+
+fn started(process: u32) -> Option<String> {
+    let stat = std::fs::read_to_string(format!("/proc/{process}/stat")).ok()?;
+    // The program's name comes second and may hold anything; the start is the 20th field after it.
+    stat.rsplit_once(')')?.1.split_whitespace().nth(19).map(str::to_owned)
 }
 
 impl fmt::Display for Owner {
@@ -48,67 +89,177 @@ impl fmt::Display for Owner {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 struct Lock {
     owner: Owner,
+    /// Tells two runs of one owner apart.
+    #[serde(default)]
+    taken: Option<Timestamp>,
     expires: Timestamp,
 }
 
-/// A lock that is held. [`Held::release`] gives it back.
+impl Lock {
+    fn counts(&self) -> bool {
+        self.expires + SKEW > Timestamp::now() && !self.owner.is_gone()
+    }
+
+    /// Whether it is the same lock, however often it was renewed.
+    fn is(&self, other: &Lock) -> bool {
+        self.owner == other.owner && self.taken == other.taken
+    }
+}
+
+/// A lock that is held, and renewed by itself. [`Held::release`] gives it back.
 pub struct Held {
+    kept: Arc<Kept>,
+    renewal: JoinHandle<Error>,
+}
+
+struct Kept {
     store: Store,
-    lock: Lock,
+    /// What was written last. Held while it is written.
+    lock: Mutex<Lock>,
 }
 
 /// Takes the lock. `settle` is how long another's write may take to show.
 ///
 /// # Errors
-/// Somebody else has it; the message says who, and until when.
+/// Somebody else has it (the message says who, and until when), or what is there cannot be read.
 pub async fn take(store: &Store, owner: Owner, settle: Duration) -> Result<Held> {
-    let now = Timestamp::now();
-    if let Some(other) = read(store).await?.filter(|other| other.expires > now && !other.owner.is_gone(&owner)) {
+    if let Some(other) = read(store).await?.filter(Lock::counts) {
         bail!(
-            "{} is publishing to this environment (the lock s3://{}/{KEY} counts until {}): wait, or if that run is dead, delete \
-             the lock",
+            "{} is publishing to this environment: wait for that run to end\nIf it is dead, its lock counts until {}; before \
+             that, delete s3://{}/{KEY}",
             other.owner,
+            (other.expires + SKEW).strftime("%H:%M UTC"),
             store.bucket(),
-            other.expires.strftime("%H:%M UTC"),
         );
     }
-    let lock = Lock { owner, expires: now + LIFETIME };
+    let now = Timestamp::now();
+    let lock = Lock { owner, taken: Some(now), expires: now + LIFETIME };
     write(store, &lock).await?;
     tokio::time::sleep(settle).await;
-    match read(store).await? {
-        Some(there) if there == lock => Ok(Held { store: store.clone(), lock }),
+    match look_again(store).await? {
+        Some(there) if there == lock => {}
         Some(other) => bail!("{} took the lock at the same time: wait for that run to end", other.owner),
-        None => bail!("the lock that was just written is gone: somebody deletes it, find out who"),
+        None => bail!("the lock that was just written is gone: find out who deletes s3://{}/{KEY}", store.bucket()),
+    }
+    let kept = Arc::new(Kept { store: store.clone(), lock: Mutex::new(lock) });
+    let renewal = tokio::spawn(keep(Arc::clone(&kept)));
+    Ok(Held { kept, renewal })
+}
+
+/// Removes a lock that a run on this machine left when it was killed; says whether there was one. `read` and `write` are
+/// the same bucket.
+///
+/// # Errors
+/// The bucket cannot be reached, or what is there cannot be read.
+pub async fn remove_left<F: Future<Output = Result<Store>>>(
+    there: &Store,
+    writable: impl FnOnce() -> F,
+) -> Result<bool> {
+    if !read(there).await?.is_some_and(|lock| lock.owner.is_gone()) {
+        return Ok(false);
+    }
+    writable().await?.delete(KEY).await?;
+    Ok(true)
+}
+
+/// Renews the lock for as long as it is ours, and gives the reason why it no longer is.
+async fn keep(kept: Arc<Kept>) -> Error {
+    let mut failed = false;
+    loop {
+        tokio::time::sleep(if failed { RETRY } else { RENEWAL }).await;
+        failed = match kept.renew().await {
+            Ok(Ok(())) => false,
+            Ok(Err(lost)) => return lost,
+            Err(error) if kept.lock.lock().await.expires < Timestamp::now() => {
+                return error.context("the lock could not be renewed in time");
+            }
+            Err(error) => {
+                if !failed {
+                    term::warn(format_args!("the lock cannot be renewed, and this is tried again: {error:#}"));
+                }
+                true
+            }
+        };
+    }
+}
+
+impl Kept {
+    /// Whether it is still ours; or why not.
+    async fn check(&self, ours: &Lock) -> Result<Result<()>> {
+        Ok(match look_again(&self.store).await? {
+            Some(there) if there.is(ours) => Ok(()),
+            Some(other) => Err(anyhow!("{} has taken the lock meanwhile: wait for that run to end", other.owner)),
+            None => Err(anyhow!("the lock is gone: find out who deletes s3://{}/{KEY}", self.store.bucket())),
+        })
+    }
+
+    async fn renew(&self) -> Result<Result<()>> {
+        let mut lock = self.lock.lock().await;
+        if let Err(lost) = self.check(&lock).await? {
+            return Ok(Err(lost));
+        }
+        let renewed = Lock { expires: Timestamp::now() + LIFETIME, ..lock.clone() };
+        write(&self.store, &renewed).await?;
+        *lock = renewed;
+        Ok(Ok(()))
+    }
+}
+
+/// Reads a lock that is held.
+pub struct Watch(Arc<Kept>);
+
+impl Watch {
+    /// Reads the lock.
+    ///
+    /// # Errors
+    /// It is not ours any more, or the bucket cannot be reached.
+    pub async fn check(&self) -> Result<()> {
+        let lock = self.0.lock.lock().await;
+        self.0.check(&lock).await?
     }
 }
 
 impl Held {
-    /// Makes it count for as long again, once half of that is over.
-    ///
-    /// # Errors
-    /// It is not ours any more, or the bucket cannot be reached.
-    pub async fn renew(&mut self, now: Timestamp) -> Result<()> {
-        if self.lock.expires - LIFETIME / 2 > now {
-            return Ok(());
-        }
-        match read(&self.store).await? {
-            Some(there) if there == self.lock => {}
-            Some(other) => bail!("{} has taken the lock meanwhile: wait for that run to end", other.owner),
-            None => bail!("the lock is gone: somebody deletes it, find out who"),
-        }
-        self.lock.expires = now + LIFETIME;
-        write(&self.store, &self.lock).await
+    pub fn watch(&self) -> Watch {
+        Watch(Arc::clone(&self.kept))
     }
 
-    /// Gives the lock back, if it is still ours.
+    /// Renews the lock now.
+    ///
+    /// # Errors
+    /// As for [`Watch::check`].
+    pub async fn renew(&self) -> Result<()> {
+        self.kept.renew().await?
+    }
+
+    /// Ends when the lock is lost, with the reason.
+    pub async fn lost(&mut self) -> Error {
+        match (&mut self.renewal).await {
+            Ok(lost) => lost,
+            Err(_) => pending().await,
+        }
+    }
+
+    /// Gives the lock back, unless it is another's by now.
     ///
     /// # Errors
     /// The bucket cannot be reached.
     pub async fn release(self) -> Result<()> {
-        if read(&self.store).await?.is_some_and(|there| there == self.lock) {
-            self.store.delete(KEY).await?;
+        // Nothing that is under way may write it again after this.
+        let ours = self.kept.lock.lock().await;
+        self.renewal.abort();
+        match read(&self.kept.store).await {
+            Ok(Some(there)) if !there.is(&ours) => Ok(()),
+            // We wrote it last: an answer that it is not there may be a stale one.
+            Ok(_) => self.kept.store.delete(KEY).await,
+            Err(error) => Err(error),
         }
-        Ok(())
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        self.renewal.abort();
     }
 }
 
@@ -117,8 +268,27 @@ async fn write(store: &Store, lock: &Lock) -> Result<()> {
     store.put_bytes(KEY, serde_json::to_vec(lock)?, &properties).await.context("cannot write the lock")
 }
 
-/// The lock that is there. What cannot be read as one counts for nothing.
+/// Reads the lock after it was written: a bucket may answer for a moment that it is not there.
+async fn look_again(store: &Store) -> Result<Option<Lock>> {
+    for pause in [200, 1000] {
+        if let Some(lock) = read(store).await? {
+            return Ok(Some(lock));
+        }
+        tokio::time::sleep(Duration::from_millis(pause)).await;
+    }
+    read(store).await
+}
+
+/// The lock that is there.
 async fn read(store: &Store) -> Result<Option<Lock>> {
-    let bytes = store.get(KEY, LIMIT).await?;
-    Ok(bytes.and_then(|bytes| serde_json::from_slice(&bytes).ok()))
+    let name = format!("s3://{}/{KEY}", store.bucket());
+    let Some(bytes) = store.get(KEY, LIMIT).await.with_context(|| format!("cannot read the lock {name}"))? else {
+        return Ok(None);
+    };
+    serde_json::from_slice(&bytes).map(Some).map_err(|error| {
+        anyhow!(
+            "{name} cannot be read as a lock ({error}): a newer tool may be publishing; if nobody is, delete it and run the \
+             same command again"
+        )
+    })
 }

@@ -146,7 +146,7 @@ fn without_the_right_key_nothing_is_staged_and_nothing_is_sent() {
     managed.trust("");
     errors.push(managed.refused());
     expect![[r#"
-        the release is not published
+        the upload is not finished
           local is not ready, and nothing was published
           binary cache: the signing key `test.key` is in none of its places: put it in one of them
           BESIDE/config/lix-releng/test.key
@@ -154,15 +154,15 @@ fn without_the_right_key_nothing_is_staged_and_nothing_is_sent() {
           BESIDE/tree/test.key
           BESIDE/tree/test.key.age
 
-        the release is not published
+        the upload is not finished
           local is not ready, and nothing was published
           binary cache: BESIDE/config/lix-releng/test.key is no signing key: this is a public key, where a secret one belongs
 
-        the release is not published
+        the upload is not finished
           local is not ready, and nothing was published
           binary cache: BESIDE/config/lix-releng/test.key is no signing key: a key is written NAME:BASE64
 
-        the release is not published
+        the upload is not finished
           the plan may not be carried out:
           cache closures: releng.toml does not say yet which `public-key` users of this cache trust: put in what `nix key convert-secret-to-public < test.key` prints
     "#]]

@@ -415,7 +415,7 @@ fn a_rollback_moves_pointers_only_and_is_undone_only_by_a_rollback() {
 
     let rollback = |to: &str, args: &[&str]| old.release("rollback", "local", &[&["--to", to], args].concat());
     let error = rollback("2.93.7", &["--noconfirm"]).fails(1);
-    assert!(error.contains("2.93.7 is no stable release that is published in local"), "{error}");
+    assert!(error.contains("2.93.7 is not a stable release that is published in local"), "{error}");
     let error = rollback("2.93.1", &[]).fails(1);
     assert!(
         error.contains("type: I want to roll local back to 2.93.1")
