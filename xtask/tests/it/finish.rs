@@ -355,7 +355,7 @@ fn killed_after_any_call_of_git_running_again_completes_it() {
     let tagged = maintenance();
     tagged.xtask(&["release", "tag"]).ok();
     tagged.git(&["switch", "--quiet", "main"]);
-    tagged.xtask(&["release", "prepare", "2.94.0", "--name", "Name"]).ok();
+    tagged.xtask(&["release", "prepare", "2.94.0", "--name", "Name", "--despite-released"]).ok();
     tagged.xtask(&["release", "tag"]).ok();
     let end = |repo: &Repo| {
         let branch = repo.git(&["symbolic-ref", "HEAD"]);

@@ -49,7 +49,9 @@ pub async fn run(place: &Place, args: &RehearseArgs) -> Result<Outcome> {
     let mut rehearsal = Rehearsal::new(place, &tree, config)?;
     let (version, profile) = (version.to_string(), args.profile.to_string());
     let named = name.iter().flat_map(|name| ["--name", name.as_str()]);
-    rehearsal.step(&["prepare", &version].into_iter().chain(named).collect::<Vec<_>>())?;
+    // What was announced already is a warning here: nothing that is rehearsed is announced.
+    let prepare = ["prepare", &version, "--despite-released"];
+    rehearsal.step(&prepare.into_iter().chain(named).collect::<Vec<_>>())?;
     rehearsal.step(&["tag"])?;
     rehearsal.step(&["build", "--profile", &profile])?;
     rehearsal.step(&["plan", "--env", environment])?;
