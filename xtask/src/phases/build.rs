@@ -8,7 +8,7 @@ mod realise;
 
 use std::collections::BTreeMap;
 
-use anyhow::{Context, Result, anyhow};
+use anyhow::{Context, Result};
 use camino::{Utf8Path, Utf8PathBuf};
 use clap::ValueEnum;
 use jiff::Timestamp;
@@ -173,10 +173,7 @@ impl Observed {
             current,
             tagged,
             dirty,
-            nix: match &git.object_format()?[..] {
-                "sha1" => nix.probe(&flake, &[RELEASE_JOBS.to_owned()]),
-                format => Err(anyhow!("this repository names its objects by {format}, and Nix reads none but SHA-1")),
-            },
+            nix: nix.probe(&flake, &[RELEASE_JOBS.to_owned()]),
             flake,
             source_faults: source.faults()?,
             source,

@@ -33,6 +33,8 @@ pub async fn run(place: &Place, args: &RehearseArgs) -> Result<Outcome> {
         term::warn("there are changes that are not committed: they are not rehearsed");
     }
     require_no_tag(&git)?;
+    // What is missing would be noticed by the push, when the contents are published.
+    git.require_objects(&git.head()?.commit, true)?;
     let scratch = git.root().join(RELEASE).join("rehearsal");
     let tree = clone(&git, &scratch)?;
     let (version, name) = decide(&Git::open(&tree)?, args.version.as_ref())?;
@@ -87,8 +89,12 @@ fn clone(git: &Git, scratch: &Utf8Path) -> Result<Utf8PathBuf> {
         std::fs::remove_dir_all(scratch).with_context(|| format!("cannot remove the last rehearsal, {scratch}"))?;
     }
     let tree = scratch.join("tree");
-    process::read(git.cmd(["clone", "--quiet", "--no-hardlinks", git.root().as_str(), tree.as_str()]))?;
-    let clone = |args: &[&str]| process::read(git.cmd(["-C", tree.as_str()]).args(args)).map(drop);
+    let without_hooks = || git.cmd(["-c", "core.hooksPath=/dev/null"]);
+    let cmd = without_hooks().args(["clone", "--quiet", "--no-hardlinks", "--no-reject-shallow", "--origin=origin"]);
+    // Nix reads no other kind of refs. A git that knows only this one takes no notice.
+    let cmd = cmd.env("GIT_DEFAULT_REF_FORMAT", "files");
+    process::read(cmd.args([git.root(), &tree]))?;
+    let clone = |args: &[&str]| process::read(without_hooks().args(["-C", tree.as_str()]).args(args)).map(drop);
     clone(&["switch", "--quiet", "-C", "releng/rehearsal"])?;
     // The clone has not what the repository says of its own.
     if Git::open(&tree)?.require_identity().is_err() {
