@@ -143,7 +143,9 @@ pub(super) fn judge(seen: &Seen) -> Judgement {
         count("list the files of", seen.unlisted.len()),
         count("same", seen.same),
     ];
-    let mut summary = format!("{} paths", parts.into_iter().flatten().collect::<Vec<_>>().join(", "));
+    let paths = seen.new.len() + seen.broken.len() + seen.unsigned.len() + seen.unlisted.len() + seen.same;
+    let noun = if paths == 1 { "path" } else { "paths" };
+    let mut summary = format!("{} {noun}", parts.into_iter().flatten().collect::<Vec<_>>().join(", "));
     if bytes > 0 {
         summary += &format!(" ({} unpacked)", bytes_for_people(bytes));
     }

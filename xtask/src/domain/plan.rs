@@ -238,6 +238,11 @@ pub fn kind(subject: &Subject, published: &Published) -> &'static str {
     }
 }
 
+/// `1 path`, `2 paths`: for people.
+pub fn counted(n: usize, what: &str) -> String {
+    format!("{n} {what}{}", if n == 1 { "" } else { "s" })
+}
+
 /// `52.1 MB`, `12 kB`: for people.
 pub fn bytes_for_people(bytes: u64) -> String {
     match bytes {

@@ -64,6 +64,8 @@ pub fn hint(message: &str) -> Option<&'static str> {
         (&["experimental Nix feature"], "this Nix has flakes switched off, and does not let them be switched on"),
         (&["cannot connect to socket", "cannot connect to daemon"], "the Nix daemon does not answer: is it running?"),
         (&["No space left on device", "database or disk is full"], "there is no space left"),
+        (&["Disk quota exceeded"], "the disk quota is used up"),
+        (&["Read-only file system", "attempt to write a readonly database"], "a file system is read-only"),
     ];
     hints.into_iter().find(|(signs, _)| signs.iter().any(|sign| message.contains(sign))).map(|(_, hint)| hint)
 }

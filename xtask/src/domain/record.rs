@@ -159,11 +159,11 @@ fn compare(recorded: &Files, found: &Files, ignored: &[&str]) -> Result<(), Prob
             None => problems.push(Problem::new(format!("{path} is missing"))),
             // Then the digests say nothing more.
             Some(found) if found.size != facts.size => problems.push(Problem::new(format!(
-                "{path} has changed: built with {} bytes, now it has {}",
+                "{path} has changed: built with {} bytes, and now it has {}",
                 facts.size, found.size
             ))),
             Some(found) if found != facts => problems.push(Problem::new(format!(
-                "{path} has changed: built with SHA-256 {}, now it has {}",
+                "{path} has changed: built with SHA-256 {}, and now it has {}",
                 facts.sha256, found.sha256
             ))),
             Some(_) => {}
@@ -325,7 +325,7 @@ mod tests {
         found.insert("extra".to_owned(), taken);
         expect![[r#"
             lix-2.93.1.tar.gz is missing
-            manifest.nix has changed: built with 1 bytes, now it has 2
+            manifest.nix has changed: built with 1 bytes, and now it has 2
             extra was not built with the rest
         "#]]
         .assert_eq(&format!("{}\n", record().compare(&found).expect_err("differences")));

@@ -75,8 +75,8 @@ struct Observed {
 impl Observed {
     fn new(git: &Git) -> Result<Observed> {
         let path = git.root().join(layout::RELEASE).join(layout::RECORD);
-        let text = files::read_text(&path)
-            .with_context(|| format!("cannot read {path}: has `cargo xtask release build` finished?"))?;
+        let text = files::read_if_there(&path)?
+            .with_context(|| format!("{path} is not there: has `cargo xtask release build` finished?"))?;
         let record = Record::parse(&text).map_err(|why| anyhow!("{path} {why}"))?;
         let version: Version = match &record.tag {
             Some(tag) => tag.parse().with_context(|| format!("{path} is of the tag {tag}"))?,
@@ -121,7 +121,7 @@ fn unpacked(git: &Git, record: &Record) -> Option<Digest> {
     let artifacts = git.root().join(layout::RELEASE).join(layout::ARTIFACTS);
     let archive = artifacts.join(layout.version_directory()).join(layout.source());
     let ask = || -> Result<Digest> {
-        let text = std::fs::read(&archive).with_context(|| format!("cannot read {archive}"))?;
+        let text = files::read(&archive)?;
         ensure!(record.files.get(&layout.source()) == Some(&files::facts(&text)), "{archive} is not as it was built");
         Nix::new(git.root(), &[])?.hash_of_unpacked(&archive)
     };

@@ -165,7 +165,7 @@ pub fn bytes_if_there(path: &Utf8Path) -> Result<Option<Vec<u8>>> {
 }
 
 /// Whether anything has this name, be it a link that leads nowhere. What cannot be looked at is there.
-fn is_there(path: &Utf8Path) -> bool {
+pub fn is_there(path: &Utf8Path) -> bool {
     !matches!(fs::symlink_metadata(path), Err(error) if error.kind() == io::ErrorKind::NotFound)
 }
 

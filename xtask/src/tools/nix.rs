@@ -142,7 +142,7 @@ impl Nix {
                     Line::Builder(builder) => machines.builders.push(builder),
                     // One that is not there is an empty one, to Nix too.
                     Line::File(path) if !read.contains(&path) => {
-                        lists.push(std::fs::read_to_string(&path).unwrap_or_default());
+                        lists.push(files::read_if_there(Utf8Path::new(&path))?.unwrap_or_default());
                         read.push(path);
                     }
                     Line::File(_) => {}

@@ -12,6 +12,7 @@ use xtask::domain::cache::{self, INFO, INFO_TEXT, Keys, Seen, Signed, fault, is_
 use xtask::domain::layout::{CACHE_STAGE, RELEASE};
 use xtask::domain::narinfo::{self, NarInfo};
 use xtask::domain::path_info::PathInfo;
+use xtask::domain::plan::counted;
 use xtask::domain::problem::{Problem, Problems};
 use xtask::domain::record::Record;
 use xtask::domain::serving::{IMMUTABLE, MOVING, content_type};
@@ -193,8 +194,8 @@ pub async fn publish(session: &Session<'_>, looked: &LookedCache, stores: &Store
     if !stage.ours.is_empty() {
         // Large closures take minutes, in which nothing is sent.
         progress::say(format_args!(
-            "  Nix compresses and signs {} paths in {RELEASE}/{CACHE_STAGE}/",
-            stage.ours.len()
+            "  Nix compresses and signs {} in {RELEASE}/{CACHE_STAGE}/",
+            counted(stage.ours.len(), "path")
         ));
     }
     let secret = SecretFile::new(key.expose())?;

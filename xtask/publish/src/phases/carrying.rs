@@ -13,7 +13,7 @@ use serde::Serialize;
 use xtask::domain::environment::Access;
 use xtask::domain::judgement::{Seen, judge};
 use xtask::domain::layout::{RELEASE, journal, local_receipt};
-use xtask::domain::plan::{Plan, Planned, Plans, Status, bytes_for_people};
+use xtask::domain::plan::{Plan, Planned, Plans, Status, bytes_for_people, counted};
 use xtask::domain::pointers::Published;
 use xtask::domain::publication::{Act, Wave};
 use xtask::domain::receipt::Receipt;
@@ -297,6 +297,11 @@ impl Done {
         let elapsed = self.clock.elapsed().max(Duration::from_millis(1));
         let acts = self.count;
         let rate = bytes_for_people((self.sent as f64 / elapsed.as_secs_f64()) as u64);
-        format!("{acts} acts, {} in {:.1} s ({rate}/s)", bytes_for_people(self.sent), elapsed.as_secs_f64())
+        format!(
+            "{}, {} in {:.1} s ({rate}/s)",
+            counted(acts, "act"),
+            bytes_for_people(self.sent),
+            elapsed.as_secs_f64()
+        )
     }
 }

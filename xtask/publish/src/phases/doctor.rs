@@ -12,6 +12,7 @@ use xtask::domain::builders;
 use xtask::domain::checkup::Checkup;
 use xtask::domain::environment::{Access, GitTarget};
 use xtask::domain::notes;
+use xtask::domain::plan::counted;
 use xtask::domain::profile::Profile;
 use xtask::domain::program::{PROGRAMS, Program, hint};
 use xtask::domain::release::Release;
@@ -162,8 +163,7 @@ fn check_tree(git: &Git, world: Option<&World>, checkup: &mut Checkup) -> Result
     let request = Request { dirs: Vec::new(), authors: Source::Tree };
     let valid = match problems(git.root(), &request) {
         Ok((count, found)) if found.is_empty() => {
-            let fragments = if count == 1 { "fragment" } else { "fragments" };
-            Ok(format!("{count} {fragments} in {}, no problems", notes::FRAGMENTS))
+            Ok(format!("{} in {}, no problems", counted(count, "fragment"), notes::FRAGMENTS))
         }
         Ok((_, found)) => Err(found.to_string()),
         Err(error) => Err(format!("{error:#}")),
@@ -199,7 +199,7 @@ async fn check_buckets(world: &World, checkup: &mut Checkup) {
     };
     checkup.add("key for reading", Ok("obtained".to_owned()));
     let published = published(stores.of(Bucket::Releases)).await;
-    let published = published.map(|published| format!("{} versions", published.versions.len()));
+    let published = published.map(|published| counted(published.versions.len(), "version"));
     checkup.add("published", told(published));
     match world.connect(Access::ReadWrite, &buckets).await {
         Ok(stores) => {

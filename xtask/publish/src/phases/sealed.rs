@@ -94,7 +94,9 @@ impl Sealed {
         let (mut published, mut root_manifest, mut images) = (LocalFiles::new(), String::new(), None);
         let record_facts = files::facts(text.as_bytes());
         if args.target == Target::All {
-            let artifacts = dir.join(layout::ARTIFACTS);
+            let (artifacts, images_dir) = (dir.join(layout::ARTIFACTS), dir.join(layout::IMAGES));
+            files::require_directory(&artifacts)?;
+            files::require_directory(&images_dir)?;
             published = read(&artifacts.join(layout.version_directory()), &record.files, &mut problems).await?;
             let found = facts(&published);
             problems.collect(record.compare(&found));
@@ -111,7 +113,7 @@ impl Sealed {
             if root_manifest != manifest::render(&record.manifest()) {
                 problems.push(Problem::new(format!("{path} does not follow from {record_path}")));
             }
-            match BuiltImages::open(oci::Layout::new(dir.join(layout::IMAGES)), &record).await? {
+            match BuiltImages::open(oci::Layout::new(images_dir), &record).await? {
                 Ok(built) => images = Some(built),
                 Err(wrong) => problems.extend(wrong),
             }

@@ -100,12 +100,12 @@ impl Images {
         let config = digest_of(&manifest.config)?;
         let there = match self {
             Images::Registry { skopeo, .. } => skopeo.read(digest, Part::Config).await?.is_some(),
-            Images::Directory(layout) => layout.holds(config).await?,
+            Images::Directory(layout) => layout.holds(config, manifest.config.size).await?,
         };
         found.note(there, || format!("the configuration of {platform}, {}", config.oci()));
         if let Images::Directory(layout) = self {
             for layer in &manifest.layers {
-                let there = layout.holds(digest_of(layer)?).await?;
+                let there = layout.holds(digest_of(layer)?, layer.size).await?;
                 found.note(there, || format!("a layer of {platform}, {}", layer.digest));
             }
         }

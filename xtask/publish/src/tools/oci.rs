@@ -68,13 +68,16 @@ impl Layout {
         Ok(files::bytes_if_there(&path)?.filter(|bytes| files::facts(bytes).sha256 == digest))
     }
 
-    /// Whether a blob is there, and what its digest says.
+    /// Whether a blob of this size is there, and what its digest says. One of another size is not read: it may be
+    /// endless.
     ///
     /// # Errors
     /// It cannot be read.
-    pub async fn holds(&self, digest: Digest) -> Result<bool> {
+    pub async fn holds(&self, digest: Digest, size: u64) -> Result<bool> {
         let path = self.blob(digest);
-        Ok(path.exists() && Content::of_file(&path).await?.sha256 == digest)
+        Ok(files::is_there(&path)
+            && files::open_file(&path)?.1 == size
+            && Content::of_file(&path).await?.sha256 == digest)
     }
 
     /// Bytes of all blobs together.
@@ -102,10 +105,11 @@ impl Layout {
         let from = other.dir.join(BLOBS);
         for name in files::list(&from)? {
             let digest = name.as_str().parse().map_err(|why| anyhow!("{from}/{name}: {why}"))?;
-            if !self.holds(digest).await? {
-                let copy = || -> std::io::Result<()> {
+            let (mut source, size) = files::open_file(&from.join(&name))?;
+            if !self.holds(digest, size).await? {
+                let mut copy = || -> std::io::Result<()> {
                     let mut file = NamedTempFile::new_in(&dir)?;
-                    std::io::copy(&mut std::fs::File::open(from.join(&name))?, &mut file)?;
+                    std::io::copy(&mut source, &mut file)?;
                     file.persist(dir.join(&name))?;
                     Ok(())
                 };

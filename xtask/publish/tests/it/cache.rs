@@ -87,15 +87,19 @@ impl Managed {
         error.trim_start().replace(self.place("").as_str(), "BESIDE/").replace(&self.public, "PUBLIC")
     }
 
-    /// A `nix` that does something else when it is to stage.
-    fn nix_that_stages(&self, script: &str) {
+    /// A `nix` that does something else where its arguments match a pattern of the shell's.
+    fn nix_where(&self, pattern: &str, script: &str) {
         let nix = self.place("bin").join("nix");
         let path = std::env::var("PATH").expect("a PATH");
-        let script = format!(
-            "#!/bin/bash\nPATH='{path}'\ncase \"$*\" in *secret-key*) {script} ;; *) exec nix \"$@\" ;; esac\n"
-        );
+        let script =
+            format!("#!/bin/bash\nPATH='{path}'\ncase \"$*\" in {pattern}) {script} ;; *) exec nix \"$@\" ;; esac\n");
         fs::write(&nix, script).expect("written");
         make_executable(&nix);
+    }
+
+    /// A `nix` that does something else when it is to stage.
+    fn nix_that_stages(&self, script: &str) {
+        self.nix_where("*secret-key*", script);
     }
 
     /// Files, and what was made for them: directories that hold no file.
@@ -613,16 +617,16 @@ async fn a_new_key_takes_nothing_from_users_of_the_old_one() -> Result<()> {
     assert!(code == Some(1) && said.contains("(it names test-1)"), "{said}");
     managed.trust_also(&public, &[&managed.public]);
     let said = run("verify", &[]);
-    assert!(said.contains("10 paths are signed by test-1 and not yet by ours: `upload` signs them"), "{said}");
+    assert!(said.contains("10 paths signed by test-1 and not yet by our key: `upload` adds our signature"), "{said}");
     let plan = run("plan", &[]);
     assert!(plan.contains(" sign 10 paths; so far signed by test-1"), "{plan}");
     // A repaired path keeps what was good, too.
     let (file, text) = narinfo(&managed.release, "liblix-2.93.1");
     fs::write(file, text.replace("URL: nar/", "URL: /nar/"))?;
     let said = run("upload", &["--noconfirm"]);
-    assert!(said.contains("compresses and signs 1 paths"), "{said}");
+    assert!(said.contains("compresses and signs 1 path in"), "{said}");
     let said = run("verify", &["--deep"]);
-    assert!(!said.contains("not yet by ours"), "{said}");
+    assert!(!said.contains("not yet by our key"), "{said}");
     let (code, said) = managed.run("upload", &["--noconfirm"]);
     assert!(code == Some(0) && !said.contains("  ok "), "{said}");
 
@@ -642,14 +646,7 @@ async fn a_new_key_takes_nothing_from_users_of_the_old_one() -> Result<()> {
 fn a_newer_nix_is_asked_for_the_format_that_is_read() {
     let managed = Managed::new();
     managed.key_file("test.key", &managed.secret);
-    let fake = |script: &str| {
-        let nix = managed.place("bin").join("nix");
-        let path = std::env::var("PATH").expect("a PATH");
-        let script =
-            format!("#!/bin/bash\nPATH='{path}'\ncase \"$*\" in *path-info*) {script} ;; *) exec nix \"$@\" ;; esac\n");
-        fs::write(&nix, script).expect("written");
-        make_executable(&nix);
-    };
+    let fake = |script: &str| managed.nix_where("*path-info*", script);
     // Format 1 where it is asked for; otherwise an error, as announced.
     fake(
         "case \"$*\" in *'--json-format 1'*) ;; *) echo 'error: --json-format is required' >&2; exit 1 ;; esac
@@ -664,7 +661,7 @@ fn a_newer_nix_is_asked_for_the_format_that_is_read() {
         "echo '{\"version\":2,\"storeDir\":\"/nix/store\",\"info\":{\"s1ph2ym3d4b06r86sv46dg4hz7cr0kzw-top\":{\"narHash\":{\"algorithm\":\"sha256\",\"format\":\"base64\",\"hash\":\"Hjcz5WiOrAWQN/TBS+5L8qR1x0HIZbtGDXqX++Bp/0w=\"},\"narSize\":216,\"references\":[]}}}'",
     );
     let (code, said) = managed.run("plan", &[]);
-    assert!(code == Some(0) && said.contains("add 1 paths"), "{said}");
+    assert!(code == Some(0) && said.contains("add 1 path "), "{said}");
     // Only what Nix says of the store is a reason to build again.
     fake("echo oops");
     let (_, said) = managed.run("plan", &[]);

@@ -166,14 +166,14 @@ fn what_is_not_as_built_or_not_for_this_environment_is_refused() {
         error: cannot plan the publication
           TREE/release cannot be published as it is
           version.json has changes that are not committed: commit or stash them
-          page-1.html has changed: built with 26 bytes, now it has 7
+          page-1.html has changed: built with 26 bytes, and now it has 7
           manual/page-2.html is missing
           extra was not built with the rest
           SHA256SUMS in the version directory does not follow from TREE/release/release.json
         error: cannot plan the publication
           TREE/release cannot be published as it is
           TREE/release/manual/empty/a is an empty directory, which was not built
-          page-1.html has changed: built with 26 bytes, now it has 214748364800
+          page-1.html has changed: built with 26 bytes, and now it has 214748364800
         error: cannot plan the publication
           TREE/release/release.json is not a regular file, but a pipe
         error: cannot plan the publication

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use anyhow::{Result, anyhow};
 use xtask::domain::cache::{INFO, Keys, Signed, is_good_info, nar_fault};
 use xtask::domain::narinfo::NarInfo;
-use xtask::domain::plan::bytes_for_people;
+use xtask::domain::plan::{bytes_for_people, counted};
 use xtask::domain::record::Record;
 use xtask::domain::store_path::StorePath;
 use xtask::tools::{files, process};
@@ -48,10 +48,12 @@ impl View<'_> {
         }
         let sound = walk.broken.is_empty();
         let depth = if self.deep { "downloaded" } else { "by name and size; --deep downloads them" };
-        let good = format!("{} paths, {} compressed, {depth}", walk.seen.len(), bytes_for_people(walk.bytes));
+        let good =
+            format!("{}, {} compressed, {depth}", counted(walk.seen.len(), "path"), bytes_for_people(walk.bytes));
         report.check(TITLE, &good, walk.broken, WHO);
         for (key, paths) in walk.signed_by {
-            report.note(TITLE, &format!("{paths} paths are signed by {key} and not yet by ours: `upload` signs them"));
+            let paths = counted(paths, "path");
+            report.note(TITLE, &format!("{paths} signed by {key} and not yet by our key: `upload` adds our signature"));
         }
         match sound {
             true => self.let_nix_judge(roots, &keys, report).await,

@@ -3,6 +3,7 @@
 use anyhow::Result;
 use xtask::domain::digest::{Digest, FileFacts};
 use xtask::domain::layout::{Docs, Layout, MANUAL_INDEX, SUMS, side_file_of};
+use xtask::domain::plan::{bytes_for_people, counted};
 use xtask::domain::publication::Act;
 use xtask::domain::record::{Files, Record};
 use xtask::tools::files;
@@ -25,7 +26,7 @@ impl View<'_> {
         expected.insert(SUMS.to_owned(), files::facts(sums.as_bytes()));
         let broken = compare(&self.sources.releases, &directory, &expected).await?;
         let bytes = expected.values().map(|facts| facts.size).sum();
-        let files = format!("{} files, {}", expected.len(), xtask::domain::plan::bytes_for_people(bytes));
+        let files = format!("{}, {}", counted(expected.len(), "file"), bytes_for_people(bytes));
         report.check(&format!("releases {directory}/"), &files, broken, "whoever downloads it");
         self.check_version_manifest(record, &directory, report).await
     }
@@ -38,7 +39,7 @@ impl View<'_> {
         if *target == self.version {
             let manual = record.manual();
             let broken = compare(&self.sources.docs, &directory, &manual).await?;
-            report.check(&title, &format!("{} pages of {target}", manual.len()), broken, &who);
+            report.check(&title, &format!("{} of {target}", counted(manual.len(), "page")), broken, &who);
             return Ok(());
         }
         // Not ours: it is enough that its start page is the right version's.
