@@ -17,6 +17,7 @@ use s3s_fs::FileSystem;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::{JoinHandle, JoinSet};
 
+use super::shutdown;
 use super::store::{Credentials, Endpoint};
 
 /// A running server. It stops when this is dropped; its data stays.
@@ -60,6 +61,10 @@ impl Embedded {
 
 impl Drop for Embedded {
     fn drop(&mut self) {
+        if shutdown::is_stopping() {
+            // What was begun in it is taken back yet; then it ends with us.
+            return;
+        }
         self.server.abort();
     }
 }

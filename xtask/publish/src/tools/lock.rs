@@ -18,6 +18,7 @@ use tokio::sync::Mutex;
 use tokio::task::JoinHandle;
 use xtask::tools::{process, term};
 
+use super::shutdown::{self, Begun};
 use super::store::{Properties, Store};
 
 /// Where it lies.
@@ -106,10 +107,12 @@ impl Lock {
     }
 }
 
-/// A lock that is held, and renewed by itself. [`Held::release`] gives it back.
+/// A lock that is held, and renewed by itself. [`Held::release`] gives it back, and so does a
+/// signal.
 pub struct Held {
     kept: Arc<Kept>,
     renewal: JoinHandle<Error>,
+    _begun: Begun,
 }
 
 struct Kept {
@@ -134,6 +137,8 @@ pub async fn take(store: &Store, owner: Owner, settle: Duration) -> Result<Held>
     }
     let now = Timestamp::now();
     let lock = Lock { owner, taken: Some(now), expires: now + LIFETIME };
+    // Before it is written: a signal may come while it is.
+    let begun = give_back_on_signal(store.clone(), lock.clone());
     write(store, &lock).await?;
     tokio::time::sleep(settle).await;
     match look_again(store).await? {
@@ -143,7 +148,7 @@ pub async fn take(store: &Store, owner: Owner, settle: Duration) -> Result<Held>
     }
     let kept = Arc::new(Kept { store: store.clone(), lock: Mutex::new(lock) });
     let renewal = tokio::spawn(keep(Arc::clone(&kept)));
-    Ok(Held { kept, renewal })
+    Ok(Held { kept, renewal, _begun: begun })
 }
 
 /// Removes a lock that a run on this machine left when it was killed; says whether there was one. `read` and `write` are
@@ -261,6 +266,15 @@ impl Drop for Held {
     fn drop(&mut self) {
         self.renewal.abort();
     }
+}
+
+fn give_back_on_signal(store: Store, ours: Lock) -> Begun {
+    shutdown::on_signal(async move || {
+        if matches!(read(&store).await, Ok(Some(there)) if there.is(&ours)) {
+            // Where the bucket cannot be reached, it expires by itself.
+            let _ = store.delete(KEY).await;
+        }
+    })
 }
 
 async fn write(store: &Store, lock: &Lock) -> Result<()> {

@@ -21,7 +21,7 @@ use super::{child, progress, secret_file};
 /// How long taking back may take; what is left then expires by itself.
 const LONGEST: Duration = Duration::from_secs(2);
 /// When a process that does not come to its end is ended: it hangs in something that cannot be dropped.
-const HANGS: Duration = Duration::from_secs(5);
+const HANGS: Duration = Duration::from_secs(7);
 /// `XCPU` and `XFSZ`, which have the same numbers on Linux and macOS: the limits for time and for a file's size.
 const LIMITS: [i32; 2] = [24, 25];
 
@@ -62,6 +62,11 @@ impl Drop for Begun {
     }
 }
 
+/// Whether a signal has come, and what was begun is about to be taken back.
+pub fn is_stopping() -> bool {
+    STOPPING.load(Ordering::SeqCst)
+}
+
 /// Notes what users see if we end from now on, for the last line: `no pointer has moved, users see what they saw`.
 pub fn users_see(state: impl Display) {
     *held(&STATE) = Some(state.to_string());
@@ -97,6 +102,10 @@ impl Signals {
                     // The work may hang in something that cannot be dropped, such as a program that asks for a passphrase.
                     tokio::spawn(async move {
                         tokio::time::sleep(HANGS).await;
+                        term::warn(format_args!(
+                            "stopped by {}, without waiting any longer for what does not end: run the same command again",
+                            name(kind.as_raw_value())
+                        ));
                         leave(kind.as_raw_value());
                     });
                 }

@@ -223,11 +223,12 @@ fn an_encrypted_key_signs_and_is_seen_nowhere() {
     assert!(all.contains("Sig: test-1:"), "the look was worth something");
 }
 
-/// Whether a process ends soon: what kills it is the system's doing, when its turn comes.
+/// Whether what stands in for Nix ends soon: what kills it is the system's doing, when its turn comes. Its number may be
+/// another program's by then.
 fn is_gone(number: &str) -> bool {
     let deadline = Instant::now() + Duration::from_secs(60);
-    let stat = || fs::read_to_string(format!("/proc/{number}/stat")).ok();
-    while stat().is_some_and(|stat| !stat.contains(") Z ")) {
+    let runs = || fs::read_to_string(format!("/proc/{number}/cmdline")).ok();
+    while runs().is_some_and(|words| words.contains("/bin/nix") || words.contains("sleep\0600")) {
         if Instant::now() > deadline {
             return false;
         }
@@ -251,6 +252,10 @@ fn the_opened_key_is_gone_after_an_error_and_after_signals() {
     assert!(managed.secrets_in_runtime().is_empty());
 
     managed.nix_that_stages("echo $$ > \"$XDG_RUNTIME_DIR/../nix-pid\"; exec sleep 600");
+    let is_locked = || {
+        let files = files_below(&managed.release.release_dir());
+        files.iter().any(|file| file.file_name() == Some("release.lock"))
+    };
     let pid = managed.place("runtime").parent().expect("a directory").join("nix-pid");
     for signal in ["INT", "TERM", "HUP", "QUIT", "ALRM", "USR1", "USR2", "XCPU", "KILL"] {
         let child: Child = managed
@@ -267,6 +272,7 @@ fn the_opened_key_is_gone_after_an_error_and_after_signals() {
             }
             std::thread::sleep(Duration::from_millis(20));
         };
+        assert!(is_locked());
         // The one that the run before was killed with is found and removed.
         assert_eq!(files.len(), 1, "{files:?}");
         let mode = |path: &Utf8Path| fs::metadata(path).expect("it is there").permissions().mode() & 0o777;
@@ -282,6 +288,7 @@ fn the_opened_key_is_gone_after_an_error_and_after_signals() {
             continue;
         }
         assert!(managed.secrets_in_runtime().is_empty(), "{signal} leaves the key behind");
+        assert!(!is_locked(), "{signal} leaves the lock behind");
         let last: Vec<&str> = said.lines().rev().take(2).collect();
         assert!(
             last[1].starts_with("warning: stopped by ") && last[1].ends_with("users see what they saw before"),
