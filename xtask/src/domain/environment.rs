@@ -378,6 +378,9 @@ mod tests {
         let error = Config::parse(&OURS.replacen("heads/{branch}", "heads/branch", 1)).expect_err("no placeholder");
         expect!["environment `local`: `branch-off` is not a ref with `{branch}` in it: refs/heads/branch"]
             .assert_eq(&error);
+        let error = Config::parse(&OURS.replacen("renew-after-minutes = 45", "renew-after-minutes = 0", 1));
+        expect!["environment `staging`: `renew-after-minutes` is 0: say after how many minutes a new key is made"]
+            .assert_eq(&error.expect_err("always anew"));
         for (wrong, why) in
             [("production", "leads back to where it began"), ("stagging", "names no environment: stagging")]
         {

@@ -17,7 +17,7 @@ use xtask::tools::tree;
 
 use crate::tools::embedded::Embedded;
 use crate::tools::images::Images;
-use crate::tools::keys::{KeySource, Renewal};
+use crate::tools::keys::{Key, KeySource, RETRY, Renewal};
 use crate::tools::signing_key;
 use crate::tools::store::{Endpoint, Store};
 
@@ -187,13 +187,14 @@ impl World {
                 Some(KeySource { credentials: credentials.clone(), access, buckets: names.clone() })
             }
         };
-        let credentials = match &source {
+        let Key { credentials, due } = match &source {
             Some(source) => source.obtain().await?,
-            None => Embedded::credentials(),
+            None => Key { credentials: Embedded::credentials(), due: None },
         };
         let first = Store::new(&self.endpoint, credentials, names.first().context("no bucket to connect to")?);
         let stores = buckets.iter().zip(&names).map(|(bucket, name)| (*bucket, first.sibling(name))).collect();
-        Ok(Stores { stores, signing: None, _renewal: source.and_then(|source| source.keep_fresh(first)) })
+        let renewal = source.zip(due).map(|(source, due)| source.keep_fresh(first, due, RETRY));
+        Ok(Stores { stores, signing: None, _renewal: renewal })
     }
 
     fn bucket_name(&self, bucket: Bucket) -> &str {

@@ -107,8 +107,7 @@ impl Lock {
     }
 }
 
-/// A lock that is held, and renewed by itself. [`Held::release`] gives it back, and so does a
-/// signal.
+/// A lock that is held, and renewed by itself. [`Held::release`] gives it back, and so does a signal.
 pub struct Held {
     kept: Arc<Kept>,
     renewal: JoinHandle<Error>,
@@ -138,7 +137,13 @@ pub async fn take(store: &Store, owner: Owner, settle: Duration) -> Result<Held>
     let now = Timestamp::now();
     let lock = Lock { owner, taken: Some(now), expires: now + LIFETIME };
     // Before it is written: a signal may come while it is.
-    let begun = give_back_on_signal(store.clone(), lock.clone());
+    let kept = Arc::new(Kept { store: store.clone(), lock: Mutex::new(lock.clone()) });
+    let ours = Arc::clone(&kept);
+    let begun = shutdown::on_signal(move || async move {
+        if let Err(error) = ours.give_back().await {
+            term::warn(format_args!("the lock could not be given back, and expires by itself: {error:#}"));
+        }
+    });
     write(store, &lock).await?;
     tokio::time::sleep(settle).await;
     match look_again(store).await? {
@@ -146,7 +151,6 @@ pub async fn take(store: &Store, owner: Owner, settle: Duration) -> Result<Held>
         Some(other) => bail!("{} took the lock at the same time: wait for that run to end", other.owner),
         None => bail!("the lock that was just written is gone: find out who deletes s3://{}/{KEY}", store.bucket()),
     }
-    let kept = Arc::new(Kept { store: store.clone(), lock: Mutex::new(lock) });
     let renewal = tokio::spawn(keep(Arc::clone(&kept)));
     Ok(Held { kept, renewal, _begun: begun })
 }
@@ -208,6 +212,18 @@ impl Kept {
         *lock = renewed;
         Ok(Ok(()))
     }
+
+    /// Removes the lock, unless it is another's by now.
+    async fn give_back(&self) -> Result<()> {
+        // A renewal that is under way ends first; a later one finds nothing to renew.
+        let ours = self.lock.lock().await;
+        match read(&self.store).await {
+            Ok(Some(there)) if !there.is(&ours) => Ok(()),
+            // We wrote it last: an answer that it is not there may be a stale one.
+            Ok(_) => self.store.delete(KEY).await,
+            Err(error) => Err(error),
+        }
+    }
 }
 
 /// Reads a lock that is held.
@@ -250,15 +266,7 @@ impl Held {
     /// # Errors
     /// The bucket cannot be reached.
     pub async fn release(self) -> Result<()> {
-        // Nothing that is under way may write it again after this.
-        let ours = self.kept.lock.lock().await;
-        self.renewal.abort();
-        match read(&self.kept.store).await {
-            Ok(Some(there)) if !there.is(&ours) => Ok(()),
-            // We wrote it last: an answer that it is not there may be a stale one.
-            Ok(_) => self.kept.store.delete(KEY).await,
-            Err(error) => Err(error),
-        }
+        self.kept.give_back().await
     }
 }
 
@@ -266,15 +274,6 @@ impl Drop for Held {
     fn drop(&mut self) {
         self.renewal.abort();
     }
-}
-
-fn give_back_on_signal(store: Store, ours: Lock) -> Begun {
-    shutdown::on_signal(async move || {
-        if matches!(read(&store).await, Ok(Some(there)) if there.is(&ours)) {
-            // Where the bucket cannot be reached, it expires by itself.
-            let _ = store.delete(KEY).await;
-        }
-    })
 }
 
 async fn write(store: &Store, lock: &Lock) -> Result<()> {

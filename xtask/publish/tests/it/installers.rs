@@ -101,7 +101,7 @@ fn what_is_no_installer_of_this_release_is_refused() {
     fs::write(file("aarch64-linux"), "#!/bin/sh\n").expect("written");
     fs::rename(file("x86_64-linux"), dir.join("lix-installer-x86_64-linux.bak")).expect("renamed");
     expect_test::expect![[r#"
-        error: the installers are not published
+        error: the upload of the installers is not finished
           DIR/installers does not hold the installers of 2.93.1
           lix-installer-aarch64-darwin: this release has no build for aarch64-darwin
           lix-installer-aarch64-linux is neither an ELF nor a 64-bit Mach-O executable

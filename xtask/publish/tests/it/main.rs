@@ -14,6 +14,7 @@ mod git;
 mod headers;
 mod images;
 mod installers;
+mod keys;
 mod layout;
 mod listing;
 mod lock;

@@ -325,8 +325,8 @@ fn verify_names_what_is_broken_and_whom_it_affects() {
         broken docs manual/lix/2.93/              page-1.html is not what was released: 26 bytes with SHA-256 DIGEST expected 26 with DIGEST affects readers of manual/lix/2.93/
         ok     images release/local/images        5ce0d172743b for linux/arm64 linux/amd64
         note   install lix/lix-2.93.1/            has no installers yet: `cargo xtask release installer` publishes them
-        ok     branch release-2.93                contains COMMIT
-        broken tag 2.93.1                         the remote does not have it affects whoever builds from git
+        ok     branch release-2.93                contains COMMIT merged back
+        broken tag 2.93.1                         the remote does not have it affects everyone who builds from git
         broken releases manifest.nix              it does not lead to 2.93.1 the newest stable release here affects everyone who runs `nix upgrade-nix`
         ok     docs manual/lix/stable/            8 pages of 2.93.1
         ok     image release/local/images:2.93.1  is on 2.93.1
