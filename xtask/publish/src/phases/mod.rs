@@ -41,7 +41,7 @@ pub async fn run(command: Publish, place: &Place) -> Result<Outcome> {
             installer::run(place, &args).await.context("the upload of the installers is not finished")
         }
         Publish::Verify(args) => verify::run(place, &args).await.context("cannot verify what is published"),
-        Publish::Rollback(args) => rollback::run(place, &args).await.context("the rollback is not finished"),
+        Publish::Rollback(args) => rollback::run(place, &args).await,
         Publish::Doctor(args) => doctor::run(place, &args).await.context("cannot check the preconditions"),
         Publish::Status => status::run(place).await.context("cannot see how the release stands"),
         Publish::Rehearse(args) => rehearse::run(place, &args).await.context("the rehearsal failed"),

@@ -91,7 +91,10 @@ async fn is_of_an_earlier_tool(releases: &Store, version: &Version) -> Result<bo
 
 /// The version that the root manifest leads to: users have it, whatever became of its upload. A manifest that cannot be
 /// read is its own judgement's matter.
-async fn live(releases: &Store) -> Result<Option<Version>> {
+///
+/// # Errors
+/// The bucket cannot be read, or what is there is no such manifest.
+pub async fn live(releases: &Store) -> Result<Option<Version>> {
     match releases.get(MANIFEST, LIMIT).await? {
         Some(bytes) => Ok(root_manifest::read(&bytes).await?.version().parse().ok()),
         None => Ok(None),

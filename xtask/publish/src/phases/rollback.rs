@@ -11,7 +11,7 @@ use xtask::cli::{Outcome, Place, RollbackArgs};
 use xtask::domain::image_target::{ImageTag, ImageTarget};
 use xtask::domain::judgement::Consent;
 use xtask::domain::layout::{Docs, WITHDRAWN, WITHDRAWN_COPY};
-use xtask::domain::plan::{Plan, Plans};
+use xtask::domain::plan::{Plan, Plans, Status};
 use xtask::domain::pointers::{Published, withdrawn_by_rollback};
 use xtask::domain::publication::Act;
 use xtask::domain::version::Version;
@@ -33,8 +33,14 @@ use crate::tools::store::Properties;
 /// Rolls back.
 ///
 /// # Errors
-/// The version is not published or not whole, the manager does not agree, or a pointer cannot be moved.
+/// The version is not published or not whole, the manager does not agree, or a pointer cannot be moved. The message says
+/// what moved and what did not.
 pub async fn run(place: &Place, args: &RollbackArgs) -> Result<Outcome> {
+    plan_and_publish(place, args).await.context("nothing was rolled back by this run")?
+}
+
+/// The outer error: nothing was written. The inner one says how things stand.
+async fn plan_and_publish(place: &Place, args: &RollbackArgs) -> Result<Result<Outcome>> {
     let git = Git::open(&place.tree)?;
     let _working = swap::lock(git.root())?;
     let destination = Destination::open(place, git.root(), &args.env, &Bucket::ALL).await?;
@@ -89,21 +95,20 @@ pub async fn run(place: &Place, args: &RollbackArgs) -> Result<Outcome> {
     let rollback = |plan| Plan { kind: "rollback", withdraws: withdraws.clone(), ..plan };
     let plans = Plans(plans.into_iter().map(rollback).collect());
     if args.dry_run {
-        return super::plan::show(place, &plans).map(|()| Outcome::Done);
+        return super::plan::show(place, &plans).map(|()| Ok(Outcome::Done));
     }
-    let outcome = publish(&train, &plans, args, &found, &after).await?;
-    super::plan::tell(place, &plans)?;
-    Ok(outcome)
+    let ended = publish(&train, &plans, args, &found, &after).await?;
+    Ok(ended.and_then(|outcome| super::plan::tell(place, &plans).map(|()| outcome)))
 }
 
-/// Shows, asks, and does.
+/// Shows, asks, and does. Errors are as those of [`plan_and_publish`].
 async fn publish(
     train: &Train<'_>,
     plans: &Plans,
     args: &RollbackArgs,
     found: &(Published, Option<String>),
     after: &Published,
-) -> Result<Outcome> {
+) -> Result<Result<Outcome>> {
     let environment = &train.world().name;
     consent::show(plans)?;
     let (now, unclear) = found;
@@ -111,7 +116,7 @@ async fn publish(
         remove_left_lock(train).await;
         term::say(format_args!("{} {environment} is on {} already", term::good("done:"), args.to));
         purge::run(train).await;
-        return Ok(Outcome::Done);
+        return Ok(Ok(Outcome::Done));
     }
     let sentence = format!("I want to roll {environment} back to {}", args.to);
     consent::ask(train.world(), plans, &sentence, &args.agreement)?;
@@ -126,14 +131,56 @@ async fn publish(
         // It is known, and not read back: a bucket may answer for a moment as it did before.
         Ok(Some(after.clone()))
     };
-    carry_out(train, plans, None, first).await?;
+    if let Err(error) = carry_out(train, plans, None, first).await {
+        return Ok(Err(error.context(how_it_stands(train, plans, args, after).await)));
+    }
     purge::run(train).await;
     term::say(format_args!(
         "{} users of {environment} are back on {}; `rollback --to` a newer version undoes it",
         term::good("done:"),
         args.to
     ));
-    Ok(Outcome::Done)
+    Ok(Ok(Outcome::Done))
+}
+
+/// How far a rollback came that failed, as it is seen now.
+async fn how_it_stands(train: &Train<'_>, plans: &Plans, args: &RollbackArgs, after: &Published) -> String {
+    let (environment, to) = (&train.world().name, &args.to);
+    let seen = async {
+        let (now, unclear) = published_in_any_case(train.sessions[0].read.of(Bucket::Releases)).await?;
+        Ok::<_, anyhow::Error>((unclear.is_none() && now.withdrawn == after.withdrawn, train.plan_with(after).await?))
+    };
+    let (is_recorded, seen) = match seen.await {
+        Ok(seen) => seen,
+        Err(error) => {
+            return format!(
+                "the rollback of {environment} to {to} is not finished, and how far it came cannot be seen ({error:#}): run \
+                 the same command again"
+            );
+        }
+    };
+    let (mut moved, mut left) = (Vec::new(), Vec::new());
+    for ((_, _, planned), (_, _, now)) in
+        train.acts(plans).zip(train.acts(&seen)).filter(|((_, _, act), _)| act.is_to_do())
+    {
+        if now.status == Status::Same { moved.push(now.title.as_str()) } else { left.push(planned.title.as_str()) }
+    }
+    let again = "run the same command again";
+    match (moved.as_slice(), left.as_slice()) {
+        ([], _) if is_recorded => format!(
+            "the rollback of {environment} to {to} is only begun: what it withdraws is recorded, and no pointer has moved, so \
+             users see what they saw before; {again}"
+        ),
+        ([], _) => "nothing was rolled back by this run".to_owned(),
+        (_, []) => {
+            format!("all pointers of {environment} are on {to}, and the rollback is not finished all the same; {again}")
+        }
+        _ => format!(
+            "the rollback of {environment} to {to} is half done; {again}\nmoved: {}\nnot moved, or not all of it: {}",
+            moved.join(", "),
+            left.join(", ")
+        ),
+    }
 }
 
 /// Records which versions are withdrawn from now on.

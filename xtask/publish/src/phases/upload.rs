@@ -7,10 +7,12 @@ use anyhow::{Context, Result, ensure};
 use camino::{Utf8Path, Utf8PathBuf};
 use xtask::cli::{Outcome, Place, PlanArgs, TrainArgs, UploadArgs};
 use xtask::domain::checkup::Checkup;
-use xtask::domain::plan::{Plans, Status};
+use xtask::domain::plan::{Planned, Plans, Status};
+use xtask::domain::pointers::{Follows, Published, target};
 use xtask::domain::publication::{Act, Wave};
 use xtask::domain::receipt::Gate;
 use xtask::domain::signing::SecretKey;
+use xtask::domain::version::Version;
 use xtask::tools::git::Git;
 use xtask::tools::{swap, term};
 
@@ -20,6 +22,7 @@ use super::consent;
 use super::destination::{Bucket, World};
 use super::gate::Earlier;
 use super::preflight::{self, told};
+use super::published::live;
 use super::purge;
 use super::sealed::Sealed;
 use super::session::{Destination, Session, Train};
@@ -112,8 +115,8 @@ async fn publish(place: &Place, trees: &[Git], args: &UploadArgs, dry_run: bool)
         if plans.is_done() {
             remove_left_lock(train).await;
             super::plan::tell(place, &plans)?;
-            let outcome = finish(train, &plans)?;
-            if outcome == Outcome::Done {
+            let outcome = finish(train, &plans).await?;
+            if waiting(train, &plans).is_empty() {
                 // What an earlier run left.
                 purge::run(train).await;
             }
@@ -125,8 +128,8 @@ async fn publish(place: &Place, trees: &[Git], args: &UploadArgs, dry_run: bool)
         let done = carry_out(train, &plans, signing_key, async |_| Ok(None)).await?;
         term::say(done.summary());
         super::plan::tell(place, &plans)?;
-        let outcome = finish(train, &done.after)?;
-        if outcome == Outcome::Done {
+        let outcome = finish(train, &done.after).await?;
+        if waiting(train, &done.after).is_empty() {
             purge::run(train).await;
             done.write_receipts(train, &plans);
         }
@@ -135,34 +138,71 @@ async fn publish(place: &Place, trees: &[Git], args: &UploadArgs, dry_run: bool)
     .await
 }
 
+/// What waits for something outside, and for what.
+fn waiting(train: &Train, plans: &Plans) -> Vec<String> {
+    let why = |(session, _, planned): (&Session, &Act, &Planned)| match &planned.status {
+        Status::Waiting(why) => Some(format!("{}: {why}", train.title(session, planned))),
+        _ => None,
+    };
+    train.acts(plans).filter_map(why).collect()
+}
+
 /// Says how things stand when there is nothing left to do for us.
-fn finish(train: &Train, plans: &Plans) -> Result<Outcome> {
-    let waiting: Vec<String> = train
-        .acts(plans)
-        .filter_map(|(session, _, planned)| match &planned.status {
-            Status::Waiting(why) => Some(format!("{}: {why}", train.title(session, planned))),
-            _ => None,
-        })
-        .collect();
+async fn finish(train: &Train<'_>, plans: &Plans) -> Result<Outcome> {
+    let waiting = waiting(train, plans);
+    let environment = &train.world().name;
     let versions: Vec<&str> = plans.0.iter().map(|plan| plan.version.as_str()).collect();
-    let (versions, environment) = (versions.join(", "), &train.world().name);
-    let is = if plans.0.len() == 1 { "is" } else { "are" };
-    if waiting.is_empty() {
+    if !waiting.is_empty() {
+        for why in waiting {
+            term::say(format_args!("waits  {why}"));
+        }
+        let are = if versions.len() == 1 { "is not completely" } else { "are not all" };
+        term::say(format_args!("{} {are} published to {environment} yet", versions.join(", ")));
+        return Ok(Outcome::Waiting);
+    }
+    let published = train.published().await?;
+    let withdrawn: Vec<String> =
+        published.arriving.intersection(&published.withdrawn).map(Version::to_string).collect();
+    let offered: Vec<&str> =
+        versions.into_iter().filter(|version| withdrawn.iter().all(|other| other != version)).collect();
+    if !offered.is_empty() {
         let verify = term::next(&format!("verify --env {environment}"));
-        let next = match plans.0.len() {
+        let (is, next) = match offered.len() {
             // A manual alone is no release that could be verified.
-            _ if !train.acts(plans).any(|(_, act, _)| *act == Act::Receipt) => String::new(),
-            1 => format!("; next: {verify}"),
-            _ => format!("; next, for each: {verify} VERSION"),
+            count if !train.acts(plans).any(|(_, act, _)| *act == Act::Receipt) => {
+                (if count == 1 { "is" } else { "are" }, String::new())
+            }
+            1 => ("is", format!("; next: {verify}")),
+            _ => ("are", format!("; next, for each: {verify} VERSION")),
         };
-        term::say(format_args!("{} {versions} {is} published to {environment}{next}", term::good("done:")));
-        return Ok(Outcome::Done);
+        term::say(format_args!("{} {} {is} published to {environment}{next}", term::good("done:"), offered.join(", ")));
     }
-    for why in waiting {
-        term::say(format_args!("waits  {why}"));
+    if withdrawn.is_empty() { Ok(Outcome::Done) } else { tell_of_rollback(train, &published, &withdrawn).await }
+}
+
+/// Says of uploaded versions that a rollback withdrew them, where users are, and how they would get them.
+async fn tell_of_rollback(train: &Train<'_>, published: &Published, withdrawn: &[String]) -> Result<Outcome> {
+    let environment = &train.world().name;
+    let rollback = |to: &str| term::next(&format!("rollback --env {environment} --to {to}"));
+    let live = live(train.sessions[0].read.of(Bucket::Releases)).await?;
+    if let Some(live) = live.as_ref().filter(|live| published.withdrawn.contains(live)) {
+        let to = target(Follows::NewestStable, published).map_or_else(|| "VERSION".to_owned(), Version::to_string);
+        term::say(format_args!(
+            "the rollback of {environment} that withdrew {live} is not finished: users of the newest stable release are still \
+             on {live}; next: {}",
+            rollback(&to)
+        ));
+        return Ok(Outcome::Waiting);
     }
-    term::say(format_args!("{versions} {is} not completely published to {environment} yet"));
-    Ok(Outcome::Waiting)
+    let live = live.map_or_else(|| "no version".to_owned(), |live| live.to_string());
+    for version in withdrawn {
+        term::say(format_args!(
+            "{version} is published to {environment} and withdrawn: a rollback took users of the newest stable release to \
+             {live}; to bring them back to {version}: {}",
+            rollback(version)
+        ));
+    }
+    Ok(Outcome::Done)
 }
 
 /// Finds out what would stop us half-way, while nothing is public yet: what `doctor` knows of the environment, this plan

@@ -26,6 +26,7 @@ mod release;
 #[path = "../../../tests/it/repo.rs"]
 #[allow(dead_code, reason = "the front door's tests use the rest")]
 mod repo;
+mod rollback;
 mod root_manifest;
 mod scripted;
 mod season;

@@ -28,9 +28,11 @@ pub enum Fault {
     Reset,
     /// Its answer breaks off after half its length.
     HalfAnswer,
+    /// The server never sees it; the answer is this text, as it may have been there before.
+    Stale(&'static str),
 }
 
-type Plan = Arc<dyn Fn(usize, &Method) -> Option<Fault> + Send + Sync>;
+type Plan = Arc<dyn Fn(usize, &Method, &str) -> Option<Fault> + Send + Sync>;
 pub type Body = BoxBody<Bytes, anyhow::Error>;
 
 pub struct Proxy {
@@ -44,6 +46,14 @@ impl Proxy {
     pub async fn start(
         upstream: &Endpoint,
         plan: impl Fn(usize, &Method) -> Option<Fault> + Send + Sync + 'static,
+    ) -> Result<Self> {
+        Proxy::start_by_path(upstream, move |number, method, _| plan(number, method)).await
+    }
+
+    /// The same, with `/BUCKET/KEY`.
+    pub async fn start_by_path(
+        upstream: &Endpoint,
+        plan: impl Fn(usize, &Method, &str) -> Option<Fault> + Send + Sync + 'static,
     ) -> Result<Self> {
         let address: SocketAddr = upstream.url.trim_start_matches("http://").parse()?;
         let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
@@ -75,7 +85,7 @@ async fn serve(listener: TcpListener, upstream: SocketAddr, plan: Plan, requests
                 requests.push(request.method().clone());
                 requests.len() - 1
             };
-            harm(upstream, plan(number, request.method()), request)
+            harm(upstream, plan(number, request.method(), request.uri().path()), request)
         });
         connections.spawn(async move {
             // With this, an error of the service, which drops the socket, resets the connection.
@@ -92,6 +102,7 @@ async fn harm(upstream: SocketAddr, fault: Option<Fault>, request: Request<Incom
             answer(503, "<Error><Code>SlowDown</Code><Message>Please reduce your request rate.</Message></Error>")
         }
         Some(Fault::Status(status)) => answer(status, ""),
+        Some(Fault::Stale(text)) => answer(200, text),
         Some(Fault::Reset) => Err(anyhow!("reset on purpose")),
         Some(Fault::HalfAnswer) => halve(forward(upstream, request).await?).await,
         None => Ok(forward(upstream, request).await?.map(|body| body.map_err(Into::into).boxed())),

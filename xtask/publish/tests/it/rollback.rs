@@ -1,0 +1,280 @@
+//! Rollbacks that are interrupted, or that meet answers of yesterday; and what uploads say of them.
+
+use std::fs;
+use std::sync::{Arc, Mutex};
+
+use anyhow::Result;
+use camino::{Utf8Path, Utf8PathBuf};
+use expect_test::expect;
+use hyper::Method;
+use tempfile::TempDir;
+use xtask_publish::tools::embedded::Embedded;
+
+use crate::proxy::{Fault, Proxy};
+use crate::release::Release;
+use crate::repo::{Ran, make_executable};
+
+/// What goes wrong with requests for some paths.
+#[derive(Default)]
+struct Harm {
+    method: Method,
+    /// How the path ends.
+    path: &'static str,
+    /// Which of these requests, from 0; all of them if there is no number.
+    number: Option<usize>,
+    fault: Option<Fault>,
+    /// Whether only what comes after the list of withdrawn versions was written is counted.
+    after_writing: bool,
+    written: bool,
+    seen: usize,
+}
+
+/// Two releases, 2.93.1 and 2.93.2, that are published to a server behind a proxy.
+struct Served {
+    old: Release,
+    new: Release,
+    harm: Arc<Mutex<Harm>>,
+    data: TempDir,
+    // Dropped before the server that it stands for.
+    _proxy: Proxy,
+    _server: Embedded,
+}
+
+impl Served {
+    async fn start() -> Result<Served> {
+        let data = tempfile::tempdir()?;
+        let names = ["cache", "docs", "install", "releases"].map(|purpose| format!("local-{purpose}"));
+        let server = Embedded::start(data.path(), &names.each_ref().map(String::as_str)).await?;
+        let harm = Arc::new(Mutex::new(Harm::default()));
+        let plan = Arc::clone(&harm);
+        let proxy = Proxy::start_by_path(server.endpoint(), move |_, method, path| {
+            let mut harm = plan.lock().expect("no test panics while it holds this");
+            harm.written |= *method == Method::PUT && path.ends_with("/withdrawn.json");
+            if harm.path.is_empty() || *method != harm.method || !path.ends_with(harm.path) {
+                return None;
+            }
+            if harm.after_writing && !harm.written {
+                return None;
+            }
+            harm.seen += 1;
+            harm.fault.filter(|_| harm.number.is_none_or(|number| number + 1 == harm.seen))
+        })
+        .await?;
+        let (old, new) = (Release::new("2.93.1"), Release::new("2.93.2"));
+        new.share(&old);
+        let keys = old.repo.beside("keys");
+        let printed = serde_json::json!({ "id": "local", "secret_key": "local-secret" });
+        fs::write(&keys, format!("#!/bin/sh\necho '{printed}'\n"))?;
+        make_executable(&keys);
+        let storage = format!(
+            "storage.s3]\nendpoint = \"{}\"\nregion = \"local\"\n\
+             [environments.local.storage.s3.credentials.command]\n\
+             program = [\"{keys}\", \"{{access}}\", \"{{buckets}}\"]\nrenew-after-minutes = 45\n",
+            proxy.endpoint.url
+        );
+        for release in [&old, &new] {
+            release.configure(|text| {
+                let from = text.find("storage.embedded]").expect("the embedded server");
+                let end = from + text[from..].find("\n\n").expect("an end");
+                format!("{}{storage}{}", &text[..from], &text[end..])
+            });
+        }
+        let served = Served { old, new, harm, data, _proxy: proxy, _server: server };
+        served.old.upload().ok();
+        served.new.upload().ok();
+        assert_eq!(served.live(), "2.93.2");
+        Ok(served)
+    }
+
+    /// Which version the root manifest leads to.
+    fn live(&self) -> &'static str {
+        let manifest = fs::read_to_string(self.object("local-releases/manifest.nix")).expect("a manifest");
+        if manifest.contains("-lix-2.93.2\"") { "2.93.2" } else { "2.93.1" }
+    }
+
+    fn object(&self, key: &str) -> Utf8PathBuf {
+        Utf8Path::from_path(self.data.path()).expect("UTF-8").join(key)
+    }
+
+    /// Runs something while some requests go wrong; says how many were counted.
+    fn with(&self, harm: Harm, run: impl FnOnce() -> Ran) -> (Ran, usize) {
+        let set = |harm| std::mem::replace(&mut *self.harm.lock().expect("no test panics while it holds this"), harm);
+        set(harm);
+        let ran = run();
+        (ran, set(Harm::default()).seen)
+    }
+
+    fn rollback(&self, to: &str) -> Ran {
+        self.old.release("rollback", "local", &["--to", to, "--noconfirm"])
+    }
+}
+
+/// The error, without what the server said.
+fn told(ran: &Ran) -> String {
+    let error = ran.stderr.split("error: ").last().unwrap_or_default();
+    error.lines().take(1).map(|line| format!("{line}\n")).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_stale_answer_about_withdrawn_versions_is_taken_for_done() -> Result<()> {
+    let served = Served::start().await?;
+    for fault in [Fault::Status(404), Fault::Stale("[]")] {
+        for path in ["/local-releases/withdrawn.json", "/receipts/withdrawn.json"] {
+            for number in 0.. {
+                served.rollback("2.93.2").ok();
+                let harm = Harm {
+                    method: Method::GET,
+                    path,
+                    number: Some(number),
+                    fault: Some(fault),
+                    after_writing: true,
+                    ..Harm::default()
+                };
+                let (ran, seen) = served.with(harm, || served.rollback("2.93.1"));
+                assert!(ran.code == Some(1) || (ran.code == Some(0) && served.live() == "2.93.1"), "{ran:?}");
+                if seen <= number {
+                    break;
+                }
+            }
+        }
+        // An upload of what was withdrawn looks several times, and believes no single one of these answers.
+        for number in 0.. {
+            let harm = Harm {
+                method: Method::GET,
+                path: "/local-releases/withdrawn.json",
+                number: Some(number),
+                fault: Some(fault),
+                ..Harm::default()
+            };
+            let (ran, seen) = served.with(harm, || served.new.upload());
+            assert!(matches!(ran.code, Some(0 | 1)), "{ran:?}");
+            assert_eq!(served.live(), "2.93.1", "{ran:?}");
+            if seen <= number {
+                assert!(number > 0, "the look was worth something");
+                break;
+            }
+        }
+    }
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_interrupted_rollback_says_what_moved_and_an_upload_sees_that_it_is_not_finished() -> Result<()> {
+    let served = Served::start().await?;
+    let refused = |path| Harm { method: Method::PUT, path, fault: Some(Fault::Status(403)), ..Harm::default() };
+    let (ran, _) = served.with(refused("/local-releases/withdrawn.json"), || served.rollback("2.93.1"));
+    assert_eq!((ran.code, served.live()), (Some(1), "2.93.2"));
+    let mut errors = told(&ran);
+    let (ran, _) = served.with(refused("/receipts/withdrawn.json"), || served.rollback("2.93.1"));
+    assert_eq!((ran.code, served.live()), (Some(1), "2.93.2"));
+    errors += &told(&ran);
+    errors += &told(&served.rollback("2.93.9"));
+    expect![[r#"
+        nothing was rolled back by this run
+        the rollback of local to 2.93.1 is only begun: what it withdraws is recorded, and no pointer has moved, so users see what they saw before; run the same command again
+        nothing was rolled back by this run
+    "#]]
+    .assert_eq(&errors);
+
+    let ran = served.new.upload();
+    let last = ran.stderr.lines().last().unwrap_or_default();
+    expect![[r#"the rollback of local that withdrew 2.93.2 is not finished: users of the newest stable release are still on 2.93.2; next: cargo xtask release rollback --env local --to 2.93.1"#]]
+        .assert_eq(last);
+    assert!(!ran.stderr.contains("done:"), "{}", ran.stderr);
+    ran.fails(3);
+
+    // One pointer cannot be moved; how far the others come is a matter of time.
+    let (ran, _) = served.with(refused("/local-releases/manifest.nix"), || served.rollback("2.93.1"));
+    assert!(
+        ran.stderr.contains("not moved, or not all of it: releases manifest.nix")
+            || ran.stderr.contains("is only begun"),
+        "{}",
+        ran.stderr
+    );
+    assert!(!ran.stderr.contains("done:"), "{}", ran.stderr);
+    ran.fails(1);
+    served.rollback("2.93.1").ok();
+    assert_eq!(served.live(), "2.93.1");
+    let ran = served.new.upload();
+    let last = ran.stderr.lines().last().unwrap_or_default();
+    expect![[r#"2.93.2 is published to local and withdrawn: a rollback took users of the newest stable release to 2.93.1; to bring them back to 2.93.2: cargo xtask release rollback --env local --to 2.93.2"#]]
+        .assert_eq(last);
+    assert!(!ran.stderr.contains("done:"), "{}", ran.stderr);
+    ran.ok();
+    Ok(())
+}
+
+#[test]
+fn a_begun_upload_is_passed_by_no_pointer_and_withdrawn_by_no_rollback() {
+    let (old, new) = (Release::new("2.93.1"), Release::new("2.93.2"));
+    new.share(&old);
+    old.upload().ok();
+    let live = || fs::read_to_string(old.object("local-releases/manifest.nix")).expect("a manifest");
+    let begun = old.object("local-releases/lix/lix-2.93.3");
+    let begin = || {
+        fs::create_dir_all(&begun).expect("made");
+        fs::write(begun.join("SHA256SUMS"), "").expect("written");
+    };
+    begin();
+    let waiting = new.upload().fails(3);
+    assert!(
+        waiting.contains("the upload of 2.93.3, which is newer, was begun here and is not finished")
+            && waiting.contains("lix/lix-2.93.3/")
+            && waiting.ends_with("2.93.2 is not completely published to local yet\n")
+            && !waiting.contains("done:"),
+        "{waiting}"
+    );
+    assert!(live().contains("-lix-2.93.1\""));
+    let error = old.release("rollback", "local", &["--to", "2.93.3", "--noconfirm"]).fails(1);
+    assert!(error.contains("the upload of 2.93.3 to local was begun and is not finished"), "{error}");
+    fs::remove_dir_all(&begun).expect("removed");
+    new.upload().ok();
+    assert!(live().contains("-lix-2.93.2\""));
+
+    // Users are taken back whatever was begun, and that may yet be finished.
+    begin();
+    old.release("rollback", "local", &["--to", "2.93.1", "--noconfirm"]).ok();
+    assert!(live().contains("-lix-2.93.1\""));
+    let withdrawn = fs::read_to_string(old.object("local-releases/withdrawn.json")).expect("a list");
+    expect![[r#"
+        [
+          "2.93.2"
+        ]"#]]
+    .assert_eq(withdrawn.trim_end());
+}
+
+#[test]
+fn a_rollback_is_the_way_out_of_a_list_that_cannot_be_read() {
+    let (old, new) = (Release::new("2.93.1"), Release::new("2.93.2"));
+    new.share(&old);
+    old.upload().ok();
+    new.upload().ok();
+    let list = old.object("local-releases/withdrawn.json");
+    for garbage in ["", "<html>503</html>", r#"["2.93.2", "latest"]"#, r#"{"format": 2}"#] {
+        fs::write(&list, garbage).expect("written");
+        let error = new.upload().fails(1);
+        assert!(error.contains("so nobody can tell which versions a rollback withdrew"), "{garbage}: {error}");
+        let ran = old.release("rollback", "local", &["--to", "2.93.1", "--noconfirm"]);
+        assert!(ran.stderr.contains("this rollback writes withdrawn.json anew"), "{garbage}: {}", ran.stderr);
+        ran.ok();
+        let text = fs::read_to_string(&list).expect("a list");
+        assert_eq!(serde_json::from_str::<Vec<String>>(&text).expect("a list"), ["2.93.2"], "{garbage}");
+    }
+    assert!(
+        fs::read_to_string(old.object("local-releases/manifest.nix")).expect("a manifest").contains("-lix-2.93.1\"")
+    );
+}
+
+#[test]
+fn a_local_receipt_that_cannot_be_written_is_a_warning() {
+    let release = Release::new("2.93.1");
+    fs::create_dir_all(release.release_dir().join("receipt-local.json/x")).expect("made");
+    let ran = release.upload();
+    assert!(
+        ran.stderr.contains("receipt-local.json") && ran.stderr.contains("no decision rests on that file"),
+        "{ran:?}"
+    );
+    assert!(ran.stderr.contains("done: 2.93.1 is published to local"), "{ran:?}");
+    ran.ok();
+    assert!(release.object("local-releases/receipts/lix-2.93.1.json").exists());
+}
