@@ -83,6 +83,13 @@ pub struct Live {
     pub installers: bool,
 }
 
+impl Live {
+    /// Whether a rollback withdrew the release, and did not get as far as moving all pointers.
+    pub fn is_half_rolled_back(&self) -> bool {
+        self.withdrawn && self.pointers.iter().any(|pointer| pointer.rolls_back && pointer.leads == Leads::Here)
+    }
+}
+
 /// What lies in the version directory.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case", tag = "is")]
@@ -112,6 +119,9 @@ pub enum Directory {
 pub struct Pointer {
     pub what: String,
     pub leads: Leads,
+    /// Whether it follows the newest stable release, which a rollback moves.
+    #[serde(skip)]
+    pub rolls_back: bool,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -180,6 +190,7 @@ impl Environment {
         match &live.directory {
             Directory::Other { .. } => State::Wrong,
             Directory::Unrecorded => State::Done,
+            Directory::Recorded { .. } if live.is_half_rolled_back() => State::Wrong,
             Directory::Recorded { .. } if live.withdrawn => State::Done,
             Directory::Recorded { broken, .. } if live.finished && broken.is_empty() => State::Done,
             Directory::Recorded { .. } if waits && !live.finished => State::Waits,
@@ -235,6 +246,9 @@ impl Standing {
         let takes = self.profile.as_ref().is_none_or(|profile| to.profiles.contains(profile));
         match to.state() {
             State::Unknown => Command::release(&format!("doctor --env {name}")).but("it could not be looked at"),
+            State::Wrong if to.live.as_ref().is_ok_and(Live::is_half_rolled_back) => {
+                Command::release(&format!("rollback --env {name} --to VERSION")).but("once more: it stopped half-way")
+            }
             // Nothing after it may be done: it is the one that would tell.
             State::Wrong => Command::release(&format!("plan --env {name}")).but("another build is there"),
             _ if !takes => {

@@ -1,13 +1,13 @@
 //! `release verify`: what users get, checked as a user's machine would.
 //!
-//! Starts from the published record and needs neither `release/` nor a key that can write. Reads through the public
-//! addresses where `releng.toml` names them, and through S3 elsewhere. The acts are those of `plan` and `upload`.
+//! Starts from the published record and needs neither `release/` nor a key that can write. Reads what the buckets have,
+//! and what their public addresses show where `releng.toml` names them. The acts are those of `plan` and `upload`.
 //! Refuses to repair.
 
 use anyhow::{Context, Result, anyhow};
 use xtask::cli::{Outcome, Place, VerifyArgs};
 use xtask::domain::environment::Access;
-use xtask::domain::layout::{Docs, Layout, MANIFEST, RECORD};
+use xtask::domain::layout::{Docs, Layout, MANIFEST, RECORD, WITHDRAWN};
 use xtask::domain::pointers::{self, Published};
 use xtask::domain::problem::excerpt;
 use xtask::domain::publication::{Act, INSTALLER_ACTS, Scope, Target, acts};
@@ -16,10 +16,10 @@ use xtask::domain::version::Version;
 use xtask::tools::git::Git;
 
 use self::report::{Report, Told};
+use self::sides::Sides;
 use super::destination::{Bucket, Stores, World};
-use super::published::published;
+use super::published::published_in_any_case;
 use crate::tools::http::Http;
-use crate::tools::source::Source;
 
 mod cache;
 mod git;
@@ -28,6 +28,7 @@ mod installers;
 mod manifest;
 mod receipt;
 mod report;
+mod sides;
 mod tree;
 
 /// Checks a version in an environment.
@@ -42,11 +43,15 @@ pub async fn run(place: &Place, args: &VerifyArgs) -> Result<Outcome> {
     };
     let world = World::open(place, git.root(), &args.env).await?;
     let stores = world.connect(Access::Read, &Bucket::ALL).await?;
-    let published = published(stores.of(Bucket::Releases)).await?;
+    let (published, unclear) = published_in_any_case(stores.of(Bucket::Releases)).await?;
     let sources = Sources::new(&world, &stores);
     let view = View { git: &git, sources, world: &world, published, version, deep: args.deep };
 
     let mut report = Report::new(if place.json { Told::Json } else { Told::Page });
+    if let Some(why) = unclear {
+        report.check(&format!("releases {WITHDRAWN}"), "", vec![why], "every upload, which it stops");
+    }
+    view.note_begun(&mut report);
     match view.record(&view.version).await? {
         Some(Ok((record, text))) => view.check(&record, &text, |_| true, &mut report).await?,
         Some(Err(why)) => view.cannot_read_record(why, &mut report),
@@ -71,8 +76,7 @@ pub enum Contents {
 /// # Errors
 /// As for [`run`]; and the version has no record.
 pub async fn contents(git: &Git, world: &World, stores: &Stores, version: &Version) -> Result<Contents> {
-    let sources = Sources::new(world, stores);
-    let published = Published::default();
+    let (sources, published) = (Sources::of_buckets(stores), Published::default());
     let view = View { git, sources, world, published, version: version.clone(), deep: false };
     let record = view.record(version).await?.with_context(|| format!("{version} has no published record"))?;
     let (record, text) = record.map_err(|why| anyhow!(why))?;
@@ -99,26 +103,37 @@ fn record_key(version: &Version) -> String {
     format!("{}/{RECORD}", Layout::new(&version.to_string()).version_directory())
 }
 
-/// Where users read.
+/// The buckets, from both sides.
 struct Sources {
-    cache: Source,
-    docs: Source,
-    install: Source,
-    releases: Source,
+    cache: Sides,
+    docs: Sides,
+    install: Sides,
+    releases: Sides,
 }
 
 impl Sources {
     fn new(world: &World, stores: &Stores) -> Sources {
         let public = world.environment.public.as_ref();
-        let source = |address: Option<&String>, bucket| match address {
-            Some(address) => Source::Public(Http::new(address)),
-            None => Source::Store(Box::new(stores.of(bucket).clone())),
+        let sides = |address: Option<&String>, bucket| Sides {
+            bucket: stores.of(bucket).clone(),
+            edge: address.map(|address| Http::new(address)),
         };
         Sources {
-            cache: source(public.map(|public| &public.cache), Bucket::Cache),
-            docs: source(public.map(|public| &public.docs), Bucket::Docs),
-            install: source(public.map(|public| &public.install), Bucket::Install),
-            releases: source(public.map(|public| &public.releases), Bucket::Releases),
+            cache: sides(public.map(|public| &public.cache), Bucket::Cache),
+            docs: sides(public.map(|public| &public.docs), Bucket::Docs),
+            install: sides(public.map(|public| &public.install), Bucket::Install),
+            releases: sides(public.map(|public| &public.releases), Bucket::Releases),
+        }
+    }
+
+    /// Without what caches show: it says nothing of what can be published from there.
+    fn of_buckets(stores: &Stores) -> Sources {
+        let sides = |bucket| Sides { bucket: stores.of(bucket).clone(), edge: None };
+        Sources {
+            cache: sides(Bucket::Cache),
+            docs: sides(Bucket::Docs),
+            install: sides(Bucket::Install),
+            releases: sides(Bucket::Releases),
         }
     }
 }
@@ -154,6 +169,14 @@ impl View<'_> {
             None => report.note(title, &format!("belongs on {version}, which has no record to check it with")),
         }
         Ok(None)
+    }
+
+    /// Uploads that were only begun: pointers wait for them, and their manager may have forgotten them.
+    fn note_begun(&self, report: &mut Report) {
+        for version in self.published.begun.iter().filter(|version| **version != self.version) {
+            let title = format!("releases {}/", Layout::new(&version.to_string()).version_directory());
+            report.note(&title, "was begun and is not finished: upload it again, or delete it; pointers wait for it");
+        }
     }
 
     /// Without a record there is nothing to check the rest with.

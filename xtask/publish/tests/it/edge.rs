@@ -184,7 +184,7 @@ impl World {
     pub fn share(&self, release: &Release, other: &Release) -> Result<()> {
         let keys = other.repo.beside("keys");
         self.publishes(release, &self._server.endpoint().url, &keys);
-        for part in ["images", "cache.key", "git"] {
+        for part in ["images", "cache.key"] {
             let theirs = other.release_dir().join("local").join(part);
             release.configure(|text| text.replacen(&format!("release/local/{part}"), theirs.as_str(), 1));
         }

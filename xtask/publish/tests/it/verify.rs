@@ -167,3 +167,89 @@ async fn a_purge_gets_what_changed_and_is_made_up_for() -> Result<()> {
     assert!(!taken.exists(), "it is not run for nothing");
     Ok(())
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn looking_leaves_nothing_behind_in_a_cache_and_what_it_shows_is_told_from_what_is_there() -> Result<()> {
+    let release = Release::new("2.93.1");
+    let world = World::of(&release).await?;
+    let status = || release.repo.xtask(&["release", "status", "--config", release.config.as_str()]);
+    status().ok();
+    release.release("verify", "local", &[]).fails(1);
+    assert_eq!(world.remembered_as_missing(), [""; 0], "before it is published");
+    release.upload().ok();
+    release.release("verify", "local", &[]).ok();
+    let page = status().ok();
+    assert!(page.contains("local        ✓ published as built"), "{page}");
+
+    // The edges keep what they have; the next release is there all the same.
+    let next = Release::new("2.93.2");
+    world.share(&next, &release)?;
+    next.upload().ok();
+    let ran = next.release("verify", "local", &[]);
+    assert_eq!(ran.code, Some(3), "{ran:?}");
+    assert_eq!(lines(&ran, &["broken", "?"]), "");
+    let stale = lines(&ran, &["stale"]);
+    let shows = "the bucket has 2.93.2; this address still shows 2.93.1 (Age 57, X-Cache HIT): wait, or purge\n";
+    assert!(stale.contains(shows), "{stale}");
+    assert!(
+        stale.contains("index.html: the bucket has it as it was released; this address still shows another"),
+        "{stale}"
+    );
+    assert!(ran.stderr.contains("waiting: 2.93.2 in local is what was released, and a cache"), "{}", ran.stderr);
+    world.forget();
+    next.release("verify", "local", &[]).ok();
+
+    // What is wrong in the bucket is broken, whatever an edge still shows; and a kept 404 is an edge's.
+    let page = world.object("local-docs/manual/lix/stable/page-1.html");
+    let text = fs::read_to_string(&page)?;
+    fs::write(&page, "damaged")?;
+    let ran = next.release("verify", "local", &[]);
+    assert_eq!(ran.code, Some(1), "{ran:?}");
+    assert!(lines(&ran, &["broken"]).contains("page-1.html is not what was released in the bucket"), "{}", ran.stdout);
+    fs::remove_file(&page)?;
+    let ran = next.release("verify", "local", &[]);
+    assert!(lines(&ran, &["broken"]).contains("page-1.html is missing"), "{}", ran.stdout);
+    fs::write(&page, text)?;
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_cache_that_cannot_be_bypassed_is_not_asked_for_what_is_not_there() -> Result<()> {
+    let release = Release::new("2.93.1");
+    let world = World::of(&release).await?;
+    release.upload().ok();
+    let next = Release::new("2.93.2");
+    world.share(&next, &release)?;
+    world.ignore_queries();
+    let page = next.repo.xtask(&["release", "status", "--config", next.config.as_str()]).ok();
+    assert!(page.contains("local        ? could not be looked at: a cache in front of it ignores queries"), "{page}");
+    assert_eq!(world.remembered_as_missing(), [""; 0]);
+
+    // An address that answers no more is a line, and the rest is checked.
+    world.answers("docs", Some(403));
+    let ran = release.release("verify", "local", &[]);
+    assert_eq!(ran.code, Some(1), "{ran:?}");
+    assert!(
+        lines(&ran, &["?"]).contains("docs manual/lix/stable/") && lines(&ran, &["broken"]).is_empty(),
+        "{}",
+        ran.stdout
+    );
+    assert!(lines(&ran, &["ok"]).contains("releases manifest.nix"), "{}", ran.stdout);
+    assert!(!world.take_asked("docs").is_empty());
+    Ok(())
+}
+
+#[test]
+fn what_is_there_besides_and_half_a_rollback_are_named() {
+    let release = Release::new("2.93.1");
+    release.upload().ok();
+    for key in ["local-releases/lix/lix-2.93.1/extra", "local-docs/manual/lix/stable/old.html"] {
+        fs::write(release.object(key), "x").expect("written");
+    }
+    let ran = release.release("verify", "local", &[]);
+    assert_eq!(ran.code, Some(1));
+    assert!(lines(&ran, &["note"]).contains("1 more object: extra"), "{}", ran.stdout);
+    assert!(lines(&ran, &["broken"]).contains("1 more object: old.html: not pages of 2.93.1"), "{}", ran.stdout);
+    release.upload().ok();
+    release.release("verify", "local", &[]).ok();
+}

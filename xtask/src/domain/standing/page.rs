@@ -136,6 +136,10 @@ impl Live {
     fn lines(&self) -> Vec<Line> {
         let mut lines = vec![self.directory.line(self.finished, self.withdrawn)];
         lines.extend(pointers(&self.pointers));
+        if self.is_half_rolled_back() {
+            let text = "a rollback withdrew it and did not move all pointers: run `rollback` again".to_owned();
+            lines.push(Line { state: State::Wrong, text });
+        }
         lines.extend(self.review.as_ref().map(Reviewed::line));
         if !matches!(self.directory, Directory::Absent | Directory::Begun) {
             lines.push(match self.installers {
@@ -186,7 +190,7 @@ fn pointers(pointers: &[Pointer]) -> Option<Line> {
     };
     let (here, others) = (all(Leads::Here), all(Leads::Elsewhere));
     let mut parts: Vec<String> = several(&here, "leads to it", "lead to it").into_iter().collect();
-    for Pointer { what, leads } in pointers {
+    for Pointer { what, leads, .. } in pointers {
         match leads {
             Leads::Here | Leads::Elsewhere => {}
             Leads::To(version) => parts.push(format!("{what} leads to {version}")),

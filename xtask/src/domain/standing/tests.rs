@@ -40,7 +40,10 @@ fn built(profile: &str) -> Standing {
 
 fn pointers(leads: [Leads; 3]) -> Vec<Pointer> {
     let what = ["`nix upgrade-nix`", "docs 2.93", "docs stable"];
-    what.into_iter().zip(leads).map(|(what, leads)| Pointer { what: what.to_owned(), leads }).collect()
+    what.into_iter()
+        .zip(leads)
+        .map(|(what, leads)| Pointer { what: what.to_owned(), leads, rolls_back: !what.contains('2') })
+        .collect()
 }
 
 fn absent() -> Live {
@@ -275,6 +278,7 @@ fn pages() {
                            · `nix upgrade-nix` leads to 2.93.0; docs 2.93 and docs stable are another version's
               staging      ✓ published as built, and withdrawn by a rollback; 9 files whole by name and size
                            ✓ `nix upgrade-nix`, docs 2.93 and docs stable lead to it
+                           ✗ a rollback withdrew it and did not move all pointers: run `rollback` again
                            ? review: could not be asked: no route
                            · no installers yet
               production   ✓ published as built; 9 files whole by name and size

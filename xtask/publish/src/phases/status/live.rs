@@ -5,7 +5,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use anyhow::{Context, Result, anyhow};
+use anyhow::{Context, Result, anyhow, ensure};
 use xtask::cli::Place;
 use xtask::domain::digest::Digest;
 use xtask::domain::environment::{self, Access, GitTarget, Storage};
@@ -24,7 +24,7 @@ use xtask::tools::remote::Remote;
 use super::super::destination::{Bucket, World};
 use super::super::looking::git::review;
 use super::Built;
-use crate::tools::http::Http;
+use crate::tools::http::{Headers, Http};
 use crate::tools::root_manifest;
 use crate::tools::source::Source;
 use crate::tools::transfer;
@@ -33,6 +33,21 @@ use crate::tools::transfer;
 pub const PATIENCE: Duration = Duration::from_secs(10);
 /// An environment that takes longer is not looked at any further: its key may come from a host that is down.
 const LONGEST: Duration = Duration::from_secs(45);
+
+/// No manifest is nearly this long, in bytes.
+const MANIFEST_LIMIT: u64 = 1 << 20;
+
+/// A query that no cache has seen, for the so-many-th time in this run.
+fn fresh_query(number: u32) -> String {
+    format!("nocache={}-{}-{number}", jiff::Timestamp::now().as_nanosecond(), std::process::id())
+}
+
+/// Whether a cache had an answer already.
+fn was_kept(headers: &Headers) -> bool {
+    let aged = headers.get("age").is_some_and(|age| age.trim() != "0");
+    let hit = |name: &&str| headers.get(name).is_some_and(|value| value.to_ascii_uppercase().contains("HIT"));
+    aged || ["x-cache", "x-cache-status", "cf-cache-status"].iter().any(|name| hit(name))
+}
 
 /// What is looked for.
 pub struct Look<'a> {
@@ -87,7 +102,9 @@ impl Look<'_> {
 
     async fn sources(&self, name: &str, environment: &environment::Environment) -> Result<Sources> {
         if let Some(public) = &environment.public {
-            let source = |address: &String| Source::Public(Http::impatient(address));
+            // A cache would remember that a name does not exist yet.
+            let query = fresh_query(0);
+            let source = |address: &String| Source::Public(Http::impatient(address).with_query(&query));
             return Ok(Sources {
                 docs: source(&public.docs),
                 install: source(&public.install),
@@ -110,6 +127,7 @@ impl Look<'_> {
         let version = self.release.version();
         let layout = Layout::new(&version.to_string());
         let releases = &sources.releases;
+        self.see_that_looking_changes_nothing(name, releases).await?;
         let record = releases.get(&format!("{}/{RECORD}", layout.version_directory())).await?;
         let digest = record.as_ref().map(|text| files::facts(text).sha256);
         let record = record.map(|text| Record::parse_published(&String::from_utf8_lossy(&text)));
@@ -135,6 +153,29 @@ impl Look<'_> {
             review: self.review(environment).await,
             installers: sources.install.size(&layout.installer_record()).await?.is_some(),
         })
+    }
+
+    /// Makes sure that a cache in front does not remember what is asked for here under the names that users ask for. One
+    /// that ignores queries would: it is known by an answer that it has kept for a query that was never made before.
+    async fn see_that_looking_changes_nothing(&self, name: &str, releases: &Source) -> Result<()> {
+        let Source::Public(http) = releases else { return Ok(()) };
+        if self.was_published_from_here(name) {
+            return Ok(());
+        }
+        http.page(MANIFEST, MANIFEST_LIMIT).await?;
+        let again = http.with_query(&fresh_query(1)).page(MANIFEST, MANIFEST_LIMIT).await?;
+        ensure!(
+            !again.is_some_and(|page| was_kept(&page.headers)),
+            "a cache in front of it ignores queries and would remember what does not exist yet: `verify` asks the bucket"
+        );
+        Ok(())
+    }
+
+    fn was_published_from_here(&self, name: &str) -> bool {
+        let path = self.git.root().join(layout::RELEASE).join(layout::local_receipt(name));
+        let receipt = std::fs::read(path).ok();
+        let receipt = receipt.and_then(|text| serde_json::from_slice::<serde_json::Value>(&text).ok());
+        receipt.is_some_and(|receipt| receipt["version"] == self.release.version().to_string().as_str())
     }
 
     /// What a directory without a record is.
@@ -190,7 +231,7 @@ impl Look<'_> {
             Some(there) if there == version.to_string() => Leads::Here,
             Some(there) => Leads::To(there),
         };
-        let mut pointers = vec![Pointer { what: "`nix upgrade-nix`".to_owned(), leads }];
+        let mut pointers = vec![Pointer { what: "`nix upgrade-nix`".to_owned(), leads, rolls_back: true }];
         let Some(index) = record.and_then(|record| record.manual().remove(MANUAL_INDEX)) else { return Ok(pointers) };
         let series = self.release.series();
         for (what, docs) in [(format!("docs {series}"), Docs::Series(series)), ("docs stable".to_owned(), Docs::Stable)]
@@ -201,7 +242,7 @@ impl Look<'_> {
                 Some(page) if files::facts(&page) == index => Leads::Here,
                 Some(_) => Leads::Elsewhere,
             };
-            pointers.push(Pointer { what, leads });
+            pointers.push(Pointer { what, leads, rolls_back: docs == Docs::Stable });
         }
         Ok(pointers)
     }

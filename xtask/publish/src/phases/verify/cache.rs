@@ -13,6 +13,8 @@ use xtask::domain::record::Record;
 use xtask::domain::store_path::StorePath;
 use xtask::tools::{files, process};
 
+use super::report::Findings;
+use super::sides::Sides;
 use super::{Report, View};
 use crate::phases::caching::{LISTING_LIMIT, NARINFO_LIMIT, roots};
 use crate::tools::anonymous::Anonymous;
@@ -23,7 +25,7 @@ use crate::tools::transfer;
 
 const TITLE: &str = "cache closures";
 const NIX: &str = "cache, as Nix reads it";
-const WHO: &str = "whoever downloads Lix instead of building it";
+const WHO: &str = "everyone who downloads Lix instead of building it";
 
 impl View<'_> {
     pub(super) async fn check_cache(&self, record: &Record, report: &mut Report) -> Result<()> {
@@ -39,18 +41,33 @@ impl View<'_> {
             }
         };
         let roots = roots(record);
-        let starts = roots.outputs.iter().chain(&roots.derivations).cloned().collect();
-        let mut walk = Walk::default();
-        walk.from(starts, &self.sources.cache, &keys, self.deep).await?;
-        let info = self.sources.cache.get(INFO).await?.unwrap_or_default();
-        if !is_good_info(&String::from_utf8_lossy(&info)) {
-            walk.broken.push(format!("{INFO} is missing, or is of another store"));
+        let starts: Vec<StorePath> = roots.outputs.iter().chain(&roots.derivations).cloned().collect();
+        let Sides { edge, .. } = &self.sources.cache;
+        // The bucket first: caches keep narinfos that do not exist, too.
+        let deep_there = self.deep && edge.is_none();
+        let bucket = self.sources.cache.source();
+        let mut walk = Walk::through(&starts, &bucket, &keys, deep_there).await?;
+        let mut findings = Findings::from(std::mem::take(&mut walk.broken));
+        if let (true, Some(edge)) = (findings.is_empty(), edge) {
+            walk = Walk::through(&starts, &Source::Public(edge.clone()), &keys, self.deep).await?;
+            let shown = std::mem::take(&mut walk.broken);
+            let damaged = match self.deep && !shown.is_empty() {
+                true => Walk::through(&starts, &bucket, &keys, true).await?.broken,
+                false => Vec::new(),
+            };
+            findings = match damaged.is_empty() {
+                true => Findings {
+                    stale: shown.into_iter().map(|why| format!("{why}: the bucket has it right")).collect(),
+                    ..Findings::default()
+                },
+                false => damaged.into(),
+            };
         }
-        let sound = walk.broken.is_empty();
+        let sound = findings.is_empty();
         let depth = if self.deep { "downloaded" } else { "by name and size; --deep downloads them" };
         let good =
             format!("{}, {} compressed, {depth}", counted(walk.seen.len(), "path"), bytes_for_people(walk.bytes));
-        report.check(TITLE, &good, walk.broken, WHO);
+        report.check(TITLE, &good, findings, WHO);
         for (key, paths) in walk.signed_by {
             let paths = counted(paths, "path");
             report.note(TITLE, &format!("{paths} signed by {key} and not yet by our key: `upload` adds our signature"));
@@ -70,10 +87,11 @@ impl View<'_> {
             }
             return Ok(());
         }
-        let (url, _server) = match &self.sources.cache {
-            Source::Public(http) => (http.base().to_owned(), None),
-            Source::Store(store) => {
-                let server = Anonymous::start((**store).clone()).await?;
+        let Sides { bucket, edge } = &self.sources.cache;
+        let (url, _server) = match edge {
+            Some(http) => (http.base().to_owned(), None),
+            None => {
+                let server = Anonymous::start(bucket.clone()).await?;
                 (server.url().to_owned(), Some(server))
             }
         };
@@ -108,6 +126,17 @@ struct Walk {
 }
 
 impl Walk {
+    /// All that a client meets on its way from some paths.
+    async fn through(starts: &[StorePath], source: &Source, keys: &Arc<Keys>, deep: bool) -> Result<Walk> {
+        let mut walk = Walk::default();
+        walk.from(starts.to_vec(), source, keys, deep).await?;
+        let info = source.get(INFO).await?.unwrap_or_default();
+        if !is_good_info(&String::from_utf8_lossy(&info)) {
+            walk.broken.push(format!("{INFO} is missing, or is of another store"));
+        }
+        Ok(walk)
+    }
+
     async fn from(&mut self, starts: Vec<StorePath>, source: &Source, keys: &Arc<Keys>, deep: bool) -> Result<()> {
         let mut next = starts;
         while !next.is_empty() {

@@ -5,10 +5,11 @@ use xtask::domain::installer::InstallerRecord;
 use xtask::domain::layout::{INSTALLER_RECORD, Layout, installer_pointers, prefix};
 use xtask::domain::publication::Act;
 use xtask::domain::record::Record;
+use xtask::domain::serving::{IMMUTABLE, MOVING};
 use xtask::domain::version::Version;
 use xtask::tools::files;
 
-use super::tree::compare;
+use super::tree::{Compared, compare, extra_objects};
 use super::{Report, View};
 
 impl View<'_> {
@@ -28,13 +29,24 @@ impl View<'_> {
             report.note(&title, "has no installers yet: `cargo xtask release installer` publishes them");
             return Ok(());
         };
-        let mut broken = compare(&self.sources.install, &directory, &record.files).await?;
+        let Compared { mut findings, mut extra } =
+            compare(&self.sources.install, &directory, &record.files, Some(IMMUTABLE)).await?;
+        extra.retain(|path| path != INSTALLER_RECORD);
+        let broken = &mut findings.broken;
         if record.version != release.version {
             broken.push(format!("{INSTALLER_RECORD} is of {}", record.version));
         }
         let without = release.builds.keys().filter(|system| !record.systems().contains(*system));
         broken.extend(without.map(|system| format!("{INSTALLER_RECORD} lists none for {system}")));
-        report.check(&title, &format!("{} installers", record.files.len()), broken, "whoever installs this version");
+        report.check(
+            &title,
+            &format!("{} installers", record.files.len()),
+            findings,
+            "everyone who installs this version",
+        );
+        if !extra.is_empty() {
+            report.note(&title, &extra_objects(&extra));
+        }
         Ok(())
     }
 
@@ -47,8 +59,8 @@ impl View<'_> {
         };
         let mut expected = record.files;
         expected.insert(INSTALLER_RECORD.to_owned(), files::facts(&text));
-        let broken = compare(&self.sources.install, installer_pointers(), &expected).await?;
-        report.check(&title, &format!("are on {target}"), broken, "everyone who installs");
+        let compared = compare(&self.sources.install, installer_pointers(), &expected, Some(MOVING)).await?;
+        report.check(&title, &format!("are on {target}"), compared.findings, "everyone who installs");
         Ok(())
     }
 }

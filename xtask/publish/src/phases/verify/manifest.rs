@@ -2,9 +2,13 @@
 
 use anyhow::Result;
 use xtask::domain::layout::MANIFEST;
+use xtask::domain::manifest::{self, Live};
 use xtask::domain::publication::Act;
 use xtask::domain::record::Record;
+use xtask::domain::version::Version;
+use xtask::tools::term;
 
+use super::report::Findings;
 use super::{Report, View};
 use crate::tools::root_manifest;
 
@@ -17,21 +21,29 @@ impl View<'_> {
     ) -> Result<()> {
         let key = format!("{directory}/{MANIFEST}");
         let manifest = self.sources.releases.get(&key).await?.unwrap_or_default();
-        let broken = match root_manifest::read(&manifest).await?.says.map_err(|why| format!("it {why}")) {
+        let read = root_manifest::read(&manifest).await?;
+        let broken = match read.says.map_err(|why| format!("it {why}")) {
             Ok(manifest) if manifest == record.manifest() => Vec::new(),
             Ok(_) => vec!["it names other store paths than the record".to_owned()],
             Err(why) => vec![why],
         };
-        report.check(&format!("releases {key}"), "names what was built", broken, "whoever upgrades to this version");
+        report.check(
+            &format!("releases {key}"),
+            "names what was built",
+            broken,
+            "everyone who upgrades to this version",
+        );
         Ok(())
     }
 
     pub(super) async fn check_root_manifest(&self, act: &Act, record: &Record, report: &mut Report) -> Result<()> {
         let Some(target) = self.belongs_on(act) else { return Ok(()) };
-        let live = match self.sources.releases.get(MANIFEST).await? {
-            Some(bytes) => Some(root_manifest::read(&bytes).await?),
+        let bytes = self.sources.releases.get(MANIFEST).await?;
+        let live = match &bytes {
+            Some(bytes) => Some(root_manifest::read(bytes).await?),
             None => None,
         };
+        let half = self.half_a_rollback(live.as_ref(), target);
         let title = format!("releases {MANIFEST}");
         let who = "everyone who runs `nix upgrade-nix`";
         let expected = match *target == self.version {
@@ -51,7 +63,28 @@ impl View<'_> {
                 None => vec![format!("it does not lead to {target}, the newest stable release here")],
             },
         };
-        report.check(&title, &format!("is on {target}"), broken, who);
+        let mut findings = Findings::from(broken);
+        if let (true, Some(bytes)) = (findings.is_empty(), bytes) {
+            findings = self.sources.releases.shown(MANIFEST, &bytes, version_of).await;
+        }
+        findings.broken.extend(half);
+        report.check(&title, &format!("is on {target}"), findings, who);
         Ok(())
     }
+
+    /// What to do where a rollback stopped before the pointers moved.
+    fn half_a_rollback(&self, live: Option<&Live>, target: &Version) -> Option<String> {
+        let there: Version = live?.version().parse().ok()?;
+        let rollback = || term::next(&format!("rollback --env {} --to {target}", self.world.name));
+        self.published.withdrawn.contains(&there).then(|| {
+            format!("it leads to {there}, which a rollback withdrew and did not finish: run it again, {}", rollback())
+        })
+    }
+}
+
+/// The version that a plain manifest leads to.
+fn version_of(bytes: &[u8]) -> Option<String> {
+    let text = String::from_utf8_lossy(bytes).into_owned();
+    let says = manifest::parse(&text);
+    says.is_ok().then(|| Live { text, says }.version())
 }

@@ -5,6 +5,7 @@ use xtask::domain::layout::Layout;
 use xtask::domain::receipt::Own;
 use xtask::tools::files;
 
+use super::report::Findings;
 use super::{Report, View};
 
 impl View<'_> {
@@ -20,7 +21,11 @@ impl View<'_> {
             Own::Is(_) => Vec::new(),
         };
         let good = format!("is of release.json {}", record.short());
-        report.check(&format!("releases {key}"), &good, broken, "environments that wait for this one");
+        let mut findings = Findings::from(broken);
+        if let (true, Some(there)) = (findings.is_empty(), &there) {
+            findings = self.sources.releases.shown(&key, there, |_| None).await;
+        }
+        report.check(&format!("releases {key}"), &good, findings, "environments that wait for this one");
         Ok(())
     }
 }

@@ -41,6 +41,26 @@ impl Findings {
         self.broken.is_empty() && self.stale.is_empty() && self.unknown.is_empty()
     }
 
+    pub fn broken(why: String) -> Findings {
+        Findings { broken: vec![why], ..Findings::default() }
+    }
+
+    pub fn stale(why: String) -> Findings {
+        Findings { stale: vec![why], ..Findings::default() }
+    }
+
+    pub fn unknown(why: String) -> Findings {
+        // Some say what a program wrote, on lines of their own.
+        let lines: Vec<&str> = why.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
+        Findings { unknown: vec![format!("could not be checked: {}", lines.join("; "))], ..Findings::default() }
+    }
+
+    pub fn sort(&mut self) {
+        for findings in [&mut self.broken, &mut self.stale, &mut self.unknown] {
+            findings.sort();
+        }
+    }
+
     pub fn append(&mut self, mut other: Findings) {
         self.broken.append(&mut other.broken);
         self.stale.append(&mut other.stale);
@@ -84,11 +104,7 @@ impl Report {
 
     /// Something that could not be checked. The rest still is.
     pub(super) fn unknown(&mut self, title: &str, error: &Error) {
-        // Some say what a program wrote, on lines of their own.
-        let error = format!("{error:#}");
-        let lines: Vec<&str> = error.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
-        let unknown = vec![format!("could not be checked: {}", lines.join("; "))];
-        self.check(title, "", Findings { unknown, ..Findings::default() }, "");
+        self.check(title, "", Findings::unknown(format!("{error:#}")), "");
     }
 
     /// Something that is worth knowing, and changes nothing.

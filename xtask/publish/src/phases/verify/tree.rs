@@ -2,15 +2,20 @@
 
 use anyhow::Result;
 use xtask::domain::digest::{Digest, FileFacts};
-use xtask::domain::layout::{Docs, Layout, MANUAL_INDEX, SUMS, side_file_of};
+use xtask::domain::layout::{Docs, Layout, MANUAL_INDEX, RECORD, SUMS, side_file_of};
 use xtask::domain::plan::{bytes_for_people, counted};
+use xtask::domain::problem::excerpt;
 use xtask::domain::publication::Act;
 use xtask::domain::record::{Files, Record};
+use xtask::domain::serving::{IMMUTABLE, MOVING, content_type};
 use xtask::tools::files;
 
+use super::report::Findings;
+use super::sides::{self, Sides};
 use super::{Report, View};
-use crate::tools::source::Source;
-use crate::tools::store::Store;
+use crate::tools::content::Content;
+use crate::tools::http::Headers;
+use crate::tools::store::{Comparison, Listed, Store, compare as compare_listed};
 use crate::tools::transfer;
 
 impl View<'_> {
@@ -24,10 +29,16 @@ impl View<'_> {
         let mut expected = record.files.clone();
         let sums = record.sums(files::facts(text).sha256);
         expected.insert(SUMS.to_owned(), files::facts(sums.as_bytes()));
-        let broken = compare(&self.sources.releases, &directory, &expected).await?;
-        let bytes = expected.values().map(|facts| facts.size).sum();
+        let Compared { mut findings, mut extra } =
+            compare(&self.sources.releases, &directory, &expected, Some(IMMUTABLE)).await?;
+        findings.append(self.sources.releases.shown(&format!("{directory}/{RECORD}"), text, |_| None).await);
+        extra.retain(|path| path != RECORD);
+        let bytes = expected.values().fold(0, |sum: u64, facts| sum.saturating_add(facts.size));
         let files = format!("{}, {}", counted(expected.len(), "file"), bytes_for_people(bytes));
-        report.check(&format!("releases {directory}/"), &files, broken, "whoever downloads it");
+        report.check(&format!("releases {directory}/"), &files, findings, "everyone who downloads it");
+        if !extra.is_empty() {
+            report.note(&format!("releases {directory}/"), &extra_objects(&extra));
+        }
         self.check_version_manifest(record, &directory, report).await
     }
 
@@ -38,15 +49,23 @@ impl View<'_> {
         let title = format!("docs {directory}/");
         if *target == self.version {
             let manual = record.manual();
-            let broken = compare(&self.sources.docs, &directory, &manual).await?;
-            report.check(&title, &format!("{} of {target}", counted(manual.len(), "page")), broken, &who);
+            let Compared { mut findings, extra } =
+                compare(&self.sources.docs, &directory, &manual, Some(MOVING)).await?;
+            if !extra.is_empty() {
+                let why = format!(
+                    "{}: not pages of {target}, and users find them (`upload` deletes them)",
+                    extra_objects(&extra)
+                );
+                findings.broken.push(why);
+            }
+            report.check(&title, &format!("{} of {target}", counted(manual.len(), "page")), findings, &who);
             return Ok(());
         }
         // Not ours: it is enough that its start page is the right version's.
         let Some(other) = self.record_to_follow(target, &title, report).await? else { return Ok(()) };
         let index: Files = other.manual().into_iter().filter(|(path, _)| path == MANUAL_INDEX).collect();
-        let broken = compare(&self.sources.docs, &directory, &index).await?;
-        report.check(&title, &format!("is on {target}"), broken, &who);
+        let findings = compare(&self.sources.docs, &directory, &index, Some(MOVING)).await?.findings;
+        report.check(&title, &format!("is on {target}"), findings, &who);
         Ok(())
     }
 
@@ -62,7 +81,7 @@ impl View<'_> {
         // They came with the records, and go first: what has them and no record is not all there.
         if listing.contains_key(&format!("{directory}/{SUMS}")) {
             let why = "its publication was begun and not finished: run `upload` again".to_owned();
-            report.check(&title, "", vec![why], "whoever finds it");
+            report.check(&title, "", vec![why], "everyone who finds it");
             return Ok(());
         }
         report.note(&title, "has no release.json: only what has a digest beside it is checked");
@@ -81,28 +100,146 @@ impl View<'_> {
                 (_, None) => broken.push(format!("{archive} is missing, and its digest is there")),
             }
         }
-        broken.extend(compare(&self.sources.releases, &directory, &expected).await?);
-        report.check(&title, &format!("{} archives", expected.len()), broken, "whoever downloads it");
+        let mut findings = compare(&self.sources.releases, &directory, &expected, None).await?.findings;
+        findings.broken.extend(broken);
+        report.check(&title, &counted(expected.len(), "archive"), findings, "everyone who downloads it");
         Ok(())
     }
 }
 
-/// Downloads every file and says what is not as expected.
-pub(super) async fn compare(source: &Source, directory: &str, expected: &Files) -> Result<Vec<String>> {
+/// What a directory has, compared with what it should have.
+pub(super) struct Compared {
+    pub findings: Findings,
+    /// Objects that are there besides, by their paths.
+    pub extra: Vec<String>,
+}
+
+/// Reads every file as users get it, and says what is not as expected; with `cache_control`, also how it is served.
+pub(super) async fn compare(
+    sides: &Sides,
+    directory: &str,
+    expected: &Files,
+    cache_control: Option<&'static str>,
+) -> Result<Compared> {
+    let mut listing = sides.bucket.list(&format!("{directory}/")).await?;
     let checking = expected.iter().map(|(path, expected)| {
-        let (source, key, path, expected) = (source.clone(), format!("{directory}/{path}"), path.clone(), *expected);
+        let file = File {
+            sides: sides.clone(),
+            key: format!("{directory}/{path}"),
+            path: path.clone(),
+            expected: *expected,
+            cache_control,
+        };
+        let listed = listing.remove(&file.key);
         async move {
-            Ok(match source.facts(&key).await? {
-                None => Some(format!("{path} is missing")),
-                Some(found) if found == expected => None,
-                Some(found) => Some(format!(
-                    "{path} is not what was released: {} bytes with SHA-256 {}, expected {} with {}",
-                    found.size, found.sha256, expected.size, expected.sha256
-                )),
-            })
+            let found = match listed {
+                Some(listed) => file.check(&listed).await,
+                None => Ok(Findings::broken(format!("{} is missing", file.path))),
+            };
+            Ok(found.unwrap_or_else(|error| Findings::unknown(format!("{}: {error:#}", file.path))))
         }
     });
-    let mut broken: Vec<String> = transfer::all(checking).await?.into_iter().flatten().collect();
-    broken.sort();
-    Ok(broken)
+    let mut findings = Findings::default();
+    for found in transfer::all(checking).await? {
+        findings.append(found);
+    }
+    findings.sort();
+    // A key that ends so is a directory to some tools, and nothing to users.
+    let extra = listing.into_keys().filter(|key| !key.ends_with('/'));
+    let relative = |key: String| key.strip_prefix(&format!("{directory}/")).map(str::to_owned).unwrap_or(key);
+    Ok(Compared { findings, extra: extra.map(relative).collect() })
+}
+
+/// `3 more objects: a, b, …`
+pub(super) fn extra_objects(extra: &[String]) -> String {
+    let (named, more) = (extra.iter().take(NAMED).map(|path| excerpt(path)), extra.len() > NAMED);
+    let rest = if more { ", …" } else { "" };
+    format!("{}: {}{rest}", counted(extra.len(), "more object"), named.collect::<Vec<_>>().join(", "))
+}
+
+/// Of extra objects, in one line.
+const NAMED: usize = 5;
+
+/// A file that should be there.
+struct File {
+    sides: Sides,
+    key: String,
+    path: String,
+    expected: FileFacts,
+    cache_control: Option<&'static str>,
+}
+
+impl File {
+    async fn check(&self, listed: &Listed) -> Result<Findings> {
+        let Self { sides: Sides { bucket, edge }, key, path, expected, .. } = self;
+        let Some(edge) = edge else {
+            return match bucket.content(key).await? {
+                None => Ok(Findings::broken(format!("{path} is missing"))),
+                Some(there) if facts(&there) == *expected => Ok(self.headers(None).await?),
+                Some(there) => Ok(self.other(&facts(&there))),
+            };
+        };
+        let shown = edge.described(key).await?;
+        if let Some((content, headers)) = &shown
+            && facts(content) == *expected
+        {
+            // A cache may have kept what the bucket has lost.
+            if compare_listed(listed, content) != Comparison::Same && !bucket.holds(key, content).await? {
+                let why =
+                    format!("{path} is not what was released in the bucket, and a cache still shows it as it was");
+                return Ok(Findings::broken(why));
+            }
+            return self.headers(Some(headers)).await;
+        }
+        // Only the bucket can tell whether that will pass.
+        match bucket.content(key).await? {
+            Some(there) if facts(&there) == *expected => Ok(Findings::stale(match &shown {
+                None => format!("{path}: {}", sides::missing()),
+                Some((_, headers)) => format!(
+                    "{path}: the bucket has it as it was released; this address still shows another content{}: wait, or \
+                     purge",
+                    sides::cached(headers)
+                ),
+            })),
+            Some(there) => Ok(self.other(&facts(&there))),
+            None => Ok(Findings::broken(format!("{path} is missing"))),
+        }
+    }
+
+    fn other(&self, found: &FileFacts) -> Findings {
+        let Self { path, expected, .. } = self;
+        Findings::broken(format!(
+            "{path} is not what was released: {} bytes with SHA-256 {}, expected {} with {}",
+            found.size, found.sha256, expected.size, expected.sha256
+        ))
+    }
+
+    /// How it is served. That a cache has its own idea of how long it keeps something is its own affair.
+    async fn headers(&self, at_edge: Option<&Headers>) -> Result<Findings> {
+        let Some(cache_control) = self.cache_control else { return Ok(Findings::default()) };
+        let (path, content_type) = (&self.path, content_type(&self.key));
+        let at_edge = at_edge.map(Headers::served);
+        if at_edge.as_ref().is_some_and(|served| served.faults(content_type, cache_control).is_empty()) {
+            return Ok(Findings::default());
+        }
+        let Some(head) = self.sides.bucket.head(&self.key).await? else {
+            return Ok(Findings::broken(format!("{path} is missing")));
+        };
+        let faults = head.served.faults(content_type, cache_control);
+        if !faults.is_empty() {
+            return Ok(Findings::broken(format!("{path} is served with {}: `upload` repairs it", faults.join(", "))));
+        }
+        let kept = at_edge.filter(|served| served.content_type != head.served.content_type);
+        let other = kept.filter(|served| !served.faults(content_type, "").is_empty() && served.content_type.is_some());
+        Ok(other.map_or_else(Findings::default, |served| {
+            let there = excerpt(served.content_type.as_deref().unwrap_or_default());
+            Findings::stale(format!(
+                "{path}: the bucket has Content-Type {content_type}; this address still shows {there}: wait, or purge"
+            ))
+        }))
+    }
+}
+
+fn facts(content: &Content) -> FileFacts {
+    FileFacts { size: content.size, sha256: content.sha256 }
 }
