@@ -198,6 +198,18 @@ impl Environment {
         }
     }
 
+    /// What completes a rollback that stopped half-way.
+    fn rollback(&self) -> Option<Command> {
+        let live = self.live.as_ref().ok().filter(|live| live.is_half_rolled_back())?;
+        // What it moved already tells where it was to go.
+        let to = live.pointers.iter().find_map(|pointer| match &pointer.leads {
+            Leads::To(version) if pointer.rolls_back => Some(version.as_str()),
+            _ => None,
+        });
+        let command = format!("rollback --env {} --to {}", self.name, to.unwrap_or("VERSION"));
+        Some(Command::release(&command).but("it stopped half-way"))
+    }
+
     /// Nobody installs what was withdrawn.
     fn wants_installers(&self) -> bool {
         self.live.as_ref().is_ok_and(|live| !live.installers && !live.withdrawn)
@@ -218,6 +230,10 @@ pub fn published_last(environments: &[Environment]) -> Option<&Environment> {
 impl Standing {
     /// What to type next: usually one command, and where it is one that asks for something, what can be done meanwhile.
     fn next(&self) -> Vec<Command> {
+        // Users still get what was withdrawn.
+        if let Some(rollback) = self.environments.iter().find_map(Environment::rollback) {
+            return vec![rollback];
+        }
         let open = |line: &Line| line.state != State::Done;
         if open(&self.notes) {
             return vec![Command::release("prepare")];
@@ -246,9 +262,6 @@ impl Standing {
         let takes = self.profile.as_ref().is_none_or(|profile| to.profiles.contains(profile));
         match to.state() {
             State::Unknown => Command::release(&format!("doctor --env {name}")).but("it could not be looked at"),
-            State::Wrong if to.live.as_ref().is_ok_and(Live::is_half_rolled_back) => {
-                Command::release(&format!("rollback --env {name} --to VERSION")).but("once more: it stopped half-way")
-            }
             // Nothing after it may be done: it is the one that would tell.
             State::Wrong => Command::release(&format!("plan --env {name}")).but("another build is there"),
             _ if !takes => {

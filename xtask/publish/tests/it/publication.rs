@@ -317,8 +317,8 @@ fn verify_names_what_is_broken_and_whom_it_affects() {
     let record = fs::read(release.release_dir().join("release.json")).expect("a record");
     let record = xtask::tools::files::facts(&record).sha256.short();
     expect![[r#"
-        broken releases lix/lix-2.93.1/           lix-2.93.1.tar.gz is not what was released: 7 bytes with SHA-256 DIGEST expected 21000 with DIGEST affects whoever downloads it
-        broken releases lix/lix-2.93.1/           manual/page-3.html is missing affects whoever downloads it
+        broken releases lix/lix-2.93.1/           lix-2.93.1.tar.gz is not what was released: 7 bytes with SHA-256 DIGEST expected 21000 with DIGEST affects everyone who downloads it
+        broken releases lix/lix-2.93.1/           manual/page-3.html is missing affects everyone who downloads it
         ok     releases lix/lix-2.93.1/manifest.nix names what was built
         ok     cache closures                     10 paths 1 kB compressed by name and size --deep downloads them
         ok     cache as Nix reads it             signed
@@ -349,7 +349,7 @@ fn versions_from_before_there_were_records_are_verified_by_their_digests() {
         fs::remove_file(release.object(&format!("local-releases/lix/lix-2.93.1/{name}"))).expect("removed");
     }
     let stdout = release.release("verify", "local", &["2.93.1"]).ok();
-    assert!(stdout.contains("has no release.json") && stdout.contains("1 archives"), "{stdout}");
+    assert!(stdout.contains("has no release.json") && stdout.contains("1 archive"), "{stdout}");
     fs::write(release.object("local-releases/lix/lix-2.93.1/lix-2.93.1.tar.gz"), "x").expect("written");
     assert_eq!(release.release("verify", "local", &["2.93.1"]).code, Some(1));
 }

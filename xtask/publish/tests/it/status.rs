@@ -227,12 +227,12 @@ async fn what_is_not_as_it_should_be() -> Result<()> {
                            · no installers yet
               production   ✓ published as built, and withdrawn by a rollback; 3 files whole by name and size
                            · docs 2.93 and docs stable lead to it; `nix upgrade-nix` leads to 2.93.0
+                           ✗ a rollback withdrew it and did not move all pointers: run `rollback` again
                            · no installers yet
               finish       · HEAD goes back to main
               announce     · no drafts yet
 
-            next: cargo xtask release verify --env production         # unless you did
-                  cargo xtask release finish --env production --push
+            next: cargo xtask release upload --env staging
         "#]],
     );
 
@@ -312,8 +312,8 @@ fn before_a_release_and_without_a_network() {
               tag          · not tagged yet
               build        · nothing is built
               local        · not published
-              staging      ? could not be looked at: io: Connection refused (os error 111)
-              production   ? could not be looked at: io: Connection refused (os error 111)
+              staging      ? could not be looked at: the connection failed: Connection refused (os error 111)
+              production   ? could not be looked at: the connection failed: Connection refused (os error 111)
               finish       · comes after publishing
               announce     · no drafts yet
 
