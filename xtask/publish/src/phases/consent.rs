@@ -44,6 +44,10 @@ pub fn ask(world: &World, plans: &Plans, sentence: &str, agreement: &Agreement) 
         Colour::Green => term::GREEN,
         Colour::Red => term::RED,
     };
+    // Nobody agrees to a plan unseen, however little is to be said.
+    if term::is_quiet() {
+        term::prompt(term::paint_plan(&plans.to_text(false)) + "\n")?;
+    }
     term::prompt(format_args!("To go on, type: {colour}{sentence}{colour:#}\n> "))?;
     let mut line = String::new();
     if std::io::stdin().lock().read_line(&mut line).context("cannot read your answer")? == 0 {

@@ -22,6 +22,7 @@ mod proxy;
 mod publication;
 mod real;
 mod registry;
+mod rehearse;
 mod release;
 #[path = "../../../tests/it/repo.rs"]
 #[allow(dead_code, reason = "the front door's tests use the rest")]

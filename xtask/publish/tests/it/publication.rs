@@ -73,9 +73,9 @@ fn plan_upload_verify_and_nothing_left_to_do() {
 #[test]
 fn nothing_happens_without_consent_to_exactly_this() {
     let release = Release::new("2.93.1");
-    let answer = |sentence: &str, environment: &str| {
+    let answer = |sentence: &str, args: &[&str]| {
         let mut child = release
-            .command("upload", environment, &[])
+            .command("upload", "local", args)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
@@ -86,10 +86,12 @@ fn nothing_happens_without_consent_to_exactly_this() {
         (output.status.code(), String::from_utf8_lossy(&output.stderr).into_owned())
     };
     for wrong in ["", "yes\n", "I want to release this to production\n"] {
-        let (code, said) = answer(wrong, "local");
+        let (code, said) = answer(wrong, &[]);
         assert_eq!(code, Some(1));
         assert!(said.contains("type: I want to release this to local") && said.contains("nothing was done"), "{said}");
     }
+    let (_, said) = answer("yes\n", &["--quiet"]);
+    assert!(said.starts_with("Lix 2.93.1") && said.contains("+ releases manifest.nix"), "the plan is shown: {said}");
     let error = release.release("upload", "local", &["--plan", &"0".repeat(64)]).fails(1);
     assert!(error.contains("read it again"), "{error}");
     release.configure(|text| text.replacen("noconfirm = true", "noconfirm = false", 1));
@@ -100,7 +102,7 @@ fn nothing_happens_without_consent_to_exactly_this() {
     let plan = release.release("plan", "local", &["--json"]).ok();
     let plan: serde_json::Value = serde_json::from_str(&plan).expect("JSON");
     release.release("upload", "local", &["--plan", plan["digest"].as_str().expect("a digest")]).ok();
-    let (code, _) = answer("I want to release this to local\n", "local");
+    let (code, _) = answer("I want to release this to local\n", &[]);
     assert_eq!(code, Some(0), "nothing is left to ask for");
 }
 

@@ -82,6 +82,54 @@ impl Tree {
         self.git(&["switch", "--quiet", "--detach", VERSION]);
     }
 
+    /// Settings, attributes, refs and variables that make git do something else than elsewhere.
+    pub fn set_contrary(&self) {
+        let settings = [
+            ("core.abbrev", "20"),
+            ("core.attributesFile", ".git/attributes"),
+            ("core.eol", "crlf"),
+            ("core.quotePath", "true"),
+            ("core.symlinks", "false"),
+            ("core.untrackedCache", "true"),
+            ("color.ui", "always"),
+            ("diff.noprefix", "true"),
+            ("feature.manyFiles", "true"),
+            ("i18n.logOutputEncoding", "ISO-8859-1"),
+            ("log.date", "relative"),
+            ("log.showSignature", "true"),
+            ("status.showUntrackedFiles", "all"),
+            ("tar.umask", "0077"),
+        ];
+        for (key, value) in settings {
+            self.git(&["config", key, value]);
+        }
+        self.write(".git/info/attributes", "README.md export-ignore\nversion.json export-subst\n");
+        self.write(".git/attributes", "doc export-ignore\n");
+        self.git(&["branch", VERSION, "HEAD"]);
+        self.git(&["notes", "add", "--message", "a note", "HEAD"]);
+        // Everything is replaced by nothing.
+        let empty = self.git(&["mktree"]);
+        self.git(&["replace", "HEAD^{tree}", &empty]);
+        for (name, value) in [
+            ("GIT_NAMESPACE", "elsewhere"),
+            ("GIT_ATTR_SOURCE", "HEAD~100"),
+            ("GIT_DEFAULT_HASH", "sha256"),
+            ("GIT_DEFAULT_REF_FORMAT", "reftable"),
+            ("GIT_LITERAL_PATHSPECS", "1"),
+            ("GIT_REPLACE_REF_BASE", "refs/heads"),
+            ("GIT_INDEX_FILE", "/nonexistent/index"),
+            ("GIT_TRACE", "1"),
+            ("GIT_TEMPLATE_DIR", "/nonexistent"),
+            ("GIT_CONFIG_COUNT", "1"),
+            ("GIT_CONFIG_KEY_0", "core.autocrlf"),
+            ("GIT_CONFIG_VALUE_0", "true"),
+            ("TZ", "Asia/Kathmandu"),
+            ("LANG", "de_DE.UTF-8"),
+        ] {
+            self.sh.set_var(name, value);
+        }
+    }
+
     /// Forgets all that came after the first commit, and `version.json`'s tag with it.
     pub fn reset(&self) {
         self.git(&["switch", "--quiet", "main"]);
