@@ -105,7 +105,8 @@ impl fmt::Display for Refusal {
     }
 }
 
-/// The remote's ref and the reason, of a line such as `!	abc:refs/for/main	[remote rejected] (no new changes)`.
+/// The remote's ref and the reason, of a line such as `!⇥abc:refs/for/main⇥[remote rejected] (no new changes)`, where `⇥`
+/// stands for a tab.
 fn refused(line: &str) -> Option<(String, String)> {
     let [refs, summary] = line.strip_prefix("!\t")?.splitn(2, '\t').collect::<Vec<_>>()[..] else { return None };
     // What is deleted has nothing before the colon, and a name has no colon.

@@ -122,13 +122,13 @@ mod tests {
         ])
     }
 
+    /// Path, kind, mode, content, and where a link leads.
+    type Entry<'a> = (&'a str, EntryType, u32, &'a [u8], &'a str);
+
     /// An archive as it should be, but for what `change` does to an entry, and what `more` appends.
-    fn archive(
-        change: impl Fn(&mut (&str, EntryType, u32, &[u8], &str)),
-        more: impl Fn(&mut Builder<Vec<u8>>),
-    ) -> Vec<u8> {
+    fn archive(change: impl Fn(&mut Entry), more: impl Fn(&mut Builder<Vec<u8>>)) -> Vec<u8> {
         let mut tar = Builder::new(Vec::new());
-        let entries: [(&str, EntryType, u32, &[u8], &str); 4] = [
+        let entries: [Entry; 4] = [
             ("lix/", EntryType::Directory, 0o775, b"", ""),
             ("lix/a", EntryType::Regular, 0o664, b"text", ""),
             ("lix/link", EntryType::Symlink, 0o777, b"", "a"),
@@ -149,7 +149,7 @@ mod tests {
         check(&archive(|_| {}, |_| {})[..], expected()).expect("it is as it should be");
         let more =
             |path: &'static str| archive(|_| {}, |tar| append(tar, path, EntryType::Regular, 0o664, b"text", ""));
-        let changed = |path: &'static str, change: fn(&mut (&str, EntryType, u32, &[u8], &str))| {
+        let changed = |path: &'static str, change: fn(&mut Entry)| {
             archive(
                 |entry| {
                     if entry.0 == path {

@@ -228,7 +228,7 @@ fn an_encrypted_key_signs_and_is_seen_nowhere() {
 fn is_gone(number: &str) -> bool {
     let deadline = Instant::now() + Duration::from_secs(60);
     let runs = || fs::read_to_string(format!("/proc/{number}/cmdline")).ok();
-    while runs().is_some_and(|words| words.contains("/bin/nix") || words.contains("sleep\0600")) {
+    while runs().is_some_and(|words| words.contains("/bin/nix") || words.contains("sleep\x00600")) {
         if Instant::now() > deadline {
             return false;
         }

@@ -46,7 +46,7 @@ fn fresh_query(number: u32) -> String {
 fn was_kept(headers: &Headers) -> bool {
     let aged = headers.get("age").is_some_and(|age| age.trim() != "0");
     let hit = |name: &&str| headers.get(name).is_some_and(|value| value.to_ascii_uppercase().contains("HIT"));
-    aged || ["x-cache", "x-cache-status", "cf-cache-status"].iter().any(|name| hit(name))
+    aged || ["x-cache", "x-cache-status", "cf-cache-status"].iter().any(hit)
 }
 
 /// What is looked for.
