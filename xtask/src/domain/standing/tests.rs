@@ -288,9 +288,7 @@ fn pages() {
               finish       · HEAD goes back to main
               announce     · no drafts yet
 
-            next: cargo xtask release verify --env production                # unless you did
-                  cargo xtask release installer --env production --from DIR  # once they are built
-                  cargo xtask release finish --env production --push
+            next: cargo xtask release rollback --env staging --to VERSION  # it stopped half-way
         "#]],
     );
 }
