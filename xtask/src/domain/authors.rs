@@ -5,6 +5,7 @@
 
 use std::collections::HashMap;
 
+use super::fragment::conflict;
 use super::problem::nearest;
 use super::product::{fill, product};
 use super::yaml::{self, Fault, Key, Node, Reading, Value};
@@ -25,16 +26,27 @@ struct Author {
     github: Option<String>,
 }
 
+/// An author list that is not valid.
+#[derive(Debug)]
+pub struct Faulty {
+    /// All of them, by line.
+    pub faults: Vec<Fault>,
+    /// As far as the file could be read, so that credits are checked all the same.
+    pub authors: Authors,
+}
+
 impl Authors {
     /// # Errors
-    /// Every fault of the file, by line.
-    pub fn parse(text: &str) -> Result<Authors, Vec<Fault>> {
-        let root = yaml::parse(text, 1).map_err(|fault| vec![fault])?;
+    /// Every fault of the file, and the authors that it names all the same.
+    pub fn parse(text: &str) -> Result<Authors, Faulty> {
+        let unreadable = |fault| Faulty { faults: vec![fault], authors: Authors::guessed(text) };
+        if let Some(fault) = conflict(text) {
+            return Err(unreadable(fault));
+        }
+        let root = yaml::parse(text, 1).map_err(unreadable)?;
         let Value::Map(entries) = root.value else {
-            return Err(vec![Fault::new(
-                root.line,
-                "expected a mapping from author keys to `display_name`, `forgejo` and `github`",
-            )]);
+            let what = "expected a mapping from author keys to `display_name`, `forgejo` and `github`";
+            return Err(unreadable(Fault::new(root.line, what)));
         };
         let mut authors = Authors::default();
         let mut faults = Vec::new();
@@ -43,7 +55,24 @@ impl Authors {
             authors.by_key.insert(key.name.clone(), author);
             authors.keys.push(key);
         }
-        if faults.is_empty() { Ok(authors) } else { Err(faults) }
+        if faults.is_empty() { Ok(authors) } else { Err(Faulty { faults, authors }) }
+    }
+
+    /// The keys of a text that is not YAML: whatever stands before a colon at the start of a line.
+    pub fn guessed(text: &str) -> Authors {
+        let mut authors = Authors::default();
+        for (at, text) in text.lines().enumerate() {
+            let Some((name, _)) = text.split_once(": ").or_else(|| Some((text.trim_end().strip_suffix(':')?, "")))
+            else {
+                continue;
+            };
+            let name = name.trim_matches(['"', '\'']).to_owned();
+            let is_key = !name.is_empty() && !name.starts_with([' ', '\t', '#', '-', '<', '>', '=']);
+            if is_key && authors.by_key.insert(name.clone(), Author::default()).is_none() {
+                authors.keys.push(Key { line: at + 1, name });
+            }
+        }
+        authors
     }
 
     /// How a key is shown: linked where the person has a profile; `None` if there is no such author.
@@ -222,14 +251,31 @@ nobody:
     fn faults_come_all_at_once() {
         let faults =
             Authors::parse("a:\n  gihtub: x\n  github: 12\nb: text\nc:\n  forgejo: [x]\n").expect_err("faulty");
-        let shown: Vec<String> = faults.iter().map(|f| format!("{}: {}", f.line, f.what)).collect();
+        let shown: Vec<String> = faults.faults.iter().map(|f| format!("{}: {}", f.line, f.what)).collect();
         expect![[r#"
             2: unknown key `gihtub`: did you mean `github`?
             3: `12` is not text to every YAML reader: write "12"
             4: `b` needs a mapping with any of `display_name`, `forgejo`, `github`
             6: `forgejo` needs one line of text"#]]
         .assert_eq(&shown.join("\n"));
+        let keys: Vec<&str> = faults.authors.keys.iter().map(|key| key.name.as_str()).collect();
+        assert_eq!(keys, ["a", "b", "c"], "they can be credited all the same");
         let unsorted = Authors::parse("b: {}\na: {}\nB: {}\n").expect("valid").unsorted();
         assert_eq!(unsorted.iter().map(|f| f.line).collect::<Vec<_>>(), [2, 3]);
+    }
+    #[test]
+    fn keys_of_what_is_not_yaml_are_known_all_the_same() {
+        for text in [
+            "jade:\n  forgejo: jade\n\tgithub: x\n\"9p4\": {}\nx y: [\n",
+            "jade:\n9p4:\njade:\nx y: {}\n",
+            "jade:\n<<<<<<< HEAD\n9p4:\n=======\nx y: {}\n>>>>>>> other\n",
+        ] {
+            let faulty = Authors::parse(text).expect_err(text);
+            assert_eq!(faulty.faults.len(), 1, "{text}");
+            for key in ["jade", "9p4", "x y"] {
+                assert!(faulty.authors.link(key).is_some(), "{key} of {text}");
+            }
+            assert_eq!(faulty.authors.keys.len(), 3, "{text}");
+        }
     }
 }

@@ -99,6 +99,22 @@ impl From<Fault> for Invalid {
 
 const KEYS: [&str; 7] = ["synopsis", "cls", "issues", "prs", "category", "significance", "credits"];
 
+/// What to write instead of an unknown key: one that other tools for release notes call so, or a similar one.
+fn instead_of(key: &str) -> String {
+    let known_elsewhere = match key.to_lowercase().as_str() {
+        "description" | "details" | "text" | "body" | "content" => {
+            return "the text goes below the second line `---`".to_owned();
+        }
+        "title" | "summary" | "headline" => Some("synopsis"),
+        "author" | "authors" | "thanks" => Some("credits"),
+        "type" | "kind" | "section" => Some("category"),
+        _ => None,
+    };
+    known_elsewhere
+        .or_else(|| nearest(key, KEYS))
+        .map_or_else(|| format!("known are {}", KEYS.join(", ")), |key| format!("did you mean `{key}`?"))
+}
+
 impl Fragment {
     /// Reads the bytes of one file. CRLF counts as LF; a byte-order mark is skipped.
     ///
@@ -106,8 +122,8 @@ impl Fragment {
     /// Every fault of the file, by line.
     pub fn parse(path: &str, bytes: &[u8]) -> Result<Fragment, Invalid> {
         let text = text_of(bytes)?;
-        if let Some(at) = text.lines().position(is_conflict) {
-            return Err(Fault::new(at + 1, "this is the mark of a merge conflict: resolve it").into());
+        if let Some(fault) = conflict(&text) {
+            return Err(fault.into());
         }
         let source = split(&text)?;
         let root = yaml::parse(source.front_matter, source.first_line)?;
@@ -140,11 +156,8 @@ impl Fragment {
                 "significance" => fragment.significant = field.significance(&node),
                 "credits" => fragment.credits = field.each(&node, Field::credit),
                 other => {
-                    let near = nearest(other, KEYS).map_or_else(
-                        || format!("known are {}", KEYS.join(", ")),
-                        |key| format!("did you mean `{key}`?"),
-                    );
-                    faults.push(Fault::new(key.line, format!("unknown key `{}`: {near}", other.escape_debug())));
+                    let what = format!("unknown key `{}`: {}", other.escape_debug(), instead_of(other));
+                    faults.push(Fault::new(key.line, what));
                 }
             }
         }
@@ -186,9 +199,10 @@ pub fn text_of(bytes: &[u8]) -> Result<String, Fault> {
     Ok(lines)
 }
 
-/// Whether a line is what git writes where it could not merge.
-fn is_conflict(line: &str) -> bool {
-    line.starts_with("<<<<<<< ") || line.starts_with(">>>>>>> ")
+/// Where git could not merge, if anywhere.
+pub fn conflict(text: &str) -> Option<Fault> {
+    let at = text.lines().position(|line| line.starts_with("<<<<<<< ") || line.starts_with(">>>>>>> "))?;
+    Some(Fault::new(at + 1, "this is the mark of a merge conflict: resolve it"))
 }
 
 /// Whether a terminal or a browser would take a character for something other than text.
@@ -232,6 +246,9 @@ fn split(text: &str) -> Result<Source<'_>, Fault> {
         let why = match first.as_bytes().first() {
             Some(b'{' | b';') => "JSON front matter is not supported",
             Some(b'+') => "TOML front matter is not supported",
+            _ if first.split_once(':').is_some_and(|(key, _)| KEYS.contains(&key)) => {
+                "the line `---` above the keys is missing"
+            }
             _ => "there is no front matter",
         };
         return Err(missing(opening, why));

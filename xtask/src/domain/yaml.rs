@@ -219,16 +219,17 @@ impl<'a> Reader<'a> {
     /// The scanner's words, and the usual reason where the text shows it.
     fn explain(&self, error: &ScanError) -> Fault {
         let at = error.marker().line().max(1);
-        let cut_list =
-            |line: &str| line.split_once(" #").is_some_and(|(before, _)| before.contains('[') && !before.contains(']'));
+        let cut_list = |line: &str| {
+            let comment = [" #", "[#", ",#"].into_iter().filter_map(|start| line.find(start)).min();
+            comment.is_some_and(|at| line[..=at].contains('[') && !line[..at].contains(']'))
+        };
         let so_far: Vec<&str> = self.text.lines().take(at).collect();
         if let Some(comment) = so_far.iter().rposition(|line| cut_list(line)) {
-            let what =
-                "a `#` after a space starts a comment, so this list has no end: write fj#N or gh#N, or use quotes";
+            let what = "a `#` here starts a comment, so this list has no end: write fj#N or gh#N, or use quotes";
             return Fault::new(comment + 1, what);
         }
         let source = so_far.last().copied().unwrap_or_default();
-        let hint = if source.contains('\t') {
+        let hint = if source.contains('\t') || error.info().contains(" tab") {
             " (YAML is indented with spaces, not tabs)"
         } else if source.contains(": ") {
             " (text that holds `: ` or quotes, or starts with a special character, goes in quotes)"
@@ -295,7 +296,7 @@ mod tests {
         expect![[r#"
             3: the key `a` is already set on line 2: keep one of them
             3: this is not YAML: illegal placement of ':' indicator (text that holds `: ` or quotes, or starts with a special character, goes in quotes)
-            2: a `#` after a space starts a comment, so this list has no end: write fj#N or gh#N, or use quotes
+            2: a `#` here starts a comment, so this list has no end: write fj#N or gh#N, or use quotes
             2: this is not YAML: while parsing node, found unknown anchor (text that holds `: ` or quotes, or starts with a special character, goes in quotes)
             2: the YAML tag `tag:yaml.org,2002:str` is not allowed: put text that starts with `!` in quotes
             2: a key is one word, not a list or a mapping

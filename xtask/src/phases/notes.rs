@@ -97,8 +97,9 @@ impl Input {
             Source::File(path) => (path.clone(), path.to_string()),
             Source::None => return Ok(input),
         };
-        let authors = fragments::read_authors(&path, &shown)?;
-        input.authors = input.found.problems.collect(authors);
+        let (authors, problems) = fragments::read_authors(&path, &shown);
+        input.authors = authors;
+        input.found.problems.extend(problems);
         if let Some(authors) = &input.authors {
             input.found.problems.extend(notes::unknown_credits(&input.found.credits, authors));
         }

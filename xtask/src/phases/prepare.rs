@@ -108,8 +108,8 @@ impl Observed {
         let not_in = |paths: &[String], others: &[String]| -> Vec<String> {
             paths.iter().filter(|path| !others.contains(path)).cloned().collect()
         };
-        let authors = fragments::read_authors(&git.root().join(notes::AUTHORS), notes::AUTHORS)?;
-        let authors = found.problems.collect(authors);
+        let (authors, problems) = fragments::read_authors(&git.root().join(notes::AUTHORS), notes::AUTHORS);
+        found.problems.extend(problems);
         if let Some(authors) = &authors {
             found.problems.extend(notes::unknown_credits(&found.credits, authors));
         }

@@ -9,7 +9,7 @@ use std::path::Path;
 use anyhow::{Context, Result, ensure};
 use camino::Utf8Path;
 
-use crate::domain::authors::Authors;
+use crate::domain::authors::{Authors, Faulty};
 use crate::domain::fragment::{Fragment, Invalid, Placed, name, text_of};
 use crate::domain::oid::Oid;
 use crate::domain::problem::{Problem, Problems};
@@ -134,30 +134,45 @@ pub fn removed(git: &Git, commit: &Oid, dir: &str) -> Result<Vec<TreeEntry>> {
 fn read_file(entry: &DirEntry) -> Result<Vec<u8>> {
     let path = entry.path();
     ensure!(path.to_str().is_some(), "has a name that is not UTF-8: call it something else");
-    let mut kind = entry.file_type().context("cannot be looked at")?;
-    if kind.is_symlink() {
+    if entry.file_type().context("cannot be looked at")?.is_symlink() {
         let target = path.canonicalize().context("is a symlink that leads nowhere")?;
         let dir = path.parent().context("lies in no directory")?.canonicalize()?;
         ensure!(
             target.parent() == Some(&dir),
             "is a symlink that leads out of its directory: put the file itself there"
         );
-        kind = target.metadata()?.file_type();
     }
+    let fragment = "is not a file: a fragment is one Markdown file, directly in the directory";
+    read_text(&path, fragment, "is larger than 1 MiB: this cannot be a release note")
+}
+
+/// The bytes of a file, if it is one and no longer than anything that somebody writes by hand.
+fn read_text(path: &Path, not_a_file: &'static str, too_large: &'static str) -> Result<Vec<u8>> {
     // Before it is opened: opening a pipe would wait for a writer.
-    ensure!(kind.is_file(), "is not a file: a fragment is one Markdown file, directly in the directory");
+    ensure!(path.metadata().context("cannot be read")?.is_file(), not_a_file);
     let mut bytes = Vec::with_capacity(USUAL_BYTES);
     File::open(path).and_then(|file| file.take(MAX_BYTES + 1).read_to_end(&mut bytes)).context("cannot be read")?;
-    ensure!(bytes.len() as u64 <= MAX_BYTES, "is larger than 1 MiB: this cannot be a release note");
+    ensure!(bytes.len() as u64 <= MAX_BYTES, too_large);
     Ok(bytes)
 }
 
-/// Reads the author data base. Messages name it `shown`.
+/// Reads the author list, which messages name `shown`: as far as it can be read, and its problems, all at once.
 ///
-/// # Errors
-/// `Err` if the file cannot be read; otherwise its problems, all at once.
-pub fn read_authors(path: &Utf8Path, shown: &str) -> Result<Result<Authors, Problems>> {
-    let bytes = std::fs::read(path).with_context(|| format!("cannot read the author list {shown}"))?;
-    let authors = text_of(&bytes).map_err(|fault| vec![fault]).and_then(|text| Authors::parse(&text));
-    Ok(authors.map_err(|faults| Problem::in_file(shown, faults)))
+/// Without any authors, credits cannot be checked.
+pub fn read_authors(path: &Utf8Path, shown: &str) -> (Option<Authors>, Problems) {
+    let read = read_text(path.as_std_path(), "is not a file", "is larger than 1 MiB: this cannot be the author list");
+    let bytes = match read {
+        Ok(bytes) => bytes,
+        Err(error) => {
+            let what = format!("the author list {shown} {error:#}; without it, credits are not checked");
+            return (None, Problem::new(what).into());
+        }
+    };
+    let authors = text_of(&bytes)
+        .map_err(|fault| Faulty { faults: vec![fault], authors: Authors::guessed(&String::from_utf8_lossy(&bytes)) })
+        .and_then(|text| Authors::parse(&text));
+    match authors {
+        Ok(authors) => (Some(authors), Problems::default()),
+        Err(Faulty { faults, authors }) => (Some(authors), Problem::in_file(shown, faults)),
+    }
 }

@@ -264,3 +264,84 @@ fn a_reader_that_stops_early_is_no_error() {
     let output = child.wait_with_output().expect("it ends");
     assert!(output.status.success() && output.stderr.is_empty());
 }
+
+#[test]
+fn a_faulty_author_list_hides_nothing() {
+    let repo = Repo::patch_release();
+    repo.write("doc/manual/rl-next/a.md", "---\nsynopsis: A\ncredits: [jade, puck, nobody]\n---\nx\n");
+    repo.write("doc/manual/rl-next/b.md", "---\nsynopsis: B\nissues: x\ncredits: somebody\n---\nx\n");
+    repo.commit_all("fragments");
+    let mut shown = String::new();
+    for list in
+        ["jade:\n  gihtub: jade\npuck: x\n", "jade: {}\n\tx: y\npuck: {}\n", "jade:\n  forgejo: \u{7}\npuck: {}\n"]
+    {
+        repo.write("doc/manual/change-authors.yml", list);
+        let checked = repo.xtask(&["release", "notes", "--check"]);
+        assert_eq!(checked.code, Some(1), "{checked:?}");
+        shown += &format!("{}\n", checked.stdout);
+        let prepared = repo.xtask(&["release", "prepare"]).fails(1);
+        for line in checked.stdout.lines() {
+            assert!(prepared.contains(line), "{line}: {prepared}");
+        }
+    }
+    fs::remove_file(repo.root.join("doc/manual/change-authors.yml")).expect("a file");
+    shown += &repo.xtask(&["release", "notes", "--check"]).stdout;
+    expect![[r#"
+        doc/manual/change-authors.yml:2: unknown key `gihtub`: did you mean `github`?
+        doc/manual/change-authors.yml:3: `puck` needs a mapping with any of `display_name`, `forgejo`, `github`
+        doc/manual/rl-next/a.md:3: credits: `nobody` is not in the author list: add it there
+        doc/manual/rl-next/b.md:3: issues: `x` is not a reference: write fj#N or N (Lix), gh#N (CppNix), with decimal digits for N
+        doc/manual/rl-next/b.md:4: credits: `somebody` is not in the author list: add it there
+
+        doc/manual/change-authors.yml:2: this is not YAML: tabs disallowed within this context (block indentation) (YAML is indented with spaces, not tabs)
+        doc/manual/rl-next/a.md:3: credits: `nobody` is not in the author list: add it there
+        doc/manual/rl-next/b.md:3: issues: `x` is not a reference: write fj#N or N (Lix), gh#N (CppNix), with decimal digits for N
+        doc/manual/rl-next/b.md:4: credits: `somebody` is not in the author list: add it there
+
+        doc/manual/change-authors.yml:2: this line has the control character \u{7}: remove it
+        doc/manual/rl-next/a.md:3: credits: `nobody` is not in the author list: add it there
+        doc/manual/rl-next/b.md:3: issues: `x` is not a reference: write fj#N or N (Lix), gh#N (CppNix), with decimal digits for N
+        doc/manual/rl-next/b.md:4: credits: `somebody` is not in the author list: add it there
+
+        the author list doc/manual/change-authors.yml cannot be read: No such file or directory (os error 2); without it, credits are not checked
+        doc/manual/rl-next/b.md:3: issues: `x` is not a reference: write fj#N or N (Lix), gh#N (CppNix), with decimal digits for N
+    "#]]
+    .assert_eq(&shown);
+}
+
+/// Fragments in the style of the project that Lix was forked from.
+#[test]
+fn fragments_of_other_projects_are_answered_with_what_to_write() {
+    let repo = Repo::patch_release();
+    for (name, text) in [
+        (
+            "a.md",
+            "---\nsynopsis: \"`nix foo`\"\nprs: [9999]\nissues: [1, 2]\ndescription: |\n  text\n---\n\n# Heading\n",
+        ),
+        ("b.md", "synopsis: No fences\nissues: 1 2\ndescription: {\n\ntext\n\n}\n"),
+        ("c.md", "---\nsynopsis: Hashes\nissues: [#5]\n---\nx\n"),
+        ("d.md", "---\nsynopsis: No end\ndescription:\n  - one\n"),
+        ("e.md", "# Heading\n\nText.\n"),
+        ("f.md", "synopsis: No start\nprs: 3\n---\n\nText.\n"),
+        ("g.md", "---\nsynopsis: Foo: bar\n---\nx\n"),
+        ("h.md", "---\nsynopsis: Hashes\nprs: #123 #124\nauthors: [x]\ntitle: y\nkind: z\n---\nx\n"),
+        ("i.md", "---\nsynopsis: Tab\nprs:\n\t- 1\n---\nx\n"),
+    ] {
+        repo.write(&format!("doc/manual/rl-next/{name}"), text);
+    }
+    expect![[r#"
+        doc/manual/rl-next/a.md:5: unknown key `description`: the text goes below the second line `---`
+        doc/manual/rl-next/b.md:1: the line `---` above the keys is missing: a fragment starts with a line `---`, YAML, and another line `---`
+        doc/manual/rl-next/c.md:3: a `#` here starts a comment, so this list has no end: write fj#N or gh#N, or use quotes
+        doc/manual/rl-next/d.md:1: the front matter has no end: a fragment starts with a line `---`, YAML, and another line `---`
+        doc/manual/rl-next/e.md:1: there is no front matter: a fragment starts with a line `---`, YAML, and another line `---`
+        doc/manual/rl-next/f.md:1: the line `---` above the keys is missing: a fragment starts with a line `---`, YAML, and another line `---`
+        doc/manual/rl-next/g.md:2: this is not YAML: mapping values are not allowed in this context (text that holds `: ` or quotes, or starts with a special character, goes in quotes)
+        doc/manual/rl-next/h.md:3: prs: `#123 #124` is a YAML comment, so there is no value: did you mean `[fj#123, fj#124]` (fj# is Lix, gh# is CppNix)?
+        doc/manual/rl-next/h.md:4: unknown key `authors`: did you mean `credits`?
+        doc/manual/rl-next/h.md:5: unknown key `title`: did you mean `synopsis`?
+        doc/manual/rl-next/h.md:6: unknown key `kind`: did you mean `category`?
+        doc/manual/rl-next/i.md:4: this is not YAML: tabs disallowed within this context (block indentation) (YAML is indented with spaces, not tabs)
+    "#]]
+    .assert_eq(&repo.xtask(&["release", "notes", "--check"]).stdout);
+}

@@ -69,7 +69,7 @@ fn what_the_author_sees_is_what_is_read_or_an_error() {
     faults("synopsis: a\nsynopsis: b", expect!["3: the key `synopsis` is already set on line 2: keep one of them"]);
     faults(
         "issues: [fj#1, #561]\nsynopsis: x",
-        expect!["2: a `#` after a space starts a comment, so this list has no end: write fj#N or gh#N, or use quotes"],
+        expect!["2: a `#` here starts a comment, so this list has no end: write fj#N or gh#N, or use quotes"],
     );
 }
 
