@@ -52,9 +52,14 @@ fn with_flake(release: &Release) {
 /// The page, without what differs from machine to machine.
 fn page(stdout: &str) -> String {
     let of_machine = ["git", "nix", "skopeo", "cargo", "disk", "git remote"];
+    let mut shortened = false;
     let line = |line: &str| {
         let what: String = line.chars().skip(4).take(21).collect();
-        match of_machine.contains(&what.trim_end()) {
+        if shortened && what.starts_with("      ") {
+            return String::new();
+        }
+        shortened = of_machine.contains(&what.trim_end());
+        match shortened {
             true => format!("{}…\n", line.chars().take(25).collect::<String>()),
             false => format!("{line}\n"),
         }
