@@ -14,8 +14,8 @@ pub struct Refusal {
     pub said: Vec<String>,
 }
 
-/// What Gerrit calls a commit that it has already, in review or submitted.
-const NOTHING_NEW: &str = "no new changes";
+/// What review servers say of commits that they have already, in review or submitted: Gerrit's versions, and others.
+const NOTHING_NEW: [&str; 4] = ["no new changes", "no changes made", "already exists (", "nothing new"];
 
 /// The last lines of what was said are shown, as many as this.
 const LINES: usize = 15;
@@ -39,7 +39,8 @@ impl Refusal {
 
     /// Whether it is no refusal at all: Gerrit has every one of these commits.
     pub fn is_nothing_new(&self) -> bool {
-        self.refs.iter().all(|(_, reason)| reason == NOTHING_NEW)
+        let is_known = |reason: &str| NOTHING_NEW.iter().any(|words| reason.to_lowercase().contains(words));
+        self.refs.iter().all(|(_, reason)| is_known(reason))
     }
 
     fn remedies(&self) -> Vec<&'static str> {
@@ -212,7 +213,12 @@ mod tests {
     #[test]
     fn what_gerrit_has_already_is_no_refusal() {
         let line = "!\tabc:refs/for/main\t[remote rejected] (no new changes)\n";
-        assert!(Refusal::read(line, "").is_some_and(|refusal| refusal.is_nothing_new()));
+        for words in
+            ["no new changes", "No changes made", "commit(s) already exists (as current patchset)", "nothing new"]
+        {
+            let line = line.replace("no new changes", words);
+            assert!(Refusal::read(&line, "").is_some_and(|refusal| refusal.is_nothing_new()), "{words}");
+        }
         let other = "!\tabc:refs/tags/1\t[remote rejected] (change https://gerrit.example/c/lix/+/12 closed)\n";
         assert!(Refusal::read(&format!("{line}{other}"), "").is_some_and(|refusal| !refusal.is_nothing_new()));
         assert_eq!(Refusal::read("To x\n*\ta:b\t[new branch]\nDone\n", "fatal: no route to host\n"), None);
