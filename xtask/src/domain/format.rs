@@ -3,6 +3,8 @@
 //! What is published is read by older and newer copies of this tool. Such a copy passes over keys that it does not know;
 //! what would be misread without them gets another number.
 
+use std::fmt;
+
 use serde::de::{DeserializeOwned, Error as _};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::Value;
@@ -28,11 +30,42 @@ impl<'de> Deserialize<'de> for Format {
     }
 }
 
+/// Why something that is published could not be read, in words that follow its name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Misread {
+    /// A newer tool made it, as its format says. Nothing is wrong with it.
+    Newer(String),
+    /// It is not what its name says.
+    Wrong(String),
+}
+
+impl Misread {
+    /// The same, with the name before it.
+    #[must_use]
+    pub fn of(self, name: &str) -> Misread {
+        match self {
+            Misread::Newer(why) => Misread::Newer(format!("{name} {why}")),
+            Misread::Wrong(why) => Misread::Wrong(format!("{name} {why}")),
+        }
+    }
+
+    pub(super) fn newer(format: impl fmt::Display) -> Misread {
+        Misread::Newer(format!("was made by a newer tool (format {format}): use that tool"))
+    }
+}
+
+impl fmt::Display for Misread {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (Misread::Newer(why) | Misread::Wrong(why)) = self;
+        f.write_str(why)
+    }
+}
+
 /// Reads a record, called `what` in messages.
 ///
 /// # Errors
 /// It is of a newer format, or not such a record.
-pub fn parse<T: DeserializeOwned>(text: &str, what: &str) -> Result<T, String> {
+pub fn parse<T: DeserializeOwned>(text: &str, what: &str) -> Result<T, Misread> {
     /// The rest may have any shape where the number is another one.
     #[derive(Deserialize)]
     struct Numbered {
@@ -41,9 +74,9 @@ pub fn parse<T: DeserializeOwned>(text: &str, what: &str) -> Result<T, String> {
     if let Ok(Numbered { format }) = serde_json::from_str(text)
         && format > NUMBER
     {
-        return Err(format!("is {what} of a newer tool (format {format}; this tool knows {NUMBER}): use that tool"));
+        return Err(Misread::newer(format));
     }
-    serde_json::from_str(text).map_err(|error| format!("is not {what}: {error}"))
+    serde_json::from_str(text).map_err(|error| Misread::Wrong(format!("is not {what}: {error}")))
 }
 
 /// A key in a text that its value does not have, and so did not read.

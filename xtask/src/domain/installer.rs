@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
-use super::format::{self, Format};
+use super::format::{self, Format, Misread};
 use super::layout::{installer_name, installer_system};
 use super::problem::{Problem, Problems};
 use super::record::Files;
@@ -28,10 +28,13 @@ impl InstallerRecord {
     ///
     /// # Errors
     /// What is wrong with the text, without its key.
-    pub fn parse(text: &str) -> Result<InstallerRecord, String> {
+    pub fn parse(text: &str) -> Result<InstallerRecord, Misread> {
         let record: InstallerRecord = format::parse(text, "a record of installers")?;
         match record.files.keys().find(|name| installer_system(name).is_none()) {
-            Some(name) => Err(format!("is not a record of installers: it lists `{}`", name.escape_debug())),
+            Some(name) => {
+                let name = name.escape_debug();
+                Err(Misread::Wrong(format!("is not a record of installers: it lists `{name}`")))
+            }
             None => Ok(record),
         }
     }
@@ -118,12 +121,15 @@ mod tests {
         assert_eq!(InstallerRecord::parse(&record.to_json()), Ok(record));
         let facts = r#"{ "size": 1, "sha256": "0000000000000000000000000000000000000000000000000000000000000000" }"#;
         let error = InstallerRecord::parse(&format!(r#"{{ "version": "2.93.1", "files": {{ "/etc/x": {facts} }} }}"#));
-        assert_eq!(error.expect_err("a file elsewhere"), "is not a record of installers: it lists `/etc/x`");
+        assert_eq!(
+            error.expect_err("a file elsewhere").to_string(),
+            "is not a record of installers: it lists `/etc/x`"
+        );
         let later = r#"{ "format": 1, "version": "2.93.1", "files": {}, "signed": true }"#;
         assert_eq!(InstallerRecord::parse(later).expect("more than we know").version, "2.93.1");
         let error = InstallerRecord::parse(&later.replace("1,", "2,")).expect_err("a newer format");
-        assert_eq!(error, "is a record of installers of a newer tool (format 2; this tool knows 1): use that tool");
+        assert_eq!(error.to_string(), "was made by a newer tool (format 2): use that tool");
         let error = InstallerRecord::parse("{}").expect_err("nothing in it");
-        assert!(error.starts_with("is not a record of installers: missing field"), "{error}");
+        assert!(error.to_string().starts_with("is not a record of installers: missing field"), "{error}");
     }
 }

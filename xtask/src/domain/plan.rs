@@ -215,7 +215,7 @@ impl Plans {
 
 fn purge_to_text(purge: &Option<Purge>) -> String {
     let Some(Purge { program, addresses }) = purge else { return String::new() };
-    format!("\npurge, once pointers have moved\n  {} gets {addresses} addresses\n", one_line(program))
+    format!("\npurge, once pointers have moved\n  {} gets {}\n", one_line(program), counted(*addresses, "address"))
 }
 
 /// Of the column of titles: registries have long names.
@@ -240,7 +240,12 @@ pub fn kind(subject: &Subject, published: &Published) -> &'static str {
 
 /// `1 path`, `2 paths`: for people.
 pub fn counted(n: usize, what: &str) -> String {
-    format!("{n} {what}{}", if n == 1 { "" } else { "s" })
+    let ending = match what {
+        _ if n == 1 => "",
+        _ if what.ends_with('s') => "es",
+        _ => "s",
+    };
+    format!("{n} {what}{ending}")
 }
 
 /// `52.1 MB`, `12 kB`: for people.

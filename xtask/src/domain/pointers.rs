@@ -116,6 +116,15 @@ fn begun_beyond(follows: Follows, version: &Version, published: &Published) -> O
     target(follows, &finished).filter(|target| *target != version).cloned()
 }
 
+/// Whether pointers wait for an upload that was begun: they would follow it if it were finished.
+pub fn holds_pointers_back(begun: &Version, published: &Published) -> bool {
+    let with_it =
+        Published { versions: published.versions.iter().chain([begun]).cloned().collect(), ..published.clone() };
+    [Follows::NewestStable, Follows::Series(begun.series())]
+        .iter()
+        .any(|follows| target(*follows, &with_it) == Some(begun))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::digest::Digest;
-use super::format::{self, Format};
+use super::format::{self, Format, Misread};
 use super::judgement::Judgement;
 use super::plan::Status;
 use super::problem::excerpt;
@@ -52,6 +52,8 @@ pub enum Own {
     Missing,
     /// Something that is not a receipt of this version in this environment, and why. Writing it again repairs that.
     Unreadable(String),
+    /// A newer tool wrote it, in a format that this one does not know; and what is said of that.
+    Newer(String),
     Is(Receipt),
 }
 
@@ -66,7 +68,8 @@ impl Own {
                 Own::Unreadable(format!("is the receipt of {of} in {from}, copied here"))
             }
             Ok(receipt) => Own::Is(receipt),
-            Err(why) => Own::Unreadable(why),
+            Err(Misread::Wrong(why)) => Own::Unreadable(why),
+            Err(Misread::Newer(why)) => Own::Newer(why),
         }
     }
 
@@ -104,6 +107,8 @@ pub fn judge(seen: &Seen) -> Judgement {
         return (Status::Same, record.short(), Vec::new());
     }
     let (status, write) = match there {
+        // What it says would be lost.
+        Own::Newer(why) => return (Status::Refused(vec![why.clone()]), String::new(), Vec::new()),
         Own::Missing => (Status::Absent, format!("write for {record}")),
         Own::Is(other) => (Status::Different, format!("write for {record}, and not for {}", other.record)),
         Own::Unreadable(why) => (Status::Different, format!("write for {record}: what is there {why}")),
@@ -220,13 +225,13 @@ mod tests {
             environment,
             version,
         ) {
-            Own::Unreadable(why) => why + "\n",
+            Own::Unreadable(why) | Own::Newer(why) => why + "\n",
             other => panic!("{other:?}"),
         };
         expect![[r#"
             is the receipt of 2.93.1 in staging, copied here
             is the receipt of 2.93.1 in staging, copied here
-            is a receipt of a newer tool (format 2; this tool knows 1): use that tool
+            was made by a newer tool (format 2): use that tool
             is not a receipt: expected value at line 1 column 1
             is not a receipt: missing field `environment` at line 1 column 2
         "#]]

@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::digest::{Digest, FileFacts};
-use super::format::{self, Format};
+use super::format::{self, Format, Misread};
 use super::image::Platform;
 use super::layout::{MANUAL, RECORD, SUMS};
 use super::manifest::Manifest;
@@ -71,7 +71,7 @@ impl Record {
     /// # Errors
     /// What is wrong with the text, without its path.
     pub fn parse(text: &str) -> Result<Record, String> {
-        let record = Record::parse_published(text)?;
+        let record = Record::parse_published(text).map_err(|why| why.to_string())?;
         match format::unknown(text, &record) {
             Some(key) => Err(format!("is not a record of a release: it has `{key}`, which this tool does not know")),
             None => Ok(record),
@@ -81,10 +81,10 @@ impl Record {
     /// Reads a record that is published: a newer tool may have more to say in it.
     ///
     /// # Errors
-    /// As for [`Record::parse`].
-    pub fn parse_published(text: &str) -> Result<Record, String> {
+    /// As for [`Record::parse`]; or a newer tool says it in another way.
+    pub fn parse_published(text: &str) -> Result<Record, Misread> {
         let record: Record = format::parse(text, "a record of a release")?;
-        let wrong = |what: String| Err(format!("is not a record of a release: {what}"));
+        let wrong = |what: String| Err(Misread::Wrong(format!("is not a record of a release: {what}")));
         if let Some(path) = record.files.keys().find(|path| !stays_below(path)) {
             return wrong(format!("it lists `{}`", excerpt(path)));
         }
@@ -279,7 +279,11 @@ mod tests {
             assert_ne!(text, json);
             let show =
                 |read: Result<Record, String>| read.map_or_else(|why| why, |read| format!("{}", read == record()));
-            format!("release/: {}\npublished: {}\n", show(Record::parse(&text)), show(Record::parse_published(&text)))
+            format!(
+                "release/: {}\npublished: {}\n",
+                show(Record::parse(&text)),
+                show(Record::parse_published(&text).map_err(|why| why.to_string()))
+            )
         };
         let cases = [
             newer("\"commit\"", "\"surprise\": 1,\n  \"commit\""),
@@ -298,8 +302,8 @@ mod tests {
             published: true
             release/: true
             published: true
-            release/: is a record of a release of a newer tool (format 2; this tool knows 1): use that tool
-            published: is a record of a release of a newer tool (format 2; this tool knows 1): use that tool
+            release/: was made by a newer tool (format 2): use that tool
+            published: was made by a newer tool (format 2): use that tool
             release/: is not a record of a release: invalid type: string "1", expected u64 at line 2 column 15
             published: is not a record of a release: invalid type: string "1", expected u64 at line 2 column 15
         "#]]

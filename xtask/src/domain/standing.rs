@@ -4,6 +4,7 @@
 
 use serde::Serialize;
 
+use super::format::Misread;
 use super::judgement::Review;
 use super::oid::Oid;
 
@@ -73,7 +74,7 @@ pub struct Environment {
 #[serde(rename_all = "kebab-case")]
 pub struct Live {
     pub directory: Directory,
-    /// Whether a publication of this very record ran to its end there.
+    /// Whether a publication of this very record ran to its end there; or any, where a newer tool says so.
     pub finished: bool,
     /// Whether a rollback took it from the users of the newest stable release.
     pub withdrawn: bool,
@@ -81,6 +82,44 @@ pub struct Live {
     /// `None` where commits do not go through review.
     pub review: Option<Reviewed>,
     pub installers: bool,
+    /// Other versions whose upload was begun and not finished there, where that can be seen.
+    pub begun: Vec<String>,
+    /// The lock of the environment, if somebody publishes there or left it.
+    pub lock: Option<Lock>,
+    /// What else is there and could not be read.
+    pub unread: Vec<Unread>,
+}
+
+/// A lock that lies in an environment.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Lock {
+    /// A person, a process and a host.
+    pub owner: String,
+    /// A time of day.
+    pub until: String,
+    /// Whether it keeps others out. Otherwise the run has ended, or the time is over.
+    pub counts: bool,
+}
+
+/// Something that could not be read.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Unread {
+    /// Its name and why, in words.
+    pub why: String,
+    /// Whether it is damaged. Otherwise a newer tool made it.
+    pub is_damaged: bool,
+}
+
+impl Unread {
+    /// From what was said of something called `name`.
+    pub fn new(name: &str, why: Misread) -> Unread {
+        let is_damaged = matches!(why, Misread::Wrong(_));
+        Unread { why: why.of(name).to_string(), is_damaged }
+    }
+
+    fn state(&self) -> State {
+        if self.is_damaged { State::Wrong } else { State::Unknown }
+    }
 }
 
 impl Live {
@@ -99,6 +138,8 @@ pub enum Directory {
     Begun,
     /// Files from before there were records.
     Unrecorded,
+    /// Files, and a record that could not be read.
+    Unread(Unread),
     /// Of another record than `release/` has.
     Other {
         record: String,
@@ -188,9 +229,11 @@ impl Environment {
         let Ok(live) = &self.live else { return State::Unknown };
         let waits = matches!(live.review, Some(Reviewed::Open | Reviewed::Half));
         match &live.directory {
+            Directory::Unread(unread) => unread.state(),
             Directory::Other { .. } => State::Wrong,
             Directory::Unrecorded => State::Done,
             Directory::Recorded { .. } if live.is_half_rolled_back() => State::Wrong,
+            Directory::Recorded { .. } if !live.unread.is_empty() => live.unread[0].state(),
             Directory::Recorded { .. } if live.withdrawn => State::Done,
             Directory::Recorded { broken, .. } if live.finished && broken.is_empty() => State::Done,
             Directory::Recorded { .. } if waits && !live.finished => State::Waits,
@@ -208,6 +251,12 @@ impl Environment {
         });
         let command = format!("rollback --env {} --to {}", self.name, to.unwrap_or("VERSION"));
         Some(Command::release(&command).but("it stopped half-way"))
+    }
+
+    /// Whether some of the release is there, and what is left is done by another upload.
+    fn is_incomplete(&self) -> bool {
+        let is_there = self.live.as_ref().is_ok_and(|live| live.directory != Directory::Absent);
+        is_there && matches!(self.state(), State::Open | State::Waits)
     }
 
     /// Nobody installs what was withdrawn.
@@ -244,7 +293,9 @@ impl Standing {
         let done = published_last(&self.environments);
         // What was skipped on the way stays so.
         let after = |done: &Environment| way(&self.environments).skip_while(|one| one.name != done.name).nth(1);
-        let to_do = done.map_or_else(|| way(&self.environments).next(), after);
+        // Pointers of other releases wait for what was begun, also where it was a rehearsal.
+        let incomplete = self.environments.iter().find(|environment| environment.is_incomplete());
+        let to_do = incomplete.or_else(|| done.map_or_else(|| way(&self.environments).next(), after));
         if to_do.is_some() && open(&self.build) {
             return vec![self.on_the_tag(Command::release("build"))];
         }
@@ -260,8 +311,12 @@ impl Standing {
         let name = &to.name;
         let upload = Command::release(&format!("upload --env {name}"));
         let takes = self.profile.as_ref().is_none_or(|profile| to.profiles.contains(profile));
+        let verify = || Command::release(&format!("verify --env {name}")).but("not everything there could be read");
+        let Ok(live) = &to.live else {
+            return Command::release(&format!("doctor --env {name}")).but("it could not be looked at");
+        };
         match to.state() {
-            State::Unknown => Command::release(&format!("doctor --env {name}")).but("it could not be looked at"),
+            _ if matches!(live.directory, Directory::Unread(_)) || !live.unread.is_empty() => verify(),
             // Nothing after it may be done: it is the one that would tell.
             State::Wrong => Command::release(&format!("plan --env {name}")).but("another build is there"),
             _ if !takes => {

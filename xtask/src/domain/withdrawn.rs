@@ -6,25 +6,28 @@ use std::collections::BTreeSet;
 
 use serde_json::Value;
 
+use super::format::Misread;
 use super::problem::excerpt;
 use super::version::Version;
 
 /// # Errors
 /// Why it cannot be told which versions are withdrawn.
-pub fn parse(text: &[u8]) -> Result<BTreeSet<Version>, String> {
-    let value: Value = serde_json::from_slice(text).map_err(|error| format!("is not a list of versions: {error}"))?;
+pub fn parse(text: &[u8]) -> Result<BTreeSet<Version>, Misread> {
+    let not_a_list = |what: String| Misread::Wrong(format!("is not a list of versions: {what}"));
+    let value: Value = serde_json::from_slice(text).map_err(|error| not_a_list(error.to_string()))?;
     match &value {
         Value::Array(entries) => entries.iter().map(version).collect(),
         Value::Object(object) if object.contains_key("format") => {
-            Err(format!("was made by a newer tool (format {}): use that tool", excerpt(&object["format"].to_string())))
+            Err(Misread::newer(excerpt(&object["format"].to_string())))
         }
-        other => Err(format!("is not a list of versions: {}", excerpt(&other.to_string()))),
+        other => Err(not_a_list(excerpt(&other.to_string()))),
     }
 }
 
-fn version(entry: &Value) -> Result<Version, String> {
+fn version(entry: &Value) -> Result<Version, Misread> {
     let version = entry.as_str().and_then(|text| text.parse().ok());
-    version.ok_or_else(|| format!("lists {}, which is not a version", excerpt(&entry.to_string())))
+    let lists = || Misread::Wrong(format!("lists {}, which is not a version", excerpt(&entry.to_string())));
+    version.ok_or_else(lists)
 }
 
 /// Every version that is named somewhere in a text that [`parse`] refuses: what a rollback keeps when it replaces it.
@@ -66,7 +69,8 @@ mod tests {
             "\u{1b}]0;x\u{7}",
         ];
         let line = |text: &&str| {
-            let read = parse(text.as_bytes()).map_or_else(|why| why, |read| format!("withdraws {}", show(read)));
+            let read =
+                parse(text.as_bytes()).map_or_else(|why| why.to_string(), |read| format!("withdraws {}", show(read)));
             format!("{}: {read}; kept: {}\n", text.escape_debug(), show(salvage(text.as_bytes())))
         };
         expect![[r#"

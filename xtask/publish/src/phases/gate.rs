@@ -105,6 +105,7 @@ impl Earlier {
         let receipt = match asked.with_context(|| cannot_ask(&environment))? {
             Own::Missing => None,
             Own::Is(receipt) => Some(receipt),
+            Own::Newer(why) => bail!("{} of {environment} {why}", Layout::new(version).receipt()),
             Own::Unreadable(why) => {
                 let key = Layout::new(version).receipt();
                 bail!("{key} of {environment} {why}: `upload --env {environment}` writes it anew")

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use anyhow::{Result, bail};
+use xtask::domain::format::Misread;
 use xtask::domain::layout::{Layout, MANIFEST, RECEIPTS, RECORD, SUMS, WITHDRAWN, WITHDRAWN_COPY, prefix};
 use xtask::domain::pointers::Published;
 use xtask::domain::version::Version;
@@ -23,7 +24,10 @@ pub async fn published(releases: &Store) -> Result<Published> {
     let (published, withdrawn) = look(releases).await?;
     match withdrawn {
         Withdrawn::Told(withdrawn) => Ok(Published { withdrawn, ..published }),
-        Withdrawn::Unclear { why, .. } => bail!(
+        Withdrawn::Unclear(Unclear { why, is_damaged: false }, _) => {
+            bail!("{why}\nso this run cannot tell which versions a rollback withdrew, and moves no pointer")
+        }
+        Withdrawn::Unclear(Unclear { why, is_damaged: true }, _) => bail!(
             "{why}\nso nobody can tell which versions a rollback withdrew: look at it; `rollback --to VERSION`, the version \
              that users should have, writes it anew"
         ),
@@ -35,22 +39,27 @@ pub async fn published(releases: &Store) -> Result<Published> {
 ///
 /// # Errors
 /// The bucket cannot be read.
-pub async fn published_in_any_case(releases: &Store) -> Result<(Published, Option<String>)> {
+pub async fn published_in_any_case(releases: &Store) -> Result<(Published, Option<Unclear>)> {
     let (published, withdrawn) = look(releases).await?;
     Ok(match withdrawn {
         Withdrawn::Told(withdrawn) => (Published { withdrawn, ..published }, None),
-        Withdrawn::Unclear { why, names } => (Published { withdrawn: names, ..published }, Some(why)),
+        Withdrawn::Unclear(unclear, names) => (Published { withdrawn: names, ..published }, Some(unclear)),
     })
 }
 
 /// What the environment says of withdrawn versions.
 enum Withdrawn {
     Told(BTreeSet<Version>),
-    /// Why it cannot be told, and the versions that are named all the same.
-    Unclear {
-        why: String,
-        names: BTreeSet<Version>,
-    },
+    /// It cannot be told. These are named all the same.
+    Unclear(Unclear, BTreeSet<Version>),
+}
+
+/// Why it cannot be told which versions are withdrawn.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Unclear {
+    pub why: String,
+    /// Whether the list is wrong. Otherwise it could not be read: there was no answer, or a newer tool made it.
+    pub is_damaged: bool,
 }
 
 /// Everything but the withdrawn versions, and those.
@@ -103,20 +112,24 @@ pub async fn live(releases: &Store) -> Result<Option<Version>> {
 
 async fn look_at_withdrawn(releases: &Store, has_copy: bool) -> Result<Withdrawn> {
     let name = |key: &str| format!("s3://{}/{key}", releases.bucket());
-    let (why, mut names) = match releases.get(WITHDRAWN, LIMIT).await {
+    let (why, is_damaged, mut names) = match releases.get(WITHDRAWN, LIMIT).await {
         Ok(None) if !has_copy => return Ok(Withdrawn::Told(BTreeSet::new())),
         Ok(None) => (
             format!("{} is missing, and a rollback wrote it: see {}", name(WITHDRAWN), name(WITHDRAWN_COPY)),
+            true,
             BTreeSet::new(),
         ),
         Ok(Some(text)) => match withdrawn::parse(&text) {
             Ok(withdrawn) => return Ok(Withdrawn::Told(withdrawn)),
-            Err(why) => (format!("{} {why}", name(WITHDRAWN)), withdrawn::salvage(&text)),
+            Err(why) => {
+                let is_damaged = matches!(why, Misread::Wrong(_));
+                (format!("{} {why}", name(WITHDRAWN)), is_damaged, withdrawn::salvage(&text))
+            }
         },
-        Err(error) => (format!("{error:#}"), BTreeSet::new()),
+        Err(error) => (format!("{error:#}"), false, BTreeSet::new()),
     };
     if has_copy && let Some(copy) = releases.get(WITHDRAWN_COPY, LIMIT).await? {
         names.append(&mut withdrawn::salvage(&copy));
     }
-    Ok(Withdrawn::Unclear { why, names })
+    Ok(Withdrawn::Unclear(Unclear { why, is_damaged }, names))
 }

@@ -4,30 +4,27 @@
 //! run that was killed, or a program that failed, is made up for by the next run, also by one that finds nothing to do.
 
 use std::collections::BTreeSet;
-use std::fs::{File, OpenOptions};
+use std::fs::OpenOptions;
 use std::io::Write;
-use std::process::Stdio;
+use std::process::Output;
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail};
-use camino::Utf8PathBuf;
-use tokio::process::Command;
+use anyhow::{Context, Result};
+use camino::{Utf8Path, Utf8PathBuf};
 use xtask::domain::environment::Environment;
 use xtask::domain::layout::{MANIFEST, MANUAL_INDEX, RELEASE, purge_list};
-use xtask::domain::plan::Purge;
+use xtask::domain::plan::{Purge, counted};
 use xtask::domain::publication::Act;
-use xtask::tools::git::Git;
-use xtask::tools::term;
+use xtask::tools::{files, process, term};
 
 use super::looking::{Looked, LookedTree};
 use super::session::{Session, Train};
-use crate::tools::http;
+use crate::tools::child::{self, Wait};
 use crate::tools::transfer::Standing;
+use crate::tools::{http, shutdown};
 
 /// How long the program may take.
 const PATIENCE: Duration = Duration::from_secs(120);
-/// Lines of its own that a warning shows.
-const LAST_LINES: usize = 5;
 
 /// What the plan says of the hook; `None` where there is none, or nothing for it.
 pub fn planned(environment: &Environment, addresses: &BTreeSet<String>) -> Option<Purge> {
@@ -96,60 +93,59 @@ pub fn note(session: &Session, addresses: &[String]) -> Result<()> {
 /// Lets the program have every address that was noted and not taken. What goes wrong is a warning: what is published is
 /// right, and a cache forgets by itself in the end.
 pub async fn run(train: &Train<'_>) {
-    let (world, git) = (train.world(), train.sessions[0].git);
-    let Some((program, args)) = world.environment.purge.split_first() else { return };
     for session in &train.sessions {
-        let path = list(session);
-        let count = match noted(&path) {
-            Ok(0) => continue,
-            Ok(count) => count,
-            Err(error) => {
-                term::warn(format_args!("{error:#}"));
-                continue;
-            }
-        };
-        let words = world.environment.purge.join(" ");
-        term::say(format_args!("purge: {program} gets {count} addresses"));
-        match hand_over(git, program, args, &path).await {
-            Ok(()) => {
-                if let Err(error) = std::fs::remove_file(&path) {
-                    term::warn(format_args!("cannot remove {path}, so the next run purges the same again: {error}"));
-                }
-            }
-            Err(error) => term::warn(format_args!(
+        if let Err(error) = run_one(session).await {
+            term::warn(format_args!(
                 "the purge failed, so caches show users what was there before until they forget it by themselves: \
-                 {error:#}\nagain: {words} < {path}\nor run the same command again, which does that"
-            )),
+                 {error:#}\nrun the same command again, which does that, or: {}",
+                by_hand(session)
+            ));
         }
     }
 }
 
+async fn run_one(session: &Session<'_>) -> Result<()> {
+    let path = list(session);
+    let Some(program) = session.world.environment.purge.first() else { return Ok(()) };
+    let count = noted(&path)?;
+    if count == 0 {
+        return Ok(());
+    }
+    shutdown::users_see("all of it is published, and caches may show what was there before until they forget it");
+    term::say(format_args!("purge: {program} gets {}", counted(count, "address")));
+    hand_over(session, &path).await?;
+    if let Err(error) = std::fs::remove_file(&path) {
+        term::warn(format_args!("cannot remove {path}, so the next run purges the same again: {error}"));
+    }
+    Ok(())
+}
+
+/// What a manager types to purge without us.
+fn by_hand(session: &Session) -> String {
+    let words: Vec<String> = session.world.environment.purge.iter().map(|word| term::typed(word)).collect();
+    let (root, list) = (term::typed(session.git.root().as_str()), term::typed(list(session).as_str()));
+    format!("(cd {root} && {} < {list})", words.join(" "))
+}
+
 /// How many addresses wait in the list, once each is there once.
-fn noted(path: &Utf8PathBuf) -> Result<usize> {
+fn noted(path: &Utf8Path) -> Result<usize> {
     let text = match std::fs::read_to_string(path) {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(0),
         text => text.with_context(|| format!("cannot read {path}, so no cache is purged"))?,
     };
     let addresses: BTreeSet<&str> = text.lines().filter(|line| !line.is_empty()).collect();
     let lines: String = addresses.iter().map(|address| format!("{address}\n")).collect();
-    xtask::tools::files::replace(path, &lines)?;
+    files::replace(path, &lines)?;
     Ok(addresses.len())
 }
 
-async fn hand_over(git: &Git, program: &str, args: &[String], list: &Utf8PathBuf) -> Result<()> {
-    let stdin = File::open(list).with_context(|| format!("cannot read {list}"))?;
-    let mut command = Command::new(program);
-    command.args(args).current_dir(git.root()).stdin(stdin).stdout(Stdio::piped()).stderr(Stdio::piped());
-    let child = command.kill_on_drop(true).spawn().with_context(|| format!("`{program}` cannot be run"))?;
-    let output = match tokio::time::timeout(PATIENCE, child.wait_with_output()).await {
-        Ok(output) => output.with_context(|| format!("cannot wait for `{program}`"))?,
-        Err(_) => bail!("`{program}` did not end within {} s", PATIENCE.as_secs()),
+async fn hand_over(session: &Session<'_>, list: &Utf8Path) -> Result<()> {
+    let [program, args @ ..] = session.world.environment.purge.as_slice() else { return Ok(()) };
+    let running = {
+        let wait = Wait::for_(format!("`{program}`, which purges caches")).at_most(PATIENCE).reading(list.to_owned());
+        child::capture(process::shell_in(session.git.root())?.cmd(program).args(args), &wait)
     };
-    if output.status.success() {
-        return Ok(());
-    }
-    let said = [output.stdout, output.stderr].concat();
-    let said = String::from_utf8_lossy(&said);
-    let lines: Vec<&str> = said.lines().collect();
-    bail!("`{program}` failed ({})\n{}", output.status, lines[lines.len().saturating_sub(LAST_LINES)..].join("\n"))
+    let Output { status, stdout, stderr } = running.await?;
+    // Programs say what is wrong where they like.
+    process::check(program, &Output { status, stdout: Vec::new(), stderr: [stdout, stderr].concat() })
 }

@@ -22,7 +22,7 @@ use xtask::tools::{swap, term};
 use super::carrying::{carry_out, remove_left_lock};
 use super::consent;
 use super::destination::{Bucket, Stores, World};
-use super::published::published_in_any_case;
+use super::published::{Unclear, published_in_any_case};
 use super::published_release;
 use super::purge;
 use super::sealed::Sealed;
@@ -57,7 +57,7 @@ async fn plan_and_publish(place: &Place, args: &RollbackArgs) -> Result<Result<O
         "{to} is not a stable release that is published in {}",
         world.name
     );
-    if let Some(why) = unclear {
+    if let Some(Unclear { why, .. }) = unclear {
         term::warn(format_args!("{why}; this rollback writes {WITHDRAWN} anew"));
     }
     term::say(format_args!("Checking that {to} is complete in {}", world.name));
@@ -106,7 +106,7 @@ async fn publish(
     train: &Train<'_>,
     plans: &Plans,
     args: &RollbackArgs,
-    found: &(Published, Option<String>),
+    found: &(Published, Option<Unclear>),
     after: &Published,
 ) -> Result<Result<Outcome>> {
     let environment = &train.world().name;

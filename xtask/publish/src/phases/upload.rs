@@ -152,20 +152,15 @@ async fn finish(train: &Train<'_>, plans: &Plans) -> Result<Outcome> {
     let waiting = waiting(train, plans);
     let environment = &train.world().name;
     let versions: Vec<&str> = plans.0.iter().map(|plan| plan.version.as_str()).collect();
-    if !waiting.is_empty() {
-        for why in waiting {
-            term::say(format_args!("waits  {why}"));
-        }
-        let are = if versions.len() == 1 { "is not completely" } else { "are not all" };
-        term::say(format_args!("{} {are} published to {environment} yet", versions.join(", ")));
-        return Ok(Outcome::Waiting);
+    for why in &waiting {
+        term::say(format_args!("waits  {why}"));
     }
     let published = train.published().await?;
     let withdrawn: Vec<String> =
         published.arriving.intersection(&published.withdrawn).map(Version::to_string).collect();
     let offered: Vec<&str> =
         versions.into_iter().filter(|version| withdrawn.iter().all(|other| other != version)).collect();
-    if !offered.is_empty() {
+    if !offered.is_empty() && waiting.is_empty() {
         let verify = term::next(&format!("verify --env {environment}"));
         let (is, next) = match offered.len() {
             // A manual alone is no release that could be verified.
@@ -176,20 +171,34 @@ async fn finish(train: &Train<'_>, plans: &Plans) -> Result<Outcome> {
             _ => ("are", format!("; next, for each: {verify} VERSION")),
         };
         term::say(format_args!("{} {} {is} published to {environment}{next}", term::good("done:"), offered.join(", ")));
+    } else if !offered.is_empty() {
+        let are = if offered.len() == 1 { "is not completely" } else { "are not all" };
+        term::say(format_args!("{} {are} published to {environment} yet", offered.join(", ")));
     }
-    if withdrawn.is_empty() { Ok(Outcome::Done) } else { tell_of_rollback(train, &published, &withdrawn).await }
+    match (withdrawn.is_empty(), waiting.is_empty()) {
+        (true, true) => Ok(Outcome::Done),
+        (true, false) => Ok(Outcome::Waiting),
+        (false, _) => tell_of_rollback(train, &published, &withdrawn, !waiting.is_empty()).await,
+    }
 }
 
 /// Says of uploaded versions that a rollback withdrew them, where users are, and how they would get them.
-async fn tell_of_rollback(train: &Train<'_>, published: &Published, withdrawn: &[String]) -> Result<Outcome> {
+///
+/// `is_half` where something still leads to one of them.
+async fn tell_of_rollback(
+    train: &Train<'_>,
+    published: &Published,
+    withdrawn: &[String],
+    is_half: bool,
+) -> Result<Outcome> {
     let environment = &train.world().name;
     let rollback = |to: &str| term::next(&format!("rollback --env {environment} --to {to}"));
     let live = live(train.sessions[0].read.of(Bucket::Releases)).await?;
-    if let Some(live) = live.as_ref().filter(|live| published.withdrawn.contains(live)) {
+    if is_half || live.as_ref().is_some_and(|live| published.withdrawn.contains(live)) {
         let to = target(Follows::NewestStable, published).map_or_else(|| "VERSION".to_owned(), Version::to_string);
         term::say(format_args!(
-            "the rollback of {environment} that withdrew {live} is not finished: users of the newest stable release are still \
-             on {live}; next: {}",
+            "the rollback of {environment} that withdrew {} is not finished, so users are still led to it; next: {}",
+            withdrawn.join(", "),
             rollback(&to)
         ));
         return Ok(Outcome::Waiting);

@@ -7,18 +7,19 @@
 use anyhow::{Context, Result, anyhow};
 use xtask::cli::{Outcome, Place, VerifyArgs};
 use xtask::domain::environment::Access;
+use xtask::domain::format::Misread;
 use xtask::domain::layout::{Docs, Layout, MANIFEST, RECORD, WITHDRAWN};
-use xtask::domain::pointers::{self, Published};
+use xtask::domain::pointers::{self, Published, holds_pointers_back};
 use xtask::domain::problem::excerpt;
 use xtask::domain::publication::{Act, INSTALLER_ACTS, Scope, Target, acts};
 use xtask::domain::record::Record;
 use xtask::domain::version::Version;
 use xtask::tools::git::Git;
 
-use self::report::{Report, Told};
+use self::report::{Findings, Report, Told};
 use self::sides::Sides;
 use super::destination::{Bucket, Stores, World};
-use super::published::published_in_any_case;
+use super::published::{Unclear, published_in_any_case};
 use crate::tools::http::Http;
 
 mod cache;
@@ -48,8 +49,9 @@ pub async fn run(place: &Place, args: &VerifyArgs) -> Result<Outcome> {
     let view = View { git: &git, sources, world: &world, published, version, deep: args.deep };
 
     let mut report = Report::new(if place.json { Told::Json } else { Told::Page });
-    if let Some(why) = unclear {
-        report.check(&format!("releases {WITHDRAWN}"), "", vec![why], "every upload, which it stops");
+    if let Some(Unclear { why, is_damaged }) = unclear {
+        let findings = if is_damaged { Findings::broken(why) } else { Findings::unknown(why) };
+        report.check(&format!("releases {WITHDRAWN}"), "", findings, "every upload, which it stops");
     }
     view.note_begun(&mut report);
     match view.record(&view.version).await? {
@@ -151,13 +153,13 @@ struct View<'a> {
 
 impl View<'_> {
     /// The published record of a version, and its text; `None` if there is nothing. What is not a record says why.
-    async fn record(&self, version: &Version) -> Result<Option<Result<(Record, Vec<u8>), String>>> {
+    async fn record(&self, version: &Version) -> Result<Option<Result<(Record, Vec<u8>), Misread>>> {
         let key = record_key(version);
         let Some(text) = self.sources.releases.get(&key).await? else { return Ok(None) };
         Ok(Some(match Record::parse_published(&String::from_utf8_lossy(&text)) {
             Ok(record) if record.version == version.to_string() => Ok((record, text)),
-            Ok(record) => Err(format!("the published {key} is of {}", excerpt(&record.version))),
-            Err(why) => Err(format!("the published {key} {why}")),
+            Ok(record) => Err(Misread::Wrong(format!("the published {key} is of {}", excerpt(&record.version)))),
+            Err(why) => Err(why.of(&format!("the published {key}"))),
         }))
     }
 
@@ -171,18 +173,24 @@ impl View<'_> {
         Ok(None)
     }
 
-    /// Uploads that were only begun: pointers wait for them, and their manager may have forgotten them.
+    /// Uploads that were only begun: their manager may have forgotten them.
     fn note_begun(&self, report: &mut Report) {
         for version in self.published.begun.iter().filter(|version| **version != self.version) {
             let title = format!("releases {}/", Layout::new(&version.to_string()).version_directory());
-            report.note(&title, "was begun and is not finished: upload it again, or delete it; pointers wait for it");
+            let waits = if holds_pointers_back(version, &self.published) { "; pointers wait for it" } else { "" };
+            let why = "was begun and is not finished (it may wait for a review): upload it again, or delete it";
+            report.note(&title, &format!("{why}{waits}"));
         }
     }
 
     /// Without a record there is nothing to check the rest with.
-    fn cannot_read_record(&self, why: String, report: &mut Report) {
+    fn cannot_read_record(&self, why: Misread, report: &mut Report) {
         let title = format!("releases {}", record_key(&self.version));
-        report.check(&title, "", vec![why], "everyone who checks this version; nothing else of it could be checked");
+        let why = match why {
+            Misread::Newer(why) => Misread::Newer(format!("{why}; nothing of this version can be checked without it")),
+            damaged @ Misread::Wrong(_) => damaged,
+        };
+        report.check(&title, "", why, "everyone who checks this version; nothing else of it could be checked");
     }
 
     /// Checks the acts that are `wanted`, in the order of a publication. What cannot be asked does not end it.

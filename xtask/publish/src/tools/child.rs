@@ -4,12 +4,14 @@
 //! Whoever drops the future of a program ends the program: an act that fails takes the others' programs with it, and so
 //! does Ctrl-C. [`all_ended`] waits until the last of them is gone. Refuses to know any program.
 
+use std::fs::File;
 use std::future::Future;
 use std::process::{ExitStatus, Output, Stdio};
 use std::sync::LazyLock;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
+use camino::Utf8PathBuf;
 use rustix::process::Signal;
 use tokio::io::AsyncReadExt;
 use tokio::process::Command;
@@ -42,12 +44,14 @@ pub struct Wait {
     asks: bool,
     /// Whether it gets the secrets of our environment.
     secrets: bool,
+    /// The file that it gets on stdin; nothing if there is none.
+    stdin: Option<Utf8PathBuf>,
 }
 
 impl Wait {
     /// As long as it takes.
     pub fn for_(what: impl Into<String>) -> Wait {
-        Wait { what: what.into(), longest: None, silent: None, asks: false, secrets: false }
+        Wait { what: what.into(), longest: None, silent: None, asks: false, secrets: false, stdin: None }
     }
 
     /// No longer than this in all.
@@ -62,6 +66,12 @@ impl Wait {
         Wait { silent: Some(silent), ..self }
     }
 
+    /// It gets a file on stdin.
+    #[must_use]
+    pub fn reading(self, file: Utf8PathBuf) -> Wait {
+        Wait { stdin: Some(file), ..self }
+    }
+
     /// It may ask a person for something, and gets the secrets of our environment: it makes other secrets of them.
     #[must_use]
     pub fn trusted(self) -> Wait {
@@ -72,7 +82,7 @@ impl Wait {
 /// Runs a program to its end and captures what it writes, whatever its exit status.
 ///
 /// # Errors
-/// The program cannot be started, or was given up.
+/// The program cannot be started, its stdin cannot be read, or it was given up.
 pub fn capture(cmd: Cmd<'_>, wait: &Wait) -> impl Future<Output = Result<Output>> + use<> {
     term::detail(format_args!("$ {cmd}"));
     let (shown, wait) = (cmd.to_string(), wait.clone());
@@ -84,7 +94,11 @@ pub fn capture(cmd: Cmd<'_>, wait: &Wait) -> impl Future<Output = Result<Output>
     async move {
         process::end_with_us(&mut command, Signal::KILL);
         let mut command = Command::from(command);
-        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
+        command.stdin(match &wait.stdin {
+            Some(path) => Stdio::from(File::open(path).with_context(|| format!("cannot read {path}"))?),
+            None => Stdio::null(),
+        });
+        command.stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
         let child = command.spawn().with_context(|| process::cannot_run(&shown))?;
         Running::new(child, !wait.asks).finish(&shown, &wait).await
     }

@@ -292,6 +292,23 @@ async fn look_again(store: &Store) -> Result<Option<Lock>> {
     read(store).await
 }
 
+/// What a lock says to somebody who only looks.
+pub struct Seen {
+    pub owner: String,
+    /// When it stops counting.
+    pub until: Timestamp,
+    pub counts: bool,
+}
+
+/// Reads the text of a lock, to tell of it.
+///
+/// # Errors
+/// It is not a lock that this tool knows.
+pub fn seen(text: &[u8]) -> Result<Seen, String> {
+    let lock: Lock = serde_json::from_slice(text).map_err(|error| format!("cannot be read as a lock ({error})"))?;
+    Ok(Seen { owner: lock.owner.to_string(), until: lock.expires + SKEW, counts: lock.counts() })
+}
+
 /// The lock that is there.
 async fn read(store: &Store) -> Result<Option<Lock>> {
     let name = format!("s3://{}/{KEY}", store.bucket());

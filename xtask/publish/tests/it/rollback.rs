@@ -178,7 +178,7 @@ async fn an_interrupted_rollback_says_what_moved_and_an_upload_sees_that_it_is_n
 
     let ran = served.new.upload();
     let last = ran.stderr.lines().last().unwrap_or_default();
-    expect![[r#"the rollback of local that withdrew 2.93.2 is not finished: users of the newest stable release are still on 2.93.2; next: cargo xtask release rollback --env local --to 2.93.1"#]]
+    expect!["the rollback of local that withdrew 2.93.2 is not finished, so users are still led to it; next: cargo xtask release rollback --env local --to 2.93.1 --repo /tmp/.tmp1a0wB5/tree --config /tmp/.tmp1a0wB5/releng.toml"]
         .assert_eq(last);
     assert!(!ran.stderr.contains("done:"), "{}", ran.stderr);
     ran.fails(3);
@@ -197,7 +197,7 @@ async fn an_interrupted_rollback_says_what_moved_and_an_upload_sees_that_it_is_n
     assert_eq!(served.live(), "2.93.1");
     let ran = served.new.upload();
     let last = ran.stderr.lines().last().unwrap_or_default();
-    expect![[r#"2.93.2 is published to local and withdrawn: a rollback took users of the newest stable release to 2.93.1; to bring them back to 2.93.2: cargo xtask release rollback --env local --to 2.93.2"#]]
+    expect!["2.93.2 is published to local and withdrawn: a rollback took users of the newest stable release to 2.93.1; to bring them back to 2.93.2: cargo xtask release rollback --env local --to 2.93.2 --repo /tmp/.tmp1a0wB5/tree --config /tmp/.tmp1a0wB5/releng.toml"]
         .assert_eq(last);
     assert!(!ran.stderr.contains("done:"), "{}", ran.stderr);
     ran.ok();

@@ -232,7 +232,7 @@ async fn what_is_not_as_it_should_be() -> Result<()> {
               finish       · HEAD goes back to main
               announce     · no drafts yet
 
-            next: cargo xtask release upload --env staging
+            next: cargo xtask release rollback --env production --to 2.93.0  # it stopped half-way
         "#]],
     );
 
@@ -258,12 +258,14 @@ async fn what_is_not_as_it_should_be() -> Result<()> {
     assert_eq!(keys, ["head", "name", "next", "product", "topics", "version"]);
     expect![[r#"
         {
+          "begun": [],
           "directory": {
             "is": "other",
             "record": DIGEST
           },
           "finished": true,
           "installers": false,
+          "lock": null,
           "pointers": [
             {
               "leads": {
@@ -281,6 +283,7 @@ async fn what_is_not_as_it_should_be() -> Result<()> {
             }
           ],
           "review": null,
+          "unread": [],
           "withdrawn": true
         }
     "#]]
@@ -289,8 +292,94 @@ async fn what_is_not_as_it_should_be() -> Result<()> {
             .replace(&json["topics"][4]["seen"]["directory"]["record"].to_string(), "DIGEST"),
     );
     let next = json["next"][0]["command"].as_str().expect("a command");
-    assert!(next.starts_with("cargo xtask release upload --env staging --repo "), "{next}");
+    assert!(next.starts_with("cargo xtask release rollback --env production --to 2.93.0 --repo "), "{next}");
     Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_others_left_and_what_newer_tools_wrote() -> Result<()> {
+    let release = Release::new("2.93.1");
+    let world = World::of(&release).await?;
+    for environment in ["staging", "production"] {
+        world.publish(&release, environment);
+    }
+    let newer = |environment, key: &str| {
+        let object = world.object(environment, key);
+        let text = fs::read_to_string(&object).expect("an object");
+        world.put(environment, key, &text.replacen("\"format\": 1", "\"format\": 2", 1));
+    };
+    for environment in ["staging", "production"] {
+        world.put(environment, "releases/lix/lix-2.93.2/SHA256SUMS", "");
+        world.put(environment, "releases/withdrawn.json", r#"{"format": 2, "withdrawn": {"2.93.0": "a crash"}}"#);
+    }
+    newer("staging", "releases/receipts/lix-2.93.1.json");
+    newer("production", "releases/lix/lix-2.93.1/release.json");
+    let lock = |process: &str, expires: &str| {
+        let owner = format!(r#"{{"name": "Jade", "host": "far", "process": {process}, "boot": "another"}}"#);
+        format!(r#"{{"owner": {owner}, "taken": "2025-01-01T00:00:00Z", "expires": "{expires}"}}"#)
+    };
+    world.put("staging", "docs/release.lock", &lock("7", "2999-01-01T12:00:00Z"));
+    world.put("production", "docs/release.lock", &lock("8", "2025-01-01T00:10:00Z"));
+    check(
+        &release,
+        expect![[r#"
+            Lix 2.93.1 "Bici Bici", detached at COMMIT
+
+              notes        ✓ in rl-2.93.md, dated DATE
+              tag          ✓ 2.93.1 at COMMIT, merged back to main
+              build        ✓ in release/, for all, from COMMIT
+              staging      ✓ published as built; 3 files whole by name and size
+                           ✓ `nix upgrade-nix`, docs 2.93 and docs stable lead to it
+                           ? withdrawn.json was made by a newer tool (format 2): use that tool
+                           ? its receipt was made by a newer tool (format 2): use that tool
+                           · no installers yet
+                           … Jade (process 7 on far) is publishing here; the lock counts until 12:02 UTC
+              production   ? release.json was made by a newer tool (format 2): use that tool
+                           ✓ `nix upgrade-nix`, docs 2.93 and docs stable lead to it
+                           ? withdrawn.json was made by a newer tool (format 2): use that tool
+                           · no installers yet
+                           · the upload of 2.93.2 was begun here and is not finished
+                           · Jade (process 8 on far) left a lock here; the next upload removes it
+              finish       · HEAD goes back to main
+              announce     · no drafts yet
+
+            next: cargo xtask release verify --env staging  # not everything there could be read
+        "#]],
+    );
+    world.put("staging", "docs/release.lock", "<html>");
+    world.put("staging", "releases/withdrawn.json", "null");
+    let receipts = world.object("staging", "releases/receipts");
+    let page = status(&release);
+    assert!(
+        page.contains("✗ release.lock cannot be read as a lock") && page.contains("✗ withdrawn.json is not"),
+        "{page}"
+    );
+    // A rollback left a copy.
+    fs::remove_file(world.object("staging", "releases/withdrawn.json"))?;
+    fs::write(receipts.join("withdrawn.json"), r#"["2.93.1"]"#)?;
+    let page = status(&release);
+    assert!(page.contains("✗ withdrawn.json is missing, and a rollback wrote it"), "{page}");
+    assert!(page.contains("staging      ✓ published as built, and withdrawn by a rollback"), "{page}");
+    Ok(())
+}
+
+/// An upload to the embedded environment that ended before its receipt.
+#[test]
+fn a_rehearsal_that_was_begun_comes_next() {
+    let release = Release::new("2.93.1");
+    release.upload().ok();
+    let page = || page(&status(&release));
+    assert!(!page().contains("upload --env local"), "{}", page());
+    let receipt = release.object("local-releases/receipts/lix-2.93.1.json");
+    let text = fs::read(&receipt).expect("a receipt");
+    fs::remove_file(&receipt).expect("removed");
+    assert!(page().contains("next: cargo xtask release upload --env local\n"), "{}", page());
+    fs::remove_file(release.object("local-releases/lix/lix-2.93.1/release.json")).expect("removed");
+    assert!(page().contains("local        · publication was begun: upload again"), "{}", page());
+    assert!(page().contains("next: cargo xtask release upload --env local\n"), "{}", page());
+    release.upload().ok();
+    assert_eq!(String::from_utf8_lossy(&text).contains("2.93.1"), receipt.exists());
+    assert!(!page().contains("upload --env local"), "{}", page());
 }
 
 #[test]

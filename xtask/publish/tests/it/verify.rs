@@ -1,6 +1,8 @@
 //! `release verify`: what cannot be asked is told apart from what is broken, and does not hide the rest.
 
 use std::fs;
+use std::process::{Command, Stdio};
+use std::time::Duration;
 
 use anyhow::Result;
 use expect_test::expect;
@@ -129,7 +131,10 @@ async fn a_purge_gets_what_changed_and_is_made_up_for() -> Result<()> {
         (release.repo.beside("purge"), release.repo.beside("taken"), release.repo.beside("fails"));
     fs::write(
         &hook,
-        format!("#!/bin/sh\nif test -e {fails}; then echo 'the edge says no' >&2; exit 7; fi\ncat > {taken}\n"),
+        format!(
+            "#!/bin/sh\nif test -e {fails}; then echo 'the edge says no'; exit 7; fi\n\
+             test -z \"$AWS_SECRET_ACCESS_KEY\" || exit 8\ncat > {taken}\n"
+        ),
     )?;
     make_executable(&hook);
     release.configure(|text| {
@@ -142,13 +147,17 @@ async fn a_purge_gets_what_changed_and_is_made_up_for() -> Result<()> {
     let ran = release.upload();
     assert_eq!(ran.code, Some(0), "{ran:?}");
     let list = release.release_dir().join("purge-local.txt");
-    let again = format!("again: {hook} --all < {list}\n");
+    let again = format!(
+        "run the same command again, which does that, or: (cd {} && {hook} --all < {list})\n",
+        release.repo.root
+    );
     assert!(ran.stderr.contains("the edge says no") && ran.stderr.contains(&again), "{}", ran.stderr);
     assert!(!taken.exists());
 
     // There is nothing left to publish, and still something to purge.
     fs::remove_file(&fails)?;
-    release.upload().ok();
+    let upload = || release.command("upload", "local", &["--noconfirm"]);
+    Ran::from(upload().env("AWS_SECRET_ACCESS_KEY", "x").output()?).ok();
     let got = fs::read_to_string(&taken)?;
     let ends = [
         "/manifest.nix",
@@ -165,7 +174,79 @@ async fn a_purge_gets_what_changed_and_is_made_up_for() -> Result<()> {
     fs::remove_file(&taken)?;
     release.upload().ok();
     assert!(!taken.exists(), "it is not run for nothing");
+
+    // A signal ends it with all that it started; the next run hands over what it did not take.
+    let number = release.repo.beside("number");
+    let script = fs::read_to_string(&hook)?;
+    fs::write(&hook, format!("#!/bin/sh\nsleep 600 &\necho $! > {number}.new\nmv {number}.new {number}\nwait\n"))?;
+    fs::write(&list, "http://127.0.0.1:1/manifest.nix\n")?;
+    let mut running = upload().stderr(Stdio::piped()).spawn()?;
+    while !number.exists() {
+        assert!(running.try_wait()?.is_none(), "it waits for the program");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    Command::new("kill").args(["-INT", &running.id().to_string()]).status()?;
+    let stopped = Ran::from(running.wait_with_output()?);
+    assert_eq!(stopped.code, Some(130), "{stopped:?}");
+    assert!(stopped.stderr.contains("all of it is published, and caches may show"), "{}", stopped.stderr);
+    let stat = fs::read_to_string(format!("/proc/{}/stat", fs::read_to_string(&number)?.trim()));
+    assert!(stat.is_err() || stat.is_ok_and(|stat| stat.contains(") Z ")), "it goes on");
+    fs::write(&hook, script)?;
+    release.upload().ok();
+    assert_eq!(fs::read_to_string(&taken)?, "http://127.0.0.1:1/manifest.nix\n");
     Ok(())
+}
+
+#[test]
+fn what_a_newer_tool_wrote_is_not_broken_and_not_absent() {
+    let (old, new) = (Release::new("2.93.1"), Release::new("2.93.2"));
+    new.share(&old);
+    old.upload().ok();
+    new.upload().ok();
+    let releases = |key: &str| old.object("local-releases").join(key);
+    let newer = |key: &str| {
+        let (path, found) = (releases(key), "\"format\": 1");
+        let text = fs::read_to_string(&path).expect("an object");
+        assert!(text.contains(found), "{text}");
+        fs::write(&path, text.replacen(found, "\"format\": 2, \"more\": []", 1)).expect("written");
+        text
+    };
+    let mut shown = String::new();
+    let mut verify = |version: &str| {
+        let ran = new.release("verify", "local", &[version]);
+        assert_eq!(ran.code, Some(1), "{ran:?}");
+        shown += &format!("{version}\n{}", lines(&ran, &["?", "broken"]));
+        shown += &ran.stderr;
+    };
+    let receipt = newer("receipts/lix-2.93.2.json");
+    fs::write(releases("withdrawn.json"), r#"{"format": 2}"#).expect("written");
+    verify("2.93.2");
+    let error = new.upload().fails(1);
+    assert!(error.contains("withdrawn.json was made by a newer tool (format 2): use that tool"), "{error}");
+    fs::remove_file(releases("withdrawn.json")).expect("removed");
+    // It is not overwritten, and it is a receipt: the release is published.
+    let error = new.upload().fails(1);
+    assert!(error.contains("receipts/lix-2.93.2.json") && error.contains("use that tool"), "{error}");
+    assert!(old.release("plan", "local", &[]).ok().contains("2.93.2 is published here and newer"));
+    fs::write(releases("receipts/lix-2.93.2.json"), receipt).expect("written");
+    newer("lix/lix-2.93.2/release.json");
+    verify("2.93.2");
+    newer("lix/lix-2.93.1/release.json");
+    verify("2.93.1");
+    let error = old.release("rollback", "local", &["--to", "2.93.1", "--noconfirm"]).fails(1);
+    assert!(error.contains("lix-2.93.1/release.json was made by a newer tool (format 2): use that tool"), "{error}");
+    expect![[r#"
+        2.93.2
+        ?      releases withdrawn.json            could not be checked: s3://local-releases/withdrawn.json was made by a newer tool (format 2): use that tool
+        ?      releases receipts/lix-2.93.2.json  could not be checked: it was made by a newer tool (format 2): use that tool
+        failed: 2.93.2 in local: not everything could be checked (2 unknown); what could be is what was released
+        2.93.2
+        ?      releases lix/lix-2.93.2/release.json could not be checked: the published lix/lix-2.93.2/release.json was made by a newer tool (format 2): use that tool; nothing of this version can be checked without it
+        failed: 2.93.2 in local could not be checked (1 unknown)
+        2.93.1
+        ?      releases lix/lix-2.93.1/release.json could not be checked: the published lix/lix-2.93.1/release.json was made by a newer tool (format 2): use that tool; nothing of this version can be checked without it
+        failed: 2.93.1 in local could not be checked (1 unknown)
+    "#]].assert_eq(&shown);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -247,7 +328,7 @@ fn what_is_there_besides_and_half_a_rollback_are_named() {
         fs::write(release.object(key), "x").expect("written");
     }
     let ran = release.release("verify", "local", &[]);
-    assert_eq!(ran.code, Some(1));
+    assert_eq!(ran.code, Some(0), "{ran:?}");
     assert!(lines(&ran, &["note"]).contains("1 more object: extra"), "{}", ran.stdout);
     assert!(
         lines(&ran, &["note"]).contains("1 more object: old.html; not part of the manual of 2.93.1"),

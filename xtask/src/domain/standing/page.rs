@@ -5,7 +5,7 @@ use std::fmt::Write;
 use serde::Serialize;
 
 use super::super::shown::one_line;
-use super::{Command, Directory, Environment, Leads, Live, Pointer, Reviewed, Standing, State};
+use super::{Command, Directory, Environment, Leads, Live, Lock, Pointer, Reviewed, Standing, State, Unread};
 
 /// Characters of a topic's name.
 const TOPIC: usize = 12;
@@ -52,9 +52,9 @@ impl Topic {
 /// As JSON, these keys are stable: `product`, `version`, `name` (`null` as long as there is none), `head`, `topics` (each
 /// with `name`, `state` and `lines` of `state` and `text`; an environment's with `seen`, too), and `next`, a list of
 /// `command` and `remark`, empty when the release is out. States are `done`, `open`, `waits`, `wrong` and `unknown`. In
-/// `seen`: `directory` (with `is`: `absent`, `begun`,
-/// `unrecorded`, `other` or `recorded`), `finished`, `withdrawn`, `pointers`,
-/// `review` and `installers`.
+/// `seen`: `directory` (with `is`: `absent`, `begun`, `unrecorded`, `unread`, `other` or `recorded`), `finished`,
+/// `withdrawn`, `pointers`, `review`, `installers`, `begun`, `lock` (`null` or `owner`, `until` and `counts`) and
+/// `unread` (each with `why` and `is_damaged`).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Page {
     pub product: String,
@@ -140,6 +140,7 @@ impl Live {
             let text = "a rollback withdrew it and did not move all pointers: run `rollback` again".to_owned();
             lines.push(Line { state: State::Wrong, text });
         }
+        lines.extend(self.unread.iter().map(Unread::line));
         lines.extend(self.review.as_ref().map(Reviewed::line));
         if !matches!(self.directory, Directory::Absent | Directory::Begun) {
             lines.push(match self.installers {
@@ -147,7 +148,33 @@ impl Live {
                 false => Line::open("no installers yet"),
             });
         }
+        if !self.begun.is_empty() {
+            let begun: Vec<&str> = self.begun.iter().map(String::as_str).collect();
+            let begun = match begun.as_slice() {
+                [one] => format!("the upload of {one} was begun here and is not finished"),
+                all => format!("the uploads of {} were begun here and are not finished", listed(all)),
+            };
+            lines.push(Line::open(begun));
+        }
+        lines.extend(self.lock.as_ref().map(Lock::line));
         lines
+    }
+}
+
+impl Unread {
+    fn line(&self) -> Line {
+        Line { state: self.state(), text: self.why.clone() }
+    }
+}
+
+impl Lock {
+    fn line(&self) -> Line {
+        let Lock { owner, until, .. } = self;
+        if self.counts {
+            let text = format!("{owner} is publishing here; the lock counts until {until}");
+            return Line { state: State::Waits, text };
+        }
+        Line::open(format!("{owner} left a lock here; the next upload removes it"))
     }
 }
 
@@ -157,6 +184,7 @@ impl Directory {
             Directory::Absent => return Line::open("not published"),
             Directory::Begun => return Line::open("publication was begun: upload again"),
             Directory::Unrecorded => return Line::done("published by an older tool, without a record"),
+            Directory::Unread(unread) => return unread.line(),
             Directory::Other { record } => {
                 let record = &record[..record.len().min(12)];
                 let text = format!("published with other content than release/ has (record {record})");

@@ -54,6 +54,9 @@ fn absent() -> Live {
         pointers: pointers([Leads::To("2.93.0".to_owned()), Leads::Elsewhere, Leads::Elsewhere]),
         review: None,
         installers: false,
+        begun: Vec::new(),
+        lock: None,
+        unread: Vec::new(),
     }
 }
 
@@ -93,6 +96,12 @@ fn the_way_of_a_release() {
     let unfinished = || Live { finished: false, ..published() };
     let other = || Live { directory: Directory::Other { record: "f".repeat(64) }, ..absent() };
     let elsewhere = || On::Elsewhere("main".to_owned());
+    let locally = |live: Live| {
+        let mut standing = with(built("all"), [published(), absent()]);
+        standing.environments[0].live = Ok(live);
+        standing
+    };
+    let newer = || vec![Unread { why: "its receipt was made by a newer tool".to_owned(), is_damaged: false }];
     let mut unseen = built("all");
     unseen.environments[1].live = Err("no network".to_owned());
     let cases = [
@@ -104,6 +113,13 @@ fn the_way_of_a_release() {
         ("built, elsewhere", on(elsewhere(), built("all"))),
         ("staging is not to be seen", unseen),
         ("staging was interrupted", with(built("all"), [unfinished(), absent()])),
+        ("a rehearsal was interrupted", locally(unfinished())),
+        ("a rehearsal was only begun", locally(Live { directory: Directory::Begun, ..absent() })),
+        ("a rehearsal is done", locally(published())),
+        (
+            "staging is a newer tool's",
+            with(built("all"), [Live { unread: newer(), finished: false, ..published() }, absent()]),
+        ),
         ("staging is done", with(built("all"), [published(), absent()])),
         ("staging has another build", with(built("all"), [other(), absent()])),
         ("built for a trial", with(built("x86_64-linux-only"), [published(), absent()])),
@@ -144,6 +160,17 @@ fn the_way_of_a_release() {
             cargo xtask release doctor --env staging  # it could not be looked at
         staging was interrupted:
             cargo xtask release upload --env staging
+        a rehearsal was interrupted:
+            cargo xtask release verify --env staging  # unless you did
+            cargo xtask release upload --env local
+        a rehearsal was only begun:
+            cargo xtask release verify --env staging  # unless you did
+            cargo xtask release upload --env local
+        a rehearsal is done:
+            cargo xtask release verify --env staging  # unless you did
+            cargo xtask release upload --env production
+        staging is a newer tool's:
+            cargo xtask release verify --env staging  # not everything there could be read
         staging is done:
             cargo xtask release verify --env staging  # unless you did
             cargo xtask release upload --env production
@@ -260,6 +287,47 @@ fn pages() {
           announce     · no drafts yet
 
         next: cargo xtask release build
+    "#]],
+    );
+
+    let unread = |why: &str, is_damaged| Unread { why: why.to_owned(), is_damaged };
+    let newer = Live {
+        directory: Directory::Unread(unread("release.json was made by a newer tool (format 2): use that tool", false)),
+        begun: vec!["2.93.2".to_owned(), "2.94.0".to_owned()],
+        lock: Some(Lock { owner: "Jade (process 7 on host)".to_owned(), until: "12:06 UTC".to_owned(), counts: true }),
+        ..absent()
+    };
+    let damaged = Live {
+        unread: vec![unread("withdrawn.json is not a list of versions: null", true)],
+        begun: vec!["2.93.2".to_owned()],
+        lock: Some(Lock { counts: false, ..newer.lock.clone().expect("a lock") }),
+        ..published()
+    };
+    check(
+        &with(built("all"), [newer, damaged]),
+        expect![[r#"
+        Lix 2.93.1 "Bici Bici", detached at 0123456789ab
+
+          notes        ✓ in rl-2.93.md, dated 2025-06-23
+          tag          ✓ 2.93.1 at 0123456789ab, merged back to main
+          build        ✓ in release/, for all, from 0123456789ab
+          local        · not published
+                       · `nix upgrade-nix` leads to 2.93.0; docs 2.93 and docs stable are another version's
+          staging      ? release.json was made by a newer tool (format 2): use that tool
+                       · `nix upgrade-nix` leads to 2.93.0; docs 2.93 and docs stable are another version's
+                       · no installers yet
+                       · the uploads of 2.93.2 and 2.94.0 were begun here and are not finished
+                       … Jade (process 7 on host) is publishing here; the lock counts until 12:06 UTC
+          production   ✓ published as built; 9 files whole by name and size
+                       ✓ `nix upgrade-nix`, docs 2.93 and docs stable lead to it
+                       ✗ withdrawn.json is not a list of versions: null
+                       · no installers yet
+                       · the upload of 2.93.2 was begun here and is not finished
+                       · Jade (process 7 on host) left a lock here; the next upload removes it
+          finish       · HEAD goes back to main
+          announce     · no drafts yet
+
+        next: cargo xtask release verify --env staging  # not everything there could be read
     "#]],
     );
 

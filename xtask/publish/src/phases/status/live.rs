@@ -5,17 +5,19 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use anyhow::{Context, Result, anyhow, ensure};
+use anyhow::{Context, Result, ensure};
 use xtask::cli::Place;
 use xtask::domain::digest::Digest;
 use xtask::domain::environment::{self, Access, GitTarget, Storage};
-use xtask::domain::layout::{self, Docs, Layout, MANIFEST, MANUAL_INDEX, RECORD, SUMS, WITHDRAWN};
+use xtask::domain::format::Misread;
+use xtask::domain::layout::{self, Docs, Layout, MANIFEST, MANUAL_INDEX, RECORD, SUMS, WITHDRAWN, WITHDRAWN_COPY};
 use xtask::domain::publication::Official;
 use xtask::domain::receipt::Own;
 use xtask::domain::record::Record;
 use xtask::domain::release::Release;
-use xtask::domain::standing::{Directory, Leads, Live, Pointer, Reviewed};
+use xtask::domain::standing::{Directory, Leads, Live, Lock, Pointer, Reviewed, Unread};
 use xtask::domain::tagging::TagRecord;
+use xtask::domain::version::Version;
 use xtask::domain::withdrawn;
 use xtask::tools::files;
 use xtask::tools::git::Git;
@@ -23,8 +25,10 @@ use xtask::tools::remote::Remote;
 
 use super::super::destination::{Bucket, World};
 use super::super::looking::git::review;
+use super::super::published::{Unclear, published_in_any_case};
 use super::Built;
 use crate::tools::http::{Headers, Http};
+use crate::tools::lock;
 use crate::tools::root_manifest;
 use crate::tools::source::Source;
 use crate::tools::transfer;
@@ -67,6 +71,55 @@ struct Sources {
     _world: Option<World>,
 }
 
+/// What an environment says of versions in general.
+#[derive(Default)]
+struct Others {
+    withdrawn: BTreeSet<Version>,
+    /// Uploads that were begun and not finished. Only a bucket can be listed, not a public address.
+    begun: BTreeSet<Version>,
+    unread: Vec<Unread>,
+}
+
+async fn others(releases: &Source) -> Result<Others> {
+    if let Source::Store(store) = releases {
+        let (published, unclear) = published_in_any_case(store).await?;
+        let here = format!("s3://{}/", store.bucket());
+        let unread = unclear.map(|Unclear { why, is_damaged }| Unread { why: why.replace(&here, ""), is_damaged });
+        return Ok(Others {
+            withdrawn: published.withdrawn,
+            begun: published.begun,
+            unread: unread.into_iter().collect(),
+        });
+    }
+    let Some(text) = releases.get(WITHDRAWN).await? else {
+        let Some(copy) = releases.get(WITHDRAWN_COPY).await? else { return Ok(Others::default()) };
+        let why = Misread::Wrong("is missing, and a rollback wrote it".to_owned());
+        let unread = vec![Unread::new(WITHDRAWN, why)];
+        return Ok(Others { withdrawn: withdrawn::salvage(&copy), unread, ..Others::default() });
+    };
+    Ok(match withdrawn::parse(&text) {
+        Ok(withdrawn) => Others { withdrawn, ..Others::default() },
+        Err(why) => {
+            let unread = vec![Unread::new(WITHDRAWN, why)];
+            Others { withdrawn: withdrawn::salvage(&text), unread, ..Others::default() }
+        }
+    })
+}
+
+/// The lock that lies with the documentation.
+async fn lock(docs: &Source, unread: &mut Vec<Unread>) -> Result<Option<Lock>> {
+    let Some(text) = docs.get(lock::KEY).await? else { return Ok(None) };
+    match lock::seen(&text) {
+        Ok(lock::Seen { owner, until, counts }) => {
+            Ok(Some(Lock { owner, until: until.strftime("%H:%M UTC").to_string(), counts }))
+        }
+        Err(why) => {
+            unread.push(Unread::new(lock::KEY, Misread::Wrong(why)));
+            Ok(None)
+        }
+    }
+}
+
 impl Look<'_> {
     /// Looks at one environment.
     ///
@@ -97,6 +150,9 @@ impl Look<'_> {
             pointers: Vec::new(),
             review: self.review(environment).await,
             installers: false,
+            begun: Vec::new(),
+            lock: None,
+            unread: Vec::new(),
         }
     }
 
@@ -131,27 +187,32 @@ impl Look<'_> {
         let record = releases.get(&format!("{}/{RECORD}", layout.version_directory())).await?;
         let digest = record.as_ref().map(|text| files::facts(text).sha256);
         let record = record.map(|text| Record::parse_published(&String::from_utf8_lossy(&text)));
-        let record = record.transpose().map_err(|why| anyhow!("the published {RECORD} {why}"))?;
         let directory = match (&record, digest) {
-            (Some(record), Some(digest)) => self.directory(releases, &layout, record, digest).await?,
+            (Some(Ok(record)), Some(digest)) => self.directory(releases, &layout, record, digest).await?,
+            (Some(Err(why)), _) => Directory::Unread(Unread::new(RECORD, why.clone())),
             _ => self.unrecorded(releases, &layout).await?,
         };
-        let withdrawn = match releases.get(WITHDRAWN).await? {
-            Some(text) => withdrawn::parse(&text).map_err(|why| anyhow!("{WITHDRAWN} {why}"))?,
-            None => BTreeSet::new(),
-        };
+        let Others { withdrawn, begun, mut unread } = others(releases).await?;
         let receipt = Own::parse(releases.get(&layout.receipt()).await?.as_deref(), name, &version.to_string());
+        if let Own::Newer(why) = &receipt {
+            unread.push(Unread::new("its receipt", Misread::Newer(why.clone())));
+        }
+        let lock = lock(&sources.docs, &mut unread).await?;
+        let record = record.and_then(Result::ok);
         let expected = record.as_ref().or(self.built.map(|built| &built.record)).filter(|record| {
             // Something else may lie in `release/`.
             record.version == version.to_string()
         });
         Ok(Live {
             directory,
-            finished: digest.is_some_and(|digest| receipt.is_of(digest)),
+            finished: digest.is_some_and(|digest| receipt.is_of(digest)) || matches!(receipt, Own::Newer(_)),
             withdrawn: withdrawn.contains(version),
             pointers: self.pointers(sources, expected).await?,
             review: self.review(environment).await,
             installers: sources.install.size(&layout.installer_record()).await?.is_some(),
+            begun: begun.iter().filter(|begun| *begun != version).map(ToString::to_string).collect(),
+            lock,
+            unread,
         })
     }
 

@@ -14,14 +14,15 @@ impl View<'_> {
         let key = Layout::new(&version).receipt();
         let record = files::facts(text).sha256;
         let there = self.sources.releases.get(&key).await?;
-        let broken = match Own::parse(there.as_deref(), &self.world.name, &version) {
-            Own::Missing => vec!["it is missing: the upload was not finished, run it again".to_owned()],
-            Own::Unreadable(why) => vec![format!("it {why}: run the upload again")],
-            Own::Is(receipt) if receipt.record != record => vec!["it is of another build".to_owned()],
-            Own::Is(_) => Vec::new(),
-        };
+        let mut findings = Findings::default();
+        match Own::parse(there.as_deref(), &self.world.name, &version) {
+            Own::Missing => findings.broken.push("it is missing: the upload was not finished, run it again".to_owned()),
+            Own::Unreadable(why) => findings.broken.push(format!("it {why}: run the upload again")),
+            Own::Newer(why) => findings = Findings::unknown(format!("it {why}")),
+            Own::Is(receipt) if receipt.record != record => findings.broken.push("it is of another build".to_owned()),
+            Own::Is(_) => {}
+        }
         let good = format!("is of release.json {}", record.short());
-        let mut findings = Findings::from(broken);
         if let (true, Some(there)) = (findings.is_empty(), &there) {
             findings = self.sources.releases.shown(&key, there, |_| None).await;
         }

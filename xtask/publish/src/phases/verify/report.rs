@@ -2,6 +2,7 @@
 
 use anyhow::{Error, Result};
 use xtask::cli::Outcome;
+use xtask::domain::format::Misread;
 use xtask::domain::version::Version;
 use xtask::tools::term;
 
@@ -33,6 +34,15 @@ pub(super) struct Findings {
 impl From<Vec<String>> for Findings {
     fn from(broken: Vec<String>) -> Findings {
         Findings { broken, ..Findings::default() }
+    }
+}
+
+impl From<Misread> for Findings {
+    fn from(why: Misread) -> Findings {
+        match why {
+            Misread::Newer(why) => Findings::unknown(why),
+            Misread::Wrong(why) => Findings::broken(why),
+        }
     }
 }
 
@@ -154,6 +164,10 @@ impl Report {
                      ({stale} stale): wait for it to forget, or purge it, and verify again"
                 ));
                 Ok(Outcome::Waiting)
+            }
+            (0, unknown, _) if !self.entries.iter().any(|entry| entry["good"] == true) => {
+                term::say(format_args!("{} {at} could not be checked ({unknown} unknown)", term::bad("failed:")));
+                Ok(Outcome::Failed)
             }
             (0, unknown, _) => {
                 term::say(format_args!(
