@@ -235,6 +235,41 @@ fn a_train_waits_for_all_of_its_reviews() {
 }
 
 #[test]
+fn the_live_release_is_right_and_can_be_left_while_a_newer_one_waits_for_its_review() {
+    let (old, live) = (Release::new("2.93.1"), Release::new("2.93.2"));
+    let (next, gerrit) = reviewed();
+    live.share(&old);
+    next.share(&old);
+    old.upload().ok();
+    live.upload().ok();
+    next.upload().fails(3);
+
+    let ran = live.release("verify", "local", &[]);
+    let noted: Vec<&str> = ran.stdout.lines().filter(|line| !line.starts_with("ok ")).collect();
+    expect![[r#"
+        note   releases lix/lix-2.94.0/           was begun and is not finished (it may wait for a review): upload it again, or delete it; pointers wait for it
+        note   install lix/lix-2.93.2/            has no installers yet: `cargo xtask release installer` publishes them
+        note   install lix/lix-installer-*        belong on 2.93.2, which has no installers"#]]
+    .assert_eq(&noted.join("\n"));
+    ran.ok();
+    let ran = live.upload();
+    assert!(ran.stderr.contains("done: 2.93.2 is published to local"), "{}", ran.stderr);
+    ran.ok();
+
+    let live_version = || fs::read_to_string(old.object("local-releases/manifest.nix")).expect("a manifest");
+    old.release("rollback", "local", &["--to", "2.93.1", "--noconfirm"]).ok();
+    assert!(live_version().contains("-lix-2.93.1\""));
+    let withdrawn = fs::read_to_string(old.object("local-releases/withdrawn.json")).expect("a list");
+    assert_eq!(serde_json::from_str::<Vec<String>>(&withdrawn).expect("a list"), ["2.93.2"]);
+    old.release("verify", "local", &["2.93.1"]).ok();
+
+    next.repo.git(&["-C", gerrit.as_str(), "update-ref", "refs/heads/main", "refs/changes/01/1/1"]);
+    next.upload().ok();
+    assert!(live_version().contains("-lix-2.94.0\""));
+    next.release("verify", "local", &[]).ok();
+}
+
+#[test]
 fn the_remote_has_to_be_there_before_anything_is_public() {
     let (release, gerrit) = reviewed();
     release.repo.git(&["remote", "remove", "gerrit"]);
