@@ -123,6 +123,10 @@ impl Unread {
 }
 
 impl Live {
+    fn has_broken_files(&self) -> bool {
+        matches!(&self.directory, Directory::Recorded { broken, .. } if !broken.is_empty())
+    }
+
     /// Whether a rollback withdrew the release, and did not get as far as moving all pointers.
     pub fn is_half_rolled_back(&self) -> bool {
         self.withdrawn && self.pointers.iter().any(|pointer| pointer.rolls_back && pointer.leads == Leads::Here)
@@ -317,6 +321,9 @@ impl Standing {
         };
         match to.state() {
             _ if matches!(live.directory, Directory::Unread(_)) || !live.unread.is_empty() => verify(),
+            State::Wrong | State::Open if live.finished && live.has_broken_files() => {
+                Command::release(&format!("verify --env {name}")).but("not all files there are as they were published")
+            }
             // Nothing after it may be done: it is the one that would tell.
             State::Wrong => Command::release(&format!("plan --env {name}")).but("another build is there"),
             _ if !takes => {

@@ -133,7 +133,7 @@ fn the_release_commit_alone_is_half_a_release() {
     assert!(!release.object("local-releases/manifest.nix").exists(), "users are not led there");
     assert_eq!(git(&["for-each-ref", "refs/tags"]), "", "the tag waits, too");
     let status = release.repo.xtask(&["release", "status", "--config", release.config.as_str()]);
-    assert!(status.stdout.contains("only the release commit is submitted"), "{}", status.stdout);
+    assert!(status.stdout.contains("the release commit is submitted, and its merge back is not"), "{}", status.stdout);
 
     // Where the server does not show its changes, the last one is pushed again, and still waited for.
     git(&["config", "uploadpack.hideRefs", "refs/changes"]);

@@ -238,7 +238,7 @@ impl Reviewed {
             Reviewed::NotPushed => (State::Open, "review: not pushed".to_owned()),
             Reviewed::Open => (State::Waits, "review: waits until somebody submits it".to_owned()),
             Reviewed::Half => {
-                let text = "review: only the release commit is submitted: submit the commit that merges it back, too";
+                let text = "review: the release commit is submitted, and its merge back is not: submit it, too";
                 (State::Waits, text.to_owned())
             }
             Reviewed::Submitted => (State::Done, "review: submitted".to_owned()),

@@ -113,6 +113,23 @@ fn the_way_of_a_release() {
         ("built, elsewhere", on(elsewhere(), built("all"))),
         ("staging is not to be seen", unseen),
         ("staging was interrupted", with(built("all"), [unfinished(), absent()])),
+        (
+            "staging is damaged",
+            with(
+                built("all"),
+                [
+                    Live {
+                        directory: Directory::Recorded {
+                            same_as_release: true,
+                            files: 9,
+                            broken: vec!["lix-2.93.1.tar.gz".to_owned()],
+                        },
+                        ..published()
+                    },
+                    absent(),
+                ],
+            ),
+        ),
         ("a rehearsal was interrupted", locally(unfinished())),
         ("a rehearsal was only begun", locally(Live { directory: Directory::Begun, ..absent() })),
         ("a rehearsal is done", locally(published())),
@@ -160,6 +177,8 @@ fn the_way_of_a_release() {
             cargo xtask release doctor --env staging  # it could not be looked at
         staging was interrupted:
             cargo xtask release upload --env staging
+        staging is damaged:
+            cargo xtask release verify --env staging  # not all files there are as they were published
         a rehearsal was interrupted:
             cargo xtask release verify --env staging  # unless you did
             cargo xtask release upload --env local
