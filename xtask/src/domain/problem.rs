@@ -5,7 +5,11 @@
 
 use std::fmt;
 
+use super::shown::one_line;
 use super::yaml::Fault;
+
+/// How many files a message names, where there may be thousands.
+pub const NAMED: usize = 10;
 
 /// One thing that is wrong and what would be right, in one sentence, with its place where it has one.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -48,6 +52,19 @@ pub struct Problems(Vec<Problem>);
 impl Problems {
     pub fn push(&mut self, problem: Problem) {
         self.0.push(problem);
+    }
+
+    /// The same problem of several files: of the first few by name, `PATH WHAT`, and of the others by their number.
+    pub fn of_files(paths: &[String], what: &str) -> Problems {
+        let named = paths.iter().take(NAMED).map(|path| format!("{} {what}", one_line(path)));
+        let rest = paths.len().saturating_sub(NAMED);
+        let rest = (rest > 0).then(|| format!("the same is true of {rest} more"));
+        named.chain(rest).map(Problem::new).collect()
+    }
+
+    /// Files that differ from HEAD.
+    pub fn uncommitted(paths: &[String]) -> Problems {
+        Problems::of_files(paths, "has changes that are not committed: commit or stash them")
     }
 
     /// Takes over what another check found.

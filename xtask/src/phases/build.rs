@@ -324,9 +324,7 @@ fn off_the_tag(observed: &Observed) -> Problems {
     if let Err(error) = &observed.tag_record {
         problems.push(Problem::new(format!("{error:#}")));
     }
-    for path in &observed.dirty {
-        problems.push(Problem::new(format!("{path} has changes that are not committed: commit or stash them")));
-    }
+    problems.extend(Problems::uncommitted(&observed.dirty));
     if !problems.is_empty() {
         problems.push(Problem::new("`--no-check-git` builds what is here, as no official release"));
     }

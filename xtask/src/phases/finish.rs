@@ -343,8 +343,9 @@ fn decide(observed: &Observed, request: &Request) -> Result<Plan, Problems> {
 fn obstacles(observed: &Observed, request: &Request) -> Problems {
     let Observed { head, release, tag, .. } = observed;
     let mut problems = Problems::default();
-    let mut add = |what: String| problems.push(Problem::new(what));
     let (version, branch) = (release.version(), &tag.branch);
+    problems.extend(Problems::uncommitted(&observed.dirty));
+    let mut add = |what: String| problems.push(Problem::new(what));
     match &head.branch {
         Some(here) if here != branch => {
             add(format!("HEAD is on {here}, and {version} was tagged on {branch}: `git switch {branch}`"));
@@ -354,9 +355,6 @@ fn obstacles(observed: &Observed, request: &Request) -> Problems {
             add(format!("HEAD is at {here}, neither on the tag {version} nor on {branch}: `git switch {branch}`"));
         }
         _ => {}
-    }
-    for path in &observed.dirty {
-        add(format!("{path} has changes that are not committed: commit or stash them"));
     }
     let series = series_branch(release.series());
     if release.release_branch() == MAIN && *branch == series {

@@ -207,17 +207,11 @@ fn obstacles(observed: &Observed) -> Problems {
             "HEAD is detached, so there is no branch to commit to: `git switch` to the release's branch",
         ));
     }
-    for path in &observed.dirty {
-        problems.push(Problem::new(format!("{path} has changes that are not committed: commit or stash them")));
-    }
-    for path in &observed.untracked {
-        let what = format!("{path} is not in git and would be lost from history: commit it, or move it away");
-        problems.push(Problem::new(what));
-    }
-    for path in &observed.absent {
-        let what = format!("{path} is in git but not in the work tree (a sparse checkout?): check it out");
-        problems.push(Problem::new(what));
-    }
+    problems.extend(Problems::uncommitted(&observed.dirty));
+    let untracked = "is not in git and would be lost from history: commit it, or move it away";
+    problems.extend(Problems::of_files(&observed.untracked, untracked));
+    let absent = "is in git but not in the work tree (a sparse checkout?): check it out";
+    problems.extend(Problems::of_files(&observed.absent, absent));
     problems
 }
 
@@ -299,14 +293,12 @@ fn notes_commit(observed: &Observed, date: Date, body: &str, plan: &mut Plan) ->
             plan.remarks.push(format!("already prepared: {page_path} has its section, and no fragment is left"));
             return Ok(None);
         }
-        let again = |fragment: &Fragment| {
-            Problem::new(format!(
-                "{} came after {page_path} got its section for {}: undo that commit, or leave this one for the next release",
-                fragment.path,
-                release.version()
-            ))
-        };
-        return Err(fragments.iter().map(again).collect());
+        let paths: Vec<String> = fragments.iter().map(|fragment| fragment.path.clone()).collect();
+        let what = format!(
+            "came after {page_path} got its section for {}: undo that commit, or leave this one for the next release",
+            release.version()
+        );
+        return Err(Problems::of_files(&paths, &what));
     }
     let mut problems = Problems::default();
     let at = |path: &str, why: String| Problems::from_iter([Problem::new(format!("{path} {why}"))]);

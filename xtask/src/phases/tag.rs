@@ -10,7 +10,7 @@ use jiff::civil::Date;
 use crate::domain::notes;
 use crate::domain::official::{self, Flag};
 use crate::domain::oid::Oid;
-use crate::domain::problem::{Problem, Problems};
+use crate::domain::problem::{NAMED, Problem, Problems};
 use crate::domain::release::{Kind, Release};
 use crate::domain::tagging::TagRecord;
 use crate::domain::version::Version;
@@ -75,7 +75,7 @@ pub fn run(git: &Git, request: &Request) -> Result<()> {
         }
     };
     git.detach_at(&format!("refs/tags/{}", release.tag()))
-        .context("the tag is made, but HEAD could not go there: mend this and run the same command again")?;
+        .context("the tag is made, but HEAD could not go there: fix this and run the same command again")?;
     tag_record::write(git, &record)?;
     show_record(git, &release, &record)?;
     term::say(format_args!("{GOOD}done:{GOOD:#} HEAD is on the tag; next: {}", term::next("build")));
@@ -223,14 +223,11 @@ fn decide(observed: &Observed, request: &Request) -> Result<Plan, Problems> {
 
 /// What stands in the way as far as git is concerned.
 fn obstacles(observed: &Observed, request: &Request) -> Problems {
-    let mut problems = Problems::default();
+    let mut problems = Problems::uncommitted(&observed.dirty);
     let mut add = |what: String| problems.push(Problem::new(what));
     let version = &observed.version_file.version;
     if observed.head.branch.is_none() {
         add("HEAD is detached, so there is no branch to merge the release back to: `git switch` to it".to_owned());
-    }
-    for path in &observed.dirty {
-        add(format!("{path} has changes that are not committed: commit or stash them"));
     }
     if observed.shallow {
         add("this clone is shallow, so the history is not all there: `git fetch --unshallow`".to_owned());
@@ -269,16 +266,23 @@ fn notes_state(observed: &Observed, release: &Release, today: Date) -> Result<Op
             "{path} has no section for {}: run `cargo xtask release prepare` first",
             release.version()
         ))),
-        Some(_) if !observed.fragments.is_empty() => Ok(Some(format!(
-            "{} is still there and not in the notes of {}",
-            observed.fragments.join(", "),
-            release.version()
-        ))),
+        Some(_) if !observed.fragments.is_empty() => Ok(Some(left_over(&observed.fragments, release.version()))),
         Some(date) if date != today.to_string() => {
             Ok(Some(format!("{path} dates the release {date}, and today is {today}")))
         }
         Some(_) => Ok(None),
     }
+}
+
+/// What is said of fragments that came after the notes.
+fn left_over(fragments: &[String], version: &Version) -> String {
+    if let [path] = fragments {
+        return format!("{path} is still there and not in the notes of {version}");
+    }
+    let named = fragments.iter().take(NAMED).map(|path| format!("\n{path}")).collect::<String>();
+    let rest = fragments.len().saturating_sub(NAMED);
+    let rest = if rest > 0 { format!("\nand {rest} more") } else { String::new() };
+    format!("{} fragments are still there and not in the notes of {version}:{named}{rest}", fragments.len())
 }
 
 /// Makes the objects aside and then the tag and the merge, both at once.

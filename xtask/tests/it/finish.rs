@@ -191,8 +191,8 @@ fn refusals_name_everything_at_once_and_change_nothing() {
     let error = repo.xtask(&["release", "finish", "2.94.0", "--yes", "--env", "production", "--push"]).fails(1);
     expect![[r#"
         error: cannot finish the release
-          HEAD is on elsewhere, and 2.94.0 was tagged on main: `git switch main`
           doc/manual/src/SUMMARY.md has changes that are not committed: commit or stash them
+          HEAD is on elsewhere, and 2.94.0 was tagged on main: `git switch main`
           production does not allow to push without asking: leave `--yes` out
           the branch release-2.94 is here, at OLD, and does not hold the merged release: if nobody needs it as it is, `git branch --force release-2.94 MERGE`
     "#]].assert_eq(&error.replace(&old[..12], "OLD").replace(&merge[..12], "MERGE"));

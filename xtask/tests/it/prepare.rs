@@ -331,3 +331,31 @@ fn another_product_has_other_names_and_links() {
     let error = repo.xtask(&prepare(&["--config", config.as_str()])).fails(1);
     assert!(error.contains("unknown field `nam`"), "{error}");
 }
+
+#[test]
+fn of_many_files_only_the_first_are_named() {
+    let repo = Repo::patch_release();
+    for n in 10..30 {
+        repo.write(&format!("a-{n}\nb"), "x");
+    }
+    repo.commit_all("files");
+    for n in 10..30 {
+        repo.write(&format!("a-{n}\nb"), "changed");
+    }
+    let error = repo.xtask(&["release", "prepare"]).fails(1);
+    expect![[r#"
+        error: cannot prepare the release
+          a-10\nb has changes that are not committed: commit or stash them
+          a-11\nb has changes that are not committed: commit or stash them
+          a-12\nb has changes that are not committed: commit or stash them
+          a-13\nb has changes that are not committed: commit or stash them
+          a-14\nb has changes that are not committed: commit or stash them
+          a-15\nb has changes that are not committed: commit or stash them
+          a-16\nb has changes that are not committed: commit or stash them
+          a-17\nb has changes that are not committed: commit or stash them
+          a-18\nb has changes that are not committed: commit or stash them
+          a-19\nb has changes that are not committed: commit or stash them
+          the same is true of 10 more
+    "#]]
+    .assert_eq(&error);
+}

@@ -133,8 +133,8 @@ fn refusals_name_everything_at_once_and_change_nothing() {
     let error = repo.xtask(&["release", "tag"]).fails(1);
     expect![[r#"
         error: cannot tag the release
-          HEAD is detached, so there is no branch to merge the release back to: `git switch` to it
           doc/manual/src/SUMMARY.md has changes that are not committed: commit or stash them
+          HEAD is detached, so there is no branch to merge the release back to: `git switch` to it
           the tag 2.93.1 exists: if it was never pushed, replace it with `--force-tag`
           origin has the tag 2.93.1 already: it is public, release a later version
           2.93.1 is not newer than 2.93.7, the last tag of 2.93: release a later version
@@ -172,6 +172,27 @@ fn a_shallow_clone_is_refused_and_what_looks_odd_is_said() {
     repo.commit_all("late");
     let ran = repo.xtask(&["release", "tag", "--dry-run"]);
     assert!(ran.stderr.contains("late.md is still there and not in the notes"), "{}", ran.stderr);
+    for n in 10..23 {
+        repo.write(&format!("doc/manual/rl-next/late-{n}.md"), "---\nsynopsis: Late\n---\n");
+    }
+    repo.commit_all("late ones");
+    let ran = repo.xtask(&["release", "tag", "--dry-run"]);
+    let (warning, _) = ran.stderr.split_once("  *   (new)").expect("a graph");
+    expect![[r#"
+        warning: 14 fragments are still there and not in the notes of 2.93.1:
+              doc/manual/rl-next/late-10.md
+              doc/manual/rl-next/late-11.md
+              doc/manual/rl-next/late-12.md
+              doc/manual/rl-next/late-13.md
+              doc/manual/rl-next/late-14.md
+              doc/manual/rl-next/late-15.md
+              doc/manual/rl-next/late-16.md
+              doc/manual/rl-next/late-17.md
+              doc/manual/rl-next/late-18.md
+              doc/manual/rl-next/late-19.md
+              and 4 more
+    "#]]
+    .assert_eq(warning);
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! `release doctor`: every precondition of a release at once, each with its remedy.
 //!
-//! Looks and tries; what it writes to try a bucket it removes again. Refuses to mend anything.
+//! Looks and tries; what it writes to try a bucket it removes again. Refuses to fix anything.
 
 use std::collections::BTreeMap;
 
@@ -74,7 +74,7 @@ fn show(place: &Place, checkup: &Checkup) -> Result<()> {
     term::data(term::paint_checks(&checkup.to_text()))?;
     match checkup.failures() {
         0 => term::say(format_args!("\n{} nothing stands in the way", term::good("healthy:"))),
-        n => term::say(format_args!("\n{} {n} to mend", term::bad("not ready:"))),
+        n => term::say(format_args!("\n{} {n} to fix", term::bad("not ready:"))),
     }
     Ok(())
 }

@@ -160,9 +160,7 @@ fn off_the_record(git: &Git, record: &Record) -> Result<Problems> {
             head.commit.short()
         )));
     }
-    for path in git.dirty_files()? {
-        problems.push(Problem::new(format!("{path} has changes that are not committed: commit or stash them")));
-    }
+    problems.extend(Problems::uncommitted(&git.dirty_files()?));
     Ok(problems)
 }
 

@@ -167,7 +167,7 @@ fn what_is_wrong_comes_with_its_remedy() {
     ] {
         assert!(ran.stdout.contains(expected), "{expected}: {}", ran.stdout);
     }
-    assert!(ran.fails(1).contains("not ready: 3 to mend"));
+    assert!(ran.fails(1).contains("not ready: 3 to fix"));
     let json: serde_json::Value = serde_json::from_str(&doctor(&release, &["--json"]).stdout).expect("JSON");
     let entries = json.as_array().expect("a list");
     assert!(entries.iter().any(|entry| entry["of"] == "the tree" && entry["state"] == "bad"), "{json:#}");
