@@ -11,6 +11,7 @@ use super::narinfo::NarInfo;
 use super::path_info::PathInfo;
 use super::plan::{Status, bytes_for_people};
 use super::problem::excerpt;
+use super::serving::Served;
 use super::signing::{PublicKey, key_of};
 use super::store_path::to_base32;
 
@@ -122,6 +123,17 @@ pub fn nar_fault(narinfo: &NarInfo, size: Option<u64>) -> Option<String> {
         }
         (Some(_), _) => None,
     }
+}
+
+/// What is wrong with how a NAR is served. Nix takes every layer of compression off what has a `Content-Encoding`, its
+/// own among them, and then finds the NAR not compressed as its narinfo says.
+pub fn encoding_fault(narinfo: &NarInfo, served: &Served) -> Option<String> {
+    let encoding = served.content_encoding.as_deref().filter(|_| served.is_encoded())?;
+    Some(format!(
+        "its NAR is served with Content-Encoding {}, which Nix does not read, {}",
+        excerpt(encoding),
+        narinfo.url
+    ))
 }
 
 /// What the name of a NAR starts with, whose bytes as they are stored have this digest.

@@ -32,6 +32,8 @@ const EXTENSIONS: [(&str, &str); 6] =
 const OTHERS: [&str; 2] = ["none", "gzip"];
 /// What Nix takes for granted where a narinfo does not say.
 const DEFAULT: &str = "bzip2";
+/// What S3 allows for a key, in bytes.
+const LONGEST_URL: usize = 1024;
 
 impl NarInfo {
     /// # Errors
@@ -96,7 +98,7 @@ impl NarInfo {
         let url = &self.url;
         let plain = |b: u8| b.is_ascii_alphanumeric() || b"+-._=/".contains(&b);
         let odd = |part: &str| matches!(part, "" | "." | "..");
-        if !url.bytes().all(plain) || url.split('/').any(odd) {
+        if !url.bytes().all(plain) || url.split('/').any(odd) || url.len() > LONGEST_URL {
             return Some(format!("its URL is not the name of an object here: `{}`", excerpt(url)));
         }
         let packed = self.compression.as_str();
@@ -263,6 +265,11 @@ Sig: test-1:eyHQCMtqksYMRaiznlTs7TaShdP4j/qckzAJnoepUocS+5py2Cemfw3uIxJlmQ08ERyn
             wrong("nar/0na2", "../nar/0na2"),
             wrong("nar/0na2", "https://example.org/nar/0na2"),
             wrong("nar/0na2", "nar/\u{1b}[2J0na2"),
+            wrong("nar/0na2", "nar/\0"),
+            wrong("nar/0na2", "file:///nar/0na2"),
+            wrong("nar/0na2", "/nar/0na2"),
+            wrong("nar/0na2", "nar/?0na2"),
+            wrong("URL: nar/", &format!("URL: {}", "nar/".repeat(300))),
             wrong("Compression: zstd", "Compression: none"),
             wrong("Compression: zstd", "Compression: rar"),
             wrong("Compression: zstd\n", ""),

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use anyhow::{Context, Result, anyhow, ensure};
 use camino::{Utf8Path, Utf8PathBuf};
 use serde_json::Value;
-use xtask::domain::cache::{self, INFO, INFO_TEXT, Keys, Seen, Signed, fault, is_good_info, nar_fault};
+use xtask::domain::cache::{self, INFO, INFO_TEXT, Keys, Seen, Signed, encoding_fault, fault, is_good_info, nar_fault};
 use xtask::domain::layout::{CACHE_STAGE, RELEASE};
 use xtask::domain::narinfo::{self, NarInfo};
 use xtask::domain::path_info::PathInfo;
@@ -30,6 +30,7 @@ use crate::tools::scratch::Scratch;
 use crate::tools::secret_file::SecretFile;
 use crate::tools::store::{Progress, Properties, Store};
 use crate::tools::transfer::{self, Item, Standing, Surveyed};
+use crate::tools::unusable::usable;
 
 /// No narinfo is nearly this long.
 pub const NARINFO_LIMIT: u64 = 4 << 20;
@@ -78,7 +79,7 @@ pub async fn look(session: &Session<'_>) -> Result<LookedCache> {
     let mut found = transfer::all(looking).await?;
     // They were found in the order of the answers; a plan has one order.
     found.sort_by(|(a, _), (b, _)| a.path.cmp(&b.path));
-    let info = store.get(INFO, NARINFO_LIMIT).await?;
+    let info = usable(store.get(INFO, NARINFO_LIMIT).await)?.ok().flatten();
     let info = info.is_some_and(|text| is_good_info(&String::from_utf8_lossy(&text)));
     let mut looked = LookedCache::of(Seen { info, ..Seen::default() });
     for (info, found) in found {
@@ -135,16 +136,10 @@ impl LookedCache {
 
 async fn look_at_path(store: &Store, ours: &PathInfo, keys: &Keys) -> Result<Found> {
     let key = ours.path.narinfo();
-    let text = match store.get(&key, NARINFO_LIMIT).await {
+    let text = match usable(store.get(&key, NARINFO_LIMIT).await)? {
         Ok(Some(text)) => text,
         Ok(None) => return Ok(Found::Nothing),
-        // One that nobody can read is broken; it is no reason to stop.
-        Err(error) => match store.head(&key).await? {
-            Some(head) if head.size > NARINFO_LIMIT => {
-                return Ok(Found::Broken(format!("its narinfo has {} bytes", head.size), None));
-            }
-            _ => return Err(error),
-        },
+        Err(why) => return Ok(Found::Broken(format!("its narinfo cannot be read: {why}"), None)),
     };
     let narinfo = match NarInfo::parse(&String::from_utf8_lossy(&text)) {
         Ok(narinfo) => narinfo,
@@ -153,24 +148,30 @@ async fn look_at_path(store: &Store, ours: &PathInfo, keys: &Keys) -> Result<Fou
     if let Some(why) = fault(ours, &narinfo) {
         return Ok(Found::Broken(why, Some(narinfo)));
     }
-    let size = store.head(&narinfo.url).await?.map(|head| head.size);
-    if let Some(why) = nar_fault(&narinfo, size) {
+    if let Some(why) = look_at_nar(store, &narinfo).await? {
         return Ok(Found::Broken(why, Some(narinfo)));
     }
     let listing = look_at_listing(store, &ours.path).await?;
     Ok(Found::Right { text, signed: keys.signed(&narinfo), narinfo, listing })
 }
 
+/// What is wrong with the NAR that a narinfo leads to, as far as a look tells; `None` if nothing is.
+async fn look_at_nar(store: &Store, narinfo: &NarInfo) -> Result<Option<String>> {
+    let (size, served) = store.head(&narinfo.url).await?.map(|head| (head.size, head.served)).unzip();
+    Ok(encoding_fault(narinfo, &served.unwrap_or_default()).or_else(|| nar_fault(narinfo, size)))
+}
+
 /// What is wrong with the listing of a path, and the right one.
 async fn look_at_listing(store: &Store, path: &StorePath) -> Result<Option<(String, Value)>> {
-    let there = store.get(&path.listing(), LISTING_LIMIT).await?;
+    let there = usable(store.get(&path.listing(), LISTING_LIMIT).await)?;
     let place = Utf8PathBuf::from(path.to_string());
     let ours = tokio::task::spawn_blocking(move || listing::of(&place)).await??;
     let why = match &there {
-        None => Some("its listing is missing"),
-        Some(there) => listing::fault(&ours, there),
+        Err(why) => Some(format!("its listing cannot be read: {why}")),
+        Ok(None) => Some("its listing is missing".to_owned()),
+        Ok(Some(there)) => listing::fault(&ours, there).map(str::to_owned),
     };
-    Ok(why.map(|why| (why.to_owned(), ours)))
+    Ok(why.map(|why| (why, ours)))
 }
 
 /// Stages what is missing or broken, and sends it.
@@ -316,11 +317,19 @@ async fn send(store: &Store, directory: &Utf8Path, has_info: bool, progress: &Pr
     Ok(())
 }
 
+/// Whether a NAR is there, and served as we serve it: unencoded.
+async fn is_sent(store: &Store, key: &str, content: &Content) -> Result<bool> {
+    match store.head(key).await? {
+        Some(head) if !head.served.is_encoded() => store.is(key, &head, content).await,
+        Some(_) | None => Ok(false),
+    }
+}
+
 async fn survey(store: &Store, key: String, path: Utf8PathBuf) -> Result<Surveyed> {
     let content = Content::of_file(&path).await?;
     // NARs are named by their content, and what they belong to may be all that was broken.
     let is_nar = key.starts_with("nar/");
-    let standing = if is_nar && store.holds(&key, &content).await? { Standing::Same } else { Standing::Absent };
+    let standing = if is_nar && is_sent(store, &key, &content).await? { Standing::Same } else { Standing::Absent };
     if is_nar {
         let name = cache::nar_name(&content.sha256);
         ensure!(key.contains(&name), "{path} is not what its name says: has something changed it?");

@@ -5,6 +5,8 @@
 //! a key cannot be a prefix of another at a `/`, it replaces an object before it finds its `Content-MD5` wrong, and it
 //! ignores the `Content-MD5` of parts.
 
+mod explained;
+
 use std::path::Path;
 use std::time::Duration;
 
@@ -17,6 +19,7 @@ use s3s_fs::FileSystem;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::{JoinHandle, JoinSet};
 
+use self::explained::Explained;
 use super::shutdown;
 use super::store::{Credentials, Endpoint};
 
@@ -36,7 +39,8 @@ impl Embedded {
             std::fs::create_dir_all(data.join(bucket)).with_context(starting)?;
         }
         let files = FileSystem::new(data).map_err(|error| anyhow!("{error:?}")).with_context(starting)?;
-        let mut service = S3ServiceBuilder::new(files);
+        let data = std::path::absolute(data).with_context(starting)?;
+        let mut service = S3ServiceBuilder::new(Explained { files, data: data.display().to_string() });
         let Credentials { id, secret, .. } = Self::credentials();
         // Without an adapter it would accept anonymous requests alone.
         service.set_auth(SimpleAuth::from_single(id, secret));

@@ -7,9 +7,11 @@
 use std::fmt;
 use std::io::{self, BufRead, BufReader, ErrorKind, Read};
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Result, bail, ensure};
 use ruzstd::decoding::errors::{FrameDecoderError, ReadFrameHeaderError};
 use ruzstd::decoding::{BlockDecodingStrategy, FrameDecoder};
+
+use super::unusable::Unusable;
 
 /// More memory than this is not spent on one stream: xz and zstd may ask for gigabytes. In bytes.
 const WINDOW_LIMIT: u64 = 128 << 20;
@@ -46,10 +48,11 @@ impl Encodings {
                 "deflate" => Encoding::Deflate,
                 "br" => Encoding::Brotli,
                 "xz" | "x-xz" => Encoding::Xz,
-                _ => bail!("its Content-Encoding is {name:?}, which cannot be decoded here"),
+                _ => bail!(Unusable(format!("its Content-Encoding is {name:?}, which cannot be decoded here"))),
             });
         }
-        ensure!(encodings.len() <= MOST, "its Content-Encoding names {} encodings", encodings.len());
+        let count = encodings.len();
+        ensure!(count <= MOST, Unusable(format!("its Content-Encoding names {count} encodings")));
         Ok(Encodings(encodings))
     }
 
@@ -101,15 +104,15 @@ impl Encodings {
         loop {
             let read = match reader.read(&mut buffer) {
                 Err(error) if error.kind() == ErrorKind::Interrupted => continue,
-                read => {
-                    read.with_context(|| format!("it is damaged: its content, encoded as {self}, cannot be decoded"))?
-                }
+                read => read.map_err(|error| {
+                    Unusable(format!("it is damaged: its content, encoded as {self}, cannot be decoded: {error}"))
+                })?,
             };
             if read == 0 {
                 return Ok(());
             }
             decoded += read as u64;
-            ensure!(decoded <= limit, "it has more than {limit} bytes when {self} is decoded");
+            ensure!(decoded <= limit, Unusable(format!("it has more than {limit} bytes when {self} is decoded")));
             take(&buffer[..read])?;
         }
     }

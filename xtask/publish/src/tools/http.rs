@@ -15,6 +15,7 @@ use xtask::domain::serving::Served;
 use super::content::{Content, Download};
 use super::encoding::Encodings;
 use super::store::decoded;
+use super::unusable::Unusable;
 use super::wire::{self, CannotAsk, Patience, Waited, Wire, cannot_be_asked};
 
 const ATTEMPTS: u32 = 4;
@@ -69,6 +70,11 @@ impl Headers {
         self.0.iter().find(|(is, _)| is.eq_ignore_ascii_case(name)).map(|(_, value)| value.as_str())
     }
 
+    /// In bytes, as it is sent; `None` if the server does not tell.
+    pub fn length(&self) -> Option<u64> {
+        self.get("content-length").and_then(|length| length.parse().ok())
+    }
+
     /// What clients act on.
     pub fn served(&self) -> Served {
         let get = |name| self.get(name).map(str::to_owned);
@@ -85,11 +91,6 @@ impl Answer {
     fn headers(&self) -> Headers {
         let headers = self.response.headers().iter();
         Headers(headers.map(|(name, value)| (name.to_owned(), value.to_owned())).collect())
-    }
-
-    /// In bytes, as it is sent; `None` if the server does not tell.
-    fn length(&self) -> Option<u64> {
-        self.response.headers().get("content-length").and_then(|length| length.parse().ok())
     }
 
     /// Reads the body.
@@ -146,7 +147,8 @@ impl Http {
                         if headers.served().is_encoded() { limit.saturating_add(ENCODING_OVERHEAD) } else { limit };
                     let mut bytes = Vec::new();
                     let taking = answer.each(|chunk| {
-                        ensure!((bytes.len() + chunk.len()) as u64 <= most, "it has more than {limit} bytes");
+                        let is_bounded = (bytes.len() + chunk.len()) as u64 <= most;
+                        ensure!(is_bounded, Unusable(format!("it has more than {limit} bytes")));
                         bytes.extend_from_slice(chunk);
                         Ok(())
                     });
@@ -205,7 +207,8 @@ impl Http {
     pub async fn size(&self, key: &str) -> Result<Option<u64>> {
         let told = self
             .ask("HEAD", key, |answer| {
-                let size = answer.length().filter(|_| !answer.headers().served().is_encoded());
+                let headers = answer.headers();
+                let size = headers.length().filter(|_| !headers.served().is_encoded());
                 Box::pin(std::future::ready(Ok(size)))
             })
             .await?;

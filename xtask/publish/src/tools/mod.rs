@@ -27,5 +27,6 @@ pub mod skopeo;
 pub mod source;
 pub mod store;
 pub mod transfer;
+pub mod unusable;
 pub mod wire;
 pub mod world;

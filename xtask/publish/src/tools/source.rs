@@ -65,14 +65,15 @@ impl Source {
         Ok(content.map(|Content { size, sha256, .. }| FileFacts { size, sha256 }))
     }
 
-    /// How an object is served; `None` if there is nothing.
+    /// The size of an object as it is sent, in bytes, where the server tells it, and how it is served; `None` if there is
+    /// nothing.
     ///
     /// # Errors
     /// No answer.
-    pub async fn served(&self, key: &str) -> Result<Option<Served>> {
+    pub async fn look(&self, key: &str) -> Result<Option<(Option<u64>, Served)>> {
         match self {
-            Source::Public(http) => Ok(http.head(key).await?.map(|headers| headers.served())),
-            Source::Store(store) => Ok(store.head(key).await?.map(|head| head.served)),
+            Source::Public(http) => Ok(http.head(key).await?.map(|headers| (headers.length(), headers.served()))),
+            Source::Store(store) => Ok(store.head(key).await?.map(|head| (Some(head.size), head.served))),
         }
     }
 }

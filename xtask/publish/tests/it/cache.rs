@@ -15,7 +15,7 @@ use xtask_publish::tools::store::Store;
 use crate::release::{Release, nix};
 use crate::repo::{NIX_CONFIG, make_executable};
 
-const BUCKET: &str = "local-cache";
+pub const BUCKET: &str = "local-cache";
 
 /// A release whose cache is signed by a key that a manager has, and the places of that manager.
 pub struct Managed {
@@ -237,7 +237,7 @@ fn is_gone(number: &str) -> bool {
     true
 }
 
-fn files_below(dir: &Utf8PathBuf) -> Vec<Utf8PathBuf> {
+pub fn files_below(dir: &Utf8PathBuf) -> Vec<Utf8PathBuf> {
     let entries = dir.read_dir_utf8().expect("a directory").map(|entry| entry.expect("an entry").into_path());
     entries.flat_map(|path| if path.is_dir() { files_below(&path) } else { vec![path] }).collect()
 }
@@ -319,7 +319,7 @@ fn what_nix_did_not_sign_is_not_sent() {
 }
 
 /// The narinfo of a path in the embedded bucket, by a part of the path's name.
-fn narinfo(release: &Release, name: &str) -> (Utf8PathBuf, String) {
+pub fn narinfo(release: &Release, name: &str) -> (Utf8PathBuf, String) {
     let entries = release.object(BUCKET).read_dir_utf8().expect("a bucket");
     let mut narinfos = entries.map(|entry| entry.expect("an entry").into_path());
     let found = narinfos.find_map(|path| {
@@ -329,7 +329,7 @@ fn narinfo(release: &Release, name: &str) -> (Utf8PathBuf, String) {
     found.expect("a narinfo")
 }
 
-fn nar(release: &Release, name: &str) -> Utf8PathBuf {
+pub fn nar(release: &Release, name: &str) -> Utf8PathBuf {
     let (_, text) = narinfo(release, name);
     let url = text.lines().find_map(|line| line.strip_prefix("URL: ")).expect("a URL").to_owned();
     release.object(BUCKET).join(url)
@@ -435,175 +435,6 @@ async fn nix_substitutes_with_the_right_key_and_refuses_with_another() -> Result
     let embedded = Embedded::start(release.object("").as_std_path(), &[BUCKET]).await?;
     let store = Store::new(embedded.endpoint(), Embedded::credentials(), BUCKET);
     is_substituted_by_nix(store, &release).await
-}
-
-/// A change to the text of a narinfo.
-type Change = (&'static str, fn(&str) -> String);
-
-fn change_line(text: &str, name: &str, line: &str) -> String {
-    let start = format!("{name}: ");
-    let lines = text.lines().map(|old| if old.starts_with(&start) { line } else { old });
-    lines.map(|line| format!("{line}\n")).collect::<String>().replace("\n\n", "\n")
-}
-
-const CHANGES: [Change; 30] = [
-    ("nothing", str::to_owned),
-    ("CRLF", |text| text.replace('\n', "\r\n")),
-    ("no final newline", |text| text.trim_end().to_owned()),
-    ("an empty line at the end", |text| format!("{text}\n")),
-    ("an empty line before URL", |text| text.replace("\nURL", "\n\nURL")),
-    ("an empty line before FileSize", |text| text.replace("\nFileSize", "\n\nFileSize")),
-    ("an unknown field", |text| format!("{text}Unknown: x\n")),
-    ("an unknown field without a value", |text| format!("{text}Unknown: \n")),
-    ("System", |text| format!("{text}System: x86_64-linux\n")),
-    ("another's signature", |text| format!("{text}Sig: other-1:{}==\n", "A".repeat(86))),
-    ("unknown deriver", |text| change_line(text, "Deriver", "Deriver: unknown-deriver")),
-    ("odd deriver", |text| change_line(text, "Deriver", "Deriver: x") + "Deriver: x\n"),
-    ("no deriver", |text| change_line(text, "Deriver", "")),
-    ("empty CA", |text| format!("{text}CA: \n")),
-    ("odd CA", |text| format!("{text}CA: x\n")),
-    ("two CA", |text| format!("{text}CA: text:sha256:{0}\nCA: text:sha256:{0}\n", "0".repeat(52))),
-    ("no URL", |text| change_line(text, "URL", "")),
-    ("empty URL", |text| change_line(text, "URL", "URL: ")),
-    ("no StorePath", |text| change_line(text, "StorePath", "")),
-    ("no NarHash", |text| change_line(text, "NarHash", "")),
-    ("no NarSize", |text| change_line(text, "NarSize", "")),
-    ("NarSize of 0", |text| change_line(text, "NarSize", "NarSize: 0")),
-    ("odd NarSize", |text| change_line(text, "NarSize", "NarSize: many")),
-    ("odd FileSize", |text| change_line(text, "FileSize", "FileSize: many")),
-    ("no FileHash", |text| change_line(text, "FileHash", "")),
-    ("odd FileHash", |text| change_line(text, "FileHash", "FileHash: x")),
-    ("a line that is none", |text| format!("{text}<html>\n")),
-    ("everything twice", |text| text.repeat(2)),
-    ("nothing at all", |_| String::new()),
-    ("binary", |_| "\u{1b}[2J(\u{fffd}/\u{0}".to_owned()),
-];
-
-/// What Nix accepts is good, what it refuses is broken.
-#[test]
-fn a_narinfo_is_judged_as_nix_judges_it() {
-    use xtask::domain::cache::Keys;
-    use xtask::domain::narinfo::NarInfo;
-
-    let dir = tempfile::tempdir().expect("a directory");
-    let place = |name: &str| dir.path().join(name).to_str().expect("UTF-8").to_owned();
-    let (secret, public) = generate();
-    fs::write(place("key"), secret).expect("written");
-    fs::create_dir(place("src")).expect("a directory");
-    fs::write(place("src/a"), "a").expect("written");
-    let path = nix("nix-store", &["--add", &place("src")]).trim().to_owned();
-    let store = format!("file://{}", place("cache"));
-    let features = ["--extra-experimental-features", "nix-command"];
-    let to = format!("{store}?compression=zstd&write-nar-listing=true&secret-key={}", place("key"));
-    nix("nix", &[&features[..], &["copy", "--to", &to, &path]].concat());
-    let hash = path.strip_prefix("/nix/store/").and_then(|name| name.split('-').next()).expect("a store path");
-    let file = place(&format!("cache/{hash}.narinfo"));
-    let text = fs::read_to_string(&file).expect("a narinfo");
-    // Added sources are content-addressed, which Nix trusts unsigned.
-    let plain =
-        |text: &str| text.lines().filter(|line| !line.starts_with("CA:")).map(|line| format!("{line}\n")).collect();
-    let text: String = plain(&text);
-    let keys = Keys { own: Some(public.parse().expect("a key")), also: Vec::new() };
-    for (name, change) in CHANGES {
-        let text = change(&text);
-        fs::write(&file, &text).expect("written");
-        let output = Command::new("nix")
-            .args(features)
-            .args(["store", "verify", "--no-contents", "--store", &store, "--sigs-needed", "1"])
-            .args(["--trusted-public-keys", &public, &path])
-            .env("NIX_CONFIG", NIX_CONFIG)
-            .env("XDG_CACHE_HOME", place("memory"))
-            .output()
-            .expect("Nix runs");
-        let nix = output.status.success();
-        let ours = NarInfo::parse(&text).and_then(|narinfo| match keys.fault(&narinfo) {
-            None => Ok(()),
-            Some(why) => Err(why),
-        });
-        assert_eq!(ours.is_ok(), nix, "{name}: {ours:?}, {}", String::from_utf8_lossy(&output.stderr));
-        let _ = fs::remove_dir_all(place("memory"));
-    }
-    // And its listing is what we would write.
-    let theirs = fs::read(place(&format!("cache/{hash}.ls"))).expect("a listing");
-    let ours = xtask_publish::tools::listing::of(path.as_str().into()).expect("read");
-    assert_eq!(serde_json::from_slice::<serde_json::Value>(&theirs).expect("JSON"), ours);
-}
-
-/// The stand-in's listings have directories, links and programs.
-#[test]
-fn listings_are_what_nix_writes_and_are_written_where_they_are_missing() {
-    use xtask_publish::tools::listing;
-
-    let release = Release::new("2.93.1");
-    release.upload().ok();
-    let bucket = release.object(BUCKET);
-    let mut listings = Vec::new();
-    for file in files_below(&bucket).into_iter().filter(|file| file.extension() == Some("narinfo")) {
-        let narinfo = fs::read_to_string(&file).expect("text");
-        let path = narinfo.lines().find_map(|line| line.strip_prefix("StorePath: ")).expect("a path").to_owned();
-        let theirs = fs::read(file.with_extension("ls")).expect("a listing");
-        let ours = listing::of(path.as_str().into()).expect("read");
-        assert_eq!(serde_json::from_slice::<serde_json::Value>(&theirs).expect("JSON"), ours, "{path}");
-        listings.push((file.with_extension("ls"), theirs));
-    }
-    let [(gone, _), (cut, text), (other, _), ..] = &listings[..] else { panic!("too few") };
-    fs::remove_file(gone).expect("removed");
-    fs::write(cut, &text[..text.len() / 2]).expect("written");
-    fs::write(other, r#"{"version":1,"root":{"type":"directory","entries":{}}}"#).expect("written");
-    let broken = release.release("verify", "local", &[]);
-    assert_eq!(broken.code, Some(1), "{}", broken.stdout);
-    for why in ["its listing is missing", "its listing cannot be read"] {
-        assert!(broken.stdout.contains(why), "{why}: {}", broken.stdout);
-    }
-    let plan = release.release("plan", "local", &[]).ok();
-    assert!(plan.contains(" list the files of 3, same 7 paths"), "{plan}");
-    let nars =
-        |release: &Release| fs::metadata(nar(release, "-lix-2.93.1")).and_then(|nar| nar.modified()).expect("a time");
-    let before = nars(&release);
-    release.upload().ok();
-    assert_eq!(nars(&release), before, "nothing is packed again");
-    for (file, text) in &listings {
-        let now: serde_json::Value = serde_json::from_slice(&fs::read(file).expect("there")).expect("JSON");
-        assert_eq!(now, serde_json::from_slice::<serde_json::Value>(text).expect("JSON"));
-    }
-    release.release("verify", "local", &["--deep"]).ok();
-}
-
-/// What no reader gets through is repaired, and stops nothing.
-#[test]
-fn hopeless_narinfos_are_repaired() {
-    let release = Release::new("2.93.1");
-    release.upload().ok();
-    let entries = release.object(BUCKET).read_dir_utf8().expect("a bucket");
-    let mut files: Vec<_> = entries.map(|entry| entry.expect("an entry").into_path()).collect();
-    files.retain(|file| file.extension() == Some("narinfo"));
-    files.sort();
-    let damage: [fn(&str) -> String; 6] = [
-        |_| "x".repeat(5 << 20),
-        |text| change_line(text, "URL", "URL: "),
-        |text| change_line(text, "URL", "URL: ../../etc/passwd"),
-        |text| change_line(text, "Compression", "Compression: none"),
-        |text| text.replace('\n', "\r\n"),
-        |text| change_line(text, "FileHash", &format!("FileHash: sha256:{}", "0".repeat(52))),
-    ];
-    for (file, damage) in files.iter().zip(damage) {
-        let text = fs::read_to_string(file).expect("text");
-        fs::write(file, damage(&text)).expect("written");
-    }
-    let plan = release.release("plan", "local", &["--verbose"]).ok();
-    assert!(plan.contains(" repair 6, same 4 paths"), "{plan}");
-    for why in [
-        "its narinfo has 5242880 bytes",
-        "it has no URL",
-        "its URL is not the name of an object here: `../../etc/passwd`",
-        "its Compression is none, and its NAR is called nar/",
-        "its lines end as on Windows",
-        "its FileHash is 0000",
-    ] {
-        assert!(plan.contains(why), "{why}: {plan}");
-    }
-    release.upload().ok();
-    release.release("verify", "local", &["--deep"]).ok();
 }
 
 /// A user of the old key and a user of the new one, while a cache goes from one to the other.

@@ -7,17 +7,17 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use expect_test::expect;
 use flate2::write::GzEncoder;
-use serde_json::{Map, Value};
+use serde_json::Value;
 
 use crate::release::Release;
 
-/// What the embedded server keeps beside an object.
-fn change(release: &Release, bucket: &str, key: &str, change: impl FnOnce(&mut Map<String, Value>)) {
+/// Changes what the embedded server keeps beside an object.
+pub fn set(release: &Release, bucket: &str, key: &str, attribute: &str, value: &str) {
     let name = |part: &str| URL_SAFE_NO_PAD.encode(part);
     let file = format!(".bucket-{}.object-{}.metadata.json", name(bucket), name(key));
     let path = release.object(&file);
     let mut attributes: Value = serde_json::from_slice(&fs::read(&path).expect("attributes")).expect("JSON");
-    change(attributes.as_object_mut().expect("an object"));
+    attributes.as_object_mut().expect("an object").insert(attribute.to_owned(), value.into());
     fs::write(&path, attributes.to_string()).expect("written");
 }
 
@@ -25,9 +25,7 @@ fn change(release: &Release, bucket: &str, key: &str, change: impl FnOnce(&mut M
 fn headers_are_seen_and_repaired() {
     let release = Release::new("2.93.1");
     release.upload().ok();
-    let set = |bucket: &str, key: &str, name: &str, value: &str| {
-        change(&release, bucket, key, |attributes| drop(attributes.insert(name.to_owned(), value.into())));
-    };
+    let set = |bucket: &str, key: &str, name: &str, value: &str| set(&release, bucket, key, name, value);
     set("local-releases", "lix/lix-2.93.1/lix-2.93.1.tar.gz", "content_type", "text/html");
     set("local-releases", "lix/lix-2.93.1/release.json", "cache_control", "no-store");
     set("local-docs", "manual/lix/stable/index.html", "content_disposition", "attachment");

@@ -18,6 +18,7 @@ mod keys;
 mod layout;
 mod listing;
 mod lock;
+mod narinfos;
 mod proxy;
 mod publication;
 mod real;

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 
 use anyhow::{Result, anyhow};
-use xtask::domain::cache::{INFO, Keys, Signed, is_good_info, nar_fault};
+use xtask::domain::cache::{INFO, Keys, Signed, encoding_fault, is_good_info, nar_fault};
 use xtask::domain::narinfo::NarInfo;
 use xtask::domain::plan::{bytes_for_people, counted};
 use xtask::domain::record::Record;
@@ -22,6 +22,7 @@ use crate::tools::listing;
 use crate::tools::nix_cache;
 use crate::tools::source::Source;
 use crate::tools::transfer;
+use crate::tools::unusable::usable;
 
 const TITLE: &str = "cache closures";
 const NIX: &str = "cache, as Nix reads it";
@@ -130,9 +131,11 @@ impl Walk {
     async fn through(starts: &[StorePath], source: &Source, keys: &Arc<Keys>, deep: bool) -> Result<Walk> {
         let mut walk = Walk::default();
         walk.from(starts.to_vec(), source, keys, deep).await?;
-        let info = source.get(INFO).await?.unwrap_or_default();
-        if !is_good_info(&String::from_utf8_lossy(&info)) {
-            walk.broken.push(format!("{INFO} is missing, or is of another store"));
+        let info = usable(source.get_at_most(INFO, NARINFO_LIMIT).await)?;
+        match info.map(|info| is_good_info(&String::from_utf8_lossy(&info.unwrap_or_default()))) {
+            Ok(true) => {}
+            Ok(false) => walk.broken.push(format!("{INFO} is missing, or is of another store")),
+            Err(why) => walk.broken.push(format!("{INFO} cannot be read: {why}")),
         }
         Ok(walk)
     }
@@ -174,8 +177,10 @@ struct Checked {
 
 async fn check_path(source: &Source, path: StorePath, keys: &Keys, deep: bool) -> Result<Checked> {
     let nothing = |path, why| Checked { path, references: Vec::new(), bytes: 0, wrong: Some(why), signed_by: None };
-    let Some(text) = source.get_at_most(&path.narinfo(), NARINFO_LIMIT).await? else {
-        return Ok(nothing(path, "its narinfo is missing".to_owned()));
+    let text = match usable(source.get_at_most(&path.narinfo(), NARINFO_LIMIT).await)? {
+        Ok(Some(text)) => text,
+        Ok(None) => return Ok(nothing(path, "its narinfo is missing".to_owned())),
+        Err(why) => return Ok(nothing(path, format!("its narinfo cannot be read: {why}"))),
     };
     let narinfo = match NarInfo::parse(&String::from_utf8_lossy(&text)) {
         Ok(narinfo) if narinfo.info.path == path => narinfo,
@@ -185,26 +190,36 @@ async fn check_path(source: &Source, path: StorePath, keys: &Keys, deep: bool) -
     if let Some(why) = narinfo.nar_name_fault() {
         return Ok(nothing(path, why));
     }
-    let (size, hash) = match deep {
-        true => source.facts(&narinfo.url).await?.map(|facts| (facts.size, Some(facts.sha256))).unzip(),
-        false => (source.size(&narinfo.url).await?, None),
+    let (size, nar) = check_nar(source, &narinfo, deep).await?;
+    let listing = match usable(source.get_at_most(&path.listing(), LISTING_LIMIT).await)? {
+        Ok(None) => Some("its listing is missing".to_owned()),
+        Ok(Some(text)) => listing::looks_wrong(&text).map(str::to_owned),
+        Err(why) => Some(format!("its listing cannot be read: {why}")),
     };
-    let content = match (hash.flatten(), narinfo.file_hash) {
-        (Some(found), Some(expected)) if found != expected => {
-            Some(format!("its NAR has SHA-256 {found} instead of {expected}, {}", narinfo.url))
-        }
-        _ => None,
-    };
-    let listing = match source.get_at_most(&path.listing(), LISTING_LIMIT).await? {
-        None => Some("its listing is missing"),
-        Some(text) => listing::looks_wrong(&text),
-    };
-    let wrong = keys.fault(&narinfo).or_else(|| nar_fault(&narinfo, size)).or(content);
-    let wrong = wrong.or_else(|| listing.map(str::to_owned));
+    let wrong = keys.fault(&narinfo).or(nar).or(listing);
     let signed_by = match keys.signed(&narinfo) {
         Signed::Otherwise(by) => by.into_iter().next(),
         Signed::ByOwn => None,
     };
     let references = narinfo.info.references.into_iter().collect();
     Ok(Checked { path, references, bytes: size.unwrap_or(0), wrong, signed_by })
+}
+
+/// The size of a NAR as clients get it, in bytes, and what is wrong with it.
+async fn check_nar(source: &Source, narinfo: &NarInfo, deep: bool) -> Result<(Option<u64>, Option<String>)> {
+    let url = &narinfo.url;
+    let Some((size, served)) = source.look(url).await? else { return Ok((None, nar_fault(narinfo, None))) };
+    if let Some(why) = encoding_fault(narinfo, &served) {
+        return Ok((None, Some(why)));
+    }
+    if !deep {
+        let size = if size.is_none() { source.size(url).await? } else { size };
+        return Ok((size, nar_fault(narinfo, size)));
+    }
+    let facts = source.facts(url).await?;
+    let content = facts.zip(narinfo.file_hash).filter(|(found, expected)| found.sha256 != *expected);
+    let content =
+        content.map(|(found, expected)| format!("its NAR has SHA-256 {} instead of {expected}, {url}", found.sha256));
+    let size = facts.map(|facts| facts.size);
+    Ok((size, nar_fault(narinfo, size).or(content)))
 }

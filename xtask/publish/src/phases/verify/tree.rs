@@ -17,6 +17,7 @@ use crate::tools::content::Content;
 use crate::tools::http::Headers;
 use crate::tools::store::{Comparison, Listed, Store, compare as compare_listed};
 use crate::tools::transfer;
+use crate::tools::unusable::usable;
 
 impl View<'_> {
     pub(super) async fn check_version_directory(
@@ -133,7 +134,11 @@ pub(super) async fn compare(
                 Some(listed) => file.check(&listed).await,
                 None => Ok(Findings::broken(format!("{} is missing", file.path))),
             };
-            Ok(found.unwrap_or_else(|error| Findings::unknown(format!("{}: {error:#}", file.path))))
+            Ok(match usable(found) {
+                Ok(Ok(findings)) => findings,
+                Ok(Err(why)) => Findings::broken(format!("{} cannot be read: {why}", file.path)),
+                Err(error) => Findings::unknown(format!("{}: {error:#}", file.path)),
+            })
         }
     });
     let mut findings = Findings::default();

@@ -196,6 +196,8 @@ where
             let status = error.raw_response().map(|response| response.status().as_u16());
             let answer = answer(&error);
             let error = match status {
+                // Where there is no room to write, reading goes on.
+                Some(507) => anyhow!("{answer}"),
                 Some(429 | 500..=599) | None => anyhow::Error::new(CannotAsk(answer)),
                 Some(_) => anyhow!("{answer}"),
             };
@@ -289,9 +291,11 @@ fn remedy(status: u16, code: &str, message: &str) -> String {
         (301 | 307, _) => "; the bucket is at another endpoint or in another region".to_owned(),
         // A quota, a policy or a lock says so itself.
         (403, _) if !says_more => format!("; {REFUSED}"),
-        (507, _) | (_, "InsufficientStorage" | "StorageFull" | "XMinioStorageFull") => {
-            "; there is no room on the server".to_owned()
+        (_, "InsufficientStorage" | "StorageFull" | "XMinioStorageFull") => {
+            "; make room there, and run the same command again".to_owned()
         }
+        (507, _) if !says_more => "; there is no room on the server".to_owned(),
+        (507, _) => String::new(),
         (500.., _) => OVERLOADED.to_owned(),
         _ => String::new(),
     }

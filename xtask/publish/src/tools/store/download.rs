@@ -11,6 +11,7 @@ use super::client::{Attempted, backoff, is_missing};
 use super::{Store, size};
 use crate::tools::content::{Content, Download};
 use crate::tools::encoding::Encodings;
+use crate::tools::unusable::Unusable;
 use crate::tools::wire::{CannotAsk, cannot_be_asked};
 
 /// How often a download is started again after its stream broke. Requests are retried by the client; the bytes after a
@@ -50,7 +51,7 @@ impl Store {
     pub async fn read(&self, key: &str, limit: u64) -> Result<Option<Object>> {
         let start = |size, served: &Served| {
             let limit = if served.is_encoded() { limit.saturating_add(ENCODING_OVERHEAD) } else { limit };
-            ensure!(size <= limit, "{} has {size} bytes, but at most {limit} were expected", self.name(key));
+            bounded(size, limit).with_context(|| format!("cannot read {}", self.name(key)))?;
             Ok(Vec::new())
         };
         let take = |bytes: &mut Vec<u8>, chunk: &[u8]| {
@@ -85,8 +86,8 @@ impl Store {
         let name = self.name(key);
         let start = |size: u64, served: &Served| {
             let expected = if served.is_encoded() { limit.saturating_add(ENCODING_OVERHEAD) } else { limit };
-            ensure!(size <= expected, "{name} has {size} bytes, but at most {limit} were expected");
-            let encodings = Encodings::parse(served.content_encoding.as_deref()).with_context(|| name.clone())?;
+            let encodings = bounded(size, expected).and_then(|()| Encodings::parse(served.content_encoding.as_deref()));
+            let encodings = encodings.with_context(|| format!("cannot read {name}"))?;
             Download::begin(size, encodings, path)
         };
         let Some((download, _)) = self.download(key, start, |download, chunk| download.take(chunk)).await? else {
@@ -141,6 +142,11 @@ impl Store {
             attempt += 1;
         }
     }
+}
+
+fn bounded(size: u64, limit: u64) -> Result<()> {
+    ensure!(size <= limit, Unusable(format!("it has {size} bytes, but at most {limit} were expected")));
+    Ok(())
 }
 
 /// What is served with an object.
