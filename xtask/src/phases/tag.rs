@@ -20,6 +20,7 @@ use crate::tools::aside::{Aside, Edit};
 use crate::tools::fragments;
 use crate::tools::git::{Git, Head, RefMove};
 use crate::tools::remote::Remote;
+use crate::tools::source::Source;
 use crate::tools::term::{self, BOLD, DIM, GOOD};
 use crate::tools::tree;
 
@@ -96,6 +97,8 @@ struct Observed {
     page: Option<String>,
     /// Paths of fragments that HEAD still has.
     fragments: Vec<String>,
+    /// Why no source archive could be made of it.
+    source_faults: Problems,
 }
 
 /// Whether `origin` has the tag.
@@ -125,17 +128,23 @@ impl Observed {
         let file = |path: &str| git.file(&head.commit, path);
         let version_file = tree::version_file(git, &head.commit)?;
         let version = &version_file.version;
-        let tag = version.to_string();
+        let name = version.to_string();
         let on_origin = match request.check_git {
             false => OnOrigin::NotAsked,
-            true => OnOrigin::ask(git, &tag)?,
+            true => OnOrigin::ask(git, &name)?,
         };
+        let tag = git.resolve(&format!("refs/tags/{name}"))?;
         Ok(Observed {
             dirty: if request.check_git { git.dirty_files()? } else { Vec::new() },
             shallow: request.check_git && git.is_shallow()?,
             flag: official::find(&version_file, file(official::FLAKE)?.as_deref()),
             tags: git.tags()?.iter().filter_map(|tag| tag.parse().ok()).collect(),
-            tag: git.resolve(&format!("refs/tags/{tag}"))?,
+            source_faults: match tag {
+                // It is too late.
+                Some(_) if !request.force => Problems::default(),
+                _ => Source::open(git, &head.commit, None)?.faults()?,
+            },
+            tag,
             on_origin,
             page: file(&notes::page_path(version.series()))?,
             fragments: fragments::tracked(git, &head.commit, notes::FRAGMENTS)?.into_iter().map(|e| e.path).collect(),
@@ -189,6 +198,7 @@ impl Plan {
 
 fn decide(observed: &Observed, request: &Request) -> Result<Plan, Problems> {
     let mut problems = obstacles(observed, request);
+    problems.extend(observed.source_faults.clone());
     let mut warnings = Vec::new();
     let release = problems.collect(observed.release().map_err(Problems::from));
     let flag = problems.collect(observed.flag.as_ref().map_err(|problem| problem.clone().into()));

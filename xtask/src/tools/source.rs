@@ -18,6 +18,7 @@ use super::{files, process};
 use crate::domain::digest::FileFacts;
 use crate::domain::oid::Oid;
 use crate::domain::placeholder;
+use crate::domain::plan::counted;
 use crate::domain::problem::{Problem, Problems};
 
 /// The attributes that decide what an archive holds.
@@ -113,13 +114,11 @@ impl Source {
     /// git's own.
     pub fn faults(&self) -> Result<Problems> {
         let mut problems = Problems::default();
+        let mut filtered: BTreeMap<&str, Vec<_>> = BTreeMap::new();
         for (path, entry) in self.archived().filter(|(_, entry)| entry.is_file()) {
             let path = String::from_utf8_lossy(path);
             if let Some(filter) = entry.value("filter") {
-                problems.push(Problem::new(format!(
-                    "{path} has the attribute `filter={filter}`, and what that filter does each clone decides for itself: \
-                     release the file as it is, without the attribute"
-                )));
+                filtered.entry(filter).or_default().push(path.clone());
             }
             if entry.has("export-subst") {
                 let unstable = placeholder::unstable(&self.blob(entry)?);
@@ -131,6 +130,16 @@ impl Source {
                     )));
                 }
             }
+        }
+        for (filter, paths) in filtered {
+            let files = match paths.as_slice() {
+                [path] => format!("{path} has"),
+                paths => format!("{} and {} have", paths[0], counted(paths.len() - 1, "other file")),
+            };
+            problems.push(Problem::new(format!(
+                "{files} the attribute `filter={filter}`, and what that filter does each clone decides for itself: release \
+                 what git has, without the attribute"
+            )));
         }
         Ok(problems)
     }

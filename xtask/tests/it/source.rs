@@ -187,7 +187,7 @@ fn what_a_clone_decides_is_refused_by_name() {
     repo.git(&["tag", "--annotate", "-m", "x", "1.0.0"]);
     expect![[r#"
         VERSION has the attribute `export-subst`, and %d %(describe) in it differs from clone to clone or from day to day: use `%H` or another one that does not
-        logo.bin has the attribute `filter=lfs`, and what that filter does each clone decides for itself: release the file as it is, without the attribute"#]].assert_eq(&archive(&repo).expect_err("it depends on the clone"));
+        logo.bin has the attribute `filter=lfs`, and what that filter does each clone decides for itself: release what git has, without the attribute"#]].assert_eq(&archive(&repo).expect_err("it depends on the clone"));
 }
 
 #[test]

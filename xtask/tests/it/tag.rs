@@ -156,6 +156,20 @@ fn refusals_name_everything_at_once_and_change_nothing() {
 }
 
 #[test]
+fn a_tree_without_one_source_archive_is_not_tagged() {
+    let repo = prepared();
+    repo.write(".gitattributes", "*.bin filter=lfs\n");
+    repo.write("logo.bin", "a pointer\n");
+    repo.commit_all("an image");
+    let before = (repo.state(), repo.git(&["for-each-ref"]));
+    for arguments in [&["release", "tag"][..], &["release", "tag", "--dry-run"]] {
+        let error = repo.xtask(arguments).fails(1);
+        assert!(error.contains("logo.bin has the attribute `filter=lfs`"), "{error}");
+    }
+    assert_eq!((repo.state(), repo.git(&["for-each-ref"])), before);
+}
+
+#[test]
 fn a_shallow_clone_is_refused_and_what_looks_odd_is_said() {
     let repo = prepared();
     let shallow = repo.beside("shallow");
