@@ -15,21 +15,42 @@ pub fn shown(url: &str) -> String {
     }
 }
 
-/// A text in which nothing is left that [`shown`] leaves out of a URL.
-pub fn redact(text: &str, url: &str) -> String {
-    let text = text.replace(url, &shown(url));
-    let Some((_, rest)) = url.split_once("://") else { return text };
-    let authority = rest.split('/').next().unwrap_or(rest);
-    let Some((user, _)) = authority.rsplit_once('@') else { return text };
-    let secrets = match user.split_once(':') {
-        Some((name, password)) if url.starts_with("http") => vec![password, name],
-        Some((_, password)) => vec![password],
-        None if url.starts_with("http") => vec![user],
-        None => Vec::new(),
+/// A text in which every URL is as [`shown`], and nothing else is left that opens one of `urls`.
+pub fn redact<'u>(text: &str, urls: impl IntoIterator<Item = &'u str>) -> String {
+    let text = urls.into_iter().fold(text.to_owned(), |text, url| {
+        let text = text.replace(url, &shown(url));
+        // A word as short as this opens nothing, and would make other words unreadable.
+        let secrets = secrets(url).into_iter().filter(|secret| secret.len() > 3);
+        secrets.fold(text, |text, secret| text.replace(secret, "***"))
+    });
+    let ends = |c: char| c.is_whitespace() || matches!(c, '\'' | '"' | '<' | '>' | '`');
+    let word = |word: &str| {
+        let end = word.len() - word.chars().next_back().filter(|c| ends(*c)).map_or(0, char::len_utf8);
+        shown_in(&word[..end]) + &word[end..]
     };
-    // A word as short as this opens nothing, and would make other words unreadable.
-    let secrets = secrets.into_iter().filter(|secret| secret.len() > 3);
-    secrets.fold(text, |text, secret| text.replace(secret, "***"))
+    text.split_inclusive(ends).map(word).collect()
+}
+
+/// A word that may be a URL, or end with one.
+fn shown_in(word: &str) -> String {
+    let Some(at) = word.find("://") else { return word.to_owned() };
+    let scheme = word[..at].rfind(|c: char| !c.is_ascii_alphanumeric() && !matches!(c, '+' | '-' | '.'));
+    let (before, url) = word.split_at(scheme.map_or(0, |at| at + 1));
+    format!("{before}{}", shown(url))
+}
+
+/// What stands in a URL and opens it.
+fn secrets(url: &str) -> Vec<&str> {
+    let Some((scheme, rest)) = url.split_once("://") else { return Vec::new() };
+    let is_http = scheme.to_ascii_lowercase().starts_with("http");
+    let authority = rest.split('/').next().unwrap_or(rest);
+    let Some((user, _)) = authority.rsplit_once('@') else { return Vec::new() };
+    match user.split_once(':') {
+        Some((name, password)) if is_http => vec![password, name],
+        Some((_, password)) => vec![password],
+        None if is_http => vec![user],
+        None => Vec::new(),
+    }
 }
 
 #[cfg(test)]
@@ -53,10 +74,14 @@ mod tests {
         }
         let (url, said) =
             ("https://me:hunter2@git.example/lix", "fatal: 'https://me:hunter2@git.example/lix/': hunter2");
-        assert_eq!(redact(said, url), "fatal: 'https://git.example/lix/': ***");
+        assert_eq!(redact(said, [url]), "fatal: 'https://git.example/lix/': ***");
+        // A URL that git made of another one by its settings.
+        let said = "fatal: unable to access 'https://tok:en@git.example/lix?a=b/': x (https://token@git.example/lix).";
+        let expected = "fatal: unable to access 'https://git.example/lix': x (https://git.example/lix).";
+        assert_eq!(redact(said, []), expected);
         let ssh = "ssh://manager@gerrit.example/lix";
         assert_eq!(
-            redact("manager@gerrit.example: Permission denied", ssh),
+            redact("manager@gerrit.example: Permission denied", [ssh]),
             "manager@gerrit.example: Permission denied"
         );
     }

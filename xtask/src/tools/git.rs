@@ -436,13 +436,6 @@ impl Git {
     pub fn has_remote(&self, remote: &str) -> Result<bool> {
         Ok(self.read(["remote"])?.lines().any(|line| line == remote))
     }
-
-    /// The URL of every remote.
-    pub fn remote_urls(&self) -> Result<Vec<String>> {
-        let list = self.find(["config", "-z", "--get-regexp", r"^remote\..*\.url$"])?.unwrap_or_default();
-        // A key without a value is no URL.
-        Ok(list.split_terminator('\0').filter_map(|entry| Some(entry.split_once('\n')?.1.to_owned())).collect())
-    }
 }
 
 /// History, a commit a line, for [`parse_commit`].

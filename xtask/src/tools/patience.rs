@@ -57,7 +57,9 @@ impl Patience {
             if let Some(status) = leader.0.try_wait().with_context(|| format!("cannot wait for `{shown}`"))? {
                 break status;
             }
-            self.look(&mut silence, length(&stdout) + length(&stderr), shown)?;
+            if let Some(message) = self.look(&mut silence, length(&stdout) + length(&stderr), shown)? {
+                term::say(message);
+            }
             std::thread::sleep(STEP);
         };
         let reading = || format!("cannot read what `{shown}` wrote");
@@ -68,7 +70,8 @@ impl Patience {
         })
     }
 
-    fn look(&self, silence: &mut Silence, written: u64, shown: &str) -> Result<()> {
+    /// What is to be said of a program that has written so many bytes by now.
+    fn look(&self, silence: &mut Silence, written: u64, shown: &str) -> Result<Option<String>> {
         if written != silence.written {
             *silence = Silence { written, since: Instant::now(), spoken: silence.spoken };
         }
@@ -77,12 +80,12 @@ impl Patience {
         if silent >= *given_up {
             bail!("{whom} has not answered for {} s, so `{shown}` was ended", given_up.as_secs());
         }
-        if silent >= self.spoken_of && !silence.spoken {
-            silence.spoken = true;
-            let left = given_up.saturating_sub(silent).as_secs();
-            term::say(format_args!("  waiting for {whom}, silent for {} s; given up in {left} s", silent.as_secs()));
+        if silent < self.spoken_of || silence.spoken {
+            return Ok(None);
         }
-        Ok(())
+        silence.spoken = true;
+        let left = given_up.saturating_sub(silent).as_secs();
+        Ok(Some(format!("  waiting for {whom}, silent for {} s; given up in {left} s", silent.as_secs())))
     }
 }
 
@@ -120,6 +123,25 @@ fn all(file: &mut File) -> std::io::Result<Vec<u8>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn silence_is_spoken_of_once_and_ends() {
+        let patience = Patience::with("there", Duration::from_secs(60));
+        let ago = |secs| Instant::now().checked_sub(Duration::from_secs(secs)).expect("the machine runs for so long");
+        let mut silence = Silence { written: 0, since: ago(9), spoken: false };
+        let look = |silence: &mut Silence, written| patience.look(silence, written, "ask").expect("not yet");
+        assert_eq!(look(&mut silence, 0), None);
+        silence.since = ago(11);
+        let said = look(&mut silence, 0).expect("it is spoken of");
+        assert!(said.starts_with("  waiting for there, silent for 11 s; given up in 4"), "{said}");
+        assert_eq!(look(&mut silence, 0), None, "once");
+        silence.since = ago(61);
+        assert_eq!(look(&mut silence, 1), None, "what is written begins the time anew");
+        assert_eq!(look(&mut silence, 1), None);
+        silence.since = ago(61);
+        let error = patience.look(&mut silence, 1, "ask").expect_err("it has been silent for too long");
+        assert_eq!(error.to_string(), "there has not answered for 60 s, so `ask` was ended");
+    }
 
     #[test]
     fn silence_ends_and_what_was_written_counts() {

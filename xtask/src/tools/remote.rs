@@ -114,16 +114,29 @@ impl<'a> Remote<'a> {
         if self.patience.is_none() && wants_to_ask(&output) && File::open("/dev/tty").is_ok() {
             output = quiet(cmd()).ignore_status().output().with_context(|| format!("cannot run `{shown}`"))?;
         }
-        output.stderr = self.readable(&output.stderr).into_bytes();
+        if !output.status.success() {
+            let urls = self.urls()?;
+            output.stdout = self.readable(&output.stdout, &urls).into_bytes();
+            output.stderr = self.readable(&output.stderr, &urls).into_bytes();
+        }
         Ok((shown, output))
     }
 
-    /// Messages of git without what opens the remote, and without progress that was written over.
-    fn readable(&self, messages: &[u8]) -> String {
+    /// Every URL that may be in use for this remote, as settings have them: git replaces the start of one by another.
+    fn urls(&self) -> Result<Vec<String>> {
+        let settings = self.git.settings(|key| key.starts_with("url.") || key.starts_with("remote."))?;
+        let base = |key: &str| Some(key.strip_prefix("url.")?.rsplit_once('.')?.0.to_owned());
+        let of_setting = |(key, value): (String, String)| base(&key).unwrap_or(value);
+        Ok(std::iter::once(self.url.clone()).chain(settings.into_iter().map(of_setting)).collect())
+    }
+
+    /// Messages of git without what opens a remote, and without progress that was written over.
+    fn readable(&self, messages: &[u8], urls: &[String]) -> String {
         let text = String::from_utf8_lossy(messages);
         let last = |line: &'_ str| line.trim_end().rsplit('\r').next().unwrap_or_default().to_owned();
         let lines: Vec<String> = text.lines().map(last).collect();
-        remote_url::redact(&lines.join("\n"), &self.url).replace(GIVEN, &self.shown())
+        let urls = urls.iter().map(String::as_str).filter(|url| url.contains("://"));
+        remote_url::redact(&lines.join("\n"), urls).replace(GIVEN, &self.shown())
     }
 
     /// Runs a git that speaks to the remote and changes nothing there.

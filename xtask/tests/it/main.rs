@@ -12,6 +12,7 @@ mod notes;
 mod plans;
 mod prepare;
 mod released;
+mod remotes;
 mod repo;
 mod source;
 mod tag;
