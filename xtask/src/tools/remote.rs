@@ -53,6 +53,27 @@ pub enum Pushed {
     NothingNew,
 }
 
+/// Branches and tags of a remote at one moment: those that were asked for.
+pub struct Heads(BTreeMap<String, Oid>);
+
+impl Heads {
+    /// The commit at which a branch is; `None` if the remote has no such branch.
+    pub fn branch(&self, name: &str) -> Option<Oid> {
+        self.0.get(&format!("refs/heads/{name}")).cloned()
+    }
+
+    /// A tag; `None` if the remote has no tag of this name.
+    pub fn tag(&self, name: &str) -> Option<Tag> {
+        let reference = format!("refs/tags/{name}");
+        let object = self.0.get(&reference)?.clone();
+        // Only an annotated tag is peeled.
+        Some(match self.0.get(&format!("{reference}^{{}}")).cloned() {
+            Some(commit) => Tag::Annotated { object, commit },
+            None => Tag::Lightweight(object),
+        })
+    }
+}
+
 impl<'a> Remote<'a> {
     /// Finds where an environment's branch and tag go.
     ///
@@ -178,8 +199,7 @@ impl<'a> Remote<'a> {
     /// # Errors
     /// The remote cannot be reached.
     pub fn branch(&self, name: &str) -> Result<Option<Oid>> {
-        let reference = format!("refs/heads/{name}");
-        Ok(self.refs(&[&reference])?.remove(&reference))
+        Ok(self.heads(&[name], None)?.branch(name))
     }
 
     /// A tag; `None` if the remote has no tag of this name.
@@ -187,15 +207,17 @@ impl<'a> Remote<'a> {
     /// # Errors
     /// The remote cannot be reached.
     pub fn tag(&self, name: &str) -> Result<Option<Tag>> {
-        let reference = format!("refs/tags/{name}");
-        let peeled = format!("{reference}^{{}}");
-        let mut refs = self.refs(&[&reference, &peeled])?;
-        let Some(object) = refs.remove(&reference) else { return Ok(None) };
-        // Only an annotated tag is peeled.
-        Ok(Some(match refs.remove(&peeled) {
-            Some(commit) => Tag::Annotated { object, commit },
-            None => Tag::Lightweight(object),
-        }))
+        Ok(self.heads(&[], Some(name))?.tag(name))
+    }
+
+    /// Some branches, and perhaps a tag, as they are at one moment: with one connection.
+    ///
+    /// # Errors
+    /// The remote cannot be reached.
+    pub fn heads(&self, branches: &[&str], tag: Option<&str>) -> Result<Heads> {
+        let tags = tag.iter().flat_map(|tag| [format!("refs/tags/{tag}"), format!("refs/tags/{tag}^{{}}")]);
+        let patterns: Vec<String> = branches.iter().map(|name| format!("refs/heads/{name}")).chain(tags).collect();
+        self.refs(&patterns.iter().map(String::as_str).collect::<Vec<_>>()).map(Heads)
     }
 
     /// Whether a commit is in review: among the changes that the remote shows, or taken since we began.

@@ -262,6 +262,30 @@ fn a_plain_remote_gets_branch_and_commits_once_it_has_the_release() {
 }
 
 #[test]
+fn a_look_at_a_remote_takes_few_connections() {
+    let repo = new_major("main");
+    let (bare, config) = remote(&repo, "plain");
+    let (ssh, calls) = (repo.beside("ssh"), repo.beside("calls"));
+    fs::write(&ssh, format!("#!/bin/sh\necho \"$2\" >> {calls}\nexec sh -c \"$2\"\n")).expect("written");
+    make_executable(&ssh);
+    repo.git(&["config", "core.sshCommand", ssh.as_str()]);
+    repo.git(&["config", "ssh.variant", "simple"]);
+    let text = fs::read_to_string(&config).expect("a configuration").replace("file://", "ssh://git.invalid");
+    fs::write(&config, text).expect("written");
+    repo.git(&["push", "--quiet", bare.as_str(), "main"]);
+    let finish = |args: &[&str]| {
+        fs::write(&calls, "").expect("written");
+        repo.xtask(&[&["release", "finish", "--env", "local", "--config", &config], args].concat()).ok();
+        let calls = fs::read_to_string(&calls).expect("a list");
+        ["upload", "receive"]
+            .map(|kind| calls.lines().filter(|call| call.contains(&format!("git-{kind}-pack"))).count())
+    };
+    // What is ahead there, what would stop us, and what is left; and two pushes.
+    assert_eq!(finish(&["--push", "--yes"]), [3, 2]);
+    assert_eq!(finish(&[]), [3, 0]);
+}
+
+#[test]
 fn a_patch_release_is_looked_for_on_its_branch() {
     let repo = maintenance();
     repo.git(&["switch", "--quiet", "-c", "releng/2.93.1"]);

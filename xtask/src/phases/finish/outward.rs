@@ -13,7 +13,7 @@ use crate::domain::oid::Oid;
 use crate::domain::release::{Kind, MAIN, series_branch};
 use crate::domain::tagging::Relation;
 use crate::tools::git::Git;
-use crate::tools::remote::{Pushed, Remote};
+use crate::tools::remote::{Heads, Pushed, Remote};
 use crate::tools::term;
 use crate::tools::tree;
 
@@ -66,14 +66,23 @@ impl<'a> Environment<'a> {
     /// # Errors
     /// It cannot be reached, or its branch of the series has another origin.
     pub fn ask(&self, plan: &Plan) -> Result<()> {
+        let heads = self.heads(plan)?;
         if plan.release.kind() != Kind::NewMajor {
-            return self.remote.branch(MAIN).map(drop);
+            return Ok(());
         }
         let (series, merge) = (series_branch(plan.release.series()), &plan.tag.merge_commit);
-        match self.relation(&series, merge)? {
+        match self.relation(&heads, &series, merge)? {
             Some((Relation::Diverged, tip)) => Err(self.other_origin(&series, &tip, merge)),
             Some(_) | None => Ok(()),
         }
+    }
+
+    /// The branches that finishing a release has to do with, as they are there now.
+    fn heads(&self, plan: &Plan) -> Result<Heads> {
+        let (home, series) = (plan.release.release_branch(), series_branch(plan.release.series()));
+        let mut names = vec![MAIN, &home, &series];
+        names.dedup();
+        self.remote.heads(&names, None)
     }
 
     fn other_origin(&self, branch: &str, tip: &Oid, merge: &Oid) -> Error {
@@ -103,11 +112,12 @@ impl<'a> Environment<'a> {
         let (name, mut lacks) = (&self.name, Vec::new());
         let series = series_branch(plan.release.series());
         let merge = &plan.tag.merge_commit;
-        if plan.release.kind() == Kind::NewMajor && !self.holds(&series, merge)? {
+        let heads = self.heads(plan)?;
+        if plan.release.kind() == Kind::NewMajor && !self.holds(&heads, &series, merge)? {
             lacks.push(format!("{name} lacks {series}"));
         }
         if let Some(line) = &plan.line
-            && !self.holds(MAIN, &line.tip)?
+            && !self.holds(&heads, MAIN, &line.tip)?
             && !self.is_in_review(&line.tip)?
         {
             lacks.push(format!("{name} lacks {} on {MAIN}", line.tip.short()));
@@ -115,8 +125,8 @@ impl<'a> Environment<'a> {
         Ok(lacks)
     }
 
-    fn holds(&self, branch: &str, commit: &Oid) -> Result<bool> {
-        Ok(matches!(self.relation(branch, commit)?, Some((Relation::Contains, _))))
+    fn holds(&self, heads: &Heads, branch: &str, commit: &Oid) -> Result<bool> {
+        Ok(matches!(self.relation(heads, branch, commit)?, Some((Relation::Contains, _))))
     }
 
     fn is_in_review(&self, commit: &Oid) -> Result<bool> {
@@ -143,7 +153,8 @@ impl<'a> Environment<'a> {
         let Environment { name, .. } = self;
         let (release, merge) = (&plan.release, &plan.tag.merge_commit);
         let home = release.release_branch();
-        if !self.holds(&home, merge)? {
+        let heads = self.heads(plan)?;
+        if !self.holds(&heads, &home, merge)? {
             term::say(format_args!(
                 "  waits   until {home} at {name} holds the merged release: `cargo xtask release plan --env {name}` says \
                  what is missing"
@@ -152,17 +163,17 @@ impl<'a> Environment<'a> {
         }
         term::say(format_args!("  {name} holds the release on {home}"));
         if release.kind() == Kind::NewMajor {
-            self.branch_off(&series_branch(release.series()), merge, consent)?;
+            self.branch_off(&heads, &series_branch(release.series()), merge, consent)?;
         }
         if let Some(tip) = tip {
-            self.bring_to_main(tip, consent)?;
+            self.bring_to_main(&heads, tip, consent)?;
         }
         Ok(End::Done)
     }
 
-    fn branch_off(&self, branch: &str, merge: &Oid, consent: Consent) -> Result<()> {
+    fn branch_off(&self, heads: &Heads, branch: &str, merge: &Oid, consent: Consent) -> Result<()> {
         let Environment { name, .. } = self;
-        match self.relation(branch, merge)? {
+        match self.relation(heads, branch, merge)? {
             Some((Relation::Contains, _)) => {
                 term::say(format_args!("  {name} has {branch}"));
                 Ok(())
@@ -176,9 +187,9 @@ impl<'a> Environment<'a> {
     }
 
     /// The commits that `main` does not have there: shown, and pushed for review where there is one.
-    fn bring_to_main(&self, tip: &Oid, consent: Consent) -> Result<()> {
+    fn bring_to_main(&self, heads: &Heads, tip: &Oid, consent: Consent) -> Result<()> {
         let Environment { name, .. } = self;
-        let Some(there) = self.remote.branch(MAIN)? else {
+        let Some(there) = heads.branch(MAIN) else {
             bail!("{name} has no branch {MAIN}: is this the right remote, {}?", self.remote.shown());
         };
         let missing = self.remote.history(MAIN, &there)?.only_in(tip, &there)?;
@@ -216,8 +227,8 @@ impl<'a> Environment<'a> {
     }
 
     /// How a branch there relates to a commit; `None` if it is not there.
-    fn relation(&self, branch: &str, commit: &Oid) -> Result<Option<(Relation, Oid)>> {
-        let Some(tip) = self.remote.branch(branch)? else { return Ok(None) };
+    fn relation(&self, heads: &Heads, branch: &str, commit: &Oid) -> Result<Option<(Relation, Oid)>> {
+        let Some(tip) = heads.branch(branch) else { return Ok(None) };
         let relation = self.remote.history(branch, &tip)?.relation(commit, &tip)?;
         Ok(Some((relation, tip)))
     }

@@ -2,6 +2,7 @@
 
 use anyhow::{Result, bail};
 use xtask::domain::judgement::{Review, Seen};
+use xtask::domain::oid::Oid;
 use xtask::domain::publication::{Official, Subject};
 use xtask::domain::tagging::Relation;
 use xtask::tools::remote::Remote;
@@ -32,9 +33,15 @@ pub(super) fn branch(remote: &Remote, official: &Official) -> Result<Seen> {
 /// # Errors
 /// The remote cannot be asked.
 pub fn review(remote: &Remote, official: &Official) -> Result<Review> {
+    let tip = remote.branch(&official.release.release_branch())?;
+    review_at(remote, official, tip)
+}
+
+/// The same where the tip of the branch is known.
+fn review_at(remote: &Remote, official: &Official, tip: Option<Oid>) -> Result<Review> {
     let branch = official.release.release_branch();
     let tag = &official.tag;
-    if let Some(tip) = remote.branch(&branch)? {
+    if let Some(tip) = tip {
         let history = remote.history(&branch, &tip)?;
         if history.contains(&tip, &tag.merge_commit)? {
             return Ok(Review::Submitted);
@@ -57,11 +64,13 @@ pub fn review(remote: &Remote, official: &Official) -> Result<Review> {
 }
 
 pub(super) fn tag(remote: &Remote, official: &Official, reviewed: bool) -> Result<Seen> {
-    let there = remote.tag(&official.release.tag())?;
+    let (branch, name) = (official.release.release_branch(), official.release.tag());
+    let heads = remote.heads(&[&branch], Some(&name))?;
+    let there = heads.tag(&name);
     let ready = if !reviewed || there.is_some() {
         Ok(())
     } else {
-        match review(remote, official)? {
+        match review_at(remote, official, heads.branch(&branch))? {
             Review::Submitted => Ok(()),
             Review::Half { .. } => Err("the commit that merges it back is not submitted yet".to_owned()),
             Review::Unknown | Review::Open | Review::Rewritten(_) => {
