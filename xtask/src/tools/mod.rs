@@ -1,5 +1,6 @@
 //! How git, nix, files and the terminal are spoken to. No release policy: what to do, and whether, is decided above.
 
+pub mod advice;
 pub mod aside;
 pub mod files;
 pub mod fragments;

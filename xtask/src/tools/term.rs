@@ -21,6 +21,7 @@ use anstyle::{AnsiColor, Style};
 use anyhow::{Context, Result};
 use serde::Serialize;
 
+use super::advice;
 use crate::domain::shown::{self, is_hidden};
 
 /// A style of ours: `{BOLD}` begins it, `{BOLD:#}` ends it. It is text that only [`rendered`] understands.
@@ -314,11 +315,14 @@ pub fn warn(message: impl Display) {
     emit(&format!("{WARNING}warning:{WARNING:#} {}\n", indented(&message.to_string(), CONTINUED)));
 }
 
-/// An error and what led to it, outermost first.
+/// An error and what led to it, outermost first, and then what to do about it.
 pub fn error(error: &anyhow::Error) {
     let mut text = format!("{BAD}error:{BAD:#} {}\n", indented(&error.to_string(), "  "));
     for cause in error.chain().skip(1) {
         text += &format!("  {}\n", indented(&cause.to_string(), "  "));
+    }
+    if let Some(next) = advice::next(error) {
+        text += &format!("next: {}\n", indented(&next, "  "));
     }
     emit(&text);
 }

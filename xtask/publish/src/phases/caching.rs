@@ -3,6 +3,7 @@
 //! Nix compresses and signs, into a directory; our store sends. Nothing is staged for paths that the bucket has and
 //! that are good: their narinfos are put into the stage first, and Nix skips what has one.
 
+use std::io::ErrorKind;
 use std::sync::Arc;
 
 use anyhow::{Context, Result, anyhow, ensure};
@@ -18,7 +19,7 @@ use xtask::domain::record::Record;
 use xtask::domain::serving::{IMMUTABLE, MOVING, content_type};
 use xtask::domain::signing::PublicKey;
 use xtask::domain::store_path::StorePath;
-use xtask::tools::{files, process};
+use xtask::tools::{files, process, term};
 
 use super::destination::{Bucket, Stores};
 use super::session::Session;
@@ -205,6 +206,28 @@ pub async fn publish(session: &Session<'_>, looked: &LookedCache, stores: &Store
     std::fs::remove_dir_all(&directory).with_context(|| format!("cannot remove {directory}"))
 }
 
+/// Removes what an earlier run staged in a tree and did not come to send: it may be signed by another key, or not at all.
+/// That it cannot be removed is no reason not to publish where nothing is to be staged.
+pub fn forget_staged(tree: &Utf8Path) {
+    match clear(&tree.join(RELEASE).join(CACHE_STAGE)) {
+        Ok(true) => term::detail(format_args!("removed {RELEASE}/{CACHE_STAGE}/, which an earlier run left")),
+        Ok(false) => {}
+        Err(error) => term::warn(format_args!("{error:#}; it is what an earlier run staged, and of no use")),
+    }
+}
+
+/// Removes whatever has this name, and says whether there was something.
+fn clear(path: &Utf8Path) -> Result<bool> {
+    let removed = match std::fs::symlink_metadata(path) {
+        Ok(facts) if facts.is_dir() => std::fs::remove_dir_all(path),
+        Ok(_) => std::fs::remove_file(path),
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(false),
+        Err(error) => Err(error),
+    };
+    removed.with_context(|| format!("cannot remove {path}"))?;
+    Ok(true)
+}
+
 /// What is staged, and where.
 struct Stage {
     directory: Utf8PathBuf,
@@ -226,9 +249,7 @@ impl Stage {
     async fn make(self, secret: SecretFile) -> Result<()> {
         let directory = &self.directory;
         let making = || format!("cannot make {directory}");
-        if directory.exists() {
-            std::fs::remove_dir_all(directory).with_context(making)?;
-        }
+        clear(directory)?;
         std::fs::create_dir_all(directory).with_context(making)?;
         let signed = self.signed.iter().map(|(path, narinfo)| (path, narinfo.as_bytes()));
         for (path, narinfo) in self.kept.iter().map(|(path, narinfo)| (path, narinfo.as_slice())).chain(signed) {

@@ -18,14 +18,20 @@ use xtask::domain::pointers::Published;
 use xtask::domain::publication::{Act, Wave};
 use xtask::domain::receipt::Receipt;
 use xtask::domain::signing::SecretKey;
-use xtask::tools::{files, term};
+use xtask::tools::{advice, files, term};
 
 use super::applying::{apply, receipt};
 use super::destination::{Bucket, Stores};
 use super::looking::look;
 use super::purge;
 use super::session::{Session, Train};
+use crate::tools::wire::{CannotAsk, cannot_be_asked};
 use crate::tools::{child, lock, progress::Meter, shutdown};
+
+/// What to do after an act failed.
+const AGAIN: &str = "run the same command again; what is done stays done";
+/// The same, where the reason does not go away by itself.
+const AGAIN_THEN: &str = "when that is put right, run the same command again; what is done stays done";
 
 /// Does it all, with a key that can write and under the environment's lock. `first` comes before every act. What it
 /// returns decides where pointers belong; if it returns nothing, each wave reads what is published by then.
@@ -56,7 +62,10 @@ pub async fn carry_out(
     if let Err(error) = held.release().await {
         term::warn(format_args!("the lock could not be given back, and expires by itself: {error:#}"));
     }
-    done
+    done.map_err(|error| {
+        let passes = cannot_be_asked(&error);
+        advice::advised(error, if passes { AGAIN } else { AGAIN_THEN })
+    })
 }
 
 /// Removes the lock that an earlier run of ours left when it was killed. Where there is nothing to do, nobody else would.
@@ -156,8 +165,7 @@ impl Turn<'_> {
     /// Looks at an act once more, and does what was agreed to.
     async fn carry_out_one(&self, session: &Session<'_>, act: &Act, planned: &Planned) -> Result<Planned> {
         let (title, width) = (self.train.title(session, planned), self.width);
-        let doing =
-            || format!("cannot publish {title}; what is done stays done, and the same command goes on from here");
+        let doing = || format!("cannot publish {title}");
         let looked = look(session, act).await.with_context(doing)?;
         let now = self.judge(session, act, &looked.seen());
         match &now.status {
@@ -193,7 +201,10 @@ impl Turn<'_> {
         Ok(match after.status {
             Status::Same => now,
             Status::Waiting(_) => Planned { status: after.status, ..now },
-            _ => bail!("{title} was published, and is not there as it should be: {}", after.told()),
+            _ => bail!(CannotAsk(format!(
+                "{title} was published, and is not there as it should be: {}; the server may need longer to show it",
+                after.told()
+            ))),
         })
     }
 
@@ -215,14 +226,14 @@ impl Turn<'_> {
     async fn look_at_pointers(&self, plans: &Plans) -> Result<()> {
         for (session, act, planned) in self.train.acts(plans).filter(|(_, act, _)| act.wave() == Wave::Pointers) {
             let title = self.train.title(session, planned);
-            let doing = || format!("cannot see where {title} leads; run the same command again");
+            let doing = || format!("cannot see where {title} leads");
             let (after, _) = self.look_until_it_shows(session, act).await.with_context(doing)?;
             let leads_there = match &after.status {
                 Status::Same | Status::Waiting(_) => true,
                 Status::Stays(_) => !planned.is_to_do(),
                 Status::Absent | Status::Different | Status::Refused(_) => false,
             };
-            ensure!(leads_there, "{title} does not lead where it should: {}; run the same command again", after.told());
+            ensure!(leads_there, "{title} does not lead where it should: {}", after.told());
         }
         Ok(())
     }

@@ -27,6 +27,9 @@ pub mod world;
 
 use anyhow::{Context, Result};
 use xtask::cli::{Outcome, Place, Publish, World};
+use xtask::tools::advice;
+
+use crate::tools::wire::cannot_be_asked;
 
 /// Does what the command line says.
 ///
@@ -35,13 +38,13 @@ use xtask::cli::{Outcome, Place, Publish, World};
 pub async fn run(command: Publish, place: &Place) -> Result<Outcome> {
     match command {
         Publish::Plan(args) => plan::run(place, &args).await.context("cannot plan the publication"),
-        Publish::Upload(args) => upload::run(place, &args).await.context("the upload is not finished"),
-        Publish::Train(args) => upload::run_train(place, &args).await.context("the train is not finished"),
+        Publish::Upload(args) => again(upload::run(place, &args).await).context("the upload is not finished"),
+        Publish::Train(args) => again(upload::run_train(place, &args).await).context("the train is not finished"),
         Publish::Installer(args) => {
-            installer::run(place, &args).await.context("the upload of the installers is not finished")
+            again(installer::run(place, &args).await).context("the upload of the installers is not finished")
         }
         Publish::Verify(args) => verify::run(place, &args).await.context("cannot verify what is published"),
-        Publish::Rollback(args) => rollback::run(place, &args).await,
+        Publish::Rollback(args) => again(rollback::run(place, &args).await),
         Publish::Doctor(args) => doctor::run(place, &args).await.context("cannot check the preconditions"),
         Publish::Status => status::run(place).await.context("cannot see how the release stands"),
         Publish::Rehearse(args) => rehearse::run(place, &args).await.context("the rehearsal failed"),
@@ -49,4 +52,12 @@ pub async fn run(command: Publish, place: &Place) -> Result<Outcome> {
         Publish::World(World::Up) => world::up(place).await.context("there is no world"),
         Publish::World(World::Down) => world::down(place).await.context("the world goes on"),
     }
+}
+
+/// Says what to do where a server could not be asked, which passes.
+fn again(outcome: Result<Outcome>) -> Result<Outcome> {
+    outcome.map_err(|error| match cannot_be_asked(&error) {
+        true => advice::advised(error, "run the same command again"),
+        false => error,
+    })
 }

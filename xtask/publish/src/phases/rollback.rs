@@ -154,8 +154,7 @@ async fn how_it_stands(train: &Train<'_>, plans: &Plans, args: &RollbackArgs, af
         Ok(seen) => seen,
         Err(error) => {
             return format!(
-                "the rollback of {environment} to {to} is not finished, and how far it came cannot be seen ({error:#}): run \
-                 the same command again"
+                "the rollback of {environment} to {to} is not finished, and how far it came cannot be seen ({error:#})"
             );
         }
     };
@@ -165,18 +164,17 @@ async fn how_it_stands(train: &Train<'_>, plans: &Plans, args: &RollbackArgs, af
     {
         if now.status == Status::Same { moved.push(now.title.as_str()) } else { left.push(planned.title.as_str()) }
     }
-    let again = "run the same command again";
     match (moved.as_slice(), left.as_slice()) {
         ([], _) if is_recorded => format!(
             "the rollback of {environment} to {to} is only begun: what it withdraws is recorded, and no pointer has moved, so \
-             users see what they saw before; {again}"
+             users see what they saw before"
         ),
         ([], _) => "nothing was rolled back by this run".to_owned(),
         (_, []) => {
-            format!("all pointers of {environment} are on {to}, and the rollback is not finished all the same; {again}")
+            format!("all pointers of {environment} are on {to}, and the rollback is not finished all the same")
         }
         _ => format!(
-            "the rollback of {environment} to {to} is half done; {again}\nmoved: {}\nnot moved, or not all of it: {}",
+            "the rollback of {environment} to {to} is half done\nmoved: {}\nnot moved, or not all of it: {}",
             moved.join(", "),
             left.join(", ")
         ),

@@ -17,6 +17,7 @@ use xtask::tools::git::Git;
 use xtask::tools::{swap, term};
 
 use super::applying::refspec;
+use super::caching;
 use super::carrying::{carry_out, remove_left_lock};
 use super::consent;
 use super::destination::{Bucket, World};
@@ -105,6 +106,9 @@ async fn publish(place: &Place, trees: &[Git], args: &UploadArgs, dry_run: bool)
     for git in trees {
         working.push(swap::lock(git.root())?);
         swap::recover(git.root())?;
+        if !dry_run {
+            caching::forget_staged(git.root());
+        }
     }
     with_train(place, trees, &args.plan, async |train| {
         let plans = train.plan().await?;

@@ -8,6 +8,7 @@ mod child;
 mod doctor;
 mod edge;
 mod encodings;
+mod endings;
 mod etags;
 mod gerrit;
 mod git;

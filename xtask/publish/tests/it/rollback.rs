@@ -16,22 +16,22 @@ use crate::repo::{Ran, make_executable};
 
 /// What goes wrong with requests for some paths.
 #[derive(Default)]
-struct Harm {
-    method: Method,
+pub struct Harm {
+    pub method: Method,
     /// How the path ends.
-    path: &'static str,
+    pub path: &'static str,
     /// Which of these requests, from 0; all of them if there is no number.
-    number: Option<usize>,
-    fault: Option<Fault>,
+    pub number: Option<usize>,
+    pub fault: Option<Fault>,
     /// Whether only what comes after the list of withdrawn versions was written is counted.
-    after_writing: bool,
-    written: bool,
-    seen: usize,
+    pub after_writing: bool,
+    pub written: bool,
+    pub seen: usize,
 }
 
-/// Two releases, 2.93.1 and 2.93.2, that are published to a server behind a proxy.
-struct Served {
-    old: Release,
+/// Two releases, 2.93.1 and 2.93.2, and a server behind a proxy.
+pub struct Served {
+    pub old: Release,
     new: Release,
     harm: Arc<Mutex<Harm>>,
     data: TempDir,
@@ -41,7 +41,17 @@ struct Served {
 }
 
 impl Served {
+    /// Both are published.
     async fn start() -> Result<Served> {
+        let served = Served::empty().await?;
+        served.old.upload().ok();
+        served.new.upload().ok();
+        assert_eq!(served.live(), "2.93.2");
+        Ok(served)
+    }
+
+    /// Nothing is published.
+    pub async fn empty() -> Result<Served> {
         let data = tempfile::tempdir()?;
         let names = ["cache", "docs", "install", "releases"].map(|purpose| format!("local-{purpose}"));
         let server = Embedded::start(data.path(), &names.each_ref().map(String::as_str)).await?;
@@ -79,11 +89,7 @@ impl Served {
                 format!("{}{storage}{}", &text[..from], &text[end..])
             });
         }
-        let served = Served { old, new, harm, data, _proxy: proxy, _server: server };
-        served.old.upload().ok();
-        served.new.upload().ok();
-        assert_eq!(served.live(), "2.93.2");
-        Ok(served)
+        Ok(Served { old, new, harm, data, _proxy: proxy, _server: server })
     }
 
     /// Which version the root manifest leads to.
@@ -92,12 +98,12 @@ impl Served {
         if manifest.contains("-lix-2.93.2\"") { "2.93.2" } else { "2.93.1" }
     }
 
-    fn object(&self, key: &str) -> Utf8PathBuf {
+    pub fn object(&self, key: &str) -> Utf8PathBuf {
         Utf8Path::from_path(self.data.path()).expect("UTF-8").join(key)
     }
 
     /// Runs something while some requests go wrong; says how many were counted.
-    fn with(&self, harm: Harm, run: impl FnOnce() -> Ran) -> (Ran, usize) {
+    pub fn with(&self, harm: Harm, run: impl FnOnce() -> Ran) -> (Ran, usize) {
         let set = |harm| std::mem::replace(&mut *self.harm.lock().expect("no test panics while it holds this"), harm);
         set(harm);
         let ran = run();
@@ -171,14 +177,14 @@ async fn an_interrupted_rollback_says_what_moved_and_an_upload_sees_that_it_is_n
     errors += &told(&served.rollback("2.93.9"));
     expect![[r#"
         nothing was rolled back by this run
-        the rollback of local to 2.93.1 is only begun: what it withdraws is recorded, and no pointer has moved, so users see what they saw before; run the same command again
+        the rollback of local to 2.93.1 is only begun: what it withdraws is recorded, and no pointer has moved, so users see what they saw before
         nothing was rolled back by this run
     "#]]
     .assert_eq(&errors);
 
     let ran = served.new.upload();
     let last = ran.stderr.lines().last().unwrap_or_default();
-    expect!["the rollback of local that withdrew 2.93.2 is not finished, so users are still led to it; next: cargo xtask release rollback --env local --to 2.93.1 --repo /tmp/.tmp1a0wB5/tree --config /tmp/.tmp1a0wB5/releng.toml"]
+    expect!["the rollback of local that withdrew 2.93.2 is not finished, so users are still led to it; next: cargo xtask release rollback --env local --to 2.93.1 --repo /tmp/.tmpA6yfwx/tree --config /tmp/.tmpA6yfwx/releng.toml"]
         .assert_eq(last);
     assert!(!ran.stderr.contains("done:"), "{}", ran.stderr);
     ran.fails(3);
@@ -197,7 +203,7 @@ async fn an_interrupted_rollback_says_what_moved_and_an_upload_sees_that_it_is_n
     assert_eq!(served.live(), "2.93.1");
     let ran = served.new.upload();
     let last = ran.stderr.lines().last().unwrap_or_default();
-    expect!["2.93.2 is published to local and withdrawn: a rollback took users of the newest stable release to 2.93.1; to bring them back to 2.93.2: cargo xtask release rollback --env local --to 2.93.2 --repo /tmp/.tmp1a0wB5/tree --config /tmp/.tmp1a0wB5/releng.toml"]
+    expect!["2.93.2 is published to local and withdrawn: a rollback took users of the newest stable release to 2.93.1; to bring them back to 2.93.2: cargo xtask release rollback --env local --to 2.93.2 --repo /tmp/.tmpA6yfwx/tree --config /tmp/.tmpA6yfwx/releng.toml"]
         .assert_eq(last);
     assert!(!ran.stderr.contains("done:"), "{}", ran.stderr);
     ran.ok();

@@ -266,6 +266,7 @@ fn without_a_code(status: u16, response: &HttpResponse, error: &(dyn Error + 'st
             format!(" and sends us elsewhere{to}: check the endpoint and the region")
         }
         403 => format!(" without a reason; {REFUSED}"),
+        507 => " without a reason: there is no room on the server".to_owned(),
         500.. => format!(" without a reason{OVERLOADED}"),
         _ => " without a reason".to_owned(),
     }
@@ -292,7 +293,7 @@ fn remedy(status: u16, code: &str, message: &str) -> String {
         // A quota, a policy or a lock says so itself.
         (403, _) if !says_more => format!("; {REFUSED}"),
         (_, "InsufficientStorage" | "StorageFull" | "XMinioStorageFull") => {
-            "; make room there, and run the same command again".to_owned()
+            "; there is no room on the server".to_owned()
         }
         (507, _) if !says_more => "; there is no room on the server".to_owned(),
         (507, _) => String::new(),

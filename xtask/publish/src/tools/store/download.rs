@@ -134,7 +134,7 @@ impl Store {
             let attempts = if cannot_be_asked(&broken) { STALLED_DOWNLOADS } else { DOWNLOADS };
             if attempt >= attempts {
                 let name = self.name(key);
-                return Err(broken.context(format!(
+                return Err(anyhow::Error::new(CannotAsk(format!("{broken:#}"))).context(format!(
                     "cannot download {name}: it broke off {attempts} times, at last after {received} of {size} bytes"
                 )));
             }

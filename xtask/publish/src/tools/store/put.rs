@@ -1,7 +1,6 @@
 //! Owns uploads: one request, or several parts with bounded memory. Refuses to own the decision whether an upload is
 //! needed.
 
-use std::fs::File;
 use std::os::unix::fs::FileExt;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -24,6 +23,7 @@ use super::client::Attempted;
 use super::{Progress, Properties, SHA256, Store};
 use crate::tools::content::{Content, PART_SIZE};
 use crate::tools::shutdown;
+use xtask::tools::files;
 
 /// Parts of one file on their way at once.
 const PARALLEL_PARTS: usize = 4;
@@ -228,7 +228,8 @@ async fn read(path: &Utf8Path, start: u64, length: u64) -> Result<Bytes> {
     let path = path.to_owned();
     let reading = move || {
         let mut bytes = vec![0; length as usize];
-        let file = File::open(&path).with_context(|| format!("cannot open {path} to upload it"))?;
+        // Never a pipe, on which opening waits for a writer.
+        let (file, _) = files::open_file(&path).with_context(|| format!("cannot upload {path}"))?;
         file.read_exact_at(&mut bytes, start)
             .with_context(|| format!("cannot read {length} bytes of {path} from byte {start} on: has it changed?"))?;
         Ok(bytes.into())

@@ -1,0 +1,95 @@
+//! What to do about an error: the last line of its message. Refuses to know what was done.
+
+use std::error::Error;
+use std::fmt;
+
+/// What an operating system, SQLite and programs say when there is no room to write.
+const NO_ROOM: [&str; 5] = [
+    "no space left",
+    "no room on the server",
+    "database or disk is full",
+    "disk quota exceeded",
+    "file too large (os error",
+];
+
+/// An error, and what to do about it.
+#[derive(Debug)]
+struct Advised {
+    error: anyhow::Error,
+    next: String,
+}
+
+impl fmt::Display for Advised {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // Never all of its causes: they are ours, too.
+        write!(f, "{}", self.error)
+    }
+}
+
+impl Error for Advised {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        self.error.source()
+    }
+}
+
+/// An error that says what to do next. What was advised already, nearer to where it arose, stays.
+pub fn advised(error: anyhow::Error, next: impl Into<String>) -> anyhow::Error {
+    match advice(&error) {
+        Some(_) => error,
+        None => Advised { error, next: next.into() }.into(),
+    }
+}
+
+fn advice(error: &anyhow::Error) -> Option<&str> {
+    error.chain().find_map(|cause| cause.downcast_ref()).map(|Advised { next, .. }| next.as_str())
+}
+
+/// What to do about an error, where its message does not say it at its end.
+pub fn next(error: &anyhow::Error) -> Option<String> {
+    let said = format!("{error:#}").to_lowercase();
+    if error.root_cause().to_string().contains("the same command again") {
+        return None;
+    }
+    if NO_ROOM.iter().any(|sign| said.contains(sign)) {
+        return Some("make room there, and run the same command again".to_owned());
+    }
+    advice(error).map(str::to_owned)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use anyhow::anyhow;
+
+    fn shown(error: anyhow::Error) -> Option<String> {
+        next(&error.context("the upload is not finished"))
+    }
+
+    #[test]
+    fn the_first_advice_counts() {
+        let error = advised(anyhow!("refused").context("cannot push"), "inner");
+        assert_eq!(format!("{error:#}"), "cannot push: refused");
+        assert_eq!(shown(advised(error, "outer")).as_deref(), Some("inner"));
+        assert_eq!(shown(anyhow!("refused")), None);
+    }
+
+    #[test]
+    fn what_is_said_already_is_not_said_twice() {
+        let error = anyhow!("somebody published meanwhile: run the same command again, and read its plan");
+        assert_eq!(shown(advised(error, "run the same command again")), None);
+    }
+
+    #[test]
+    fn no_room_is_named_whoever_says_so() {
+        let by_the_system = |code| anyhow!(std::io::Error::from_raw_os_error(code)).context("cannot write release/x");
+        for error in [
+            by_the_system(28),
+            by_the_system(122),
+            anyhow!("error: cannot open SQLite database: database or disk is full"),
+            anyhow!("fatal: write error: No space left on device"),
+        ] {
+            let said = shown(advised(error, "run the same command again"));
+            assert_eq!(said.as_deref(), Some("make room there, and run the same command again"));
+        }
+    }
+}
