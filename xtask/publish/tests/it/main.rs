@@ -37,6 +37,7 @@ mod servers;
 mod staging;
 mod status;
 mod store;
+mod surroundings;
 mod train;
 mod transfer;
 mod up;
