@@ -184,8 +184,8 @@ async fn an_interrupted_rollback_says_what_moved_and_an_upload_sees_that_it_is_n
 
     let ran = served.new.upload();
     let last = ran.stderr.lines().last().unwrap_or_default();
-    expect!["the rollback of local that withdrew 2.93.2 is not finished, so users are still led to it; next: cargo xtask release rollback --env local --to 2.93.1 --repo /tmp/.tmpA6yfwx/tree --config /tmp/.tmpA6yfwx/releng.toml"]
-        .assert_eq(last);
+    expect!["the rollback of local that withdrew 2.93.2 is not finished, so users are still led to it; next: cargo xtask release rollback --env local --to 2.93.1"]
+        .assert_eq(last.split(" --repo ").next().unwrap_or_default());
     assert!(!ran.stderr.contains("done:"), "{}", ran.stderr);
     ran.fails(3);
 
@@ -203,8 +203,7 @@ async fn an_interrupted_rollback_says_what_moved_and_an_upload_sees_that_it_is_n
     assert_eq!(served.live(), "2.93.1");
     let ran = served.new.upload();
     let last = ran.stderr.lines().last().unwrap_or_default();
-    expect!["2.93.2 is published to local and withdrawn: a rollback took users of the newest stable release to 2.93.1; to bring them back to 2.93.2: cargo xtask release rollback --env local --to 2.93.2 --repo /tmp/.tmpA6yfwx/tree --config /tmp/.tmpA6yfwx/releng.toml"]
-        .assert_eq(last);
+    expect!["2.93.2 is published to local and withdrawn: a rollback took users of the newest stable release to 2.93.1; to bring them back to 2.93.2: cargo xtask release rollback --env local --to 2.93.2"].assert_eq(last.split(" --repo ").next().unwrap_or_default());
     assert!(!ran.stderr.contains("done:"), "{}", ran.stderr);
     ran.ok();
     Ok(())
@@ -259,7 +258,11 @@ fn a_rollback_is_the_way_out_of_a_list_that_cannot_be_read() {
     for garbage in ["", "<html>503</html>", r#"["2.93.2", "latest"]"#, r#"{"format": 2}"#] {
         fs::write(&list, garbage).expect("written");
         let error = new.upload().fails(1);
-        assert!(error.contains("can tell which versions a rollback withdrew") || error.contains("cannot tell which versions a rollback withdrew"), "{garbage}: {error}");
+        assert!(
+            error.contains("can tell which versions a rollback withdrew")
+                || error.contains("cannot tell which versions a rollback withdrew"),
+            "{garbage}: {error}"
+        );
         let ran = old.release("rollback", "local", &["--to", "2.93.1", "--noconfirm"]);
         assert!(ran.stderr.contains("this rollback writes withdrawn.json anew"), "{garbage}: {}", ran.stderr);
         ran.ok();

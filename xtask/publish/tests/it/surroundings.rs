@@ -4,6 +4,7 @@
 use std::fs;
 
 use anyhow::Result;
+use tempfile::TempDir;
 use xtask_publish::tools::registry::Registry;
 
 use crate::release::Release;
@@ -12,9 +13,27 @@ use crate::repo::make_executable;
 const SECRETS: [&str; 3] = ["AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_CONTAINER_AUTHORIZATION_TOKEN"];
 const PROXIES: [&str; 6] = ["http_proxy", "https_proxy", "all_proxy", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"];
 
-#[test]
-fn secrets_of_the_environment_reach_no_program() -> Result<()> {
+/// A release whose images go to a registry on this machine, which lives as long as what is returned.
+async fn with_registry() -> Result<Option<(Release, Registry, TempDir)>> {
+    if !Registry::is_installed() {
+        crate::repo::skip("docker-registry is not installed");
+        return Ok(None);
+    }
     let release = Release::new("2.93.1");
+    let data = tempfile::tempdir()?;
+    let registry = Registry::start(data.path(), None).await?;
+    let target = format!("docker://{}/lix/lix", registry.address());
+    release.configure(|text| {
+        text.replace("oci:release/local/images", &target)
+            .replace("tls-verify = true", "tls-verify = false")
+            .replace("login = true", "login = false")
+    });
+    Ok(Some((release, registry, data)))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn secrets_of_the_environment_reach_no_program() -> Result<()> {
+    let Some((release, _registry, _data)) = with_registry().await? else { return Ok(()) };
     let (bin, seen) = (release.repo.beside("bin"), release.repo.beside("seen"));
     fs::create_dir(&bin)?;
     let path = std::env::var("PATH")?;
@@ -48,19 +67,7 @@ fn secrets_of_the_environment_reach_no_program() -> Result<()> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_proxy_is_not_asked_for_what_is_on_this_machine() -> Result<()> {
-    if !Registry::is_installed() {
-        crate::repo::skip("docker-registry is not installed");
-        return Ok(());
-    }
-    let release = Release::new("2.93.1");
-    let data = tempfile::tempdir()?;
-    let registry = Registry::start(data.path(), None).await?;
-    let target = format!("docker://{}/lix/lix", registry.address());
-    release.configure(|text| {
-        text.replace("oci:release/local/images", &target)
-            .replace("tls-verify = true", "tls-verify = false")
-            .replace("login = true", "login = false")
-    });
+    let Some((release, _registry, _data)) = with_registry().await? else { return Ok(()) };
     for (phase, arguments) in [("upload", &["--noconfirm"][..]), ("verify", &["--deep"])] {
         let mut command = release.command(phase, "local", arguments);
         for name in PROXIES {
