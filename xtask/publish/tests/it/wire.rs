@@ -159,32 +159,6 @@ async fn what_may_pass_is_asked_again() -> Result<()> {
 }
 
 #[tokio::test]
-async fn a_server_that_answers_nothing_is_not_asked_for_each_of_many_pages() -> Result<()> {
-    let server = Scripted::start(|asked| match asked.path.as_str() {
-        "/there" => Answer::new(200, "page"),
-        _ => Answer::new(503, ""),
-    })
-    .await?;
-    let http = Http::with_patience(&server.url, SHORT);
-    // One that fails between others that do not is no reason.
-    for number in 0..6 {
-        http.get(&number.to_string(), 10).await.expect_err("it is busy");
-        http.get("there", 10).await?;
-    }
-    let before = server.asked().len();
-    let many = (0..400).map(|number| {
-        let http = http.clone();
-        async move { http.get(&number.to_string(), 10).await.expect_err("it is busy") }
-    });
-    let errors = futures_util::future::join_all(many).await;
-    assert!(errors.iter().all(cannot_be_asked));
-    let last = format!("{:#}", errors[399]);
-    assert!(last.contains("is not asked any more, since ") && last.ends_with("requests failed in a row"), "{last}");
-    assert!(server.asked().len() - before < 400, "{}", server.asked().len() - before);
-    Ok(())
-}
-
-#[tokio::test]
 async fn redirects_are_followed_and_circles_end() -> Result<()> {
     let server = Scripted::start(|asked| match asked.path.as_str() {
         "/circle" => Answer::new(302, "").header("location", "/circle"),
