@@ -87,6 +87,8 @@ pub struct Download {
     file: Option<File>,
     /// Receives what is decoded.
     decoded: Option<File>,
+    /// What these files are called when one cannot be written.
+    place: String,
 }
 
 impl Download {
@@ -98,11 +100,13 @@ impl Download {
         let create = |path: &Utf8Path| File::create(path).with_context(|| format!("cannot write {path}"));
         let named = path.map(create).transpose()?;
         let hasher = Hasher::new(size);
+        let mut place = path.map_or_else(|| "what is downloaded".to_owned(), Utf8Path::to_string);
         Ok(match encodings.is_identity() {
-            true => Download { hasher, encodings, file: named, decoded: None },
+            true => Download { hasher, encodings, file: named, decoded: None, place },
             false => {
                 let spool = tempfile::tempfile().context("cannot make a temporary file")?;
-                Download { hasher, encodings, file: Some(spool), decoded: named }
+                place = format!("{place} (decoded from a file in {})", std::env::temp_dir().display());
+                Download { hasher, encodings, file: Some(spool), decoded: named, place }
             }
         })
     }
@@ -116,7 +120,7 @@ impl Download {
             self.hasher.update(bytes);
         }
         match &mut self.file {
-            Some(file) => file.write_all(bytes).context("cannot write what is downloaded"),
+            Some(file) => file.write_all(bytes).with_context(|| format!("cannot write {}", self.place)),
             None => Ok(()),
         }
     }
@@ -126,14 +130,14 @@ impl Download {
     /// # Errors
     /// It is damaged, or has more than `limit` bytes when it is decoded.
     pub async fn finish(self, limit: u64) -> Result<Content> {
-        let Download { mut hasher, encodings, file, mut decoded } = self;
+        let Download { mut hasher, encodings, file, mut decoded, place } = self;
         let Some(mut file) = file.filter(|_| !encodings.is_identity()) else { return Ok(hasher.finish()) };
         let decoding = move || {
             file.rewind().context("cannot read what was downloaded")?;
             encodings.decode(file, limit, |bytes| {
                 hasher.update(bytes);
                 match &mut decoded {
-                    Some(file) => file.write_all(bytes).context("cannot write what is downloaded"),
+                    Some(file) => file.write_all(bytes).with_context(|| format!("cannot write {place}")),
                     None => Ok(()),
                 }
             })?;

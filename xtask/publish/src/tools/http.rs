@@ -1,5 +1,7 @@
 //! Public addresses, read as a user's machine reads them. Refuses to write and to follow anything but redirects.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow, bail, ensure};
@@ -23,6 +25,9 @@ const SHORT_PATIENCE: Duration = Duration::from_secs(10);
 const REFUSAL_LIMIT: u64 = 64 << 10;
 /// More redirects than this are a circle.
 const REDIRECTS: u32 = 10;
+/// After so many keys in a row that could not be asked for, no further one is: a server that is down would be waited for
+/// with each of a thousand pages.
+const GIVEN_UP: usize = 4;
 /// So much more than it decodes to may an encoding of something small have, in bytes.
 const ENCODING_OVERHEAD: u64 = 64 << 10;
 /// Nothing that is served encoded has more bytes than this when it is decoded.
@@ -38,6 +43,8 @@ pub struct Http {
     attempts: u32,
     /// For everything that is asked, all attempts taken together.
     limit: Option<Duration>,
+    /// How many keys in a row could not be asked for. Clones share it.
+    in_vain: Arc<AtomicUsize>,
 }
 
 /// An answer that has something: its head, and a body that is still to come.
@@ -106,7 +113,7 @@ impl Http {
     pub fn with_patience(base: &str, patience: Patience) -> Http {
         let wire = Wire::new(base, patience, true);
         let base = base.trim_end_matches('/').to_owned();
-        Http { wire, base, query: None, attempts: ATTEMPTS, limit: None }
+        Http { wire, base, query: None, attempts: ATTEMPTS, limit: None, in_vain: Arc::default() }
     }
 
     /// Asks once and gives up soon: for a look that is worth no wait.
@@ -252,7 +259,17 @@ impl Http {
         let waited = Waited::default();
         let mut attempt = 1;
         loop {
-            let error = match self.answer(method, url, &waited).await {
+            let in_vain = self.in_vain.load(Ordering::Relaxed);
+            if in_vain >= GIVEN_UP {
+                let why =
+                    format!("{} is not asked any more, since {in_vain} requests failed in a row", self.wire.name());
+                return Err(CannotAsk(why).into());
+            }
+            let answer = self.answer(method, url, &waited).await;
+            if answer.is_ok() {
+                self.in_vain.store(0, Ordering::Relaxed);
+            }
+            let error = match answer {
                 Ok(None) => return Ok(None),
                 Ok(Some(answer)) => match take(answer).await {
                     Ok(taken) => return Ok(Some(taken)),
@@ -261,9 +278,15 @@ impl Http {
                     Err(error) => return Err(error),
                 },
                 Err(Tried::Passing(error)) => error,
-                Err(Tried::Final(error)) => return Err(error),
+                Err(Tried::Final(error)) => {
+                    if cannot_be_asked(&error) {
+                        self.in_vain.fetch_add(1, Ordering::Relaxed);
+                    }
+                    return Err(error);
+                }
             };
             if attempt >= self.attempts {
+                self.in_vain.fetch_add(1, Ordering::Relaxed);
                 return Err(error);
             }
             tokio::time::sleep(Duration::from_millis(250 << attempt)).await;

@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Result, ensure};
 use xtask_publish::tools::http::Http;
+use xtask_publish::tools::transfer;
 use xtask_publish::tools::wire::{Patience, cannot_be_asked};
 
 use crate::scripted::{Answer, FOR_EVER, Scripted};
@@ -155,6 +156,33 @@ async fn what_may_pass_is_asked_again() -> Result<()> {
     let error = Http::with_patience(&server.url, SHORT).get("page", 10).await.expect_err("it is broken");
     assert!(cannot_be_asked(&error), "{error:#}");
     assert!(format!("{error:#}").ends_with("the server answered 500 (internal error)"), "{error:#}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_server_that_answers_nothing_is_not_asked_for_each_of_many_pages() -> Result<()> {
+    let server = Scripted::start(|asked| match asked.path.as_str() {
+        "/there" => Answer::new(200, "page"),
+        _ => Answer::new(503, ""),
+    })
+    .await?;
+    let http = Http::with_patience(&server.url, SHORT);
+    // One that fails between others that do not is no reason.
+    for number in 0..5 {
+        http.get(&number.to_string(), 10).await.expect_err("it is busy");
+        http.get("there", 10).await?;
+    }
+    let before = server.asked().len();
+    let many = (0..400).map(|number| {
+        let http = http.clone();
+        async move { Ok(http.get(&number.to_string(), 10).await.expect_err("it is busy")) }
+    });
+    let errors = transfer::all(many).await?;
+    assert!(errors.iter().all(cannot_be_asked));
+    let last = errors.iter().map(|error| format!("{error:#}")).find(|error| error.contains("any more"));
+    let last = last.expect("it is given up");
+    assert!(last.ends_with("requests failed in a row"), "{last}");
+    assert!(server.asked().len() - before < 400, "{}", server.asked().len() - before);
     Ok(())
 }
 
