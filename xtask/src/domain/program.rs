@@ -57,9 +57,10 @@ pub fn hint(message: &str) -> Option<&'static str> {
             "no Nix reads a repository whose refs are a reftable: `git clone --ref-format=files` makes one that it reads",
         ),
         (
-            &["wrong length for hash algorithm", "extensions.objectformat"],
+            &["wrong length for hash ", "extensions.objectformat"],
             "no Nix reads a repository whose objects are named by SHA-256: use one with SHA-1",
         ),
+        (&["is a shallow Git repository"], "Nix reads no shallow clone: `git fetch --unshallow` fetches the rest"),
         (&["unsupported extension name"], "Nix does not know a format that this repository is in: clone it anew"),
         (&["experimental Nix feature"], "this Nix has flakes switched off, and does not let them be switched on"),
         (&["cannot connect to socket", "cannot connect to daemon"], "the Nix daemon does not answer: is it running?"),
@@ -134,6 +135,8 @@ mod tests {
             "error: unsupported tarball input attribute 'lastModified'",
             "error: unsupported extension name extensions.refstorage (libgit2 error code = 6)",
             "error: hash 'a' has wrong length for hash algorithm 'sha1'",
+            "error: hash 'a' has wrong length for hash type 'sha1'",
+            "error: '/x' is a shallow Git repository, but a non-shallow repository is needed",
             "error: flake 'x' does not provide attribute 'release-jobs'",
         ]
         .iter()
@@ -143,6 +146,8 @@ mod tests {
             this Nix is too old for the tree's flake.lock: use 2.26 or newer
             no Nix reads a repository whose refs are a reftable: `git clone --ref-format=files` makes one that it reads
             no Nix reads a repository whose objects are named by SHA-256: use one with SHA-1
+            no Nix reads a repository whose objects are named by SHA-256: use one with SHA-1
+            Nix reads no shallow clone: `git fetch --unshallow` fetches the rest
             -"#]]
         .assert_eq(&shown.join("\n"));
     }

@@ -152,6 +152,13 @@ fn check_disk(git: &Git, checkup: &mut Checkup) {
     }
 }
 
+/// That HEAD's history and files are all in this clone.
+fn complete(git: &Git) -> Result<String> {
+    ensure!(!git.is_shallow()?, "this clone is shallow: `git fetch --unshallow` fetches the rest");
+    git.require_objects(&git.head()?.commit, false)?;
+    Ok("complete".to_owned())
+}
+
 fn check_tree(git: &Git, world: Option<&World>, checkup: &mut Checkup) -> Result<()> {
     checkup.add("git identity", told(git.require_identity().and_then(|()| git.identity())));
     // Where there is Gerrit, it is checked with the rest of it.
@@ -159,6 +166,7 @@ fn check_tree(git: &Git, world: Option<&World>, checkup: &mut Checkup) -> Result
         let there = git.has_hook(HOOK)?;
         checkup.note("commit-msg hook", if there { "installed" } else { "none; only Gerrit demands it" });
     }
+    checkup.add("clone", told(complete(git)));
     checkup.add("work tree", clean(&git.dirty_files()?));
     let request = Request { dirs: Vec::new(), authors: Source::Tree };
     let valid = match problems(git.root(), &request) {

@@ -125,6 +125,7 @@ fn a_healthy_environment_and_what_is_left_behind() {
         the tree
           ✓ git identity         Release Manager <manager@example.org>
           · commit-msg hook      none; only Gerrit demands it
+          ✓ clone                complete
           ✓ work tree            clean
           ✓ release notes        0 fragments in doc/manual/rl-next, no problems
           ✓ version              2.93.1 "Bici Bici"
