@@ -136,9 +136,7 @@ impl Git {
             return Ok(None);
         }
         process::check(&shown, &output)?;
-        let text =
-            String::from_utf8(output.stdout).with_context(|| format!("`{shown}` wrote something other than UTF-8"))?;
-        Ok(Some(text.strip_suffix('\n').map(str::to_owned).unwrap_or(text)))
+        process::text(&shown, output.stdout).map(Some)
     }
 
     /// # Errors

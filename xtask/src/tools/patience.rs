@@ -3,13 +3,10 @@
 //! Such a program gets a session without a terminal, so that it and everything that it started can be killed, and so
 //! that nothing asks a question that nobody sees.
 
-use std::fs::File;
-use std::io::{Read, Seek};
-use std::process::{Child, Output, Stdio};
+use std::process::Output;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, bail};
-use rustix::process::Signal;
+use anyhow::{Result, bail};
 use xshell::Cmd;
 
 use super::process;
@@ -26,9 +23,6 @@ pub struct Patience {
     pub given_up: Duration,
 }
 
-/// How often the program is looked at.
-const STEP: Duration = Duration::from_millis(10);
-
 impl Patience {
     /// Its silence is spoken of after 10 s.
     pub fn with(whom: impl Into<String>, given_up: Duration) -> Patience {
@@ -41,32 +35,12 @@ impl Patience {
     /// # Errors
     /// It cannot be started, or was silent for too long: then it and what it started are killed.
     pub fn capture(&self, cmd: Cmd, shown: &str) -> Result<Output> {
-        term::detail(format_args!("$ {shown}"));
-        let streams = || -> std::io::Result<_> {
-            let (stdout, stderr) = (tempfile::tempfile()?, tempfile::tempfile()?);
-            let written = (stdout.try_clone()?, stderr.try_clone()?);
-            Ok((stdout, stderr, written))
-        };
-        let (out, err, (mut stdout, mut stderr)) = streams().context("cannot make a temporary file")?;
-        let mut cmd = process::ours(cmd);
-        cmd.stdin(Stdio::null()).stdout(out).stderr(err);
-        process::own_session(&mut cmd);
-        let mut leader = Leader(cmd.spawn().with_context(|| format!("cannot run `{shown}`"))?);
         let mut silence = Silence { written: 0, since: Instant::now(), spoken: false };
-        let status = loop {
-            if let Some(status) = leader.0.try_wait().with_context(|| format!("cannot wait for `{shown}`"))? {
-                break status;
-            }
-            if let Some(message) = self.look(&mut silence, length(&stdout) + length(&stderr), shown)? {
+        process::capture_watched(cmd, shown, |written| {
+            if let Some(message) = self.look(&mut silence, written, shown)? {
                 term::say(message);
             }
-            std::thread::sleep(STEP);
-        };
-        let reading = || format!("cannot read what `{shown}` wrote");
-        Ok(Output {
-            status,
-            stdout: all(&mut stdout).with_context(reading)?,
-            stderr: all(&mut stderr).with_context(reading)?,
+            Ok(())
         })
     }
 
@@ -95,29 +69,6 @@ struct Silence {
     written: u64,
     since: Instant,
     spoken: bool,
-}
-
-/// A program with its own session, which ends with this value.
-struct Leader(Child);
-
-impl Drop for Leader {
-    fn drop(&mut self) {
-        // Only while it was not waited for is the number its own.
-        if matches!(self.0.try_wait(), Ok(None)) {
-            process::signal_group(self.0.id(), Signal::KILL);
-            let _ = self.0.wait();
-        }
-    }
-}
-
-fn length(file: &File) -> u64 {
-    file.metadata().map(|metadata| metadata.len()).unwrap_or_default()
-}
-
-fn all(file: &mut File) -> std::io::Result<Vec<u8>> {
-    let mut bytes = Vec::new();
-    file.rewind()?;
-    file.read_to_end(&mut bytes).map(|_| bytes)
 }
 
 #[cfg(test)]

@@ -11,7 +11,7 @@ use std::process::{Child, ChildStdout, Command, Output, Stdio};
 use std::sync::mpsc::Receiver;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 use camino::Utf8Path;
 use rustix::process::{Pid, Signal};
 use xshell::{Cmd, Shell};
@@ -20,7 +20,7 @@ use super::term;
 
 /// Lines of a failed program's output that its error carries.
 const LAST_LINES: usize = 15;
-/// How often a program that may take only so long is looked at.
+/// How often a program that is watched is looked at.
 const STEP: Duration = Duration::from_millis(10);
 
 /// How long a program that was asked to end may take until it is killed.
@@ -152,8 +152,15 @@ pub fn read_bytes(cmd: Cmd) -> Result<Vec<u8>> {
 /// As for [`read_bytes`], and output that is not UTF-8.
 pub fn read(cmd: Cmd) -> Result<String> {
     let shown = cmd.to_string();
-    let text =
-        String::from_utf8(read_bytes(cmd)?).with_context(|| format!("`{shown}` wrote something other than UTF-8"))?;
+    text(&shown, read_bytes(cmd)?)
+}
+
+/// What a program wrote, as text without its final newline.
+///
+/// # Errors
+/// It is not UTF-8.
+pub fn text(shown: &str, written: Vec<u8>) -> Result<String> {
+    let text = String::from_utf8(written).with_context(|| format!("`{shown}` wrote something other than UTF-8"))?;
     Ok(text.strip_suffix('\n').map(str::to_owned).unwrap_or(text))
 }
 
@@ -162,38 +169,61 @@ pub fn read(cmd: Cmd) -> Result<String> {
 /// # Errors
 /// As for [`read`], and no end in time: then it and what it started are killed.
 pub fn read_within(patience: Duration, cmd: Cmd) -> Result<String> {
-    term::detail(format_args!("$ {cmd}"));
     let shown = cmd.to_string();
-    let streams = || -> std::io::Result<_> { Ok((tempfile::tempfile()?, tempfile::tempfile()?)) };
-    let (mut stdout, mut stderr) = streams().context("cannot make a temporary file")?;
-    let writing = || -> std::io::Result<_> { Ok((stdout.try_clone()?, stderr.try_clone()?)) };
-    let (out, err) = writing().context("cannot use a temporary file")?;
+    let deadline = Instant::now() + patience;
+    let output = capture_watched(cmd, &shown, |_| {
+        ensure!(Instant::now() < deadline, "`{shown}` did not end within {} s", patience.as_secs());
+        Ok(())
+    })?;
+    check(&shown, &output)?;
+    text(&shown, output.stdout)
+}
+
+/// Runs a program to its end and captures what it writes, whatever its exit status. It has no stdin and no terminal.
+/// `shown` is the command, for messages.
+///
+/// All the while `watch` gets how many bytes it has written so far.
+///
+/// # Errors
+/// It cannot be started, or `watch` has had enough of it: then it and what it started are killed.
+pub fn capture_watched(cmd: Cmd, shown: &str, mut watch: impl FnMut(u64) -> Result<()>) -> Result<Output> {
+    term::detail(format_args!("$ {shown}"));
+    let streams = || -> std::io::Result<_> {
+        let (stdout, stderr) = (tempfile::tempfile()?, tempfile::tempfile()?);
+        let written = (stdout.try_clone()?, stderr.try_clone()?);
+        Ok((stdout, stderr, written))
+    };
+    let (out, err, (mut stdout, mut stderr)) = streams().context("cannot make a temporary file")?;
     let mut cmd = ours(cmd);
     cmd.stdin(Stdio::null()).stdout(out).stderr(err);
     own_session(&mut cmd);
-    let mut child = cmd.spawn().with_context(|| cannot_run(&shown))?;
-    let deadline = Instant::now() + patience;
+    let mut leader = Leader(cmd.spawn().with_context(|| cannot_run(shown))?);
     let status = loop {
-        if let Some(status) = child.try_wait().with_context(|| format!("cannot wait for `{shown}`"))? {
+        if let Some(status) = leader.0.try_wait().with_context(|| format!("cannot wait for `{shown}`"))? {
             break status;
         }
-        if Instant::now() >= deadline {
-            signal_group(child.id(), Signal::KILL);
-            let _ = child.wait();
-            bail!("`{shown}` did not end within {} s", patience.as_secs());
-        }
+        watch(length(&stdout) + length(&stderr))?;
         std::thread::sleep(STEP);
     };
     let reading = || format!("cannot read what `{shown}` wrote");
-    let output = Output {
+    Ok(Output {
         status,
         stdout: all(&mut stdout).with_context(reading)?,
         stderr: all(&mut stderr).with_context(reading)?,
-    };
-    check(&shown, &output)?;
-    let text =
-        String::from_utf8(output.stdout).with_context(|| format!("`{shown}` wrote something other than UTF-8"))?;
-    Ok(text.strip_suffix('\n').map(str::to_owned).unwrap_or(text))
+    })
+}
+
+/// A program with its own session, which ends with this value.
+struct Leader(Child);
+
+impl Drop for Leader {
+    fn drop(&mut self) {
+        // Only while it was not waited for is the number its own.
+        if matches!(self.0.try_wait(), Ok(None)) {
+            signal_group(self.0.id(), Signal::KILL);
+            let _ = self.0.wait();
+        }
+    }
 }
 
 /// Like [`read_bytes`], for a program that may ask something on the terminal, where its messages go.
@@ -345,6 +375,10 @@ pub fn finish_whatever_happens(cmd: Cmd, stdin: &str) -> Result<()> {
         .with_context(|| cannot_run(&shown))?;
     let stderr = all(&mut messages).with_context(|| format!("cannot read what `{shown}` wrote"))?;
     check(&shown, &Output { status, stdout: Vec::new(), stderr })
+}
+
+fn length(file: &std::fs::File) -> u64 {
+    file.metadata().map(|metadata| metadata.len()).unwrap_or_default()
 }
 
 /// Everything in a file.

@@ -4,8 +4,6 @@
 //! run that was killed, or a program that failed, is made up for by the next run, also by one that finds nothing to do.
 
 use std::collections::BTreeSet;
-use std::fs::OpenOptions;
-use std::io::Write;
 use std::process::Output;
 use std::time::Duration;
 
@@ -82,12 +80,7 @@ pub fn note(session: &Session, addresses: &[String]) -> Result<()> {
         return Ok(());
     }
     let path = list(session);
-    let lines: String = addresses.iter().map(|address| format!("{address}\n")).collect();
-    let write = || {
-        std::fs::create_dir_all(session.git.root().join(RELEASE))?;
-        OpenOptions::new().create(true).append(true).open(&path)?.write_all(lines.as_bytes())
-    };
-    write().with_context(|| format!("cannot note in {path} what caches have to forget"))
+    files::append_line(&path, &addresses.join("\n")).context("cannot note what caches have to forget")
 }
 
 /// Lets the program have every address that was noted and not taken. What goes wrong is a warning: what is published is

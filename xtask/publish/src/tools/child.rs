@@ -114,9 +114,7 @@ pub fn read(cmd: Cmd<'_>, wait: &Wait) -> impl Future<Output = Result<String>> +
     async move {
         let output = running.await?;
         process::check(&shown, &output)?;
-        let text =
-            String::from_utf8(output.stdout).with_context(|| format!("`{shown}` wrote something other than UTF-8"))?;
-        Ok(text.strip_suffix('\n').map(str::to_owned).unwrap_or(text))
+        process::text(&shown, output.stdout)
     }
 }
 

@@ -71,12 +71,7 @@ impl World {
     /// A release whose environment `local` pushes here.
     fn release(&self, login: bool) -> Release {
         let release = Release::new("2.93.1");
-        let target = format!("docker://{}", self.repository());
-        release.configure(|text| {
-            text.replacen("oci:release/local/images", &target, 1)
-                .replacen("tls-verify = true", "tls-verify = false", 1)
-                .replacen("login = true", &format!("login = {login}"), 1)
-        });
+        release.push_images_to(&self.repository(), login);
         release
     }
 

@@ -22,12 +22,7 @@ async fn with_registry() -> Result<Option<(Release, Registry, TempDir)>> {
     let release = Release::new("2.93.1");
     let data = tempfile::tempdir()?;
     let registry = Registry::start(data.path(), None).await?;
-    let target = format!("docker://{}/lix/lix", registry.address());
-    release.configure(|text| {
-        text.replace("oci:release/local/images", &target)
-            .replace("tls-verify = true", "tls-verify = false")
-            .replace("login = true", "login = false")
-    });
+    release.push_images_to(&format!("{}/lix/lix", registry.address()), false);
     Ok(Some((release, registry, data)))
 }
 
