@@ -53,11 +53,40 @@ let
     sh ${./manual.sh} ${manualSource} $out
   '';
 
+  # A program from the tree's Cargo workspace, built of copied files, as Lix's package.nix does it: cargo sees these and
+  # no others, so a member of the workspace whose files are not listed stops it.
+  liblix =
+    let
+      files = [
+        "Cargo.toml"
+        "Cargo.lock"
+        "stand-in/liblix/Cargo.toml"
+        "stand-in/liblix/src/main.rs"
+      ];
+      copy = file: ''
+        mkdir -p source/${dirOf file}
+        cp ${../. + "/${file}"} source/${file}
+      '';
+    in
+    runCommand "stand-in-liblix" { } ''
+      ${builtins.concatStringsSep "" (map copy files)}
+      # Where rustup puts cargo, and what it looks for.
+      HOME=$(getent passwd "$(id -u)" | cut -d: -f6)
+      [ -e "$HOME/.cargo" ] || export CARGO_HOME=/usr/local/cargo RUSTUP_HOME=/usr/local/rustup
+      PATH=$PATH:$HOME/.cargo/bin:/usr/local/cargo/bin
+      export HOME PATH
+      command -v cargo > /dev/null || { echo "cargo is neither on $PATH nor in $HOME/.cargo/bin" >&2; exit 1; }
+      cd source
+      cargo build --quiet --frozen --target-dir ../target
+      mkdir -p $out/bin
+      cp ../target/debug/liblix $out/bin
+    '';
+
   library =
     system:
     runCommand "liblix-${version}-${system}" { } ''
       mkdir -p $out/lib
-      echo "liblix ${version} for ${system}" > $out/lib/liblix
+      ${liblix}/bin/liblix ${version} ${system} > $out/lib/liblix
     '';
 
   build =

@@ -233,7 +233,7 @@ impl From<Outcome> for ExitCode {
 /// What every command knows.
 #[derive(Debug)]
 pub struct Place {
-    /// The workspace that this tool stands in.
+    /// The workspace of this tool, `xtask/`.
     pub workspace: Utf8PathBuf,
     /// The tree that is released.
     pub tree: Utf8PathBuf,
@@ -248,7 +248,7 @@ pub struct Place {
 impl Place {
     /// `releng.toml`.
     pub fn config_file(&self) -> Utf8PathBuf {
-        self.config.clone().unwrap_or_else(|| self.workspace.join("xtask/releng.toml"))
+        self.config.clone().unwrap_or_else(|| self.workspace.join("releng.toml"))
     }
 }
 
@@ -298,7 +298,7 @@ impl Cli {
             given.into_iter().filter_map(|(name, value)| Some(format!(" {name} {}", term::typed(value?.as_str()))));
         term::set_everywhere(given.collect());
         let place = Place {
-            tree: self.global.repo.first().unwrap_or(&workspace).clone(),
+            tree: self.global.repo.first().cloned().unwrap_or_else(|| host_of(&workspace)),
             named_trees: self.global.repo,
             workspace,
             config: self.global.config,
@@ -393,10 +393,15 @@ impl Phase {
     }
 }
 
-/// The workspace that this tool stands in: cargo says where while it runs us, and said so when it built us.
+/// The workspace of this tool: cargo says where while it runs us, and said so when it built us.
 fn workspace() -> Result<Utf8PathBuf> {
     let package = std::env::var("CARGO_MANIFEST_DIR").unwrap_or_else(|_| env!("CARGO_MANIFEST_DIR").to_owned());
     let package = Utf8PathBuf::from(package);
-    let workspace = package.ancestors().find(|dir| dir.join("xtask/releng.toml").exists());
+    let workspace = package.ancestors().find(|dir| dir.join("releng.toml").exists());
     workspace.map(Utf8Path::to_owned).with_context(|| format!("{package} is not in the workspace of this tool"))
+}
+
+/// The tree that a workspace of this tool stands in.
+fn host_of(workspace: &Utf8Path) -> Utf8PathBuf {
+    workspace.parent().unwrap_or(workspace).to_owned()
 }
