@@ -4,13 +4,16 @@ use std::process::ExitCode;
 
 use anyhow::{Context, Result};
 use camino::{Utf8Path, Utf8PathBuf};
+use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use clap::error::ErrorKind;
 use clap::{Args, CommandFactory, Parser, Subcommand};
-use jiff::civil::Date;
 
+use crate::domain::date::Date;
 use crate::domain::product;
+use crate::domain::profile::Profile;
 use crate::domain::version::Version;
 use crate::phases::{announce, bench, build, ci, finish, notes, prepare, tag};
+use crate::tools::clock;
 use crate::tools::git::Git;
 use crate::tools::term::{self, Verbosity};
 use crate::tools::tree;
@@ -149,8 +152,8 @@ struct BuildArgs {
     #[arg(long, value_enum, default_value_t = build::Target::All)]
     target: build::Target,
     /// Which of the flake's `release-jobs`
-    #[arg(long, value_enum, default_value_t = build::Profile::All)]
-    profile: build::Profile,
+    #[arg(long, value_parser = profile(), default_value_t = Profile::All)]
+    profile: Profile,
     /// Build whatever is here, tagged and committed or not
     #[arg(long)]
     no_check_git: bool,
@@ -263,6 +266,16 @@ pub fn main(publish: impl FnOnce(Publish, &Place) -> Result<Outcome>) -> ExitCod
     )
 }
 
+/// The profiles, with their help.
+fn profile() -> impl TypedValueParser<Value = Profile> {
+    let help = |profile| match profile {
+        Profile::All => "All systems",
+        Profile::X86_64LinuxOnly => "What one machine can build; for testing",
+    };
+    let values = Profile::EVERY.map(|profile| PossibleValue::new(profile.name()).help(help(profile)));
+    PossibleValuesParser::new(values).try_map(|name| name.parse::<Profile>())
+}
+
 /// Ends the program as clap does: with its words and its exit code.
 fn wrong_usage(why: &str) -> ! {
     Cli::command().error(ErrorKind::ArgumentConflict, why).exit()
@@ -338,7 +351,7 @@ impl Phase {
             }
             Phase::Prepare(args) => {
                 let git = Git::open(tree)?;
-                let date = args.date.unwrap_or_else(|| jiff::Zoned::now().date());
+                let date = args.date.map_or_else(clock::today, Ok)?;
                 let request = prepare::Request {
                     version: args.version,
                     name: args.name,
@@ -354,7 +367,7 @@ impl Phase {
                     sign: args.sign,
                     force: args.force_tag,
                     check_git: !args.no_check_git,
-                    today: jiff::Zoned::now().date(),
+                    today: clock::today()?,
                 };
                 let result = if args.dry_run { tag::dry_run(&git, &request) } else { tag::run(&git, &request) };
                 result.context("cannot tag the release")?;

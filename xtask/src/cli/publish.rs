@@ -3,6 +3,8 @@
 use camino::Utf8PathBuf;
 use clap::{Args, Subcommand, ValueEnum};
 
+use super::profile;
+use crate::domain::profile::Profile;
 use crate::domain::system::System;
 use crate::domain::version::Version;
 use crate::phases::build;
@@ -169,8 +171,8 @@ pub struct RehearseArgs {
     #[arg(long)]
     pub version: Option<Version>,
     /// Which of the flake's `release-jobs`
-    #[arg(long, value_enum, default_value_t = build::Profile::All)]
-    pub profile: build::Profile,
+    #[arg(long, value_parser = profile(), default_value_t = Profile::All)]
+    pub profile: Profile,
     /// Where to publish to
     #[arg(long, value_enum, default_value_t = RehearsalWorld::Embedded)]
     pub world: RehearsalWorld,

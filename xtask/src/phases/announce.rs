@@ -6,9 +6,9 @@ use std::collections::BTreeMap;
 
 use anyhow::{Context, Result, anyhow, bail, ensure};
 use camino::{Utf8Path, Utf8PathBuf};
-use jiff::civil::Date;
 
 use crate::domain::announcement::{Announcement, Draft};
+use crate::domain::date::Date;
 use crate::domain::digest::Digest;
 use crate::domain::forward;
 use crate::domain::fragment::Fragment;
@@ -97,7 +97,7 @@ impl Observed {
         let committed = record.committed.split('T').next().unwrap_or_default();
         let date = notes::section_date(&page, &version).unwrap_or(committed);
         Ok(Observed {
-            date: date.parse().with_context(|| format!("{page_path} dates {version} `{date}`"))?,
+            date: date.parse().map_err(|why| anyhow!("{page_path} dates {version} wrongly: {why}"))?,
             section: section.map(str::to_owned),
             fragments: parse(&texts),
             unpacked: unpacked(git, &record),

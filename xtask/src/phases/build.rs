@@ -11,14 +11,13 @@ use std::collections::BTreeMap;
 use anyhow::{Context, Result};
 use camino::{Utf8Path, Utf8PathBuf};
 use clap::ValueEnum;
-use jiff::Timestamp;
 
 use self::gather::Gathering;
 use crate::domain::layout;
 use crate::domain::oid::Oid;
 use crate::domain::problem::{Problem, Problems};
 use crate::domain::product::product;
-pub use crate::domain::profile::Profile;
+use crate::domain::profile::Profile;
 use crate::domain::program::hint;
 use crate::domain::release::Release;
 use crate::domain::system::System;
@@ -124,7 +123,7 @@ struct Observed {
     root: Utf8PathBuf,
     head: Head,
     tree: Oid,
-    committed: i64,
+    committed: String,
     current: VersionFile,
     /// What the tag of the tree's version points at.
     tagged: Option<Oid>,
@@ -192,7 +191,7 @@ struct Plan {
     tag: Option<String>,
     commit: Oid,
     tree: Oid,
-    committed: Timestamp,
+    committed: String,
     profile: Profile,
     flake: Flake,
     source: Source,
@@ -249,9 +248,6 @@ fn decide(observed: Observed, request: &Request) -> Result<Plan, Problems> {
         let free = *free as f64 / 1e9;
         warnings.push(format!("{place} has {free:.1} GB of free space: a release of all systems may need more"));
     }
-    let committed = Timestamp::from_second(observed.committed);
-    let committed = committed.map_err(|error| Problems::from_iter([Problem::new(error.to_string())]));
-    let committed = problems.collect(committed).unwrap_or_default();
     if request.target == Target::All {
         let submodules = observed.source.submodules();
         if !submodules.is_empty() {
@@ -269,7 +265,7 @@ fn decide(observed: Observed, request: &Request) -> Result<Plan, Problems> {
         name: current.name,
         commit: head.commit,
         tree: observed.tree,
-        committed,
+        committed: observed.committed.clone(),
         profile: request.profile,
         flake: observed.flake,
         source: observed.source,

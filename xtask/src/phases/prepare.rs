@@ -6,10 +6,10 @@
 mod earlier;
 
 use anyhow::{Context, Result};
-use jiff::civil::Date;
 
 use self::earlier::Earlier;
 use crate::domain::authors::Authors;
+use crate::domain::date::Date;
 use crate::domain::fragment::Fragment;
 use crate::domain::notes;
 use crate::domain::problem::{Problem, Problems};

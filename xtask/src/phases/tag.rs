@@ -5,8 +5,8 @@
 //! Refuses to push.
 
 use anyhow::{Context, Result};
-use jiff::civil::Date;
 
+use crate::domain::date::Date;
 use crate::domain::notes;
 use crate::domain::official::{self, Flag};
 use crate::domain::oid::Oid;

@@ -319,10 +319,11 @@ impl Git {
         }
     }
 
-    /// The commit's time, in seconds since 1970.
-    pub fn committed_at(&self, commit: &Oid) -> Result<i64> {
-        let time = self.show(commit, "%ct")?;
-        time.parse().with_context(|| format!("git says that {commit} was committed at `{time}`"))
+    /// The commit's time in UTC, such as `2025-06-18T20:00:00Z`.
+    pub fn committed_at(&self, commit: &Oid) -> Result<String> {
+        let format = ["--no-commit-header", "--date=format-local:%Y-%m-%dT%H:%M:%SZ", "--format=%cd"];
+        let cmd = self.cmd(["rev-list", "--max-count=1"]).args(format).args([commit.as_str(), "--"]);
+        process::read(cmd.env("TZ", "UTC0"))
     }
 
     fn show(&self, commit: &Oid, format: &str) -> Result<String> {

@@ -2,6 +2,7 @@
 
 pub mod advice;
 pub mod aside;
+pub mod clock;
 pub mod files;
 pub mod fragments;
 pub mod git;

@@ -405,11 +405,6 @@ pub fn is_running(number: u32) -> bool {
     pid.is_some_and(|pid| rustix::process::test_kill_process(pid) != Err(rustix::io::Errno::SRCH))
 }
 
-/// What this machine is called.
-pub fn host_name() -> String {
-    rustix::system::uname().nodename().to_string_lossy().into_owned()
-}
-
 /// The beginning of an error about a program that cannot be started.
 pub fn cannot_run(shown: &str) -> String {
     let program = shown.split(' ').next().unwrap_or_default();

@@ -15,10 +15,10 @@ use super::git::{Git, parse_oid};
 use super::pristine::Pristine;
 use super::tarball::{self, Content, Expected};
 use super::{files, process};
+use crate::domain::amounts::counted;
 use crate::domain::digest::FileFacts;
 use crate::domain::oid::Oid;
 use crate::domain::placeholder;
-use crate::domain::plan::counted;
 use crate::domain::problem::{Problem, Problems};
 
 /// The attributes that decide what an archive holds.

@@ -1,35 +1,70 @@
-//! The floors of the house: an upper one may use lower ones, never the reverse.
+//! The floors of the house, in all its packages: an upper one may use lower ones, never the reverse.
 
 use std::fs;
 use std::path::Path;
 
-/// From the bottom. A file in one of these directories (or of this name) may not name a later one.
-const FLOORS: [&str; 4] = ["domain", "tools", "phases", "cli"];
+use expect_test::expect;
 
-/// What the pure floor may not mention at all.
-const EFFECTS: [&str; 6] = ["std::fs", "std::process", "std::net", "std::env", "xshell", "::now()"];
+/// The floors of a package, from the bottom. A file in one of these directories (or of this name) may not name a later
+/// one.
+const HOUSES: [(&str, &[&str]); 2] =
+    [("src", &["tools", "phases", "cli"]), ("publish/src", &["domain", "tools", "phases"])];
+
+/// The pure floors.
+const PURE: [&str; 2] = ["domain/src", "publish/src/domain"];
+
+/// What a pure floor may not mention at all.
+const EFFECTS: [&str; 8] =
+    ["std::fs", "std::process", "std::net", "std::env", "std::time", "xshell", "tokio", "::now()"];
 
 #[test]
 fn no_floor_uses_one_above_it() {
     let mut seen = 0;
-    let src = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
-    for (height, floor) in FLOORS.iter().enumerate() {
-        visit(&src.join(floor), &mut |path, text| {
-            seen += 1;
-            for above in &FLOORS[height + 1..] {
-                let used =
-                    text.contains(&format!("crate::{above}")) || text.contains(&format!("super::super::{above}"));
-                assert!(!used, "{}: `{floor}` uses `{above}`, which stands above it", path.display());
-            }
-            if *floor == "domain" {
-                for effect in EFFECTS {
-                    assert!(!text.contains(effect), "{}: the domain is pure and cannot use `{effect}`", path.display());
+    for (house, floors) in HOUSES {
+        for (height, floor) in floors.iter().enumerate() {
+            visit(&at(house).join(floor), &mut |path, text| {
+                seen += 1;
+                for above in &floors[height + 1..] {
+                    let names = [format!("crate::{above}"), format!("super::super::{above}")];
+                    let used = names.iter().any(|name| text.contains(name));
+                    assert!(!used, "{}: `{floor}` uses `{above}`, which stands above it", path.display());
                 }
+                assert!(text.starts_with("//!"), "{}: says nothing about what it owns", path.display());
+            });
+        }
+    }
+    assert!(seen > 100, "the source was not found");
+}
+
+#[test]
+fn the_domain_is_pure() {
+    let mut seen = 0;
+    for floor in PURE {
+        visit(&at(floor), &mut |path, text| {
+            seen += 1;
+            for effect in EFFECTS {
+                assert!(!text.contains(effect), "{}: the domain is pure and cannot use `{effect}`", path.display());
             }
             assert!(text.starts_with("//!"), "{}: says nothing about what it owns", path.display());
         });
     }
-    assert!(seen > 10, "the source was not found");
+    assert!(seen > 50, "the source was not found");
+    // A crate that is added here must be as pure.
+    let manifest = fs::read_to_string(at("domain/Cargo.toml")).expect("the domain's manifest");
+    let dependencies = manifest.split_once("[dependencies]").and_then(|(_, rest)| rest.split_once("\n\n"));
+    expect![[r#"
+
+        saphyr-parser.workspace = true
+        semver.workspace = true
+        serde.workspace = true
+        serde_json.workspace = true
+        strsim.workspace = true
+        toml.workspace = true"#]]
+    .assert_eq(dependencies.expect("a table").0);
+}
+
+fn at(path: &str) -> std::path::PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join(path)
 }
 
 fn visit(path: &Path, check: &mut impl FnMut(&Path, &str)) {

@@ -9,7 +9,6 @@ mod floors;
 mod guide;
 mod identity;
 mod notes;
-mod plans;
 mod prepare;
 mod released;
 mod remotes;

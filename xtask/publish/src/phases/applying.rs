@@ -4,15 +4,15 @@ use anyhow::{Context, Result, bail};
 use jiff::Timestamp;
 use xtask::domain::format::Format;
 use xtask::domain::layout::{Docs, INSTALLER_RECORD, MANIFEST, RECORD, SUMS};
-use xtask::domain::publication::{Act, Subject};
-use xtask::domain::receipt::Receipt;
-use xtask::domain::serving::{MOVING, content_type};
 
 use super::caching;
 use super::destination::{Bucket, Stores};
 use super::images;
 use super::looking::{Looked, LookedTree};
 use super::session::Session;
+use crate::domain::publication::acts::{Act, Subject};
+use crate::domain::publication::receipt::Receipt;
+use crate::domain::publication::serving::{MOVING, content_type};
 use crate::tools::store::{Progress, Properties, Store};
 use crate::tools::transfer::{self, Surveyed};
 

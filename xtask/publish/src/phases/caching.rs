@@ -9,20 +9,22 @@ use std::sync::Arc;
 use anyhow::{Context, Result, anyhow, ensure};
 use camino::{Utf8Path, Utf8PathBuf};
 use serde_json::Value;
-use xtask::domain::cache::{self, INFO, INFO_TEXT, Keys, Seen, Signed, encoding_fault, fault, is_good_info, nar_fault};
+use xtask::domain::amounts::counted;
 use xtask::domain::layout::{CACHE_STAGE, RELEASE};
-use xtask::domain::narinfo::{self, NarInfo};
-use xtask::domain::path_info::PathInfo;
-use xtask::domain::plan::counted;
 use xtask::domain::problem::{Problem, Problems};
 use xtask::domain::record::Record;
-use xtask::domain::serving::{IMMUTABLE, MOVING, content_type};
-use xtask::domain::signing::PublicKey;
 use xtask::domain::store_path::StorePath;
 use xtask::tools::{files, process, term};
 
 use super::destination::{Bucket, Stores};
 use super::session::Session;
+use crate::domain::cache::faults::{
+    self, INFO, INFO_TEXT, Keys, Seen, Signed, encoding_fault, fault, is_good_info, nar_fault,
+};
+use crate::domain::cache::narinfo::{self, NarInfo};
+use crate::domain::cache::path_info::PathInfo;
+use crate::domain::cache::signing::PublicKey;
+use crate::domain::publication::serving::{IMMUTABLE, MOVING, content_type};
 use crate::tools::content::Content;
 use crate::tools::listing;
 use crate::tools::nix_cache::{self, Roots};
@@ -352,7 +354,7 @@ async fn survey(store: &Store, key: String, path: Utf8PathBuf) -> Result<Surveye
     let is_nar = key.starts_with("nar/");
     let standing = if is_nar && is_sent(store, &key, &content).await? { Standing::Same } else { Standing::Absent };
     if is_nar {
-        let name = cache::nar_name(&content.sha256);
+        let name = faults::nar_name(&content.sha256);
         ensure!(key.contains(&name), "{path} is not what its name says: has something changed it?");
     }
     let cache_control = if is_nar { IMMUTABLE } else { MOVING };

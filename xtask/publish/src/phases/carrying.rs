@@ -10,14 +10,9 @@ use anyhow::{Context, Result, bail, ensure};
 use futures_util::future::try_join_all;
 use jiff::Timestamp;
 use serde::Serialize;
+use xtask::domain::amounts::{bytes_for_people, counted};
 use xtask::domain::environment::Access;
-use xtask::domain::judgement::{Seen, judge};
 use xtask::domain::layout::{RELEASE, journal, local_receipt};
-use xtask::domain::plan::{Plan, Planned, Plans, Status, bytes_for_people, counted};
-use xtask::domain::pointers::Published;
-use xtask::domain::publication::{Act, Wave};
-use xtask::domain::receipt::Receipt;
-use xtask::domain::signing::SecretKey;
 use xtask::tools::{advice, files, term};
 
 use super::applying::{apply, receipt};
@@ -25,6 +20,12 @@ use super::destination::{Bucket, Stores};
 use super::looking::look;
 use super::purge;
 use super::session::{Session, Train};
+use crate::domain::cache::signing::SecretKey;
+use crate::domain::publication::acts::{Act, Wave};
+use crate::domain::publication::judgement::{Seen, judge};
+use crate::domain::publication::plan::{Plan, Planned, Plans, Status};
+use crate::domain::publication::pointers::Published;
+use crate::domain::publication::receipt::Receipt;
 use crate::tools::wire::{CannotAsk, cannot_be_asked};
 use crate::tools::{child, lock, progress::Meter, shutdown};
 

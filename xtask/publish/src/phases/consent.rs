@@ -5,10 +5,10 @@ use std::io::BufRead;
 use anyhow::{Context, Result, bail, ensure};
 use xtask::cli::Agreement;
 use xtask::domain::environment::Colour;
-use xtask::domain::plan::Plans;
 use xtask::tools::term;
 
 use super::destination::World;
+use crate::domain::publication::plan::Plans;
 
 /// Shows the plans.
 ///

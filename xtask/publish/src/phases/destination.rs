@@ -9,12 +9,13 @@ use std::time::Duration;
 use anyhow::{Context, Result, anyhow, ensure};
 use camino::{Utf8Path, Utf8PathBuf};
 use xtask::cli::Place;
-use xtask::domain::cache::Keys;
 use xtask::domain::environment::{Access, CacheKey, Config, Environment, GitTarget, Storage};
 use xtask::domain::image_target::ImageTarget;
-use xtask::domain::signing::SecretKey;
 use xtask::tools::tree;
 
+use crate::domain::cache::faults::Keys;
+use crate::domain::cache::keys::{also_trusted, public_key};
+use crate::domain::cache::signing::SecretKey;
 use crate::tools::embedded::Embedded;
 use crate::tools::images::Images;
 use crate::tools::keys::{Key, KeySource, RETRY, Renewal};
@@ -143,9 +144,9 @@ impl World {
                 let key = signing_key::open_made(&self.tree.join(key_file)).map_err(|error| format!("{error:#}"))?;
                 key.map(|key| key.public().clone())
             }
-            held @ CacheKey::Held { .. } => held.public()?,
+            held @ CacheKey::Held { .. } => public_key(held)?,
         };
-        Ok(Keys { own, also: self.environment.cache.also_trusts().to_vec() })
+        Ok(Keys { own, also: also_trusted(&self.environment.cache)? })
     }
 
     /// Opens what signs the cache, and makes sure that it is what users trust.
@@ -156,7 +157,7 @@ impl World {
         match &self.environment.cache {
             CacheKey::Made { key_file, name } => signing_key::open_or_make(&self.tree.join(key_file), name),
             held @ CacheKey::Held { key_file, .. } => {
-                let trusted = held.public().map_err(|why| anyhow!(why))?;
+                let trusted = public_key(held).map_err(|why| anyhow!(why))?;
                 let key = signing_key::open(key_file, &self.tree)?;
                 ensure!(
                     trusted.as_ref() == Some(key.public()),

@@ -8,11 +8,10 @@ use anyhow::{Context, Result, ensure};
 use camino::Utf8Path;
 use futures_util::future::join_all;
 use xtask::cli::{DoctorArgs, Outcome, Place};
+use xtask::domain::amounts::counted;
 use xtask::domain::builders;
-use xtask::domain::checkup::Checkup;
 use xtask::domain::environment::{Access, GitTarget};
 use xtask::domain::notes;
-use xtask::domain::plan::counted;
 use xtask::domain::profile::Profile;
 use xtask::domain::program::{PROGRAMS, Program, hint};
 use xtask::domain::release::Release;
@@ -26,6 +25,7 @@ use xtask::tools::{files, process, term};
 use super::destination::{Bucket, World};
 use super::preflight::{HOOK, preflight, told};
 use super::published::published;
+use crate::domain::reports::checkup::Checkup;
 use crate::tools::store::{Properties, Store};
 
 /// A build of all systems needs about this much, in bytes.

@@ -1,18 +1,18 @@
 //! The gate between environments: what has to be true elsewhere before a release may go to one, and the receipts that
-//! tell. Refuses to judge; that is [`xtask::domain::receipt`]'s.
+//! tell. Refuses to judge; that is [`crate::domain::publication::receipt`]'s.
 
 use anyhow::{Context, Result, anyhow, bail, ensure};
 use camino::Utf8Path;
 use xtask::cli::{Place, PlanArgs};
 use xtask::domain::layout::Layout;
-use xtask::domain::publication::Subject;
-use xtask::domain::receipt::{Gate, Own, Skipped};
 use xtask::phases::build;
 
 use super::destination::{Bucket, Stores, World};
 use super::published::published;
 use super::sealed::Sealed;
 use super::session::Destination;
+use crate::domain::publication::acts::Subject;
+use crate::domain::publication::receipt::{Gate, Own, Skipped};
 
 impl Destination {
     /// Whether all of a release is published here, so that nothing has to be asked elsewhere to repair it.

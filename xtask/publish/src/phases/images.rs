@@ -2,13 +2,14 @@
 
 use anyhow::{Context, Result, anyhow};
 use xtask::domain::digest::Digest;
-use xtask::domain::image_target::{ImageTag, ImageTarget, Pushed};
-use xtask::domain::judgement::Seen;
+use xtask::domain::image_target::ImageTarget;
 use xtask::domain::problem::{Problem, Problems};
 use xtask::domain::record::Record;
 use xtask::tools::term;
 
 use super::session::Session;
+use crate::domain::publication::image_tag::{ImageTag, Pushed};
+use crate::domain::publication::judgement::Seen;
 use crate::tools::images::{Found, Images};
 use crate::tools::oci::Layout;
 use crate::tools::skopeo;

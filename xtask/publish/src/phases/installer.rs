@@ -9,14 +9,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use anyhow::{Context, Result, ensure};
 use camino::Utf8Path;
 use xtask::cli::{InstallerArgs, Outcome, Place};
+use xtask::domain::amounts::bytes_for_people;
 use xtask::domain::digest::FileFacts;
-use xtask::domain::executable::{HEADER, system_of};
 use xtask::domain::format::Format;
-use xtask::domain::installer::{InstallerRecord, check};
-use xtask::domain::judgement::Consent;
 use xtask::domain::layout::{INSTALLER_RECORD, installer_system};
-use xtask::domain::plan::bytes_for_people;
-use xtask::domain::publication::INSTALLER_ACTS;
 use xtask::domain::record::Record;
 use xtask::domain::system::System;
 use xtask::domain::version::Version;
@@ -31,6 +27,10 @@ use super::published_release::{self, LIMIT};
 use super::purge;
 use super::sealed::{LocalFile, LocalFiles, Sealed};
 use super::session::{Destination, Session, Train};
+use crate::domain::publication::acts::INSTALLER_ACTS;
+use crate::domain::publication::executable::{HEADER, system_of};
+use crate::domain::publication::installer::{InstallerRecord, check};
+use crate::domain::publication::judgement::Consent;
 use crate::tools::content::Content;
 
 /// Publishes installers.

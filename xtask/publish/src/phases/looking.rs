@@ -3,11 +3,7 @@
 use std::collections::BTreeSet;
 
 use anyhow::{Context, Result};
-use xtask::domain::judgement::{Changed, Misserved, Object, Seen, Tree};
 use xtask::domain::layout::{INSTALLER_RECORD, MANIFEST, installer_pointers, installer_system};
-use xtask::domain::publication::Act;
-use xtask::domain::receipt;
-use xtask::domain::serving::{IMMUTABLE, MOVING, content_type};
 use xtask::domain::system::System;
 
 use super::caching::{self, LookedCache};
@@ -17,6 +13,10 @@ use super::images;
 use super::published_release::installer_systems;
 use super::sealed::LocalFiles;
 use super::session::Session;
+use crate::domain::publication::acts::Act;
+use crate::domain::publication::judgement::{Changed, Misserved, Object, Seen, Tree};
+use crate::domain::publication::receipt;
+use crate::domain::publication::serving::{IMMUTABLE, MOVING, content_type};
 use crate::tools::root_manifest;
 use crate::tools::store::{Listing, Properties, Store};
 use crate::tools::transfer::{Item, Standing, Surveyed, survey};

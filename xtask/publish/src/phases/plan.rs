@@ -2,11 +2,11 @@
 
 use anyhow::Result;
 use xtask::cli::{Outcome, Place, PlanArgs};
-use xtask::domain::plan::Plans;
 use xtask::tools::git::Git;
 use xtask::tools::term;
 
 use super::upload::with_train;
+use crate::domain::publication::plan::Plans;
 
 /// Shows the plan on stdout.
 ///

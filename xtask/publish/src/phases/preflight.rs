@@ -6,7 +6,6 @@
 use anyhow::{Context, Result};
 use futures_util::future::join_all;
 use jiff::Timestamp;
-use xtask::domain::checkup::Checkup;
 use xtask::domain::environment::{CacheKey, GitTarget, Storage};
 use xtask::domain::image_target::ImageTarget;
 use xtask::domain::release::MAIN;
@@ -14,6 +13,7 @@ use xtask::tools::git::Git;
 use xtask::tools::remote::Remote;
 
 use super::destination::World;
+use crate::domain::reports::checkup::Checkup;
 use crate::tools::http::{self, Introduction};
 use crate::tools::signing_key;
 

@@ -5,10 +5,10 @@ use std::collections::BTreeSet;
 use anyhow::{Result, bail};
 use xtask::domain::format::Misread;
 use xtask::domain::layout::{Layout, MANIFEST, RECEIPTS, RECORD, SUMS, WITHDRAWN, WITHDRAWN_COPY, prefix};
-use xtask::domain::pointers::Published;
 use xtask::domain::version::Version;
-use xtask::domain::withdrawn;
 
+use crate::domain::publication::pointers::Published;
+use crate::domain::publication::withdrawn;
 use crate::tools::root_manifest;
 use crate::tools::store::Store;
 use crate::tools::transfer;

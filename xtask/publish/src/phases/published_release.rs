@@ -5,9 +5,7 @@ use std::collections::BTreeSet;
 
 use anyhow::{Context, Result, anyhow, ensure};
 use camino::Utf8Path;
-use xtask::domain::installer::InstallerRecord;
 use xtask::domain::layout::{INSTALLER_RECORD, Layout, MANUAL, RECORD};
-use xtask::domain::publication::{Official, Subject};
 use xtask::domain::record::{Files, Record};
 use xtask::domain::release::Release;
 use xtask::domain::system::System;
@@ -16,6 +14,8 @@ use xtask::domain::version::Version;
 use xtask::tools::{files, term};
 
 use super::sealed::{LocalFile, LocalFiles, Sealed};
+use crate::domain::publication::acts::{Official, Subject};
+use crate::domain::publication::installer::InstallerRecord;
 use crate::tools::content::Content;
 use crate::tools::store::Store;
 use crate::tools::transfer;

@@ -9,14 +9,15 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use camino::{Utf8Path, Utf8PathBuf};
+use xtask::domain::amounts::counted;
 use xtask::domain::environment::Environment;
 use xtask::domain::layout::{MANIFEST, MANUAL_INDEX, RELEASE, purge_list};
-use xtask::domain::plan::{Purge, counted};
-use xtask::domain::publication::Act;
 use xtask::tools::{files, process, term};
 
 use super::looking::{Looked, LookedTree};
 use super::session::{Session, Train};
+use crate::domain::publication::acts::Act;
+use crate::domain::publication::plan::Purge;
 use crate::tools::child::{self, Wait};
 use crate::tools::transfer::Standing;
 use crate::tools::{http, shutdown};

@@ -8,14 +8,9 @@ use std::collections::BTreeSet;
 use anyhow::{Context, Result, bail, ensure};
 use camino::Utf8Path;
 use xtask::cli::{Outcome, Place, RollbackArgs};
-use xtask::domain::image_target::{ImageTag, ImageTarget};
-use xtask::domain::judgement::Consent;
+use xtask::domain::image_target::ImageTarget;
 use xtask::domain::layout::{Docs, WITHDRAWN, WITHDRAWN_COPY};
-use xtask::domain::plan::{Plan, Plans, Status};
-use xtask::domain::pointers::{Published, withdrawn_by_rollback};
-use xtask::domain::publication::Act;
 use xtask::domain::version::Version;
-use xtask::domain::withdrawn;
 use xtask::tools::git::Git;
 use xtask::tools::{swap, term};
 
@@ -28,6 +23,12 @@ use super::purge;
 use super::sealed::Sealed;
 use super::session::{Destination, Session, Train};
 use super::verify::{self, Contents};
+use crate::domain::publication::acts::Act;
+use crate::domain::publication::image_tag::ImageTag;
+use crate::domain::publication::judgement::Consent;
+use crate::domain::publication::plan::{Plan, Plans, Status};
+use crate::domain::publication::pointers::{Published, withdrawn_by_rollback};
+use crate::domain::publication::withdrawn;
 use crate::tools::store::Properties;
 
 /// Rolls back.

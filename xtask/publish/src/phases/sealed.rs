@@ -11,7 +11,6 @@ use xtask::domain::digest::{Digest, FileFacts};
 use xtask::domain::layout::{self, Layout};
 use xtask::domain::manifest;
 use xtask::domain::problem::{Problem, Problems};
-use xtask::domain::publication::{Official, Subject};
 use xtask::domain::record::{Files, Record};
 use xtask::domain::release::Release;
 use xtask::phases::build::Target;
@@ -20,6 +19,7 @@ use xtask::tools::files;
 use xtask::tools::git::Git;
 
 use super::images::BuiltImages;
+use crate::domain::publication::acts::{Official, Subject};
 use crate::tools::content::Content;
 use crate::tools::oci;
 use crate::tools::transfer;

@@ -9,12 +9,6 @@ use anyhow::{Context, Result, anyhow, ensure};
 use camino::Utf8Path;
 use xtask::cli::{Place, PlanArgs};
 use xtask::domain::environment::Access;
-use xtask::domain::judgement::{Consent, judge};
-use xtask::domain::plan::{Plan, Planned, Plans, kind};
-use xtask::domain::pointers::Published;
-use xtask::domain::publication::{self, Act, Rule, Subject, Target};
-use xtask::domain::receipt::Gate;
-use xtask::domain::signing::SecretKey;
 use xtask::domain::version::Version;
 use xtask::phases::build;
 use xtask::tools::git::Git;
@@ -25,6 +19,12 @@ use super::looking::{Looked, look};
 use super::published::published;
 use super::purge;
 use super::sealed::Sealed;
+use crate::domain::cache::signing::SecretKey;
+use crate::domain::publication::acts::{self, Act, Rule, Subject, Target};
+use crate::domain::publication::judgement::{Consent, judge};
+use crate::domain::publication::plan::{Plan, Planned, Plans, kind};
+use crate::domain::publication::pointers::Published;
+use crate::domain::publication::receipt::Gate;
 
 /// Where releases go, connected to for looking.
 pub struct Destination {
@@ -84,7 +84,7 @@ impl<'a> Session<'a> {
             build::Target::All => Target::All,
             build::Target::Manual => Target::Manual,
         };
-        let acts = publication::acts(sealed.subject.scope(), target, environment).map_err(|why| anyhow!(why))?;
+        let acts = acts::acts(sealed.subject.scope(), target, environment).map_err(|why| anyhow!(why))?;
         let wants_git = acts.iter().any(|act| matches!(act, Act::Branch | Act::Review | Act::Tag));
         let remote = wants_git.then(|| Remote::find(git, &environment.git)).transpose()?;
         if target == Target::Manual {

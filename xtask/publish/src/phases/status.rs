@@ -15,7 +15,6 @@ use xtask::domain::notes;
 use xtask::domain::product::product;
 use xtask::domain::record::Record;
 use xtask::domain::release::{Kind, NotReleasable, Release};
-use xtask::domain::standing::{Command, Environment, Line, On, Page, Standing, State, Topic, published_last};
 use xtask::domain::tagging::TagRecord;
 use xtask::domain::version_file::VersionFile;
 use xtask::phases::{announce, finish, tag_record};
@@ -25,6 +24,7 @@ use xtask::tools::{files, tree};
 
 use self::live::{Look, PATIENCE};
 use super::destination::config;
+use crate::domain::reports::standing::{Command, Environment, Line, On, Page, Standing, State, Topic, published_last};
 
 /// Shows; with `--json`, as a [`Page`], whose keys are stable.
 ///

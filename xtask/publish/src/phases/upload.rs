@@ -6,12 +6,6 @@
 use anyhow::{Context, Result, ensure};
 use camino::{Utf8Path, Utf8PathBuf};
 use xtask::cli::{Outcome, Place, PlanArgs, TrainArgs, UploadArgs};
-use xtask::domain::checkup::Checkup;
-use xtask::domain::plan::{Planned, Plans, Status};
-use xtask::domain::pointers::{Follows, Published, target};
-use xtask::domain::publication::{Act, Wave};
-use xtask::domain::receipt::Gate;
-use xtask::domain::signing::SecretKey;
 use xtask::domain::version::Version;
 use xtask::tools::git::Git;
 use xtask::tools::{swap, term};
@@ -27,6 +21,12 @@ use super::published::live;
 use super::purge;
 use super::sealed::Sealed;
 use super::session::{Destination, Session, Train};
+use crate::domain::cache::signing::SecretKey;
+use crate::domain::publication::acts::{Act, Wave};
+use crate::domain::publication::plan::{Planned, Plans, Status};
+use crate::domain::publication::pointers::{Follows, Published, target};
+use crate::domain::publication::receipt::Gate;
+use crate::domain::reports::checkup::Checkup;
 
 /// Publishes what was built in one tree.
 ///

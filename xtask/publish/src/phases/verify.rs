@@ -9,9 +9,7 @@ use xtask::cli::{Outcome, Place, VerifyArgs};
 use xtask::domain::environment::Access;
 use xtask::domain::format::Misread;
 use xtask::domain::layout::{Docs, Layout, MANIFEST, RECORD, WITHDRAWN};
-use xtask::domain::pointers::{self, Published, holds_pointers_back};
 use xtask::domain::problem::excerpt;
-use xtask::domain::publication::{Act, INSTALLER_ACTS, Scope, Target, acts};
 use xtask::domain::record::Record;
 use xtask::domain::version::Version;
 use xtask::tools::git::Git;
@@ -20,6 +18,8 @@ use self::report::{Findings, Report, Told};
 use self::sides::Sides;
 use super::destination::{Bucket, Stores, World};
 use super::published::{Unclear, published_in_any_case};
+use crate::domain::publication::acts::{Act, INSTALLER_ACTS, Scope, Target, acts};
+use crate::domain::publication::pointers::{self, Published, holds_pointers_back};
 use crate::tools::http::Http;
 
 mod cache;

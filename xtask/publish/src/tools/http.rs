@@ -10,13 +10,13 @@ use aws_smithy_runtime_api::client::orchestrator::{HttpRequest, HttpResponse};
 use aws_smithy_runtime_api::client::result::ConnectorError;
 use futures_util::future::BoxFuture;
 use jiff::Timestamp;
-use xtask::domain::serving::Served;
 
 use super::content::{Content, Download};
 use super::encoding::Encodings;
 use super::store::decoded;
 use super::unusable::Unusable;
 use super::wire::{self, CannotAsk, Patience, Waited, Wire, cannot_be_asked};
+use crate::domain::publication::serving::Served;
 
 const ATTEMPTS: u32 = 4;
 /// For a look that is worth no wait.

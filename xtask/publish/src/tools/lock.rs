@@ -56,7 +56,7 @@ impl Owner {
     pub fn us(name: &str) -> Owner {
         let process = std::process::id();
         let name = name.split(" <").next().unwrap_or(name).to_owned();
-        Owner { name, host: process::host_name(), process, boot: boot(), started: started(process) }
+        Owner { name, host: host_name(), process, boot: boot(), started: started(process) }
     }
 
     /// Whether this is a run on this very boot of our machine that has ended, such as one that was killed. A lock of an
@@ -66,6 +66,11 @@ impl Owner {
             && self.boot == boot()
             && (!process::is_running(self.process) || self.started != started(self.process))
     }
+}
+
+/// What this machine is called.
+fn host_name() -> String {
+    rustix::system::uname().nodename().to_string_lossy().into_owned()
 }
 
 /// Linux tells; elsewhere a lock counts until it expires.

@@ -8,13 +8,13 @@ use std::time::Duration;
 
 use anyhow::{Result, anyhow};
 use xshell::{Cmd, Shell};
-use xtask::domain::path_info::{PathInfo, parse_path_infos};
 use xtask::domain::store_path::StorePath;
 use xtask::tools::process;
 
 use super::child::{self, Wait};
 use super::scratch::Scratch;
 use super::secret_file::SecretFile;
+use crate::domain::cache::path_info::{PathInfo, parse_path_infos};
 
 /// Lines of Nix's judgement that an error carries.
 const LAST_LINES: usize = 15;

@@ -7,9 +7,11 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use camino::Utf8Path;
-use xtask::domain::manifest::{self, Live, Manifest};
+use xtask::domain::manifest::Manifest;
 use xtask::domain::problem::excerpt;
 use xtask::tools::{files, process};
+
+use crate::domain::publication::live_manifest::{self, Live};
 
 /// No manifest takes nearly this long.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -50,7 +52,7 @@ const RESTRICTIONS: [(&str, &str); 6] = [
 /// It could not be handed to Nix. What Nix says of it is a part of the value.
 pub async fn read(bytes: &[u8]) -> Result<Live> {
     let text = String::from_utf8_lossy(bytes).into_owned();
-    let says = match manifest::parse(&text) {
+    let says = match live_manifest::parse(&text) {
         Ok(manifest) => Ok(manifest),
         Err(why) => {
             let bytes = bytes.to_owned();
@@ -79,7 +81,7 @@ fn evaluate(bytes: &[u8], why: &str) -> Result<Result<Manifest, String>> {
         .env("NIX_PATH", "")
         .env("GC_MAXIMUM_HEAP_SIZE", MEMORY);
     Ok(match process::read_within(PATIENCE, cmd) {
-        Ok(json) => manifest::of_json(&json),
+        Ok(json) => live_manifest::of_json(&json),
         Err(error) => Err(format!("cannot be read by Nix ({})", reason(&format!("{error:#}"), dir))),
     })
 }

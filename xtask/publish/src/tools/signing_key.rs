@@ -9,8 +9,9 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use camino::{Utf8Path, Utf8PathBuf};
 use xshell::Shell;
-use xtask::domain::signing::SecretKey;
 use xtask::tools::{files, process, term};
+
+use crate::domain::cache::signing::SecretKey;
 
 /// Programs that decrypt, by the same options.
 const DECRYPTORS: [&str; 2] = ["age", "rage"];

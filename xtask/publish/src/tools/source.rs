@@ -2,11 +2,11 @@
 
 use anyhow::Result;
 use xtask::domain::digest::FileFacts;
-use xtask::domain::serving::Served;
 
 use super::content::Content;
 use super::http::Http;
 use super::store::Store;
+use crate::domain::publication::serving::Served;
 
 /// No record, manifest or page is nearly this long, in bytes.
 const LIMIT: u64 = 64 << 20;

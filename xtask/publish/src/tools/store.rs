@@ -29,8 +29,8 @@ pub use self::download::{Object, Stored, decoded};
 use self::client::{Attempted, is_missing};
 use super::content::Content;
 use super::wire::Patience;
+use crate::domain::publication::serving::Served;
 use xtask::domain::digest::Digest;
-use xtask::domain::serving::Served;
 
 /// The name, in an object's metadata, of the SHA-256 of its content.
 const SHA256: &str = "sha256";

@@ -410,7 +410,7 @@ fn substitute(url: &str, key: &str, release: &Release) -> Result<(bool, String)>
 /// What users trust, who download from `release`'s environment.
 fn trusted(release: &Release) -> String {
     let secret = fs::read_to_string(release.release_dir().join("local/cache.key")).expect("a key");
-    secret.parse::<xtask::domain::signing::SecretKey>().expect("valid").public().to_string()
+    secret.parse::<xtask_publish::domain::cache::signing::SecretKey>().expect("valid").public().to_string()
 }
 
 pub async fn is_substituted_by_nix(store: Store, release: &Release) -> Result<()> {

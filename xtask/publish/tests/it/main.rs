@@ -20,6 +20,7 @@ mod layout;
 mod listing;
 mod lock;
 mod narinfos;
+mod plans;
 mod proxy;
 mod publication;
 mod real;

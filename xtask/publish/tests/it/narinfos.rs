@@ -76,8 +76,8 @@ const CHANGES: [Change; 42] = [
 /// What Nix accepts is good, what it refuses is broken.
 #[test]
 fn a_narinfo_is_judged_as_nix_judges_it() {
-    use xtask::domain::cache::Keys;
-    use xtask::domain::narinfo::NarInfo;
+    use xtask_publish::domain::cache::faults::Keys;
+    use xtask_publish::domain::cache::narinfo::NarInfo;
 
     let dir = tempfile::tempdir().expect("a directory");
     let place = |name: &str| dir.path().join(name).to_str().expect("UTF-8").to_owned();

@@ -10,8 +10,16 @@ use camino::{Utf8Path, Utf8PathBuf};
 use crate::repo::{Ran, Repo, xtask};
 
 /// What of this repository makes a tree that can be released.
-const PARTS: [&str; 8] =
-    ["Cargo.toml", "Cargo.lock", "flake.nix", "flake.lock", "version.json", "stand-in", "doc", "xtask/release-jobs.nix"];
+const PARTS: [&str; 8] = [
+    "Cargo.toml",
+    "Cargo.lock",
+    "flake.nix",
+    "flake.lock",
+    "version.json",
+    "stand-in",
+    "doc",
+    "xtask/release-jobs.nix",
+];
 const SYSTEMS: [&str; 3] = ["aarch64-darwin", "aarch64-linux", "x86_64-linux"];
 
 struct Season {

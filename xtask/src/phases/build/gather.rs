@@ -179,7 +179,7 @@ fn new_record(plan: &Plan, version: &str, builds: &BTreeMap<System, Derivation>)
         tag: plan.tag.clone(),
         commit: plan.commit.clone(),
         tree: plan.tree.clone(),
-        committed: plan.committed.to_string(),
+        committed: plan.committed.clone(),
         tool: env!("CARGO_PKG_VERSION").to_owned(),
         profile: plan.profile.to_string(),
         builds: builds.iter().map(|(system, job)| (system.clone(), build(job))).collect(),

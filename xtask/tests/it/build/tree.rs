@@ -10,8 +10,16 @@ use xshell::{Shell, cmd};
 pub const VERSION: &str = "0.1.0";
 
 /// What of this repository makes a stand-in.
-const PARTS: [&str; 8] =
-    ["Cargo.toml", "Cargo.lock", "flake.nix", "flake.lock", "version.json", "stand-in", "doc", "xtask/release-jobs.nix"];
+const PARTS: [&str; 8] = [
+    "Cargo.toml",
+    "Cargo.lock",
+    "flake.nix",
+    "flake.lock",
+    "version.json",
+    "stand-in",
+    "doc",
+    "xtask/release-jobs.nix",
+];
 
 /// As root and off the network; the stand-in's builders need the host's programs. Tests build the same things at the
 /// same time, and wait for each other's locks.

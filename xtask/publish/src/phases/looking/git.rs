@@ -1,13 +1,13 @@
 //! Looking at what a git remote has of a release: its branch, its review, its tag.
 
 use anyhow::{Result, bail};
-use xtask::domain::judgement::{Review, Seen};
 use xtask::domain::oid::Oid;
-use xtask::domain::publication::{Official, Subject};
 use xtask::domain::tagging::Relation;
 use xtask::tools::remote::Remote;
 
 use super::Looked;
+use crate::domain::publication::acts::{Official, Subject};
+use crate::domain::publication::judgement::{Review, Seen};
 use crate::phases::session::Session;
 
 pub(super) fn look(session: &Session, look: impl FnOnce(&Remote, &Official) -> Result<Seen>) -> Result<Looked> {

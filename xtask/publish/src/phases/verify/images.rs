@@ -2,11 +2,12 @@
 
 use anyhow::{Result, anyhow};
 use xtask::domain::digest::Digest;
-use xtask::domain::image_target::{ImageTag, ImageTarget};
-use xtask::domain::publication::Act;
+use xtask::domain::image_target::ImageTarget;
 use xtask::domain::record::{ImageRecord, Record};
 
 use super::{Report, View};
+use crate::domain::publication::acts::Act;
+use crate::domain::publication::image_tag::ImageTag;
 use crate::tools::images::Found;
 
 impl View<'_> {

@@ -1,18 +1,18 @@
 //! The installers: those of the version, and those that everyone gets who installs.
 
 use anyhow::Result;
+use xtask::domain::amounts::counted;
 use xtask::domain::format::Misread;
-use xtask::domain::installer::InstallerRecord;
 use xtask::domain::layout::{INSTALLER_RECORD, Layout, installer_pointers, prefix};
-use xtask::domain::plan::counted;
-use xtask::domain::publication::Act;
 use xtask::domain::record::Record;
-use xtask::domain::serving::{IMMUTABLE, MOVING};
 use xtask::domain::version::Version;
 use xtask::tools::files;
 
 use super::tree::{Compared, compare, extra_objects};
 use super::{Report, View};
+use crate::domain::publication::acts::Act;
+use crate::domain::publication::installer::InstallerRecord;
+use crate::domain::publication::serving::{IMMUTABLE, MOVING};
 
 impl View<'_> {
     /// The published record of a version's installers, and its text; `None` if it has none.

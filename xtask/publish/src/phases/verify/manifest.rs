@@ -2,14 +2,14 @@
 
 use anyhow::Result;
 use xtask::domain::layout::MANIFEST;
-use xtask::domain::manifest::{self, Live};
-use xtask::domain::publication::Act;
 use xtask::domain::record::Record;
 use xtask::domain::version::Version;
 use xtask::tools::term;
 
 use super::report::Findings;
 use super::{Report, View};
+use crate::domain::publication::acts::Act;
+use crate::domain::publication::live_manifest::{self, Live};
 use crate::tools::root_manifest;
 
 impl View<'_> {
@@ -85,6 +85,6 @@ impl View<'_> {
 /// The version that a plain manifest leads to.
 fn version_of(bytes: &[u8]) -> Option<String> {
     let text = String::from_utf8_lossy(bytes).into_owned();
-    let says = manifest::parse(&text);
+    let says = live_manifest::parse(&text);
     says.is_ok().then(|| Live { text, says }.version())
 }

@@ -2,11 +2,11 @@
 
 use anyhow::Result;
 use xtask::domain::layout::Layout;
-use xtask::domain::receipt::Own;
 use xtask::tools::files;
 
 use super::report::Findings;
 use super::{Report, View};
+use crate::domain::publication::receipt::Own;
 
 impl View<'_> {
     pub(super) async fn check_receipt(&self, text: &[u8], report: &mut Report) -> Result<()> {

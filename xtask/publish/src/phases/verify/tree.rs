@@ -1,18 +1,18 @@
 //! Files in buckets: a version's directory and the manual, each by its content.
 
 use anyhow::Result;
+use xtask::domain::amounts::{bytes_for_people, counted};
 use xtask::domain::digest::{Digest, FileFacts};
 use xtask::domain::layout::{Docs, Layout, MANUAL_INDEX, RECORD, SUMS, side_file_of};
-use xtask::domain::plan::{bytes_for_people, counted};
 use xtask::domain::problem::excerpt;
-use xtask::domain::publication::Act;
 use xtask::domain::record::{Files, Record};
-use xtask::domain::serving::{IMMUTABLE, MOVING, content_type};
 use xtask::tools::files;
 
 use super::report::Findings;
 use super::sides::{self, Sides};
 use super::{Report, View};
+use crate::domain::publication::acts::Act;
+use crate::domain::publication::serving::{IMMUTABLE, MOVING, content_type};
 use crate::tools::content::Content;
 use crate::tools::http::Headers;
 use crate::tools::store::{Comparison, Listed, Store, compare as compare_listed};

@@ -4,11 +4,11 @@ use anyhow::{Context, Result, anyhow, ensure};
 use aws_sdk_s3::operation::get_object::GetObjectOutput;
 use aws_sdk_s3::primitives::ByteStream;
 use camino::Utf8Path;
-use xtask::domain::serving::{Served, is_text};
 use xtask::tools::term;
 
 use super::client::{Attempted, backoff, is_missing};
 use super::{Store, size};
+use crate::domain::publication::serving::{Served, is_text};
 use crate::tools::content::{Content, Download};
 use crate::tools::encoding::Encodings;
 use crate::tools::unusable::Unusable;

@@ -1,0 +1,271 @@
+//! Release notes that were released already: where the sections of maintenance releases go on the pages of `main`, and
+//! which fragments of a tree releases were made of.
+//!
+//! Sections are copied as they were released, byte by byte; what a page has already stays as it is. Refuses to read
+//! pages and fragments, and to render any.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+use super::fragment::Fragment;
+use super::notes::enumerate;
+use super::product::product;
+use super::version::Version;
+
+/// A page, cut where its sections start: no byte is lost.
+struct Page<'a> {
+    /// Everything above the first section.
+    title: &'a str,
+    /// From a heading to the next.
+    sections: Vec<(Version, &'a str)>,
+}
+
+impl<'a> Page<'a> {
+    fn cut(text: &'a str) -> Page<'a> {
+        let mut starts = Vec::new();
+        let mut at = 0;
+        for line in text.split_inclusive('\n') {
+            starts.extend(heading(line).map(|version| (version, at)));
+            at += line.len();
+        }
+        let ends: Vec<usize> = starts.iter().map(|(_, start)| *start).skip(1).chain([text.len()]).collect();
+        let title = &text[..starts.first().map_or(text.len(), |(_, start)| *start)];
+        let sections = starts.into_iter().zip(ends).map(|((version, start), end)| (version, &text[start..end]));
+        Page { title, sections: sections.collect() }
+    }
+}
+
+/// The version, if a line is the heading of its section: `# Lix 2.93.1 (2025-06-18)`.
+fn heading(line: &str) -> Option<Version> {
+    line.strip_prefix(&format!("# {} ", product().name))?.split_once(" (")?.0.parse().ok()
+}
+
+/// The section of a version, from its heading to the next.
+pub fn section<'a>(page: &'a str, version: &Version) -> Option<&'a str> {
+    Page::cut(page).sections.into_iter().find(|(of, _)| of == version).map(|(_, text)| text)
+}
+
+/// The versions that have sections on a page.
+pub fn versions(page: &str) -> impl Iterator<Item = Version> {
+    Page::cut(page).sections.into_iter().map(|(version, _)| version)
+}
+
+/// The page with those sections that it does not have yet, all of them newest first.
+pub fn add_sections(page: &str, released: &BTreeMap<Version, String>) -> String {
+    let Page { title, mut sections } = Page::cut(page);
+    let first_so_far = sections.first().map(|(version, _)| version.clone());
+    for (version, text) in released {
+        if sections.iter().all(|(there, _)| there != version) {
+            let place = sections.iter().position(|(there, _)| there < version).unwrap_or(sections.len());
+            sections.insert(place, (version.clone(), text));
+        }
+    }
+    // `prepare` puts a section right below the title: what was blank between the title and the section of before then
+    // stands above that section, and came with the new one.
+    let stays = sections.first().map(|(version, _)| version) == first_so_far.as_ref();
+    let mut out = if stays { title.to_owned() } else { format!("{}\n", title.trim_end()) };
+    for (i, (_, text)) in sections.iter().enumerate() {
+        out += text;
+        // A section at the end of its page has no blank line below it.
+        if i + 1 < sections.len() && !text.ends_with("\n\n") {
+            out += "\n\n";
+        }
+    }
+    format!("{}\n", out.trim_end())
+}
+
+/// A fragment that became part of a release, as it was just before.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Taken {
+    pub version: Version,
+    pub path: String,
+    pub text: String,
+}
+
+/// What becomes of the fragments of a tree: those that are not named here are news.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Fates {
+    /// Released, word by word.
+    pub released: Vec<Fate>,
+    /// Named or headed like one that was released, and of another text: somebody has to look.
+    pub doubtful: Vec<Fate>,
+}
+
+/// A fragment, and the releases that it is compared with, oldest first.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Fate {
+    pub path: String,
+    pub versions: Vec<Version>,
+}
+
+impl Fate {
+    /// `2.93.4, 2.94.2, and 2.95.2`.
+    pub fn releases(&self) -> String {
+        enumerate(&self.versions.iter().map(Version::to_string).collect::<Vec<_>>())
+    }
+}
+
+/// Compares the fragments of a tree, paths and texts, with those that were released. Names decide nothing: a backport
+/// may be named otherwise, and an unrelated note the same.
+pub fn fates(here: &[(String, String)], taken: &[Taken]) -> Fates {
+    let mut same_news: HashMap<News, BTreeSet<&Version>> = HashMap::new();
+    let mut alike: HashMap<String, BTreeSet<&Version>> = HashMap::new();
+    for Taken { version, path, text } in taken {
+        let news = News::of(path, text);
+        for name in news.names(path) {
+            alike.entry(name).or_default().insert(version);
+        }
+        same_news.entry(news).or_default().insert(version);
+    }
+    let mut fates = Fates::default();
+    for (path, text) in here {
+        let news = News::of(path, text);
+        let fate = |versions: BTreeSet<&Version>| Fate {
+            path: path.clone(),
+            versions: versions.into_iter().cloned().collect(),
+        };
+        if let Some(versions) = same_news.get(&news) {
+            fates.released.push(fate(versions.clone()));
+            continue;
+        }
+        let versions: BTreeSet<&Version> =
+            news.names(path).iter().filter_map(|name| alike.get(name)).flatten().copied().collect();
+        if !versions.is_empty() {
+            fates.doubtful.push(fate(versions));
+        }
+    }
+    fates
+}
+
+/// What a fragment tells its readers, apart from blank space. The changes in `cls` are no part of it: a backport is
+/// another change with the same news.
+#[derive(Debug, PartialEq, Eq, Hash)]
+struct News {
+    /// Empty where the text is not a valid fragment.
+    synopsis: String,
+    body: String,
+}
+
+impl News {
+    fn of(path: &str, text: &str) -> News {
+        match Fragment::parse(path, text.as_bytes()) {
+            Ok(fragment) => News { synopsis: words(&fragment.synopsis.value), body: words(&fragment.body) },
+            Err(_) => News { synopsis: String::new(), body: words(text) },
+        }
+    }
+
+    /// By what else it can be recognised.
+    fn names(&self, path: &str) -> Vec<String> {
+        let heading = (!self.synopsis.is_empty()).then(|| format!("synopsis {}", self.synopsis));
+        heading.into_iter().chain([format!("path {path}")]).collect()
+    }
+}
+
+fn words(text: &str) -> String {
+    text.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::notes;
+    use crate::release::Release;
+    use expect_test::expect;
+    use proptest::prelude::*;
+
+    fn version(text: &str) -> Version {
+        text.parse().expect(text)
+    }
+
+    /// The pages that a series has after each of its releases.
+    fn pages(bodies: &[String]) -> Vec<String> {
+        let mut pages: Vec<String> = Vec::new();
+        for (patch, body) in bodies.iter().enumerate() {
+            let release = Release::new(version(&format!("2.93.{patch}")), "Bici Bici").expect("a release");
+            let day = format!("2025-05-{:02}", 9 + patch).parse().expect("a date");
+            pages.push(notes::add_section(pages.last().map(String::as_str), &release, day, body).expect("same series"));
+        }
+        pages
+    }
+
+    fn sections(page: &str, versions: &[&str]) -> BTreeMap<Version, String> {
+        let one = |text: &&str| (version(text), section(page, &version(text)).expect("a section").to_owned());
+        versions.iter().map(one).collect()
+    }
+
+    #[test]
+    fn sections_go_where_their_version_belongs() {
+        let main =
+            "# Lix 2.93 \"N\" (d)\n\nmore\n\n# Lix 2.93.2 (d)\ntwo\n\n# Lix 2.93.0 (d)\nzero, with a typo mended\n";
+        let released = "# Lix 2.93 \"N\" (d)\n# Lix 2.93.3 (d)\nthree\n\n# Lix 2.93.2 (d)\nx\n# Lix 2.93.1 (d)\none\n";
+        let released = sections(released, &["2.93.1", "2.93.2", "2.93.3"]);
+        expect![[r#"
+            # Lix 2.93 "N" (d)
+
+            more
+            # Lix 2.93.3 (d)
+            three
+
+            # Lix 2.93.2 (d)
+            two
+
+            # Lix 2.93.1 (d)
+            one
+
+
+            # Lix 2.93.0 (d)
+            zero, with a typo mended
+        "#]]
+        .assert_eq(&add_sections(main, &released));
+        assert_eq!(section("# Lix 2.93 \"N\" (d)\n# Release 2.18 (d)\n", &version("2.93.0")), None);
+    }
+
+    #[test]
+    fn names_decide_nothing() {
+        let taken = |version: &str, path: &str, text: &str| Taken {
+            version: version.parse().expect(version),
+            path: path.into(),
+            text: text.into(),
+        };
+        let note =
+            |synopsis: &str, cls: &str, body: &str| format!("---\nsynopsis: {synopsis}\ncls: {cls}\n---\n{body}\n");
+        let released = [
+            taken("2.94.2", "a.md", &note("A", "[12, 13]", "one\ntwo")),
+            taken("2.93.4", "a.md", &note("'A'", "11", "one\ntwo  \n\n")),
+            taken("2.93.4", "b.md", &note("B", "1", "three")),
+            taken("2.93.4", "c.md", "not a fragment\n"),
+        ];
+        let here = [
+            ("a.md", note("\"A\"", "10", "one\r\n\r\ntwo")),
+            ("other-name.md", note("B", "2", "three")),
+            ("b.md", note("Another", "3", "three")),
+            ("heading.md", note("B", "4", "four")),
+            ("c.md", "not a  fragment\r\n\r\n".to_owned()),
+            ("d.md", note("D", "1", "three")),
+        ];
+        let fates = fates(&here.map(|(path, text)| (path.to_owned(), text)), &released);
+        let shown =
+            |fates: &[Fate]| fates.iter().map(|fate| format!("{}: {}", fate.path, fate.releases())).collect::<Vec<_>>();
+        assert_eq!(shown(&fates.released), ["a.md: 2.93.4 and 2.94.2", "other-name.md: 2.93.4", "c.md: 2.93.4"]);
+        assert_eq!(shown(&fates.doubtful), ["b.md: 2.93.4", "heading.md: 2.93.4"]);
+    }
+
+    /// The bodies of a few releases' sections, as they are rendered.
+    fn bodies() -> impl Strategy<Value = Vec<String>> {
+        let body = "(## F\n\n(- [a-z]{1,4}\n\n(  x\n)?){0,3}\n\n)?";
+        prop::collection::vec(body, 2..6)
+    }
+
+    proptest! {
+        /// Whatever `main` has of a series, it gets the bytes that the release branch has.
+        #[test]
+        fn main_catches_up_to_the_byte(bodies in bodies(), known in 0usize..5) {
+            let pages = pages(&bodies);
+            let known = known.min(pages.len() - 1);
+            let last = pages.last().expect("at least two");
+            let all = Page::cut(last).sections.into_iter().map(|(version, text)| (version, text.to_owned())).collect();
+            let caught_up = add_sections(&pages[known], &all);
+            prop_assert_eq!(&caught_up, last);
+            prop_assert_eq!(&add_sections(&caught_up, &all), last);
+        }
+    }
+}

@@ -1,0 +1,14 @@
+//! `manifest.nix`: the store path of each system, which `nix upgrade-nix` reads. Owns the form in which it is written.
+
+use std::collections::BTreeMap;
+
+use super::system::System;
+
+/// The store path of each system's `out`.
+pub type Manifest = BTreeMap<System, String>;
+
+/// A manifest as it is published.
+pub fn render(manifest: &Manifest) -> String {
+    let lines = manifest.iter().map(|(system, path)| format!("  {system} = \"{path}\";\n"));
+    format!("{{\n{}}}\n", lines.collect::<String>())
+}

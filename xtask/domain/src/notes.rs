@@ -1,0 +1,234 @@
+//! From fragments to release notes: the rendering of entries, and the edits of a series' page and of `SUMMARY.md`.
+//!
+//! Owns the exact bytes, which are those that Lix's releases have had since 2.90. Refuses to read or write files: texts
+//! go in, texts come out.
+
+use super::authors::Authors;
+use super::date::Date;
+use super::fragment::{Category, Fragment, Placed};
+use super::problem::{Problem, Problems};
+use super::product::{fill, product};
+use super::reference::{Reference, Tracker};
+use super::release::Release;
+use super::version::{Series, Version};
+
+/// Where the fragments of unreleased changes lie in the tree.
+pub const FRAGMENTS: &str = "doc/manual/rl-next";
+/// Where the pages of release notes lie.
+pub const PAGES: &str = "doc/manual/src/release-notes";
+/// Who may be credited.
+pub const AUTHORS: &str = "doc/manual/change-authors.yml";
+/// The manual's table of contents.
+pub const SUMMARY: &str = "doc/manual/src/SUMMARY.md";
+
+/// The line of `SUMMARY.md` below which the page of a new MAJOR is listed.
+pub const SUMMARY_MARKER: &str = "<!-- RELENG-AUTO-INSERTION-MARKER";
+
+/// Renders fragments, by category, significant ones first, then by file name.
+///
+/// Without `authors`, credits are shown by their keys, unlinked.
+///
+/// # Errors
+/// Every credit that `authors` does not have.
+pub fn render(fragments: &[Fragment], authors: Option<&Authors>) -> Result<String, Problems> {
+    let mut entries: Vec<&Fragment> = fragments.iter().collect();
+    entries.sort_by_key(|entry| (entry.category, !entry.significant, entry.file_name()));
+    let mut problems = Problems::default();
+    let mut out = String::new();
+    for category in entries.chunk_by(|a, b| a.category == b.category) {
+        out += &heading(category[0].category);
+        for entry in category {
+            render_entry(&mut out, entry, authors, &mut problems);
+        }
+        out += "\n";
+    }
+    problems.into_result().map(|()| out)
+}
+
+fn heading(category: Category) -> String {
+    format!("## {}\n\n", category.name())
+}
+
+fn render_entry(out: &mut String, entry: &Fragment, authors: Option<&Authors>, problems: &mut Problems) {
+    let links = &product().links;
+    let issues = entry.issues.iter().map(|issue| link(issue, &links.issue, &links.nix_issue));
+    let prs = entry.prs.iter().map(|pr| link(pr, &links.pull, &links.nix_pull));
+    let cls = entry.cls.iter().map(|cl| format!("[cl/{}]({})", cl.value, fill(&links.change, cl.value)));
+    let headline: Vec<String> =
+        std::iter::once(entry.synopsis.value.clone()).chain(issues).chain(prs).chain(cls).collect();
+    *out += &format!("- {}\n\n", headline.join(" "));
+
+    for line in entry.body.split('\n') {
+        if !line.trim().is_empty() {
+            *out += "  ";
+        }
+        *out += line;
+        *out += "\n";
+    }
+
+    let mut names = Vec::new();
+    for credit in &entry.credits {
+        match authors.map_or_else(|| Ok(credit.value.clone()), |authors| credited(&entry.path, credit, authors)) {
+            Ok(name) => names.push(name),
+            Err(problem) => problems.push(problem),
+        }
+    }
+    if !names.is_empty() {
+        *out += &format!("\n  Many thanks to {} for this.\n", enumerate(&names));
+    }
+    *out += "\n";
+}
+
+/// Who is credited, linked.
+fn credited(path: &str, credit: &Placed<String>, authors: &Authors) -> Result<String, Problem> {
+    authors.link(&credit.value).ok_or_else(|| {
+        let remedy = authors
+            .guess(&credit.value)
+            .map_or_else(|| "add it there".to_owned(), |keys| format!("did you mean `{keys}`?"));
+        let what = format!("credits: `{}` is not in the author list: {remedy}", credit.value.escape_debug());
+        Problem::at(path, credit.line, what)
+    })
+}
+
+/// The credits of files that are not valid fragments: the ones that `authors` does not have.
+pub fn unknown_credits(credits: &[(String, Placed<String>)], authors: &Authors) -> Problems {
+    credits.iter().filter_map(|(path, credit)| credited(path, credit, authors).err()).collect()
+}
+
+/// A reference, linked to where its tracker has it.
+fn link(reference: &Reference, lix: &str, nix: &str) -> String {
+    let link = match reference.tracker {
+        Tracker::Lix => lix,
+        Tracker::Nix => nix,
+    };
+    format!("[{reference}]({})", fill(link, reference.number))
+}
+
+/// `a`, `a and b`, `a, b, and c`.
+pub fn enumerate(names: &[String]) -> String {
+    match names {
+        [rest @ .., last] if rest.len() > 1 => format!("{}, and {last}", rest.join(", ")),
+        names => names.join(" and "),
+    }
+}
+
+/// What `--check` asks beyond rendering: that no two fragments tell the same story.
+pub fn duplicates(fragments: &[Fragment]) -> Problems {
+    let mut problems = Problems::default();
+    let mut synopses = std::collections::HashMap::new();
+    let mut changes = std::collections::HashMap::new();
+    for fragment in fragments {
+        let synopsis = &fragment.synopsis;
+        if let Some(first) = synopses.insert(synopsis.value.as_str(), fragment.path.as_str()) {
+            let what = format!("synopsis: {first} has the same one: merge the two, or tell them apart");
+            problems.push(Problem::at(&fragment.path, synopsis.line, what));
+        }
+        for cl in &fragment.cls {
+            if let Some(first) = changes.insert(cl.value, fragment.path.as_str()) {
+                let place = if first == fragment.path { "this fragment" } else { first };
+                let what =
+                    format!("cls: {} is already listed in {place}: a change belongs to one entry, once", cl.value);
+                problems.push(Problem::at(&fragment.path, cl.line, what));
+            }
+        }
+    }
+    problems
+}
+
+/// The page of a series, `rl-2.93.md`, with the section of `release` put on top.
+///
+/// `page` is what is there, `None` for a new MAJOR; `body` is what [`render`] gave.
+///
+/// # Errors
+/// The page belongs to another series or carries another name, or is not plain text as git keeps it.
+pub fn add_section(page: Option<&str>, release: &Release, date: Date, body: &str) -> Result<String, String> {
+    let title = page_title(release);
+    if let Some(why) = page.and_then(unusual) {
+        return Err(why.to_owned());
+    }
+    let section = format!("{}\n{body}", section_heading(release.version(), date));
+    let text = match page {
+        None => format!("{title} ({date})\n\n\n{section}"),
+        Some(page) if page.starts_with(&title) => {
+            let (first, rest) = page.split_once('\n').unwrap_or((page, ""));
+            format!("{first}\n{section}\n\n{rest}")
+        }
+        Some(page) if page.trim().is_empty() => {
+            return Err(format!("is empty: remove it, or start it with `{title} (DATE)`"));
+        }
+        Some(page) => {
+            return Err(format!(
+                "starts with `{}`, not with `{title}`: correct the page or the release name, whichever is wrong",
+                page.lines().next().unwrap_or_default()
+            ));
+        }
+    };
+    Ok(format!("{}\n", text.trim_end()))
+}
+
+/// Why lines that are put into a text would not be like the others.
+fn unusual(text: &str) -> Option<&'static str> {
+    if text.starts_with('\u{feff}') {
+        return Some("starts with a byte-order mark: save it as UTF-8 without one");
+    }
+    text.contains('\r').then_some("has CRLF line ends: save it with LF line ends")
+}
+
+/// `# Lix 2.93 "Bici Bici"`, without the date that follows it.
+fn page_title(release: &Release) -> String {
+    format!("# {} {} \"{}\"", product().name, release.series(), release.name())
+}
+
+fn section_heading(version: &Version, date: Date) -> String {
+    format!("# {} {version} ({date})", product().name)
+}
+
+/// The date of a version's section on its page, as written there; `None` if the page has no such section.
+pub fn section_date<'a>(page: &'a str, version: &Version) -> Option<&'a str> {
+    let heading = format!("# {} {version} (", product().name);
+    page.lines().find_map(|line| line.strip_prefix(&heading)).map(|rest| rest.trim_end().trim_end_matches(')'))
+}
+
+/// The page of a series in the tree, `…/rl-2.93.md`.
+pub fn page_path(series: Series) -> String {
+    format!("{PAGES}/{}", page_name(series))
+}
+
+/// The same page in the manual, relative to its start page.
+pub fn notes_page(series: Series) -> String {
+    format!("release-notes/rl-{series}.html")
+}
+
+fn page_name(series: Series) -> String {
+    format!("rl-{series}.md")
+}
+
+/// `SUMMARY.md` with the page of a new MAJOR listed below the marker.
+///
+/// # Errors
+/// There is not exactly one marker, the page is listed already, or the file is not plain text as git keeps it.
+pub fn add_to_summary(summary: &str, series: Series, date: Date) -> Result<String, String> {
+    if let Some(why) = unusual(summary) {
+        return Err(why.to_owned());
+    }
+    let page = page_name(series);
+    if summary.contains(&format!("(release-notes/{page})")) {
+        return Err(format!("already lists {page}, which does not exist: remove that line"));
+    }
+    let markers: Vec<usize> = summary.match_indices(SUMMARY_MARKER).map(|(at, _)| at).collect();
+    let [marker] = markers[..] else {
+        return Err(format!("must hold `{SUMMARY_MARKER}` on exactly one line, and holds it {} times", markers.len()));
+    };
+    let line_start = summary[..marker].rfind('\n').map_or(0, |at| at + 1);
+    let line_end = summary[marker..].find('\n').map_or(summary.len(), |at| marker + at + 1);
+    let before = &summary[..line_end];
+    let line_break = if before.ends_with('\n') { "" } else { "\n" };
+    let indent = " ".repeat((marker - line_start).saturating_sub(2));
+    Ok(format!(
+        "{before}{line_break}{indent}- [{} {series} ({date})](release-notes/{page})\n{}",
+        product().name,
+        &summary[line_end..]
+    ))
+}
+#[cfg(test)]
+mod tests;

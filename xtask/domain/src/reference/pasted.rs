@@ -1,0 +1,191 @@
+//! What a text that somebody pasted says about issues, pull requests and changes.
+
+use super::{List, Tracker, decimal};
+use crate::product::product;
+
+/// One reference as somebody wrote it, as far as that tells what it is.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Item {
+    pub list: Option<List>,
+    pub tracker: Option<Tracker>,
+    /// Whether a `#` stood before the number.
+    pub hash: bool,
+    pub number: u64,
+}
+
+impl Item {
+    pub fn notation(&self, list: List) -> String {
+        match self.tracker {
+            _ if list == List::Cls => self.number.to_string(),
+            None if !self.hash && self.list.is_none() => self.number.to_string(),
+            None | Some(Tracker::Lix) => format!("fj#{}", self.number),
+            Some(Tracker::Nix) => format!("gh#{}", self.number),
+        }
+    }
+}
+
+pub(super) enum Pasted {
+    References(Vec<Item>),
+    /// An issue or a pull request of another project, or an address of no issue at all.
+    Foreign,
+    Unknown,
+}
+
+/// What a word in front of a number says about it.
+#[derive(Debug, Clone, Copy, Default)]
+struct Context {
+    list: Option<List>,
+    tracker: Option<Tracker>,
+}
+
+pub(super) fn pasted(text: &str) -> Pasted {
+    let mut items = Vec::new();
+    let mut context = Context::default();
+    for token in tokens(text) {
+        if let Some(address) = address(token) {
+            match of_address(address) {
+                Some(item) => items.push(item),
+                None => return Pasted::Foreign,
+            }
+            continue;
+        }
+        let at = token.find(|c: char| digit(c).is_some()).unwrap_or(token.len());
+        let (word, number) = token.split_at(at);
+        if number.is_empty() {
+            match of_word(word) {
+                Some(said) => context = said,
+                None if is_filler(word) => {}
+                None => return Pasted::Unknown,
+            }
+            continue;
+        }
+        let Some(number) = digits(number) else { return Pasted::Unknown };
+        let hash = word.contains('#');
+        let said = match word {
+            "" | "#" | "+" => context,
+            "!" => Context { list: Some(List::Prs), tracker: None },
+            word => match of_word(word) {
+                Some(said) => said,
+                None if hash && word.contains(|c: char| c.is_alphabetic()) => return Pasted::Foreign,
+                None => return Pasted::Unknown,
+            },
+        };
+        items.push(Item { list: said.list, tracker: said.tracker, hash: hash || word == "!", number });
+    }
+    if items.is_empty() { Pasted::Unknown } else { Pasted::References(items) }
+}
+
+/// The words of a text, without brackets, quotes and punctuation; of a Markdown link, its address.
+fn tokens(text: &str) -> impl Iterator<Item = &str> {
+    text.split(|c: char| c.is_whitespace() || matches!(c, ',' | ';' | '|' | '&')).filter_map(|token| {
+        let token = token.split_once("](").map_or(token, |(_, address)| address);
+        let around = |c: char| matches!(c, '<' | '>' | '(' | ')' | '[' | ']' | '{' | '}' | '"' | '\'' | '`' | '*');
+        let token = token.trim_matches(around).trim_end_matches(['.', ':', '?', '!', '/']).trim_end_matches(around);
+        (!token.is_empty()).then_some(token)
+    })
+}
+
+fn address(token: &str) -> Option<&str> {
+    let token = strip_prefix_ignoring_case(token, "https://")
+        .or_else(|| strip_prefix_ignoring_case(token, "http://"))
+        .unwrap_or(token);
+    let host = token.split('/').next().unwrap_or_default();
+    (host != token && host.contains('.')).then_some(token)
+}
+
+/// `git.lix.systems/lix-project/lix/issues/12#issuecomment-3`, and the like.
+fn of_address(address: &str) -> Option<Item> {
+    let links = &product().links;
+    let numbered = [
+        (&links.issue, List::Issues, Tracker::Lix),
+        (&links.pull, List::Prs, Tracker::Lix),
+        (&links.nix_issue, List::Issues, Tracker::Nix),
+        (&links.nix_pull, List::Prs, Tracker::Nix),
+    ];
+    for (link, list, tracker) in numbered {
+        let before = without_scheme(link).split("{}").next().unwrap_or_default();
+        if let Some(rest) = strip_prefix_ignoring_case(address, before) {
+            let end = rest.find(|c: char| !c.is_ascii_digit()).unwrap_or(rest.len());
+            let number = digits(&rest[..end])?;
+            return Some(Item { list: Some(list), tracker: Some(tracker), hash: true, number });
+        }
+    }
+    // Gerrit: /c/lix/+/1234/5/file, /c/1234, /1234, /q/1234, and formerly /#/c/1234/.
+    let host = without_scheme(&links.change).split('/').next().unwrap_or_default();
+    let path = strip_prefix_ignoring_case(address, host).filter(|path| path.starts_with(['/', '#']))?;
+    let path = path.strip_prefix("/#").unwrap_or(path);
+    let path = path.split(['?', '#']).next().unwrap_or_default();
+    let change = path.rsplit_once("/+/").map_or(path, |(_, change)| change);
+    let number = change.split('/').find_map(digits)?;
+    Some(Item { list: Some(List::Cls), tracker: None, hash: false, number })
+}
+
+/// What `fj`, `NixOS/nix#`, `cl/` or `PR` says about the number behind it.
+fn of_word(word: &str) -> Option<Context> {
+    let links = &product().links;
+    let word = word.trim_matches(['#', '/', '-', ':', '_', '!', '=', '~', '@', '+']).to_lowercase();
+    let is = |link: &str| repository(link).is_some_and(|name| name.to_lowercase() == word);
+    let context = |list, tracker| Some(Context { list, tracker });
+    match word.as_str() {
+        "fj" | "lix" | "forgejo" => context(None, Some(Tracker::Lix)),
+        "gh" | "nix" | "github" | "cppnix" => context(None, Some(Tracker::Nix)),
+        "cl" | "cls" | "c" | "change" | "changes" | "gerrit" => context(Some(List::Cls), None),
+        "pr" | "prs" | "pull" | "pulls" | "mr" => context(Some(List::Prs), None),
+        "issue" | "issues" | "bug" => context(Some(List::Issues), None),
+        _ if is(&links.issue) => context(None, Some(Tracker::Lix)),
+        _ if is(&links.nix_issue) => context(None, Some(Tracker::Nix)),
+        _ => None,
+    }
+}
+
+fn is_filler(word: &str) -> bool {
+    let word = word.to_lowercase();
+    matches!(
+        word.as_str(),
+        "and"
+            | "or"
+            | "see"
+            | "also"
+            | "fix"
+            | "fixes"
+            | "close"
+            | "closes"
+            | "of"
+            | "in"
+            | "for"
+            | "request"
+            | "requests"
+            | "+"
+            | "-"
+            | "#"
+    )
+}
+
+/// `lix-project/lix` of the address of its issues.
+pub(super) fn repository(link: &str) -> Option<&str> {
+    let (_, path) = without_scheme(link).split_once('/')?;
+    path.rsplitn(3, '/').nth(2)
+}
+
+fn without_scheme(link: &str) -> &str {
+    link.split_once("://").map_or(link, |(_, rest)| rest)
+}
+
+fn strip_prefix_ignoring_case<'a>(text: &'a str, prefix: &str) -> Option<&'a str> {
+    let (start, rest) = text.split_at_checked(prefix.len())?;
+    start.eq_ignore_ascii_case(prefix).then_some(rest)
+}
+
+/// A number as somebody wrote it, with leading zeros or in the wide digits of an input method.
+fn digits(text: &str) -> Option<u64> {
+    let digits: Option<String> = text.chars().map(digit).collect();
+    digits.and_then(|digits| decimal(digits.trim_start_matches('0')))
+}
+
+fn digit(c: char) -> Option<char> {
+    match c {
+        '0'..='9' => Some(c),
+        '０'..='９' => char::from_digit(c as u32 - '０' as u32, 10),
+        _ => None,
+    }
+}

@@ -1,0 +1,357 @@
+//! Narinfos: what a binary cache says of a store path, and what proves it.
+//!
+//! Nix is the judge: what every Nix accepts is a narinfo, and what none accepts is broken, down to blanks and the ends of
+//! lines. Refuses to download.
+
+use xtask::domain::digest::Digest;
+use xtask::domain::problem::excerpt;
+use xtask::domain::store_path::{StorePath, to_base32};
+
+use crate::domain::cache::nix_hash::parse_hash;
+use crate::domain::cache::path_info::PathInfo;
+use crate::domain::cache::signing::{PublicKey, SecretKey, key_of};
+
+/// A narinfo.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NarInfo {
+    pub info: PathInfo,
+    /// Key of its NAR.
+    pub url: String,
+    /// How the NAR is compressed.
+    compression: String,
+    /// Digest of the NAR as it is stored; also `None` for another kind of digest.
+    pub file_hash: Option<Digest>,
+    /// Size of the NAR as it is stored, in bytes.
+    pub file_size: Option<u64>,
+    /// In Nix's spelling.
+    pub signatures: Vec<String>,
+}
+
+/// The compressions that Nix gives an extension to.
+const EXTENSIONS: [(&str, &str); 6] =
+    [("zstd", ".zst"), ("xz", ".xz"), ("bzip2", ".bz2"), ("br", ".br"), ("lzip", ".lzip"), ("lz4", ".lz4")];
+/// What Nix can unpack besides.
+const OTHERS: [&str; 2] = ["none", "gzip"];
+/// What Nix takes for granted where a narinfo does not say.
+const DEFAULT: &str = "bzip2";
+/// What S3 allows for a key, in bytes.
+const LONGEST_URL: usize = 1024;
+
+impl NarInfo {
+    /// # Errors
+    /// What is wrong with it.
+    pub fn parse(text: &str) -> Result<NarInfo, String> {
+        let (mut path, mut url, mut compression) = (None, "", "");
+        let (mut nar_hash, mut nar_size, mut file_hash, mut file_size) = (None, 0, None, None);
+        let (mut references, mut content_address) = (Vec::new(), false);
+        let mut signatures = Vec::new();
+        for line in Lines(text) {
+            let (name, value) = line?;
+            match name {
+                "StorePath" => path = Some(StorePath::parse(value)?),
+                "URL" => url = value,
+                "Compression" => compression = value,
+                "FileHash" => file_hash = parse_any_hash(value)?,
+                "FileSize" => file_size = Some(number(name, value)?),
+                "NarHash" => nar_hash = Some(parse_hash(value)?),
+                "NarSize" => nar_size = number(name, value)?,
+                "References" if references.is_empty() => {
+                    let names = value.split(' ').filter(|name| !name.is_empty()).map(StorePath::of_base_name);
+                    references = names.collect::<Result<_, _>>()?;
+                }
+                "References" => return Err("it has two lines References".to_owned()),
+                "Deriver" if value != "unknown-deriver" => drop(StorePath::of_base_name(value)?),
+                "Sig" => signatures.push(value.to_owned()),
+                "CA" if content_address => return Err("it has two lines CA".to_owned()),
+                "CA" => content_address = is_content_address(value)?,
+                _ => {}
+            }
+        }
+        let missing = |name: &str| format!("it has no {name}");
+        if url.is_empty() {
+            return Err(missing("URL"));
+        }
+        if nar_size == 0 {
+            return Err(missing("NarSize"));
+        }
+        Ok(NarInfo {
+            info: PathInfo {
+                path: path.ok_or_else(|| missing("StorePath"))?,
+                nar_hash: nar_hash.ok_or_else(|| missing("NarHash"))?,
+                nar_size,
+                references: references.into_iter().collect(),
+            },
+            url: url.to_owned(),
+            compression: if compression.is_empty() { DEFAULT } else { compression }.to_owned(),
+            file_hash,
+            file_size,
+            signatures,
+        })
+    }
+
+    /// Whether one of its signatures is by `key`, over what it says itself.
+    pub fn is_signed_by(&self, key: &PublicKey) -> bool {
+        let fingerprint = self.info.fingerprint();
+        self.signatures.iter().any(|signature| key.verifies(&fingerprint, signature))
+    }
+
+    /// What is wrong with where it says that its NAR is, and how that is packed, as far as the name tells.
+    pub fn nar_name_fault(&self) -> Option<String> {
+        let url = &self.url;
+        let plain = |b: u8| b.is_ascii_alphanumeric() || b"+-._=/".contains(&b);
+        let odd = |part: &str| matches!(part, "" | "." | "..");
+        if !url.bytes().all(plain) || url.split('/').any(odd) || url.len() > LONGEST_URL {
+            return Some(format!("its URL is not the name of an object here: `{}`", excerpt(url)));
+        }
+        let packed = self.compression.as_str();
+        if !EXTENSIONS.iter().any(|(name, _)| *name == packed) && !OTHERS.contains(&packed) {
+            return Some(format!("its Compression is unknown to Nix: `{}`", excerpt(packed)));
+        }
+        let (stem, named) = match url.split_once(".nar") {
+            Some((stem, extension)) => (stem, EXTENSIONS.iter().find(|(_, known)| *known == extension)),
+            None => return None,
+        };
+        if let Some((named, _)) = named.filter(|(named, _)| *named != packed) {
+            return Some(format!("its Compression is {packed}, and its NAR is called {url}, which is {named}"));
+        }
+        // Nix names a NAR by its content; others by what is in it.
+        let digest = parse_hash(&format!("sha256:{}", stem.rsplit('/').next().unwrap_or(stem))).ok();
+        let file_hash = digest.zip(self.file_hash).filter(|(digest, _)| *digest != self.info.nar_hash);
+        file_hash.filter(|(digest, file_hash)| digest != file_hash).map(|(_, file_hash)| {
+            format!("its FileHash is {}, and its NAR is called {url}", to_base32(file_hash.bytes()))
+        })
+    }
+}
+
+/// The text of a narinfo with a signature by `key`. Whatever else it says stays, other keys' signatures among it; an
+/// older one by a key of that name goes, since it is not good.
+pub fn signed(text: &str, narinfo: &NarInfo, key: &SecretKey) -> String {
+    let name = key.public().name();
+    with_signatures(text, |other| other.split(':').next() != Some(name), &[key.sign(&narinfo.info.fingerprint())])
+}
+
+/// The text of a new narinfo with the signatures that an older one of the very same path has by other keys.
+pub fn keeping_signatures(new: &str, new_info: &NarInfo, old: &NarInfo) -> String {
+    if old.info != new_info.info {
+        return new.to_owned();
+    }
+    let has = |key: &str| new_info.signatures.iter().any(|signature| key_of(signature) == Some(key));
+    let kept = old.signatures.iter().filter(|signature| key_of(signature).is_some_and(|key| !has(key)));
+    with_signatures(new, |_| true, &kept.cloned().collect::<Vec<_>>())
+}
+
+fn with_signatures(text: &str, stays: impl Fn(&str) -> bool, more: &[String]) -> String {
+    let kept = text.lines().filter(|line| line.strip_prefix("Sig: ").is_none_or(&stays));
+    let more = more.iter().map(|signature| format!("Sig: {signature}\n"));
+    kept.map(|line| format!("{line}\n")).chain(more).collect()
+}
+
+/// The fields of a narinfo, as Nix cuts it up: a name is whatever stands before the next colon, an empty line included;
+/// its value begins one character behind that colon, and ends with a line feed.
+struct Lines<'a>(&'a str);
+
+impl<'a> Iterator for Lines<'a> {
+    type Item = Result<(&'a str, &'a str), String>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let text = self.0;
+        if text.is_empty() {
+            return None;
+        }
+        let Some((name, rest)) = text.split_once(':') else {
+            return Some(Err(format!("it has a line `{}`", excerpt(text.trim()))));
+        };
+        let mut after_blank = rest.chars();
+        after_blank.next();
+        match after_blank.as_str().split_once('\n') {
+            None => Some(Err(format!("it ends within the line {}", excerpt(name.trim())))),
+            Some((value, _)) if name == "StorePath" && value.ends_with('\r') => {
+                Some(Err("its lines end as on Windows, which Nix does not read".to_owned()))
+            }
+            Some((value, after)) => {
+                self.0 = after;
+                Some(Ok((name, value)))
+            }
+        }
+    }
+}
+
+fn number(name: &str, text: &str) -> Result<u64, String> {
+    text.parse().map_err(|_| format!("its {name} is not a number: {}", excerpt(text)))
+}
+
+/// A hash of any kind; only a SHA-256 is of use here.
+fn parse_any_hash(text: &str) -> Result<Option<Digest>, String> {
+    let others = ["md5", "sha1", "sha512", "blake3"];
+    match text.split_once([':', '-']) {
+        Some((kind, digits)) if others.contains(&kind) && digits.len() > 20 => Ok(None),
+        _ => parse_hash(text).map(Some),
+    }
+}
+
+/// Whether a path is named by its content; a narinfo may say so of what is only downloaded.
+fn is_content_address(text: &str) -> Result<bool, String> {
+    let hash = match text.split_once(':') {
+        None if text.is_empty() => return Ok(false),
+        Some(("text", hash)) => Some(hash),
+        Some(("fixed", rest)) => Some(rest.strip_prefix("r:").or_else(|| rest.strip_prefix("git:")).unwrap_or(rest)),
+        _ => None,
+    };
+    let hash = hash.ok_or_else(|| format!("its CA is odd: `{}`", excerpt(text)))?;
+    parse_any_hash(hash).map(|_| true)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    // All of it by Nix 2.8: `nix copy --to 'file://…?secret-key=…'` and `nix path-info --json`.
+    const NARINFO: &str = "\
+StorePath: /nix/store/s1ph2ym3d4b06r86sv46dg4hz7cr0kzw-top
+URL: nar/0na2zvwlnhqc3px6lh3mipxf44lkhf81pw3p27x2523z6vdmzk1r.nar.zst
+Compression: zstd
+FileHash: sha256:0na2zvwlnhqc3px6lh3mipxf44lkhf81pw3p27x2523z6vdmzk1r
+FileSize: 163
+NarHash: sha256:0k7zd7hgp5vs1m3bnrf8873pb97j9gp4phgl6y80bb4fd3jk6dqy
+NarSize: 216
+References: dqh9lqb3abv90ziv5mf2hxrbvf2ibihw-dep yl93ha4ya9xb5nprhnhwqhh8aw1vjp4s-d.nix
+Deriver: 0wmwaigdg3ikbck5d3avr4k4f0f66y9f-top.drv
+Sig: test-1:eyHQCMtqksYMRaiznlTs7TaShdP4j/qckzAJnoepUocS+5py2Cemfw3uIxJlmQ08ERynNrwkRQWHdvzwCNGRCA==
+";
+    const KEY: &str = "test-1:ConZHCHTiL125PdUi2yCYfjINrkaoHgUkX5CH+bZzFs=";
+
+    #[test]
+    fn what_nix_signed_is_signed() {
+        let key: PublicKey = KEY.parse().expect("valid");
+        let narinfo = NarInfo::parse(NARINFO).expect("valid");
+        assert!(narinfo.is_signed_by(&key));
+        assert_eq!(
+            narinfo.info.fingerprint(),
+            "1;/nix/store/s1ph2ym3d4b06r86sv46dg4hz7cr0kzw-top;\
+             sha256:0k7zd7hgp5vs1m3bnrf8873pb97j9gp4phgl6y80bb4fd3jk6dqy;216;\
+             /nix/store/dqh9lqb3abv90ziv5mf2hxrbvf2ibihw-dep,/nix/store/yl93ha4ya9xb5nprhnhwqhh8aw1vjp4s-d.nix"
+        );
+        for (from, to) in [
+            ("NarSize: 216", "NarSize: 217"),
+            ("0k7zd7hg", "1k7zd7hg"),
+            (" yl93ha4ya9xb5nprhnhwqhh8aw1vjp4s-d.nix", ""),
+            ("-top", "-tap"),
+            ("Sig: test-1", "Sig: test-2"),
+            ("Sig: test-1:eyHQ", "Sig: test-1:eyHR"),
+            ("Sig: test-1:eyHQ", "Sig: eyHQ"),
+        ] {
+            let narinfo = NarInfo::parse(&NARINFO.replacen(from, to, 1));
+            assert!(!narinfo.expect("still a narinfo").is_signed_by(&key), "{to}");
+        }
+    }
+
+    #[test]
+    fn what_is_not_a_narinfo() {
+        let wrong = |from: &str, to: &str| match NarInfo::parse(&NARINFO.replacen(from, to, 1)) {
+            Ok(narinfo) => narinfo.nar_name_fault().unwrap_or_else(|| format!("{to} is fine")),
+            Err(why) => why,
+        };
+        let messages = [
+            wrong("URL: ", "Url: "),
+            wrong("NarSize: 216", "NarSize: many"),
+            wrong("NarSize: 216", "NarSize: 0"),
+            wrong("/nix/store/s1", "/gnu/store/s1"),
+            wrong("References: dqh9", "References: eqh9"),
+            wrong("NarHash: sha256:0", "NarHash: md5:0"),
+            wrong("\n", "\r\n"),
+            wrong("GRCA==\n", "GRCA=="),
+            wrong("\nURL", "\n\nURL"),
+            wrong("URL: ", "URL:"),
+            wrong("Deriver: ", "Deriver: x"),
+            wrong("Sig: ", "CA: fixed:r:md5:0\nSig: "),
+            wrong("nar/0na2", "../nar/0na2"),
+            wrong("nar/0na2", "https://example.org/nar/0na2"),
+            wrong("nar/0na2", "nar/\u{1b}[2J0na2"),
+            wrong("nar/0na2", "nar/\0"),
+            wrong("nar/0na2", "file:///nar/0na2"),
+            wrong("nar/0na2", "/nar/0na2"),
+            wrong("nar/0na2", "nar/?0na2"),
+            wrong("URL: nar/", &format!("URL: {}", "nar/".repeat(300))),
+            wrong("Compression: zstd", "Compression: none"),
+            wrong("Compression: zstd", "Compression: rar"),
+            wrong("Compression: zstd\n", ""),
+            wrong("FileHash: sha256:0na2", "FileHash: sha256:1na2"),
+            NarInfo::parse("<html>\u{1b}[2J").expect_err("not a narinfo"),
+            NarInfo::parse(&NARINFO.repeat(2)).expect_err("twice"),
+            NarInfo::parse("").expect_err("empty"),
+        ];
+        expect_test::expect![[r#"
+            it has no URL
+            its NarSize is not a number: many
+            it has no NarSize
+            `/gnu/store/s1ph2ym3d4b06r86sv46dg4hz7cr0kzw-top` is not in /nix/store
+            `eqh9lqb3abv90ziv5mf2hxrbvf2ibihw-dep` is not a store path
+            `md5:0k7zd7hgp5vs1m3bnrf8873pb97j9gp4phgl6y80bb4fd3jk6dqy` is not a SHA-256 hash
+            its lines end as on Windows, which Nix does not read
+            it ends within the line Sig
+            it has no URL
+            URL: is fine
+            `x0wmwaigdg3ikbck5d3avr4k4f0f66y9f-top.drv` is not a store path
+            `md5:0` is not a SHA-256 hash
+            its URL is not the name of an object here: `../nar/0na2zvwlnhqc3px6lh3mipxf44lkhf81pw3p27x2523z6vdmzk1r.nar.zst`
+            its URL is not the name of an object here: `https://example.org/nar/0na2zvwlnhqc3px6lh3mipxf44lkhf81pw3p27x2523z6vdmzk1r.nar.zst`
+            its URL is not the name of an object here: `nar/\u{1b}[2J0na2zvwlnhqc3px6lh3mipxf44lkhf81pw3p27x2523z6vdmzk1r.nar.zst`
+            its URL is not the name of an object here: `nar/\0zvwlnhqc3px6lh3mipxf44lkhf81pw3p27x2523z6vdmzk1r.nar.zst`
+            its URL is not the name of an object here: `file:///nar/0na2zvwlnhqc3px6lh3mipxf44lkhf81pw3p27x2523z6vdmzk1r.nar.zst`
+            its URL is not the name of an object here: `/nar/0na2zvwlnhqc3px6lh3mipxf44lkhf81pw3p27x2523z6vdmzk1r.nar.zst`
+            its URL is not the name of an object here: `nar/?0na2zvwlnhqc3px6lh3mipxf44lkhf81pw3p27x2523z6vdmzk1r.nar.zst`
+            its URL is not the name of an object here: `nar/nar/nar/nar/nar/nar/nar/nar/nar/nar/nar/nar/nar/nar/nar/nar/nar/nar/nar/nar/nar/nar/nar/nar/nar/nar/nar/nar/nar/nar/…`
+            its Compression is none, and its NAR is called nar/0na2zvwlnhqc3px6lh3mipxf44lkhf81pw3p27x2523z6vdmzk1r.nar.zst, which is zstd
+            its Compression is unknown to Nix: `rar`
+            its Compression is bzip2, and its NAR is called nar/0na2zvwlnhqc3px6lh3mipxf44lkhf81pw3p27x2523z6vdmzk1r.nar.zst, which is zstd
+            its FileHash is 1na2zvwlnhqc3px6lh3mipxf44lkhf81pw3p27x2523z6vdmzk1r, and its NAR is called nar/0na2zvwlnhqc3px6lh3mipxf44lkhf81pw3p27x2523z6vdmzk1r.nar.zst
+            it has a line `<html>\u{1b}[2J`
+            it has two lines References
+            it has no URL"#]].assert_eq(&messages.join("\n"));
+    }
+
+    #[test]
+    fn what_nix_overlooks_is_overlooked() {
+        let expected = NarInfo::parse(NARINFO).expect("valid");
+        let same = |from: &str, to: &str| NarInfo::parse(&NARINFO.replacen(from, to, 1)).expect(to);
+        let with = |line: &str| same("Deriver: ", &format!("{line}\nDeriver: "));
+        for line in [
+            "Unknown: x",
+            "X: ",
+            "System: x86_64-linux",
+            "CA: ",
+            "CA: text:sha256:0k7zd7hgp5vs1m3bnrf8873pb97j9gp4phgl6y80bb4fd3jk6dqy",
+        ] {
+            assert_eq!(with(line), expected, "{line}");
+        }
+        assert_eq!(same("0wmwaigdg3ikbck5d3avr4k4f0f66y9f-top.drv", "unknown-deriver"), expected);
+        assert_eq!(with("Sig: other:x").signatures.len(), 2);
+        let other = same(
+            "FileHash: sha256:0na2zvwlnhqc3px6lh3mipxf44lkhf81pw3p27x2523z6vdmzk1r",
+            &format!("FileHash: sha512:{}", "0".repeat(103)),
+        );
+        assert_eq!((other.file_hash, other.nar_name_fault()), (None, None));
+        for (url, packed) in [("nar/x.nar", "gzip"), ("nar/x.nar.br", "br"), ("x", "none"), ("nar/x.nar", "zstd")] {
+            let text = NARINFO.replace("Compression: zstd", &format!("Compression: {packed}"));
+            let text = text.replace(&expected.url, url);
+            assert_eq!(NarInfo::parse(&text).expect(url).nar_name_fault(), None, "{url}");
+        }
+    }
+
+    #[test]
+    fn signatures_are_added_and_kept() {
+        let secret = "test-2:utOOCMym6GwNEDJO5IRfQKvy978RIqbJgMPgelFu1JAKidkcIdOIvXbk91SLbIJh+Mg2uRqgeBSRfkIf5tnMWw==";
+        let secret: SecretKey = secret.parse().expect("valid");
+        let (old, text) = (NarInfo::parse(NARINFO).expect("valid"), NARINFO.replace("Sig:", "Sig: test-2:bad\nSig:"));
+        let signed = signed(&text, &old, &secret);
+        let new = NarInfo::parse(&signed).expect("valid");
+        assert!(new.is_signed_by(&KEY.parse().expect("valid")) && new.is_signed_by(secret.public()));
+        assert_eq!(new.signatures.len(), 2, "what was bad is gone: {signed}");
+        let unsigned = NARINFO.lines().filter(|line| !line.starts_with("Sig")).map(|line| format!("{line}\n"));
+        let unsigned: String = unsigned.collect();
+        let bare = NarInfo::parse(&unsigned).expect("valid");
+        assert_eq!(keeping_signatures(&unsigned, &bare, &old), NARINFO);
+        let other = NarInfo { info: PathInfo { nar_size: 1, ..bare.info.clone() }, ..bare };
+        assert_eq!(keeping_signatures(&unsigned, &other, &old), unsigned, "another path's are of no use");
+    }
+}

@@ -1,0 +1,51 @@
+//! The spellings of a SHA-256 in Nix's files: SRI, and base 32, 64 and 16.
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD as BASE64;
+use xtask::domain::digest::Digest;
+use xtask::domain::problem::excerpt;
+use xtask::domain::store_path::{DIGEST_DIGITS, from_base32};
+
+/// Length of a SHA-256 in base 64.
+const BASE64_DIGITS: usize = 44;
+
+/// Reads a SHA-256 as any Nix has spelled it: SRI, or after `sha256:` in base 32, 64 or 16.
+///
+/// # Errors
+/// It is something else.
+pub fn parse_hash(text: &str) -> Result<Digest, String> {
+    let odd = || format!("`{}` is not a SHA-256 hash", excerpt(text));
+    let base64 = |text: &str| BASE64.decode(text).ok().and_then(|b| b.try_into().ok()).map(Digest::new);
+    if let Some(sri) = text.strip_prefix("sha256-") {
+        return base64(sri).ok_or_else(odd);
+    }
+    let digits = text.strip_prefix("sha256:").ok_or_else(odd)?;
+    match digits.len() {
+        DIGEST_DIGITS => from_base32(digits).map(Digest::new).ok_or_else(odd),
+        BASE64_DIGITS => base64(digits).ok_or_else(odd),
+        _ => digits.to_ascii_lowercase().parse().map_err(|_| odd()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_hash_has_many_spellings() {
+        let expected = parse_hash("sha256:0k7zd7hgp5vs1m3bnrf8873pb97j9gp4phgl6y80bb4fd3jk6dqy").expect("base 32");
+        for text in [
+            "sha256-Hjcz5WiOrAWQN/TBS+5L8qR1x0HIZbtGDXqX++Bp/0w=",
+            "sha256:Hjcz5WiOrAWQN/TBS+5L8qR1x0HIZbtGDXqX++Bp/0w=",
+            &format!("sha256:{expected}"),
+            &format!("sha256:{}", expected.to_string().to_uppercase()),
+        ] {
+            assert_eq!(parse_hash(text), Ok(expected), "{text}");
+        }
+        for text in
+            ["", "sha256:", "sha256-", "sha1:abc", "md5:0", &expected.to_string(), &format!("sha256:{expected}0")]
+        {
+            assert!(parse_hash(text).is_err(), "{text}");
+        }
+    }
+}

@@ -1,0 +1,179 @@
+//! What Nix knows of a store path: what a signature is about. Refuses to ask Nix.
+
+use std::collections::BTreeSet;
+
+use serde::Deserialize;
+use serde_json::Value;
+use xtask::domain::digest::Digest;
+use xtask::domain::problem::excerpt;
+use xtask::domain::store_path::{STORE, StorePath, to_base32};
+
+use crate::domain::cache::nix_hash::parse_hash;
+
+/// What a signature is about.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PathInfo {
+    pub path: StorePath,
+    pub nar_hash: Digest,
+    /// Bytes.
+    pub nar_size: u64,
+    pub references: BTreeSet<StorePath>,
+}
+
+impl PathInfo {
+    /// The text that is signed.
+    pub fn fingerprint(&self) -> String {
+        let references: Vec<String> = self.references.iter().map(StorePath::to_string).collect();
+        format!(
+            "1;{};sha256:{};{};{}",
+            self.path,
+            to_base32(self.nar_hash.bytes()),
+            self.nar_size,
+            references.join(",")
+        )
+    }
+}
+
+/// Reads what `nix path-info --json` writes: a list until Nix 2.18 and in Lix, then an object by path, which later got a
+/// version, names without the store, and hashes that say their algorithm (format 2, the default of some versions since
+/// 2.33).
+///
+/// # Errors
+/// What is odd about it.
+pub fn parse_path_infos(json: &str) -> Result<Vec<PathInfo>, String> {
+    match serde_json::from_str(json).map_err(|error| error.to_string())? {
+        Value::Array(list) => list.into_iter().map(|value| path_info(None, value)).collect(),
+        Value::Object(mut object) => {
+            if let Some(Value::Object(inner)) = object.remove("info") {
+                match object.get("storeDir").and_then(Value::as_str) {
+                    None | Some(STORE) => object = inner,
+                    Some(other) => return Err(format!("it is of another store, `{}`", excerpt(other))),
+                }
+            }
+            object.into_iter().map(|(path, value)| path_info(Some(&path), value)).collect()
+        }
+        _ => Err("it is neither a list nor an object".to_owned()),
+    }
+}
+
+/// How a hash is written.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Hash {
+    Text(String),
+    Parts { algorithm: String, format: String, hash: String },
+}
+
+impl Hash {
+    fn digest(&self) -> Result<Digest, String> {
+        match self {
+            Hash::Text(text) => parse_hash(text),
+            Hash::Parts { algorithm, format, hash } => match format.as_str() {
+                "base16" | "base32" | "nix32" | "base64" => parse_hash(&format!("{algorithm}:{hash}")),
+                "sri" => parse_hash(hash),
+                other => Err(format!("it has a hash in the unknown format `{}`", excerpt(other))),
+            },
+        }
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Entry {
+    path: Option<String>,
+    nar_hash: Option<Hash>,
+    nar_size: Option<u64>,
+    references: Vec<String>,
+    /// Older versions say so of what is not in the store.
+    valid: Option<bool>,
+}
+
+fn path_info(name: Option<&str>, value: Value) -> Result<PathInfo, String> {
+    let shown = || name.map_or_else(|| "a path".to_owned(), |name| format!("`{}`", excerpt(name)));
+    let not_there = |value: &Value| value.is_null() || value.get("valid") == Some(&Value::Bool(false));
+    if not_there(&value) {
+        let path = value.get("path").and_then(Value::as_str).map_or_else(shown, |path| format!("`{}`", excerpt(path)));
+        return Err(format!("{path} is not in the store"));
+    }
+    let entry: Entry = serde_json::from_value(value).map_err(|error| format!("{}: {error}", shown()))?;
+    debug_assert_ne!(entry.valid, Some(false));
+    let path = parse_either(entry.path.as_deref().or(name).ok_or("it names no path")?)?;
+    let hash = entry.nar_hash.ok_or_else(|| format!("{path} has no hash"))?;
+    Ok(PathInfo {
+        nar_hash: hash.digest()?,
+        nar_size: entry.nar_size.ok_or_else(|| format!("{path} has no size"))?,
+        references: entry.references.iter().map(|path| parse_either(path)).collect::<Result<_, _>>()?,
+        path,
+    })
+}
+
+fn parse_either(path: &str) -> Result<StorePath, String> {
+    if path.starts_with('/') { StorePath::parse(path) } else { StorePath::of_base_name(path) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use expect_test::expect;
+
+    // By Nix 2.8.
+    const PATH_INFO: &str = r#"{"path":"/nix/store/s1ph2ym3d4b06r86sv46dg4hz7cr0kzw-top","narHash":"sha256-Hjcz5WiOrAWQN/TBS+5L8qR1x0HIZbtGDXqX++Bp/0w=","narSize":216,"references":["/nix/store/dqh9lqb3abv90ziv5mf2hxrbvf2ibihw-dep","/nix/store/yl93ha4ya9xb5nprhnhwqhh8aw1vjp4s-d.nix"],"deriver":"/nix/store/0wmwaigdg3ikbck5d3avr4k4f0f66y9f-top.drv","registrationTime":1795344823,"ultimate":true}"#;
+    #[test]
+    fn every_nix_tells_the_same_of_a_path() {
+        let sri = "sha256-Hjcz5WiOrAWQN/TBS+5L8qR1x0HIZbtGDXqX++Bp/0w=";
+        let expected = parse_path_infos(&format!("[{PATH_INFO}]")).expect("valid");
+        assert_eq!(expected[0].nar_hash.sri(), sri);
+        let base32 = "sha256:0k7zd7hgp5vs1m3bnrf8873pb97j9gp4phgl6y80bb4fd3jk6dqy";
+        let older = PATH_INFO.replace(sri, base32);
+        let newer = PATH_INFO.replacen(r#""path":"/nix/store/s1ph2ym3d4b06r86sv46dg4hz7cr0kzw-top","#, "", 1);
+        let newest = newer.replace("/nix/store/", "");
+        let parts = |format: &str, hash: &str| {
+            let hash = format!(r#"{{"algorithm":"sha256","format":"{format}","hash":"{hash}"}}"#);
+            newest.replace(&format!("\"{sri}\""), &hash)
+        };
+        let second = |info: &str| {
+            format!(
+                r#"{{"version":2,"storeDir":"/nix/store","info":{{"s1ph2ym3d4b06r86sv46dg4hz7cr0kzw-top":{info}}}}}"#
+            )
+        };
+        for json in [
+            format!("[{older}]"),
+            format!(r#"{{"/nix/store/s1ph2ym3d4b06r86sv46dg4hz7cr0kzw-top":{newer}}}"#),
+            second(&newest),
+            second(&parts("base64", &sri[7..])),
+            second(&parts("base16", &expected[0].nar_hash.to_string())),
+            second(&parts("nix32", &base32[7..])),
+        ] {
+            assert_eq!(parse_path_infos(&json), Ok(expected.clone()), "{json}");
+        }
+    }
+
+    #[test]
+    fn what_is_odd_is_told() {
+        let shown: Vec<String> = [
+            "",
+            "1",
+            r#"[{"path": "/nix/store/x", "valid": false}]"#,
+            r#"{"/nix/store/s1ph2ym3d4b06r86sv46dg4hz7cr0kzw-top": null}"#,
+            r#"{"storeDir": "/other", "info": {}}"#,
+            r#"[{"narHash": "x", "narSize": 1}]"#,
+            &format!("[{}]", PATH_INFO.replace("sha256-", "sha512-")),
+            &format!("[{}]", PATH_INFO.replace("-top", "-t#p")),
+            &format!("[{}]", PATH_INFO.replace("216", "-1")),
+        ]
+        .iter()
+        .map(|json| parse_path_infos(json).expect_err(json))
+        .collect();
+        expect![[r#"
+            EOF while parsing a value at line 1 column 0
+            it is neither a list nor an object
+            `/nix/store/x` is not in the store
+            `/nix/store/s1ph2ym3d4b06r86sv46dg4hz7cr0kzw-top` is not in the store
+            it is of another store, `/other`
+            a path: missing field `references`
+            `sha512-Hjcz5WiOrAWQN/TBS+5L8qR1x0HIZbtGDXqX++Bp/0w=` is not a SHA-256 hash
+            `s1ph2ym3d4b06r86sv46dg4hz7cr0kzw-t#p` is not a store path
+            a path: invalid value: integer `-1`, expected u64"#]]
+        .assert_eq(&shown.join("\n"));
+    }
+}

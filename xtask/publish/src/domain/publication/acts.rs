@@ -1,0 +1,221 @@
+//! A publication: the list of acts that bring a release to an environment, and what each would do there.
+//!
+//! One list, three readers: `plan` shows it, `upload` applies it, `verify` checks it. Acts come in three waves:
+//! contents that nobody follows yet, then git, then the pointers, all of them, last. When all is done, a receipt says
+//! so. Owns which acts there are and their order. What is seen of an act is judged in [`crate::domain::publication::judgement`], and shown in [`crate::domain::publication::plan`].
+
+use std::fmt;
+
+use serde::Serialize;
+use xtask::domain::environment::{Environment, GitTarget};
+use xtask::domain::image_target::ImageTarget;
+use xtask::domain::layout::{Docs, Layout, MANIFEST, installer_pointers, prefix};
+use xtask::domain::release::Release;
+use xtask::domain::tagging::TagRecord;
+use xtask::domain::version::Series;
+
+use crate::domain::publication::image_tag::ImageTag;
+use crate::domain::publication::pointers::Follows;
+
+/// What is published: an official release, or the manual of a tree on the way.
+#[derive(Debug, Clone)]
+pub enum Subject {
+    Official(Box<Official>),
+    /// Goes to the docs `nightly` and nowhere else.
+    Nightly {
+        version: String,
+    },
+}
+
+/// An official release, and every name that comes with it.
+#[derive(Debug, Clone)]
+pub struct Official {
+    pub release: Release,
+    pub tag: TagRecord,
+    pub layout: Layout,
+}
+
+/// How much of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Target {
+    All,
+    /// The manual alone: a nightly job, or a repair.
+    Manual,
+}
+
+/// One thing to bring about.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Act {
+    /// `lix/lix-VERSION/` in the releases bucket, object by object.
+    VersionDirectory,
+    /// The builds and their derivations with whole closures, in the cache bucket.
+    Cache,
+    /// A manual in the docs bucket.
+    Docs(Docs),
+    /// The branch, on a plain git remote.
+    Branch,
+    /// The commits on their way to the branch, in Gerrit.
+    Review,
+    /// The tag, on the git remote.
+    Tag,
+    /// `manifest.nix` at the root of the releases bucket.
+    RootManifest,
+    /// The container images, by digest: no tag leads to them yet.
+    Images { target: ImageTarget },
+    /// A tag of the images.
+    ImageTag { target: ImageTarget, tag: ImageTag },
+    /// The installers, in the version directory of the install bucket.
+    Installers,
+    /// The installers at the top of the install bucket.
+    InstallerPointers,
+    /// That all of it is done, for an environment that comes after this one.
+    Receipt,
+}
+
+/// When an act's turn comes. Within a wave, acts are independent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Wave {
+    /// Nobody follows these yet.
+    Contents,
+    Git,
+    /// What users follow.
+    Pointers,
+    /// What says that the rest is done.
+    Receipt,
+}
+
+impl Wave {
+    pub const ALL: [Wave; 4] = [Wave::Contents, Wave::Git, Wave::Pointers, Wave::Receipt];
+}
+
+impl fmt::Display for Wave {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Wave::Contents => "contents",
+            Wave::Git => "git",
+            Wave::Pointers => "pointers",
+            Wave::Receipt => "receipt",
+        })
+    }
+}
+
+/// Whether something else may take the place of what is there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Rule {
+    /// Published once, the same for ever.
+    WriteOnce,
+    Movable,
+}
+
+/// What an act list depends on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Scope {
+    Official(Series),
+    Nightly,
+}
+
+impl Subject {
+    pub fn scope(&self) -> Scope {
+        match self {
+            Subject::Official(official) => Scope::Official(official.release.series()),
+            Subject::Nightly { .. } => Scope::Nightly,
+        }
+    }
+}
+
+/// The acts of a publication, wave by wave.
+///
+/// # Errors
+/// A tree that is no official release has nothing to publish but its manual.
+pub fn acts(scope: Scope, target: Target, environment: &Environment) -> Result<Vec<Act>, String> {
+    let series = match (scope, target) {
+        (Scope::Official(series), _) => series,
+        (Scope::Nightly, Target::Manual) => return Ok(vec![Act::Docs(Docs::Nightly)]),
+        (Scope::Nightly, Target::All) => {
+            return Err(
+                "this is no official release: only its manual may be published, with `--target manual`".to_owned()
+            );
+        }
+    };
+    if target == Target::Manual {
+        return Ok(vec![Act::Docs(Docs::Series(series)), Act::Docs(Docs::Stable)]);
+    }
+    let branch = match environment.git {
+        GitTarget::Directory { .. } | GitTarget::Plain { .. } => Act::Branch,
+        GitTarget::Gerrit { .. } => Act::Review,
+    };
+    let targets = || environment.images.targets.iter();
+    let images = targets().map(|target| Act::Images { target: target.clone() });
+    let tags = [ImageTag::Version, ImageTag::Series(series), ImageTag::Latest];
+    let tagged = tags.map(|tag| targets().map(move |target| Act::ImageTag { target: target.clone(), tag }));
+
+    let mut acts = vec![Act::VersionDirectory, Act::Cache, Act::Docs(Docs::Series(series))];
+    acts.extend(images);
+    acts.extend([branch, Act::Tag, Act::RootManifest, Act::Docs(Docs::Stable)]);
+    acts.extend(tagged.into_iter().flatten());
+    acts.push(Act::Receipt);
+    Ok(acts)
+}
+
+/// The acts of publishing the installers of a release, which are built elsewhere and come later.
+pub const INSTALLER_ACTS: [Act; 2] = [Act::Installers, Act::InstallerPointers];
+
+impl Act {
+    pub fn wave(&self) -> Wave {
+        match self {
+            Act::VersionDirectory | Act::Cache | Act::Docs(Docs::Series(_)) => Wave::Contents,
+            Act::Images { .. } | Act::Installers => Wave::Contents,
+            Act::Branch | Act::Review | Act::Tag => Wave::Git,
+            Act::RootManifest | Act::Docs(Docs::Stable | Docs::Nightly) => Wave::Pointers,
+            Act::ImageTag { .. } | Act::InstallerPointers => Wave::Pointers,
+            Act::Receipt => Wave::Receipt,
+        }
+    }
+
+    pub fn rule(&self) -> Rule {
+        match self {
+            Act::VersionDirectory | Act::Cache | Act::Tag | Act::Images { .. } | Act::Installers => Rule::WriteOnce,
+            Act::ImageTag { tag: ImageTag::Version, .. } => Rule::WriteOnce,
+            Act::ImageTag { tag: ImageTag::Series(_) | ImageTag::Latest, .. } => Rule::Movable,
+            Act::Docs(_) | Act::Branch | Act::Review | Act::RootManifest => Rule::Movable,
+            Act::InstallerPointers | Act::Receipt => Rule::Movable,
+        }
+    }
+
+    /// What it follows, if it is a pointer in the sense of [`crate::domain::publication::pointers`].
+    pub fn follows(&self) -> Option<Follows> {
+        match self {
+            Act::Docs(Docs::Series(series)) => Some(Follows::Series(*series)),
+            Act::Docs(Docs::Stable) | Act::RootManifest | Act::InstallerPointers => Some(Follows::NewestStable),
+            Act::ImageTag { tag, .. } => tag.follows(),
+            Act::VersionDirectory | Act::Cache | Act::Docs(Docs::Nightly) | Act::Images { .. } => None,
+            Act::Branch | Act::Review | Act::Tag | Act::Installers | Act::Receipt => None,
+        }
+    }
+
+    /// What people call it.
+    pub fn title(&self, subject: &Subject) -> String {
+        let of_release = |title: &dyn Fn(&Official) -> String| match subject {
+            Subject::Official(official) => title(official),
+            Subject::Nightly { .. } => unreachable!("a tree that is no release has no such act"),
+        };
+        match self {
+            Act::Docs(docs) => format!("docs {}/", docs.directory()),
+            Act::Cache => "cache closures".to_owned(),
+            Act::RootManifest => format!("releases {MANIFEST}"),
+            Act::VersionDirectory => of_release(&|o| format!("releases {}/", o.layout.version_directory())),
+            Act::Installers => of_release(&|o| format!("install {}/", o.layout.version_directory())),
+            Act::InstallerPointers => format!("install {0}/{1}-installer-*", installer_pointers(), prefix()),
+            Act::Receipt => of_release(&|o| format!("releases {}", o.layout.receipt())),
+            Act::Branch => of_release(&|o| format!("branch {}", o.release.release_branch())),
+            Act::Review => of_release(&|o| format!("review for {}", o.release.release_branch())),
+            Act::Tag => of_release(&|o| format!("tag {}", o.release.tag())),
+            Act::Images { target } => format!("images {target}"),
+            Act::ImageTag { target, tag } => {
+                of_release(&|o| format!("image {target}:{}", tag.name(&o.release.version().to_string())))
+            }
+        }
+    }
+}

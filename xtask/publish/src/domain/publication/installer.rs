@@ -1,0 +1,134 @@
+//! Installers: small programs, built elsewhere, one for each system of a release. Their record, and what is wrong with
+//! a directory of them.
+//!
+//! Refuses to read files: what lies in the directory comes in as a value.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::{Deserialize, Serialize};
+use xtask::domain::format::{self, Format, Misread};
+use xtask::domain::layout::{installer_name, installer_system};
+use xtask::domain::problem::{Problem, Problems};
+use xtask::domain::record::Files;
+use xtask::domain::system::System;
+
+/// What was published as the installers of a release; it lies beside them, and is written last.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct InstallerRecord {
+    #[serde(default)]
+    pub format: Format,
+    pub version: String,
+    /// By name.
+    pub files: Files,
+}
+
+impl InstallerRecord {
+    /// Reads one that is published: a newer tool may have more to say in it.
+    ///
+    /// # Errors
+    /// What is wrong with the text, without its key.
+    pub fn parse(text: &str) -> Result<InstallerRecord, Misread> {
+        let record: InstallerRecord = format::parse(text, "a record of installers")?;
+        match record.files.keys().find(|name| installer_system(name).is_none()) {
+            Some(name) => {
+                let name = name.escape_debug();
+                Err(Misread::Wrong(format!("is not a record of installers: it lists `{name}`")))
+            }
+            None => Ok(record),
+        }
+    }
+
+    /// The systems that have one.
+    pub fn systems(&self) -> BTreeSet<System> {
+        self.files.keys().filter_map(|name| installer_system(name)).collect()
+    }
+
+    /// # Panics
+    /// Never: a record has only string keys.
+    pub fn to_json(&self) -> String {
+        serde_json::to_string_pretty(self).expect("a record has only string keys") + "\n"
+    }
+}
+
+/// The installers in a directory, given the names that lie there, what each file says it runs on, and the systems of
+/// the release. What is called otherwise is none of ours.
+///
+/// # Errors
+/// Every system without an installer, every installer without a system, and every one that is not what it is called.
+pub fn check(
+    found: &BTreeMap<String, Result<System, String>>,
+    systems: &BTreeSet<&System>,
+) -> Result<BTreeMap<System, String>, Problems> {
+    let mut problems = Problems::default();
+    let mut installers = BTreeMap::new();
+    for (name, runs_on) in found {
+        let Some(system) = installer_system(name) else { continue };
+        match runs_on {
+            _ if !systems.contains(&system) => {
+                problems.push(Problem::new(format!("{name}: this release has no build for {system}")));
+            }
+            Err(why) => problems.push(Problem::new(format!("{name} {why}"))),
+            Ok(runs_on) if *runs_on != system => {
+                problems.push(Problem::new(format!("{name} is an executable for {runs_on}")));
+            }
+            Ok(_) => {}
+        }
+        installers.insert(system, name.clone());
+    }
+    for system in systems.iter().filter(|system| !installers.contains_key(*system)) {
+        problems.push(Problem::new(format!("{} is missing: the release has a build for it", installer_name(system))));
+    }
+    problems.into_result().map(|()| installers)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use expect_test::expect;
+
+    fn system(text: &str) -> System {
+        text.parse().expect(text)
+    }
+
+    #[test]
+    fn each_is_held_against_its_name_and_the_release() {
+        let systems = ["aarch64-darwin", "aarch64-linux", "x86_64-linux"].map(system);
+        let systems: BTreeSet<&System> = systems.iter().collect();
+        let found = [
+            ("lix-installer-aarch64-linux", Ok(system("x86_64-linux"))),
+            ("lix-installer-x86_64-linux", Err("is empty".to_owned())),
+            ("lix-installer-x86_64-darwin", Ok(system("x86_64-darwin"))),
+            ("lix-installer-x86_64-linux.sha256", Err("is none".to_owned())),
+            ("README", Err("is none".to_owned())),
+        ];
+        let found = found.map(|(name, runs_on)| (name.to_owned(), runs_on)).into();
+        expect![[r#"
+            lix-installer-aarch64-linux is an executable for x86_64-linux
+            lix-installer-x86_64-darwin: this release has no build for x86_64-darwin
+            lix-installer-x86_64-linux is empty
+            lix-installer-aarch64-darwin is missing: the release has a build for it"#]]
+        .assert_eq(&check(&found, &systems).expect_err("all of it is wrong").to_string());
+
+        let found = systems.iter().map(|system| (installer_name(system), Ok((*system).clone()))).collect();
+        assert_eq!(check(&found, &systems).expect("all is well").len(), 3);
+        assert_eq!(check(&BTreeMap::new(), &systems).expect_err("nothing is there").len(), 3);
+    }
+
+    #[test]
+    fn the_record_reads_what_it_writes() {
+        let record = InstallerRecord { format: Format, version: "2.93.1".to_owned(), files: Files::new() };
+        assert_eq!(InstallerRecord::parse(&record.to_json()), Ok(record));
+        let facts = r#"{ "size": 1, "sha256": "0000000000000000000000000000000000000000000000000000000000000000" }"#;
+        let error = InstallerRecord::parse(&format!(r#"{{ "version": "2.93.1", "files": {{ "/etc/x": {facts} }} }}"#));
+        assert_eq!(
+            error.expect_err("a file elsewhere").to_string(),
+            "is not a record of installers: it lists `/etc/x`"
+        );
+        let later = r#"{ "format": 1, "version": "2.93.1", "files": {}, "signed": true }"#;
+        assert_eq!(InstallerRecord::parse(later).expect("more than we know").version, "2.93.1");
+        let error = InstallerRecord::parse(&later.replace("1,", "2,")).expect_err("a newer format");
+        assert_eq!(error.to_string(), "was made by a newer tool (format 2): use that tool");
+        let error = InstallerRecord::parse("{}").expect_err("nothing in it");
+        assert!(error.to_string().starts_with("is not a record of installers: missing field"), "{error}");
+    }
+}

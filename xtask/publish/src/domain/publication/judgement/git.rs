@@ -1,0 +1,112 @@
+//! Branches, reviews and tags: what git published cannot be taken back.
+
+use xtask::domain::oid::Oid;
+use xtask::domain::tagging::{Relation, Tag};
+
+use super::{Consent, Judgement};
+use crate::domain::publication::acts::Subject;
+use crate::domain::publication::plan::Status;
+
+/// A release's commits in Gerrit.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Review {
+    /// Nobody has pushed them, as far as the remote shows.
+    Unknown,
+    /// They wait for a person.
+    Open,
+    /// The branch contains the tagged commit, and not the one that merges it back. Whether that one was pushed, too.
+    Half { pushed: bool },
+    /// The branch contains all of them.
+    Submitted,
+    /// The branch contains this commit instead, which has the tagged commit's tree.
+    Rewritten(Oid),
+}
+
+pub(super) fn judge_branch(ours: &Oid, remote: Option<&Oid>, relation: Relation) -> Judgement {
+    let change = |from: &str| (format!("{from} -> {}", ours.short()), vec![format!("{from} -> {ours}")]);
+    match (remote, relation) {
+        (None, _) => (Status::Absent, format!("to {}", ours.short()), vec![format!("to {ours}")]),
+        (Some(remote), Relation::Contains) => (Status::Same, remote.short().to_owned(), Vec::new()),
+        (Some(remote), Relation::Behind) => {
+            let (summary, changes) = change(remote.short());
+            (Status::Different, summary, changes)
+        }
+        (Some(remote), Relation::Diverged) => {
+            let why = format!(
+                "the remote branch is at {}, which ours does not contain: fetch it, and tag the release on top of it",
+                remote.short()
+            );
+            let (summary, changes) = change(remote.short());
+            (Status::Refused(vec![why]), summary, changes)
+        }
+    }
+}
+
+pub(super) fn judge_tag(ours: &Oid, remote: Option<&Tag>, ready: &Result<(), String>, consent: &Consent) -> Judgement {
+    let is_ours = |tag: &Tag| matches!(tag, Tag::Annotated { object, .. } if object == ours);
+    match (remote, ready) {
+        (Some(remote), _) if is_ours(remote) => (Status::Same, ours.short().to_owned(), Vec::new()),
+        (Some(remote), _) if !consent.force_push_tag => {
+            let theirs = match remote {
+                Tag::Annotated { object, commit } => {
+                    format!("another tag of this name, {}, for the commit {}", object.short(), commit.short())
+                }
+                Tag::Lightweight(object) => format!(
+                    "a lightweight tag of this name, which names {} directly, and ours is an annotated one, {}",
+                    object.short(),
+                    ours.short()
+                ),
+            };
+            let why =
+                format!("the remote has {theirs}: a published tag stays (`--force-push-tag` replaces it all the same)");
+            (Status::Refused(vec![why]), String::new(), Vec::new())
+        }
+        (remote, Ok(())) => {
+            let object = remote.map(Tag::object);
+            let (status, from) = match object {
+                Some(object) => (Status::Different, format!("{} -> ", object.short())),
+                None => (Status::Absent, "to ".to_owned()),
+            };
+            (status, format!("{from}{}", ours.short()), vec![format!("{from}{ours}")])
+        }
+        (_, Err(why)) => (Status::Waiting(why.clone()), format!("to {}", ours.short()), vec![format!("to {ours}")]),
+    }
+}
+
+pub(super) fn judge_review(review: &Review, subject: &Subject) -> Judgement {
+    let Subject::Official(official) = subject else { unreachable!("only a release is reviewed") };
+    let (release, tag) = (&official.release, &official.tag);
+    let (branch, merge) = (release.release_branch(), tag.merge_commit.short());
+    match review {
+        Review::Unknown => {
+            (Status::Absent, format!("push {merge}"), vec![format!("push {} for {branch}", tag.merge_commit)])
+        }
+        Review::Open => {
+            let why = format!("submit the changes up to {merge} in Gerrit, without rebasing, then run this again");
+            (Status::Waiting(why), format!("pushed {merge}"), Vec::new())
+        }
+        Review::Half { pushed: false } => {
+            let summary = format!("push {merge}: {branch} has only the release commit {}", tag.commit.short());
+            (Status::Absent, summary, vec![format!("push {} for {branch}", tag.merge_commit)])
+        }
+        Review::Half { pushed: true } => {
+            let why = format!(
+                "{branch} has the release commit {} and marks an official release until the commit that merges it back, \
+                 {merge}, is there, too: submit that change in Gerrit, without rebasing, then run this again",
+                tag.commit.short()
+            );
+            (Status::Waiting(why), format!("pushed {merge}"), Vec::new())
+        }
+        Review::Submitted => (Status::Same, format!("{branch} has {merge}"), Vec::new()),
+        Review::Rewritten(other) => {
+            let why = format!(
+                "Gerrit rewrote the release commit: {branch} has {} with the same tree, and the tag names {}, which is on no branch. \
+                 If the tag is not public yet: `git switch {branch}`, `git pull`, and `cargo xtask release tag --force-tag` there, \
+                 then build again. Submit by fast-forward next time",
+                other.short(),
+                tag.commit.short()
+            );
+            (Status::Refused(vec![why]), String::new(), Vec::new())
+        }
+    }
+}

@@ -1,0 +1,43 @@
+//! The root manifest: whose upgrades come from it, and who would get none any more.
+
+use xtask::domain::layout::MANIFEST;
+use xtask::domain::manifest::{Manifest, render};
+use xtask::domain::system::System;
+
+use super::{Consent, Judgement, unexpected};
+use crate::domain::publication::live_manifest::{Live, version_of};
+use crate::domain::publication::plan::Status;
+
+pub(super) fn judge(ours: &Manifest, live: Option<&Live>, consent: &Consent) -> Judgement {
+    let to = render(ours);
+    let Some(live) = live else {
+        return (Status::Absent, format!("to {}", version_of(ours)), vec![format!("to {to:?}")]);
+    };
+    if live.text == to {
+        return (Status::Same, version_of(ours), Vec::new());
+    }
+    let (lost, refusals) = match &live.says {
+        Ok(before) => {
+            let lost: Vec<&System> = before.keys().filter(|system| !ours.contains_key(*system)).collect();
+            let refusals = unexpected(lost.iter().copied(), consent, |system| {
+                format!(
+                    "{system} vanishes, and its users get no more upgrades: if that is right, say `--drop-system {system}`"
+                )
+            });
+            (lost, refusals)
+        }
+        Err(_) if consent.unreadable_manifest => Default::default(),
+        Err(why) => (Vec::new(), vec![unreadable(why)]),
+    };
+    let dropped: String = lost.iter().map(|system| format!(", without {system}")).collect();
+    let summary = format!("{} -> {}{dropped}", live.version(), version_of(ours));
+    let status = if refusals.is_empty() { Status::Different } else { Status::Refused(refusals) };
+    (status, summary, vec![format!("from {:?}", live.text), format!("to {to:?}")])
+}
+
+fn unreadable(why: &str) -> String {
+    format!(
+        "the live {MANIFEST} {why}, so nobody can tell which systems would vanish from it: look at it, and put the \
+         `{MANIFEST}` of the version directory that users are on in its place, or roll back"
+    )
+}

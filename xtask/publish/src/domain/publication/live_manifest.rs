@@ -1,0 +1,295 @@
+//! The root `manifest.nix` of an environment, as it is found.
+//!
+//! Reads a plain set of strings however it is laid out: other tools and hands write it, too. Whatever else Nix evaluates
+//! to such a set is read by Nix itself, on the floor above.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::iter::Peekable;
+use std::str::Chars;
+
+use serde_json::Value;
+use xtask::domain::manifest::Manifest;
+use xtask::domain::problem::excerpt;
+use xtask::domain::product::product;
+use xtask::domain::store_path::StorePath;
+use xtask::domain::system::System;
+
+/// The root manifest of an environment, as it was found.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Live {
+    pub text: String,
+    /// What it says, or why that cannot be told.
+    pub says: Result<Manifest, String>,
+}
+
+impl Live {
+    /// The version that it leads to, for people.
+    pub fn version(&self) -> String {
+        self.says.as_ref().map_or_else(|_| UNREADABLE.to_owned(), version_of)
+    }
+}
+
+const UNREADABLE: &str = "something that cannot be read";
+
+/// Reads a set of plain strings: with comments, on any number of lines, its names quoted or not.
+///
+/// # Errors
+/// Why this reader cannot tell what it says. Nix may be able to.
+pub fn parse(text: &str) -> Result<Manifest, String> {
+    // Windows' editors begin a file with a mark that Nix refuses; which systems it names can be told all the same.
+    let mut reader = Reader(text.strip_prefix('\u{feff}').unwrap_or(text).chars().peekable());
+    let mut manifest = Manifest::new();
+    reader.blanks()?;
+    if reader.0.next_if_eq(&'r').is_some() {
+        // In a set of plain strings, `rec` changes nothing.
+        reader.expect("ec")?;
+        reader.blanks()?;
+    }
+    reader.expect("{")?;
+    loop {
+        reader.blanks()?;
+        if reader.0.next_if_eq(&'}').is_some() {
+            break;
+        }
+        let name = reader.name()?;
+        reader.blanks()?;
+        reader.expect("=")?;
+        reader.blanks()?;
+        let value = reader.string()?;
+        reader.blanks()?;
+        reader.expect(";")?;
+        add(&mut manifest, &name, value)?;
+    }
+    reader.blanks()?;
+    match reader.0.peek() {
+        None => Ok(manifest),
+        Some(c) => Err(format!("goes on with `{}` after its set", c.escape_debug())),
+    }
+}
+
+/// Reads what Nix says that a manifest evaluates to.
+///
+/// # Errors
+/// It is not a set of strings by system.
+pub fn of_json(json: &str) -> Result<Manifest, String> {
+    let values: BTreeMap<String, Value> =
+        serde_json::from_str(json).map_err(|_| "does not evaluate to a set".to_owned())?;
+    let mut manifest = Manifest::new();
+    for (name, value) in values {
+        let Value::String(value) = value else {
+            return Err(format!("gives `{}` something other than a string", excerpt(&name)));
+        };
+        add(&mut manifest, &name, value)?;
+    }
+    Ok(manifest)
+}
+
+fn add(manifest: &mut Manifest, name: &str, value: String) -> Result<(), String> {
+    let system: System = name.parse().map_err(|why| format!("has an attribute that is not a system: {why}"))?;
+    match manifest.insert(system.clone(), value) {
+        None => Ok(()),
+        Some(_) => Err(format!("has {system} twice")),
+    }
+}
+
+/// The part of Nix's language that manifests are written in.
+struct Reader<'a>(Peekable<Chars<'a>>);
+
+impl Reader<'_> {
+    /// Blanks and comments.
+    fn blanks(&mut self) -> Result<(), String> {
+        while let Some(c) = self.0.next_if(|c| " \t\r\n#/".contains(*c)) {
+            match c {
+                '#' => while self.0.next_if(|c| !"\r\n".contains(*c)).is_some() {},
+                '/' => {
+                    self.expect("*")?;
+                    let mut last = ' ';
+                    loop {
+                        match self.0.next().ok_or("has a comment that does not end")? {
+                            '/' if last == '*' => break,
+                            c => last = c,
+                        }
+                    }
+                }
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
+    fn expect(&mut self, text: &str) -> Result<(), String> {
+        for expected in text.chars() {
+            match self.0.next() {
+                Some(c) if c == expected => {}
+                Some(c) => return Err(format!("has `{}` where `{expected}` is expected", c.escape_debug())),
+                None => return Err(format!("ends where `{expected}` is expected")),
+            }
+        }
+        Ok(())
+    }
+
+    fn name(&mut self) -> Result<String, String> {
+        if self.0.peek() == Some(&'"') {
+            return self.string();
+        }
+        let mut name = String::new();
+        while let Some(c) = self.0.next_if(|c| c.is_ascii_alphanumeric() || "_'-".contains(*c)) {
+            name.push(c);
+        }
+        match self.0.peek() {
+            Some(c) if name.is_empty() => Err(format!("has `{}` where a system is expected", c.escape_debug())),
+            _ => Ok(name),
+        }
+    }
+
+    /// A string between double quotes that says itself what it is.
+    fn string(&mut self) -> Result<String, String> {
+        self.expect("\"")?;
+        let mut text = String::new();
+        loop {
+            let c = self.0.next().ok_or("has a string that does not end")?;
+            match c {
+                '"' => return Ok(text),
+                '$' if self.0.peek() == Some(&'{') => return Err("has a string that is computed".to_owned()),
+                '$' if self.0.peek() == Some(&'$') => text.extend([c].into_iter().chain(self.0.next())),
+                '\\' => text.push(match self.0.next().ok_or("has a string that does not end")? {
+                    'n' => '\n',
+                    'r' => '\r',
+                    't' => '\t',
+                    c => c,
+                }),
+                // Nix reads each end of a line as `\n`.
+                '\r' => {
+                    let _ = self.0.next_if_eq(&'\n');
+                    text.push('\n');
+                }
+                c => text.push(c),
+            }
+        }
+    }
+}
+
+/// The version that a manifest leads to, for people: what follows the product's name in its store paths.
+pub fn version_of(manifest: &Manifest) -> String {
+    let version = |path: &String| match StorePath::parse(path) {
+        Ok(path) => {
+            let name = path.name();
+            name.strip_prefix(&product().prefix).and_then(|rest| rest.strip_prefix('-')).unwrap_or(name).to_owned()
+        }
+        Err(_) => format!("`{}`", excerpt(path)),
+    };
+    let versions: BTreeSet<String> = manifest.values().map(version).collect();
+    match versions.len() {
+        0 => "a manifest without systems".to_owned(),
+        1..=VERSIONS => versions.into_iter().collect::<Vec<_>>().join(" and "),
+        n => format!("{n} different versions"),
+    }
+}
+
+/// Versions that are worth naming, where a manifest leads to several.
+const VERSIONS: usize = 3;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use expect_test::expect;
+    use xtask::domain::manifest::render;
+
+    fn path(version: &str) -> String {
+        format!("/nix/store/{}-lix-{version}", "a".repeat(32))
+    }
+
+    #[test]
+    fn what_is_written_is_read() {
+        let manifest: Manifest = ["x86_64-linux", "aarch64-darwin"]
+            .iter()
+            .map(|system| (system.parse().expect(system), path("2.93.1")))
+            .collect();
+        let text = render(&manifest);
+        expect![[r#"
+            {
+              aarch64-darwin = "/nix/store/aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa-lix-2.93.1";
+              x86_64-linux = "/nix/store/aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa-lix-2.93.1";
+            }
+        "#]]
+        .assert_eq(&text);
+        assert_eq!(parse(&text), Ok(manifest));
+        assert_eq!(parse("{\n}\n"), Ok(Manifest::new()));
+    }
+
+    /// The same two systems, as others write them. The publisher's tests let Nix read them, too.
+    #[test]
+    fn what_others_write_is_read() {
+        let (linux, old) = (path("2.95.3"), path("2.3.16"));
+        let expected: Manifest = [("x86_64-linux", &linux), ("i686-linux", &old)]
+            .map(|(system, path)| (system.parse().expect(system), path.clone()))
+            .into();
+        let plain = format!("{{\n  x86_64-linux = \"{linux}\";\n  i686-linux = \"{old}\";\n}}\n");
+        for text in [
+            format!("# This file was generated by releng/create_release.xsh in Lix\n{plain}"),
+            format!("# {{ }} \" ;\r/* \" \n ** / */\n\n{plain}\n# the end"),
+            plain.trim_end().to_owned(),
+            plain.replace('\n', "\r\n"),
+            format!("\u{feff}{plain}"),
+            plain.replace('\n', " ").replace("  ", ""),
+            format!("rec{}", plain.replace("i686-linux", "\"i686-linux\"")),
+            plain.replace(" = ", "/**/=#\n").replace(';', "/* */ ; # x"),
+            plain.replace("2.95", "\\2\\.95"),
+        ] {
+            assert_eq!(parse(&text), Ok(expected.clone()), "{text}");
+        }
+        assert_eq!(version_of(&expected), "2.3.16 and 2.95.3");
+    }
+
+    #[test]
+    fn what_cannot_be_told_is_an_error() {
+        let shown: Vec<String> = [
+            "",
+            "<html>no such page</html>",
+            "{ } { }",
+            "{\n  x86_64-linux = 1;\n}\n",
+            "{\n  linux = \"/nix/store/a\";\n}\n",
+            "{\n  x86_64-linux = \"${1}\";\n}\n",
+            "{\n  x86_64-linux.x = \"1\";\n}\n",
+            "{\n  x86_64-linux = \"/a\";\n  \"x86_64-linux\" = \"/b\";\n}\n",
+            "let a = 1; in { }",
+            "{ inherit x86_64-linux; }",
+            "{ x86_64-linux = \"/nix/store",
+            "{ x86_64-linux = \"/a\"; /* ",
+            "{ x86_64-linux = \"/a\"; / }",
+            "{ x86_64-linux = \"/a\" }",
+            "{ \u{1b}[2J = \"\"; }",
+        ]
+        .iter()
+        .map(|text| parse(text).expect_err(text))
+        .collect();
+        expect![[r#"
+            ends where `{` is expected
+            has `<` where `{` is expected
+            goes on with `{` after its set
+            has `1` where `"` is expected
+            has an attribute that is not a system: `linux` is not a system: expected one such as x86_64-linux
+            has a string that is computed
+            has `.` where `=` is expected
+            has x86_64-linux twice
+            has `l` where `{` is expected
+            has `x` where `=` is expected
+            has a string that does not end
+            has a comment that does not end
+            has ` ` where `*` is expected
+            has `}` where `;` is expected
+            has `\u{1b}` where a system is expected"#]]
+        .assert_eq(&shown.join("\n"));
+        assert!(of_json(r#"{"x86_64-linux": 1}"#).is_err() && of_json("[]").is_err() && of_json("").is_err());
+    }
+
+    #[test]
+    fn a_version_is_what_people_call_it() {
+        let version = |text: &str| version_of(&parse(text).expect(text));
+        let of = |path: &str| version(&format!("{{ x86_64-linux = \"{path}\"; }}"));
+        assert_eq!(of(&path("2.90.0-rc1")), "2.90.0-rc1");
+        assert_eq!(of(&path("2.90.0").replace("lix-", "nix-")), "nix-2.90.0");
+        assert_eq!(of("/opt/lix\u{1b}"), "`/opt/lix\\u{1b}`");
+        assert_eq!(version("{}"), "a manifest without systems");
+    }
+}

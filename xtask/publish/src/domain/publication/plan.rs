@@ -1,0 +1,240 @@
+//! A plan: every act with its judgement, as one value that is shown, hashed and agreed to.
+//!
+//! Its digest stands for exact contents, so that what was reviewed is what is done. Refuses to decide anything.
+
+use std::collections::BTreeSet;
+
+use serde::Serialize;
+use sha2::{Digest as _, Sha256};
+use xtask::domain::amounts::counted;
+use xtask::domain::digest::Digest;
+use xtask::domain::product::product;
+use xtask::domain::release::Kind;
+use xtask::domain::shown::one_line;
+use xtask::domain::version::Version;
+
+use crate::domain::publication::acts::{Rule, Subject, Wave};
+use crate::domain::publication::pointers::Published;
+
+/// Whether an act is done, decided by content.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase", tag = "status", content = "why")]
+pub enum Status {
+    Absent,
+    Same,
+    Different,
+    /// For something outside.
+    Waiting(String),
+    /// A pointer that this release does not move.
+    Stays(String),
+    /// It may not be done as things are.
+    Refused(Vec<String>),
+}
+
+/// An act, and what it would do.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Planned {
+    pub title: String,
+    pub wave: Wave,
+    pub rule: Rule,
+    #[serde(flatten)]
+    pub status: Status,
+    /// What would happen, in a few words.
+    pub summary: String,
+    /// Each change: with its digests, so that a plan's digest stands for exact contents.
+    pub changes: Vec<String>,
+}
+
+impl Planned {
+    /// Whether `upload` has something to do here.
+    pub fn is_to_do(&self) -> bool {
+        matches!(self.status, Status::Absent | Status::Different)
+    }
+}
+
+impl Planned {
+    /// What is wrong with an act that should be done by now, or what it would do.
+    pub fn told(&self) -> String {
+        match &self.status {
+            Status::Absent | Status::Different | Status::Same => self.summary.clone(),
+            Status::Waiting(why) | Status::Stays(why) => why.clone(),
+            Status::Refused(reasons) => reasons.join("; "),
+        }
+    }
+
+    /// A line, and more if `verbose`; with another title where one of these is not enough to tell which release it is.
+    fn to_text(&self, title: &str, verbose: bool, width: usize) -> String {
+        let (mark, what) = match &self.status {
+            Status::Absent => ('+', one_line(&self.summary)),
+            Status::Different => ('~', one_line(&self.summary)),
+            Status::Same => ('=', "nothing to do".to_owned()),
+            Status::Waiting(why) => ('…', format!("waits: {}", one_line(why))),
+            Status::Stays(why) => ('-', format!("stays: {}", one_line(why))),
+            Status::Refused(reasons) => {
+                let reasons: Vec<String> = reasons.iter().map(|why| one_line(why)).collect();
+                ('!', format!("refused: {}", reasons.join("\n      ")))
+            }
+        };
+        let changes = self.changes.iter().filter(|_| verbose).map(|change| format!("      {}\n", one_line(change)));
+        format!("  {mark} {:<width$} {what}\n{}", one_line(title), changes.collect::<String>())
+    }
+}
+
+/// Everything that publishing would do in one environment.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Plan {
+    pub environment: String,
+    /// As artifacts spell it.
+    pub version: String,
+    /// What kind of release this is there.
+    pub kind: &'static str,
+    /// Of `release.json`: the very bytes that are released.
+    pub record: Digest,
+    /// In the order in which they are done.
+    pub acts: Vec<Planned>,
+    /// Of a rollback: the versions that no pointer goes back to by itself from then on. They stay published.
+    #[serde(skip_serializing_if = "BTreeSet::is_empty")]
+    pub withdraws: BTreeSet<Version>,
+    /// The hook that is run in the end, where there is one and something for it to do.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub purge: Option<Purge>,
+}
+
+/// What is handed to an environment's `purge`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Purge {
+    pub program: String,
+    /// How many it gets.
+    pub addresses: usize,
+}
+
+impl Plan {
+    /// # Panics
+    /// Never: a plan has only string keys.
+    pub fn to_json(&self) -> String {
+        serde_json::to_string_pretty(self).expect("a plan has only string keys") + "\n"
+    }
+
+    /// What `--plan` is compared with.
+    pub fn digest(&self) -> Digest {
+        Digest::new(Sha256::digest(self.to_json()).into())
+    }
+
+    /// The page that a manager reads before saying yes, without colours; `verbose` lists every change.
+    pub fn to_text(&self, verbose: bool) -> String {
+        let mut text = format!("{} {} to {} ({})\n", product().name, self.version, self.environment, self.kind);
+        let width = title_width(self.acts.iter());
+        for wave in Wave::ALL {
+            let acts: Vec<&Planned> = self.acts.iter().filter(|act| act.wave == wave).collect();
+            if !acts.is_empty() {
+                text += &format!("\n{wave}\n");
+            }
+            for act in acts {
+                text += &act.to_text(&act.title, verbose, width);
+            }
+        }
+        if !self.withdraws.is_empty() {
+            text += "\nwithdraws, and keeps published\n";
+        }
+        text += &self.withdraws.iter().map(|version| format!("  ~ {version}\n")).collect::<String>();
+        text += &purge_to_text(&self.purge);
+        text + &format!("\nplan {}\n", self.digest())
+    }
+
+    /// Why it may not be carried out, if there is a reason.
+    pub fn refusals(&self) -> Vec<String> {
+        let of = |act: &Planned| match &act.status {
+            Status::Refused(reasons) => reasons.iter().map(|why| format!("{}: {why}", act.title)).collect(),
+            _ => Vec::new(),
+        };
+        self.acts.iter().flat_map(of).collect()
+    }
+
+    /// Whether everything is done, as far as it can be now.
+    pub fn is_done(&self) -> bool {
+        self.withdraws.is_empty() && !self.acts.iter().any(Planned::is_to_do)
+    }
+}
+
+/// The plans of releases that are published together, as one value; usually it is one release.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Plans(pub Vec<Plan>);
+
+impl Plans {
+    /// What `--plan` is compared with: the plan's own, if there is one.
+    pub fn digest(&self) -> Digest {
+        match self.0.as_slice() {
+            [plan] => plan.digest(),
+            plans => {
+                let digests: String = plans.iter().map(|plan| format!("{}\n", plan.digest())).collect();
+                Digest::new(Sha256::digest(digests).into())
+            }
+        }
+    }
+
+    /// The page that a manager reads before saying yes, as [`Plan::to_text`]; wave by wave, as it will be done.
+    pub fn to_text(&self, verbose: bool) -> String {
+        if let [plan] = self.0.as_slice() {
+            return plan.to_text(verbose);
+        }
+        let releases: Vec<String> = self.0.iter().map(|plan| format!("{} ({})", plan.version, plan.kind)).collect();
+        let environment = self.0.first().map_or("", |plan| &plan.environment);
+        let mut text = format!("{} {} to {environment}\n", product().name, releases.join(", "));
+        let acts = || self.0.iter().flat_map(|plan| plan.acts.iter().map(|act| (&plan.version, act)));
+        let version_width = self.0.iter().map(|plan| plan.version.len()).max().unwrap_or_default();
+        let width = title_width(acts().map(|(_, act)| act)) + version_width + 2;
+        for wave in Wave::ALL {
+            let mut heading = format!("\n{wave}\n");
+            for (version, act) in acts().filter(|(_, act)| act.wave == wave) {
+                let title = format!("{version:<version_width$}  {}", act.title);
+                text += &std::mem::take(&mut heading);
+                text += &act.to_text(&title, verbose, width);
+            }
+        }
+        for plan in &self.0 {
+            text += &purge_to_text(&plan.purge);
+        }
+        text + &format!("\nplan {}\n", self.digest())
+    }
+
+    /// As [`Plan::refusals`].
+    pub fn refusals(&self) -> Vec<String> {
+        match self.0.as_slice() {
+            [plan] => plan.refusals(),
+            plans => plans
+                .iter()
+                .flat_map(|plan| plan.refusals().into_iter().map(|why| format!("{} {why}", plan.version)))
+                .collect(),
+        }
+    }
+
+    /// As [`Plan::is_done`].
+    pub fn is_done(&self) -> bool {
+        self.0.iter().all(Plan::is_done)
+    }
+}
+
+fn purge_to_text(purge: &Option<Purge>) -> String {
+    let Some(Purge { program, addresses }) = purge else { return String::new() };
+    format!("\npurge, once pointers have moved\n  {} gets {}\n", one_line(program), counted(*addresses, "address"))
+}
+
+/// Of the column of titles: registries have long names.
+fn title_width<'a>(acts: impl Iterator<Item = &'a Planned>) -> usize {
+    acts.map(|act| act.title.chars().count()).max().unwrap_or_default().max(30)
+}
+
+/// What kind of release this is to people, for headings.
+pub fn kind(subject: &Subject, published: &Published) -> &'static str {
+    match subject {
+        Subject::Nightly { .. } => "nightly",
+        Subject::Official(official) => match official.release.kind() {
+            Kind::NewMajor => "new MAJOR",
+            Kind::PreRelease => "pre-release",
+            Kind::Patch if published.all().any(|v| !v.is_pre_release() && v.series() > official.release.series()) => {
+                "maintenance"
+            }
+            Kind::Patch => "patch",
+        },
+    }
+}

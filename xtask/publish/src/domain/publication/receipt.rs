@@ -1,0 +1,249 @@
+//! The receipt that a publication leaves in its environment, and the rule that one environment may want another's.
+//!
+//! `requires` in `releng.toml` names the environment that must have taken the very same `release.json` before. Refuses
+//! to read buckets.
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use xtask::domain::digest::Digest;
+use xtask::domain::format::{self, Format, Misread};
+use xtask::domain::problem::excerpt;
+
+use crate::domain::publication::judgement::Judgement;
+use crate::domain::publication::plan::Status;
+
+/// That all of a release is published in an environment, pointers included. A newer tool may have more to say in it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Receipt {
+    #[serde(default)]
+    pub format: Format,
+    pub environment: String,
+    pub version: String,
+    /// Of `release.json`.
+    pub record: Digest,
+    /// When it was all done.
+    pub published: Timestamp,
+    /// The environment that should have had it before, and did not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub skipped: Option<Skipped>,
+}
+
+/// Why another environment's receipt was not waited for.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Skipped {
+    pub environment: String,
+    /// In the manager's words.
+    pub reason: String,
+}
+
+/// What was seen of receipts.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Seen {
+    /// Of `release.json`, as it is released.
+    pub record: Digest,
+    /// This environment's own.
+    pub there: Own,
+    pub gate: Gate,
+}
+
+/// The receipt that an environment has of a version.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Own {
+    Missing,
+    /// Something that is not a receipt of this version in this environment, and why. Writing it again repairs that.
+    Unreadable(String),
+    /// A newer tool wrote it, in a format that this one does not know; and what is said of that.
+    Newer(String),
+    Is(Receipt),
+}
+
+impl Own {
+    /// What lies there, if anything does: `version`'s receipt in `environment`. One that was copied from elsewhere says
+    /// nothing of this environment.
+    pub fn parse(text: Option<&[u8]>, environment: &str, version: &str) -> Own {
+        let Some(text) = text else { return Own::Missing };
+        match format::parse::<Receipt>(&String::from_utf8_lossy(text), "a receipt") {
+            Ok(receipt) if receipt.environment != environment || receipt.version != version => {
+                let (of, from) = (excerpt(&receipt.version), excerpt(&receipt.environment));
+                Own::Unreadable(format!("is the receipt of {of} in {from}, copied here"))
+            }
+            Ok(receipt) => Own::Is(receipt),
+            Err(Misread::Wrong(why)) => Own::Unreadable(why),
+            Err(Misread::Newer(why)) => Own::Newer(why),
+        }
+    }
+
+    /// Whether it is of this very `release.json`.
+    pub fn is_of(&self, record: Digest) -> bool {
+        matches!(self, Own::Is(receipt) if receipt.record == record)
+    }
+}
+
+/// What has to be true elsewhere.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Gate {
+    /// Nothing.
+    Open,
+    /// The environment has to have taken this release; and what it says it has.
+    Requires { environment: String, receipt: Option<Receipt> },
+    /// The manager goes on without it.
+    Skipped(Skipped),
+}
+
+impl Gate {
+    /// For the receipt of the release that passed.
+    pub fn skipped(&self) -> Option<Skipped> {
+        match self {
+            Gate::Skipped(skipped) => Some(skipped.clone()),
+            Gate::Open | Gate::Requires { .. } => None,
+        }
+    }
+}
+
+/// Whether the receipt is there, and else whether it may be written.
+pub fn judge(seen: &Seen) -> Judgement {
+    let Seen { record, there, gate } = seen;
+    if there.is_of(*record) {
+        return (Status::Same, record.short(), Vec::new());
+    }
+    let (status, write) = match there {
+        // What it says would be lost.
+        Own::Newer(why) => return (Status::Refused(vec![why.clone()]), String::new(), Vec::new()),
+        Own::Missing => (Status::Absent, format!("write for {record}")),
+        Own::Is(other) => (Status::Different, format!("write for {record}, and not for {}", other.record)),
+        Own::Unreadable(why) => (Status::Different, format!("write for {record}: what is there {why}")),
+    };
+    match gate {
+        Gate::Open => (status, "says that all of it is done".to_owned(), vec![write]),
+        Gate::Skipped(Skipped { environment, reason }) => (
+            status,
+            format!("without {environment}: {reason}"),
+            vec![write, format!("without {environment}: {reason}")],
+        ),
+        Gate::Requires { environment, receipt } => match receipt {
+            Some(receipt) if receipt.record == *record => {
+                (status, format!("{environment} has it since {}", day(receipt.published)), vec![write])
+            }
+            Some(receipt) => refused(format!(
+                "{environment} has another build of it: its receipt is of release.json {}, and ours is {}",
+                receipt.record.short(),
+                record.short()
+            )),
+            None => refused(format!("{environment} has no receipt of it: upload it to {environment} first")),
+        },
+    }
+}
+
+fn refused(why: String) -> Judgement {
+    (
+        Status::Refused(vec![why + " (`--skip-staging REASON` goes on without, and is recorded)"]),
+        String::new(),
+        Vec::new(),
+    )
+}
+
+fn day(at: Timestamp) -> String {
+    at.strftime("%Y-%m-%d").to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use expect_test::expect;
+
+    fn receipt(byte: u8) -> Receipt {
+        Receipt {
+            format: Format,
+            environment: "staging".to_owned(),
+            version: "2.93.1".to_owned(),
+            record: Digest::new([byte; 32]),
+            published: "2025-06-18T20:00:00Z".parse().expect("a time"),
+            skipped: None,
+        }
+    }
+
+    #[test]
+    fn the_gate_on_one_page() {
+        let requires = |receipt| Gate::Requires { environment: "staging".to_owned(), receipt };
+        let skipped = Skipped { environment: "staging".to_owned(), reason: "staging is down".to_owned() };
+        let cases = [
+            ("nothing required", Own::Missing, Gate::Open),
+            ("never tried", Own::Missing, requires(None)),
+            ("another build", Own::Missing, requires(Some(receipt(2)))),
+            ("the same", Own::Missing, requires(Some(receipt(1)))),
+            ("skipped", Own::Missing, Gate::Skipped(skipped)),
+            ("done before", Own::Is(receipt(1)), requires(None)),
+            ("done with another record", Own::Is(receipt(2)), requires(Some(receipt(1)))),
+            ("something else is there", Own::parse(Some(b"{}"), "staging", "2.93.1"), Gate::Open),
+        ];
+        let shown: Vec<String> = cases
+            .into_iter()
+            .map(|(what, there, gate)| {
+                let (status, summary, _) = judge(&Seen { record: Digest::new([1; 32]), there, gate });
+                format!("{what}: {status:?} {summary}")
+            })
+            .collect();
+        expect![[r#"
+            nothing required: Absent says that all of it is done
+            never tried: Refused(["staging has no receipt of it: upload it to staging first (`--skip-staging REASON` goes on without, and is recorded)"]) 
+            another build: Refused(["staging has another build of it: its receipt is of release.json 020202020202, and ours is 010101010101 (`--skip-staging REASON` goes on without, and is recorded)"]) 
+            the same: Absent staging has it since 2025-06-18
+            skipped: Absent without staging: staging is down
+            done before: Same 010101010101
+            done with another record: Different staging has it since 2025-06-18
+            something else is there: Different says that all of it is done"#]].assert_eq(&shown.join("\n"));
+    }
+
+    #[test]
+    fn bytes() {
+        let skipped = Skipped { environment: "staging".to_owned(), reason: "it is down".to_owned() };
+        let receipt = Receipt { skipped: Some(skipped), ..receipt(1) };
+        let json = serde_json::to_string_pretty(&receipt).expect("JSON");
+        expect![[r#"
+            {
+              "format": 1,
+              "environment": "staging",
+              "version": "2.93.1",
+              "record": "0101010101010101010101010101010101010101010101010101010101010101",
+              "published": "2025-06-18T20:00:00Z",
+              "skipped": {
+                "environment": "staging",
+                "reason": "it is down"
+              }
+            }"#]]
+        .assert_eq(&json);
+        let read = |json: &str| Own::parse(Some(json.as_bytes()), "staging", "2.93.1");
+        assert_eq!(read(&json), Own::Is(receipt.clone()));
+        assert_eq!(
+            read(&json.replacen("{", "{ \"signed\": true,", 1)),
+            Own::Is(receipt.clone()),
+            "a newer tool says more"
+        );
+        assert_eq!(read(&json.replacen("\"format\": 1,", "", 1)), Own::Is(receipt));
+        let why = |json: &str, environment: &str, version: &str| match Own::parse(
+            Some(json.as_bytes()),
+            environment,
+            version,
+        ) {
+            Own::Unreadable(why) | Own::Newer(why) => why + "\n",
+            other => panic!("{other:?}"),
+        };
+        expect![[r#"
+            is the receipt of 2.93.1 in staging, copied here
+            is the receipt of 2.93.1 in staging, copied here
+            was made by a newer tool (format 2): use that tool
+            is not a receipt: expected value at line 1 column 1
+            is not a receipt: missing field `environment` at line 1 column 2
+        "#]]
+        .assert_eq(
+            &[
+                why(&json, "production", "2.93.1"),
+                why(&json, "staging", "2.93.2"),
+                why(&json.replacen("1", "2", 1), "staging", "2.93.1"),
+                why("<html>", "staging", "2.93.1"),
+                why("{}", "staging", "2.93.1"),
+            ]
+            .concat(),
+        );
+    }
+}

@@ -1,0 +1,91 @@
+//! `withdrawn.json`: the versions that a rollback took from the users of the newest stable release.
+//!
+//! A list of versions, as it has always been: copies of this tool in older branches read it.
+
+use std::collections::BTreeSet;
+
+use serde_json::Value;
+use xtask::domain::format::Misread;
+use xtask::domain::problem::excerpt;
+use xtask::domain::version::Version;
+
+/// # Errors
+/// Why it cannot be told which versions are withdrawn.
+pub fn parse(text: &[u8]) -> Result<BTreeSet<Version>, Misread> {
+    let not_a_list = |what: String| Misread::Wrong(format!("is not a list of versions: {what}"));
+    let value: Value = serde_json::from_slice(text).map_err(|error| not_a_list(error.to_string()))?;
+    match &value {
+        Value::Array(entries) => entries.iter().map(version).collect(),
+        Value::Object(object) if object.contains_key("format") => {
+            Err(Misread::newer(excerpt(&object["format"].to_string())))
+        }
+        other => Err(not_a_list(excerpt(&other.to_string()))),
+    }
+}
+
+fn version(entry: &Value) -> Result<Version, Misread> {
+    let version = entry.as_str().and_then(|text| text.parse().ok());
+    let lists = || Misread::Wrong(format!("lists {}, which is not a version", excerpt(&entry.to_string())));
+    version.ok_or_else(lists)
+}
+
+/// Every version that is named somewhere in a text that [`parse`] refuses: what a rollback keeps when it replaces it.
+pub fn salvage(text: &[u8]) -> BTreeSet<Version> {
+    let text = String::from_utf8_lossy(text);
+    text.split(|c: char| !(c.is_ascii_alphanumeric() || ".-".contains(c)))
+        .filter_map(|word| word.parse().ok())
+        .collect()
+}
+
+/// # Panics
+/// Never: these are strings.
+pub fn to_json(versions: &BTreeSet<Version>) -> Vec<u8> {
+    serde_json::to_vec_pretty(versions).expect("versions are strings")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use expect_test::expect;
+
+    fn show(versions: BTreeSet<Version>) -> String {
+        versions.iter().map(Version::to_string).collect::<Vec<_>>().join(" ")
+    }
+
+    #[test]
+    fn what_cannot_be_read_is_never_an_empty_list() {
+        let texts = [
+            "[]",
+            r#"["2.93.1", "2.93.1", "2.90-beta.1"]"#,
+            "",
+            "null",
+            "[\"2.93.1\"",
+            r#"["2.93.1", "latest"]"#,
+            r#"["2.93.1", 2]"#,
+            r#"{"format": 2, "withdrawn": {"2.93.1": "a crash", "2.93.2": "another"}}"#,
+            r#"{"versions": ["2.93.1"]}"#,
+            "<html>503 2.93.1</html>",
+            "\u{1b}]0;x\u{7}",
+        ];
+        let line = |text: &&str| {
+            let read =
+                parse(text.as_bytes()).map_or_else(|why| why.to_string(), |read| format!("withdraws {}", show(read)));
+            format!("{}: {read}; kept: {}\n", text.escape_debug(), show(salvage(text.as_bytes())))
+        };
+        expect![[r#"
+            []: withdraws ; kept: 
+            [\"2.93.1\", \"2.93.1\", \"2.90-beta.1\"]: withdraws 2.90-beta.1 2.93.1; kept: 2.90-beta.1 2.93.1
+            : is not a list of versions: EOF while parsing a value at line 1 column 0; kept: 
+            null: is not a list of versions: null; kept: 
+            [\"2.93.1\": is not a list of versions: EOF while parsing a list at line 1 column 9; kept: 2.93.1
+            [\"2.93.1\", \"latest\"]: lists "latest", which is not a version; kept: 2.93.1
+            [\"2.93.1\", 2]: lists 2, which is not a version; kept: 2.93.1
+            {\"format\": 2, \"withdrawn\": {\"2.93.1\": \"a crash\", \"2.93.2\": \"another\"}}: was made by a newer tool (format 2): use that tool; kept: 2.93.1 2.93.2
+            {\"versions\": [\"2.93.1\"]}: is not a list of versions: {"versions":["2.93.1"]}; kept: 2.93.1
+            <html>503 2.93.1</html>: is not a list of versions: expected value at line 1 column 1; kept: 2.93.1
+            \u{1b}]0;x\u{7}: is not a list of versions: expected value at line 1 column 1; kept: 
+        "#]].assert_eq(&texts.iter().map(line).collect::<String>());
+        let two = BTreeSet::from(["2.93.1", "2.93.2"].map(|text| text.parse::<Version>().expect(text)));
+        assert_eq!(parse(&to_json(&two)), Ok(two));
+    }
+}
