@@ -18,6 +18,7 @@ use crate::tools::git::Git;
 use crate::tools::term::{self, Verbosity};
 use crate::tools::tree;
 
+mod adopt;
 mod publish;
 
 pub use publish::{
@@ -62,6 +63,8 @@ enum Command {
     Release(Phase),
     /// Check format, lints and tests
     Ci,
+    /// Put this tool into a tree, or check that it is there: shows the difference, and asks
+    Adopt(adopt::AdoptArgs),
     /// A Garage and a registry on loopback, to release to
     #[command(subcommand)]
     World(World),
@@ -185,7 +188,7 @@ impl Command {
     fn speaks_json(&self) -> bool {
         match self {
             Command::Release(Phase::Publish(phase)) => !matches!(phase, Publish::Rehearse(_)),
-            Command::Release(_) | Command::Ci | Command::World(_) | Command::Bench(_) => false,
+            Command::Release(_) | Command::Ci | Command::Adopt(_) | Command::World(_) | Command::Bench(_) => false,
         }
     }
 
@@ -305,6 +308,9 @@ impl Cli {
         if self.command.is_train_without_file() && self.global.repo.is_empty() {
             wrong_usage("which trees? Name each with `--repo`, or a file that lists them");
         }
+        if matches!(self.command, Command::Adopt(_)) && (!self.global.repo.is_empty() || self.global.config.is_some()) {
+            wrong_usage("`adopt` takes the tree as its argument, and neither `--repo` nor `--config`");
+        }
         let repo = self.global.repo.first().filter(|_| self.global.repo.len() == 1);
         let given = [("--repo", repo), ("--config", self.global.config.as_ref())];
         let given =
@@ -322,6 +328,7 @@ impl Cli {
         }
         match self.command {
             Command::Ci => ci::run(&place.workspace)?,
+            Command::Adopt(args) => return args.run(&place.workspace),
             Command::Bench(Bench::Notes) => bench::notes(&place.workspace)?,
             Command::Bench(Bench::Store { rounds }) => return publish(Publish::BenchStore { rounds }, &place),
             Command::World(world) => return publish(Publish::World(world), &place),

@@ -3,6 +3,7 @@
 //! Everything here can be decided on paper. The floors above observe the world, hand it in as values, and act on what
 //! comes out.
 
+pub mod adoption;
 pub mod amounts;
 pub mod announcement;
 pub mod authors;
@@ -10,6 +11,7 @@ pub mod builders;
 pub mod date;
 pub mod digest;
 pub mod environment;
+pub mod flake;
 pub mod format;
 pub mod forward;
 pub mod fragment;
@@ -37,6 +39,7 @@ pub mod shown;
 pub mod store_path;
 pub mod system;
 pub mod tagging;
+pub mod toml_text;
 pub mod version;
 pub mod version_file;
 pub mod yaml;

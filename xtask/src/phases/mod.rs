@@ -3,6 +3,7 @@
 //! Every phase observes, decides (a pure function that returns a value), shows that value, and acts, in this order. A
 //! dry run is the first three.
 
+pub mod adopt;
 pub mod announce;
 pub mod bench;
 pub mod build;

@@ -85,12 +85,20 @@ pub fn write(path: &Utf8Path, content: impl AsRef<[u8]>) -> Result<FileFacts> {
 /// # Errors
 /// The place cannot be written to; what was there is still there then.
 pub fn replace(path: &Utf8Path, content: &str) -> Result<()> {
+    replace_with_mode(path, content.as_bytes(), 0o666)
+}
+
+/// The same with this mode, as far as the umask lets it be.
+///
+/// # Errors
+/// As for [`replace`].
+pub fn replace_with_mode(path: &Utf8Path, content: &[u8], mode: u32) -> Result<()> {
     let dir = path.parent().filter(|dir| !dir.as_str().is_empty()).unwrap_or(Utf8Path::new("."));
     let write = || -> io::Result<()> {
         fs::create_dir_all(dir)?;
-        let usual = fs::Permissions::from_mode(0o666);
-        let mut file = tempfile::Builder::new().permissions(usual).tempfile_in(dir)?;
-        file.write_all(content.as_bytes())?;
+        let permissions = fs::Permissions::from_mode(mode);
+        let mut file = tempfile::Builder::new().permissions(permissions).tempfile_in(dir)?;
+        file.write_all(content)?;
         file.as_file().sync_all()?;
         file.persist(path)?;
         // So that the new name survives a power cut, too.

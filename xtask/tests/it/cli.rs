@@ -20,6 +20,7 @@ fn help_at_each_level() {
         &["release", "finish", "--help"],
         &["release", "announce", "--help"],
         &["ci", "--help"],
+        &["adopt", "--help"],
     ] {
         let help = xtask(args).ok();
         assert!(help.contains("Usage: cargo xtask") && help.contains("--repo"), "{help}");

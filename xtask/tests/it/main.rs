@@ -1,5 +1,6 @@
 //! Everything that runs the tool for real, in one binary: real git in temporary repositories, real programs.
 
+mod adopt;
 mod announce;
 mod build;
 mod cli;

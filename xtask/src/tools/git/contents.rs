@@ -53,6 +53,33 @@ impl Git {
         entries.with_context(|| format!("`git diff-tree` wrote something unexpected about {commit}"))
     }
 
+    /// What git tracks of some paths, as the index has it; relative to the top of the tree.
+    ///
+    /// # Errors
+    /// A name is not UTF-8.
+    pub fn tracked(&self, paths: &[&str]) -> Result<Vec<TreeEntry>> {
+        let cmd = self.cmd(["--literal-pathspecs", "ls-files", "--stage", "-z", "--"]).args(paths);
+        let shown = cmd.to_string();
+        let list = process::text(&shown, process::read_bytes(cmd)?)?;
+        let entry = |line: &str| {
+            let (attributes, path) = line.split_once('\t')?;
+            let [mode, oid, _stage] = attributes.split(' ').collect::<Vec<_>>()[..] else { return None };
+            Some(TreeEntry { mode: mode.to_owned(), oid: oid.parse().ok()?, path: path.to_owned() })
+        };
+        let lines = list.split_terminator('\0');
+        lines.map(|line| entry(line).with_context(|| format!("`{shown}` wrote an unexpected line: {line}"))).collect()
+    }
+
+    /// The paths below a directory that git tracks or could: all but what is ignored.
+    ///
+    /// # Errors
+    /// A name is not UTF-8.
+    pub fn tracked_and_new(&self, dir: &str) -> Result<Vec<String>> {
+        let list = ["--literal-pathspecs", "ls-files", "--cached", "--others", "--exclude-standard", "-z", "--", dir];
+        let list = process::read(self.cmd(list))?;
+        Ok(list.split_terminator('\0').map(str::to_owned).collect())
+    }
+
     /// What `git cat-file --batch` says to each of these names, none of which has a line break; `None` for "missing".
     fn batch(&self, names: &[String]) -> Result<Vec<Option<Vec<u8>>>> {
         if names.is_empty() {

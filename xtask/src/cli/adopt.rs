@@ -1,0 +1,33 @@
+//! The words of `adopt`.
+
+use anyhow::{Context, Result};
+use camino::{Utf8Path, Utf8PathBuf};
+use clap::Args;
+
+use super::Outcome;
+use crate::phases::adopt::{self, Consent, Request};
+
+#[derive(Debug, Args)]
+pub struct AdoptArgs {
+    /// The top of the tree that gets the tool
+    #[arg(value_name = "DIR")]
+    dir: Utf8PathBuf,
+    /// Do not ask
+    #[arg(long)]
+    yes: bool,
+    /// Write nothing; exit 1 if something is missing or differs
+    #[arg(long, conflicts_with = "yes")]
+    check: bool,
+}
+
+impl AdoptArgs {
+    pub fn run(self, workspace: &Utf8Path) -> Result<Outcome> {
+        let consent = match (self.yes, self.check) {
+            (_, true) => Consent::Refused,
+            (true, _) => Consent::Given,
+            _ => Consent::Ask,
+        };
+        let whole = adopt::run(workspace, &Request { dir: self.dir, consent });
+        Ok(if whole.context("cannot adopt the tool")? { Outcome::Done } else { Outcome::Failed })
+    }
+}

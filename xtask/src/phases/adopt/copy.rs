@@ -1,0 +1,151 @@
+//! The tool's own files on their way into a tree: what git tracks of them where the tool stands, compared with what the
+//! tree has.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+
+use anyhow::{Context, Result, ensure};
+use camino::Utf8Path;
+
+use crate::domain::adoption::{CONFIG, GUIDE, MARK, TOOL, is_this_guide, is_this_tool};
+use crate::domain::environment::Config;
+use crate::domain::problem::{Problem, Problems};
+use crate::tools::files;
+use crate::tools::git::Git;
+
+/// A file of the tool.
+pub struct Brought {
+    /// Relative to the top of a tree.
+    pub path: String,
+    content: Vec<u8>,
+    mode: u32,
+}
+
+/// What there is to bring into a tree.
+#[derive(Default)]
+pub struct Copy {
+    /// The file that tells the tool from what others call so is the first: whatever is killed after it goes on later.
+    pub new: Vec<Brought>,
+    pub changed: Vec<Brought>,
+    /// What the tree has below `xtask/` besides, but for what git ignores.
+    pub strays: Vec<String>,
+    /// The tree's own `releng.toml`, if it is not the tool's.
+    config: Option<Vec<u8>>,
+}
+
+/// The tool's files, as they are where it stands.
+///
+/// # Errors
+/// git does not know them.
+pub fn of_tool(workspace: &Utf8Path) -> Result<Vec<Brought>> {
+    let top = workspace.parent().unwrap_or(workspace);
+    let git = Git::open(top).context("cannot tell which files are the tool's")?;
+    let tracked = git.tracked(&[TOOL, GUIDE])?;
+    ensure!(
+        tracked.iter().any(|file| file.path == MARK),
+        "git does not know the files of {workspace}: adopt the tool from a tree where they are committed"
+    );
+    let mut brought = Vec::new();
+    for file in tracked {
+        ensure!(file.is_file(), "{top}/{} is not a file, and the tool has nothing else", file.path);
+        let mode = if file.mode == "100755" { 0o777 } else { 0o666 };
+        brought.push(Brought { content: files::read(&git.root().join(&file.path))?, path: file.path, mode });
+    }
+    brought.sort_by_key(|file| file.path != MARK);
+    Ok(brought)
+}
+
+/// What stands where the tool and its guide go, and is something else. Links are not looked at.
+///
+/// # Errors
+/// It cannot be read.
+pub fn of_others(git: &Git) -> Result<Problems> {
+    let mut problems = Problems::default();
+    let mark = files::read_if_there(&git.root().join(MARK)).ok().flatten();
+    if !mark.as_deref().is_some_and(is_this_tool) && !is_free(git, &git.root().join(TOOL))? {
+        problems.push(Problem::new(format!(
+            "{TOOL}/ is not this tool: move it away, or leave both as they are and release with `--repo {}`",
+            git.root()
+        )));
+    }
+    if files::read_if_there(&git.root().join(GUIDE))?.is_some_and(|text| !is_this_guide(&text)) {
+        problems.push(Problem::new(format!("{GUIDE} is not this tool's guide: move it away")));
+    }
+    Ok(problems)
+}
+
+/// Whether nothing is there, or only what was compiled: that stays when a branch without the tool is checked out. What a
+/// killed adoption leaves before its first file is nothing, too.
+fn is_free(git: &Git, dir: &Utf8Path) -> Result<bool> {
+    let mut todo = if files::is_there(dir) { vec![dir.to_owned()] } else { Vec::new() };
+    while let Some(here) = todo.pop() {
+        if !fs::symlink_metadata(&here).is_ok_and(|facts| facts.is_dir()) {
+            return Ok(false);
+        }
+        for entry in here.read_dir_utf8().with_context(|| format!("cannot read {here}"))? {
+            let entry = entry.with_context(|| format!("cannot read {here}"))?;
+            let is_compiled = here == dir && entry.file_name() == TARGET;
+            if !is_compiled && !entry.file_name().starts_with(HALF_WRITTEN) {
+                todo.push(entry.into_path());
+            }
+        }
+    }
+    Ok(git.tracked(&[TOOL])?.is_empty())
+}
+
+/// Where cargo compiles.
+const TARGET: &str = "target";
+/// How the name of a file begins that was not renamed to its place yet.
+const HALF_WRITTEN: &str = ".tmp";
+
+impl Copy {
+    /// # Errors
+    /// A file of the tree cannot be read.
+    pub fn compare(tool: Vec<Brought>, git: &Git) -> Result<Copy> {
+        let mut copy = Copy::default();
+        let compiled = format!("{TOOL}/{TARGET}/");
+        let known = git.tracked_and_new(TOOL)?.into_iter();
+        let is_stray = |path: &String| !path.starts_with(&compiled) && !tool.iter().any(|file| file.path == *path);
+        copy.strays = known.filter(is_stray).collect();
+        for file in tool {
+            let path = git.root().join(&file.path);
+            match files::bytes_if_there(&path)? {
+                None => copy.new.push(file),
+                Some(there) if file.path == CONFIG => copy.config = (there != file.content).then_some(there),
+                Some(there) if there == file.content && is_executable(&path)? == (file.mode & 0o100 != 0) => {}
+                Some(_) => copy.changed.push(file),
+            }
+        }
+        Ok(copy)
+    }
+
+    pub fn is_done(&self) -> bool {
+        self.new.is_empty() && self.changed.is_empty()
+    }
+
+    /// Bytes of the new files.
+    pub fn size(&self) -> usize {
+        self.new.iter().map(|file| file.content.len()).sum()
+    }
+
+    /// What there is to say of the tree's own `releng.toml`, and whether this tool understands it.
+    pub fn config(&self) -> Option<Result<String, String>> {
+        let text = String::from_utf8_lossy(self.config.as_deref()?);
+        Some(match Config::parse(&text) {
+            Ok(_) => Ok(format!("{CONFIG} is the tree's and stays; the tool's differs")),
+            Err(why) => Err(format!("{CONFIG} is the tree's and stays, but this tool does not understand it: {why}")),
+        })
+    }
+
+    /// # Errors
+    /// A place cannot be written to. What was written stays.
+    pub fn write(&self, root: &Utf8Path) -> Result<()> {
+        let mut all = self.new.iter().chain(&self.changed);
+        all.try_for_each(|file| files::replace_with_mode(&root.join(&file.path), &file.content, file.mode))
+    }
+}
+
+fn is_executable(path: &Utf8Path) -> Result<bool> {
+    let facts = fs::metadata(path).with_context(|| format!("cannot look at {path}"))?;
+    Ok(facts.permissions().mode() & 0o100 != 0)
+}
