@@ -3,9 +3,10 @@
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
-use camino::{Utf8Path, Utf8PathBuf};
+use camino::Utf8Path;
 
 use crate::domain::fragment::Category;
+use crate::tools::cargo::Program;
 use crate::tools::process;
 use crate::tools::term;
 
@@ -18,9 +19,9 @@ const RUNS: usize = 15;
 /// The build or a run fails.
 pub fn notes(workspace: &Utf8Path) -> Result<()> {
     let sh = process::shell_in(workspace)?;
-    process::show(sh.cmd("cargo").args(["build", "--quiet", "--locked", "--release", "--package", "xtask"]))?;
-    let target = std::env::var("CARGO_TARGET_DIR").map_or_else(|_| workspace.join("target"), Utf8PathBuf::from);
-    let program = target.join("release/xtask");
+    let manifest = workspace.join("Cargo.toml");
+    let program =
+        Program { what: "what is measured", manifest: &manifest, package: "xtask", release: true }.built(&sh)?;
     for count in [0, 2000] {
         let dir = tempfile::tempdir().context("cannot make a temporary directory")?;
         for i in 0..count {

@@ -11,7 +11,7 @@ use crate::tools::term::{self, BOLD, DIM, GOOD};
 /// Each part and the arguments that cargo gets for it.
 const PARTS: [(&str, &[&str]); 3] = [
     ("format", &["fmt", "--all", "--check"]),
-    ("lints", &["clippy", "--workspace", "--all-targets", "--locked", "--quiet", "--", "--deny", "warnings"]),
+    ("lints", &["clippy", "--workspace", "--all-targets", "--locked", "--", "--deny", "warnings"]),
     ("tests", &["test", "--workspace", "--locked"]),
 ];
 

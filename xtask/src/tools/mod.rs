@@ -2,6 +2,7 @@
 
 pub mod advice;
 pub mod aside;
+pub mod cargo;
 pub mod clock;
 pub mod files;
 pub mod fragments;

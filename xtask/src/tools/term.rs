@@ -5,8 +5,8 @@
 //! others. A message's lines after its first are indented, so that no text of others can pass for a message of ours.
 //! Only a [`Tone`] of ours becomes an escape sequence. Colours vanish where stderr is not a terminal or `NO_COLOR` is set.
 //!
-//! Exempt are programs that get the terminal itself ([`super::process::show`], [`super::process::ask`]): what they write
-//! is theirs.
+//! Exempt are programs that get the terminal itself ([`super::process::show`], [`super::process::ask`]), and cargo, whose
+//! words are passed on as they are ([`relay`]): what they write is theirs.
 
 use std::collections::hash_map::RandomState;
 use std::fmt::{self, Display};
@@ -92,9 +92,12 @@ fn emit(text: &str) {
 }
 
 fn try_emit(text: &str) -> std::io::Result<()> {
+    raw(&rendered(text, has_colour()))
+}
+
+fn raw(text: &str) -> std::io::Result<()> {
     let mut stderr = std::io::stderr();
-    let colour = AutoStream::choice(&stderr) != ColorChoice::Never;
-    stderr.write_all(rendered(text, colour).as_bytes())?;
+    stderr.write_all(text.as_bytes())?;
     stderr.flush()
 }
 
@@ -127,6 +130,16 @@ pub fn is_verbose() -> bool {
 /// Whether stderr is a terminal, where progress can be drawn.
 pub fn is_terminal() -> bool {
     std::io::IsTerminal::is_terminal(&std::io::stderr())
+}
+
+/// Whether stderr is a terminal on which a line can be written over.
+pub fn can_redraw() -> bool {
+    is_terminal() && std::env::var_os("TERM").is_none_or(|term| term != "dumb")
+}
+
+/// Whether what is written to stderr is in colour.
+pub fn has_colour() -> bool {
+    AutoStream::choice(&std::io::stderr()) != ColorChoice::Never
 }
 
 fn at_least(verbosity: Verbosity) -> bool {
@@ -175,6 +188,29 @@ pub fn say(message: impl Display) {
     if at_least(Verbosity::Normal) {
         emit(&format!("{}\n", one_message(&message.to_string())));
     }
+}
+
+/// A line that is written over by the next of its kind, where [`can_redraw`] says so. [`erase`] ends it.
+pub fn redraw(line: impl Display) {
+    if at_least(Verbosity::Normal) {
+        // Nobody may be looking.
+        let _ = raw(&format!("{LINE_START}{}", rendered(&line.to_string(), has_colour())));
+    }
+}
+
+/// Takes the line away that was drawn last.
+pub fn erase() {
+    if at_least(Verbosity::Normal) {
+        let _ = raw(LINE_START);
+    }
+}
+
+/// To the start of an empty line.
+const LINE_START: &str = "\r\u{1b}[2K";
+
+/// A line of cargo's, as it is: it writes to terminals by itself, too.
+pub fn relay(line: &str) {
+    let _ = raw(&format!("{line}\n"));
 }
 
 /// A page of ours, of several lines, each as it is: whoever makes it puts what others wrote through

@@ -7,6 +7,7 @@ mod cli;
 mod corpus;
 mod finish;
 mod floors;
+mod front_door;
 mod guide;
 mod identity;
 mod notes;
