@@ -156,6 +156,12 @@ impl Running {
     }
 }
 
+/// A busy machine may be slow enough for more than one line.
+#[track_caller]
+fn only_progress(said: &str) {
+    assert!(said.ends_with('\n') && said.lines().all(|line| line.starts_with("building what publishes")), "{said}");
+}
+
 /// Where a program is built, and what makes cargo build it there.
 struct Place<'a> {
     program: &'a str,
@@ -188,7 +194,7 @@ fn a_build_says_how_far_it_is_wherever_it_goes() {
                 let ran = running.ended();
                 assert_eq!(ran.code, Some(7), "{place}: {}", ran.stderr);
                 assert_eq!(ran.stdout, workspace.answer("release status"), "{place}");
-                assert_eq!(ran.stderr, format!("{LINE}\n"), "{place}");
+                only_progress(&ran.stderr);
                 assert!(workspace.root.join(place).join("xtask-publish").exists(), "{place}");
             });
         }
@@ -208,7 +214,7 @@ fn what_is_built_is_not_spoken_of_and_a_part_is() {
     workspace.write("slow/build.rs", &format!("{BUILD_SCRIPT}// changed\n"));
     let running = Running::start(&mut workspace.front_door(&["release", "status"])).until(LINE);
     workspace.let_go();
-    assert_eq!(running.ended().stderr, format!("{LINE}\n"));
+    only_progress(&running.ended().stderr);
 }
 
 #[test]
@@ -224,7 +230,8 @@ fn another_cargo_is_waited_for_aloud() {
     let running = Running::start(&mut workspace.front_door(&["release", "status"])).until(line);
     workspace.let_go();
     let ran = running.ended();
-    assert_eq!((ran.code, ran.stderr), (Some(7), format!("{line}\n")));
+    assert_eq!(ran.code, Some(7), "{}", ran.stderr);
+    only_progress(&ran.stderr);
     assert!(other.wait().expect("it ends").success());
 }
 
@@ -237,7 +244,8 @@ fn a_terminal_has_one_line_that_is_written_over() {
     workspace.let_go();
     let ran = running.ended();
     let start = "\r\u{1b}[2K";
-    assert!(ran.stderr.starts_with(&format!("{start}{LINE}")), "{:?}", ran.stderr);
+    assert!(ran.stderr.starts_with(&format!("{start}building what publishes")), "{:?}", ran.stderr);
+    assert!(ran.stderr.contains(&format!("{start}{LINE}")), "{:?}", ran.stderr);
     let (_, words) = ran.stderr.split_once("\u{1b}[33mwarning").expect(&ran.stderr);
     assert!(words.contains("unused"), "{words:?}");
     let last = ran.stderr.rsplit(start).next().unwrap_or_default().replace("\r\n", "\n");
