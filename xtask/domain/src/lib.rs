@@ -22,6 +22,7 @@ pub mod jobs;
 pub mod layout;
 pub mod manifest;
 pub mod nix_args;
+pub mod nix_fault;
 pub mod notes;
 pub mod official;
 pub mod oid;

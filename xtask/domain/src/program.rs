@@ -45,34 +45,8 @@ impl Program {
     }
 }
 
-/// What really is in the way, where Nix's own message tells it to those who know Nix well.
-pub fn hint(message: &str) -> Option<&'static str> {
-    let hints = [
-        (
-            &["unsupported tarball input attribute", "unsupported version"][..],
-            "this Nix is too old for the tree's flake.lock: use 2.26 or newer",
-        ),
-        (
-            &["extensions.refstorage"],
-            "no Nix reads a repository whose refs are a reftable: `git clone --ref-format=files` makes one that it reads",
-        ),
-        (
-            &["wrong length for hash ", "extensions.objectformat"],
-            "no Nix reads a repository whose objects are named by SHA-256: use one with SHA-1",
-        ),
-        (&["is a shallow Git repository"], "Nix reads no shallow clone: `git fetch --unshallow` fetches the rest"),
-        (&["unsupported extension name"], "Nix does not know a format that this repository is in: clone it anew"),
-        (&["experimental Nix feature"], "this Nix has flakes switched off, and does not let them be switched on"),
-        (&["cannot connect to socket", "cannot connect to daemon"], "the Nix daemon does not answer: is it running?"),
-        (&["No space left on device", "database or disk is full"], "there is no space left"),
-        (&["Disk quota exceeded"], "the disk quota is used up"),
-        (&["Read-only file system", "attempt to write a readonly database"], "a file system is read-only"),
-    ];
-    hints.into_iter().find(|(signs, _)| signs.iter().any(|sign| message.contains(sign))).map(|(_, hint)| hint)
-}
-
 /// The first two numbers of a version. Vendors put their own version in brackets before Nix's.
-fn version(line: &str) -> Option<(u64, u64)> {
+pub(super) fn version(line: &str) -> Option<(u64, u64)> {
     let mut outside = String::new();
     let mut depth = 0_usize;
     for c in line.chars() {
@@ -126,29 +100,6 @@ mod tests {
             skopeo version 1.14.0 commit: 5fa2ff6d
             cargo 1.95.0 (f2d3ce0bd 2026-03-21)
             cargo, homemade, whichever version that is"#]]
-        .assert_eq(&shown.join("\n"));
-    }
-
-    #[test]
-    fn what_nix_says_is_told_in_plain_words() {
-        let shown: Vec<&str> = [
-            "error: unsupported tarball input attribute 'lastModified'",
-            "error: unsupported extension name extensions.refstorage (libgit2 error code = 6)",
-            "error: hash 'a' has wrong length for hash algorithm 'sha1'",
-            "error: hash 'a' has wrong length for hash type 'sha1'",
-            "error: '/x' is a shallow Git repository, but a non-shallow repository is needed",
-            "error: flake 'x' does not provide attribute 'release-jobs'",
-        ]
-        .iter()
-        .map(|message| hint(message).unwrap_or("-"))
-        .collect();
-        expect![[r#"
-            this Nix is too old for the tree's flake.lock: use 2.26 or newer
-            no Nix reads a repository whose refs are a reftable: `git clone --ref-format=files` makes one that it reads
-            no Nix reads a repository whose objects are named by SHA-256: use one with SHA-1
-            no Nix reads a repository whose objects are named by SHA-256: use one with SHA-1
-            Nix reads no shallow clone: `git fetch --unshallow` fetches the rest
-            -"#]]
         .assert_eq(&shown.join("\n"));
     }
 }

@@ -14,11 +14,11 @@ use clap::ValueEnum;
 
 use self::gather::Gathering;
 use crate::domain::layout;
+use crate::domain::nix_fault::Fault;
 use crate::domain::oid::Oid;
 use crate::domain::problem::{Problem, Problems};
 use crate::domain::product::product;
 use crate::domain::profile::Profile;
-use crate::domain::program::hint;
 use crate::domain::release::Release;
 use crate::domain::system::System;
 use crate::domain::version::Version;
@@ -136,7 +136,7 @@ struct Observed {
     /// What makes the source archive depend on the clone.
     source_faults: Problems,
     /// The profiles that there are, and whether Nix lacks users that build.
-    nix: Result<(Vec<String>, bool)>,
+    nix: Result<(Vec<String>, bool), Fault>,
     skopeo: Result<()>,
     /// Bytes.
     free: Vec<(Utf8PathBuf, u64)>,
@@ -278,11 +278,10 @@ fn machine(observed: &Observed, request: &Request) -> Problems {
     let mut problems = Problems::default();
     let wanted = request.profile.to_string();
     match &observed.nix {
-        Err(error) => {
-            let error = format!("{error:#}");
-            let why = hint(&error).unwrap_or("is there a Nix with flakes, and such an output?");
+        Err(Fault { meaning, message }) => {
+            let why = meaning.as_deref().unwrap_or("is there a Nix with flakes, and such an output?");
             let root = &observed.root;
-            problems.push(Problem::new(format!("Nix cannot evaluate `{RELEASE_JOBS}` of {root}: {why}\n{error}")));
+            problems.push(Problem::new(format!("Nix cannot evaluate `{RELEASE_JOBS}` of {root}: {why}\n{message}")));
         }
         Ok((profiles, _)) if !profiles.contains(&wanted) => problems
             .push(Problem::new(format!("the flake has no `{RELEASE_JOBS}.{wanted}`, only {}", profiles.join(", ")))),

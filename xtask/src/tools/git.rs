@@ -222,6 +222,23 @@ impl Git {
         self.read(["rev-parse", "--show-object-format"])
     }
 
+    /// That the objects are named as Nix knows them.
+    ///
+    /// # Errors
+    /// They are not.
+    pub fn require_format_of_nix(&self) -> Result<()> {
+        match self.object_format()?.as_str() {
+            "sha1" => Ok(()),
+            _ => bail!("its objects are named by SHA-256, which no Nix reads: use a repository with SHA-1"),
+        }
+    }
+
+    /// Whether refs are kept as a reftable.
+    pub fn has_reftable(&self) -> Result<bool> {
+        let formats = self.settings(|key| key == "extensions.refstorage")?;
+        Ok(formats.last().is_some_and(|(_, format)| format.starts_with("reftable")))
+    }
+
     /// That every object of a commit's tree is here, or with `history` those of all commits before it, too.
     ///
     /// # Errors

@@ -18,6 +18,7 @@ use crate::domain::builders::{self, Line, Machines};
 use crate::domain::digest::Digest;
 use crate::domain::jobs::{Derivation, Row};
 use crate::domain::nix_args::NixArgs;
+use crate::domain::nix_fault::{Fault, meaning};
 use crate::domain::oid::Oid;
 use crate::domain::problem::excerpt;
 use crate::domain::store_path::from_base32;
@@ -82,21 +83,32 @@ impl Nix {
         let output = process::capture_long(cmd.args(&self.args.eval)).map_err(Failure::NotRun)?;
         // What it wrote before it failed may look whole.
         if !output.status.success() {
-            return Err(Failure::Message(message(&output.stderr)));
+            let says = String::from_utf8_lossy(&output.stderr);
+            return Err(Failure::Message(Fault::new(&says, &self.version())));
         }
         Ok(output)
+    }
+
+    /// What Nix says of its version.
+    fn version(&self) -> String {
+        let says = process::read(self.sh.cmd("nix").arg("--version")).unwrap_or_default();
+        says.lines().next().unwrap_or("this Nix").to_owned()
     }
 
     /// The names of the attributes in a flake's output, and whether Nix lacks the users that build.
     ///
     /// # Errors
-    /// Nix's message: there is no such output, or Nix is not usable.
-    pub fn probe(&self, flake: &Flake, path: &[String]) -> Result<(Vec<String>, bool)> {
-        let output = self.eval(flake, path, "builtins.attrNames").map_err(Failure::into_error)?;
+    /// There is no such output, or Nix is not usable.
+    pub fn probe(&self, flake: &Flake, path: &[String]) -> Result<(Vec<String>, bool), Fault> {
+        let odd = |error: anyhow::Error| Fault { meaning: None, message: format!("{error:#}") };
+        let output = self.eval(flake, path, "builtins.attrNames").map_err(|failure| match failure {
+            Failure::Message(fault) => fault,
+            Failure::NotRun(error) => odd(error),
+        })?;
         let warnings = String::from_utf8_lossy(&output.stderr);
         // Nix only warns here, and fails with the same words when it is to build.
         let no_users = warnings.contains("'build-users-group' does not exist");
-        Ok((json(&output.stdout)?, no_users))
+        Ok((json(&output.stdout).map_err(odd)?, no_users))
     }
 
     /// The hash of what is in an archive, as a fetcher that unpacks sees it: of the NAR. The content gets into the store.
@@ -209,9 +221,10 @@ impl Nix {
         let ended = process::stream(cmd, |stdout| {
             for line in BufReader::new(stdout).lines() {
                 let line = line.context("cannot read what `nix-eval-jobs` writes")?;
-                let row = Row::parse(&line).map_err(|why| {
+                let mut row = Row::parse(&line).map_err(|why| {
                     anyhow!("`nix-eval-jobs` wrote an odd line: {why}; `-- --workers 1` may help\n{}", excerpt(&line))
                 })?;
+                row.result = row.result.map_err(|says| Fault::new(&says, EVAL_JOBS).to_string());
                 each(&row)?;
                 rows.push(row);
             }
@@ -220,21 +233,25 @@ impl Nix {
         match ended {
             // Then these say why.
             Err(_) if rows.iter().any(|row| row.result.is_err()) => Ok(rows),
-            ended => ended.map(|()| rows),
+            Err(error) => Err(match meaning(&format!("{error:#}"), EVAL_JOBS) {
+                Some(meaning) => error.context(meaning),
+                None => error,
+            }),
+            Ok(()) => Ok(rows),
         }
     }
 
     /// Plain Nix gives all rows or an error: then each child is asked for its own.
     fn eval_jobs(&self, flake: &Flake, root: &[String], below: &mut Vec<String>) -> Result<Vec<Row>> {
         let path = [root, below].concat();
-        let error = match self.eval(flake, &path, EVAL_ROWS) {
+        let fault = match self.eval(flake, &path, EVAL_ROWS) {
             Ok(output) => {
                 let text = String::from_utf8_lossy(&output.stdout);
                 let rows = Row::parse_list(&text).map_err(|why| anyhow!("`nix eval` wrote odd rows: {why}"))?;
                 let place = |row: Row| Row { attr_path: [&below[..], &row.attr_path].concat(), ..row };
                 return Ok(rows.into_iter().map(place).collect());
             }
-            Err(Failure::Message(error)) => error,
+            Err(Failure::Message(fault)) => fault,
             Err(failure) => return Err(failure.into_error()),
         };
         let children = match self.eval(flake, &path, CHILDREN) {
@@ -250,7 +267,7 @@ impl Nix {
         }
         // A set whose children all evaluate does not itself: what it says must not get lost.
         if rows.iter().all(|row| row.result.is_ok()) {
-            rows.push(Row { attr_path: below.clone(), result: Err(error) });
+            rows.push(Row { attr_path: below.clone(), result: Err(fault.to_string()) });
         }
         Ok(rows)
     }
@@ -279,7 +296,7 @@ const EXPERIMENTAL: [&str; 2] = ["--extra-experimental-features", "nix-command f
 /// Why an evaluation gave no value.
 enum Failure {
     /// Nix says so.
-    Message(String),
+    Message(Fault),
     /// There is no Nix.
     NotRun(anyhow::Error),
 }
@@ -287,7 +304,7 @@ enum Failure {
 impl Failure {
     fn into_error(self) -> anyhow::Error {
         match self {
-            Failure::Message(message) => anyhow!(message),
+            Failure::Message(fault) => fault.into(),
             Failure::NotRun(error) => error,
         }
     }
@@ -296,13 +313,6 @@ impl Failure {
 fn json<T: DeserializeOwned>(bytes: &[u8]) -> Result<T> {
     serde_json::from_slice(bytes)
         .with_context(|| format!("`nix eval` wrote something odd: {}", String::from_utf8_lossy(bytes)))
-}
-
-/// What Nix says, from its error on: warnings come before it.
-fn message(stderr: &[u8]) -> String {
-    let text = String::from_utf8_lossy(stderr);
-    let start = if text.starts_with("error:") { Some(0) } else { text.find("\nerror:").map(|newline| newline + 1) };
-    text[start.unwrap_or(0)..].trim_end().to_owned()
 }
 
 #[cfg(test)]
@@ -318,11 +328,5 @@ mod tests {
             r#"git+file:///tmp/a%20b%23c%3F%C3%A9%25?ref=refs/tags/2.90.0-rc1&rev=0000000000000000000000000000000000000000#release-jobs.x86_64-linux-only."a.b""#
         ]]
         .assert_eq(&flake.attr(&path));
-    }
-
-    #[test]
-    fn warnings_are_no_part_of_an_error() {
-        assert_eq!(message(b"warning: x\nerror: a\n       b\n\nerror: c\n"), "error: a\n       b\n\nerror: c");
-        assert_eq!(message(b"killed\n"), "killed");
     }
 }

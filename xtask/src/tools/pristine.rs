@@ -26,7 +26,7 @@ const CONFIG: &str = "\
 [tar]
 	umask = 0002
 [mailmap]
-	file = /dev/null/mailmap
+	file = /dev/null
 [maintenance]
 	auto = false
 [gc]

@@ -13,12 +13,13 @@ use xtask::domain::builders;
 use xtask::domain::environment::{Access, GitTarget};
 use xtask::domain::notes;
 use xtask::domain::profile::Profile;
-use xtask::domain::program::{PROGRAMS, Program, hint};
+use xtask::domain::program::{PROGRAMS, Program};
 use xtask::domain::release::Release;
 use xtask::phases::build::RELEASE_JOBS;
 use xtask::phases::notes::{Request, Source, problems};
 use xtask::tools::git::Git;
 use xtask::tools::nix::{Flake, Nix};
+use xtask::tools::pristine::Pristine;
 use xtask::tools::tree;
 use xtask::tools::{files, process, term};
 
@@ -83,17 +84,15 @@ fn check_machine(git: &Git, nix_args: &[String], world: Option<&World>, checkup:
     for program in PROGRAMS {
         checkup.add(program.name, judge(git, &program));
     }
-    let probed = probe_nix(git, nix_args).map_err(|error| match hint(&format!("{error:#}")) {
-        Some(hint) => error.context(hint),
-        None => error,
-    });
-    let evaluates = probed.is_ok();
-    // Hint and message on lines of their own.
-    checkup.add("nix with flakes", probed.map_err(|error| format!("{error:#}").replacen(": error:", "\nerror:", 1)));
-    if evaluates {
-        check_builders(git, nix_args, world, checkup);
-    } else {
-        checkup.note("builders", "nobody knows for which systems, as long as Nix does not evaluate the jobs");
+    match Jobs::new(git, nix_args).and_then(|jobs| Ok((jobs.probe()?, jobs))) {
+        Ok((found, jobs)) => {
+            checkup.add("nix with flakes", Ok(found));
+            check_builders(&jobs, world, checkup);
+        }
+        Err(error) => {
+            checkup.add("nix with flakes", told(Err(error)));
+            checkup.note("builders", "nobody knows for which systems, as long as Nix does not evaluate the jobs");
+        }
     }
     check_disk(git, checkup);
 }
@@ -106,28 +105,45 @@ fn judge(git: &Git, program: &Program) -> Result<String, String> {
     program.judge(&says.map_err(|error| format!("it is there, and fails: {error:#}"))?)
 }
 
-/// Whether Nix evaluates the tree's flake, and may build.
-fn probe_nix(git: &Git, nix_args: &[String]) -> Result<String> {
-    let nix = Nix::new(git.root(), nix_args)?;
-    let (profiles, lacks_users) = nix.probe(&Flake::work_tree(git.root()), &[RELEASE_JOBS.to_owned()])?;
-    ensure!(
-        !lacks_users,
-        "Nix builds as root here and has no users for it: use a daemon, or set `build-users-group =` in NIX_CONFIG"
-    );
-    Ok(format!("evaluates {RELEASE_JOBS}, for {}", profiles.join(" and ")))
+/// The tree's jobs, as `build` has Nix see them: those of HEAD, or with changes that are not committed, those here.
+struct Jobs {
+    nix: Nix,
+    flake: Flake,
+    /// What the flake lies in.
+    _pristine: Option<Pristine>,
+}
+
+impl Jobs {
+    fn new(git: &Git, nix_args: &[String]) -> Result<Jobs> {
+        let nix = Nix::new(git.root(), nix_args)?;
+        if !git.dirty_files()?.is_empty() {
+            return Ok(Jobs { nix, flake: Flake::work_tree(git.root()), _pristine: None });
+        }
+        let commit = git.head()?.commit;
+        let pristine = Pristine::at(git, &commit, None)?;
+        Ok(Jobs { nix, flake: Flake::at(pristine.root(), "HEAD", &commit), _pristine: Some(pristine) })
+    }
+
+    /// Whether Nix evaluates them, and may build.
+    fn probe(&self) -> Result<String> {
+        let (profiles, lacks_users) = self.nix.probe(&self.flake, &[RELEASE_JOBS.to_owned()])?;
+        ensure!(
+            !lacks_users,
+            "Nix builds as root here and has no users for it: use a daemon, or set `build-users-group =` in NIX_CONFIG"
+        );
+        Ok(format!("evaluates {RELEASE_JOBS}, for {}", profiles.join(" and ")))
+    }
 }
 
 /// Whether somebody builds for each system of the profile that is released.
-fn check_builders(git: &Git, nix_args: &[String], world: Option<&World>, checkup: &mut Checkup) {
+fn check_builders(jobs: &Jobs, world: Option<&World>, checkup: &mut Checkup) {
     let profiles = match world {
         Some(world) => world.environment.profiles.clone(),
         None => Profile::EVERY.into(),
     };
     let Some((profile, smaller)) = profiles.split_first() else { return };
-    let judged = Nix::new(git.root(), nix_args).and_then(|nix| {
-        let path = [RELEASE_JOBS, &profile.to_string(), "build"].map(str::to_owned);
-        Ok((nix.systems(&Flake::work_tree(git.root()), &path)?, nix.machines()?))
-    });
+    let path = [RELEASE_JOBS, &profile.to_string(), "build"].map(str::to_owned);
+    let judged = jobs.nix.systems(&jobs.flake, &path).and_then(|wanted| Ok((wanted, jobs.nix.machines()?)));
     let judged = told(judged).and_then(|(wanted, machines)| {
         let who = builders::judge(&wanted, &machines, smaller.first().map(Profile::to_string).as_deref())?;
         Ok(format!("{who} (profile {profile})"))
@@ -152,8 +168,9 @@ fn check_disk(git: &Git, checkup: &mut Checkup) {
     }
 }
 
-/// That HEAD's history and files are all in this clone.
+/// That HEAD's history and files are all in this clone, in a format that Nix reads.
 fn complete(git: &Git) -> Result<String> {
+    git.require_format_of_nix()?;
     ensure!(!git.is_shallow()?, "this clone is shallow: `git fetch --unshallow` fetches the rest");
     git.require_objects(&git.head()?.commit, false)?;
     Ok("complete".to_owned())
@@ -167,6 +184,11 @@ fn check_tree(git: &Git, world: Option<&World>, checkup: &mut Checkup) -> Result
         checkup.note("commit-msg hook", if there { "installed" } else { "none; only Gerrit demands it" });
     }
     checkup.add("clone", told(complete(git)));
+    if git.has_reftable()? {
+        let remedy = "a reftable, which newer Nix does not read: `build` and `rehearse` give it a copy; changes that are not \
+                      committed cannot be built, until `git refs migrate --ref-format=files`";
+        checkup.note("refs", remedy);
+    }
     checkup.add("work tree", clean(&git.dirty_files()?));
     let request = Request { dirs: Vec::new(), authors: Source::Tree };
     let valid = match problems(git.root(), &request) {

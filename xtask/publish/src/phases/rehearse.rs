@@ -2,6 +2,7 @@
 //!
 //! Types the commands that a manager types, and shows them with their output. Touches nothing but `release/rehearsal/`.
 
+use std::io::ErrorKind;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, anyhow, bail};
@@ -16,6 +17,7 @@ use xtask::tools::term::{self, BOLD};
 use xtask::tools::tree;
 
 use crate::tools::server::Life;
+use crate::tools::whole_clone;
 use crate::tools::world::{self, RealWorld};
 
 /// The environment that needs nothing but this tree.
@@ -33,8 +35,7 @@ pub async fn run(place: &Place, args: &RehearseArgs) -> Result<Outcome> {
         term::warn("there are changes that are not committed: they are not rehearsed");
     }
     require_no_tag(&git)?;
-    // What is missing would be noticed by the push, when the contents are published.
-    git.require_objects(&git.head()?.commit, true)?;
+    git.require_format_of_nix()?;
     let scratch = git.root().join(RELEASE).join("rehearsal");
     let tree = clone(&git, &scratch)?;
     let (version, name) = decide(&Git::open(&tree)?, args.version.as_ref())?;
@@ -85,21 +86,19 @@ fn require_no_tag(git: &Git) -> Result<()> {
 
 /// A fresh clone of what is committed, on a branch of its own.
 fn clone(git: &Git, scratch: &Utf8Path) -> Result<Utf8PathBuf> {
-    if scratch.exists() {
-        std::fs::remove_dir_all(scratch).with_context(|| format!("cannot remove the last rehearsal, {scratch}"))?;
-    }
+    let remove = || match std::fs::remove_dir_all(scratch) {
+        Err(error) if error.kind() != ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    };
+    remove().with_context(|| format!("cannot remove the last rehearsal, {scratch}"))?;
     let tree = scratch.join("tree");
-    let without_hooks = || git.cmd(["-c", "core.hooksPath=/dev/null"]);
-    let cmd = without_hooks().args(["clone", "--quiet", "--no-hardlinks", "--no-reject-shallow", "--origin=origin"]);
-    // Nix reads no other kind of refs. A git that knows only this one takes no notice.
-    let cmd = cmd.env("GIT_DEFAULT_REF_FORMAT", "files");
-    process::read(cmd.args([git.root(), &tree]))?;
-    let clone = |args: &[&str]| process::read(without_hooks().args(["-C", tree.as_str()]).args(args)).map(drop);
-    clone(&["switch", "--quiet", "-C", "releng/rehearsal"])?;
+    whole_clone::clone(git, &tree, "releng/rehearsal").inspect_err(|_| drop(remove()))?;
+    let clone = Git::open(&tree)?;
     // The clone has not what the repository says of its own.
-    if Git::open(&tree)?.require_identity().is_err() {
-        clone(&["config", "user.name", "Rehearsal"])?;
-        clone(&["config", "user.email", "rehearsal@localhost"])?;
+    if clone.require_identity().is_err() {
+        for (key, value) in [("user.name", "Rehearsal"), ("user.email", "rehearsal@localhost")] {
+            process::read(clone.cmd(["config", key, value]))?;
+        }
     }
     Ok(tree)
 }

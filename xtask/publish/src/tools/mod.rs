@@ -28,5 +28,6 @@ pub mod source;
 pub mod store;
 pub mod transfer;
 pub mod unusable;
+pub mod whole_clone;
 pub mod wire;
 pub mod world;

@@ -36,7 +36,7 @@ const FLAKE: &str = r#"{
 }
 "#;
 
-fn doctor(release: &Release, args: &[&str]) -> Ran {
+pub fn doctor(release: &Release, args: &[&str]) -> Ran {
     let mut all = vec!["release", "doctor", "--config", release.config.as_str(), "--repo", release.repo.root.as_str()];
     all.extend(args);
     // `--repo` comes before what is for Nix.
@@ -68,7 +68,7 @@ fn page(stdout: &str) -> String {
 }
 
 /// The lines about one thing, with those that follow them, moved to the left.
-fn about(stdout: &str, what: &str) -> String {
+pub fn about(stdout: &str, what: &str) -> String {
     let mut lines = Vec::new();
     let mut ours = false;
     for line in stdout.lines() {
@@ -85,7 +85,7 @@ fn about(stdout: &str, what: &str) -> String {
 }
 
 /// The same on one line: how long a path is depends on the machine.
-fn flat(text: &str) -> String {
+pub fn flat(text: &str) -> String {
     text.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 

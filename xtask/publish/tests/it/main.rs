@@ -10,6 +10,7 @@ mod edge;
 mod encodings;
 mod endings;
 mod etags;
+mod formats;
 mod gerrit;
 mod git;
 mod headers;

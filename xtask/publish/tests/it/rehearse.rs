@@ -11,28 +11,99 @@ fn clone(repo: &Repo, options: &[&str]) -> Repo {
     let root = Utf8Path::from_path(scratch.path()).expect("UTF-8").join("tree");
     repo.git(&[&["clone", "--quiet"], options, &[&format!("file://{}", repo.root), root.as_str()]].concat());
     let clone = Repo { scratch, root };
-    clone.git(&["switch", "--quiet", "-c", "releng/2.93.1"]);
+    if !options.contains(&"--bare") {
+        clone.git(&["switch", "--quiet", "-c", "releng/2.93.1"]);
+    }
     clone
 }
 
-#[test]
-fn a_partial_clone_is_refused_before_anything_is_done() {
-    let repo = Repo::patch_release();
-    repo.write("README.md", "history that a partial clone does not have\n");
-    repo.commit_all("more");
-    repo.write("README.md", "the readme\n");
-    repo.commit_all("and more");
-    repo.git(&["config", "uploadpack.allowFilter", "true"]);
-    let partial = clone(&repo, &["--filter=blob:none"]);
-    let said = partial.xtask(&["release", "rehearse"]).fails(1);
-    assert!(said.contains("this is a partial clone: the history of commit"), "{said}");
-    assert!(said.contains("`git fetch --refetch --no-filter origin`"), "{said}");
-    assert!(!partial.root.join("release").exists());
+/// How many objects of HEAD's history are not here, and whether the history itself is cut off.
+fn missing(repo: &Repo) -> (usize, bool) {
+    let listed = repo.git(&["rev-list", "--objects", "--missing=print", "HEAD"]);
+    (
+        listed.lines().filter(|line| line.starts_with('?')).count(),
+        repo.git(&["rev-parse", "--is-shallow-repository"]) == "true",
+    )
+}
 
-    // What it says to do is enough.
-    partial.git(&["fetch", "--quiet", "--refetch", "--no-filter", "origin"]);
-    let said = partial.xtask(&["release", "rehearse"]).fails(1);
+fn scratch_clone(repo: &Repo) -> Repo {
+    Repo { root: repo.root.join("release/rehearsal/tree"), scratch: tempfile::tempdir().expect("a directory") }
+}
+
+/// Rehearses a release that has nothing to build, which shows once it is tagged.
+fn rehearsed(repo: &Repo) -> String {
+    let said = repo.xtask(&["release", "rehearse"]).fails(1);
     assert!(said.contains("`release build"), "{said}");
+    said
+}
+
+#[test]
+fn what_a_clone_lacks_is_fetched_for_the_scratch_clone() {
+    let repo = Repo::patch_release();
+    for text in ["history that some clones do not have\n", "the readme\n"] {
+        repo.write("doc/README.md", text);
+        repo.commit_all("more");
+    }
+    repo.git(&["tag", "--annotate", "--message=x", "2.93.0", "HEAD^"]);
+    repo.git(&["config", "uploadpack.allowFilter", "true"]);
+    let lacking: [&[&str]; 4] = [
+        &["--filter=blob:none"],
+        &["--filter=tree:0", "--ref-format=reftable"],
+        &["--depth=1"],
+        &["--depth=1", "--filter=blob:none", "--origin=upstream.example"],
+    ];
+    for options in lacking {
+        let clone = clone(&repo, options);
+        clone.git(&["config", "user.name", "Release Manager"]);
+        clone.git(&["config", "user.email", "manager@example.org"]);
+        clone.write("doc/OTHER.md", "what only this clone has\n");
+        clone.commit_all("mine");
+        let before = missing(&clone);
+        assert_ne!(before, (0, false), "{options:?}");
+        let said = rehearsed(&clone);
+        let named = options.iter().find_map(|option| option.strip_prefix("--origin="));
+        let remote = named.unwrap_or("origin");
+        assert!(said.contains(&format!("what it lacks is fetched from `{remote}`")), "{said}");
+        let scratch = scratch_clone(&clone);
+        assert_eq!(missing(&scratch), (0, false), "{options:?}");
+        assert!(scratch.git(&["rev-list", "HEAD"]).contains(&clone.git(&["rev-parse", "HEAD"])));
+        assert_eq!(scratch.git(&["tag"]), "2.93.0\n2.93.1");
+        assert_eq!(scratch.git(&["remote", "get-url", "origin"]), clone.root);
+        assert_eq!(missing(&clone), before, "nothing changes in the clone itself");
+        assert_eq!(clone.git(&["for-each-ref", "refs/releng"]), "");
+    }
+}
+
+#[test]
+fn what_cannot_be_fetched_is_said_before_anything_is_done() {
+    let repo = Repo::patch_release();
+    repo.write("README.md", "more\n");
+    repo.commit_all("more");
+    let upstream = clone(&repo, &["--bare"]);
+    let clone = clone(&upstream, &["--depth=1"]);
+    fs::rename(&upstream.root, upstream.beside("elsewhere")).expect("renamed");
+    let said = clone.xtask(&["release", "rehearse"]).fails(1);
+    assert!(
+        said.contains("this clone is shallow (`git fetch --unshallow`), and `origin` does not give the rest"),
+        "{said}"
+    );
+    assert!(!said.contains("cargo xtask release prepare"), "{said}");
+    assert!(!clone.root.join("release/rehearsal").exists());
+    clone.git(&["remote", "remove", "origin"]);
+    let said = clone.xtask(&["release", "rehearse"]).fails(1);
+    assert!(said.contains("and has no remote that has the rest"), "{said}");
+}
+
+#[test]
+fn a_work_tree_of_a_bare_repository_and_borrowed_objects_do() {
+    let repo = Repo::patch_release();
+    for borrows in [false, true] {
+        let bare = clone(&repo, if borrows { &["--bare", "--shared"] } else { &["--bare"] });
+        let linked = Repo { root: bare.beside("linked"), scratch: tempfile::tempdir().expect("a directory") };
+        bare.git(&["worktree", "add", "--quiet", linked.root.as_str(), "main"]);
+        rehearsed(&linked);
+        assert_eq!(missing(&scratch_clone(&linked)), (0, false));
+    }
 }
 
 #[test]
@@ -55,8 +126,7 @@ fn the_scratch_clone_is_a_plain_one_whatever_is_configured() {
     // There is nothing to build in it.
     let said = ran.fails(1);
     assert!(said.contains("`release build"), "{said}");
-    let scratch =
-        Repo { root: repo.root.join("release/rehearsal/tree"), scratch: tempfile::tempdir().expect("a directory") };
+    let scratch = scratch_clone(&repo);
     assert_eq!(scratch.git(&["rev-parse", "--show-ref-format"]), "files");
     assert_eq!(scratch.git(&["remote"]), "origin");
     assert_eq!(scratch.git(&["log", "-1", "--format=%cn", "2.93.1"]), "Release Manager");

@@ -1,0 +1,228 @@
+//! A failure of Nix, and what it means to a manager who does not know Nix well: that this Nix is too old for the flake,
+//! that no Nix reads a repository of this format, or that the machine is in the way. Refuses to run Nix.
+
+use std::error::Error;
+use std::fmt;
+
+use super::program::version;
+
+/// The Nix that reads the flakes of every Lix so far.
+const FOR_LIX: (u64, u64) = (2, 26);
+
+/// What Nix says of a flake that a newer one reads: the parts of one line, in this order.
+const TOO_OLD: [&[&str]; 8] = [
+    // Nix 2.8 of what Lix has locked since 2.95; and of Git, path and Git host inputs, with other words.
+    &["error: unsupported ", "input attribute '"],
+    &["error: input attribute '", "' not supported by scheme '"],
+    &["error: lock file '", "' has unsupported version "],
+    &["error: file:// URL 'file+"],
+    &["error: unexpected flake input attribute 'submodules'"],
+    &["error: unexpected flake input attribute 'lfs'"],
+    &["This version of Nixpkgs requires Nix >= "],
+    &["This version of Nixpkgs requires an implementation of Nix"],
+];
+
+/// What Nix says of a word in a flake that a newer one may know, or no Nix.
+const UNKNOWN: [&[&str]; 3] = [
+    &["error: input '", "' is unsupported"],
+    &["error: flake '", "' has an unsupported attribute '"],
+    &["error: unexpected flake input attribute '"],
+];
+
+/// What stands in the way of any Nix, by a part of what it says.
+const HINTS: [(&[&str], &str); 8] = [
+    (
+        &["extensions.refstorage"],
+        "this Nix reads no repository whose refs are a reftable: `git clone --ref-format=files` makes one that it reads",
+    ),
+    (
+        &["wrong length for hash ", "extensions.objectformat"],
+        "no Nix reads a repository whose objects are named by SHA-256: use one with SHA-1",
+    ),
+    (&["is a shallow Git repository"], "Nix reads no shallow clone: `git fetch --unshallow` fetches the rest"),
+    (&["unsupported extension name"], "Nix does not know a format that this repository is in: clone it anew"),
+    (&["cannot connect to socket", "cannot connect to daemon"], "the Nix daemon does not answer: is it running?"),
+    (&["No space left on device", "database or disk is full"], "there is no space left"),
+    (&["Disk quota exceeded"], "the disk quota is used up"),
+    (&["Read-only file system", "attempt to write a readonly database"], "a file system is read-only"),
+];
+
+/// A failure of Nix.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Fault {
+    /// What it means, and what to do; `None` if Nix's own words are the best there are.
+    pub meaning: Option<String>,
+    /// Nix's words.
+    pub message: String,
+}
+
+impl Fault {
+    /// Of what Nix wrote to stderr; `nix` is what it says of its version.
+    pub fn new(stderr: &str, nix: &str) -> Fault {
+        let message = error_in(stderr).to_owned();
+        Fault { meaning: meaning(&message, nix), message }
+    }
+}
+
+/// The meaning first, on a line of its own.
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(meaning) = &self.meaning {
+            writeln!(f, "{meaning}")?;
+        }
+        f.write_str(&self.message)
+    }
+}
+
+impl Error for Fault {}
+
+/// What Nix says from its error on: warnings come before it.
+fn error_in(stderr: &str) -> &str {
+    let start = if stderr.starts_with("error:") { Some(0) } else { stderr.find("\nerror:").map(|newline| newline + 1) };
+    stderr[start.unwrap_or(0)..].trim_end()
+}
+
+/// What a message of the Nix that calls itself `nix` means.
+pub fn meaning(message: &str, nix: &str) -> Option<String> {
+    let says = |signs: &[&[&str]]| message.lines().any(|line| signs.iter().any(|parts| in_order(line, parts)));
+    if says(&TOO_OLD) || lacks_builtin(message) {
+        let enough = version(nix).is_some_and(|found| found >= FOR_LIX);
+        let which = if enough { "" } else { " (for Lix since 2.95, 2.26 or newer)" };
+        return Some(format!("`{nix}` is too old for this flake: put a newer Nix first on PATH{which}"));
+    }
+    if says(&UNKNOWN) {
+        return Some(format!("`{nix}` does not know a word of this flake: misspelt, or it takes a newer Nix on PATH"));
+    }
+    if let Some(feature) = switched_off(message) {
+        return Some(match feature {
+            "flakes" | "nix-command" => {
+                "this Nix has flakes switched off, and does not let them be switched on".to_owned()
+            }
+            other => format!(
+                "the flake needs what Nix calls experimental: `export NIX_CONFIG='extra-experimental-features = {other}'`"
+            ),
+        });
+    }
+    let hint = HINTS.iter().find(|(signs, _)| signs.iter().any(|sign| message.contains(sign)));
+    hint.map(|(_, hint)| (*hint).to_owned())
+}
+
+/// Whether the line has all parts, one behind the other.
+fn in_order(line: &str, parts: &[&str]) -> bool {
+    let mut rest = line;
+    parts.iter().all(|part| match rest.split_once(part) {
+        Some((_, after)) => {
+            rest = after;
+            true
+        }
+        None => false,
+    })
+}
+
+/// Whether what is missing is a function of the language itself: Nix shows the line that asks for it.
+fn lacks_builtin(message: &str) -> bool {
+    let missing = message.lines().filter_map(|line| line.split_once("error: attribute '")?.1.strip_suffix("' missing"));
+    missing.into_iter().any(|name| message.contains(&format!("builtins.{name}")))
+}
+
+/// The experimental feature that would have to be switched on.
+fn switched_off(message: &str) -> Option<&str> {
+    let start = ["experimental Nix feature '", "experimental Lix feature '"];
+    let after = start.iter().find_map(|start| Some(message.split_once(start)?.1))?;
+    Some(after.split_once("' is disabled")?.0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use expect_test::expect;
+
+    const OLD: &str = "nix (Nix) 2.8.0";
+    const NEW: &str = "nix (Nix) 2.34.8";
+
+    /// The meanings of messages, a line each.
+    fn shown(nix: &str, messages: &[&str]) -> String {
+        messages.iter().map(|message| meaning(message, nix).unwrap_or_else(|| "-".to_owned()) + "\n").collect()
+    }
+
+    // All as Nix 2.8.0, 2.26.3 and 2.34.8 write them.
+    #[test]
+    fn too_old_is_said_in_plain_words() {
+        let builtin = "error: attribute 'convertHash' missing\n\n       at /nix/store/x-source/flake.nix:1:40:\n\n            \
+                       1| { outputs = _: { release-jobs = builtins.convertHash { }; }; }\n";
+        let messages = [
+            "error: unsupported tarball input attribute 'lastModified'\n(use '--show-trace' to show detailed …)",
+            "error: unsupported Git input attribute 'exportIgnore'",
+            "error: unsupported input attribute 'treeHash'",
+            "error:\n       … while updating the lock file\n\n       error: input attribute 'lfs' not supported by scheme 'git'",
+            "error: lock file '/nix/store/x-source//flake.lock' has unsupported version 8",
+            "error: file:// URL 'file+https://example.org/x' has unexpected authority 'example.org'",
+            "error: unexpected flake input attribute 'submodules', at /nix/store/x-source/flake.nix:1:3",
+            "error: evaluation aborted with the following error message: '\n\n         This version of Nixpkgs requires Nix >= 2.18, please upgrade:\n",
+            builtin,
+        ];
+        let too_old = "`nix (Nix) 2.8.0` is too old for this flake: put a newer Nix first on PATH (for Lix since 2.95, 2.26 or newer)\n";
+        assert_eq!(shown(OLD, &messages), too_old.repeat(messages.len()));
+        expect!["`nix (Nix) 2.34.8` is too old for this flake: put a newer Nix first on PATH"]
+            .assert_eq(&meaning(messages[4], NEW).expect("a meaning"));
+    }
+
+    #[test]
+    fn what_may_be_misspelt_is_not_called_too_new() {
+        expect![[r"
+            `nix (Nix) 2.8.0` does not know a word of this flake: misspelt, or it takes a newer Nix on PATH
+            `nix (Nix) 2.8.0` does not know a word of this flake: misspelt, or it takes a newer Nix on PATH
+            `nix (Nix) 2.8.0` does not know a word of this flake: misspelt, or it takes a newer Nix on PATH
+            -
+            -
+        "]]
+        .assert_eq(&shown(
+            OLD,
+            &[
+                "error: input 'novel:x' is unsupported",
+                "error: flake 'git+file:///x?rev=1' has an unsupported attribute 'novel', at /x/flake.nix:1:3",
+                "error: unexpected flake input attribute 'ulr', at /x/flake.nix:1:3",
+                "error: attribute 'convertHash' missing\n\n            1| { outputs = _: { release-jobs = lib.convertHash { }; }; }",
+                "error: flake 'x' does not provide attribute 'release-jobs'",
+            ],
+        ));
+    }
+
+    #[test]
+    fn what_stands_in_the_way_of_any_nix() {
+        expect![[r"
+            this Nix reads no repository whose refs are a reftable: `git clone --ref-format=files` makes one that it reads
+            no Nix reads a repository whose objects are named by SHA-256: use one with SHA-1
+            no Nix reads a repository whose objects are named by SHA-256: use one with SHA-1
+            Nix reads no shallow clone: `git fetch --unshallow` fetches the rest
+            this Nix has flakes switched off, and does not let them be switched on
+            the flake needs what Nix calls experimental: `export NIX_CONFIG='extra-experimental-features = pipe-operators'`
+            there is no space left
+        "]]
+        .assert_eq(&shown(
+            NEW,
+            &[
+                "error: unsupported extension name extensions.refstorage (libgit2 error code = 6)",
+                "error: hash 'a' has wrong length for hash algorithm 'sha1'",
+                "error: hash 'a' has wrong length for hash type 'sha1'",
+                "error: '/x' is a shallow Git repository, but a non-shallow repository is needed",
+                "error: experimental Nix feature 'nix-command' is disabled; use '--extra-experimental-features nix-command'",
+                "error: experimental Nix feature 'pipe-operators' is disabled; add '--extra-experimental-features pipe-operators'",
+                "error: writing to file: No space left on device",
+            ],
+        ));
+    }
+
+    #[test]
+    fn warnings_are_no_part_of_an_error() {
+        let says = |stderr: &str| Fault::new(stderr, OLD).to_string();
+        let warned = "warning: unsupported input attribute 'x'\nerror: a\n       b\n\nerror: c\n";
+        assert_eq!(says(warned), "error: a\n       b\n\nerror: c");
+        assert_eq!(says("killed\n"), "killed");
+        assert_eq!(
+            says("warning: x\nerror: lock file 'x' has unsupported version 8\n"),
+            "`nix (Nix) 2.8.0` is too old for this flake: put a newer Nix first on PATH (for Lix since 2.95, 2.26 or newer)\n\
+             error: lock file 'x' has unsupported version 8"
+        );
+    }
+}
