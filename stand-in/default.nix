@@ -76,6 +76,8 @@ let
       PATH=$PATH:$HOME/.cargo/bin:/usr/local/cargo/bin
       export HOME PATH
       command -v cargo > /dev/null || { echo "cargo is neither on $PATH nor in $HOME/.cargo/bin" >&2; exit 1; }
+      # Each Nix builds elsewhere, which must not show in what is built.
+      export RUSTFLAGS="--remap-path-prefix=$PWD=."
       cd source
       cargo build --quiet --frozen --target-dir ../target
       mkdir -p $out/bin

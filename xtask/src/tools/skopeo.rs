@@ -12,6 +12,8 @@ use crate::domain::system::System;
 
 /// Where a layout names what it holds.
 const INDEX: &str = "index.json";
+/// What says that a directory is a layout, byte by byte: newer skopeos end it with a newline.
+const MARK: (&str, &str) = ("oci-layout", r#"{"imageLayoutVersion":"1.0.0"}"#);
 
 /// A layout on disk, while it is made.
 pub struct OciLayout {
@@ -72,9 +74,10 @@ impl OciLayout {
         let FileFacts { size, sha256 } = files::facts(text.as_bytes());
         let blob = self.dir.join("blobs/sha256").join(sha256.to_string());
         files::write(&blob, &text)?;
-        let names = self.dir.join(INDEX);
-        std::fs::write(&names, Index::layout(name, sha256, size).to_json())
-            .with_context(|| format!("cannot write {names}"))?;
+        for (file, text) in [(INDEX, Index::layout(name, sha256, size).to_json()), (MARK.0, MARK.1.to_owned())] {
+            let path = self.dir.join(file);
+            std::fs::write(&path, text).with_context(|| format!("cannot write {path}"))?;
+        }
         Ok(sha256)
     }
 
