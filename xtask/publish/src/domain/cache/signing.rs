@@ -7,14 +7,20 @@ use std::str::FromStr;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;
+use ring::signature::{ED25519, Ed25519KeyPair, UnparsedPublicKey};
 use serde::Deserialize;
+
+/// Sizes in bytes. A secret key is a seed and the public key that belongs to it.
+const PUBLIC: usize = 32;
+const SECRET: usize = 64;
+const SIGNATURE: usize = 64;
 
 /// What users trust: they spell it in `trusted-public-keys`.
 #[derive(Clone, PartialEq, Eq, Deserialize)]
 #[serde(try_from = "String")]
 pub struct PublicKey {
     name: String,
-    key: [u8; ed25519_compact::PublicKey::BYTES],
+    key: [u8; PUBLIC],
 }
 
 impl PublicKey {
@@ -26,10 +32,8 @@ impl PublicKey {
     /// Whether `signature`, in Nix's spelling, is one of `message` by this key.
     pub fn verifies(&self, message: &str, signature: &str) -> bool {
         let Some((name, signature)) = signature.split_once(':') else { return false };
-        let signature = BASE64.decode(signature).ok().and_then(|bytes| bytes.as_slice().try_into().ok());
-        let Some(signature) = signature.filter(|_| name == self.name) else { return false };
-        let key = ed25519_compact::PublicKey::new(self.key);
-        key.verify(message, &ed25519_compact::Signature::new(signature)).is_ok()
+        let Some(signature) = BASE64.decode(signature).ok().filter(|_| name == self.name) else { return false };
+        UnparsedPublicKey::new(&ED25519, self.key).verify(message.as_bytes(), &signature).is_ok()
     }
 }
 
@@ -41,7 +45,7 @@ impl FromStr for PublicKey {
     fn from_str(text: &str) -> Result<PublicKey, String> {
         let (name, key) = split(text)?;
         let key = key.as_slice().try_into().map_err(|_| match key.len() {
-            ed25519_compact::SecretKey::BYTES => "this is a secret key, where a public one belongs".to_owned(),
+            SECRET => "this is a secret key, where a public one belongs".to_owned(),
             n => format!("a public key has 32 bytes, not {n}"),
         })?;
         Ok(PublicKey { name, key })
@@ -72,7 +76,7 @@ impl fmt::Debug for PublicKey {
 pub struct SecretKey {
     text: String,
     public: PublicKey,
-    pair: ed25519_compact::KeyPair,
+    pair: Ed25519KeyPair,
 }
 
 impl SecretKey {
@@ -82,7 +86,7 @@ impl SecretKey {
 
     /// A signature of `message`, in Nix's spelling.
     pub fn sign(&self, message: &str) -> String {
-        format!("{}:{}", self.public.name, BASE64.encode(*self.pair.sk.sign(message, None)))
+        format!("{}:{}", self.public.name, BASE64.encode(self.pair.sign(message.as_bytes())))
     }
 
     /// The text of a key file: for that and for nothing else.
@@ -100,20 +104,15 @@ impl FromStr for SecretKey {
     /// What is wrong, without a part of the secret.
     fn from_str(text: &str) -> Result<SecretKey, String> {
         let (name, bytes) = split(text.trim())?;
-        let bytes: [u8; ed25519_compact::SecretKey::BYTES] =
-            bytes.as_slice().try_into().map_err(|_| match bytes.len() {
-                ed25519_compact::PublicKey::BYTES => "this is a public key, where a secret one belongs".to_owned(),
-                n => format!("a secret key has 64 bytes, not {n}"),
-            })?;
-        // The second half is the public key: Nix takes it from there, and so might sign with something else than it
-        // says.
-        let (seed, stored) = bytes.split_at(ed25519_compact::Seed::BYTES);
-        let seed = ed25519_compact::Seed::from_slice(seed).map_err(|_| "it is too short".to_owned())?;
-        let pair = ed25519_compact::KeyPair::from_seed(seed);
-        let key = *pair.pk;
-        if key != stored {
-            return Err("its two halves do not belong together".to_owned());
-        }
+        let (seed, key) = match bytes.len() {
+            SECRET => bytes.split_at(SECRET - PUBLIC),
+            PUBLIC => return Err("this is a public key, where a secret one belongs".to_owned()),
+            n => return Err(format!("a secret key has 64 bytes, not {n}")),
+        };
+        // Nix takes the public key from the second half, and so might sign with something else than it says.
+        let pair = Ed25519KeyPair::from_seed_and_public_key(seed, key);
+        let pair = pair.map_err(|_| "its two halves do not belong together".to_owned())?;
+        let key = key.try_into().map_err(|_| "it is too short".to_owned())?;
         Ok(SecretKey { text: text.trim().to_owned(), public: PublicKey { name, key }, pair })
     }
 }
@@ -127,7 +126,7 @@ impl fmt::Debug for SecretKey {
 /// The name of the key that a signature says it is by; `None` if it is not written as a signature.
 pub fn key_of(signature: &str) -> Option<&str> {
     let (name, bytes) = signature.split_once(':')?;
-    let whole = BASE64.decode(bytes).is_ok_and(|bytes| bytes.len() == ed25519_compact::Signature::BYTES);
+    let whole = BASE64.decode(bytes).is_ok_and(|bytes| bytes.len() == SIGNATURE);
     (whole && !name.is_empty()).then_some(name)
 }
 
@@ -144,29 +143,29 @@ mod tests {
     use expect_test::expect;
 
     // Made by `nix key generate-secret` for this test.
-    const SECRET: &str =
+    const SECRET_TEXT: &str =
         "test-1:utOOCMym6GwNEDJO5IRfQKvy978RIqbJgMPgelFu1JAKidkcIdOIvXbk91SLbIJh+Mg2uRqgeBSRfkIf5tnMWw==\n";
-    const PUBLIC: &str = "test-1:ConZHCHTiL125PdUi2yCYfjINrkaoHgUkX5CH+bZzFs=";
+    const PUBLIC_TEXT: &str = "test-1:ConZHCHTiL125PdUi2yCYfjINrkaoHgUkX5CH+bZzFs=";
 
     #[test]
     fn the_public_half_is_nixs() {
-        let secret: SecretKey = SECRET.parse().expect("valid");
-        assert_eq!(secret.public().to_string(), PUBLIC);
-        assert_eq!(PUBLIC.parse::<PublicKey>().as_ref(), Ok(secret.public()));
-        assert_eq!(secret.expose(), SECRET.trim());
+        let secret: SecretKey = SECRET_TEXT.parse().expect("valid");
+        assert_eq!(secret.public().to_string(), PUBLIC_TEXT);
+        assert_eq!(PUBLIC_TEXT.parse::<PublicKey>().as_ref(), Ok(secret.public()));
+        assert_eq!(secret.expose(), SECRET_TEXT.trim());
     }
 
     #[test]
     fn a_mistake_is_told_without_the_secret() {
-        let secret = format!("{:?}", SECRET.parse::<SecretKey>().expect("valid"));
-        let other = SECRET.replace("utOO", "uuOO");
+        let secret = format!("{:?}", SECRET_TEXT.parse::<SecretKey>().expect("valid"));
+        let other = SECRET_TEXT.replace("utOO", "uuOO");
         let messages = [
             secret,
-            SECRET.trim().parse::<PublicKey>().expect_err("secret"),
-            PUBLIC.parse::<SecretKey>().map(|_| ()).expect_err("public"),
+            SECRET_TEXT.trim().parse::<PublicKey>().expect_err("secret"),
+            PUBLIC_TEXT.parse::<SecretKey>().map(|_| ()).expect_err("public"),
             other.parse::<SecretKey>().map(|_| ()).expect_err("halves"),
-            SECRET.replace(':', "").parse::<SecretKey>().map(|_| ()).expect_err("no name"),
-            SECRET.replace("==", "!").parse::<SecretKey>().map(|_| ()).expect_err("no base 64"),
+            SECRET_TEXT.replace(':', "").parse::<SecretKey>().map(|_| ()).expect_err("no name"),
+            SECRET_TEXT.replace("==", "!").parse::<SecretKey>().map(|_| ()).expect_err("no base 64"),
         ];
         expect![[r#"
             SecretKey { public: test-1:ConZHCHTiL125PdUi2yCYfjINrkaoHgUkX5CH+bZzFs=, .. }
