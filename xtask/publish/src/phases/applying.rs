@@ -1,7 +1,7 @@
 //! Applying one act: it was looked at a moment ago, and what was seen then is brought about.
 
 use anyhow::{Context, Result, bail};
-use jiff::Timestamp;
+use time::OffsetDateTime;
 use xtask::domain::format::Format;
 use xtask::domain::layout::{Docs, INSTALLER_RECORD, MANIFEST, RECORD, SUMS};
 
@@ -63,7 +63,7 @@ pub fn receipt(session: &Session) -> Receipt {
         environment: session.world.name.clone(),
         version: session.sealed.record.version.clone(),
         record: session.sealed.record_digest,
-        published: Timestamp::now(),
+        published: OffsetDateTime::now_utc(),
         skipped: session.gate.skipped(),
     }
 }

@@ -8,8 +8,10 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
 use futures_util::future::try_join_all;
-use jiff::Timestamp;
 use serde::Serialize;
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
+use time::serde::rfc3339;
 use xtask::domain::amounts::{bytes_for_people, counted};
 use xtask::domain::environment::Access;
 use xtask::domain::layout::{RELEASE, journal, local_receipt};
@@ -248,13 +250,14 @@ impl Turn<'_> {
 fn note(session: &Session, act: &Planned) -> Result<()> {
     let dir = session.git.root().join(RELEASE);
     let path = dir.join(journal(&session.world.name));
-    let line = serde_json::json!({ "at": Timestamp::now(), "act": act.title, "done": act.summary });
+    let at = OffsetDateTime::now_utc().format(&Rfc3339)?;
+    let line = serde_json::json!({ "at": at, "act": act.title, "done": act.summary });
     files::append_line(&path, &line.to_string())
 }
 
 /// What a run has done.
 pub struct Done {
-    started: Timestamp,
+    started: OffsetDateTime,
     clock: Instant,
     /// The plans, with what became of each act in its place.
     pub after: Plans,
@@ -271,7 +274,8 @@ struct LocalReceipt<'a> {
     receipt: Receipt,
     /// Of the plan that was agreed to.
     plan: String,
-    started: Timestamp,
+    #[serde(with = "rfc3339")]
+    started: OffsetDateTime,
     /// Of all that went with it.
     sent: u64,
     acts: &'a [Planned],
@@ -279,7 +283,7 @@ struct LocalReceipt<'a> {
 
 impl Done {
     fn new(plans: &Plans) -> Done {
-        Done { started: Timestamp::now(), clock: Instant::now(), after: plans.clone(), count: 0, sent: 0 }
+        Done { started: OffsetDateTime::now_utc(), clock: Instant::now(), after: plans.clone(), count: 0, sent: 0 }
     }
 
     /// Leaves a receipt in each tree, for people: that one cannot be written is a warning.

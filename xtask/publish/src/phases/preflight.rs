@@ -5,7 +5,7 @@
 
 use anyhow::{Context, Result};
 use futures_util::future::join_all;
-use jiff::Timestamp;
+use time::OffsetDateTime;
 use xtask::domain::environment::{CacheKey, GitTarget, Storage};
 use xtask::domain::image_target::ImageTarget;
 use xtask::domain::release::MAIN;
@@ -74,7 +74,7 @@ fn wrong_region(environment: &str, ours: &str, theirs: &str) -> String {
 
 fn check_clock(says: &Introduction, checkup: &mut Checkup) {
     let Some(theirs) = says.time else { return checkup.note("clock", "the server does not say what time it is") };
-    let skew = (Timestamp::now().as_second() - theirs.as_second()).abs();
+    let skew = (OffsetDateTime::now_utc() - theirs).whole_seconds().abs();
     let remedy = || format!("this machine's is {skew} s off the server's: set it, since signatures hold the time");
     let close = format!("within {} s of the server's", skew.max(1));
     checkup.add("clock", if skew <= SKEW { Ok(close) } else { Err(remedy()) });

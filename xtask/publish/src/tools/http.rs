@@ -9,7 +9,7 @@ use aws_sdk_s3::primitives::ByteStream;
 use aws_smithy_runtime_api::client::orchestrator::{HttpRequest, HttpResponse};
 use aws_smithy_runtime_api::client::result::ConnectorError;
 use futures_util::future::BoxFuture;
-use jiff::Timestamp;
+use time::OffsetDateTime;
 
 use super::content::{Content, Download};
 use super::encoding::Encodings;
@@ -403,7 +403,7 @@ fn escape(key: &str) -> String {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Introduction {
     /// What it thinks the time is, if it says.
-    pub time: Option<Timestamp>,
+    pub time: Option<OffsetDateTime>,
     /// The region that signatures have to name, if it says: Garage does, in each of its refusals.
     pub region: Option<String>,
 }

@@ -12,8 +12,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Error, Result, anyhow, bail};
-use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
+use time::format_description::BorrowedFormatItem;
+use time::macros::format_description;
+use time::serde::rfc3339;
+use time::{OffsetDateTime, SignedDuration, UtcOffset};
 use tokio::sync::Mutex;
 use tokio::task::JoinHandle;
 use xtask::tools::{process, term};
@@ -25,13 +28,15 @@ use super::store::{Properties, Store};
 pub const KEY: &str = "release.lock";
 /// How long a lock counts after it was last renewed: as long as an emergency rollback from another machine may have to
 /// wait for a manager whose machine died.
-const LIFETIME: SignedDuration = SignedDuration::from_mins(10);
+const LIFETIME: SignedDuration = SignedDuration::minutes(10);
 /// How often it is renewed.
 const RENEWAL: Duration = Duration::from_secs(120);
 /// How soon a renewal that failed is tried again.
 const RETRY: Duration = Duration::from_secs(20);
 /// How far another manager's clock may be behind ours.
-const SKEW: SignedDuration = SignedDuration::from_mins(2);
+const SKEW: SignedDuration = SignedDuration::minutes(2);
+/// How an hour is told: `20:00 UTC`.
+const CLOCK: &[BorrowedFormatItem] = format_description!("[hour]:[minute] UTC");
 /// Longest lock that is read, in bytes.
 const LIMIT: u64 = 1 << 20;
 
@@ -96,14 +101,26 @@ impl fmt::Display for Owner {
 struct Lock {
     owner: Owner,
     /// Tells two runs of one owner apart.
-    #[serde(default)]
-    taken: Option<Timestamp>,
-    expires: Timestamp,
+    #[serde(default, with = "rfc3339::option")]
+    taken: Option<OffsetDateTime>,
+    #[serde(with = "rfc3339")]
+    expires: OffsetDateTime,
 }
 
 impl Lock {
     fn counts(&self) -> bool {
-        self.expires + SKEW > Timestamp::now() && !self.owner.is_gone()
+        self.end() > OffsetDateTime::now_utc() && !self.owner.is_gone()
+    }
+
+    /// When it stops counting.
+    fn end(&self) -> OffsetDateTime {
+        self.expires.saturating_add(SKEW)
+    }
+
+    /// That, for people.
+    fn until(&self) -> String {
+        let end = self.end().checked_to_offset(UtcOffset::UTC).unwrap_or(self.end());
+        end.format(CLOCK).unwrap_or_else(|_| end.to_string())
     }
 
     /// Whether it is the same lock, however often it was renewed.
@@ -135,11 +152,11 @@ pub async fn take(store: &Store, owner: Owner, settle: Duration) -> Result<Held>
             "{} is publishing to this environment: wait for that run to end\nIf it is dead, its lock counts until {}; before \
              that, delete s3://{}/{KEY}",
             other.owner,
-            (other.expires + SKEW).strftime("%H:%M UTC"),
+            other.until(),
             store.bucket(),
         );
     }
-    let now = Timestamp::now();
+    let now = OffsetDateTime::now_utc();
     let lock = Lock { owner, taken: Some(now), expires: now + LIFETIME };
     // Before it is written: a signal may come while it is.
     let kept = Arc::new(Kept { store: store.clone(), lock: Mutex::new(lock.clone()) });
@@ -184,7 +201,7 @@ async fn keep(kept: Arc<Kept>) -> Error {
         failed = match kept.renew().await {
             Ok(Ok(())) => false,
             Ok(Err(lost)) => return lost,
-            Err(error) if kept.lock.lock().await.expires < Timestamp::now() => {
+            Err(error) if kept.lock.lock().await.expires < OffsetDateTime::now_utc() => {
                 return error.context("the lock could not be renewed in time");
             }
             Err(error) => {
@@ -212,7 +229,7 @@ impl Kept {
         if let Err(lost) = self.check(&lock).await? {
             return Ok(Err(lost));
         }
-        let renewed = Lock { expires: Timestamp::now() + LIFETIME, ..lock.clone() };
+        let renewed = Lock { expires: OffsetDateTime::now_utc() + LIFETIME, ..lock.clone() };
         write(&self.store, &renewed).await?;
         *lock = renewed;
         Ok(Ok(()))
@@ -301,7 +318,7 @@ async fn look_again(store: &Store) -> Result<Option<Lock>> {
 pub struct Seen {
     pub owner: String,
     /// When it stops counting.
-    pub until: Timestamp,
+    pub until: String,
     pub counts: bool,
 }
 
@@ -311,7 +328,7 @@ pub struct Seen {
 /// It is not a lock that this tool knows.
 pub fn seen(text: &[u8]) -> Result<Seen, String> {
     let lock: Lock = serde_json::from_slice(text).map_err(|error| format!("cannot be read as a lock ({error})"))?;
-    Ok(Seen { owner: lock.owner.to_string(), until: lock.expires + SKEW, counts: lock.counts() })
+    Ok(Seen { owner: lock.owner.to_string(), until: lock.until(), counts: lock.counts() })
 }
 
 /// The lock that is there.

@@ -19,8 +19,8 @@ use aws_smithy_runtime_api::client::orchestrator::{HttpRequest, HttpResponse};
 use aws_smithy_runtime_api::client::result::ConnectorError;
 use aws_smithy_runtime_api::client::runtime_components::RuntimeComponents;
 use aws_smithy_types::body::SdkBody;
-use jiff::Timestamp;
-use jiff::fmt::rfc2822;
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc2822;
 use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::time::Instant;
 use xtask::tools::term;
@@ -323,14 +323,14 @@ fn retry_after(value: &str, now: SystemTime) -> Option<Duration> {
     if let Ok(seconds) = value.trim().parse::<u32>() {
         return Some(Duration::from_secs(seconds.into()));
     }
-    let then: SystemTime = rfc2822::parse(value.trim()).ok()?.timestamp().into();
+    let then: SystemTime = date(value.trim())?.into();
     // Its clock and ours may differ.
     Some(then.duration_since(now).unwrap_or_default())
 }
 
 /// The time in a `Date` header.
-pub fn date(value: &str) -> Option<Timestamp> {
-    rfc2822::parse(value).ok().map(|date| date.timestamp())
+pub fn date(value: &str) -> Option<OffsetDateTime> {
+    OffsetDateTime::parse(value, &Rfc2822).ok()
 }
 
 #[cfg(test)]

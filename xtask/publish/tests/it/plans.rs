@@ -81,7 +81,7 @@ fn gate(environment: &Environment) -> Gate {
                 environment: required.clone(),
                 version: String::new(),
                 record: record(),
-                published: "2026-03-13T20:00:00Z".parse().expect("a time"),
+                published: time::macros::datetime!(2026-03-13 20:00 UTC),
                 skipped: None,
             }),
         },

@@ -3,8 +3,9 @@
 //! `requires` in `releng.toml` names the environment that must have taken the very same `release.json` before. Refuses
 //! to read buckets.
 
-use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
+use time::OffsetDateTime;
+use time::serde::rfc3339;
 use xtask::domain::digest::Digest;
 use xtask::domain::format::{self, Format, Misread};
 use xtask::domain::problem::excerpt;
@@ -22,7 +23,8 @@ pub struct Receipt {
     /// Of `release.json`.
     pub record: Digest,
     /// When it was all done.
-    pub published: Timestamp,
+    #[serde(with = "rfc3339")]
+    pub published: OffsetDateTime,
     /// The environment that should have had it before, and did not.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub skipped: Option<Skipped>,
@@ -122,7 +124,7 @@ pub fn judge(seen: &Seen) -> Judgement {
         ),
         Gate::Requires { environment, receipt } => match receipt {
             Some(receipt) if receipt.record == *record => {
-                (status, format!("{environment} has it since {}", day(receipt.published)), vec![write])
+                (status, format!("{environment} has it since {}", receipt.published.date()), vec![write])
             }
             Some(receipt) => refused(format!(
                 "{environment} has another build of it: its receipt is of release.json {}, and ours is {}",
@@ -142,14 +144,11 @@ fn refused(why: String) -> Judgement {
     )
 }
 
-fn day(at: Timestamp) -> String {
-    at.strftime("%Y-%m-%d").to_string()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use expect_test::expect;
+    use time::macros::datetime;
 
     fn receipt(byte: u8) -> Receipt {
         Receipt {
@@ -157,7 +156,7 @@ mod tests {
             environment: "staging".to_owned(),
             version: "2.93.1".to_owned(),
             record: Digest::new([byte; 32]),
-            published: "2025-06-18T20:00:00Z".parse().expect("a time"),
+            published: datetime!(2025-06-18 20:00 UTC),
             skipped: None,
         }
     }

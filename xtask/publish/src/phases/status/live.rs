@@ -43,7 +43,7 @@ const MANIFEST_LIMIT: u64 = 1 << 20;
 
 /// A query that no cache has seen, for the so-many-th time in this run.
 fn fresh_query(number: u32) -> String {
-    format!("nocache={}-{}-{number}", jiff::Timestamp::now().as_nanosecond(), std::process::id())
+    format!("nocache={}-{}-{number}", time::OffsetDateTime::now_utc().unix_timestamp_nanos(), std::process::id())
 }
 
 /// Whether a cache had an answer already.
@@ -110,9 +110,7 @@ async fn others(releases: &Source) -> Result<Others> {
 async fn lock(docs: &Source, unread: &mut Vec<Unread>) -> Result<Option<Lock>> {
     let Some(text) = docs.get(lock::KEY).await? else { return Ok(None) };
     match lock::seen(&text) {
-        Ok(lock::Seen { owner, until, counts }) => {
-            Ok(Some(Lock { owner, until: until.strftime("%H:%M UTC").to_string(), counts }))
-        }
+        Ok(lock::Seen { owner, until, counts }) => Ok(Some(Lock { owner, until, counts })),
         Err(why) => {
             unread.push(Unread::new(lock::KEY, Misread::Wrong(why)));
             Ok(None)
