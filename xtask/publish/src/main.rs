@@ -1,12 +1,16 @@
 //! `xtask-publish`: the same command line as the front door's, which becomes this program for what it cannot do itself.
 
 use std::process::ExitCode;
+use std::time::Duration;
 
 use anyhow::{Context, Result};
 use tokio::runtime::Runtime;
 use xtask::cli::{Outcome, Place, Publish};
 use xtask::tools::term;
 use xtask_publish::tools::{child, shutdown};
+
+/// How long the threads of the runtime may take to end.
+const LONGEST_END: Duration = Duration::from_secs(1);
 
 fn main() -> ExitCode {
     shutdown::keep_memory_private();
@@ -35,7 +39,8 @@ fn run(command: Publish, place: &Place) -> Result<Outcome> {
         }
     };
     runtime.block_on(child::all_ended());
-    // What cannot be dropped (a name that is looked up, a file on a dead disk) is left behind.
-    runtime.shutdown_background();
+    // What cannot be dropped (a name that is looked up, a file on a dead disk) is left behind in the end. Threads are waited
+    // for first: `shutdown_background` detaches them while they end, and glibc 2.36 (Debian 12) crashes in that race.
+    runtime.shutdown_timeout(LONGEST_END);
     Ok(code)
 }

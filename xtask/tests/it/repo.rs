@@ -3,7 +3,7 @@
 use std::fs;
 use std::io::Write;
 use std::os::unix::fs::PermissionsExt;
-use std::process::{Command, Output, Stdio};
+use std::process::{Command, ExitStatus, Output, Stdio};
 
 use camino::{Utf8Path, Utf8PathBuf};
 use tempfile::TempDir;
@@ -32,7 +32,9 @@ pub struct Repo {
 /// What a program said and how it ended.
 #[derive(Debug)]
 pub struct Ran {
+    /// None where a signal ended it.
     pub code: Option<i32>,
+    pub status: ExitStatus,
     pub stdout: String,
     pub stderr: String,
 }
@@ -40,20 +42,25 @@ pub struct Ran {
 impl Ran {
     pub fn from(output: Output) -> Ran {
         let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
-        Ran { code: output.status.code(), stdout: text(output.stdout), stderr: text(output.stderr) }
+        Ran {
+            code: output.status.code(),
+            status: output.status,
+            stdout: text(output.stdout),
+            stderr: text(output.stderr),
+        }
     }
 
     /// Asserts success; gives stdout.
     #[track_caller]
     pub fn ok(self) -> String {
-        assert_eq!(self.code, Some(0), "{}{}", self.stdout, self.stderr);
+        assert!(self.code == Some(0), "{}{}{}", self.stdout, self.stderr, self.status);
         self.stdout
     }
 
     /// Asserts failure with this exit code; gives stderr.
     #[track_caller]
     pub fn fails(self, code: i32) -> String {
-        assert_eq!(self.code, Some(code), "{}{}", self.stdout, self.stderr);
+        assert!(self.code == Some(code), "{}{}{}, not {code}", self.stdout, self.stderr, self.status);
         self.stderr
     }
 }
