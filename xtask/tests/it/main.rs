@@ -15,6 +15,7 @@ mod prepare;
 mod released;
 mod remotes;
 mod repo;
+mod shared;
 mod source;
 mod tag;
 mod terminal;
