@@ -3,6 +3,7 @@
 //!
 //! Every test has its own servers, ports and directories, so they run in parallel and leave nothing behind.
 
+mod adoption;
 mod cache;
 mod child;
 mod doctor;
