@@ -105,7 +105,7 @@ fn observe(root: &Utf8Path) -> Result<Host> {
 }
 
 fn decide(git: &Git, tool: Vec<copy::Brought>, consent: Consent) -> Result<(Adoption, Copy)> {
-    let mut problems = copy::of_others(git)?;
+    let mut problems = copy::of_others(git, &tool)?;
     let adoption = problems.collect(adoption::decide(&observe(git.root())?));
     let Some(adoption) = adoption.filter(|_| problems.is_empty()) else {
         return Err(problems).context("nothing was written");

@@ -59,10 +59,10 @@ pub fn of_tool(workspace: &Utf8Path) -> Result<Vec<Brought>> {
 ///
 /// # Errors
 /// It cannot be read.
-pub fn of_others(git: &Git) -> Result<Problems> {
+pub fn of_others(git: &Git, tool: &[Brought]) -> Result<Problems> {
     let mut problems = Problems::default();
     let mark = files::read_if_there(&git.root().join(MARK)).ok().flatten();
-    if !mark.as_deref().is_some_and(is_this_tool) && !is_free(git, &git.root().join(TOOL))? {
+    if !mark.as_deref().is_some_and(is_this_tool) && !is_free(git, tool)? {
         problems.push(Problem::new(format!(
             "{TOOL}/ is not this tool: move it away, or leave both as they are and release with `--repo {}`",
             git.root()
@@ -74,13 +74,19 @@ pub fn of_others(git: &Git) -> Result<Problems> {
     Ok(problems)
 }
 
-/// Whether nothing is there, or only what was compiled: that stays when a branch without the tool is checked out. What a
-/// killed adoption leaves before its first file is nothing, too.
-fn is_free(git: &Git, dir: &Utf8Path) -> Result<bool> {
-    let mut todo = if files::is_there(dir) { vec![dir.to_owned()] } else { Vec::new() };
+/// Whether nothing is there but what was compiled, which stays when a branch without the tool is checked out, and single
+/// files of the tool, such as the one that a flake reads. What a killed adoption leaves before its first file is nothing.
+fn is_free(git: &Git, tool: &[Brought]) -> Result<bool> {
+    let (root, dir) = (git.root(), git.root().join(TOOL));
+    let ours = |path: &Utf8Path| tool.iter().find(|file| root.join(&file.path) == path);
+    let mut todo = if files::is_there(&dir) { vec![dir.clone()] } else { Vec::new() };
     while let Some(here) = todo.pop() {
         if !fs::symlink_metadata(&here).is_ok_and(|facts| facts.is_dir()) {
-            return Ok(false);
+            let same = |file: &Brought| files::bytes_if_there(&here).ok().flatten().as_ref() == Some(&file.content);
+            if !ours(&here).is_some_and(same) {
+                return Ok(false);
+            }
+            continue;
         }
         for entry in here.read_dir_utf8().with_context(|| format!("cannot read {here}"))? {
             let entry = entry.with_context(|| format!("cannot read {here}"))?;
@@ -90,7 +96,7 @@ fn is_free(git: &Git, dir: &Utf8Path) -> Result<bool> {
             }
         }
     }
-    Ok(git.tracked(&[TOOL])?.is_empty())
+    Ok(git.tracked(&[TOOL])?.iter().all(|file| ours(&root.join(&file.path)).is_some()))
 }
 
 /// Where cargo compiles.
