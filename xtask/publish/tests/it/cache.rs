@@ -223,9 +223,9 @@ fn an_encrypted_key_signs_and_is_seen_nowhere() {
     assert!(all.contains("Sig: test-1:"), "the look was worth something");
 }
 
-/// Whether what stands in for Nix ends soon: what kills it is the system's doing, when its turn comes. Its number may be
-/// another program's by then.
-fn is_gone(number: &str) -> bool {
+/// Whether what stands in for a program ends soon: what kills it is the system's doing, when its turn comes. Its number may
+/// be another program's by then.
+pub fn is_gone(number: &str) -> bool {
     let deadline = Instant::now() + Duration::from_secs(60);
     let runs = || fs::read_to_string(format!("/proc/{number}/cmdline")).ok();
     while runs().is_some_and(|words| words.contains("/bin/nix") || words.contains("sleep\x00600")) {

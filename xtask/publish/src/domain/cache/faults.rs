@@ -58,7 +58,7 @@ pub fn fault(ours: &PathInfo, theirs: &NarInfo) -> Option<String> {
             Some(format!("its narinfo has another NAR hash: there {}, here {}", info.nar_hash, ours.nar_hash))
         }
         () if info.references != ours.references => Some("its narinfo has other references".to_owned()),
-        () => theirs.nar_name_fault(),
+        () => theirs.signature_fault().or_else(|| theirs.nar_name_fault()),
     }
 }
 

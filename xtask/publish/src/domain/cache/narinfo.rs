@@ -9,7 +9,7 @@ use xtask::domain::store_path::{StorePath, to_base32};
 
 use crate::domain::cache::nix_hash::parse_hash;
 use crate::domain::cache::path_info::PathInfo;
-use crate::domain::cache::signing::{PublicKey, SecretKey, key_of};
+use crate::domain::cache::signing::{PublicKey, SecretKey, is_signature, key_of};
 
 /// A narinfo.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -93,6 +93,13 @@ impl NarInfo {
     pub fn is_signed_by(&self, key: &PublicKey) -> bool {
         let fingerprint = self.info.fingerprint();
         self.signatures.iter().any(|signature| key.verifies(&fingerprint, signature))
+    }
+
+    /// What is wrong with how its signatures are written, whoever made them: older versions of Nix pass over such a one,
+    /// and since 2.34 nothing of a narinfo that has one is read.
+    pub fn signature_fault(&self) -> Option<String> {
+        let odd = self.signatures.iter().find(|signature| !is_signature(signature))?;
+        Some(format!("newer versions of Nix refuse its signature `{}`", excerpt(odd)))
     }
 
     /// What is wrong with where it says that its NAR is, and how that is packed, as far as the name tells.
@@ -325,7 +332,18 @@ Sig: test-1:eyHQCMtqksYMRaiznlTs7TaShdP4j/qckzAJnoepUocS+5py2Cemfw3uIxJlmQ08ERyn
             assert_eq!(with(line), expected, "{line}");
         }
         assert_eq!(same("0wmwaigdg3ikbck5d3avr4k4f0f66y9f-top.drv", "unknown-deriver"), expected);
-        assert_eq!(with("Sig: other:x").signatures.len(), 2);
+        for (signature, is_read) in [
+            ("o:QQ", true),
+            ("o:QUI=", true),
+            ("o:Q", false),
+            ("o:", false),
+            (":QUI=", false),
+            ("QUI=", false),
+            ("o:#A", false),
+        ] {
+            let other = with(&format!("Sig: {signature}"));
+            assert_eq!((other.signatures.len(), other.signature_fault().is_none()), (2, is_read), "{signature}");
+        }
         let other = same(
             "FileHash: sha256:0na2zvwlnhqc3px6lh3mipxf44lkhf81pw3p27x2523z6vdmzk1r",
             &format!("FileHash: sha512:{}", "0".repeat(103)),

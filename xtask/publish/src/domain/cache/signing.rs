@@ -130,6 +130,16 @@ pub fn key_of(signature: &str) -> Option<&str> {
     (whole && !name.is_empty()).then_some(name)
 }
 
+/// Whether every Nix can read what stands as a signature, be it of the wrong length: a name, and a byte or more in base 64,
+/// whose padding may be missing.
+pub fn is_signature(text: &str) -> bool {
+    let digit = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'+' | b'/');
+    text.split_once(':').is_some_and(|(name, bytes)| {
+        let digits = bytes.trim_end_matches('=');
+        !name.is_empty() && digits.len() > 1 && digits.bytes().all(digit)
+    })
+}
+
 fn split(text: &str) -> Result<(String, Vec<u8>), String> {
     let (name, key) =
         text.split_once(':').filter(|(name, _)| !name.is_empty()).ok_or("a key is written NAME:BASE64")?;
