@@ -100,7 +100,8 @@ impl Workspace {
             skip("`script` is not installed");
             return None;
         }
-        let typed = format!("'{TOOL}' {phase}");
+        // Whoever runs the tests in the background has the shell ignore Ctrl-C for all that they start.
+        let typed = format!("exec env --default-signal=INT '{TOOL}' {phase}");
         let mut command = self.program("script", &["--quiet", "--return", "--flush", "--command", &typed, "/dev/null"]);
         command.env("TERM", "xterm");
         Some(command)
