@@ -13,8 +13,7 @@ use xtask::domain::store_path::to_base32;
 use crate::domain::cache::narinfo::NarInfo;
 use crate::domain::cache::path_info::PathInfo;
 use crate::domain::cache::signing::{PublicKey, key_of};
-use crate::domain::publication::judgement::Judgement;
-use crate::domain::publication::plan::Status;
+use crate::domain::publication::plan::{Judgement, Status};
 use crate::domain::publication::serving::Served;
 
 /// What every client reads first. Nix asks for many paths at once only where it says so.
@@ -146,7 +145,7 @@ pub fn nar_name(digest: &Digest) -> String {
 /// What publishing would do.
 pub fn judge(seen: &Seen) -> Judgement {
     if let Some(why) = &seen.unready {
-        return (Status::Refused(vec![why.clone()]), String::new(), Vec::new());
+        return Judgement::refused(vec![why.clone()]);
     }
     let count = |verb: &str, n: usize| (n > 0).then(|| format!("{verb} {n}"));
     let bytes: u64 = seen.new.iter().chain(seen.broken.iter().map(|(info, _)| info)).map(|info| info.nar_size).sum();
@@ -183,5 +182,5 @@ pub fn judge(seen: &Seen) -> Judgement {
         () if seen.new.len() + usize::from(!seen.info) == changes.len() && seen.same == 0 => Status::Absent,
         () => Status::Different,
     };
-    (status, summary, changes)
+    Judgement::new(status, summary, changes)
 }

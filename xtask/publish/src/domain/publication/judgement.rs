@@ -14,7 +14,7 @@ use crate::domain::cache::faults;
 use crate::domain::publication::acts::{Act, Official, Rule, Subject};
 use crate::domain::publication::image_tag::Pushed;
 use crate::domain::publication::live_manifest::Live;
-use crate::domain::publication::plan::{Planned, Status};
+use crate::domain::publication::plan::{Judgement, Planned, Status};
 use crate::domain::publication::pointers::{self, Follows, Published, Verdict};
 use crate::domain::publication::receipt;
 
@@ -145,29 +145,23 @@ const SMALL: usize = 2;
 
 /// Judges an act by what was seen.
 pub fn judge(act: &Act, subject: &Subject, seen: &Seen, published: &Published, consent: &Consent) -> Planned {
-    let (mut status, mut summary, mut changes) = judge_seen(act, subject, seen, consent);
+    let mut judged = judge_seen(act, subject, seen, consent);
     if let (Some(follows), Subject::Official(official)) = (act.follows(), subject) {
         match pointers::judge(follows, official.release.version(), published) {
-            Verdict::Moves(why) if matches!(status, Status::Absent | Status::Different) => {
-                summary = format!("{summary}: {why}")
-            }
+            Verdict::Moves(why) if judged.is_to_do() => judged.summary += &format!(": {why}"),
             Verdict::Moves(_) => {}
             // A pointer that was moved before its rollback stopped.
-            Verdict::Stays(_) if status == Status::Same && leads_to_withdrawn(follows, official, published) => {
-                status = Status::Waiting(half_rolled_back(official, published));
+            Verdict::Stays(_) if judged.status == Status::Same && leads_to_withdrawn(follows, official, published) => {
+                judged.status = Status::Waiting(half_rolled_back(official, published));
             }
-            Verdict::Stays(why) => {
-                (summary, changes) = (String::new(), Vec::new());
-                status = Status::Stays(why);
-            }
-            Verdict::Waits(why) if matches!(status, Status::Absent | Status::Different) => {
-                (summary, changes) = (String::new(), Vec::new());
-                status = Status::Waiting(why);
+            Verdict::Stays(why) => judged = Judgement::stays(why),
+            Verdict::Waits(why) if judged.is_to_do() => {
+                judged = Judgement::new(Status::Waiting(why), "", Vec::new());
             }
             Verdict::Waits(_) => {}
         }
     }
-    Planned { title: act.title(subject), wave: act.wave(), rule: act.rule(), status, summary, changes }
+    Planned::new(act, subject, judged)
 }
 
 /// Whether a pointer that leads to this version should have been moved away by a rollback.
@@ -186,9 +180,6 @@ fn half_rolled_back(official: &Official, published: &Published) -> String {
     )
 }
 
-/// The status, a summary, and every change.
-pub type Judgement = (Status, String, Vec<String>);
-
 fn judge_seen(act: &Act, subject: &Subject, seen: &Seen, consent: &Consent) -> Judgement {
     match seen {
         Seen::Tree(tree) => judge_tree(act, tree, consent),
@@ -200,12 +191,12 @@ fn judge_seen(act: &Act, subject: &Subject, seen: &Seen, consent: &Consent) -> J
         Seen::Images(pushed) => images::judge_pushed(pushed),
         Seen::ImageTag { ours, there } => images::judge_tag(act.rule(), *ours, *there),
         Seen::InstallerPointers { tree, only_there } => judge_installer_pointers(act, tree, only_there, consent),
-        Seen::Nothing { why } => (Status::Stays(why.clone()), String::new(), Vec::new()),
+        Seen::Nothing { why } => Judgement::stays(why.clone()),
         Seen::Receipt(seen) => receipt::judge(seen),
         Seen::Misserved { seen, faults } => match judge_seen(act, subject, seen, consent) {
-            (Status::Same, ..) => {
+            Judgement { status: Status::Same, .. } => {
                 let change = format!("repair its headers: {}", faults.join(", "));
-                (Status::Different, "repair its headers".to_owned(), vec![change])
+                Judgement::different("repair its headers", vec![change])
             }
             judgement => judgement,
         },
@@ -258,7 +249,7 @@ fn judge_tree(act: &Act, tree: &Tree, consent: &Consent) -> Judgement {
     } else {
         Status::Different
     };
-    (status, summary, changes)
+    Judgement::new(status, summary, changes)
 }
 
 /// A reason for each file, as far as somebody would read them.
@@ -291,9 +282,7 @@ fn judge_installer_pointers(act: &Act, tree: &Tree, only_there: &[System], conse
         )
     });
     match judge_tree(act, tree, consent) {
-        (Status::Absent | Status::Different, ..) if !unexpected.is_empty() => {
-            (Status::Refused(unexpected), String::new(), Vec::new())
-        }
-        judgement => judgement,
+        judged if judged.is_to_do() && !unexpected.is_empty() => Judgement::refused(unexpected),
+        judged => judged,
     }
 }

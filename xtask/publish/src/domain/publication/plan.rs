@@ -13,7 +13,7 @@ use xtask::domain::release::Kind;
 use xtask::domain::shown::one_line;
 use xtask::domain::version::Version;
 
-use crate::domain::publication::acts::{Rule, Subject, Wave};
+use crate::domain::publication::acts::{Act, Rule, Subject, Wave};
 use crate::domain::publication::pointers::Published;
 
 /// Whether an act is done, decided by content.
@@ -31,9 +31,66 @@ pub enum Status {
     Refused(Vec<String>),
 }
 
+/// What is to be done about an act, from what was seen of its target.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Judgement {
+    pub status: Status,
+    /// What would happen, in a few words.
+    pub summary: String,
+    /// Each change.
+    pub changes: Vec<String>,
+}
+
+impl Judgement {
+    pub fn new(status: Status, summary: impl Into<String>, changes: Vec<String>) -> Judgement {
+        Judgement { status, summary: summary.into(), changes }
+    }
+
+    /// It is done.
+    pub fn same(what: impl Into<String>) -> Judgement {
+        Judgement::new(Status::Same, what, Vec::new())
+    }
+
+    /// Nothing is there yet that would be replaced.
+    pub fn absent(summary: impl Into<String>, changes: Vec<String>) -> Judgement {
+        Judgement::new(Status::Absent, summary, changes)
+    }
+
+    /// Something else is there, and is replaced.
+    pub fn different(summary: impl Into<String>, changes: Vec<String>) -> Judgement {
+        Judgement::new(Status::Different, summary, changes)
+    }
+
+    /// It may not be done, for these reasons.
+    pub fn refused(reasons: Vec<String>) -> Judgement {
+        Judgement::new(Status::Refused(reasons), "", Vec::new())
+    }
+
+    /// A pointer that does not move, for this reason.
+    pub fn stays(why: impl Into<String>) -> Judgement {
+        Judgement::new(Status::Stays(why.into()), "", Vec::new())
+    }
+
+    pub fn is_to_do(&self) -> bool {
+        self.status.is_to_do()
+    }
+}
+
+impl Status {
+    /// Whether `upload` has something to do here.
+    pub fn is_to_do(&self) -> bool {
+        match self {
+            Status::Absent | Status::Different => true,
+            Status::Same | Status::Waiting(_) | Status::Stays(_) | Status::Refused(_) => false,
+        }
+    }
+}
+
 /// An act, and what it would do.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Planned {
+    #[serde(skip)]
+    pub act: Act,
     pub title: String,
     pub wave: Wave,
     pub rule: Rule,
@@ -46,13 +103,17 @@ pub struct Planned {
 }
 
 impl Planned {
+    pub fn new(act: &Act, subject: &Subject, judged: Judgement) -> Planned {
+        let Judgement { status, summary, changes } = judged;
+        let (wave, rule) = (act.wave(), act.rule());
+        Planned { act: act.clone(), title: act.title(subject), wave, rule, status, summary, changes }
+    }
+
     /// Whether `upload` has something to do here.
     pub fn is_to_do(&self) -> bool {
-        matches!(self.status, Status::Absent | Status::Different)
+        self.status.is_to_do()
     }
-}
 
-impl Planned {
     /// What is wrong with an act that should be done by now, or what it would do.
     pub fn told(&self) -> String {
         match &self.status {

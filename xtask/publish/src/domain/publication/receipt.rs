@@ -10,8 +10,7 @@ use xtask::domain::digest::Digest;
 use xtask::domain::format::{self, Format, Misread};
 use xtask::domain::problem::excerpt;
 
-use crate::domain::publication::judgement::Judgement;
-use crate::domain::publication::plan::Status;
+use crate::domain::publication::plan::{Judgement, Status};
 
 /// That all of a release is published in an environment, pointers included. A newer tool may have more to say in it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -106,25 +105,24 @@ impl Gate {
 pub fn judge(seen: &Seen) -> Judgement {
     let Seen { record, there, gate } = seen;
     if there.is_of(*record) {
-        return (Status::Same, record.short(), Vec::new());
+        return Judgement::same(record.short());
     }
     let (status, write) = match there {
         // What it says would be lost.
-        Own::Newer(why) => return (Status::Refused(vec![why.clone()]), String::new(), Vec::new()),
+        Own::Newer(why) => return Judgement::refused(vec![why.clone()]),
         Own::Missing => (Status::Absent, format!("write for {record}")),
         Own::Is(other) => (Status::Different, format!("write for {record}, and not for {}", other.record)),
         Own::Unreadable(why) => (Status::Different, format!("write for {record}: what is there {why}")),
     };
     match gate {
-        Gate::Open => (status, "says that all of it is done".to_owned(), vec![write]),
-        Gate::Skipped(Skipped { environment, reason }) => (
-            status,
-            format!("without {environment}: {reason}"),
-            vec![write, format!("without {environment}: {reason}")],
-        ),
+        Gate::Open => Judgement::new(status, "says that all of it is done", vec![write]),
+        Gate::Skipped(Skipped { environment, reason }) => {
+            let without = format!("without {environment}: {reason}");
+            Judgement::new(status, without.clone(), vec![write, without])
+        }
         Gate::Requires { environment, receipt } => match receipt {
             Some(receipt) if receipt.record == *record => {
-                (status, format!("{environment} has it since {}", receipt.published.date()), vec![write])
+                Judgement::new(status, format!("{environment} has it since {}", receipt.published.date()), vec![write])
             }
             Some(receipt) => refused(format!(
                 "{environment} has another build of it: its receipt is of release.json {}, and ours is {}",
@@ -137,11 +135,7 @@ pub fn judge(seen: &Seen) -> Judgement {
 }
 
 fn refused(why: String) -> Judgement {
-    (
-        Status::Refused(vec![why + " (`--skip-staging REASON` goes on without, and is recorded)"]),
-        String::new(),
-        Vec::new(),
-    )
+    Judgement::refused(vec![why + " (`--skip-staging REASON` goes on without, and is recorded)"])
 }
 
 #[cfg(test)]
@@ -178,7 +172,7 @@ mod tests {
         let shown: Vec<String> = cases
             .into_iter()
             .map(|(what, there, gate)| {
-                let (status, summary, _) = judge(&Seen { record: Digest::new([1; 32]), there, gate });
+                let Judgement { status, summary, .. } = judge(&Seen { record: Digest::new([1; 32]), there, gate });
                 format!("{what}: {status:?} {summary}")
             })
             .collect();

@@ -3,9 +3,9 @@
 use xtask::domain::oid::Oid;
 use xtask::domain::tagging::{Relation, Tag};
 
-use super::{Consent, Judgement};
+use super::Consent;
 use crate::domain::publication::acts::Subject;
-use crate::domain::publication::plan::Status;
+use crate::domain::publication::plan::{Judgement, Status};
 
 /// A release's commits in Gerrit.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -25,11 +25,11 @@ pub enum Review {
 pub(super) fn judge_branch(ours: &Oid, remote: Option<&Oid>, relation: Relation) -> Judgement {
     let change = |from: &str| (format!("{from} -> {}", ours.short()), vec![format!("{from} -> {ours}")]);
     match (remote, relation) {
-        (None, _) => (Status::Absent, format!("to {}", ours.short()), vec![format!("to {ours}")]),
-        (Some(remote), Relation::Contains) => (Status::Same, remote.short().to_owned(), Vec::new()),
+        (None, _) => Judgement::absent(format!("to {}", ours.short()), vec![format!("to {ours}")]),
+        (Some(remote), Relation::Contains) => Judgement::same(remote.short()),
         (Some(remote), Relation::Behind) => {
             let (summary, changes) = change(remote.short());
-            (Status::Different, summary, changes)
+            Judgement::different(summary, changes)
         }
         (Some(remote), Relation::Diverged) => {
             let why = format!(
@@ -37,7 +37,7 @@ pub(super) fn judge_branch(ours: &Oid, remote: Option<&Oid>, relation: Relation)
                 remote.short()
             );
             let (summary, changes) = change(remote.short());
-            (Status::Refused(vec![why]), summary, changes)
+            Judgement::new(Status::Refused(vec![why]), summary, changes)
         }
     }
 }
@@ -45,7 +45,7 @@ pub(super) fn judge_branch(ours: &Oid, remote: Option<&Oid>, relation: Relation)
 pub(super) fn judge_tag(ours: &Oid, remote: Option<&Tag>, ready: &Result<(), String>, consent: &Consent) -> Judgement {
     let is_ours = |tag: &Tag| matches!(tag, Tag::Annotated { object, .. } if object == ours);
     match (remote, ready) {
-        (Some(remote), _) if is_ours(remote) => (Status::Same, ours.short().to_owned(), Vec::new()),
+        (Some(remote), _) if is_ours(remote) => Judgement::same(ours.short()),
         (Some(remote), _) if !consent.force_push_tag => {
             let theirs = match remote {
                 Tag::Annotated { object, commit } => {
@@ -59,7 +59,7 @@ pub(super) fn judge_tag(ours: &Oid, remote: Option<&Tag>, ready: &Result<(), Str
             };
             let why =
                 format!("the remote has {theirs}: a published tag stays (`--force-push-tag` replaces it all the same)");
-            (Status::Refused(vec![why]), String::new(), Vec::new())
+            Judgement::refused(vec![why])
         }
         (remote, Ok(())) => {
             let object = remote.map(Tag::object);
@@ -67,9 +67,12 @@ pub(super) fn judge_tag(ours: &Oid, remote: Option<&Tag>, ready: &Result<(), Str
                 Some(object) => (Status::Different, format!("{} -> ", object.short())),
                 None => (Status::Absent, "to ".to_owned()),
             };
-            (status, format!("{from}{}", ours.short()), vec![format!("{from}{ours}")])
+            Judgement::new(status, format!("{from}{}", ours.short()), vec![format!("{from}{ours}")])
         }
-        (_, Err(why)) => (Status::Waiting(why.clone()), format!("to {}", ours.short()), vec![format!("to {ours}")]),
+        (_, Err(why)) => {
+            let waits = Status::Waiting(why.clone());
+            Judgement::new(waits, format!("to {}", ours.short()), vec![format!("to {ours}")])
+        }
     }
 }
 
@@ -79,15 +82,15 @@ pub(super) fn judge_review(review: &Review, subject: &Subject) -> Judgement {
     let (branch, merge) = (release.release_branch(), tag.merge_commit.short());
     match review {
         Review::Unknown => {
-            (Status::Absent, format!("push {merge}"), vec![format!("push {} for {branch}", tag.merge_commit)])
+            Judgement::absent(format!("push {merge}"), vec![format!("push {} for {branch}", tag.merge_commit)])
         }
         Review::Open => {
             let why = format!("submit the changes up to {merge} in Gerrit, without rebasing, then run this again");
-            (Status::Waiting(why), format!("pushed {merge}"), Vec::new())
+            Judgement::new(Status::Waiting(why), format!("pushed {merge}"), Vec::new())
         }
         Review::Half { pushed: false } => {
             let summary = format!("push {merge}: {branch} has only the release commit {}", tag.commit.short());
-            (Status::Absent, summary, vec![format!("push {} for {branch}", tag.merge_commit)])
+            Judgement::absent(summary, vec![format!("push {} for {branch}", tag.merge_commit)])
         }
         Review::Half { pushed: true } => {
             let why = format!(
@@ -95,9 +98,9 @@ pub(super) fn judge_review(review: &Review, subject: &Subject) -> Judgement {
                  {merge}, is there, too: submit that change in Gerrit, without rebasing, then run this again",
                 tag.commit.short()
             );
-            (Status::Waiting(why), format!("pushed {merge}"), Vec::new())
+            Judgement::new(Status::Waiting(why), format!("pushed {merge}"), Vec::new())
         }
-        Review::Submitted => (Status::Same, format!("{branch} has {merge}"), Vec::new()),
+        Review::Submitted => Judgement::same(format!("{branch} has {merge}")),
         Review::Rewritten(other) => {
             let why = format!(
                 "Gerrit rewrote the release commit: {branch} has {} with the same tree, and the tag names {}, which is on no branch. \
@@ -106,7 +109,7 @@ pub(super) fn judge_review(review: &Review, subject: &Subject) -> Judgement {
                 other.short(),
                 tag.commit.short()
             );
-            (Status::Refused(vec![why]), String::new(), Vec::new())
+            Judgement::refused(vec![why])
         }
     }
 }

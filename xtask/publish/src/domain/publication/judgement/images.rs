@@ -3,37 +3,36 @@
 use xtask::domain::amounts::bytes_for_people;
 use xtask::domain::digest::Digest;
 
-use super::Judgement;
 use crate::domain::publication::acts::Rule;
 use crate::domain::publication::image_tag::Pushed;
-use crate::domain::publication::plan::Status;
+use crate::domain::publication::plan::Judgement;
 
 /// Of images by digest: they are there, or parts of them are to be pushed (again).
 pub fn judge_pushed(pushed: &Pushed) -> Judgement {
     let Pushed { index, bytes, parts, missing } = pushed;
     if missing.is_empty() {
-        return (Status::Same, index.short(), Vec::new());
+        return Judgement::same(index.short());
     }
     let changes = missing.iter().map(|part| format!("push {part}")).collect();
     if missing.len() == *parts {
-        return (Status::Absent, format!("push {} ({})", index.short(), bytes_for_people(*bytes)), changes);
+        return Judgement::absent(format!("push {} ({})", index.short(), bytes_for_people(*bytes)), changes);
     }
     // Registries lose what no tag names.
-    (Status::Absent, format!("push {} again, it lacks {}", index.short(), missing.join(", ")), changes)
+    Judgement::absent(format!("push {} again, it lacks {}", index.short(), missing.join(", ")), changes)
 }
 
 /// Of a tag.
 pub fn judge_tag(rule: Rule, ours: Digest, there: Option<Digest>) -> Judgement {
     let to = vec![format!("to {ours}")];
     match there {
-        None => (Status::Absent, format!("to {}", ours.short()), to),
-        Some(there) if there == ours => (Status::Same, ours.short(), Vec::new()),
+        None => Judgement::absent(format!("to {}", ours.short()), to),
+        Some(there) if there == ours => Judgement::same(ours.short()),
         Some(there) if rule == Rule::WriteOnce => {
             let why = format!("it is published with other images and may never change: published {there}, ours {ours}");
-            (Status::Refused(vec![why]), String::new(), Vec::new())
+            Judgement::refused(vec![why])
         }
         Some(there) => {
-            (Status::Different, format!("{} -> {}", there.short(), ours.short()), vec![format!("{there} -> {ours}")])
+            Judgement::different(format!("{} -> {}", there.short(), ours.short()), vec![format!("{there} -> {ours}")])
         }
     }
 }

@@ -4,17 +4,17 @@ use xtask::domain::layout::MANIFEST;
 use xtask::domain::manifest::{Manifest, render};
 use xtask::domain::system::System;
 
-use super::{Consent, Judgement, unexpected};
+use super::{Consent, unexpected};
 use crate::domain::publication::live_manifest::{Live, version_of};
-use crate::domain::publication::plan::Status;
+use crate::domain::publication::plan::{Judgement, Status};
 
 pub(super) fn judge(ours: &Manifest, live: Option<&Live>, consent: &Consent) -> Judgement {
     let to = render(ours);
     let Some(live) = live else {
-        return (Status::Absent, format!("to {}", version_of(ours)), vec![format!("to {to:?}")]);
+        return Judgement::absent(format!("to {}", version_of(ours)), vec![format!("to {to:?}")]);
     };
     if live.text == to {
-        return (Status::Same, version_of(ours), Vec::new());
+        return Judgement::same(version_of(ours));
     }
     let (lost, refusals) = match &live.says {
         Ok(before) => {
@@ -32,7 +32,7 @@ pub(super) fn judge(ours: &Manifest, live: Option<&Live>, consent: &Consent) -> 
     let dropped: String = lost.iter().map(|system| format!(", without {system}")).collect();
     let summary = format!("{} -> {}{dropped}", live.version(), version_of(ours));
     let status = if refusals.is_empty() { Status::Different } else { Status::Refused(refusals) };
-    (status, summary, vec![format!("from {:?}", live.text), format!("to {to:?}")])
+    Judgement::new(status, summary, vec![format!("from {:?}", live.text), format!("to {to:?}")])
 }
 
 fn unreadable(why: &str) -> String {
