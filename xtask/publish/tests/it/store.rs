@@ -8,7 +8,7 @@ use anyhow::{Context, Result};
 use hyper::Method;
 use xtask_publish::tools::content::{Content, PART_SIZE, SINGLE_LIMIT};
 use xtask_publish::tools::embedded::Embedded;
-use xtask_publish::tools::garage::Access;
+use xtask_publish::tools::garage::{Access, Garage};
 use xtask_publish::tools::store::{Comparison, Progress, Store, compare};
 
 use crate::proxy::{Fault, Proxy};
@@ -158,12 +158,20 @@ async fn garage_refuses_a_damaged_part_and_forgets_the_others() -> Result<()> {
     assert!(format!("{error:#}").contains("cannot upload part 2 of s3://test-bucket/large"), "{error:#}");
     assert!(world.store().list("").await?.is_empty());
     let garage = world.as_garage().context("it is Garage")?;
+    unfinished_uploads_come_to(0, garage).await
+}
+
+/// Waits: Garage counts behind what it does.
+async fn unfinished_uploads_come_to(expected: u64, garage: &Garage) -> Result<()> {
     let deadline = Instant::now() + Duration::from_secs(10);
-    while garage.unfinished_uploads(BUCKET).await? > 0 {
-        assert!(Instant::now() < deadline, "the upload was not aborted");
+    loop {
+        let number = garage.unfinished_uploads(BUCKET).await?;
+        if number == expected {
+            return Ok(());
+        }
+        assert!(Instant::now() < deadline, "{number} uploads are unfinished, not {expected}");
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
-    Ok(())
 }
 
 #[tokio::test]
@@ -179,13 +187,15 @@ async fn what_a_killed_upload_left_is_forgotten_by_the_next() -> Result<()> {
     for key in ["large", "large too"] {
         assert!(cut_off.put_file(key, &path, &content, &page(), &silent()).await.is_err());
     }
-    assert_eq!(garage.unfinished_uploads(BUCKET).await?, 2);
+    unfinished_uploads_come_to(2, garage).await?;
     let store = world.store();
     store.put_file("large", &path, &content, &page(), &silent()).await?;
-    assert_eq!(garage.unfinished_uploads(BUCKET).await?, 1, "that of another key stays");
+    // That of another key stays.
+    unfinished_uploads_come_to(1, garage).await?;
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    unfinished_uploads_come_to(1, garage).await?;
     store.put_file("large too", &path, &content, &page(), &silent()).await?;
-    assert_eq!(garage.unfinished_uploads(BUCKET).await?, 0);
-    Ok(())
+    unfinished_uploads_come_to(0, garage).await
 }
 
 #[tokio::test]
