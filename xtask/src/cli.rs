@@ -16,7 +16,7 @@ use crate::phases::{announce, bench, build, ci, finish, notes, prepare, tag};
 use crate::tools::clock;
 use crate::tools::git::Git;
 use crate::tools::term::{self, Verbosity};
-use crate::tools::tree;
+use crate::tree;
 
 mod adopt;
 mod publish;

@@ -23,8 +23,8 @@ use crate::domain::version_file;
 use crate::tools::aside::{self, Aside};
 use crate::tools::files;
 use crate::tools::git::Git;
-use crate::tools::swap;
 use crate::tools::term::{self, BOLD, GOOD};
+use crate::tree::release_dir;
 
 /// What was asked for.
 #[derive(Debug)]
@@ -50,7 +50,7 @@ pub enum Consent {
 pub fn run(workspace: &Utf8Path, request: &Request) -> Result<bool> {
     let git = open(&request.dir)?;
     let root = git.root();
-    let _lock = swap::lock(root)?;
+    let _lock = release_dir::lock(root)?;
     let real = |dir: &Utf8Path| dir.canonicalize_utf8().ok();
     let stands_here = real(workspace).is_some_and(|tool| real(&root.join(TOOL)) == Some(tool));
     let tool = if stands_here { Vec::new() } else { copy::of_tool(workspace)? };

@@ -20,11 +20,11 @@ use crate::domain::product::product;
 use crate::domain::record::Record;
 use crate::domain::release::{Kind, Release};
 use crate::domain::version::Version;
-use crate::phases::taken;
 use crate::tools::files;
 use crate::tools::git::Git;
 use crate::tools::nix::Nix;
 use crate::tools::term::{self, BOLD, GOOD};
+use crate::tree::released;
 
 /// Below `release/`.
 const ANNOUNCE: &str = "announce";
@@ -91,8 +91,10 @@ impl Observed {
         let page = git.file(&commit, &page_path)?.unwrap_or_default();
         let section = forward::section(&page, &version);
         let texts = match section {
-            Some(_) => taken::by(git, &version, &commit, &page_path)?.into_iter().map(|t| (t.path, t.text)).collect(),
-            None => taken::texts(git, &commit)?,
+            Some(_) => {
+                released::by(git, &version, &commit, &page_path)?.into_iter().map(|t| (t.path, t.text)).collect()
+            }
+            None => released::texts(git, &commit)?,
         };
         let committed = record.committed.split('T').next().unwrap_or_default();
         let date = notes::section_date(&page, &version).unwrap_or(committed);

@@ -23,14 +23,14 @@ use crate::domain::release::Release;
 use crate::domain::system::System;
 use crate::domain::version::Version;
 use crate::domain::version_file::{self, VersionFile};
-use crate::phases::tag_record;
 use crate::tools::git::{Git, Head};
 use crate::tools::nix::{Flake, Nix};
 use crate::tools::source::Source;
-use crate::tools::swap::Stage;
 use crate::tools::term::{self, BOLD, Steps};
-use crate::tools::tree;
 use crate::tools::{files, skopeo};
+use crate::tree;
+use crate::tree::release_dir::Stage;
+use crate::tree::tag_record;
 
 /// What was asked for.
 #[derive(Debug)]

@@ -21,12 +21,12 @@ use crate::domain::release::{self, Kind, MAIN, Release, series_branch};
 use crate::domain::tagging::{Relation, TagRecord};
 use crate::domain::version::Version;
 use crate::domain::version_file::{self, VersionFile};
-use crate::phases::commits::{self, Commit};
-use crate::phases::tag_record;
 use crate::tools::aside::{Aside, Edit};
 use crate::tools::git::{Git, Head, RefMove};
 use crate::tools::term::{self, BOLD, GOOD};
-use crate::tools::tree;
+use crate::tree;
+use crate::tree::commits::{self, Commit};
+use crate::tree::tag_record;
 
 /// What was asked for.
 #[derive(Debug)]

@@ -8,8 +8,8 @@ use camino::{Utf8Path, Utf8PathBuf};
 use crate::domain::authors::Authors;
 use crate::domain::notes;
 use crate::domain::problem::{Problem, Problems};
-use crate::tools::fragments::{self, Found};
 use crate::tools::term;
+use crate::tree::fragments::{self, Found};
 
 /// What was asked for.
 #[derive(Debug)]

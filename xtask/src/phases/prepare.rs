@@ -17,12 +17,12 @@ use crate::domain::product::product;
 use crate::domain::release::{self, Kind, Release};
 use crate::domain::version::Version;
 use crate::domain::version_file::{self, VersionFile};
-use crate::phases::commits::Commit;
 use crate::tools::aside::{Aside, Edit};
-use crate::tools::fragments::{self, Found};
 use crate::tools::git::{Git, Head};
 use crate::tools::term::{self, BOLD, GOOD};
-use crate::tools::tree;
+use crate::tree;
+use crate::tree::commits::Commit;
+use crate::tree::fragments::{self, Found};
 
 /// What was asked for.
 #[derive(Debug)]

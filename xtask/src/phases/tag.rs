@@ -15,14 +15,14 @@ use crate::domain::release::{Kind, Release};
 use crate::domain::tagging::TagRecord;
 use crate::domain::version::Version;
 use crate::domain::version_file::VersionFile;
-use crate::phases::tag_record;
 use crate::tools::aside::{Aside, Edit};
-use crate::tools::fragments;
 use crate::tools::git::{Git, Head, RefMove};
 use crate::tools::remote::Remote;
 use crate::tools::source::Source;
 use crate::tools::term::{self, BOLD, DIM, GOOD};
-use crate::tools::tree;
+use crate::tree;
+use crate::tree::fragments;
+use crate::tree::tag_record;
 
 /// The remote that a tag must not be on yet.
 const ORIGIN: &str = "origin";

@@ -11,7 +11,7 @@ use camino::{Utf8Path, Utf8PathBuf};
 use xtask::cli::Place;
 use xtask::domain::environment::{Access, CacheKey, Config, Environment, GitTarget, Storage};
 use xtask::domain::image_target::ImageTarget;
-use xtask::tools::tree;
+use xtask::tree;
 
 use crate::domain::cache::faults::Keys;
 use crate::domain::cache::keys::{also_trusted, public_key};

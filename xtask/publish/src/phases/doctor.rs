@@ -20,8 +20,8 @@ use xtask::phases::notes::{Request, Source, problems};
 use xtask::tools::git::Git;
 use xtask::tools::nix::{Flake, Nix};
 use xtask::tools::pristine::Pristine;
-use xtask::tools::tree;
 use xtask::tools::{files, process, term};
+use xtask::tree;
 
 use super::destination::{Bucket, World};
 use super::preflight::{HOOK, preflight, told};

@@ -17,7 +17,8 @@ use xtask::domain::record::Record;
 use xtask::domain::system::System;
 use xtask::domain::version::Version;
 use xtask::tools::git::Git;
-use xtask::tools::{files, swap, term, tree};
+use xtask::tools::{files, term};
+use xtask::tree::{self, release_dir};
 
 use super::carrying::{carry_out, remove_left_lock};
 use super::consent;
@@ -40,7 +41,7 @@ use crate::tools::content::Content;
 /// what is done by then stays done, and the same command goes on from there.
 pub async fn run(place: &Place, args: &InstallerArgs) -> Result<Outcome> {
     let git = Git::open(&place.tree)?;
-    let _working = swap::lock(git.root())?;
+    let _working = release_dir::lock(git.root())?;
     let version = match &args.version {
         Some(version) => version.clone(),
         None => tree::version_file(&git, &git.head()?.commit).context("of which version? Name one")?.version,

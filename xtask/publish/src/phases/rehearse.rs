@@ -14,7 +14,7 @@ use xtask::domain::version::Version;
 use xtask::tools::git::Git;
 use xtask::tools::process;
 use xtask::tools::term::{self, BOLD};
-use xtask::tools::tree;
+use xtask::tree;
 
 use crate::tools::server::Life;
 use crate::tools::whole_clone;

@@ -12,7 +12,8 @@ use xtask::domain::image_target::ImageTarget;
 use xtask::domain::layout::{Docs, WITHDRAWN, WITHDRAWN_COPY};
 use xtask::domain::version::Version;
 use xtask::tools::git::Git;
-use xtask::tools::{swap, term};
+use xtask::tools::term;
+use xtask::tree::release_dir;
 
 use super::carrying::{carry_out, remove_left_lock};
 use super::consent;
@@ -43,7 +44,7 @@ pub async fn run(place: &Place, args: &RollbackArgs) -> Result<Outcome> {
 /// The outer error: nothing was written. The inner one says how things stand.
 async fn plan_and_publish(place: &Place, args: &RollbackArgs) -> Result<Result<Outcome>> {
     let git = Git::open(&place.tree)?;
-    let _working = swap::lock(git.root())?;
+    let _working = release_dir::lock(git.root())?;
     let destination = Destination::open(place, git.root(), &args.env, &Bucket::ALL).await?;
     let (world, read, to) = (&destination.world, &destination.read, &args.to);
     let found = published_in_any_case(read.of(Bucket::Releases)).await?;

@@ -14,9 +14,9 @@ use xtask::domain::problem::{Problem, Problems};
 use xtask::domain::record::{Files, Record};
 use xtask::domain::release::Release;
 use xtask::phases::build::Target;
-use xtask::phases::tag_record;
 use xtask::tools::files;
 use xtask::tools::git::Git;
+use xtask::tree::tag_record;
 
 use super::images::BuiltImages;
 use crate::domain::publication::acts::{Official, Subject};

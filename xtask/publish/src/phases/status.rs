@@ -17,10 +17,11 @@ use xtask::domain::record::Record;
 use xtask::domain::release::{Kind, NotReleasable, Release};
 use xtask::domain::tagging::TagRecord;
 use xtask::domain::version_file::VersionFile;
-use xtask::phases::{announce, finish, tag_record};
+use xtask::phases::{announce, finish};
+use xtask::tools::files;
 use xtask::tools::git::{Git, Head};
 use xtask::tools::term;
-use xtask::tools::{files, tree};
+use xtask::tree::{self, tag_record};
 
 use self::live::{Look, PATIENCE};
 use super::destination::config;

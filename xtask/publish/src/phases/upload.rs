@@ -8,7 +8,8 @@ use camino::{Utf8Path, Utf8PathBuf};
 use xtask::cli::{Outcome, Place, PlanArgs, TrainArgs, UploadArgs};
 use xtask::domain::version::Version;
 use xtask::tools::git::Git;
-use xtask::tools::{swap, term};
+use xtask::tools::term;
+use xtask::tree::release_dir;
 
 use super::applying::refspec;
 use super::caching;
@@ -104,8 +105,8 @@ pub async fn with_train<T>(
 async fn publish(place: &Place, trees: &[Git], args: &UploadArgs, dry_run: bool) -> Result<Outcome> {
     let mut working = Vec::new();
     for git in trees {
-        working.push(swap::lock(git.root())?);
-        swap::recover(git.root())?;
+        working.push(release_dir::lock(git.root())?);
+        release_dir::recover(git.root())?;
         if !dry_run {
             caching::forget_staged(git.root());
         }

@@ -97,7 +97,7 @@ pub async fn contents(git: &Git, world: &World, stores: &Stores, version: &Versi
 }
 
 fn current(git: &Git) -> Result<Version> {
-    let file = xtask::tools::tree::version_file(git, &git.head()?.commit).context("which version? Name one")?;
+    let file = xtask::tree::version_file(git, &git.head()?.commit).context("which version? Name one")?;
     Ok(file.version)
 }
 

@@ -10,10 +10,10 @@ use crate::domain::notes;
 use crate::domain::oid::Oid;
 use crate::domain::release;
 use crate::domain::version::{Series, Version};
-use crate::phases::commits::Commit;
-use crate::phases::taken;
 use crate::tools::aside::Edit;
 use crate::tools::git::Git;
+use crate::tree::commits::Commit;
+use crate::tree::released;
 
 /// Everything that `main` could take over.
 #[derive(Debug, Default)]
@@ -33,7 +33,7 @@ impl Left {
     pub fn look(git: &Git, tip: &Oid) -> Result<Left> {
         let mut left = Left::default();
         let maintenance = |version: &Version| version.patch() > 0;
-        let mut versions = taken::releases(git)?;
+        let mut versions = released::releases(git)?;
         versions.retain(maintenance);
         for releases in versions.chunk_by(|a, b| a.series() == b.series()) {
             let series = releases[0].series();
@@ -53,9 +53,9 @@ impl Left {
                 left.pages.insert(series, (page, sections));
             }
         }
-        let here = taken::texts(git, tip)?;
+        let here = released::texts(git, tip)?;
         if !here.is_empty() {
-            let past = taken::past(git, maintenance)?;
+            let past = released::past(git, maintenance)?;
             left.fates = forward::fates(&here, &past.taken);
             left.unknown = past.unknown;
         }
@@ -83,6 +83,6 @@ impl Left {
             let (path, releases) = (&fate.path, fate.releases());
             format!("{path} stays: {releases} released a note of this name or synopsis with another text; is it the same news?")
         });
-        doubtful.chain((!self.unknown.is_empty()).then(|| taken::cannot_compare(&self.unknown)))
+        doubtful.chain((!self.unknown.is_empty()).then(|| released::cannot_compare(&self.unknown)))
     }
 }

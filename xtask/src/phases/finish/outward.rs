@@ -15,7 +15,7 @@ use crate::domain::tagging::Relation;
 use crate::tools::git::Git;
 use crate::tools::remote::{Heads, Pushed, Remote};
 use crate::tools::term;
-use crate::tools::tree;
+use crate::tree;
 
 /// An environment, as far as git is concerned.
 pub struct Environment<'a> {

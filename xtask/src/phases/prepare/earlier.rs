@@ -7,8 +7,8 @@ use crate::domain::forward::{self, Fate, Fates};
 use crate::domain::notes;
 use crate::domain::oid::Oid;
 use crate::domain::version::Version;
-use crate::phases::taken::{self, Past};
 use crate::tools::git::Git;
+use crate::tree::released::{self, Past};
 
 /// What is known of earlier releases' fragments.
 #[derive(Debug, Default)]
@@ -27,14 +27,14 @@ impl Earlier {
     /// # Errors
     /// git's own.
     pub fn look(git: &Git, head: &Oid, target: &Version) -> Result<Earlier> {
-        let here = taken::texts(git, head)?;
+        let here = released::texts(git, head)?;
         if here.is_empty() || target.is_pre_release() {
             return Ok(Earlier::default());
         }
         let is_earlier =
             |version: &Version| version < target && (target.patch() == 0 || version.series() == target.series());
-        let Past { taken, unknown } = taken::past(git, is_earlier)?;
-        let tagged = taken::releases(git)?;
+        let Past { taken, unknown } = released::past(git, is_earlier)?;
+        let tagged = released::releases(git)?;
         let mut untagged = sections(git, head)?;
         untagged.retain(|version| is_earlier(version) && !tagged.contains(version));
         Ok(Earlier { fates: forward::fates(&here, &taken), cut_off: unknown, untagged })
@@ -51,7 +51,7 @@ impl Earlier {
         };
         let mut doubts: Vec<String> = self.fates.doubtful.iter().map(alike).collect();
         if !self.cut_off.is_empty() {
-            doubts.push(taken::cannot_compare(&self.cut_off));
+            doubts.push(released::cannot_compare(&self.cut_off));
         }
         if !self.untagged.is_empty() {
             let versions = notes::enumerate(&self.untagged.iter().map(Version::to_string).collect::<Vec<_>>());

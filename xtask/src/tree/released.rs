@@ -6,8 +6,8 @@ use crate::domain::forward::{self, Taken};
 use crate::domain::notes;
 use crate::domain::oid::Oid;
 use crate::domain::version::Version;
-use crate::tools::fragments;
 use crate::tools::git::{Git, TreeEntry};
+use crate::tree::fragments;
 
 /// What releases were made of.
 #[derive(Debug, Default)]

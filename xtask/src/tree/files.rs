@@ -3,10 +3,10 @@
 use anyhow::{Context, Result, anyhow};
 use camino::Utf8Path;
 
-use super::git::Git;
 use crate::domain::environment::Config;
 use crate::domain::oid::Oid;
 use crate::domain::version_file::{self, VersionFile};
+use crate::tools::git::Git;
 
 /// `version.json`, as a commit has it.
 ///
