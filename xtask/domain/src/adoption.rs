@@ -2,18 +2,20 @@
 //!
 //! The tool is a workspace below `xtask/` that the tree's own one excludes. Nothing here touches what the tree builds.
 
+pub mod flake;
+pub mod toml_text;
+
 use std::fmt;
 
 use toml::{Table, Value};
 
-use super::flake::has_output;
+use self::flake::has_output;
 use super::notes;
-use super::official;
 use super::problem::{Problem, Problems, excerpt};
 use super::product::product;
-use super::toml_text;
+use super::release::official;
+use super::release::version_file::{self, VersionFile};
 use super::version::Version;
-use super::version_file::{self, VersionFile};
 
 /// Where the tool lies in a tree.
 pub const TOOL: &str = "xtask";

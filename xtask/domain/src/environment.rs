@@ -3,11 +3,15 @@
 //! Environments differ by data alone; whoever wants to ask "is this production?" adds a field here. Refuses to connect
 //! to anything and to hold secrets.
 
+pub mod image_target;
+pub mod refusal;
+pub mod remote_url;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Deserialize;
 
-use super::image_target::ImageTargets;
+use self::image_target::ImageTargets;
 use super::problem::excerpt;
 use super::product::Product;
 use super::profile::Profile;

@@ -3,12 +3,19 @@
 //! Owns the exact bytes, which are those that Lix's releases have had since 2.90. Refuses to read or write files: texts
 //! go in, texts come out.
 
-use super::authors::Authors;
+pub mod authors;
+pub mod forward;
+pub mod fragment;
+pub mod highlights;
+pub mod reference;
+pub mod yaml;
+
+use self::authors::Authors;
+use self::fragment::{Category, Fragment, Placed};
+use self::reference::{Reference, Tracker};
 use super::date::Date;
-use super::fragment::{Category, Fragment, Placed};
 use super::problem::{Problem, Problems};
 use super::product::{fill, product};
-use super::reference::{Reference, Tracker};
 use super::release::Release;
 use super::version::{Series, Version};
 

@@ -5,8 +5,8 @@
 
 use std::fmt;
 
+use super::notes::yaml::Fault;
 use super::shown::one_line;
-use super::yaml::Fault;
 
 /// How many files a message names, where there may be thousands.
 pub const NAMED: usize = 10;

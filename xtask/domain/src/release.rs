@@ -3,6 +3,11 @@
 //! Owns the words that end up in git history. Refuses to touch git, and to know where artifacts go
 //! (that is `layout`'s).
 
+pub mod announcement;
+pub mod official;
+pub mod tagging;
+pub mod version_file;
+
 use std::fmt;
 
 use super::version::{Series, Version};

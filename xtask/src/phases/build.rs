@@ -13,16 +13,16 @@ use camino::{Utf8Path, Utf8PathBuf};
 use clap::ValueEnum;
 
 use self::gather::Gathering;
+use crate::domain::build::nix_fault::Fault;
 use crate::domain::layout;
-use crate::domain::nix_fault::Fault;
 use crate::domain::oid::Oid;
 use crate::domain::problem::{Problem, Problems};
 use crate::domain::product::product;
 use crate::domain::profile::Profile;
 use crate::domain::release::Release;
+use crate::domain::release::version_file::{self, VersionFile};
 use crate::domain::system::System;
 use crate::domain::version::Version;
-use crate::domain::version_file::{self, VersionFile};
 use crate::tools::git::{Git, Head};
 use crate::tools::nix::{Flake, Nix};
 use crate::tools::source::Source;

@@ -5,8 +5,8 @@
 use anyhow::{Result, bail};
 use camino::{Utf8Path, Utf8PathBuf};
 
-use crate::domain::authors::Authors;
 use crate::domain::notes;
+use crate::domain::notes::authors::Authors;
 use crate::domain::problem::{Problem, Problems};
 use crate::tools::term;
 use crate::tree::fragments::{self, Found};

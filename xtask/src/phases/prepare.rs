@@ -8,15 +8,15 @@ mod earlier;
 use anyhow::{Context, Result};
 
 use self::earlier::Earlier;
-use crate::domain::authors::Authors;
 use crate::domain::date::Date;
-use crate::domain::fragment::Fragment;
 use crate::domain::notes;
+use crate::domain::notes::authors::Authors;
+use crate::domain::notes::fragment::Fragment;
 use crate::domain::problem::{Problem, Problems};
 use crate::domain::product::product;
+use crate::domain::release::version_file::{self, VersionFile};
 use crate::domain::release::{self, Kind, Release};
 use crate::domain::version::Version;
-use crate::domain::version_file::{self, VersionFile};
 use crate::tools::aside::{Aside, Edit};
 use crate::tools::git::{Git, Head};
 use crate::tools::term::{self, BOLD, GOOD};

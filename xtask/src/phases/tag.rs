@@ -8,13 +8,13 @@ use anyhow::{Context, Result};
 
 use crate::domain::date::Date;
 use crate::domain::notes;
-use crate::domain::official::{self, Flag};
 use crate::domain::oid::Oid;
 use crate::domain::problem::{NAMED, Problem, Problems};
+use crate::domain::release::official::{self, Flag};
+use crate::domain::release::tagging::TagRecord;
+use crate::domain::release::version_file::VersionFile;
 use crate::domain::release::{Kind, Release};
-use crate::domain::tagging::TagRecord;
 use crate::domain::version::Version;
-use crate::domain::version_file::VersionFile;
 use crate::tools::aside::{Aside, Edit};
 use crate::tools::git::{Git, Head, RefMove};
 use crate::tools::remote::Remote;

@@ -17,7 +17,7 @@ use xshell::{Cmd, Shell};
 
 use super::process;
 use crate::domain::oid::Oid;
-use crate::domain::tagging::Commit;
+use crate::domain::release::tagging::Commit;
 
 /// A work tree and its repository.
 pub struct Git {

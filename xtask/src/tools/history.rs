@@ -10,7 +10,7 @@ use xshell::Cmd;
 use super::git::{Git, LOG, parse_commit, parse_oid};
 use super::process;
 use crate::domain::oid::Oid;
-use crate::domain::tagging::{Commit, Relation};
+use crate::domain::release::tagging::{Commit, Relation};
 
 /// Our history and a remote branch's, side by side.
 pub struct History<'a> {

@@ -14,11 +14,11 @@ use xshell::Shell;
 
 use super::process::{self, Running};
 use super::{files, term};
-use crate::domain::builders::{self, Line, Machines};
+use crate::domain::build::builders::{self, Line, Machines};
+use crate::domain::build::jobs::{Derivation, Row};
+use crate::domain::build::nix_args::NixArgs;
+use crate::domain::build::nix_fault::{Fault, meaning};
 use crate::domain::digest::Digest;
-use crate::domain::jobs::{Derivation, Row};
-use crate::domain::nix_args::NixArgs;
-use crate::domain::nix_fault::{Fault, meaning};
 use crate::domain::oid::Oid;
 use crate::domain::problem::excerpt;
 use crate::domain::store_path::from_base32;

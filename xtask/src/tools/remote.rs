@@ -17,11 +17,11 @@ use super::git::{Git, parse_oid};
 use super::history::History;
 use super::patience::Patience;
 use super::process;
+use crate::domain::environment::refusal::Refusal;
+use crate::domain::environment::remote_url;
 use crate::domain::environment::{GitTarget, same_but_for_user};
 use crate::domain::oid::Oid;
-use crate::domain::refusal::Refusal;
-use crate::domain::remote_url;
-use crate::domain::tagging::Tag;
+use crate::domain::release::tagging::Tag;
 
 /// A place to push to.
 pub struct Remote<'a> {

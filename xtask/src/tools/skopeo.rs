@@ -6,8 +6,8 @@ use serde::de::DeserializeOwned;
 use xshell::Shell;
 
 use super::{files, process};
+use crate::domain::build::image::{Config, Descriptor, Image, Index, Manifest};
 use crate::domain::digest::{Digest, FileFacts};
-use crate::domain::image::{Config, Descriptor, Image, Index, Manifest};
 use crate::domain::system::System;
 
 /// Where a layout names what it holds.

@@ -16,9 +16,9 @@ use super::pristine::Pristine;
 use super::tarball::{self, Content, Expected};
 use super::{files, process};
 use crate::domain::amounts::counted;
+use crate::domain::build::placeholder;
 use crate::domain::digest::FileFacts;
 use crate::domain::oid::Oid;
-use crate::domain::placeholder;
 use crate::domain::problem::{Problem, Problems};
 
 /// The attributes that decide what an archive holds.

@@ -6,7 +6,7 @@ use std::io::Read;
 use anyhow::{Context, Result, bail, ensure};
 use tar::{Entry, EntryType};
 
-use crate::domain::placeholder;
+use crate::domain::build::placeholder;
 
 /// What an entry should be.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -5,7 +5,7 @@ use camino::Utf8Path;
 
 use crate::domain::environment::Config;
 use crate::domain::oid::Oid;
-use crate::domain::version_file::{self, VersionFile};
+use crate::domain::release::version_file::{self, VersionFile};
 use crate::tools::git::Git;
 
 /// `version.json`, as a commit has it.

@@ -1,6 +1,6 @@
 //! Fragments and author lists on disk: which files count, and their bytes.
 //!
-//! Refuses to decide what is in them; that is [`crate::domain::fragment`]'s.
+//! Refuses to decide what is in them; that is [`crate::domain::notes::fragment`]'s.
 
 use std::fs::{DirEntry, File};
 use std::io::Read;
@@ -9,8 +9,8 @@ use std::path::Path;
 use anyhow::{Context, Result, ensure};
 use camino::Utf8Path;
 
-use crate::domain::authors::{Authors, Faulty};
-use crate::domain::fragment::{Fragment, Invalid, Placed, name, text_of};
+use crate::domain::notes::authors::{Authors, Faulty};
+use crate::domain::notes::fragment::{Fragment, Invalid, Placed, name, text_of};
 use crate::domain::oid::Oid;
 use crate::domain::problem::{Problem, Problems};
 use crate::domain::shown::one_line;

@@ -2,8 +2,8 @@
 
 use anyhow::Result;
 
-use crate::domain::forward::{self, Taken};
 use crate::domain::notes;
+use crate::domain::notes::forward::{self, Taken};
 use crate::domain::oid::Oid;
 use crate::domain::version::Version;
 use crate::tools::git::{Git, TreeEntry};

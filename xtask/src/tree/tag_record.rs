@@ -7,7 +7,7 @@ use anyhow::{Context, Result, bail};
 use camino::Utf8PathBuf;
 
 use crate::domain::oid::Oid;
-use crate::domain::tagging::{Commit, TagRecord, is_merge_back};
+use crate::domain::release::tagging::{Commit, TagRecord, is_merge_back};
 use crate::domain::version::Version;
 use crate::tools::files;
 use crate::tools::git::Git;

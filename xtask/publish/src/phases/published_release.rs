@@ -5,11 +5,11 @@ use std::collections::BTreeSet;
 
 use anyhow::{Context, Result, anyhow, ensure};
 use camino::Utf8Path;
+use xtask::domain::build::record::{Files, Record};
 use xtask::domain::layout::{INSTALLER_RECORD, Layout, MANUAL, RECORD};
-use xtask::domain::record::{Files, Record};
 use xtask::domain::release::Release;
+use xtask::domain::release::tagging::TagRecord;
 use xtask::domain::system::System;
-use xtask::domain::tagging::TagRecord;
 use xtask::domain::version::Version;
 use xtask::tools::{files, term};
 

@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 use anyhow::{Context, Result, bail, ensure};
 use camino::Utf8Path;
 use xtask::cli::{Outcome, Place, RollbackArgs};
-use xtask::domain::image_target::ImageTarget;
+use xtask::domain::environment::image_target::ImageTarget;
 use xtask::domain::layout::{Docs, WITHDRAWN, WITHDRAWN_COPY};
 use xtask::domain::version::Version;
 use xtask::tools::git::Git;

@@ -6,11 +6,11 @@
 
 use anyhow::{Context, Result, anyhow};
 use xtask::cli::{Outcome, Place, VerifyArgs};
+use xtask::domain::build::record::Record;
 use xtask::domain::environment::Access;
 use xtask::domain::format::Misread;
 use xtask::domain::layout::{Docs, Layout, MANIFEST, RECORD, WITHDRAWN};
 use xtask::domain::problem::excerpt;
-use xtask::domain::record::Record;
 use xtask::domain::version::Version;
 use xtask::tools::git::Git;
 

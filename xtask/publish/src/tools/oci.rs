@@ -5,8 +5,8 @@
 use anyhow::{Context, Result, anyhow};
 use camino::{Utf8Path, Utf8PathBuf};
 use tempfile::NamedTempFile;
+use xtask::domain::build::image::Index;
 use xtask::domain::digest::Digest;
-use xtask::domain::image::Index;
 use xtask::tools::files;
 
 use super::content::Content;

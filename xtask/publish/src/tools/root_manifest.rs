@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use camino::Utf8Path;
-use xtask::domain::manifest::Manifest;
+use xtask::domain::build::manifest::Manifest;
 use xtask::domain::problem::excerpt;
 use xtask::tools::{files, process};
 

@@ -15,7 +15,7 @@ use hyper_util::rt::TokioIo;
 use tempfile::TempDir;
 use tokio::net::TcpStream;
 use xtask::domain::digest::Digest;
-use xtask::domain::image_target::ImageTarget;
+use xtask::domain::environment::image_target::ImageTarget;
 use xtask_publish::tools::images::Images;
 use xtask_publish::tools::oci::Layout;
 use xtask_publish::tools::registry::Registry;

@@ -2,9 +2,9 @@
 
 use camino::Utf8Path;
 use serde_json::{Value, json};
+use xtask::domain::build::image::Index;
+use xtask::domain::build::record::ImageRecord;
 use xtask::domain::digest::{Digest, FileFacts};
-use xtask::domain::image::Index;
-use xtask::domain::record::ImageRecord;
 use xtask::tools::files;
 
 pub const ARCHITECTURES: [&str; 2] = ["arm64", "amd64"];

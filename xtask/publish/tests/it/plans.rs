@@ -3,16 +3,16 @@
 use std::collections::BTreeSet;
 
 use expect_test::{Expect, expect};
+use xtask::domain::build::manifest::{Manifest, render};
 use xtask::domain::digest::Digest;
+use xtask::domain::environment::image_target::ImageTarget;
 use xtask::domain::environment::{Config, Environment};
 use xtask::domain::format::Format;
-use xtask::domain::image_target::ImageTarget;
 use xtask::domain::layout::{Docs, Layout};
-use xtask::domain::manifest::{Manifest, render};
 use xtask::domain::oid::Oid;
 use xtask::domain::release::Release;
+use xtask::domain::release::tagging::{Relation, Tag, TagRecord};
 use xtask::domain::store_path::StorePath;
-use xtask::domain::tagging::{Relation, Tag, TagRecord};
 use xtask_publish::domain::cache::faults;
 use xtask_publish::domain::cache::path_info::PathInfo;
 use xtask_publish::domain::publication::acts::{Act, Official, Subject, Target, acts};

@@ -4,10 +4,10 @@ use std::fs;
 use std::process::Command;
 
 use camino::Utf8PathBuf;
+use xtask::domain::build::manifest;
+use xtask::domain::build::record::{Build, Record};
 use xtask::domain::format::Format;
 use xtask::domain::layout::{self, Layout};
-use xtask::domain::manifest;
-use xtask::domain::record::{Build, Record};
 use xtask::tools::files;
 
 use crate::repo::{NIX_CONFIG, Ran, Repo};

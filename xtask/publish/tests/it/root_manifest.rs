@@ -3,7 +3,7 @@
 use std::process::Command;
 
 use camino::Utf8Path;
-use xtask::domain::manifest::Manifest;
+use xtask::domain::build::manifest::Manifest;
 use xtask_publish::domain::publication::live_manifest::{of_json, parse};
 use xtask_publish::tools::root_manifest::read;
 

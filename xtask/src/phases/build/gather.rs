@@ -9,14 +9,14 @@ use anyhow::{Context, Result, ensure};
 use camino::{Utf8Path, Utf8PathBuf};
 
 use super::Plan;
+use crate::domain::build::image::{Index, Platform};
+use crate::domain::build::jobs::{Derivation, Jobs, ManualJob};
+use crate::domain::build::manifest;
+use crate::domain::build::record::{Build, Files, ImageRecord, Record};
 use crate::domain::digest::FileFacts;
 use crate::domain::format::Format;
-use crate::domain::image::{Index, Platform};
-use crate::domain::jobs::{Derivation, Jobs, ManualJob};
 use crate::domain::layout::{self, Layout};
-use crate::domain::manifest;
 use crate::domain::problem::{Problem, Problems};
-use crate::domain::record::{Build, Files, ImageRecord, Record};
 use crate::domain::store_path::StorePath;
 use crate::domain::system::System;
 use crate::tools::files;

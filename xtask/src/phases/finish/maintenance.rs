@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 
 use anyhow::Result;
 
-use crate::domain::forward::{self, Fates};
 use crate::domain::notes;
+use crate::domain::notes::forward::{self, Fates};
 use crate::domain::oid::Oid;
 use crate::domain::release;
 use crate::domain::version::{Series, Version};

@@ -3,8 +3,8 @@
 
 use anyhow::Result;
 
-use crate::domain::forward::{self, Fate, Fates};
 use crate::domain::notes;
+use crate::domain::notes::forward::{self, Fate, Fates};
 use crate::domain::oid::Oid;
 use crate::domain::version::Version;
 use crate::tools::git::Git;

@@ -7,11 +7,11 @@
 use std::fmt;
 
 use serde::Serialize;
+use xtask::domain::environment::image_target::ImageTarget;
 use xtask::domain::environment::{Environment, GitTarget};
-use xtask::domain::image_target::ImageTarget;
 use xtask::domain::layout::{Docs, Layout, MANIFEST, installer_pointers, prefix};
 use xtask::domain::release::Release;
-use xtask::domain::tagging::TagRecord;
+use xtask::domain::release::tagging::TagRecord;
 use xtask::domain::version::Series;
 
 use crate::domain::publication::image_tag::ImageTag;

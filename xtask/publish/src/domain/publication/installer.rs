@@ -6,10 +6,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
+use xtask::domain::build::record::Files;
 use xtask::domain::format::{self, Format, Misread};
 use xtask::domain::layout::{installer_name, installer_system};
 use xtask::domain::problem::{Problem, Problems};
-use xtask::domain::record::Files;
 use xtask::domain::system::System;
 
 /// What was published as the installers of a release; it lies beside them, and is written last.

@@ -4,11 +4,11 @@
 //! by the rule of [`crate::domain::publication::pointers`]. Refuses to look at anything itself: what was seen comes in as a value.
 
 use xtask::domain::amounts::bytes_for_people;
+use xtask::domain::build::manifest::Manifest;
 use xtask::domain::digest::Digest;
-use xtask::domain::manifest::Manifest;
 use xtask::domain::oid::Oid;
+use xtask::domain::release::tagging::{Relation, Tag};
 use xtask::domain::system::System;
-use xtask::domain::tagging::{Relation, Tag};
 
 use crate::domain::cache::faults;
 use crate::domain::publication::acts::{Act, Official, Rule, Subject};

@@ -8,7 +8,7 @@ use std::iter::Peekable;
 use std::str::Chars;
 
 use serde_json::Value;
-use xtask::domain::manifest::Manifest;
+use xtask::domain::build::manifest::Manifest;
 use xtask::domain::problem::excerpt;
 use xtask::domain::product::product;
 use xtask::domain::store_path::StorePath;
@@ -193,7 +193,7 @@ const VERSIONS: usize = 3;
 mod tests {
     use super::*;
     use expect_test::expect;
-    use xtask::domain::manifest::render;
+    use xtask::domain::build::manifest::render;
 
     fn path(version: &str) -> String {
         format!("/nix/store/{}-lix-{version}", "a".repeat(32))

@@ -2,7 +2,7 @@
 
 use anyhow::{Result, bail};
 use xtask::domain::oid::Oid;
-use xtask::domain::tagging::Relation;
+use xtask::domain::release::tagging::Relation;
 use xtask::tools::remote::Remote;
 
 use super::Looked;

@@ -7,13 +7,13 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use xtask::cli::Place;
+use xtask::domain::build::record::Record;
 use xtask::domain::digest::Digest;
 use xtask::domain::environment::{self, Access, GitTarget, Storage};
 use xtask::domain::format::Misread;
 use xtask::domain::layout::{self, Docs, Layout, MANIFEST, MANUAL_INDEX, RECORD, SUMS, WITHDRAWN, WITHDRAWN_COPY};
-use xtask::domain::record::Record;
 use xtask::domain::release::Release;
-use xtask::domain::tagging::TagRecord;
+use xtask::domain::release::tagging::TagRecord;
 use xtask::domain::version::Version;
 use xtask::tools::files;
 use xtask::tools::git::Git;

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use anyhow::{Result, anyhow};
 use xtask::domain::amounts::{bytes_for_people, counted};
-use xtask::domain::record::Record;
+use xtask::domain::build::record::Record;
 use xtask::domain::store_path::StorePath;
 use xtask::tools::{files, process};
 

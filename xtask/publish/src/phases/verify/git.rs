@@ -1,12 +1,12 @@
 //! The release in git, where others fetch it: its branch and its tag.
 
 use anyhow::{Result, anyhow};
-use xtask::domain::official;
+use xtask::domain::build::record::Record;
 use xtask::domain::oid::Oid;
-use xtask::domain::record::Record;
 use xtask::domain::release::Release;
-use xtask::domain::tagging::{Commit, Tag};
-use xtask::domain::version_file::{self, VersionFile};
+use xtask::domain::release::official;
+use xtask::domain::release::tagging::{Commit, Tag};
+use xtask::domain::release::version_file::{self, VersionFile};
 use xtask::tools::history::History;
 use xtask::tools::remote::Remote;
 

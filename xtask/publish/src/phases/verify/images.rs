@@ -1,9 +1,9 @@
 //! Whether users get the container images: what the record names is there, whole, and the tags lead to it.
 
 use anyhow::{Result, anyhow};
+use xtask::domain::build::record::{ImageRecord, Record};
 use xtask::domain::digest::Digest;
-use xtask::domain::image_target::ImageTarget;
-use xtask::domain::record::{ImageRecord, Record};
+use xtask::domain::environment::image_target::ImageTarget;
 
 use super::{Report, View};
 use crate::domain::publication::acts::Act;

@@ -2,9 +2,9 @@
 
 use anyhow::Result;
 use xtask::domain::amounts::counted;
+use xtask::domain::build::record::Record;
 use xtask::domain::format::Misread;
 use xtask::domain::layout::{INSTALLER_RECORD, Layout, installer_pointers, prefix};
-use xtask::domain::record::Record;
 use xtask::domain::version::Version;
 use xtask::tools::files;
 

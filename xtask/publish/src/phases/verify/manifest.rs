@@ -1,8 +1,8 @@
 //! Manifests, as `nix upgrade-nix` reads them: a version's, and the one at the root, which everybody follows.
 
 use anyhow::Result;
+use xtask::domain::build::record::Record;
 use xtask::domain::layout::MANIFEST;
-use xtask::domain::record::Record;
 use xtask::domain::version::Version;
 use xtask::tools::term;
 

@@ -2,10 +2,10 @@
 
 use anyhow::Result;
 use xtask::domain::amounts::{bytes_for_people, counted};
+use xtask::domain::build::record::{Files, Record};
 use xtask::domain::digest::{Digest, FileFacts};
 use xtask::domain::layout::{Docs, Layout, MANUAL_INDEX, RECORD, SUMS, side_file_of};
 use xtask::domain::problem::excerpt;
-use xtask::domain::record::{Files, Record};
 use xtask::tools::files;
 
 use super::report::Findings;

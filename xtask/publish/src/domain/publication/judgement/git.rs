@@ -1,7 +1,7 @@
 //! Branches, reviews and tags: what git published cannot be taken back.
 
 use xtask::domain::oid::Oid;
-use xtask::domain::tagging::{Relation, Tag};
+use xtask::domain::release::tagging::{Relation, Tag};
 
 use super::Consent;
 use crate::domain::publication::acts::Subject;

@@ -1,7 +1,7 @@
 //! The root manifest: whose upgrades come from it, and who would get none any more.
 
+use xtask::domain::build::manifest::{Manifest, render};
 use xtask::domain::layout::MANIFEST;
-use xtask::domain::manifest::{Manifest, render};
 use xtask::domain::system::System;
 
 use super::{Consent, unexpected};

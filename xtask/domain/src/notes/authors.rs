@@ -6,9 +6,9 @@
 use std::collections::HashMap;
 
 use super::fragment::conflict;
-use super::problem::nearest;
-use super::product::{fill, product};
 use super::yaml::{self, Fault, Key, Node, Reading, Value};
+use crate::problem::nearest;
+use crate::product::{fill, product};
 
 const KEYS: [&str; 3] = ["display_name", "forgejo", "github"];
 

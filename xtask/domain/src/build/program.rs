@@ -72,7 +72,7 @@ mod tests {
     #[test]
     fn too_old_is_too_old() {
         let [git, nix, skopeo, cargo] = PROGRAMS;
-        let publishing = include_str!("../../publish/Cargo.toml");
+        let publishing = include_str!("../../../publish/Cargo.toml");
         assert!(publishing.contains(&format!("rust-version = \"{}.{}.", cargo.oldest.0, cargo.oldest.1)));
         let shown: Vec<String> = [
             (git, "git version 2.39.5 (Apple Git-154)"),

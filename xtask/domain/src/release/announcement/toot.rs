@@ -1,7 +1,7 @@
 //! The toot, within what Mastodon allows.
 
-use super::super::product::product;
 use super::Announcement;
+use crate::product::product;
 
 /// Characters that a toot may have.
 pub(super) const TOOT: usize = 500;

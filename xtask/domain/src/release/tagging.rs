@@ -6,8 +6,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::oid::Oid;
-use super::version::Version;
+use crate::oid::Oid;
+use crate::version::Version;
 
 /// A finished tag, as `release/tag.json` records it for `build` and `upload`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

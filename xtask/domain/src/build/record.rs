@@ -9,15 +9,15 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::digest::{Digest, FileFacts};
-use super::format::{self, Format, Misread};
 use super::image::Platform;
-use super::layout::{MANUAL, RECORD, SUMS};
 use super::manifest::Manifest;
-use super::oid::Oid;
-use super::problem::{Problem, Problems, excerpt};
-use super::store_path::StorePath;
-use super::system::System;
+use crate::digest::{Digest, FileFacts};
+use crate::format::{self, Format, Misread};
+use crate::layout::{MANUAL, RECORD, SUMS};
+use crate::oid::Oid;
+use crate::problem::{Problem, Problems, excerpt};
+use crate::store_path::StorePath;
+use crate::system::System;
 
 /// The output that users get.
 const OUT: &str = "out";

@@ -8,9 +8,9 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use super::digest::Digest;
-use super::problem::{Problem, Problems};
-use super::system::System;
+use crate::digest::Digest;
+use crate::problem::{Problem, Problems};
+use crate::system::System;
 
 const INDEX_TYPE: &str = "application/vnd.oci.image.index.v1+json";
 const MANIFEST_TYPE: &str = "application/vnd.oci.image.manifest.v1+json";

@@ -1,17 +1,17 @@
 //! Drafts of what is said about a release, and of what other places have to know: texts, made from the record and the
 //! release notes.
 //!
-//! Owns their words and their limits. What is mentioned is chosen in [`super::highlights`]; where drafts lie and which of
+//! Owns their words and their limits. What is mentioned is chosen in [`crate::notes::highlights`]; where drafts lie and which of
 //! them people have edited, the phase knows. Nothing here is ever posted.
 
-use super::date::Date;
-use super::digest::Digest;
-use super::highlights::Highlight;
-use super::layout::{Docs, Layout};
-use super::notes::notes_page;
-use super::product::product;
-use super::release::{Kind, Release};
-use super::version::Version;
+use super::{Kind, Release};
+use crate::date::Date;
+use crate::digest::Digest;
+use crate::layout::{Docs, Layout};
+use crate::notes::highlights::Highlight;
+use crate::notes::notes_page;
+use crate::product::product;
+use crate::version::Version;
 
 mod blog;
 mod elsewhere;

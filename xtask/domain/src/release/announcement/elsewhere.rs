@@ -1,8 +1,8 @@
 //! What other repositories have to know: the website, nixpkgs, and a list of what only a person can do.
 
-use super::super::product::product;
-use super::super::release::Kind;
 use super::{Announcement, quoted};
+use crate::product::product;
+use crate::release::Kind;
 
 /// Where nixpkgs keeps the package.
 const PACKAGE: &str = "pkgs/tools/package-management/lix";

@@ -3,9 +3,9 @@
 use std::fmt;
 
 use super::{Category, Placed, Source, control};
+use crate::notes::reference::{List, Reference, decimal, suggestion};
+use crate::notes::yaml::{Fault, Node, Reading, Scalar, Value};
 use crate::problem::nearest;
-use crate::reference::{List, Reference, decimal, suggestion};
-use crate::yaml::{Fault, Node, Reading, Scalar, Value};
 
 /// Reads the value of one key, and says what is wrong with it.
 pub(super) struct Field<'a> {

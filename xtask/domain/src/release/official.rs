@@ -3,8 +3,8 @@
 //! Until 2.90 it was the text `officialRelease = false;` in `flake.nix`; since then it is `official_release` in
 //! `version.json`. Owns finding it and the text with it set; every other byte stays. Refuses to decide when it is set.
 
-use super::problem::Problem;
 use super::version_file::{self, VersionFile};
+use crate::problem::Problem;
 
 /// The file of the older layout.
 pub const FLAKE: &str = "flake.nix";

@@ -6,7 +6,7 @@
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::version::Version;
+use crate::version::Version;
 
 /// Where the file lies in the tree.
 pub const PATH: &str = "version.json";

@@ -7,10 +7,10 @@ use std::collections::BTreeMap;
 
 use serde::Deserialize;
 
-use super::layout::prefix;
-use super::problem::{Problem, Problems};
-use super::store_path::StorePath;
-use super::system::System;
+use crate::layout::prefix;
+use crate::problem::{Problem, Problems};
+use crate::store_path::StorePath;
+use crate::system::System;
 
 /// One job: where it stands in the profile, and what it evaluates to.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -1,10 +1,10 @@
 //! The blog post: TOML front matter and Markdown, in the shape of the posts that the website has.
 
-use super::super::highlights::Highlight;
-use super::super::notes::enumerate;
-use super::super::product::{fill, product};
-use super::super::release::Kind;
 use super::{Announcement, quoted};
+use crate::notes::enumerate;
+use crate::notes::highlights::Highlight;
+use crate::product::{fill, product};
+use crate::release::Kind;
 
 impl Announcement {
     pub(super) fn blog(&self) -> String {

@@ -5,7 +5,7 @@
 use std::fmt;
 
 use self::pasted::{Item, Pasted, pasted, repository};
-use super::product::product;
+use crate::product::product;
 
 mod pasted;
 

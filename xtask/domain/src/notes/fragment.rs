@@ -5,9 +5,9 @@
 
 use field::Field;
 
-use super::problem::nearest;
 use super::reference::Reference;
 use super::yaml::{self, Fault, Value};
+use crate::problem::nearest;
 
 mod field;
 pub mod name;

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::system::System;
+use crate::system::System;
 
 /// The store path of each system's `out`.
 pub type Manifest = BTreeMap<System, String>;

@@ -6,10 +6,10 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
+use super::enumerate;
 use super::fragment::Fragment;
-use super::notes::enumerate;
-use super::product::product;
-use super::version::Version;
+use crate::product::product;
+use crate::version::Version;
 
 /// A page, cut where its sections start: no byte is lost.
 struct Page<'a> {
