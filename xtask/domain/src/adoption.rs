@@ -1,6 +1,9 @@
 //! The tool in a tree: how a tree is laid out, which of its lines change, and what is left to a person.
 //!
 //! The tool is a workspace below `xtask/` that the tree's own one excludes. Nothing here touches what the tree builds.
+//!
+//! * [`toml_text`]: a line more in a TOML file, and no other byte changed
+//! * [`flake`]: what the text of a `flake.nix` shows without evaluating it
 
 pub mod flake;
 pub mod toml_text;

@@ -1,7 +1,10 @@
 //! Where a release is published: `releng.toml`, as values.
 //!
-//! Environments differ by data alone; whoever wants to ask "is this production?" adds a field here. Refuses to connect
-//! to anything and to hold secrets.
+//! Environments differ by data alone; whoever wants to ask "is this production?" adds a field here. No secret is held
+//! here, only where one is found.
+//!
+//! * [`image_target`]: where container images go
+//! * [`remote_url`]: the address of a git remote, safe to show; [`refusal`]: a push that a remote refused
 
 pub mod image_target;
 pub mod refusal;

@@ -1,7 +1,11 @@
 //! From fragments to release notes: the rendering of entries, and the edits of a series' page and of `SUMMARY.md`.
 //!
-//! Owns the exact bytes, which are those that Lix's releases have had since 2.90. Refuses to read or write files: texts
-//! go in, texts come out.
+//! Owns the exact bytes, which are those that Lix's releases have had since 2.90. Texts go in, texts come out.
+//!
+//! * [`fragment`]: one change, as its author describes it; [`yaml`]: the small YAML of its front matter
+//! * [`reference`]: issues, pull requests and changes that it names; [`authors`]: who is credited, and how
+//! * [`highlights`]: what of a release is worth a mention
+//! * [`forward`]: notes that were released already, on their way to the pages of `main`
 
 pub mod authors;
 pub mod forward;

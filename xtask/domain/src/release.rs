@@ -1,7 +1,10 @@
 //! A release and every name that it implies: tag, branches, commit messages.
 //!
-//! Owns the words that end up in git history. Refuses to touch git, and to know where artifacts go
-//! (that is `layout`'s).
+//! Owns the words that end up in git history. Where artifacts go is `layout`'s.
+//!
+//! * [`version_file`]: `version.json`; [`official`]: the flag of official releases, there or in `flake.nix`
+//! * [`tagging`]: the shape of a tagged release in git's history
+//! * [`announcement`]: drafts of what is said about a release
 
 pub mod announcement;
 pub mod official;
