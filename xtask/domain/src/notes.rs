@@ -4,10 +4,12 @@
 //!
 //! * [`fragment`]: one change, as its author describes it; [`yaml`]: the small YAML of its front matter
 //! * [`reference`]: issues, pull requests and changes that it names; [`authors`]: who is credited, and how
+//! * [`category`]: what kind of change it is
 //! * [`highlights`]: what of a release is worth a mention
 //! * [`forward`]: notes that were released already, on their way to the pages of `main`
 
 pub mod authors;
+pub mod category;
 pub mod forward;
 pub mod fragment;
 pub mod highlights;
@@ -15,8 +17,10 @@ pub mod reference;
 pub mod yaml;
 
 use self::authors::Authors;
-use self::fragment::{Category, Fragment, Placed};
+use self::category::Category;
+use self::fragment::Fragment;
 use self::reference::{Reference, Tracker};
+use self::yaml::Placed;
 use super::date::Date;
 use super::problem::{Problem, Problems};
 use super::product::{fill, product};

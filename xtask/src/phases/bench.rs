@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result};
 use camino::Utf8Path;
 
-use crate::domain::notes::fragment::Category;
+use crate::domain::notes::category::Category;
 use crate::tools::cargo::Program;
 use crate::tools::process;
 use crate::tools::term;

@@ -10,7 +10,9 @@ use anyhow::{Context, Result, ensure};
 use camino::Utf8Path;
 
 use crate::domain::notes::authors::{Authors, Faulty};
-use crate::domain::notes::fragment::{Fragment, Invalid, Placed, name, text_of};
+use crate::domain::notes::fragment::source::text_of;
+use crate::domain::notes::fragment::{Fragment, Invalid, name};
+use crate::domain::notes::yaml::Placed;
 use crate::domain::oid::Oid;
 use crate::domain::problem::{Problem, Problems};
 use crate::domain::shown::one_line;

@@ -9,7 +9,6 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::image::Platform;
 use super::manifest::Manifest;
 use crate::digest::{Digest, FileFacts};
 use crate::format::{self, Format, Misread};
@@ -17,7 +16,7 @@ use crate::layout::{MANUAL, RECORD, SUMS};
 use crate::oid::Oid;
 use crate::problem::{Problem, Problems, excerpt};
 use crate::store_path::StorePath;
-use crate::system::System;
+use crate::system::{Platform, System};
 
 /// The output that users get.
 const OUT: &str = "out";

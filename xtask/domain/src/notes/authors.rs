@@ -5,7 +5,7 @@
 
 use std::collections::HashMap;
 
-use super::fragment::conflict;
+use super::fragment::source::conflict;
 use super::yaml::{self, Fault, Key, Node, Reading, Value};
 use crate::problem::nearest;
 use crate::product::{fill, product};

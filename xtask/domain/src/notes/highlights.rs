@@ -1,7 +1,8 @@
 //! What is worth a mention of a release, and whom it thanks: chosen from its section of the release notes, and from the
 //! fragments that the section was made of, which alone know what is significant. Refuses to write announcements.
 
-use super::fragment::{Category, Fragment};
+use super::category::Category;
+use super::fragment::Fragment;
 
 /// Highlights, where nothing is marked as significant.
 const FEW: usize = 5;

@@ -1,13 +1,9 @@
-//! References to issues, pull requests and changes: their notation in fragments, and what people paste instead of it.
-//!
-//! Addresses and repositories are those of the product's links.
+//! References to issues, pull requests and changes: their notation in fragments. What people paste instead of it is read
+//! in [`pasted`].
+
+pub mod pasted;
 
 use std::fmt;
-
-use self::pasted::{Item, Pasted, pasted, repository};
-use crate::product::product;
-
-mod pasted;
 
 /// An issue or a pull request, `fj#496`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -62,7 +58,7 @@ pub enum List {
 }
 
 impl List {
-    const ALL: [List; 3] = [List::Issues, List::Prs, List::Cls];
+    pub const ALL: [List; 3] = [List::Issues, List::Prs, List::Cls];
 
     pub fn key(self) -> &'static str {
         match self {
@@ -72,63 +68,3 @@ impl List {
         }
     }
 }
-
-/// What to write instead of a value that is not a reference, as the end of a sentence; `None` if it is anyone's guess.
-///
-/// `in_list` tells whether the value is one of several in brackets already.
-pub fn suggestion(list: List, value: &str, in_list: bool) -> Option<String> {
-    let text = value.trim();
-    let is_change_id = text.strip_prefix('I').is_some_and(|hex| hex.len() == 40 && hex.bytes().all(is_hex_digit));
-    if is_change_id {
-        return Some("this is a Change-Id; write the number in the change's address, as in `cls: 1234`".to_owned());
-    }
-    let items = match pasted(text) {
-        Pasted::References(items) => items,
-        Pasted::Foreign => {
-            let product = product();
-            return Some(format!(
-                "only issues, pull requests and changes of {} and of {} are listed here; link others in the text",
-                product.name,
-                repository(&product.links.nix_issue).unwrap_or("the project it comes from")
-            ));
-        }
-        Pasted::Unknown => return None,
-    };
-    let written = |of: List| -> Vec<String> {
-        items
-            .iter()
-            .filter(|item| item.list.unwrap_or(list.of_tracked(item)) == of)
-            .map(|item| item.notation(of))
-            .collect()
-    };
-    let bracketed = |values: Vec<String>| match &values[..] {
-        [one] => one.clone(),
-        all => format!("[{}]", all.join(", ")),
-    };
-    let own = written(list);
-    let mut shown = if own.len() == items.len() {
-        if in_list { format!("`{}`", own.join(", ")) } else { format!("`{}`", bracketed(own)) }
-    } else {
-        let lists = List::ALL.into_iter().map(|of| (of, written(of))).filter(|(_, values)| !values.is_empty());
-        let lists: Vec<String> = lists.map(|(of, values)| format!("`{}: {}`", of.key(), bracketed(values))).collect();
-        lists.join(" and ")
-    };
-    if list != List::Cls && items.iter().any(|item| item.hash && item.tracker.is_none()) {
-        shown += " (fj# is Lix, gh# is CppNix)";
-    }
-    Some(format!("did you mean {shown}?"))
-}
-
-impl List {
-    /// Where a reference that names a tracker and no kind belongs.
-    fn of_tracked(self, item: &Item) -> List {
-        if self == List::Cls && item.tracker.is_some() { List::Issues } else { self }
-    }
-}
-
-fn is_hex_digit(byte: u8) -> bool {
-    byte.is_ascii_hexdigit()
-}
-
-#[cfg(test)]
-mod tests;

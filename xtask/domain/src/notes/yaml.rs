@@ -48,6 +48,13 @@ pub enum Reading {
     Date,
 }
 
+/// A value and the line on which it stands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Placed<T> {
+    pub line: usize,
+    pub value: T,
+}
+
 /// Something wrong on one line of a file.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Fault {

@@ -7,9 +7,10 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, anyhow, bail};
 use camino::Utf8Path;
-use xtask::domain::build::image::{Descriptor, Index, Manifest, Platform};
+use xtask::domain::build::image::{Descriptor, Index, Manifest};
 use xtask::domain::digest::Digest;
 use xtask::domain::environment::image_target::ImageTarget;
+use xtask::domain::system::Platform;
 use xtask::tools::files;
 
 use super::oci::Layout;

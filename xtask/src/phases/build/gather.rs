@@ -9,7 +9,7 @@ use anyhow::{Context, Result, ensure};
 use camino::{Utf8Path, Utf8PathBuf};
 
 use super::Plan;
-use crate::domain::build::image::{Index, Platform};
+use crate::domain::build::image::Index;
 use crate::domain::build::jobs::{Derivation, Jobs, ManualJob};
 use crate::domain::build::manifest;
 use crate::domain::build::record::{Build, Files, ImageRecord, Record};
@@ -18,7 +18,7 @@ use crate::domain::format::Format;
 use crate::domain::layout::{self, Layout};
 use crate::domain::problem::{Problem, Problems};
 use crate::domain::store_path::StorePath;
-use crate::domain::system::System;
+use crate::domain::system::{Platform, System};
 use crate::tools::files;
 use crate::tools::skopeo::OciLayout;
 

@@ -2,9 +2,11 @@
 
 use std::fmt;
 
-use super::{Category, Placed, Source, control};
-use crate::notes::reference::{List, Reference, decimal, suggestion};
-use crate::notes::yaml::{Fault, Node, Reading, Scalar, Value};
+use super::source::{Source, control};
+use crate::notes::category::Category;
+use crate::notes::reference::pasted::suggestion;
+use crate::notes::reference::{List, Reference, decimal};
+use crate::notes::yaml::{Fault, Node, Placed, Reading, Scalar, Value};
 use crate::problem::nearest;
 
 /// Reads the value of one key, and says what is wrong with it.

@@ -1,11 +1,70 @@
-//! What a text that somebody pasted says about issues, pull requests and changes.
+//! What a text that somebody pasted says about issues, pull requests and changes, and what to write instead.
+//!
+//! Addresses and repositories are those of the product's links.
 
 use super::{List, Tracker, decimal};
 use crate::product::product;
 
+/// What to write instead of a value that is not a reference, as the end of a sentence; `None` if it is anyone's guess.
+///
+/// `in_list` tells whether the value is one of several in brackets already.
+pub fn suggestion(list: List, value: &str, in_list: bool) -> Option<String> {
+    let text = value.trim();
+    let is_change_id = text.strip_prefix('I').is_some_and(|hex| hex.len() == 40 && hex.bytes().all(is_hex_digit));
+    if is_change_id {
+        return Some("this is a Change-Id; write the number in the change's address, as in `cls: 1234`".to_owned());
+    }
+    let items = match pasted(text) {
+        Pasted::References(items) => items,
+        Pasted::Foreign => {
+            let product = product();
+            return Some(format!(
+                "only issues, pull requests and changes of {} and of {} are listed here; link others in the text",
+                product.name,
+                repository(&product.links.nix_issue).unwrap_or("the project it comes from")
+            ));
+        }
+        Pasted::Unknown => return None,
+    };
+    let written = |of: List| -> Vec<String> {
+        items
+            .iter()
+            .filter(|item| item.list.unwrap_or(list.of_tracked(item)) == of)
+            .map(|item| item.notation(of))
+            .collect()
+    };
+    let bracketed = |values: Vec<String>| match &values[..] {
+        [one] => one.clone(),
+        all => format!("[{}]", all.join(", ")),
+    };
+    let own = written(list);
+    let mut shown = if own.len() == items.len() {
+        if in_list { format!("`{}`", own.join(", ")) } else { format!("`{}`", bracketed(own)) }
+    } else {
+        let lists = List::ALL.into_iter().map(|of| (of, written(of))).filter(|(_, values)| !values.is_empty());
+        let lists: Vec<String> = lists.map(|(of, values)| format!("`{}: {}`", of.key(), bracketed(values))).collect();
+        lists.join(" and ")
+    };
+    if list != List::Cls && items.iter().any(|item| item.hash && item.tracker.is_none()) {
+        shown += " (fj# is Lix, gh# is CppNix)";
+    }
+    Some(format!("did you mean {shown}?"))
+}
+
+impl List {
+    /// Where a reference that names a tracker and no kind belongs.
+    fn of_tracked(self, item: &Item) -> List {
+        if self == List::Cls && item.tracker.is_some() { List::Issues } else { self }
+    }
+}
+
+fn is_hex_digit(byte: u8) -> bool {
+    byte.is_ascii_hexdigit()
+}
+
 /// One reference as somebody wrote it, as far as that tells what it is.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Item {
+struct Item {
     pub list: Option<List>,
     pub tracker: Option<Tracker>,
     /// Whether a `#` stood before the number.
@@ -24,7 +83,7 @@ impl Item {
     }
 }
 
-pub(super) enum Pasted {
+enum Pasted {
     References(Vec<Item>),
     /// An issue or a pull request of another project, or an address of no issue at all.
     Foreign,
@@ -38,7 +97,7 @@ struct Context {
     tracker: Option<Tracker>,
 }
 
-pub(super) fn pasted(text: &str) -> Pasted {
+fn pasted(text: &str) -> Pasted {
     let mut items = Vec::new();
     let mut context = Context::default();
     for token in tokens(text) {
@@ -162,7 +221,7 @@ fn is_filler(word: &str) -> bool {
 }
 
 /// `lix-project/lix` of the address of its issues.
-pub(super) fn repository(link: &str) -> Option<&str> {
+fn repository(link: &str) -> Option<&str> {
     let (_, path) = without_scheme(link).split_once('/')?;
     path.rsplitn(3, '/').nth(2)
 }
@@ -189,3 +248,6 @@ fn digit(c: char) -> Option<char> {
         _ => None,
     }
 }
+
+#[cfg(test)]
+mod tests;

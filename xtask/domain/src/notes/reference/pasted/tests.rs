@@ -4,6 +4,7 @@ use expect_test::expect;
 use proptest::prelude::*;
 
 use super::*;
+use crate::notes::reference::Reference;
 
 #[test]
 fn what_people_paste() {

@@ -1,0 +1,95 @@
+//! The text of a fragment, cut into front matter and body. What is said of a file that cannot be cut, is said here.
+
+use crate::notes::yaml::Fault;
+
+/// The keys of a front matter.
+pub(super) const KEYS: [&str; 7] = ["synopsis", "cls", "issues", "prs", "category", "significance", "credits"];
+
+/// Decodes UTF-8 strictly, skips a byte-order mark, reads CRLF as LF.
+///
+/// # Errors
+/// The line of the first byte that is not UTF-8, or of a character that text does not have.
+pub fn text_of(bytes: &[u8]) -> Result<String, Fault> {
+    if bytes.starts_with(b"\xff\xfe") || bytes.starts_with(b"\xfe\xff") {
+        return Err(Fault::new(1, "this is UTF-16, not UTF-8: save the file in that encoding"));
+    }
+    let line_of = |end: usize| bytes[..end].iter().filter(|&&b| b == b'\n').count() + 1;
+    let text = std::str::from_utf8(bytes).map_err(|error| {
+        Fault::new(line_of(error.valid_up_to()), "this is not UTF-8: save the file in that encoding")
+    })?;
+    let lines = text.strip_prefix('\u{feff}').unwrap_or(text).replace("\r\n", "\n");
+    if let Some(at) = lines.find(control) {
+        let found = lines[at..].chars().next().unwrap_or_default();
+        let what = match found {
+            '\r' => "this line ends with a carriage return alone: save the file with LF line ends".to_owned(),
+            '\0' => "this is a NUL character, which text does not have: save the file as UTF-8 text".to_owned(),
+            found => format!("this line has the control character {}: remove it", found.escape_unicode()),
+        };
+        return Err(Fault::new(lines[..at].matches('\n').count() + 1, what));
+    }
+    Ok(lines)
+}
+
+/// Where git could not merge, if anywhere.
+pub fn conflict(text: &str) -> Option<Fault> {
+    let at = text.lines().position(|line| line.starts_with("<<<<<<< ") || line.starts_with(">>>>>>> "))?;
+    Some(Fault::new(at + 1, "this is the mark of a merge conflict: resolve it"))
+}
+
+/// Whether a terminal or a browser would take a character for something other than text.
+pub(super) fn control(c: char) -> bool {
+    c.is_control() && !matches!(c, '\n' | '\t')
+}
+
+/// A file cut into its two parts.
+pub(super) struct Source<'a> {
+    pub front_matter: &'a str,
+    /// The line of the file on which the front matter's first line stands.
+    pub first_line: usize,
+    pub body: &'a str,
+}
+
+impl Source<'_> {
+    /// What a YAML reader leaves out of a line of the file: `#561` of `issues: #561`. Says nothing about lines in which a
+    /// quoted value stands.
+    pub fn comment(&self, line: usize) -> Option<&str> {
+        let source = self.front_matter.lines().nth(line.saturating_sub(self.first_line))?;
+        let at = source.find(" #").or_else(|| source.find("\t#"))?;
+        Some(source[at + 1..].trim_end())
+    }
+}
+
+pub(super) fn split(text: &str) -> Result<Source<'_>, Fault> {
+    let missing = |line, why: &str| {
+        Fault::new(line, format!("{why}: a fragment starts with a line `---`, YAML, and another line `---`"))
+    };
+    let is_fence =
+        |line: &str| line.strip_prefix("---").is_some_and(|rest| rest.trim_start_matches('-').trim().is_empty());
+
+    let start = text.len() - text.trim_start_matches([' ', '\t', '\n']).len();
+    let opening = text[..start].matches('\n').count() + 1;
+    let Some((first, rest)) =
+        text[start..].split_once('\n').or((!text[start..].is_empty()).then_some((&text[start..], "")))
+    else {
+        return Err(missing(1, "the file is empty"));
+    };
+    if !is_fence(first) {
+        let why = match first.as_bytes().first() {
+            Some(b'{' | b';') => "JSON front matter is not supported",
+            Some(b'+') => "TOML front matter is not supported",
+            _ if first.split_once(':').is_some_and(|(key, _)| KEYS.contains(&key)) => {
+                "the line `---` above the keys is missing"
+            }
+            _ => "there is no front matter",
+        };
+        return Err(missing(opening, why));
+    }
+    let mut end = 0;
+    for line in rest.split_inclusive('\n') {
+        if is_fence(line) {
+            return Ok(Source { front_matter: &rest[..end], first_line: opening + 1, body: &rest[end + line.len()..] });
+        }
+        end += line.len();
+    }
+    Err(missing(opening, "the front matter has no end"))
+}
