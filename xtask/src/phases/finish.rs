@@ -6,6 +6,7 @@
 
 mod maintenance;
 mod outward;
+mod plan;
 
 use std::time::Duration;
 
@@ -14,19 +15,21 @@ use camino::Utf8PathBuf;
 
 use self::maintenance::Left;
 use self::outward::Environment;
+use self::plan::{Line, Plan};
 use crate::domain::oid::Oid;
 use crate::domain::problem::{Problem, Problems};
-use crate::domain::product::product;
 use crate::domain::release::tagging::{Relation, TagRecord};
 use crate::domain::release::version_file::{self, VersionFile};
 use crate::domain::release::{self, Kind, MAIN, Release, series_branch};
 use crate::domain::version::Version;
 use crate::tools::aside::{Aside, Edit};
 use crate::tools::git::{Git, Head, RefMove};
-use crate::tools::term::{self, BOLD, GOOD};
+use crate::tools::term;
 use crate::tree;
 use crate::tree::commits::{self, Commit};
 use crate::tree::tag_record;
+
+pub use self::plan::End;
 
 /// What was asked for.
 #[derive(Debug)]
@@ -42,14 +45,6 @@ pub struct Request {
     pub yes: bool,
     /// How long looks at the remote may take.
     pub patience: Option<Duration>,
-}
-
-/// How it ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum End {
-    Done,
-    /// It goes on once the release's commits have arrived where it was published to.
-    Waiting,
 }
 
 /// Shows what would be done.
@@ -141,10 +136,19 @@ struct Observed<'a> {
     /// The branch of the series, if it is here: where it is, and how it relates to the merged release.
     series: Option<(Relation, Oid)>,
     /// The branch that goes to `main`, if it is here.
-    line: Option<(String, Oid, VersionFile, Left)>,
+    line: Option<ObservedLine>,
     environment: Option<Environment<'a>>,
     /// What the environment's `main` has and the branch that goes there has not.
     ahead: Option<Oid>,
+}
+
+/// The branch that goes to `main`, as it is.
+struct ObservedLine {
+    branch: String,
+    tip: Oid,
+    version_file: VersionFile,
+    /// The notes of maintenance releases that are not on it.
+    left: Left,
 }
 
 impl<'a> Observed<'a> {
@@ -157,7 +161,12 @@ impl<'a> Observed<'a> {
         // What goes to `main` is the branch that X.Y.0 was tagged on, whatever its name; and else `main` itself.
         let branch = if release.release_branch() == MAIN { &tag.branch } else { MAIN };
         let line = match git.resolve(&format!("refs/heads/{branch}"))? {
-            Some(tip) => Some((branch.to_owned(), tip.clone(), tree::version_file(git, &tip)?, Left::look(git, &tip)?)),
+            Some(tip) => Some(ObservedLine {
+                branch: branch.to_owned(),
+                version_file: tree::version_file(git, &tip)?,
+                left: Left::look(git, &tip)?,
+                tip,
+            }),
             None => None,
         };
         let environment = request.environment.as_ref();
@@ -166,7 +175,7 @@ impl<'a> Observed<'a> {
         let ahead = match (&environment, &line) {
             // Review brings the commits of a new MAJOR on top of whatever has come meanwhile.
             (Some(environment), Some(_)) if release.kind() == Kind::NewMajor && environment.reviews() => None,
-            (Some(environment), Some((_, tip, ..))) => environment.ahead_of(tip)?,
+            (Some(environment), Some(line)) => environment.ahead_of(&line.tip)?,
             _ => None,
         };
         Ok(Observed {
@@ -204,99 +213,6 @@ fn relation(git: &Git, branch: &str, merge: &Oid) -> Result<Option<(Relation, Oi
     Ok(Some((relation, tip)))
 }
 
-/// What will be done, and what people are told.
-struct Plan {
-    release: Release,
-    tag: TagRecord,
-    /// Whether HEAD has to go back to the branch.
-    switch: bool,
-    /// Whether the branch of the series is created.
-    branch_off: bool,
-    line: Option<Line>,
-    remarks: Vec<String>,
-    warnings: Vec<String>,
-}
-
-/// The branch that goes to `main`, and what is committed to it.
-struct Line {
-    branch: String,
-    tip: Oid,
-    /// Sets the next version.
-    next: Option<Commit>,
-    /// Brings notes of maintenance releases.
-    notes: Option<Commit>,
-}
-
-impl Line {
-    fn commits(&self) -> impl Iterator<Item = &Commit> {
-        self.next.iter().chain(&self.notes)
-    }
-
-    /// Makes the commits that are agreed to, and gives the last one.
-    fn make(&self, git: &Git, aside: &Aside, yes: bool) -> Result<Oid> {
-        if self.commits().next().is_some() {
-            git.require_identity()?;
-        }
-        let mut tip = self.tip.clone();
-        if let Some(next) = &self.next {
-            tip = next.make(aside, &tip)?;
-        }
-        let Some(notes) = &self.notes else { return Ok(tip) };
-        git.show_diff(&tip, &aside.tree(&tip, &notes.edits)?, aside.environment())?;
-        if yes || term::ask(format_args!("Commit this to {}?", self.branch))? {
-            return notes.make(aside, &tip);
-        }
-        term::say("  left out, as you say; running this again asks again");
-        Ok(tip)
-    }
-}
-
-impl Plan {
-    fn show(&self) {
-        let Plan { release, tag, .. } = self;
-        let kind = release.kind();
-        term::say(format_args!(
-            "{BOLD}{} {}{BOLD:#} \"{}\" ({kind})",
-            product().name,
-            release.version(),
-            release.name()
-        ));
-        if self.switch {
-            term::say(format_args!("  switch  back to {}", tag.branch));
-        }
-        if self.branch_off {
-            let (branch, at) = (series_branch(release.series()), tag.merge_commit.short());
-            term::say(format_args!("  create  branch {branch} at {at}, the merged release"));
-        }
-        if let Some(line) = &self.line {
-            line.commits().for_each(Commit::show);
-            if line.commits().next().is_some() {
-                term::say(format_args!("  on      {}", line.branch));
-            }
-        }
-        for remark in &self.remarks {
-            term::say(format_args!("  {remark}"));
-        }
-        for warning in &self.warnings {
-            term::warn(warning);
-        }
-    }
-
-    fn left(&self) -> Vec<String> {
-        let back = self.switch.then(|| format!("HEAD goes back to {}", self.tag.branch));
-        let series = self.branch_off.then(|| format!("{} begins", series_branch(self.release.series())));
-        let commits = self.line.iter().flat_map(Line::commits);
-        let subjects = commits.map(|commit| commit.message.lines().next().unwrap_or_default().to_owned());
-        back.into_iter().chain(series).chain(subjects).collect()
-    }
-
-    fn say_done(&self, tip: Option<&Oid>) {
-        let line = self.line.as_ref().zip(tip).filter(|(line, _)| line.branch != self.tag.branch);
-        let line = line.map(|(line, tip)| format!(", {} at {}", line.branch, tip.short())).unwrap_or_default();
-        term::say(format_args!("{GOOD}done:{GOOD:#} HEAD is on {}{line}", self.tag.branch));
-    }
-}
-
 fn decide(observed: &Observed, request: &Request) -> Result<Plan, Problems> {
     let Observed { head, release, tag, .. } = observed;
     let mut problems = obstacles(observed, request);
@@ -318,9 +234,10 @@ fn decide(observed: &Observed, request: &Request) -> Result<Plan, Problems> {
         }
         (None, _) | (Some(_), Kind::PreRelease) => {}
     }
-    let line = observed.line.as_ref().map(|(branch, tip, file, left)| {
-        warnings.extend(left.warnings());
-        Line { branch: branch.clone(), tip: tip.clone(), next: next_version(release, file), notes: left.commit() }
+    let line = observed.line.as_ref().map(|line| {
+        warnings.extend(line.left.warnings());
+        let (next, notes) = (next_version(release, &line.version_file), line.left.commit());
+        Line { branch: line.branch.clone(), tip: line.tip.clone(), next, notes }
     });
     if line.is_none() {
         warnings.push(format!(
@@ -363,7 +280,8 @@ fn obstacles(observed: &Observed, request: &Request) -> Problems {
              remove release/tag.json, `git switch` to the branch that does, and run this again"
         ));
     }
-    if let (Some(ahead), Some(environment), Some((line, ..))) = (&observed.ahead, &observed.environment, &observed.line)
+    if let (Some(ahead), Some(environment), Some(ObservedLine { branch: line, .. })) =
+        (&observed.ahead, &observed.environment, &observed.line)
     {
         add(format!(
             "{} has commits on {MAIN} that are not on {line} here, up to {}: bring ours on top of them \

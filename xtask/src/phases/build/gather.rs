@@ -8,7 +8,7 @@ use std::fs;
 use anyhow::{Context, Result, ensure};
 use camino::{Utf8Path, Utf8PathBuf};
 
-use super::Plan;
+use super::plan::Plan;
 use crate::domain::build::image::Index;
 use crate::domain::build::jobs::{Derivation, Jobs, ManualJob};
 use crate::domain::build::manifest;

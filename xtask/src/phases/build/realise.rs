@@ -3,7 +3,7 @@
 use anyhow::{Context, Result, ensure};
 use camino::Utf8Path;
 
-use super::{Plan, RELEASE_JOBS};
+use super::plan::{Plan, RELEASE_JOBS};
 use crate::domain::build::jobs::{self, Jobs, ManualJob};
 use crate::domain::system::System;
 use crate::tools::nix::Nix;

@@ -7,7 +7,7 @@ use std::time::Duration;
 use anyhow::{Error, Result, anyhow, bail};
 use camino::Utf8Path;
 
-use super::{End, Plan};
+use super::plan::{End, Plan};
 use crate::domain::environment::{self, GitTarget};
 use crate::domain::oid::Oid;
 use crate::domain::release::tagging::Relation;

@@ -1,0 +1,258 @@
+//! What `build` would do: the tree, the repository and the machine are looked at, and a plan is made or refused.
+
+use std::collections::BTreeMap;
+
+use anyhow::{Context, Result};
+use camino::{Utf8Path, Utf8PathBuf};
+use clap::ValueEnum;
+
+use crate::domain::build::nix_fault::Fault;
+use crate::domain::oid::Oid;
+use crate::domain::problem::{Problem, Problems};
+use crate::domain::product::product;
+use crate::domain::profile::Profile;
+use crate::domain::release::Release;
+use crate::domain::release::version_file::{self, VersionFile};
+use crate::domain::version::Version;
+use crate::tools::git::{Git, Head};
+use crate::tools::nix::{Flake, Nix};
+use crate::tools::source::Source;
+use crate::tools::term::{self, BOLD};
+use crate::tools::{files, skopeo};
+use crate::tree;
+use crate::tree::tag_record;
+
+/// What was asked for.
+#[derive(Debug)]
+pub struct Request {
+    pub target: Target,
+    pub profile: Profile,
+    /// Without it, any commit is built, and even changes that are not committed.
+    pub check_git: bool,
+    /// For every call of Nix.
+    pub nix_args: Vec<String>,
+}
+
+/// How much is built.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Target {
+    /// Everything
+    All,
+    /// The manual alone; the rest stays as it is
+    Manual,
+}
+
+/// The flake's output with the profiles.
+pub const RELEASE_JOBS: &str = "release-jobs";
+/// Less free space than this deserves a warning.
+const ROOMY: u64 = 10_000_000_000;
+
+/// What the tree, the repository and the machine say.
+pub struct Observed {
+    root: Utf8PathBuf,
+    head: Head,
+    tree: Oid,
+    committed: String,
+    current: VersionFile,
+    /// What the tag of the tree's version points at.
+    tagged: Option<Oid>,
+    /// Whether `release/tag.json` agrees with git.
+    tag_record: Result<()>,
+    dirty: Vec<String>,
+    flake: Flake,
+    /// The files of HEAD.
+    source: Source,
+    /// What makes the source archive depend on the clone.
+    source_faults: Problems,
+    /// The profiles that there are, and whether Nix lacks users that build.
+    nix: Result<(Vec<String>, bool), Fault>,
+    skopeo: Result<()>,
+    /// Bytes.
+    free: Vec<(Utf8PathBuf, u64)>,
+}
+
+impl Observed {
+    pub fn new(git: &Git, nix: &Nix, request: &Request) -> Result<Observed> {
+        let head = git.head()?;
+        let current = tree::version_file(git, &head.commit)?;
+        let tagged = git.tagged_commit(&current.version.to_string())?;
+        let dirty = git.dirty_files()?;
+        git.require_objects(&head.commit, false)?;
+        let tag = format!("refs/tags/{}", current.version);
+        let tag_object = if tagged.as_ref() == Some(&head.commit) { git.resolve(&tag)? } else { None };
+        let source = Source::open(git, &head.commit, tag_object.as_ref().map(|object| (tag.as_str(), object)))?;
+        let flake = match &tag_object {
+            Some(_) => Flake::at(source.repository(), &tag, &head.commit),
+            None if dirty.is_empty() => Flake::at(source.repository(), "HEAD", &head.commit),
+            None => Flake::work_tree(git.root()),
+        };
+        // By file system, since the store and the tree may share one.
+        let mut free = BTreeMap::new();
+        for place in [Utf8Path::new("/nix/store"), git.root()].into_iter().filter(|place| place.exists()) {
+            let (file_system, bytes) = files::free_space(place)?;
+            free.insert(file_system, (place.to_owned(), bytes));
+        }
+        Ok(Observed {
+            root: git.root().to_owned(),
+            tree: git.resolve("HEAD^{tree}")?.context("HEAD has no tree")?,
+            committed: git.committed_at(&head.commit)?,
+            tag_record: tag_record::check(git, &current.version),
+            head,
+            current,
+            tagged,
+            dirty,
+            nix: nix.probe(&flake, &[RELEASE_JOBS.to_owned()]),
+            flake,
+            source_faults: source.faults()?,
+            source,
+            skopeo: if request.target == Target::All { skopeo::check() } else { Ok(()) },
+            free: free.into_values().collect(),
+        })
+    }
+}
+
+/// What is built, and what people are told.
+#[derive(Debug)]
+pub struct Plan {
+    pub version: Version,
+    pub name: Option<String>,
+    /// `None` if this is no official release.
+    pub tag: Option<String>,
+    pub commit: Oid,
+    pub tree: Oid,
+    pub committed: String,
+    pub profile: Profile,
+    pub flake: Flake,
+    pub source: Source,
+    warnings: Vec<String>,
+}
+
+impl Plan {
+    pub fn show(&self) {
+        let name = self.name.as_ref().map(|name| format!(" \"{name}\"")).unwrap_or_default();
+        let what = if self.tag.is_some() { "" } else { ", no official release" };
+        let at = self.commit.short();
+        term::say(format_args!(
+            "{BOLD}{} {}{BOLD:#}{name}{what} ({} at {at})",
+            product().name,
+            self.version,
+            self.profile
+        ));
+        for warning in &self.warnings {
+            term::warn(warning);
+        }
+    }
+
+    /// What was evaluated is what was to be released.
+    pub fn check_version(&self, built: &str) -> Result<()> {
+        let version = self.version.to_string();
+        if self.tag.is_some() {
+            anyhow::ensure!(
+                built == version,
+                "the tag {version} evaluates to version {built}: is the flag that makes it an official release off there?"
+            );
+        }
+        anyhow::ensure!(
+            built.starts_with(&version),
+            "{} says {version}, and the builds are of version {built}",
+            version_file::PATH
+        );
+        Ok(())
+    }
+}
+
+pub fn decide(observed: Observed, request: &Request) -> Result<Plan, Problems> {
+    let on_tag = observed.tagged.as_ref() == Some(&observed.head.commit);
+    let (mut problems, mut warnings) = (machine(&observed, request), Vec::new());
+    if request.check_git {
+        problems.extend(off_the_tag(&observed));
+    } else if !observed.dirty.is_empty() {
+        let what = "changes that are not committed";
+        warnings.push(match on_tag {
+            true => format!("there are {what}: they are left out"),
+            false => format!("there are {what}: they are built, and missing in the source archive"),
+        });
+    }
+    for (place, free) in observed.free.iter().filter(|(_, free)| *free < ROOMY) {
+        let free = *free as f64 / 1e9;
+        warnings.push(format!("{place} has {free:.1} GB of free space: a release of all systems may need more"));
+    }
+    if request.target == Target::All {
+        let submodules = observed.source.submodules();
+        if !submodules.is_empty() {
+            let paths = submodules.join(", ");
+            warnings
+                .push(format!("the source archive has no files of the submodules, only empty directories: {paths}"));
+        }
+        problems.extend(observed.source_faults);
+    }
+    problems.into_result()?;
+    let Observed { head, current, .. } = observed;
+    Ok(Plan {
+        tag: on_tag.then(|| current.version.to_string()),
+        version: current.version,
+        name: current.name,
+        commit: head.commit,
+        tree: observed.tree,
+        committed: observed.committed.clone(),
+        profile: request.profile,
+        flake: observed.flake,
+        source: observed.source,
+        warnings,
+    })
+}
+
+/// What is wrong with the machine.
+fn machine(observed: &Observed, request: &Request) -> Problems {
+    let mut problems = Problems::default();
+    let wanted = request.profile.to_string();
+    match &observed.nix {
+        Err(Fault { meaning, message }) => {
+            let why = meaning.as_deref().unwrap_or("is there a Nix with flakes, and such an output?");
+            let root = &observed.root;
+            problems.push(Problem::new(format!("Nix cannot evaluate `{RELEASE_JOBS}` of {root}: {why}\n{message}")));
+        }
+        Ok((profiles, _)) if !profiles.contains(&wanted) => problems
+            .push(Problem::new(format!("the flake has no `{RELEASE_JOBS}.{wanted}`, only {}", profiles.join(", ")))),
+        Ok(_) => {}
+    }
+    if matches!(observed.nix, Ok((_, true))) {
+        problems.push(Problem::new(
+            "Nix builds as root here and has no users for it: use a Nix daemon, create the group that \
+             `build-users-group` names, or set `build-users-group =` in NIX_CONFIG to build as root itself",
+        ));
+    }
+    if let Err(error) = &observed.skopeo {
+        problems.push(Problem::new(format!("there is no usable skopeo, which container images need: {error:#}")));
+    }
+    problems
+}
+
+/// What keeps this from being the release that the tag says.
+fn off_the_tag(observed: &Observed) -> Problems {
+    let mut problems = Problems::default();
+    let (version, head) = (&observed.current.version, &observed.head);
+    let name = observed.current.name.as_deref().unwrap_or_default();
+    let never = Release::new(version.clone(), name).err().filter(|_| observed.current.name.is_some());
+    match &observed.tagged {
+        _ if never.is_some() => problems.extend(never.into_iter().map(|why| Problem::new(why.to_string())).collect()),
+        // The look at the tag says what there is in its place.
+        None if observed.tag_record.is_err() => {}
+        None => problems
+            .push(Problem::new(format!("there is no annotated tag {version}: make it with `cargo xtask release tag`"))),
+        Some(tagged) if *tagged != head.commit => problems.push(Problem::new(format!(
+            "HEAD is at {}, and the tag {version} at {}: `git switch --detach {version}`",
+            head.commit.short(),
+            tagged.short()
+        ))),
+        Some(_) => {}
+    }
+    if let Err(error) = &observed.tag_record {
+        problems.push(Problem::new(format!("{error:#}")));
+    }
+    problems.extend(Problems::uncommitted(&observed.dirty));
+    if !problems.is_empty() {
+        problems.push(Problem::new("`--no-check-git` builds what is here, as no official release"));
+    }
+    problems
+}
