@@ -21,11 +21,11 @@ use super::applying::{apply, receipt};
 use super::destination::{Bucket, Stores};
 use super::looking::look;
 use super::purge;
-use super::session::{Session, Train};
+use super::session::{PlannedTrain, Session, Train};
 use crate::domain::cache::signing::SecretKey;
 use crate::domain::publication::acts::{Act, Wave};
 use crate::domain::publication::judgement::{Seen, judge};
-use crate::domain::publication::plan::{Plan, Planned, Plans, Status};
+use crate::domain::publication::plan::{Planned, Plans, Status};
 use crate::domain::publication::pointers::Published;
 use crate::domain::publication::receipt::Receipt;
 use crate::tools::wire::{CannotAsk, cannot_be_asked};
@@ -41,12 +41,12 @@ const AGAIN_THEN: &str = "when that is put right, run the same command again; wh
 ///
 /// # Errors
 /// An act fails, or is not as it was when the plan was made: what is done by then stays done.
-pub async fn carry_out(
-    train: &Train<'_>,
-    plans: &Plans,
+pub async fn carry_out<'a>(
+    planned: &PlannedTrain<'a>,
     signing_key: Option<SecretKey>,
     first: impl AsyncFnOnce(&Stores) -> Result<Option<Published>>,
-) -> Result<Done> {
+) -> Result<Done<'a>> {
+    let train = planned.train;
     let (world, git) = (train.world(), train.sessions[0].git);
     let stores = world.connect(Access::ReadWrite, &train.written()).await?.with_signing_key(signing_key);
     let owner = lock::Owner::us(&git.identity().unwrap_or_else(|_| "somebody".to_owned()));
@@ -54,7 +54,7 @@ pub async fn carry_out(
     let lock = held.watch();
     let doing = async {
         let published = first(&stores).await?;
-        carry_out_waves(train, plans, &stores, &lock, published).await
+        carry_out_waves(planned, &stores, &lock, published).await
     };
     let done = tokio::select! {
         done = doing => done,
@@ -87,18 +87,17 @@ pub async fn remove_left_lock(train: &Train<'_>) {
 }
 
 /// One wave after the other. What waits for something outside keeps those after it from beginning.
-async fn carry_out_waves(
-    train: &Train<'_>,
-    plans: &Plans,
+async fn carry_out_waves<'a>(
+    planned: &PlannedTrain<'a>,
     stores: &Stores,
     lock: &lock::Watch,
     published: Option<Published>,
-) -> Result<Done> {
-    let mut done = Done::new(plans);
-    let titles = train.acts(plans).map(|(session, _, planned)| train.title(session, planned).chars().count());
+) -> Result<Done<'a>> {
+    let (train, mut done) = (planned.train, Done::new(planned));
+    let titles = planned.acts().map(|(session, planned)| train.title(session, planned).chars().count());
     let width = titles.max().unwrap_or_default();
     for wave in Wave::ALL {
-        if !train.acts(plans).any(|(_, act, _)| act.wave() == wave) {
+        if !planned.acts().any(|(_, planned)| planned.wave == wave) {
             continue;
         }
         shutdown::users_see(match wave {
@@ -114,16 +113,15 @@ async fn carry_out_waves(
         };
         let turn = Turn { train, stores, published, meter: Meter::start(wave), width };
         let mut waits = false;
-        for ((session, plan), after) in train.sessions.iter().zip(&plans.0).zip(&mut done.after.0) {
-            let results = turn.carry_out(session, plan, wave).await?;
-            waits |= results.iter().any(|act| matches!(act.status, Status::Waiting(_)));
-            done.count += results.iter().filter(|act| act.is_to_do()).count();
-            for (act, result) in after.acts.iter_mut().filter(|act| act.wave == wave).zip(results) {
-                *act = result;
+        for (session, plan) in &mut done.after.sessions {
+            let acts: Vec<&mut Planned> = plan.acts.iter_mut().filter(|act| act.wave == wave).collect();
+            for act in turn.carry_out(session, acts, wave).await? {
+                waits |= matches!(act.status, Status::Waiting(_));
+                done.count += usize::from(act.is_to_do());
             }
         }
         if wave == Wave::Pointers {
-            turn.look_at_pointers(plans).await?;
+            turn.look_at_pointers(planned).await?;
         }
         done.sent += turn.meter.finish();
         if waits {
@@ -148,10 +146,17 @@ struct Turn<'a> {
 }
 
 impl Turn<'_> {
-    /// What of one release belongs to the wave.
-    async fn carry_out(&self, session: &Session<'_>, plan: &Plan, wave: Wave) -> Result<Vec<Planned>> {
-        let turn = session.acts.iter().zip(&plan.acts).filter(|(act, _)| act.wave() == wave);
-        let doing = turn.map(|(act, planned)| self.carry_out_one(session, act, planned));
+    /// What of one release belongs to the wave. Each planned act becomes what was done.
+    async fn carry_out<'b>(
+        &self,
+        session: &Session<'_>,
+        acts: Vec<&'b mut Planned>,
+        wave: Wave,
+    ) -> Result<Vec<&'b Planned>> {
+        let doing = acts.into_iter().map(async |act| {
+            *act = self.carry_out_one(session, act).await?;
+            Ok(&*act)
+        });
         match wave {
             // git goes one by one: Gerrit takes the tag only after the branch.
             Wave::Git => {
@@ -166,8 +171,8 @@ impl Turn<'_> {
     }
 
     /// Looks at an act once more, and does what was agreed to.
-    async fn carry_out_one(&self, session: &Session<'_>, act: &Act, planned: &Planned) -> Result<Planned> {
-        let (title, width) = (self.train.title(session, planned), self.width);
+    async fn carry_out_one(&self, session: &Session<'_>, planned: &Planned) -> Result<Planned> {
+        let (act, title, width) = (&planned.act, self.train.title(session, planned), self.width);
         let doing = || format!("cannot publish {title}");
         let looked = look(session, act).await.with_context(doing)?;
         let now = self.judge(session, act, &looked.seen());
@@ -226,11 +231,11 @@ impl Turn<'_> {
     }
 
     /// Looks where the pointers lead after all of them have moved: nothing is said to be done before.
-    async fn look_at_pointers(&self, plans: &Plans) -> Result<()> {
-        for (session, act, planned) in self.train.acts(plans).filter(|(_, act, _)| act.wave() == Wave::Pointers) {
+    async fn look_at_pointers(&self, planned: &PlannedTrain<'_>) -> Result<()> {
+        for (session, planned) in planned.acts().filter(|(_, planned)| planned.wave == Wave::Pointers) {
             let title = self.train.title(session, planned);
             let doing = || format!("cannot see where {title} leads");
-            let (after, _) = self.look_until_it_shows(session, act).await.with_context(doing)?;
+            let (after, _) = self.look_until_it_shows(session, &planned.act).await.with_context(doing)?;
             let leads_there = match &after.status {
                 Status::Same | Status::Waiting(_) => true,
                 Status::Stays(_) => !planned.is_to_do(),
@@ -256,11 +261,11 @@ fn note(session: &Session, act: &Planned) -> Result<()> {
 }
 
 /// What a run has done.
-pub struct Done {
+pub struct Done<'a> {
     started: OffsetDateTime,
     clock: Instant,
-    /// The plans, with what became of each act in its place.
-    pub after: Plans,
+    /// What was planned, with what became of each act in its place.
+    pub after: PlannedTrain<'a>,
     /// Number of acts that were done.
     count: usize,
     /// Bytes.
@@ -281,20 +286,20 @@ struct LocalReceipt<'a> {
     acts: &'a [Planned],
 }
 
-impl Done {
-    fn new(plans: &Plans) -> Done {
-        Done { started: OffsetDateTime::now_utc(), clock: Instant::now(), after: plans.clone(), count: 0, sent: 0 }
+impl<'a> Done<'a> {
+    fn new(planned: &PlannedTrain<'a>) -> Done<'a> {
+        Done { started: OffsetDateTime::now_utc(), clock: Instant::now(), after: planned.clone(), count: 0, sent: 0 }
     }
 
     /// Leaves a receipt in each tree, for people: that one cannot be written is a warning.
-    pub fn write_receipts(&self, train: &Train, plans: &Plans) {
-        if let Err(error) = self.try_write_receipts(train, plans) {
+    pub fn write_receipts(&self, plans: &Plans) {
+        if let Err(error) = self.try_write_receipts(plans) {
             term::warn(format_args!("{error:#}; what was done is done, and no decision rests on that file"));
         }
     }
 
-    fn try_write_receipts(&self, train: &Train, plans: &Plans) -> Result<()> {
-        for (session, after) in train.sessions.iter().zip(&self.after.0) {
+    fn try_write_receipts(&self, plans: &Plans) -> Result<()> {
+        for (session, after) in &self.after.sessions {
             let local = LocalReceipt {
                 receipt: receipt(session),
                 plan: plans.digest().to_string(),

@@ -59,7 +59,8 @@ pub async fn run(place: &Place, args: &InstallerArgs) -> Result<Outcome> {
     let consent = Consent { drop_systems: args.drop_system.clone(), ..Consent::default() };
     let session = Session::of_published(&destination, &git, sealed, INSTALLER_ACTS.to_vec(), consent);
     let train = Train::new(vec![session])?;
-    let plans = train.plan().await?;
+    let planned = train.plan().await?;
+    let plans = planned.plans();
     if args.dry_run {
         return super::plan::show(place, &plans).map(|()| Outcome::Done);
     }
@@ -67,7 +68,7 @@ pub async fn run(place: &Place, args: &InstallerArgs) -> Result<Outcome> {
     if !plans.is_done() {
         let sentence = format!("I want to release these installers to {}", args.env);
         consent::ask(&destination.world, &plans, &sentence, &args.agreement)?;
-        let done = carry_out(&train, &plans, None, async |_| Ok(None)).await?;
+        let done = carry_out(&planned, None, async |_| Ok(None)).await?;
         term::say(done.summary());
     } else {
         remove_left_lock(&train).await;

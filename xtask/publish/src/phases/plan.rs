@@ -14,8 +14,8 @@ use crate::domain::publication::plan::Plans;
 /// The release is not as built, or the environment cannot be looked at.
 pub async fn run(place: &Place, args: &PlanArgs) -> Result<Outcome> {
     let trees = [Git::open(&place.tree)?];
-    let plans = with_train(place, &trees, args, async |train| train.plan().await).await?;
-    show(place, &plans).map(|()| Outcome::Done)
+    with_train(place, &trees, args, async |train| show(place, &train.plan().await?.plans())).await?;
+    Ok(Outcome::Done)
 }
 
 /// Shows plans on stdout, as a page or as JSON.

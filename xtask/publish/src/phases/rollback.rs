@@ -22,12 +22,12 @@ use super::published::{Unclear, published_in_any_case};
 use super::published_release;
 use super::purge;
 use super::sealed::Sealed;
-use super::session::{Destination, Session, Train};
+use super::session::{Destination, PlannedTrain, Session, Train};
 use super::verify::{self, Contents};
 use crate::domain::publication::acts::Act;
 use crate::domain::publication::image_tag::ImageTag;
 use crate::domain::publication::judgement::Consent;
-use crate::domain::publication::plan::{Plan, Plans, Status};
+use crate::domain::publication::plan::Status;
 use crate::domain::publication::pointers::{Published, withdrawn_by_rollback};
 use crate::domain::publication::withdrawn;
 use crate::tools::store::Properties;
@@ -92,27 +92,28 @@ async fn plan_and_publish(place: &Place, args: &RollbackArgs) -> Result<Result<O
         unreadable_manifest: true,
     };
     let train = Train::new(vec![Session::of_published(&destination, &git, sealed, pointers(world), consent)])?;
-    let Plans(plans) = train.plan_with(&after).await?;
+    let mut planned = train.plan_with(&after).await?;
     let withdraws: BTreeSet<Version> = after.withdrawn.difference(&now.withdrawn).cloned().collect();
-    let rollback = |plan| Plan { kind: "rollback", withdraws: withdraws.clone(), ..plan };
-    let plans = Plans(plans.into_iter().map(rollback).collect());
-    if args.dry_run {
-        return super::plan::show(place, &plans).map(|()| Ok(Outcome::Done));
+    for (_, plan) in &mut planned.sessions {
+        (plan.kind, plan.withdraws) = ("rollback", withdraws.clone());
     }
-    let ended = publish(&train, &plans, args, &found, &after).await?;
-    Ok(ended.and_then(|outcome| super::plan::tell(place, &plans).map(|()| outcome)))
+    if args.dry_run {
+        return super::plan::show(place, &planned.plans()).map(|()| Ok(Outcome::Done));
+    }
+    let ended = publish(&planned, args, &found, &after).await?;
+    Ok(ended.and_then(|outcome| super::plan::tell(place, &planned.plans()).map(|()| outcome)))
 }
 
 /// Shows, asks, and does. Errors are as those of [`plan_and_publish`].
 async fn publish(
-    train: &Train<'_>,
-    plans: &Plans,
+    planned: &PlannedTrain<'_>,
     args: &RollbackArgs,
     found: &(Published, Option<Unclear>),
     after: &Published,
 ) -> Result<Result<Outcome>> {
-    let environment = &train.world().name;
-    consent::show(plans)?;
+    let train = planned.train;
+    let (environment, plans) = (&train.world().name, planned.plans());
+    consent::show(&plans)?;
     let (now, unclear) = found;
     if plans.is_done() && after.withdrawn == now.withdrawn && unclear.is_none() {
         remove_left_lock(train).await;
@@ -121,7 +122,7 @@ async fn publish(
         return Ok(Ok(Outcome::Done));
     }
     let sentence = format!("I want to roll {environment} back to {}", args.to);
-    consent::ask(train.world(), plans, &sentence, &args.agreement)?;
+    consent::ask(train.world(), &plans, &sentence, &args.agreement)?;
     let first = async |stores: &Stores| {
         // What the plan says is withdrawn follows from this; nobody else publishes while we hold the lock.
         ensure!(
@@ -133,8 +134,8 @@ async fn publish(
         // It is known, and not read back: a bucket may answer for a moment as it did before.
         Ok(Some(after.clone()))
     };
-    if let Err(error) = carry_out(train, plans, None, first).await {
-        return Ok(Err(error.context(how_it_stands(train, plans, args, after).await)));
+    if let Err(error) = carry_out(planned, None, first).await {
+        return Ok(Err(error.context(how_it_stands(planned, args, after).await)));
     }
     purge::run(train).await;
     term::say(format_args!(
@@ -146,7 +147,8 @@ async fn publish(
 }
 
 /// How far a rollback came that failed, as it is seen now.
-async fn how_it_stands(train: &Train<'_>, plans: &Plans, args: &RollbackArgs, after: &Published) -> String {
+async fn how_it_stands(planned: &PlannedTrain<'_>, args: &RollbackArgs, after: &Published) -> String {
+    let train = planned.train;
     let (environment, to) = (&train.world().name, &args.to);
     let seen = async {
         let (now, unclear) = published_in_any_case(train.sessions[0].read.of(Bucket::Releases)).await?;
@@ -161,10 +163,9 @@ async fn how_it_stands(train: &Train<'_>, plans: &Plans, args: &RollbackArgs, af
         }
     };
     let (mut moved, mut left) = (Vec::new(), Vec::new());
-    for ((_, _, planned), (_, _, now)) in
-        train.acts(plans).zip(train.acts(&seen)).filter(|((_, _, act), _)| act.is_to_do())
-    {
-        if now.status == Status::Same { moved.push(now.title.as_str()) } else { left.push(planned.title.as_str()) }
+    for (_, planned) in planned.acts().filter(|(_, planned)| planned.is_to_do()) {
+        let is_done = seen.acts().any(|(_, now)| now.act == planned.act && now.status == Status::Same);
+        if is_done { moved.push(planned.title.as_str()) } else { left.push(planned.title.as_str()) }
     }
     match (moved.as_slice(), left.as_slice()) {
         ([], _) if is_recorded => format!(

@@ -22,7 +22,7 @@ use super::sealed::Sealed;
 use crate::domain::cache::signing::SecretKey;
 use crate::domain::publication::acts::{self, Act, Rule, Subject, Target};
 use crate::domain::publication::judgement::{Consent, judge};
-use crate::domain::publication::plan::{Plan, Planned, Plans, kind};
+use crate::domain::publication::plan::{Plan, Planned, Plans, Status, kind};
 use crate::domain::publication::pointers::Published;
 use crate::domain::publication::receipt::Gate;
 
@@ -85,7 +85,7 @@ impl<'a> Session<'a> {
             build::Target::Manual => Target::Manual,
         };
         let acts = acts::acts(sealed.subject.scope(), target, environment).map_err(|why| anyhow!(why))?;
-        let wants_git = acts.iter().any(|act| matches!(act, Act::Branch | Act::Review | Act::Tag));
+        let wants_git = acts.iter().any(Act::is_pushed);
         let remote = wants_git.then(|| Remote::find(git, &environment.git)).transpose()?;
         if target == Target::Manual {
             destination.takes_manual_alone(&sealed.subject).await?;
@@ -212,7 +212,7 @@ impl<'a> Train<'a> {
     ///
     /// # Errors
     /// Something cannot be looked at.
-    pub async fn plan(&self) -> Result<Plans> {
+    pub async fn plan(&self) -> Result<PlannedTrain<'_>> {
         self.plan_with(&self.published().await?).await
     }
 
@@ -220,20 +220,12 @@ impl<'a> Train<'a> {
     ///
     /// # Errors
     /// As for [`Train::plan`].
-    pub async fn plan_with(&self, published: &Published) -> Result<Plans> {
-        let mut plans = Vec::new();
+    pub async fn plan_with(&self, published: &Published) -> Result<PlannedTrain<'_>> {
+        let mut sessions = Vec::new();
         for session in &self.sessions {
-            plans.push(session.plan(published).await?);
+            sessions.push((session, session.plan(published).await?));
         }
-        Ok(Plans(plans))
-    }
-
-    /// Every act with its session and its place in the plans, in the order of the plans.
-    pub fn acts<'b>(&'b self, plans: &'b Plans) -> impl Iterator<Item = (&'b Session<'a>, &'b Act, &'b Planned)> {
-        let of = |(session, plan): (&'b Session<'a>, &'b Plan)| {
-            session.acts.iter().zip(&plan.acts).map(move |(act, planned)| (session, act, planned))
-        };
-        self.sessions.iter().zip(&plans.0).flat_map(of)
+        Ok(PlannedTrain { train: self, sessions })
     }
 
     /// The buckets that the acts write, each once.
@@ -246,21 +238,49 @@ impl<'a> Train<'a> {
         buckets
     }
 
-    /// What signs, if the plan has something to sign.
-    ///
-    /// # Errors
-    /// As for [`World::open_signing_key`].
-    pub fn signing_key(&self, plans: &Plans) -> Result<Option<SecretKey>> {
-        let needed = self.acts(plans).any(|(_, act, planned)| *act == Act::Cache && planned.is_to_do());
-        needed.then(|| self.world().open_signing_key()).transpose()
-    }
-
     /// What an act is called where several releases have one.
     pub fn title(&self, session: &Session, planned: &Planned) -> String {
         match self.sessions.len() {
             1 => planned.title.clone(),
             _ => format!("{}  {}", session.sealed.record.version, planned.title),
         }
+    }
+}
+
+/// A train, and what it would do: each release with its plan.
+#[derive(Clone)]
+pub struct PlannedTrain<'a> {
+    pub train: &'a Train<'a>,
+    pub sessions: Vec<(&'a Session<'a>, Plan)>,
+}
+
+impl<'a> PlannedTrain<'a> {
+    /// As one value that is shown and agreed to.
+    pub fn plans(&self) -> Plans<'_> {
+        Plans(self.sessions.iter().map(|(_, plan)| plan).collect())
+    }
+
+    /// Every act with its release, in the order of the plans.
+    pub fn acts(&self) -> impl Iterator<Item = (&'a Session<'a>, &Planned)> {
+        self.sessions.iter().flat_map(|(session, plan)| plan.acts.iter().map(|planned| (*session, planned)))
+    }
+
+    /// What waits for something outside, and for what.
+    pub fn waiting(&self) -> Vec<String> {
+        let why = |(session, planned): (&Session, &Planned)| match &planned.status {
+            Status::Waiting(why) => Some(format!("{}: {why}", self.train.title(session, planned))),
+            Status::Absent | Status::Same | Status::Different | Status::Stays(_) | Status::Refused(_) => None,
+        };
+        self.acts().filter_map(why).collect()
+    }
+
+    /// What signs, if the plan has something to sign.
+    ///
+    /// # Errors
+    /// As for [`World::open_signing_key`].
+    pub fn signing_key(&self) -> Result<Option<SecretKey>> {
+        let needed = self.acts().any(|(_, planned)| planned.act.is_signed() && planned.is_to_do());
+        needed.then(|| self.train.world().open_signing_key()).transpose()
     }
 }
 

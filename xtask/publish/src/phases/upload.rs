@@ -21,10 +21,9 @@ use super::preflight::{self, told};
 use super::published::live;
 use super::purge;
 use super::sealed::Sealed;
-use super::session::{Destination, Session, Train};
+use super::session::{Destination, PlannedTrain, Session, Train};
 use crate::domain::cache::signing::SecretKey;
 use crate::domain::publication::acts::{Act, Wave};
-use crate::domain::publication::plan::{Planned, Plans, Status};
 use crate::domain::publication::pointers::{Follows, Published, target};
 use crate::domain::publication::receipt::Gate;
 use crate::domain::reports::checkup::Checkup;
@@ -112,7 +111,8 @@ async fn publish(place: &Place, trees: &[Git], args: &UploadArgs, dry_run: bool)
         }
     }
     with_train(place, trees, &args.plan, async |train| {
-        let plans = train.plan().await?;
+        let planned = train.plan().await?;
+        let plans = planned.plans();
         if dry_run {
             return super::plan::show(place, &plans).map(|()| Outcome::Done);
         }
@@ -120,43 +120,34 @@ async fn publish(place: &Place, trees: &[Git], args: &UploadArgs, dry_run: bool)
         if plans.is_done() {
             remove_left_lock(train).await;
             super::plan::tell(place, &plans)?;
-            let outcome = finish(train, &plans).await?;
-            if waiting(train, &plans).is_empty() {
+            let outcome = finish(&planned).await?;
+            if planned.waiting().is_empty() {
                 // What an earlier run left.
                 purge::run(train).await;
             }
             return Ok(outcome);
         }
-        let signing_key = check(train, &plans).await?;
+        let signing_key = check(&planned).await?;
         let sentence = format!("I want to release this to {}", train.world().name);
         consent::ask(train.world(), &plans, &sentence, &args.agreement)?;
-        let done = carry_out(train, &plans, signing_key, async |_| Ok(None)).await?;
+        let done = carry_out(&planned, signing_key, async |_| Ok(None)).await?;
         term::say(done.summary());
         super::plan::tell(place, &plans)?;
-        let outcome = finish(train, &done.after).await?;
-        if waiting(train, &done.after).is_empty() {
+        let outcome = finish(&done.after).await?;
+        if done.after.waiting().is_empty() {
             purge::run(train).await;
-            done.write_receipts(train, &plans);
+            done.write_receipts(&plans);
         }
         Ok(outcome)
     })
     .await
 }
 
-/// What waits for something outside, and for what.
-fn waiting(train: &Train, plans: &Plans) -> Vec<String> {
-    let why = |(session, _, planned): (&Session, &Act, &Planned)| match &planned.status {
-        Status::Waiting(why) => Some(format!("{}: {why}", train.title(session, planned))),
-        _ => None,
-    };
-    train.acts(plans).filter_map(why).collect()
-}
-
 /// Says how things stand when there is nothing left to do for us.
-async fn finish(train: &Train<'_>, plans: &Plans) -> Result<Outcome> {
-    let waiting = waiting(train, plans);
+async fn finish(planned: &PlannedTrain<'_>) -> Result<Outcome> {
+    let (train, waiting) = (planned.train, planned.waiting());
     let environment = &train.world().name;
-    let versions: Vec<&str> = plans.0.iter().map(|plan| plan.version.as_str()).collect();
+    let versions: Vec<&str> = planned.sessions.iter().map(|(_, plan)| plan.version.as_str()).collect();
     for why in &waiting {
         term::say(format_args!("waits  {why}"));
     }
@@ -169,7 +160,7 @@ async fn finish(train: &Train<'_>, plans: &Plans) -> Result<Outcome> {
         let verify = term::next(&format!("verify --env {environment}"));
         let (is, next) = match offered.len() {
             // A manual alone is no release that could be verified.
-            count if !train.acts(plans).any(|(_, act, _)| *act == Act::Receipt) => {
+            count if !planned.acts().any(|(_, planned)| planned.act == Act::Receipt) => {
                 (if count == 1 { "is" } else { "are" }, String::new())
             }
             1 => ("is", format!("; next: {verify}")),
@@ -222,20 +213,19 @@ async fn tell_of_rollback(
 /// Finds out what would stop us half-way, while nothing is public yet: what `doctor` knows of the environment, this plan
 /// needs, and looking has not shown already (server, region and clock are right, or there would be no plan). Gives what
 /// signs.
-async fn check(train: &Train<'_>, plans: &Plans) -> Result<Option<SecretKey>> {
-    let world = train.world();
+async fn check(planned: &PlannedTrain<'_>) -> Result<Option<SecretKey>> {
+    let (train, world) = (planned.train, planned.train.world());
     let mut checkup = Checkup::default();
-    let is_of_images = |act: &Act| matches!(act, Act::Images { .. } | Act::ImageTag { .. });
-    if train.acts(plans).any(|(_, act, planned)| is_of_images(act) && planned.is_to_do()) {
+    if planned.acts().any(|(_, planned)| planned.act.is_of_images() && planned.is_to_do()) {
         preflight::check_logins(world, &mut checkup).await;
     }
-    for (session, act, planned) in train.acts(plans) {
-        if act.wave() == Wave::Git && planned.is_to_do() {
-            let pushable = try_push(session, act).map(|()| "would be accepted".to_owned());
+    for (session, planned) in planned.acts() {
+        if planned.wave == Wave::Git && planned.is_to_do() {
+            let pushable = try_push(session, &planned.act).map(|()| "would be accepted".to_owned());
             checkup.add(&train.title(session, planned), told(pushable));
         }
     }
-    let key = train.signing_key(plans).inspect_err(|error| checkup.add("binary cache", Err(format!("{error:#}"))));
+    let key = planned.signing_key().inspect_err(|error| checkup.add("binary cache", Err(format!("{error:#}"))));
     checkup.into_result().with_context(|| format!("{} is not ready, and nothing was published", world.name))?;
     key
 }

@@ -184,6 +184,34 @@ impl Act {
         }
     }
 
+    /// Whether it is pushed to the git remote.
+    pub fn is_pushed(&self) -> bool {
+        match self {
+            Act::Branch | Act::Review | Act::Tag => true,
+            Act::VersionDirectory | Act::Cache | Act::Docs(_) | Act::RootManifest | Act::Receipt => false,
+            Act::Images { .. } | Act::ImageTag { .. } | Act::Installers | Act::InstallerPointers => false,
+        }
+    }
+
+    /// Whether registries have to know us for it.
+    pub fn is_of_images(&self) -> bool {
+        match self {
+            Act::Images { .. } | Act::ImageTag { .. } => true,
+            Act::VersionDirectory | Act::Cache | Act::Docs(_) | Act::RootManifest | Act::Receipt => false,
+            Act::Branch | Act::Review | Act::Tag | Act::Installers | Act::InstallerPointers => false,
+        }
+    }
+
+    /// Whether the key of the binary cache is needed for it.
+    pub fn is_signed(&self) -> bool {
+        match self {
+            Act::Cache => true,
+            Act::VersionDirectory | Act::Docs(_) | Act::RootManifest | Act::Receipt => false,
+            Act::Branch | Act::Review | Act::Tag | Act::Installers | Act::InstallerPointers => false,
+            Act::Images { .. } | Act::ImageTag { .. } => false,
+        }
+    }
+
     /// What it follows, if it is a pointer in the sense of [`crate::domain::publication::pointers`].
     pub fn follows(&self) -> Option<Follows> {
         match self {

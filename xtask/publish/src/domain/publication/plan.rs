@@ -219,9 +219,9 @@ impl Plan {
 
 /// The plans of releases that are published together, as one value; usually it is one release.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Plans(pub Vec<Plan>);
+pub struct Plans<'a>(pub Vec<&'a Plan>);
 
-impl Plans {
+impl Plans<'_> {
     /// What `--plan` is compared with: the plan's own, if there is one.
     pub fn digest(&self) -> Digest {
         match self.0.as_slice() {
@@ -271,7 +271,7 @@ impl Plans {
 
     /// As [`Plan::is_done`].
     pub fn is_done(&self) -> bool {
-        self.0.iter().all(Plan::is_done)
+        self.0.iter().all(|plan| plan.is_done())
     }
 }
 

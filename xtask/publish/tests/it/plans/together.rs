@@ -17,7 +17,8 @@ fn a_train_moves_each_pointer_once() {
         let acts = acts(subject(version).scope(), Target::All, environment).expect("acts");
         plan_of(&acts, version, "production", &published)
     };
-    let plans = Plans(versions.map(plan).into());
+    let each = versions.map(plan);
+    let plans = Plans(each.iter().collect());
     expect![[r#"
         Lix 2.95.2 (patch), 2.94.2 (maintenance), 2.93.4 (maintenance) to production
 
@@ -80,10 +81,10 @@ fn a_train_moves_each_pointer_once() {
         plan d7ab19fc9fafc4c91d34880bd1fb90d05d19ab3e57a5d65c8aeb20302ed53a54
     "#]].assert_eq(&plans.to_text(false));
 
-    let alone = Plans(vec![plans.0[0].clone()]);
-    assert_eq!(alone.digest(), plans.0[0].digest(), "a train of one is an upload");
-    assert_eq!(alone.to_text(true), plans.0[0].to_text(true));
-    let other_way = Plans(plans.0.iter().rev().cloned().collect());
+    let alone = Plans(vec![&each[0]]);
+    assert_eq!(alone.digest(), each[0].digest(), "a train of one is an upload");
+    assert_eq!(alone.to_text(true), each[0].to_text(true));
+    let other_way = Plans(each.iter().rev().collect());
     assert_ne!(other_way.digest(), plans.digest());
 }
 
