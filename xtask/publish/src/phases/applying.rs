@@ -3,7 +3,7 @@
 use anyhow::{Context, Result, bail};
 use time::OffsetDateTime;
 use xtask::domain::format::Format;
-use xtask::domain::layout::{Docs, INSTALLER_RECORD, MANIFEST, RECORD, SUMS};
+use xtask::domain::layout::{Docs, INSTALLER_RECORD, MANIFEST, RECORD, SUMS, WITHDRAWN, WITHDRAWN_COPY};
 
 use super::caching;
 use super::destination::{Bucket, Stores};
@@ -11,8 +11,10 @@ use super::images;
 use super::looking::{Looked, LookedTree};
 use super::session::Session;
 use crate::domain::publication::acts::{Act, Subject};
+use crate::domain::publication::judgement::Seen;
 use crate::domain::publication::receipt::Receipt;
 use crate::domain::publication::serving::{MOVING, content_type};
+use crate::domain::publication::withdrawn;
 use crate::tools::store::{Progress, Properties, Store};
 use crate::tools::transfer::{self, Surveyed};
 
@@ -43,6 +45,12 @@ pub async fn apply(
         (Act::Receipt, Looked::Other(_)) => {
             let receipt = serde_json::to_string_pretty(&receipt(session))? + "\n";
             put(stores.of(Bucket::Releases), &session.sealed.layout().receipt(), receipt).await
+        }
+        (Act::Withdraw { .. }, Looked::Other(Seen::Withdrawn(seen))) => {
+            let properties = Properties { content_type: "application/json".into(), cache_control: "no-store".into() };
+            let (releases, list) = (stores.of(Bucket::Releases), withdrawn::to_json(&seen.ours));
+            releases.put_bytes(WITHDRAWN, list.clone(), &properties).await?;
+            releases.put_bytes(WITHDRAWN_COPY, list, &properties).await
         }
         (Act::Branch | Act::Review | Act::Tag, Looked::Other(_)) => {
             let remote = session.remote.as_ref().context("there is no git remote")?;
@@ -90,7 +98,7 @@ pub fn refspec(session: &Session, act: &Act) -> Result<String> {
         Act::VersionDirectory | Act::Cache | Act::Docs(_) | Act::RootManifest | Act::Receipt => {
             bail!("nothing is pushed for this act")
         }
-        Act::Images { .. } | Act::ImageTag { .. } | Act::Installers | Act::InstallerPointers => {
+        Act::Images { .. } | Act::ImageTag { .. } | Act::Installers | Act::InstallerPointers | Act::Withdraw { .. } => {
             bail!("nothing is pushed for this act")
         }
     }

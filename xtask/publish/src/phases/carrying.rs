@@ -36,28 +36,19 @@ const AGAIN: &str = "run the same command again; what is done stays done";
 /// The same, where the reason does not go away by itself.
 const AGAIN_THEN: &str = "when that is put right, run the same command again; what is done stays done";
 
-/// Does it all, with a key that can write and under the environment's lock. `first` comes before every act. What it
-/// returns decides where pointers belong; if it returns nothing, each wave reads what is published by then.
+/// Does it all, with a key that can write and under the environment's lock.
 ///
 /// # Errors
 /// An act fails, or is not as it was when the plan was made: what is done by then stays done.
-pub async fn carry_out<'a>(
-    planned: &PlannedTrain<'a>,
-    signing_key: Option<SecretKey>,
-    first: impl AsyncFnOnce(&Stores) -> Result<Option<Published>>,
-) -> Result<Done<'a>> {
+pub async fn carry_out<'a>(planned: &PlannedTrain<'a>, signing_key: Option<SecretKey>) -> Result<Done<'a>> {
     let train = planned.train;
     let (world, git) = (train.world(), train.sessions[0].git);
     let stores = world.connect(Access::ReadWrite, &train.written()).await?.with_signing_key(signing_key);
     let owner = lock::Owner::us(&git.identity().unwrap_or_else(|_| "somebody".to_owned()));
     let mut held = lock::take(stores.of(Bucket::Docs), owner, world.settle()).await?;
     let lock = held.watch();
-    let doing = async {
-        let published = first(&stores).await?;
-        carry_out_waves(planned, &stores, &lock, published).await
-    };
     let done = tokio::select! {
-        done = doing => done,
+        done = carry_out_waves(planned, &stores, &lock) => done,
         lost = held.lost() => Err(lost.context("stopped, since this run no longer has the lock of the environment")),
     };
     // What another act's program still does, it does under the lock.
@@ -87,12 +78,7 @@ pub async fn remove_left_lock(train: &Train<'_>) {
 }
 
 /// One wave after the other. What waits for something outside keeps those after it from beginning.
-async fn carry_out_waves<'a>(
-    planned: &PlannedTrain<'a>,
-    stores: &Stores,
-    lock: &lock::Watch,
-    published: Option<Published>,
-) -> Result<Done<'a>> {
+async fn carry_out_waves<'a>(planned: &PlannedTrain<'a>, stores: &Stores, lock: &lock::Watch) -> Result<Done<'a>> {
     let (train, mut done) = (planned.train, Done::new(planned));
     let titles = planned.acts().map(|(session, planned)| train.title(session, planned).chars().count());
     let width = titles.max().unwrap_or_default();
@@ -101,16 +87,13 @@ async fn carry_out_waves<'a>(
             continue;
         }
         shutdown::users_see(match wave {
-            Wave::Contents | Wave::Git => "no pointer has moved, so users see what they saw before",
+            Wave::Contents | Wave::Git | Wave::Withdrawal => "no pointer has moved, so users see what they saw before",
             Wave::Pointers => "some pointers may have moved already, so users may see either release",
             Wave::Receipt => "all pointers have moved, and only the receipt is missing",
         });
         lock.check().await?;
-        let published = match &published {
-            Some(published) => published.clone(),
-            // Another manager may have published meanwhile.
-            None => train.published().await?,
-        };
+        // Another manager may have published meanwhile.
+        let published = train.published().await?;
         let turn = Turn { train, stores, published, meter: Meter::start(wave), width };
         let mut waits = false;
         for (session, plan) in &mut done.after.sessions {
@@ -166,7 +149,7 @@ impl Turn<'_> {
                 }
                 Ok(results)
             }
-            Wave::Contents | Wave::Pointers | Wave::Receipt => try_join_all(doing).await,
+            Wave::Contents | Wave::Withdrawal | Wave::Pointers | Wave::Receipt => try_join_all(doing).await,
         }
     }
 

@@ -68,7 +68,7 @@ pub async fn run(place: &Place, args: &InstallerArgs) -> Result<Outcome> {
     if !plans.is_done() {
         let sentence = format!("I want to release these installers to {}", args.env);
         consent::ask(&destination.world, &plans, &sentence, &args.agreement)?;
-        let done = carry_out(&planned, None, async |_| Ok(None)).await?;
+        let done = carry_out(&planned, None).await?;
         term::say(done.summary());
     } else {
         remove_left_lock(&train).await;

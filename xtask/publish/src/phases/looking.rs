@@ -10,13 +10,15 @@ use super::caching::{self, LookedCache};
 use super::destination::Bucket;
 use super::gate;
 use super::images;
+use super::published::published_in_any_case;
 use super::published_release::installer_systems;
 use super::sealed::LocalFiles;
 use super::session::Session;
 use crate::domain::publication::acts::Act;
 use crate::domain::publication::judgement::{Changed, Misserved, Object, Seen, Tree};
-use crate::domain::publication::receipt;
+use crate::domain::publication::pointers::withdrawn_by_rollback;
 use crate::domain::publication::serving::{IMMUTABLE, MOVING, content_type};
+use crate::domain::publication::{receipt, withdrawn};
 use crate::tools::root_manifest;
 use crate::tools::store::{Listing, Properties, Store};
 use crate::tools::transfer::{Item, Standing, Surveyed, survey};
@@ -104,6 +106,12 @@ pub async fn look(session: &Session<'_>, act: &Act) -> Result<Looked> {
             let seen = receipt::Seen { record: sealed.record_digest, there, gate: session.gate.clone() };
             let faults = header_faults(session.read.of(Bucket::Releases), &sealed.layout().receipt()).await?;
             Ok(Looked::Other(Seen::Receipt(Box::new(seen)).served(faults)))
+        }
+        Act::Withdraw { to } => {
+            let (now, unclear) = published_in_any_case(session.read.of(Bucket::Releases)).await?;
+            let ours = withdrawn_by_rollback(to, &now);
+            let unclear = unclear.map(|unclear| unclear.why);
+            Ok(Looked::Other(Seen::Withdrawn(withdrawn::Seen { there: now.withdrawn, unclear, ours })))
         }
         Act::Cache => Box::pin(caching::look(session)).await.map(Looked::Cache),
         Act::Docs(docs) => {

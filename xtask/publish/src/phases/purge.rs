@@ -49,6 +49,8 @@ pub fn addresses(session: &Session, act: &Act, looked: &Looked) -> Vec<String> {
         }
         (Act::RootManifest, _) => vec![http::address(&public.releases, MANIFEST)],
         (Act::Receipt, _) => vec![http::address(&public.releases, &session.sealed.layout().receipt())],
+        // No cache keeps it.
+        (Act::Withdraw { .. }, _) => Vec::new(),
         // No bucket's; and what is nothing to do has no tree.
         (Act::Branch | Act::Review | Act::Tag | Act::Images { .. } | Act::ImageTag { .. }, _) => Vec::new(),
         (Act::VersionDirectory | Act::Docs(_) | Act::Cache | Act::Installers | Act::InstallerPointers, _) => Vec::new(),

@@ -9,7 +9,7 @@ use anyhow::{Context, Result, bail, ensure};
 use camino::Utf8Path;
 use xtask::cli::{Outcome, Place, RollbackArgs};
 use xtask::domain::environment::image_target::ImageTarget;
-use xtask::domain::layout::{Docs, WITHDRAWN, WITHDRAWN_COPY};
+use xtask::domain::layout::{Docs, WITHDRAWN};
 use xtask::domain::version::Version;
 use xtask::tools::git::Git;
 use xtask::tools::term;
@@ -17,20 +17,18 @@ use xtask::tree::release_dir;
 
 use super::carrying::{carry_out, remove_left_lock};
 use super::consent;
-use super::destination::{Bucket, Stores, World};
+use super::destination::{Bucket, World};
 use super::published::{Unclear, published_in_any_case};
 use super::published_release;
 use super::purge;
 use super::sealed::Sealed;
 use super::session::{Destination, PlannedTrain, Session, Train};
 use super::verify::{self, Contents};
-use crate::domain::publication::acts::Act;
+use crate::domain::publication::acts::{Act, Wave};
 use crate::domain::publication::image_tag::ImageTag;
 use crate::domain::publication::judgement::Consent;
-use crate::domain::publication::plan::Status;
+use crate::domain::publication::plan::{Planned, Status};
 use crate::domain::publication::pointers::{Published, withdrawn_by_rollback};
-use crate::domain::publication::withdrawn;
-use crate::tools::store::Properties;
 
 /// Rolls back.
 ///
@@ -47,8 +45,7 @@ async fn plan_and_publish(place: &Place, args: &RollbackArgs) -> Result<Result<O
     let _working = release_dir::lock(git.root())?;
     let destination = Destination::open(place, git.root(), &args.env, &Bucket::ALL).await?;
     let (world, read, to) = (&destination.world, &destination.read, &args.to);
-    let found = published_in_any_case(read.of(Bucket::Releases)).await?;
-    let (now, unclear) = &found;
+    let (now, unclear) = published_in_any_case(read.of(Bucket::Releases)).await?;
     ensure!(
         !now.begun.contains(to),
         "the upload of {to} to {} was begun and is not finished: finish it first, or roll back to another version",
@@ -59,7 +56,7 @@ async fn plan_and_publish(place: &Place, args: &RollbackArgs) -> Result<Result<O
         "{to} is not a stable release that is published in {}",
         world.name
     );
-    if let Some(Unclear { why, .. }) = unclear {
+    if let Some(Unclear { why, .. }) = &unclear {
         term::warn(format_args!("{why}; this rollback writes {WITHDRAWN} anew"));
     }
     term::say(format_args!("Checking that {to} is complete in {}", world.name));
@@ -83,39 +80,29 @@ async fn plan_and_publish(place: &Place, args: &RollbackArgs) -> Result<Result<O
         ..sealed
     };
     // What was only begun holds no rollback back: it is the way out, also while a fix waits for its review.
-    let withdrawn = withdrawn_by_rollback(to, now);
-    let after = Published { withdrawn, begun: BTreeSet::new(), ..now.clone() };
+    let after = Published { withdrawn: withdrawn_by_rollback(to, &now), begun: BTreeSet::new(), ..now };
     let consent = Consent {
         shrink: true,
         drop_systems: args.drop_system.clone(),
         force_push_tag: false,
         unreadable_manifest: true,
     };
-    let train = Train::new(vec![Session::of_published(&destination, &git, sealed, pointers(world), consent)])?;
-    let mut planned = train.plan_with(&after).await?;
-    let withdraws: BTreeSet<Version> = after.withdrawn.difference(&now.withdrawn).cloned().collect();
-    for (_, plan) in &mut planned.sessions {
-        (plan.kind, plan.withdraws) = ("rollback", withdraws.clone());
-    }
+    let train = Train::new(vec![Session::of_published(&destination, &git, sealed, acts(world, to), consent)])?;
+    let train = train.beside(after);
+    let planned = train.plan().await?;
     if args.dry_run {
         return super::plan::show(place, &planned.plans()).map(|()| Ok(Outcome::Done));
     }
-    let ended = publish(&planned, args, &found, &after).await?;
+    let ended = publish(&planned, args).await?;
     Ok(ended.and_then(|outcome| super::plan::tell(place, &planned.plans()).map(|()| outcome)))
 }
 
 /// Shows, asks, and does. Errors are as those of [`plan_and_publish`].
-async fn publish(
-    planned: &PlannedTrain<'_>,
-    args: &RollbackArgs,
-    found: &(Published, Option<Unclear>),
-    after: &Published,
-) -> Result<Result<Outcome>> {
+async fn publish(planned: &PlannedTrain<'_>, args: &RollbackArgs) -> Result<Result<Outcome>> {
     let train = planned.train;
     let (environment, plans) = (&train.world().name, planned.plans());
     consent::show(&plans)?;
-    let (now, unclear) = found;
-    if plans.is_done() && after.withdrawn == now.withdrawn && unclear.is_none() {
+    if plans.is_done() {
         remove_left_lock(train).await;
         term::say(format_args!("{} {environment} is on {} already", term::good("done:"), args.to));
         purge::run(train).await;
@@ -123,19 +110,8 @@ async fn publish(
     }
     let sentence = format!("I want to roll {environment} back to {}", args.to);
     consent::ask(train.world(), &plans, &sentence, &args.agreement)?;
-    let first = async |stores: &Stores| {
-        // What the plan says is withdrawn follows from this; nobody else publishes while we hold the lock.
-        ensure!(
-            published_in_any_case(stores.of(Bucket::Releases)).await? == *found,
-            "somebody published to {environment} since the plan was made: run the same command again, and read its plan"
-        );
-        // The record of it comes first, so that nobody's upload moves the pointers forward again meanwhile.
-        withdraw(stores, after).await?;
-        // It is known, and not read back: a bucket may answer for a moment as it did before.
-        Ok(Some(after.clone()))
-    };
-    if let Err(error) = carry_out(planned, None, first).await {
-        return Ok(Err(error.context(how_it_stands(planned, args, after).await)));
+    if let Err(error) = carry_out(planned, None).await {
+        return Ok(Err(error.context(how_it_stands(planned, args).await)));
     }
     purge::run(train).await;
     term::say(format_args!(
@@ -147,14 +123,10 @@ async fn publish(
 }
 
 /// How far a rollback came that failed, as it is seen now.
-async fn how_it_stands(planned: &PlannedTrain<'_>, args: &RollbackArgs, after: &Published) -> String {
+async fn how_it_stands(planned: &PlannedTrain<'_>, args: &RollbackArgs) -> String {
     let train = planned.train;
     let (environment, to) = (&train.world().name, &args.to);
-    let seen = async {
-        let (now, unclear) = published_in_any_case(train.sessions[0].read.of(Bucket::Releases)).await?;
-        Ok::<_, anyhow::Error>((unclear.is_none() && now.withdrawn == after.withdrawn, train.plan_with(after).await?))
-    };
-    let (is_recorded, seen) = match seen.await {
+    let seen = match train.plan().await {
         Ok(seen) => seen,
         Err(error) => {
             return format!(
@@ -162,10 +134,12 @@ async fn how_it_stands(planned: &PlannedTrain<'_>, args: &RollbackArgs, after: &
             );
         }
     };
+    let is_done = |planned: &Planned| seen.acts().any(|(_, now)| now.act == planned.act && now.status == Status::Same);
+    let of = |wave| planned.acts().map(|(_, planned)| planned).filter(move |planned| planned.wave == wave);
+    let is_recorded = of(Wave::Withdrawal).all(is_done);
     let (mut moved, mut left) = (Vec::new(), Vec::new());
-    for (_, planned) in planned.acts().filter(|(_, planned)| planned.is_to_do()) {
-        let is_done = seen.acts().any(|(_, now)| now.act == planned.act && now.status == Status::Same);
-        if is_done { moved.push(planned.title.as_str()) } else { left.push(planned.title.as_str()) }
+    for planned in of(Wave::Pointers).filter(|planned| planned.is_to_do()) {
+        if is_done(planned) { moved.push(planned.title.as_str()) } else { left.push(planned.title.as_str()) }
     }
     match (moved.as_slice(), left.as_slice()) {
         ([], _) if is_recorded => format!(
@@ -184,17 +158,10 @@ async fn how_it_stands(planned: &PlannedTrain<'_>, args: &RollbackArgs, after: &
     }
 }
 
-/// Records which versions are withdrawn from now on.
-async fn withdraw(stores: &Stores, after: &Published) -> Result<()> {
-    let properties = Properties { content_type: "application/json".into(), cache_control: "no-store".into() };
-    let (releases, list) = (stores.of(Bucket::Releases), withdrawn::to_json(&after.withdrawn));
-    releases.put_bytes(WITHDRAWN, list.clone(), &properties).await?;
-    releases.put_bytes(WITHDRAWN_COPY, list, &properties).await
-}
-
-/// What follows the newest stable release.
-fn pointers(world: &World) -> Vec<Act> {
+/// The list of what is withdrawn, and what follows the newest stable release.
+fn acts(world: &World, to: &Version) -> Vec<Act> {
     let latest = |target: &ImageTarget| Act::ImageTag { target: target.clone(), tag: ImageTag::Latest };
     let tags = world.environment.images.targets.iter().map(latest);
-    [Act::RootManifest, Act::Docs(Docs::Stable), Act::InstallerPointers].into_iter().chain(tags).collect()
+    let withdraw = Act::Withdraw { to: to.clone() };
+    [withdraw, Act::RootManifest, Act::Docs(Docs::Stable), Act::InstallerPointers].into_iter().chain(tags).collect()
 }

@@ -150,10 +150,9 @@ impl<'a> Session<'a> {
         Ok(Plan {
             environment: self.world.name.clone(),
             version: self.sealed.record.version.clone(),
-            kind: kind(&self.sealed.subject, published),
+            kind: kind(&self.sealed.subject, &self.acts, published),
             record: self.sealed.record_digest,
             acts,
-            withdraws: BTreeSet::new(),
             purge: purge::planned(&self.world.environment, &addresses),
         })
     }
@@ -173,6 +172,8 @@ impl<'a> Session<'a> {
 pub struct Train<'a> {
     /// At least one, all of them to the same environment.
     pub sessions: Vec<Session<'a>>,
+    /// What is published when this is done, where that is known; otherwise it is looked at, again for each wave.
+    beside: Option<Published>,
 }
 
 impl<'a> Train<'a> {
@@ -187,7 +188,13 @@ impl<'a> Train<'a> {
                 session.keeps_apart_from(other)?;
             }
         }
-        Ok(Train { sessions })
+        Ok(Train { sessions, beside: None })
+    }
+
+    /// The same, with pointers judged beside what is published when this is done. It is not read back: a bucket may
+    /// answer for a moment as it did before.
+    pub fn beside(self, published: Published) -> Train<'a> {
+        Train { beside: Some(published), ..self }
     }
 
     fn first(&self) -> &Session<'a> {
@@ -204,6 +211,9 @@ impl<'a> Train<'a> {
     /// # Errors
     /// The environment cannot be looked at.
     pub async fn published(&self) -> Result<Published> {
+        if let Some(published) = &self.beside {
+            return Ok(published.clone());
+        }
         let arriving = self.sessions.iter().filter_map(Session::version).cloned().collect();
         Ok(Published { arriving, ..published(self.first().read.of(Bucket::Releases)).await? })
     }
@@ -213,17 +223,9 @@ impl<'a> Train<'a> {
     /// # Errors
     /// Something cannot be looked at.
     pub async fn plan(&self) -> Result<PlannedTrain<'_>> {
-        self.plan_with(&self.published().await?).await
-    }
-
-    /// The same, given what is published.
-    ///
-    /// # Errors
-    /// As for [`Train::plan`].
-    pub async fn plan_with(&self, published: &Published) -> Result<PlannedTrain<'_>> {
-        let mut sessions = Vec::new();
+        let (published, mut sessions) = (self.published().await?, Vec::new());
         for session in &self.sessions {
-            sessions.push((session, session.plan(published).await?));
+            sessions.push((session, session.plan(&published).await?));
         }
         Ok(PlannedTrain { train: self, sessions })
     }
@@ -287,7 +289,7 @@ impl<'a> PlannedTrain<'a> {
 /// The bucket that an act writes; `None` for git and for images.
 fn bucket_of(act: &Act) -> Option<Bucket> {
     match act {
-        Act::VersionDirectory | Act::RootManifest | Act::Receipt => Some(Bucket::Releases),
+        Act::VersionDirectory | Act::RootManifest | Act::Receipt | Act::Withdraw { .. } => Some(Bucket::Releases),
         Act::Cache => Some(Bucket::Cache),
         Act::Docs(_) => Some(Bucket::Docs),
         Act::Installers | Act::InstallerPointers => Some(Bucket::Install),

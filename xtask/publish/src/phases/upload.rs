@@ -130,7 +130,7 @@ async fn publish(place: &Place, trees: &[Git], args: &UploadArgs, dry_run: bool)
         let signing_key = check(&planned).await?;
         let sentence = format!("I want to release this to {}", train.world().name);
         consent::ask(train.world(), &plans, &sentence, &args.agreement)?;
-        let done = carry_out(&planned, signing_key, async |_| Ok(None)).await?;
+        let done = carry_out(&planned, signing_key).await?;
         term::say(done.summary());
         super::plan::tell(place, &plans)?;
         let outcome = finish(&done.after).await?;

@@ -86,7 +86,7 @@ pub async fn contents(git: &Git, world: &World, stores: &Stores, version: &Versi
     let needed = |act: &Act| match act {
         Act::VersionDirectory | Act::Cache | Act::Images { .. } | Act::Installers => true,
         Act::Docs(_) | Act::Branch | Act::Review | Act::Tag | Act::Receipt => false,
-        Act::RootManifest | Act::ImageTag { .. } | Act::InstallerPointers => false,
+        Act::RootManifest | Act::ImageTag { .. } | Act::InstallerPointers | Act::Withdraw { .. } => false,
     };
     view.check(&record, &text, needed, &mut report).await?;
     Ok(match (report.broken, report.unknown) {
@@ -219,6 +219,8 @@ impl View<'_> {
             Act::Cache => self.check_cache(record, report).await,
             Act::Docs(docs @ (Docs::Series(_) | Docs::Stable)) => self.check_docs(act, *docs, record, report).await,
             Act::Docs(Docs::Nightly) => Ok(()),
+            // No release is published by it, and whether the list can be read was said first of all.
+            Act::Withdraw { .. } => Ok(()),
             Act::RootManifest => self.check_root_manifest(act, record, report).await,
             Act::Branch | Act::Review => self.check_branch(record, report),
             Act::Tag => self.check_tag(record, report),
@@ -245,6 +247,7 @@ impl View<'_> {
             Act::Installers => format!("install {}/", layout.version_directory()),
             Act::InstallerPointers => "install".to_owned(),
             Act::Receipt => format!("releases {}", layout.receipt()),
+            Act::Withdraw { .. } => format!("releases {WITHDRAWN}"),
         }
     }
 

@@ -20,8 +20,9 @@ use xtask_publish::domain::publication::image_tag::{ImageTag, Pushed};
 use xtask_publish::domain::publication::judgement::{Changed, Consent, Object, Review, Seen, Tree, judge};
 use xtask_publish::domain::publication::live_manifest::Live;
 use xtask_publish::domain::publication::plan::{Plan, Status, kind};
-use xtask_publish::domain::publication::pointers::Published;
+use xtask_publish::domain::publication::pointers::{Published, withdrawn_by_rollback};
 use xtask_publish::domain::publication::receipt::{self, Gate, Receipt};
+use xtask_publish::domain::publication::withdrawn;
 
 mod together;
 
@@ -141,6 +142,11 @@ fn seen(act: &Act, version: &str, acts: &[Act], environment: &Environment) -> Se
             there: receipt::Own::Missing,
             gate: gate(environment),
         })),
+        Act::Withdraw { to } => Seen::Withdrawn(withdrawn::Seen {
+            there: BTreeSet::new(),
+            unclear: None,
+            ours: withdrawn_by_rollback(to, &published()),
+        }),
     }
 }
 
@@ -163,10 +169,9 @@ fn plan_of(acts: &[Act], version: &str, name: &str, published: &Published) -> Pl
     Plan {
         environment: name.to_owned(),
         version: version.to_owned(),
-        kind: kind(&subject, published),
+        kind: kind(&subject, acts, published),
         record: record(),
         acts: acts.iter().map(judged).collect(),
-        withdraws: BTreeSet::new(),
         purge: None,
     }
 }

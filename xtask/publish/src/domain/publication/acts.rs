@@ -9,10 +9,11 @@ use std::fmt;
 use serde::Serialize;
 use xtask::domain::environment::image_target::ImageTarget;
 use xtask::domain::environment::{Environment, GitTarget};
-use xtask::domain::layout::{Docs, Layout, MANIFEST, installer_pointers, prefix};
+use xtask::domain::environment::image_target::ImageTarget;
+use xtask::domain::layout::{Docs, Layout, MANIFEST, WITHDRAWN, installer_pointers, prefix};
 use xtask::domain::release::Release;
 use xtask::domain::release::tagging::TagRecord;
-use xtask::domain::version::Series;
+use xtask::domain::version::{Series, Version};
 
 use crate::domain::publication::image_tag::ImageTag;
 use crate::domain::publication::pointers::Follows;
@@ -70,6 +71,8 @@ pub enum Act {
     InstallerPointers,
     /// That all of it is done, for an environment that comes after this one.
     Receipt,
+    /// The list of the versions that a rollback to this one takes users away from. They stay published.
+    Withdraw { to: Version },
 }
 
 /// When an act's turn comes. Within a wave, acts are independent.
@@ -79,6 +82,8 @@ pub enum Wave {
     /// Nobody follows these yet.
     Contents,
     Git,
+    /// What keeps later uploads from undoing a rollback: nobody moves pointers forward again while it moves them back.
+    Withdrawal,
     /// What users follow.
     Pointers,
     /// What says that the rest is done.
@@ -86,7 +91,7 @@ pub enum Wave {
 }
 
 impl Wave {
-    pub const ALL: [Wave; 4] = [Wave::Contents, Wave::Git, Wave::Pointers, Wave::Receipt];
+    pub const ALL: [Wave; 5] = [Wave::Contents, Wave::Git, Wave::Withdrawal, Wave::Pointers, Wave::Receipt];
 }
 
 impl fmt::Display for Wave {
@@ -94,6 +99,7 @@ impl fmt::Display for Wave {
         f.pad(match self {
             Wave::Contents => "contents",
             Wave::Git => "git",
+            Wave::Withdrawal => "withdrawal",
             Wave::Pointers => "pointers",
             Wave::Receipt => "receipt",
         })
@@ -171,6 +177,7 @@ impl Act {
             Act::RootManifest | Act::Docs(Docs::Stable | Docs::Nightly) => Wave::Pointers,
             Act::ImageTag { .. } | Act::InstallerPointers => Wave::Pointers,
             Act::Receipt => Wave::Receipt,
+            Act::Withdraw { .. } => Wave::Withdrawal,
         }
     }
 
@@ -180,7 +187,7 @@ impl Act {
             Act::ImageTag { tag: ImageTag::Version, .. } => Rule::WriteOnce,
             Act::ImageTag { tag: ImageTag::Series(_) | ImageTag::Latest, .. } => Rule::Movable,
             Act::Docs(_) | Act::Branch | Act::Review | Act::RootManifest => Rule::Movable,
-            Act::InstallerPointers | Act::Receipt => Rule::Movable,
+            Act::InstallerPointers | Act::Receipt | Act::Withdraw { .. } => Rule::Movable,
         }
     }
 
@@ -190,6 +197,7 @@ impl Act {
             Act::Branch | Act::Review | Act::Tag => true,
             Act::VersionDirectory | Act::Cache | Act::Docs(_) | Act::RootManifest | Act::Receipt => false,
             Act::Images { .. } | Act::ImageTag { .. } | Act::Installers | Act::InstallerPointers => false,
+            Act::Withdraw { .. } => false,
         }
     }
 
@@ -199,6 +207,7 @@ impl Act {
             Act::Images { .. } | Act::ImageTag { .. } => true,
             Act::VersionDirectory | Act::Cache | Act::Docs(_) | Act::RootManifest | Act::Receipt => false,
             Act::Branch | Act::Review | Act::Tag | Act::Installers | Act::InstallerPointers => false,
+            Act::Withdraw { .. } => false,
         }
     }
 
@@ -208,6 +217,7 @@ impl Act {
             Act::Cache => true,
             Act::VersionDirectory | Act::Docs(_) | Act::RootManifest | Act::Receipt => false,
             Act::Branch | Act::Review | Act::Tag | Act::Installers | Act::InstallerPointers => false,
+            Act::Withdraw { .. } => false,
             Act::Images { .. } | Act::ImageTag { .. } => false,
         }
     }
@@ -219,7 +229,7 @@ impl Act {
             Act::Docs(Docs::Stable) | Act::RootManifest | Act::InstallerPointers => Some(Follows::NewestStable),
             Act::ImageTag { tag, .. } => tag.follows(),
             Act::VersionDirectory | Act::Cache | Act::Docs(Docs::Nightly) | Act::Images { .. } => None,
-            Act::Branch | Act::Review | Act::Tag | Act::Installers | Act::Receipt => None,
+            Act::Branch | Act::Review | Act::Tag | Act::Installers | Act::Receipt | Act::Withdraw { .. } => None,
         }
     }
 
@@ -240,6 +250,7 @@ impl Act {
             Act::Branch => of_release(&|o| format!("branch {}", o.release.release_branch())),
             Act::Review => of_release(&|o| format!("review for {}", o.release.release_branch())),
             Act::Tag => of_release(&|o| format!("tag {}", o.release.tag())),
+            Act::Withdraw { .. } => format!("releases {WITHDRAWN}"),
             Act::Images { target } => format!("images {target}"),
             Act::ImageTag { target, tag } => {
                 of_release(&|o| format!("image {target}:{}", tag.name(&o.release.version().to_string())))

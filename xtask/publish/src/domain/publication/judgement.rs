@@ -16,7 +16,7 @@ use crate::domain::publication::image_tag::Pushed;
 use crate::domain::publication::live_manifest::Live;
 use crate::domain::publication::plan::{Judgement, Planned, Status};
 use crate::domain::publication::pointers::{self, Follows, Published, Verdict};
-use crate::domain::publication::receipt;
+use crate::domain::publication::{receipt, withdrawn};
 
 mod git;
 mod images;
@@ -49,6 +49,8 @@ pub enum Seen {
     Nothing { why: String },
     /// Of the receipts that matter.
     Receipt(Box<receipt::Seen>),
+    /// Of the list of withdrawn versions.
+    Withdrawn(withdrawn::Seen),
     /// Of one object: its content, and what is wrong with its headers.
     Misserved { seen: Box<Seen>, faults: Vec<String> },
 }
@@ -193,6 +195,7 @@ fn judge_seen(act: &Act, subject: &Subject, seen: &Seen, consent: &Consent) -> J
         Seen::InstallerPointers { tree, only_there } => judge_installer_pointers(act, tree, only_there, consent),
         Seen::Nothing { why } => Judgement::stays(why.clone()),
         Seen::Receipt(seen) => receipt::judge(seen),
+        Seen::Withdrawn(seen) => withdrawn::judge(seen),
         Seen::Misserved { seen, faults } => match judge_seen(act, subject, seen, consent) {
             Judgement { status: Status::Same, .. } => {
                 let change = format!("repair its headers: {}", faults.join(", "));

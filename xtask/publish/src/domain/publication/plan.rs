@@ -2,8 +2,6 @@
 //!
 //! Its digest stands for exact contents, so that what was reviewed is what is done. Refuses to decide anything.
 
-use std::collections::BTreeSet;
-
 use serde::Serialize;
 use sha2::{Digest as _, Sha256};
 use xtask::domain::amounts::counted;
@@ -11,7 +9,6 @@ use xtask::domain::digest::Digest;
 use xtask::domain::product::product;
 use xtask::domain::release::Kind;
 use xtask::domain::shown::one_line;
-use xtask::domain::version::Version;
 
 use crate::domain::publication::acts::{Act, Rule, Subject, Wave};
 use crate::domain::publication::pointers::Published;
@@ -153,9 +150,6 @@ pub struct Plan {
     pub record: Digest,
     /// In the order in which they are done.
     pub acts: Vec<Planned>,
-    /// Of a rollback: the versions that no pointer goes back to by itself from then on. They stay published.
-    #[serde(skip_serializing_if = "BTreeSet::is_empty")]
-    pub withdraws: BTreeSet<Version>,
     /// The hook that is run in the end, where there is one and something for it to do.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub purge: Option<Purge>,
@@ -194,10 +188,6 @@ impl Plan {
                 text += &act.to_text(&act.title, verbose, width);
             }
         }
-        if !self.withdraws.is_empty() {
-            text += "\nwithdraws, and keeps published\n";
-        }
-        text += &self.withdraws.iter().map(|version| format!("  ~ {version}\n")).collect::<String>();
         text += &purge_to_text(&self.purge);
         text + &format!("\nplan {}\n", self.digest())
     }
@@ -213,7 +203,7 @@ impl Plan {
 
     /// Whether everything is done, as far as it can be now.
     pub fn is_done(&self) -> bool {
-        self.withdraws.is_empty() && !self.acts.iter().any(Planned::is_to_do)
+        !self.acts.iter().any(Planned::is_to_do)
     }
 }
 
@@ -285,9 +275,10 @@ fn title_width<'a>(acts: impl Iterator<Item = &'a Planned>) -> usize {
     acts.map(|act| act.title.chars().count()).max().unwrap_or_default().max(30)
 }
 
-/// What kind of release this is to people, for headings.
-pub fn kind(subject: &Subject, published: &Published) -> &'static str {
+/// What this is to people, for headings: a kind of release, or a rollback.
+pub fn kind(subject: &Subject, acts: &[Act], published: &Published) -> &'static str {
     match subject {
+        _ if acts.iter().any(|act| act.wave() == Wave::Withdrawal) => "rollback",
         Subject::Nightly { .. } => "nightly",
         Subject::Official(official) => match official.release.kind() {
             Kind::NewMajor => "new MAJOR",

@@ -9,6 +9,41 @@ use xtask::domain::format::Misread;
 use xtask::domain::problem::excerpt;
 use xtask::domain::version::Version;
 
+use crate::domain::publication::plan::Judgement;
+
+/// What was seen of the list, and what it has to be.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Seen {
+    pub there: BTreeSet<Version>,
+    /// Why it cannot be told what the list says, where `there` is only what it names.
+    pub unclear: Option<String>,
+    pub ours: BTreeSet<Version>,
+}
+
+/// Whether the list is as it has to be. Versions that are not withdrawn any more are offered again.
+pub fn judge(seen: &Seen) -> Judgement {
+    let Seen { there, unclear, ours } = seen;
+    let names =
+        |versions: &[&Version]| versions.iter().map(|version| version.to_string()).collect::<Vec<_>>().join(", ");
+    let new: Vec<&Version> = ours.difference(there).collect();
+    let again: Vec<&Version> = there.difference(ours).collect();
+    let parts = [
+        (!new.is_empty()).then(|| format!("withdraw {}, published as before", names(&new))),
+        (!again.is_empty()).then(|| format!("offer {} again", names(&again))),
+        unclear.as_ref().map(|_| "write the list anew".to_owned()),
+    ];
+    let changes: Vec<String> = new
+        .iter()
+        .map(|version| format!("withdraw {version}"))
+        .chain(again.iter().map(|version| format!("offer {version} again")))
+        .chain(unclear.iter().map(|why| format!("write the list anew: {why}")))
+        .collect();
+    if changes.is_empty() {
+        return Judgement::same(names(&ours.iter().collect::<Vec<_>>()));
+    }
+    Judgement::different(parts.into_iter().flatten().collect::<Vec<_>>().join("; "), changes)
+}
+
 /// # Errors
 /// Why it cannot be told which versions are withdrawn.
 pub fn parse(text: &[u8]) -> Result<BTreeSet<Version>, Misread> {
