@@ -10,7 +10,7 @@ use super::destination::{Bucket, Stores};
 use super::images;
 use super::looking::{Looked, LookedTree};
 use super::session::Session;
-use crate::domain::publication::acts::{Act, Subject};
+use crate::domain::publication::acts::Act;
 use crate::domain::publication::judgement::Seen;
 use crate::domain::publication::receipt::Receipt;
 use crate::domain::publication::serving::{MOVING, content_type};
@@ -53,8 +53,8 @@ pub async fn apply(
             releases.put_bytes(WITHDRAWN_COPY, list, &properties).await
         }
         (Act::Branch | Act::Review | Act::Tag, Looked::Other(_)) => {
-            let remote = session.remote.as_ref().context("there is no git remote")?;
-            remote.push(&[refspec(session, act)?]).map(drop)
+            let side = session.git_side.as_ref().context("this release is not pushed anywhere")?;
+            side.remote.push(&[refspec(session, act)?]).map(drop)
         }
         (Act::Images { target }, Looked::Other(_)) => images::push(session, target).await,
         (Act::ImageTag { target, tag }, Looked::Other(_)) => images::tag(session, target, *tag).await,
@@ -87,14 +87,11 @@ async fn put(store: &Store, key: &str, text: String) -> Result<()> {
 /// # Errors
 /// The act is none of git's, or there is no release.
 pub fn refspec(session: &Session, act: &Act) -> Result<String> {
-    let Subject::Official(official) = &session.sealed.subject else { bail!("only a release is pushed") };
-    let (release, tag) = (&official.release, &official.tag);
+    let side = session.git_side.as_ref().context("this release is not pushed anywhere")?;
     match act {
-        Act::Branch => Ok(format!("{}:refs/heads/{}", tag.merge_commit, release.release_branch())),
-        Act::Review => Ok(format!("{}:refs/for/{}", tag.merge_commit, release.release_branch())),
-        // A tag that is there and another is replaced only after consent: the judgement has seen to that.
-        Act::Tag if session.consent.force_push_tag => Ok(format!("+{}:refs/tags/{}", tag.tag_object, release.tag())),
-        Act::Tag => Ok(format!("{}:refs/tags/{}", tag.tag_object, release.tag())),
+        Act::Branch => Ok(side.branch_refspec()),
+        Act::Review => Ok(side.review_refspec()),
+        Act::Tag => Ok(side.tag_refspec(session.consent.force_push_tag)),
         Act::VersionDirectory | Act::Cache | Act::Docs(_) | Act::RootManifest | Act::Receipt => {
             bail!("nothing is pushed for this act")
         }

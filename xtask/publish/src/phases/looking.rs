@@ -131,11 +131,11 @@ pub async fn look(session: &Session<'_>, act: &Act) -> Result<Looked> {
             let faults = header_faults(releases, MANIFEST).await?;
             Ok(Looked::Other(Seen::Manifest { ours: sealed.record.manifest(), live }.served(faults)))
         }
-        Act::Branch => git::look(session, git::branch),
-        Act::Review => git::look(session, |remote, official| git::review(remote, official).map(Seen::Review)),
+        Act::Branch => git::look(session, |side| side.branch()),
+        Act::Review => git::look(session, |side| side.review()),
         Act::Tag => {
             let reviewed = session.acts.contains(&Act::Review);
-            git::look(session, |remote, official| git::tag(remote, official, reviewed))
+            git::look(session, |side| side.tag(reviewed))
         }
         Act::Images { target } => images::look(session, target).await.map(Looked::Other),
         Act::ImageTag { target, tag } => images::look_at_tag(session, target, *tag).await.map(Looked::Other),

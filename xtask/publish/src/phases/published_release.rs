@@ -40,17 +40,7 @@ pub async fn find(releases: &Store, version: &Version) -> Result<Sealed> {
         record.version
     );
     let release = Release::new(version.clone(), record.name.as_deref().unwrap_or_default())?;
-    let commit = record.commit.clone();
-    // What is published already needs nothing of git: the tag is here for its version alone.
-    let tag = TagRecord {
-        version: version.clone(),
-        tag_object: commit.clone(),
-        merge_commit: commit.clone(),
-        tree: record.tree.clone(),
-        branch: release.release_branch(),
-        commit,
-    };
-    let subject = Subject::Official(Box::new(Official { release, tag, layout }));
+    let subject = Subject::Official(Box::new(Official { release, layout }));
     Sealed::published(record, files::facts(&text).sha256, subject)
 }
 

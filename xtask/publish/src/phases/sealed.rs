@@ -13,6 +13,7 @@ use xtask::domain::digest::{Digest, FileFacts};
 use xtask::domain::layout::{self, Layout};
 use xtask::domain::problem::{Problem, Problems};
 use xtask::domain::release::Release;
+use xtask::domain::tagging::TagRecord;
 use xtask::phases::build::Target;
 use xtask::tools::files;
 use xtask::tools::git::Git;
@@ -30,6 +31,8 @@ pub struct Sealed {
     /// Of the record's own bytes.
     pub record_digest: Digest,
     pub subject: Subject,
+    /// `None` for what is not pushed: a tree that is not an official release, or a release that is published already.
+    pub tag: Option<TagRecord>,
     /// In the version directory, by path there.
     pub files: LocalFiles,
     /// The manual, by path in it.
@@ -64,6 +67,7 @@ impl Sealed {
             record,
             record_digest,
             subject,
+            tag: None,
             files: LocalFiles::new(),
             manual: LocalFiles::new(),
             installers: LocalFiles::new(),
@@ -120,13 +124,14 @@ impl Sealed {
         }
         problems.into_result().with_context(|| format!("{dir} cannot be published as it is"))?;
 
-        let subject = subject(git, &record, layout)?;
+        let (subject, tag) = subject(git, &record, layout)?;
         let record_digest = record_facts.sha256;
         let installers = LocalFiles::new();
         Ok(Sealed {
             record,
             record_digest,
             subject,
+            tag,
             files: published,
             manual,
             root_manifest,
@@ -164,9 +169,9 @@ fn off_the_record(git: &Git, record: &Record) -> Result<Problems> {
     Ok(problems)
 }
 
-/// What the record is a record of, as git has it.
-fn subject(git: &Git, record: &Record, layout: Layout) -> Result<Subject> {
-    let Some(tag) = &record.tag else { return Ok(Subject::Nightly { version: record.version.clone() }) };
+/// What the record is a record of, as git has it; and the tag of an official release.
+fn subject(git: &Git, record: &Record, layout: Layout) -> Result<(Subject, Option<TagRecord>)> {
+    let Some(tag) = &record.tag else { return Ok((Subject::Nightly { version: record.version.clone() }, None)) };
     let version = tag.parse().with_context(|| format!("the record's tag {tag}"))?;
     let release = Release::new(version, record.name.as_deref().unwrap_or_default())?;
     let tag = tag_record::load(git, release.version())?;
@@ -178,7 +183,7 @@ fn subject(git: &Git, record: &Record, layout: Layout) -> Result<Subject> {
             tag.commit
         ));
     }
-    Ok(Subject::Official(Box::new(Official { release, tag, layout })))
+    Ok((Subject::Official(Box::new(Official { release, layout })), Some(tag)))
 }
 
 /// Reads a directory that was built. A file of another size than `built` says may be anything and is not hashed: the

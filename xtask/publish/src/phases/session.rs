@@ -12,9 +12,9 @@ use xtask::domain::environment::Access;
 use xtask::domain::version::Version;
 use xtask::phases::build;
 use xtask::tools::git::Git;
-use xtask::tools::remote::Remote;
 
 use super::destination::{Bucket, Stores, World};
+use super::looking::git::GitSide;
 use super::looking::{Looked, look};
 use super::published::published;
 use super::purge;
@@ -52,7 +52,8 @@ pub struct Session<'a> {
     pub git: &'a Git,
     pub sealed: Sealed,
     pub acts: Vec<Act>,
-    pub remote: Option<Remote<'a>>,
+    /// Where its branch and its tag go, if they do.
+    pub git_side: Option<GitSide<'a>>,
     pub gate: Gate,
     pub consent: Consent,
     /// Whether what only the environment has is deleted from trees that move. A rollback deletes nothing.
@@ -84,9 +85,14 @@ impl<'a> Session<'a> {
             build::Target::All => Target::All,
             build::Target::Manual => Target::Manual,
         };
-        let acts = acts::acts(sealed.subject.scope(), target, environment).map_err(|why| anyhow!(why))?;
+        let acts = acts::acts(sealed.subject.series(), target, environment).map_err(|why| anyhow!(why))?;
         let wants_git = acts.iter().any(Act::is_pushed);
-        let remote = wants_git.then(|| Remote::find(git, &environment.git)).transpose()?;
+        let git_side = match (&sealed.subject, &sealed.tag) {
+            (Subject::Official(official), Some(tag)) if wants_git => {
+                Some(GitSide::find(git, &environment.git, &official.release, tag)?)
+            }
+            _ => None,
+        };
         if target == Target::Manual {
             destination.takes_manual_alone(&sealed.subject).await?;
         }
@@ -96,7 +102,7 @@ impl<'a> Session<'a> {
             force_push_tag: args.force_push_tag,
             unreadable_manifest: false,
         };
-        Ok(Session { world, read: &destination.read, git, sealed, acts, remote, gate, consent, deletes: true })
+        Ok(Session { world, read: &destination.read, git, sealed, acts, git_side, gate, consent, deletes: true })
     }
 
     /// Something else than what was built here: acts on what is published already, none of them git's.
@@ -108,7 +114,7 @@ impl<'a> Session<'a> {
         consent: Consent,
     ) -> Session<'a> {
         let (world, read) = (&destination.world, &destination.read);
-        Session { world, read, git, sealed, acts, remote: None, gate: Gate::Open, consent, deletes: false }
+        Session { world, read, git, sealed, acts, git_side: None, gate: Gate::Open, consent, deletes: false }
     }
 
     /// `None` for a tree that is no official release.

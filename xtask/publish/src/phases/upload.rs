@@ -231,5 +231,5 @@ async fn check(planned: &PlannedTrain<'_>) -> Result<Option<SecretKey>> {
 }
 
 fn try_push(session: &Session, act: &Act) -> Result<()> {
-    session.remote.as_ref().context("there is no git remote")?.try_push(&[refspec(session, act)?])
+    session.git_side.as_ref().context("this release is not pushed anywhere")?.remote.try_push(&[refspec(session, act)?])
 }

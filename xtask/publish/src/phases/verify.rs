@@ -18,7 +18,7 @@ use self::report::{Findings, Report, Told};
 use self::sides::Sides;
 use super::destination::{Bucket, Stores, World};
 use super::published::{Unclear, published_in_any_case};
-use crate::domain::publication::acts::{Act, INSTALLER_ACTS, Scope, Target, acts};
+use crate::domain::publication::acts::{Act, INSTALLER_ACTS, Target, acts};
 use crate::domain::publication::pointers::{self, Published, holds_pointers_back};
 use crate::tools::http::Http;
 
@@ -201,8 +201,8 @@ impl View<'_> {
         wanted: impl Fn(&Act) -> bool,
         report: &mut Report,
     ) -> Result<()> {
-        let scope = Scope::Official(self.version.series());
-        let mut acts = acts(scope, Target::All, &self.world.environment).map_err(|why| anyhow!(why))?;
+        let mut acts =
+            acts(Some(self.version.series()), Target::All, &self.world.environment).map_err(|why| anyhow!(why))?;
         acts.extend(INSTALLER_ACTS);
         acts.sort_by_key(Act::wave);
         for act in acts.into_iter().filter(wanted) {

@@ -33,7 +33,16 @@ fn oid(digit: char) -> Oid {
 }
 
 fn subject(version: &str) -> Subject {
-    let release = Release::new(version.parse().expect(version), "Name").expect("releasable");
+    Subject::Official(Box::new(Official { layout: Layout::new(version), release: release(version) }))
+}
+
+fn release(version: &str) -> Release {
+    Release::new(version.parse().expect(version), "Name").expect("releasable")
+}
+
+/// The commits of a version, and what has become of them in Gerrit.
+fn in_review(version: &str, review: Review) -> Seen {
+    let release = release(version);
     let tag = TagRecord {
         version: release.version().clone(),
         tag_object: oid('a'),
@@ -42,7 +51,7 @@ fn subject(version: &str) -> Subject {
         branch: "releng/x".to_owned(),
         merge_commit: oid('d'),
     };
-    Subject::Official(Box::new(Official { layout: Layout::new(version), release, tag }))
+    Seen::Review { review, branch: release.release_branch(), tag: Box::new(tag) }
 }
 
 fn object(path: &str, size: u64) -> Object {
@@ -110,7 +119,7 @@ fn seen(act: &Act, version: &str, acts: &[Act], environment: &Environment) -> Se
             ..Tree::default()
         }),
         Act::Branch => Seen::Branch { ours: oid('d'), remote: Some(oid('e')), relation: Relation::Behind },
-        Act::Review => Seen::Review(Review::Unknown),
+        Act::Review => in_review(version, Review::Unknown),
         Act::Tag => {
             let ready =
                 if acts.contains(&Act::Review) { Err("its commit is not submitted".to_owned()) } else { Ok(()) };
@@ -156,7 +165,7 @@ fn published() -> Published {
 
 fn plan(version: &str, environment: &str) -> Plan {
     let config = Config::parse(RELENG_TOML).expect("our own file");
-    let acts = acts(subject(version).scope(), Target::All, config.environment(environment).expect("known"));
+    let acts = acts(subject(version).series(), Target::All, config.environment(environment).expect("known"));
     plan_of(&acts.expect("acts"), version, environment, &published())
 }
 
@@ -612,11 +621,11 @@ fn what_waits_and_what_went_wrong_in_review() {
     let waiting = Seen::Tag { ours: oid('a'), remote: None, ready: Err("its commit is not submitted".to_owned()) };
     let diverged = Seen::Branch { ours: oid('d'), remote: Some(oid('e')), relation: Relation::Diverged };
     let shown: Vec<String> = [
-        (Act::Review, Seen::Review(Review::Open)),
-        (Act::Review, Seen::Review(Review::Half { pushed: true })),
-        (Act::Review, Seen::Review(Review::Half { pushed: false })),
-        (Act::Review, Seen::Review(Review::Submitted)),
-        (Act::Review, Seen::Review(Review::Rewritten(oid('f')))),
+        (Act::Review, in_review("2.95.2", Review::Open)),
+        (Act::Review, in_review("2.95.2", Review::Half { pushed: true })),
+        (Act::Review, in_review("2.95.2", Review::Half { pushed: false })),
+        (Act::Review, in_review("2.95.2", Review::Submitted)),
+        (Act::Review, in_review("2.95.2", Review::Rewritten(oid('f')))),
         (Act::Tag, waiting),
         (Act::Branch, diverged),
     ]

@@ -12,7 +12,6 @@ use xtask::domain::environment::{Environment, GitTarget};
 use xtask::domain::environment::image_target::ImageTarget;
 use xtask::domain::layout::{Docs, Layout, MANIFEST, WITHDRAWN, installer_pointers, prefix};
 use xtask::domain::release::Release;
-use xtask::domain::release::tagging::TagRecord;
 use xtask::domain::version::{Series, Version};
 
 use crate::domain::publication::image_tag::ImageTag;
@@ -32,7 +31,6 @@ pub enum Subject {
 #[derive(Debug, Clone)]
 pub struct Official {
     pub release: Release,
-    pub tag: TagRecord,
     pub layout: Layout,
 }
 
@@ -115,31 +113,25 @@ pub enum Rule {
     Movable,
 }
 
-/// What an act list depends on.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Scope {
-    Official(Series),
-    Nightly,
-}
-
 impl Subject {
-    pub fn scope(&self) -> Scope {
+    /// `None` for a tree that is not an official release.
+    pub fn series(&self) -> Option<Series> {
         match self {
-            Subject::Official(official) => Scope::Official(official.release.series()),
-            Subject::Nightly { .. } => Scope::Nightly,
+            Subject::Official(official) => Some(official.release.series()),
+            Subject::Nightly { .. } => None,
         }
     }
 }
 
-/// The acts of a publication, wave by wave.
+/// The acts of a publication, wave by wave; `series` is that of an official release.
 ///
 /// # Errors
 /// A tree that is no official release has nothing to publish but its manual.
-pub fn acts(scope: Scope, target: Target, environment: &Environment) -> Result<Vec<Act>, String> {
-    let series = match (scope, target) {
-        (Scope::Official(series), _) => series,
-        (Scope::Nightly, Target::Manual) => return Ok(vec![Act::Docs(Docs::Nightly)]),
-        (Scope::Nightly, Target::All) => {
+pub fn acts(series: Option<Series>, target: Target, environment: &Environment) -> Result<Vec<Act>, String> {
+    let series = match (series, target) {
+        (Some(series), _) => series,
+        (None, Target::Manual) => return Ok(vec![Act::Docs(Docs::Nightly)]),
+        (None, Target::All) => {
             return Err(
                 "this is no official release: only its manual may be published, with `--target manual`".to_owned()
             );
@@ -235,26 +227,28 @@ impl Act {
 
     /// What people call it.
     pub fn title(&self, subject: &Subject) -> String {
-        let of_release = |title: &dyn Fn(&Official) -> String| match subject {
-            Subject::Official(official) => title(official),
-            Subject::Nightly { .. } => unreachable!("a tree that is no release has no such act"),
+        let (version, layout) = match subject {
+            Subject::Official(official) => (official.release.version().to_string(), official.layout.clone()),
+            Subject::Nightly { version } => (version.clone(), Layout::new(version)),
+        };
+        let branch = || match subject {
+            Subject::Official(official) => official.release.release_branch(),
+            Subject::Nightly { version } => format!("of {version}"),
         };
         match self {
             Act::Docs(docs) => format!("docs {}/", docs.directory()),
             Act::Cache => "cache closures".to_owned(),
             Act::RootManifest => format!("releases {MANIFEST}"),
-            Act::VersionDirectory => of_release(&|o| format!("releases {}/", o.layout.version_directory())),
-            Act::Installers => of_release(&|o| format!("install {}/", o.layout.version_directory())),
+            Act::VersionDirectory => format!("releases {}/", layout.version_directory()),
+            Act::Installers => format!("install {}/", layout.version_directory()),
             Act::InstallerPointers => format!("install {0}/{1}-installer-*", installer_pointers(), prefix()),
-            Act::Receipt => of_release(&|o| format!("releases {}", o.layout.receipt())),
-            Act::Branch => of_release(&|o| format!("branch {}", o.release.release_branch())),
-            Act::Review => of_release(&|o| format!("review for {}", o.release.release_branch())),
-            Act::Tag => of_release(&|o| format!("tag {}", o.release.tag())),
+            Act::Receipt => format!("releases {}", layout.receipt()),
+            Act::Branch => format!("branch {}", branch()),
+            Act::Review => format!("review for {}", branch()),
+            Act::Tag => format!("tag {version}"),
             Act::Withdraw { .. } => format!("releases {WITHDRAWN}"),
             Act::Images { target } => format!("images {target}"),
-            Act::ImageTag { target, tag } => {
-                of_release(&|o| format!("image {target}:{}", tag.name(&o.release.version().to_string())))
-            }
+            Act::ImageTag { target, tag } => format!("image {target}:{}", tag.name(&version)),
         }
     }
 }

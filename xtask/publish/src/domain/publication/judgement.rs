@@ -9,6 +9,7 @@ use xtask::domain::digest::Digest;
 use xtask::domain::oid::Oid;
 use xtask::domain::release::tagging::{Relation, Tag};
 use xtask::domain::system::System;
+use xtask::domain::release::tagging::{Relation, Tag, TagRecord};
 
 use crate::domain::cache::faults;
 use crate::domain::publication::acts::{Act, Official, Rule, Subject};
@@ -38,7 +39,7 @@ pub enum Seen {
     /// Of a tag: our tag object, and what the remote has.
     Tag { ours: Oid, remote: Option<Tag>, ready: Result<(), String> },
     /// Of a change in Gerrit.
-    Review(Review),
+    Review { review: Review, branch: String, tag: Box<TagRecord> },
     /// Of images by digest.
     Images(Pushed),
     /// Of a tag of images: the digests of the indexes.
@@ -147,7 +148,7 @@ const SMALL: usize = 2;
 
 /// Judges an act by what was seen.
 pub fn judge(act: &Act, subject: &Subject, seen: &Seen, published: &Published, consent: &Consent) -> Planned {
-    let mut judged = judge_seen(act, subject, seen, consent);
+    let mut judged = judge_seen(act, seen, consent);
     if let (Some(follows), Subject::Official(official)) = (act.follows(), subject) {
         match pointers::judge(follows, official.release.version(), published) {
             Verdict::Moves(why) if judged.is_to_do() => judged.summary += &format!(": {why}"),
@@ -182,21 +183,21 @@ fn half_rolled_back(official: &Official, published: &Published) -> String {
     )
 }
 
-fn judge_seen(act: &Act, subject: &Subject, seen: &Seen, consent: &Consent) -> Judgement {
+fn judge_seen(act: &Act, seen: &Seen, consent: &Consent) -> Judgement {
     match seen {
         Seen::Tree(tree) => judge_tree(act, tree, consent),
         Seen::Cache(seen) => faults::judge(seen),
         Seen::Manifest { ours, live } => manifest::judge(ours, live.as_ref(), consent),
         Seen::Branch { ours, remote, relation } => git::judge_branch(ours, remote.as_ref(), *relation),
         Seen::Tag { ours, remote, ready } => git::judge_tag(ours, remote.as_ref(), ready, consent),
-        Seen::Review(review) => git::judge_review(review, subject),
+        Seen::Review { review, branch, tag } => git::judge_review(review, branch, tag),
         Seen::Images(pushed) => images::judge_pushed(pushed),
         Seen::ImageTag { ours, there } => images::judge_tag(act.rule(), *ours, *there),
         Seen::InstallerPointers { tree, only_there } => judge_installer_pointers(act, tree, only_there, consent),
         Seen::Nothing { why } => Judgement::stays(why.clone()),
         Seen::Receipt(seen) => receipt::judge(seen),
         Seen::Withdrawn(seen) => withdrawn::judge(seen),
-        Seen::Misserved { seen, faults } => match judge_seen(act, subject, seen, consent) {
+        Seen::Misserved { seen, faults } => match judge_seen(act, seen, consent) {
             Judgement { status: Status::Same, .. } => {
                 let change = format!("repair its headers: {}", faults.join(", "));
                 Judgement::different("repair its headers", vec![change])

@@ -23,7 +23,6 @@ use super::super::destination::{Bucket, World};
 use super::super::looking::git::review;
 use super::super::published::{Unclear, published_in_any_case};
 use super::Built;
-use crate::domain::publication::acts::Official;
 use crate::domain::publication::receipt::Own;
 use crate::domain::publication::withdrawn;
 use crate::domain::reports::standing::{Directory, Leads, Live, Lock, Pointer, Reviewed, Unread};
@@ -309,16 +308,12 @@ impl Look<'_> {
     /// What has become of the release's commits, where there is Gerrit.
     async fn review(&self, environment: &environment::Environment) -> Option<Reviewed> {
         let (GitTarget::Gerrit { .. }, Some(tag)) = (&environment.git, self.tag) else { return None };
-        let official = Official {
-            release: self.release.clone(),
-            tag: tag.clone(),
-            layout: Layout::new(&self.release.version().to_string()),
-        };
+        let (branch, tag) = (self.release.release_branch(), tag.clone());
         let (root, target) = (self.git.root().to_owned(), environment.git.clone());
         // git makes its caller wait, and the other environments need not.
         let asking = tokio::task::spawn_blocking(move || {
             let git = Git::open(&root)?;
-            review(&Remote::find(&git, &target)?.impatient(PATIENCE), &official)
+            review(&Remote::find(&git, &target)?.impatient(PATIENCE), &branch, &tag)
         });
         let asked = asking.await.context("git was not asked").flatten();
         Some(asked.map_or_else(|error| Reviewed::Unknown(format!("{error:#}")), Reviewed::from))

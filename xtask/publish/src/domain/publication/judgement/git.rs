@@ -1,10 +1,9 @@
 //! Branches, reviews and tags: what git published cannot be taken back.
 
 use xtask::domain::oid::Oid;
-use xtask::domain::release::tagging::{Relation, Tag};
+use xtask::domain::release::tagging::{Relation, Tag, TagRecord};
 
 use super::Consent;
-use crate::domain::publication::acts::Subject;
 use crate::domain::publication::plan::{Judgement, Status};
 
 /// A release's commits in Gerrit.
@@ -76,10 +75,8 @@ pub(super) fn judge_tag(ours: &Oid, remote: Option<&Tag>, ready: &Result<(), Str
     }
 }
 
-pub(super) fn judge_review(review: &Review, subject: &Subject) -> Judgement {
-    let Subject::Official(official) = subject else { unreachable!("only a release is reviewed") };
-    let (release, tag) = (&official.release, &official.tag);
-    let (branch, merge) = (release.release_branch(), tag.merge_commit.short());
+pub(super) fn judge_review(review: &Review, branch: &str, tag: &TagRecord) -> Judgement {
+    let merge = tag.merge_commit.short();
     match review {
         Review::Unknown => {
             Judgement::absent(format!("push {merge}"), vec![format!("push {} for {branch}", tag.merge_commit)])
