@@ -422,7 +422,7 @@ fn a_rollback_moves_pointers_only_and_is_undone_only_by_a_rollback() {
     assert!(
         error.contains("type: I want to roll local back to 2.93.1")
             && error
-                .contains("\nwithdrawal\n  ~ releases withdrawn.json         withdraw 2.93.2, published as before\n"),
+                .contains("\nwithdrawal\n  ~ releases withdrawn.json           withdraw 2.93.2, published as before\n"),
         "{error}"
     );
     assert!(live().contains("-lix-2.93.2\""), "nothing was done");

@@ -1,0 +1,363 @@
+//! The binary cache of a release: looking at it, staging what is missing, sending that.
+//!
+//! Nix compresses and signs, into a directory; our store sends. Nothing is staged for paths that the bucket has and
+//! that are good: their narinfos are put into the stage first, and Nix skips what has one.
+
+use std::io::ErrorKind;
+use std::sync::Arc;
+
+use anyhow::{Context, Result, anyhow, ensure};
+use camino::{Utf8Path, Utf8PathBuf};
+use serde_json::Value;
+use xtask::domain::amounts::counted;
+use xtask::domain::layout::{CACHE_STAGE, RELEASE};
+use xtask::domain::problem::{Problem, Problems};
+use xtask::domain::record::Record;
+use xtask::domain::store_path::StorePath;
+use xtask::tools::{files, process, term};
+
+use crate::delivery::train::Session;
+use crate::domain::cache::faults::{
+    self, INFO, INFO_TEXT, Keys, Seen, Signed, encoding_fault, fault, is_good_info, nar_fault,
+};
+use crate::domain::cache::narinfo::{self, NarInfo};
+use crate::domain::cache::path_info::PathInfo;
+use crate::domain::cache::signing::PublicKey;
+use crate::domain::publication::serving::{IMMUTABLE, MOVING, content_type};
+use crate::site::{Bucket, Stores};
+use crate::tools::content::Content;
+use crate::tools::listing;
+use crate::tools::nix_cache::{self, Roots};
+use crate::tools::progress;
+use crate::tools::scratch::Scratch;
+use crate::tools::secret_file::SecretFile;
+use crate::tools::store::{Progress, Properties, Store};
+use crate::tools::transfer::{self, Item, Standing, Surveyed};
+use crate::tools::unusable::usable;
+
+/// No narinfo is nearly this long.
+pub const NARINFO_LIMIT: u64 = 4 << 20;
+
+/// No listing is nearly this long.
+pub const LISTING_LIMIT: u64 = 256 << 20;
+
+/// What was seen, and what applying it takes.
+pub struct LookedCache {
+    pub seen: Seen,
+    /// The narinfos that stay.
+    kept: Vec<(StorePath, Vec<u8>)>,
+    /// Those that stay, with a signature more.
+    unsigned: Vec<(String, NarInfo)>,
+    /// Those that go, as far as they could be read: their signatures may be good.
+    replaced: Vec<NarInfo>,
+    /// Listings to be written.
+    listings: Vec<(StorePath, Value)>,
+}
+
+/// What is published, of a release.
+pub fn roots(record: &Record) -> Roots {
+    Roots {
+        outputs: record.builds.values().flat_map(|build| build.outputs.values().cloned()).collect(),
+        derivations: record.builds.values().map(|build| build.derivation.clone()).collect(),
+    }
+}
+
+/// Compares the bucket with the closures in the local store, path by path: a request for each that is missing, three for
+/// each that is there, however much else the bucket holds.
+///
+/// # Errors
+/// The closures are not in the local store, or the bucket cannot be read.
+pub async fn look(session: &Session<'_>) -> Result<LookedCache> {
+    let keys = match session.world.cache_keys() {
+        Ok(keys) => Arc::new(keys),
+        Err(why) => return Ok(LookedCache::of(Seen { unready: Some(why), ..Seen::default() })),
+    };
+    let sh = process::shell_in(session.git.root())?;
+    let closure = nix_cache::closure(&sh, &roots(&session.sealed.record)).await?;
+    let store = session.read.of(Bucket::Cache);
+    let looking = closure.into_iter().map(|info| {
+        let (store, keys) = (store.clone(), Arc::clone(&keys));
+        async move { look_at_path(&store, &info, &keys).await.map(|found| (info, found)) }
+    });
+    let mut found = transfer::all(looking).await?;
+    // They were found in the order of the answers; a plan has one order.
+    found.sort_by(|(a, _), (b, _)| a.path.cmp(&b.path));
+    let info = usable(store.get(INFO, NARINFO_LIMIT).await)?.ok().flatten();
+    let info = info.is_some_and(|text| is_good_info(&String::from_utf8_lossy(&text)));
+    let mut looked = LookedCache::of(Seen { info, ..Seen::default() });
+    for (info, found) in found {
+        looked.add(info, found);
+    }
+    Ok(looked)
+}
+
+/// What a cache has of a path.
+enum Found {
+    Nothing,
+    /// Why it is broken, and its narinfo, as far as that could be read.
+    Broken(String, Option<NarInfo>),
+    Right {
+        text: Vec<u8>,
+        narinfo: NarInfo,
+        signed: Signed,
+        /// What is wrong with its listing, and the right one.
+        listing: Option<(String, Value)>,
+    },
+}
+
+impl LookedCache {
+    fn of(seen: Seen) -> LookedCache {
+        let (kept, unsigned, replaced, listings) = Default::default();
+        LookedCache { seen, kept, unsigned, replaced, listings }
+    }
+
+    fn add(&mut self, info: PathInfo, found: Found) {
+        match found {
+            Found::Nothing => self.seen.new.push(info),
+            Found::Broken(why, narinfo) => {
+                self.seen.broken.push((info, why));
+                self.replaced.extend(narinfo);
+            }
+            Found::Right { text, narinfo, signed, listing } => {
+                let path = info.path.clone();
+                self.seen.same += usize::from(signed == Signed::ByOwn && listing.is_none());
+                if let Some((why, listing)) = listing {
+                    self.seen.unlisted.push((info.clone(), why));
+                    self.listings.push((path.clone(), listing));
+                }
+                match signed {
+                    Signed::ByOwn => self.kept.push((path, text)),
+                    Signed::Otherwise(by) => {
+                        self.seen.unsigned.push((info, by));
+                        self.unsigned.push((String::from_utf8_lossy(&text).into_owned(), narinfo));
+                    }
+                }
+            }
+        }
+    }
+}
+
+async fn look_at_path(store: &Store, ours: &PathInfo, keys: &Keys) -> Result<Found> {
+    let key = ours.path.narinfo();
+    let text = match usable(store.get(&key, NARINFO_LIMIT).await)? {
+        Ok(Some(text)) => text,
+        Ok(None) => return Ok(Found::Nothing),
+        Err(why) => return Ok(Found::Broken(format!("its narinfo cannot be read: {why}"), None)),
+    };
+    let narinfo = match NarInfo::parse(&String::from_utf8_lossy(&text)) {
+        Ok(narinfo) => narinfo,
+        Err(why) => return Ok(Found::Broken(format!("its narinfo is invalid: {why}"), None)),
+    };
+    if let Some(why) = fault(ours, &narinfo) {
+        return Ok(Found::Broken(why, Some(narinfo)));
+    }
+    if let Some(why) = look_at_nar(store, &narinfo).await? {
+        return Ok(Found::Broken(why, Some(narinfo)));
+    }
+    let listing = look_at_listing(store, &ours.path).await?;
+    Ok(Found::Right { text, signed: keys.signed(&narinfo), narinfo, listing })
+}
+
+/// What is wrong with the NAR that a narinfo leads to, as far as a look tells; `None` if nothing is.
+async fn look_at_nar(store: &Store, narinfo: &NarInfo) -> Result<Option<String>> {
+    let (size, served) = store.head(&narinfo.url).await?.map(|head| (head.size, head.served)).unzip();
+    Ok(encoding_fault(narinfo, &served.unwrap_or_default()).or_else(|| nar_fault(narinfo, size)))
+}
+
+/// What is wrong with the listing of a path, and the right one.
+async fn look_at_listing(store: &Store, path: &StorePath) -> Result<Option<(String, Value)>> {
+    let there = usable(store.get(&path.listing(), LISTING_LIMIT).await)?;
+    let place = Utf8PathBuf::from(path.to_string());
+    let ours = tokio::task::spawn_blocking(move || listing::of(&place)).await??;
+    let why = match &there {
+        Err(why) => Some(format!("its listing cannot be read: {why}")),
+        Ok(None) => Some("its listing is missing".to_owned()),
+        Ok(Some(there)) => listing::fault(&ours, there).map(str::to_owned),
+    };
+    Ok(why.map(|why| (why, ours)))
+}
+
+/// Stages what is missing or broken, and sends it.
+///
+/// # Errors
+/// Nix cannot stage, what it staged is not signed or not right, or the server refuses.
+pub async fn publish(session: &Session<'_>, looked: &LookedCache, stores: &Stores, progress: &Progress) -> Result<()> {
+    let key = stores.signing_key().context("there is no signing key, though there is something to sign")?;
+    let signed = |(text, narinfo): &(String, NarInfo)| (narinfo.info.path.clone(), narinfo::signed(text, narinfo, key));
+    let stage = Stage {
+        directory: session.git.root().join(RELEASE).join(CACHE_STAGE),
+        roots: roots(&session.sealed.record),
+        ours: looked.seen.new.iter().chain(looked.seen.broken.iter().map(|(info, _)| info)).cloned().collect(),
+        kept: looked.kept.clone(),
+        signed: looked.unsigned.iter().map(signed).collect(),
+        replaced: looked.replaced.clone(),
+        listings: looked.listings.clone(),
+        key: key.public().clone(),
+    };
+    let directory = stage.directory.clone();
+    if !stage.ours.is_empty() {
+        // Large closures take minutes, in which nothing is sent.
+        progress::say(format_args!(
+            "  Nix compresses and signs {} in {RELEASE}/{CACHE_STAGE}/",
+            counted(stage.ours.len(), "path")
+        ));
+    }
+    let secret = SecretFile::new(key.expose())?;
+    stage.make(secret).await?;
+    send(stores.of(Bucket::Cache), &directory, looked.seen.info, progress).await?;
+    std::fs::remove_dir_all(&directory).with_context(|| format!("cannot remove {directory}"))
+}
+
+/// Removes what an earlier run staged in a tree and did not come to send: it may be signed by another key, or not at all.
+/// That it cannot be removed is no reason not to publish where nothing is to be staged.
+pub fn forget_staged(tree: &Utf8Path) {
+    match clear(&tree.join(RELEASE).join(CACHE_STAGE)) {
+        Ok(true) => term::detail(format_args!("removed {RELEASE}/{CACHE_STAGE}/, which an earlier run left")),
+        Ok(false) => {}
+        Err(error) => term::warn(format_args!("{error:#}; it is what an earlier run staged, and of no use")),
+    }
+}
+
+/// Removes whatever has this name, and says whether there was something.
+fn clear(path: &Utf8Path) -> Result<bool> {
+    let removed = match std::fs::symlink_metadata(path) {
+        Ok(facts) if facts.is_dir() => std::fs::remove_dir_all(path),
+        Ok(_) => std::fs::remove_file(path),
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(false),
+        Err(error) => Err(error),
+    };
+    removed.with_context(|| format!("cannot remove {path}"))?;
+    Ok(true)
+}
+
+/// What is staged, and where.
+struct Stage {
+    directory: Utf8PathBuf,
+    roots: Roots,
+    /// What must be in it.
+    ours: Vec<PathInfo>,
+    /// What the bucket has.
+    kept: Vec<(StorePath, Vec<u8>)>,
+    /// What it gets another signature of.
+    signed: Vec<(StorePath, String)>,
+    /// What the bucket had of some of `ours`.
+    replaced: Vec<NarInfo>,
+    listings: Vec<(StorePath, Value)>,
+    key: PublicKey,
+}
+
+impl Stage {
+    /// Makes it anew: what an earlier run left may be signed by another key, or not at all.
+    async fn make(self, secret: SecretFile) -> Result<()> {
+        let directory = &self.directory;
+        let making = || format!("cannot make {directory}");
+        clear(directory)?;
+        std::fs::create_dir_all(directory).with_context(making)?;
+        let signed = self.signed.iter().map(|(path, narinfo)| (path, narinfo.as_bytes()));
+        for (path, narinfo) in self.kept.iter().map(|(path, narinfo)| (path, narinfo.as_slice())).chain(signed) {
+            files::write(&directory.join(path.narinfo()), narinfo)?;
+        }
+        files::write(&directory.join(INFO), INFO_TEXT)?;
+        let sh = process::shell_in(directory)?;
+        // Older Nix takes the address of a store as it stands, newer Nix decodes it: a plain one is the same to both.
+        let plain = Scratch::new()?;
+        let link = plain.path().join("stage");
+        std::os::unix::fs::symlink(directory, &link).context("cannot make a temporary link")?;
+        let store = format!("file://{link}");
+        if !self.ours.is_empty() {
+            nix_cache::stage(&sh, &store, &secret, &self.roots).await?;
+        }
+        drop(secret);
+        self.check()?;
+        self.keep_signatures()?;
+        // The NARs of kept paths are not here.
+        let contents = self.kept.is_empty() && self.signed.is_empty();
+        let objection = nix_cache::verify_all(&sh, &store, &self.key.to_string(), contents).await?;
+        ensure!(objection.is_none(), "Nix does not accept what it staged: {}", objection.unwrap_or_default());
+        for (path, _) in &self.kept {
+            let path = directory.join(path.narinfo());
+            std::fs::remove_file(&path).with_context(|| format!("cannot remove {path}"))?;
+        }
+        for (path, listing) in &self.listings {
+            files::write(&directory.join(path.listing()), listing.to_string())?;
+        }
+        Ok(())
+    }
+
+    /// What other keys have signed stays signed by them.
+    fn keep_signatures(&self) -> Result<()> {
+        for old in &self.replaced {
+            let path = self.directory.join(old.info.path.narinfo());
+            // What it was of may be another path, which is not staged.
+            let Some(text) = files::read_if_there(&path)? else { continue };
+            let new = NarInfo::parse(&text).map_err(|why| anyhow!("Nix staged {path}, and {why}"))?;
+            files::replace(&path, &narinfo::keeping_signatures(&text, &new, old))?;
+        }
+        Ok(())
+    }
+
+    /// Nix stages without signing where it finds no key, and says nothing.
+    fn check(&self) -> Result<()> {
+        let wrong = |info: &PathInfo| -> Option<String> {
+            let path = self.directory.join(info.path.narinfo());
+            let Ok(text) = files::read_text(&path) else { return Some("it has no narinfo".to_owned()) };
+            match NarInfo::parse(&text) {
+                Err(why) => Some(format!("its narinfo is invalid: {why}")),
+                Ok(narinfo) => {
+                    let size = std::fs::metadata(self.directory.join(&narinfo.url)).ok().map(|nar| nar.len());
+                    fault(info, &narinfo)
+                        .or_else(|| nar_fault(&narinfo, size))
+                        .or_else(|| (!narinfo.is_signed_by(&self.key)).then(|| "Nix did not sign it".to_owned()))
+                }
+            }
+        };
+        let problem = |info: &PathInfo| wrong(info).map(|why| Problem::new(format!("{}: {why}", info.path)));
+        let problems: Problems = self.ours.iter().filter_map(problem).collect();
+        problems.into_result().with_context(|| format!("Nix did not stage in {} what it should", self.directory))
+    }
+}
+
+/// Sends what was staged: NARs, then their listings, then what leads to them.
+async fn send(store: &Store, directory: &Utf8Path, has_info: bool, progress: &Progress) -> Result<()> {
+    let mut waves: [Vec<String>; 4] = Default::default();
+    for path in files::list(directory)? {
+        let wave = match path.extension() {
+            _ if path.starts_with("nar") => 0,
+            Some("ls") => 1,
+            Some("narinfo") => 2,
+            None if path == INFO && !has_info => 3,
+            _ => continue,
+        };
+        waves[wave].push(path.into_string());
+    }
+    for paths in waves {
+        let surveying = paths.into_iter().map(|key| {
+            let (store, path) = (store.clone(), directory.join(&key));
+            async move { survey(&store, key, path).await }
+        });
+        transfer::send(store, &transfer::all(surveying).await?, progress).await?;
+    }
+    Ok(())
+}
+
+/// Whether a NAR is there, and served as we serve it: unencoded.
+async fn is_sent(store: &Store, key: &str, content: &Content) -> Result<bool> {
+    match store.head(key).await? {
+        Some(head) if !head.served.is_encoded() => store.is(key, &head, content).await,
+        Some(_) | None => Ok(false),
+    }
+}
+
+async fn survey(store: &Store, key: String, path: Utf8PathBuf) -> Result<Surveyed> {
+    let content = Content::of_file(&path).await?;
+    // NARs are named by their content, and what they belong to may be all that was broken.
+    let is_nar = key.starts_with("nar/");
+    let standing = if is_nar && is_sent(store, &key, &content).await? { Standing::Same } else { Standing::Absent };
+    if is_nar {
+        let name = faults::nar_name(&content.sha256);
+        ensure!(key.contains(&name), "{path} is not what its name says: has something changed it?");
+    }
+    let cache_control = if is_nar { IMMUTABLE } else { MOVING };
+    let properties = Properties { content_type: content_type(&key).into(), cache_control: cache_control.into() };
+    Ok(Surveyed { item: Item { key, path, content, properties }, standing, faults: Vec::new() })
+}

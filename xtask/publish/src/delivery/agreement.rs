@@ -1,0 +1,59 @@
+//! The manager's consent to exactly one plan: a sentence that is typed, or what the command line says in its place.
+
+use std::io::BufRead;
+
+use anyhow::{Context, Result, bail, ensure};
+use xtask::cli::Agreement;
+use xtask::domain::environment::Colour;
+use xtask::tools::term;
+
+use crate::domain::publication::plan::Plans;
+use crate::site::World;
+
+/// Shows the plans.
+///
+/// # Errors
+/// They may not be carried out; every reason, at once.
+pub fn show(plans: &Plans) -> Result<()> {
+    term::page(term::paint_plan(&plans.to_text(term::is_verbose())));
+    let refusals = plans.refusals();
+    ensure!(refusals.is_empty(), "the plan may not be carried out:\n{}", refusals.join("\n"));
+    Ok(())
+}
+
+/// Gets consent.
+///
+/// # Errors
+/// There is none.
+pub fn ask(world: &World, plans: &Plans, sentence: &str, agreement: &Agreement) -> Result<()> {
+    if let Some(agreed) = &agreement.plan {
+        let digest = plans.digest().to_string();
+        ensure!(*agreed == digest, "the plan is {digest} by now, and {agreed} was agreed to: read it again");
+        return Ok(());
+    }
+    if agreement.noconfirm {
+        ensure!(
+            world.environment.noconfirm,
+            "{} does not allow `--noconfirm`: type the sentence, or agree to a plan with `--plan DIGEST`",
+            world.name
+        );
+        return Ok(());
+    }
+    let colour = match world.environment.colour {
+        Colour::Blue => term::BLUE,
+        Colour::Green => term::GREEN,
+        Colour::Red => term::RED,
+    };
+    // Nobody agrees to a plan unseen, however little is to be said.
+    if term::is_quiet() {
+        term::prompt(term::paint_plan(&plans.to_text(false)) + "\n")?;
+    }
+    term::prompt(format_args!("To go on, type: {colour}{sentence}{colour:#}\n> "))?;
+    let mut line = String::new();
+    if std::io::stdin().lock().read_line(&mut line).context("cannot read your answer")? == 0 {
+        term::say("");
+        bail!("nothing was done, since there was no answer: where nobody can type it, agree with `--plan DIGEST`");
+    }
+    ensure!(line.trim() == sentence, "nothing was done, since the answer was not `{sentence}`");
+    Ok(())
+}

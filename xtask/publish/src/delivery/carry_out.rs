@@ -1,0 +1,311 @@
+//! Carrying out what was agreed to: the lock, then the acts, wave by wave, each looked at just before it is done; and
+//! what is left of it for people, journal and receipt.
+//!
+//! Resuming is looking again: a run that was killed anywhere is repaired by running the same command.
+
+use std::collections::HashSet;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail, ensure};
+use futures_util::future::try_join_all;
+use serde::Serialize;
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
+use time::serde::rfc3339;
+use xtask::domain::amounts::{bytes_for_people, counted};
+use xtask::domain::environment::Access;
+use xtask::domain::layout::{RELEASE, journal, local_receipt};
+use xtask::tools::{advice, files, term};
+
+use crate::acts::applying::{apply, receipt};
+use crate::acts::look;
+use crate::delivery::purge;
+use crate::delivery::train::{PlannedTrain, Session, Train};
+use crate::domain::cache::signing::SecretKey;
+use crate::domain::publication::acts::{Act, Wave};
+use crate::domain::publication::judgement::{Seen, judge};
+use crate::domain::publication::plan::{Planned, Plans, Status};
+use crate::domain::publication::pointers::Published;
+use crate::domain::publication::receipt::Receipt;
+use crate::site::{Bucket, Stores};
+use crate::tools::wire::{CannotAsk, cannot_be_asked};
+use crate::tools::{child, lock, progress::Meter, shutdown};
+
+/// What to do after an act failed.
+const AGAIN: &str = "run the same command again; what is done stays done";
+/// The same, where the reason does not go away by itself.
+const AGAIN_THEN: &str = "when that is put right, run the same command again; what is done stays done";
+
+/// Does it all, with a key that can write and under the environment's lock.
+///
+/// # Errors
+/// An act fails, or is not as it was when the plan was made: what is done by then stays done.
+pub async fn carry_out<'a>(planned: &PlannedTrain<'a>, signing_key: Option<SecretKey>) -> Result<Done<'a>> {
+    let train = planned.train;
+    let (world, git) = (train.world(), train.sessions[0].git);
+    let stores = world.connect(Access::ReadWrite, &train.written()).await?.with_signing_key(signing_key);
+    let owner = lock::Owner::us(&git.identity().unwrap_or_else(|_| "somebody".to_owned()));
+    let mut held = lock::take(stores.of(Bucket::Docs), owner, world.settle()).await?;
+    let lock = held.watch();
+    let done = tokio::select! {
+        done = carry_out_waves(planned, &stores, &lock) => done,
+        lost = held.lost() => Err(lost.context("stopped, since this run no longer has the lock of the environment")),
+    };
+    // What another act's program still does, it does under the lock.
+    child::all_ended().await;
+    if let Err(error) = held.release().await {
+        term::warn(format_args!("the lock could not be given back, and expires by itself: {error:#}"));
+    }
+    done.map_err(|error| {
+        let passes = cannot_be_asked(&error);
+        advice::advised(error, if passes { AGAIN } else { AGAIN_THEN })
+    })
+}
+
+/// Removes the lock that an earlier run of ours left when it was killed. Where there is nothing to do, nobody else would.
+pub async fn remove_left_lock(train: &Train<'_>) {
+    let world = train.world();
+    let removed = async {
+        let read = world.connect(Access::Read, &[Bucket::Docs]).await?;
+        let writable = async || Ok(world.connect(Access::ReadWrite, &[Bucket::Docs]).await?.of(Bucket::Docs).clone());
+        lock::remove_left(read.of(Bucket::Docs), writable).await
+    };
+    match removed.await {
+        Ok(true) => term::say(format_args!("removed the lock of {} that an earlier run left", world.name)),
+        Ok(false) => {}
+        Err(error) => term::warn(format_args!("cannot see whether an earlier run left its lock: {error:#}")),
+    }
+}
+
+/// One wave after the other. What waits for something outside keeps those after it from beginning.
+async fn carry_out_waves<'a>(planned: &PlannedTrain<'a>, stores: &Stores, lock: &lock::Watch) -> Result<Done<'a>> {
+    let (train, mut done) = (planned.train, Done::new(planned));
+    let titles = planned.acts().map(|(session, planned)| train.title(session, planned).chars().count());
+    let width = titles.max().unwrap_or_default();
+    for wave in Wave::ALL {
+        if !planned.acts().any(|(_, planned)| planned.wave == wave) {
+            continue;
+        }
+        shutdown::users_see(match wave {
+            Wave::Contents | Wave::Git | Wave::Withdrawal => "no pointer has moved, so users see what they saw before",
+            Wave::Pointers => "some pointers may have moved already, so users may see either release",
+            Wave::Receipt => "all pointers have moved, and only the receipt is missing",
+        });
+        lock.check().await?;
+        // Another manager may have published meanwhile.
+        let published = train.published().await?;
+        let turn = Turn { train, stores, published, meter: Meter::start(wave), width };
+        let mut waits = false;
+        for (session, plan) in &mut done.after.sessions {
+            let acts: Vec<&mut Planned> = plan.acts.iter_mut().filter(|act| act.wave == wave).collect();
+            for act in turn.carry_out(session, acts, wave).await? {
+                waits |= matches!(act.status, Status::Waiting(_));
+                done.count += usize::from(act.is_to_do());
+            }
+        }
+        if wave == Wave::Pointers {
+            turn.look_at_pointers(planned).await?;
+        }
+        done.sent += turn.meter.finish();
+        if waits {
+            break;
+        }
+    }
+    Ok(done)
+}
+
+/// How long a write may take to show, in steps.
+const PAUSES: [u64; 5] = [200, 500, 1000, 2000, 4000];
+
+/// A wave that is under way.
+struct Turn<'a> {
+    train: &'a Train<'a>,
+    stores: &'a Stores,
+    /// As it was when the wave began.
+    published: Published,
+    meter: Meter,
+    /// Of the longest title.
+    width: usize,
+}
+
+impl Turn<'_> {
+    /// What of one release belongs to the wave. Each planned act becomes what was done.
+    async fn carry_out<'b>(
+        &self,
+        session: &Session<'_>,
+        acts: Vec<&'b mut Planned>,
+        wave: Wave,
+    ) -> Result<Vec<&'b Planned>> {
+        let doing = acts.into_iter().map(async |act| {
+            *act = self.carry_out_one(session, act).await?;
+            Ok(&*act)
+        });
+        match wave {
+            // git goes one by one: Gerrit takes the tag only after the branch.
+            Wave::Git => {
+                let mut results = Vec::new();
+                for one in doing {
+                    results.push(one.await?);
+                }
+                Ok(results)
+            }
+            Wave::Contents | Wave::Withdrawal | Wave::Pointers | Wave::Receipt => try_join_all(doing).await,
+        }
+    }
+
+    /// Looks at an act once more, and does what was agreed to.
+    async fn carry_out_one(&self, session: &Session<'_>, planned: &Planned) -> Result<Planned> {
+        let (act, title, width) = (&planned.act, self.train.title(session, planned), self.width);
+        let doing = || format!("cannot publish {title}");
+        let looked = look(session, act).await.with_context(doing)?;
+        let now = self.judge(session, act, &looked.seen());
+        match &now.status {
+            Status::Stays(why) if planned.is_to_do() => {
+                bail!("{title} was to move, and now stays: {why}; run the same command again, and read its plan")
+            }
+            Status::Same | Status::Stays(_) | Status::Waiting(_) => return Ok(now),
+            Status::Refused(why) => bail!("{title} may no longer be published as planned: {}", why.join("; ")),
+            Status::Absent | Status::Different => {}
+        }
+        // Part of it may be done, by a run that was interrupted; anything else was not agreed to.
+        let agreed: HashSet<&String> = planned.changes.iter().collect();
+        let is_new = |change: &&String| !agreed.contains(change);
+        if let Some(change) = now.changes.iter().find(is_new) {
+            bail!(
+                "{title} is not as it was when the plan was made ({change}): run the same command again, and read its plan"
+            );
+        }
+        purge::note(session, &purge::addresses(session, act, &looked)).with_context(doing)?;
+        apply(session, act, &looked, self.stores, &self.meter.progress()).await.with_context(doing)?;
+        if let Err(error) = note(session, &now) {
+            term::warn(format_args!("{error:#}; what was done is done, and no decision rests on the journal"));
+        }
+        self.meter.line(format_args!("  {} {title:<width$} {}", term::good("ok"), now.summary));
+        let (after, stubborn) = self.look_until_it_shows(session, act).await.with_context(doing)?;
+        if let Some(first) = stubborn.first() {
+            term::warn(format_args!(
+                "{title} is there, but the server does not send the headers that it was given with {} of its objects \
+                 ({first}): `plan` will name them again",
+                stubborn.len()
+            ));
+        }
+        Ok(match after.status {
+            Status::Same => now,
+            Status::Waiting(_) => Planned { status: after.status, ..now },
+            _ => bail!(CannotAsk(format!(
+                "{title} was published, and is not there as it should be: {}; the server may need longer to show it",
+                after.told()
+            ))),
+        })
+    }
+
+    /// Looks at an act that was done. A bucket may answer for a moment as it did before.
+    async fn look_until_it_shows(&self, session: &Session<'_>, act: &Act) -> Result<(Planned, Vec<String>)> {
+        let mut pauses = PAUSES.into_iter();
+        loop {
+            let (seen, stubborn) = look(session, act).await?.seen().with_headers_overlooked();
+            let after = self.judge(session, act, &seen);
+            if matches!(after.status, Status::Same | Status::Waiting(_) | Status::Stays(_)) {
+                return Ok((after, stubborn));
+            }
+            let Some(pause) = pauses.next() else { return Ok((after, stubborn)) };
+            tokio::time::sleep(Duration::from_millis(pause)).await;
+        }
+    }
+
+    /// Looks where the pointers lead after all of them have moved: nothing is said to be done before.
+    async fn look_at_pointers(&self, planned: &PlannedTrain<'_>) -> Result<()> {
+        for (session, planned) in planned.acts().filter(|(_, planned)| planned.wave == Wave::Pointers) {
+            let title = self.train.title(session, planned);
+            let doing = || format!("cannot see where {title} leads");
+            let (after, _) = self.look_until_it_shows(session, &planned.act).await.with_context(doing)?;
+            let leads_there = match &after.status {
+                Status::Same | Status::Waiting(_) => true,
+                Status::Stays(_) => !planned.is_to_do(),
+                Status::Absent | Status::Different | Status::Refused(_) => false,
+            };
+            ensure!(leads_there, "{title} does not lead where it should: {}", after.told());
+        }
+        Ok(())
+    }
+
+    fn judge(&self, session: &Session, act: &Act, seen: &Seen) -> Planned {
+        judge(act, &session.sealed.subject, seen, &self.published, &session.consent)
+    }
+}
+
+/// Notes in the journal what was done when, for people. No decision rests on it.
+fn note(session: &Session, act: &Planned) -> Result<()> {
+    let dir = session.git.root().join(RELEASE);
+    let path = dir.join(journal(&session.world.name));
+    let at = OffsetDateTime::now_utc().format(&Rfc3339)?;
+    let line = serde_json::json!({ "at": at, "act": act.title, "done": act.summary });
+    files::append_line(&path, &line.to_string())
+}
+
+/// What a run has done.
+pub struct Done<'a> {
+    started: OffsetDateTime,
+    clock: Instant,
+    /// What was planned, with what became of each act in its place.
+    pub after: PlannedTrain<'a>,
+    /// Number of acts that were done.
+    count: usize,
+    /// Bytes.
+    sent: u64,
+}
+
+/// What is left of a run in `release/`: the environment's receipt, and how it came to be.
+#[derive(Serialize)]
+struct LocalReceipt<'a> {
+    #[serde(flatten)]
+    receipt: Receipt,
+    /// Of the plan that was agreed to.
+    plan: String,
+    #[serde(with = "rfc3339")]
+    started: OffsetDateTime,
+    /// Of all that went with it.
+    sent: u64,
+    acts: &'a [Planned],
+}
+
+impl<'a> Done<'a> {
+    fn new(planned: &PlannedTrain<'a>) -> Done<'a> {
+        Done { started: OffsetDateTime::now_utc(), clock: Instant::now(), after: planned.clone(), count: 0, sent: 0 }
+    }
+
+    /// Leaves a receipt in each tree, for people: that one cannot be written is a warning.
+    pub fn write_receipts(&self, plans: &Plans) {
+        if let Err(error) = self.try_write_receipts(plans) {
+            term::warn(format_args!("{error:#}; what was done is done, and no decision rests on that file"));
+        }
+    }
+
+    fn try_write_receipts(&self, plans: &Plans) -> Result<()> {
+        for (session, after) in &self.after.sessions {
+            let local = LocalReceipt {
+                receipt: receipt(session),
+                plan: plans.digest().to_string(),
+                started: self.started,
+                sent: self.sent,
+                acts: &after.acts,
+            };
+            let path = session.git.root().join(RELEASE).join(local_receipt(&session.world.name));
+            files::replace(&path, &format!("{}\n", serde_json::to_string_pretty(&local)?))?;
+        }
+        Ok(())
+    }
+
+    /// For people.
+    pub fn summary(&self) -> String {
+        let elapsed = self.clock.elapsed().max(Duration::from_millis(1));
+        let acts = self.count;
+        let rate = bytes_for_people((self.sent as f64 / elapsed.as_secs_f64()) as u64);
+        format!(
+            "{}, {} in {:.1} s ({rate}/s)",
+            counted(acts, "act"),
+            bytes_for_people(self.sent),
+            elapsed.as_secs_f64()
+        )
+    }
+}

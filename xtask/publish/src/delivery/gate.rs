@@ -1,0 +1,136 @@
+//! The gate between environments: what has to be true elsewhere before a release may go to one, and the receipts that
+//! tell. Refuses to judge; that is [`crate::domain::publication::receipt`]'s.
+
+use anyhow::{Context, Result, anyhow, bail, ensure};
+use camino::Utf8Path;
+use xtask::cli::{Place, PlanArgs};
+use xtask::domain::layout::Layout;
+use xtask::phases::build;
+
+use crate::delivery::train::Destination;
+use crate::domain::publication::acts::Subject;
+use crate::domain::publication::receipt::{Gate, Own, Skipped};
+use crate::site::built::Sealed;
+use crate::site::published::published;
+use crate::site::{Bucket, Stores, World};
+
+impl Destination {
+    /// Whether all of a release is published here, so that nothing has to be asked elsewhere to repair it.
+    ///
+    /// # Errors
+    /// The environment cannot be looked at.
+    pub async fn has(&self, sealed: &Sealed) -> Result<bool> {
+        let own = receipt(self, &sealed.record.version).await?;
+        Ok(own.is_of(sealed.record_digest))
+    }
+
+    /// Whether a manual alone may be published here: where releases are waited for elsewhere, only a repaired one.
+    ///
+    /// # Errors
+    /// Its release is not published, or the environment cannot be looked at.
+    pub async fn takes_manual_alone(&self, subject: &Subject) -> Result<()> {
+        let (Some(earlier), Subject::Official(official)) = (&self.world.environment.requires, subject) else {
+            return Ok(());
+        };
+        let version = official.release.version();
+        ensure!(
+            published(self.read.of(Bucket::Releases)).await?.versions.contains(version),
+            "{version} is not published to {0}, and its manual alone is for repairs: `upload --env {earlier}`, then \
+             `upload --env {0}`",
+            self.world.name
+        );
+        Ok(())
+    }
+
+    /// The environment that has to have releases before this one, unless the manager goes on without it.
+    ///
+    /// # Errors
+    /// It cannot be reached, or there is none that could be skipped.
+    pub async fn earlier(&self, place: &Place, tree: &Utf8Path, args: &PlanArgs) -> Result<Earlier> {
+        let (required, reason) = (self.world.environment.requires.as_deref(), args.skip_staging.as_deref());
+        match (required, reason) {
+            _ if args.target == build::Target::Manual => {
+                ensure!(
+                    reason.is_none(),
+                    "`--target manual` waits for no other environment: leave out `--skip-staging`"
+                );
+                Ok(Earlier::None)
+            }
+            (None, None) => Ok(Earlier::None),
+            (None, Some(_)) => {
+                Err(anyhow!("{} waits for no other environment: leave out `--skip-staging`", self.world.name))
+            }
+            (Some(environment), Some(reason)) => {
+                let reason = reason.trim().to_owned();
+                ensure!(!reason.is_empty(), "`--skip-staging` wants a reason: it is recorded");
+                ensure!(
+                    !reason.chars().any(char::is_control),
+                    "the reason of `--skip-staging` is one line: it is shown"
+                );
+                Ok(Earlier::Skipped(Skipped { environment: environment.to_owned(), reason }))
+            }
+            (Some(environment), None) => {
+                let earlier = Destination::open(place, tree, environment, &[Bucket::Releases]).await;
+                let earlier = earlier.with_context(|| cannot_ask(environment))?;
+                Ok(Earlier::Required(Box::new(earlier)))
+            }
+        }
+    }
+}
+
+fn cannot_ask(environment: &str) -> String {
+    format!("the receipt of {environment} is wanted, which cannot be asked (`--skip-staging REASON` goes on without)")
+}
+
+/// The environment that has to have had a release before.
+pub enum Earlier {
+    None,
+    Required(Box<Destination>),
+    Skipped(Skipped),
+}
+
+impl Earlier {
+    /// What it says about a release.
+    ///
+    /// # Errors
+    /// It cannot be asked.
+    pub async fn gate(&self, version: &str) -> Result<Gate> {
+        let destination = match self {
+            Earlier::None => return Ok(Gate::Open),
+            Earlier::Skipped(skipped) => return Ok(Gate::Skipped(skipped.clone())),
+            Earlier::Required(destination) => destination,
+        };
+        let environment = destination.world.name.clone();
+        let asked = receipt(destination, version).await;
+        let receipt = match asked.with_context(|| cannot_ask(&environment))? {
+            Own::Missing => None,
+            Own::Is(receipt) => Some(receipt),
+            Own::Newer(why) => bail!("{} of {environment} {why}", Layout::new(version).receipt()),
+            Own::Unreadable(why) => {
+                let key = Layout::new(version).receipt();
+                bail!("{key} of {environment} {why}: `upload --env {environment}` writes it anew")
+            }
+        };
+        Ok(Gate::Requires { environment, receipt })
+    }
+}
+
+/// No receipt is nearly this long.
+const RECEIPT_LIMIT: u64 = 1 << 20;
+
+/// The receipt that an environment has of a version.
+///
+/// # Errors
+/// The bucket cannot be read.
+pub async fn receipt(destination: &Destination, version: &str) -> Result<Own> {
+    receipt_in(&destination.world, &destination.read, version).await
+}
+
+/// The same, given the environment and connections to it.
+///
+/// # Errors
+/// As for [`receipt`].
+pub async fn receipt_in(world: &World, read: &Stores, version: &str) -> Result<Own> {
+    let text = read.of(Bucket::Releases).get(&Layout::new(version).receipt(), RECEIPT_LIMIT).await?;
+    Ok(Own::parse(text.as_deref(), &world.name, version))
+}

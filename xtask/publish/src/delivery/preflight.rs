@@ -1,0 +1,160 @@
+//! What has to be right about an environment before anything is published to it: server, git remote, logins, key.
+//!
+//! Each check adds its own lines to a list and asks nothing of the others, so that `doctor` makes all of them and
+//! `upload` those that it needs. Writes nothing anywhere.
+
+use anyhow::{Context, Result};
+use futures_util::future::join_all;
+use time::OffsetDateTime;
+use xtask::domain::environment::{CacheKey, GitTarget, Storage};
+use xtask::domain::image_target::ImageTarget;
+use xtask::domain::release::MAIN;
+use xtask::tools::git::Git;
+use xtask::tools::remote::Remote;
+
+use crate::domain::reports::checkup::Checkup;
+use crate::site::World;
+use crate::tools::http::{self, Introduction};
+use crate::tools::signing_key;
+
+/// A clock that is off by more makes signatures invalid. In seconds: S3 allows 15 minutes, some servers less.
+const SKEW: i64 = 300;
+/// The hook that Gerrit wants.
+pub const HOOK: &str = "commit-msg";
+
+/// All checks that write nothing. Gives whether the server can be used: where it cannot, trying its buckets is no use.
+pub async fn preflight(git: &Git, world: &World, checkup: &mut Checkup) -> bool {
+    let usable = check_server(world, checkup).await;
+    check_remote(git, world, checkup);
+    check_hook(git, world, checkup);
+    check_logins(world, checkup).await;
+    check_signing_key(world, checkup);
+    usable
+}
+
+/// The message of an error, for a remedy.
+pub fn told<T>(result: Result<T>) -> Result<T, String> {
+    result.map_err(|error| format!("{error:#}"))
+}
+
+/// Whether the S3 server answers, is in the region that `releng.toml` says, and agrees about the time. Gives whether it
+/// can be used.
+async fn check_server(world: &World, checkup: &mut Checkup) -> bool {
+    let (endpoint, region) = match &world.environment.storage {
+        Storage::Embedded { directory } => {
+            checkup.note("endpoint", format!("none: this tool serves {directory} itself"));
+            return true;
+        }
+        Storage::S3 { endpoint, region, .. } => (endpoint, region),
+    };
+    let says = match http::introduction(endpoint).await {
+        Ok(says) => says,
+        Err(error) => {
+            let remedy = format!("{endpoint} does not answer ({error:#}): is the network up, and the address right?");
+            checkup.add("endpoint", Err(remedy));
+            return false;
+        }
+    };
+    checkup.add("endpoint", Ok(format!("{endpoint} answers")));
+    match &says.region {
+        Some(theirs) if theirs == region => checkup.add("region", Ok(theirs.clone())),
+        Some(theirs) => checkup.add("region", Err(wrong_region(&world.name, region, theirs))),
+        None => checkup.note("region", format!("{region}; the server does not say its own, so reading will tell")),
+    }
+    check_clock(&says, checkup);
+    says.region.is_none_or(|theirs| theirs == *region)
+}
+
+fn wrong_region(environment: &str, ours: &str, theirs: &str) -> String {
+    format!(
+        "the server's is `{theirs}`, and signatures for `{ours}` are refused: put `region = \"{theirs}\"` into \
+         `[environments.{environment}.storage.s3]` of releng.toml"
+    )
+}
+
+fn check_clock(says: &Introduction, checkup: &mut Checkup) {
+    let Some(theirs) = says.time else { return checkup.note("clock", "the server does not say what time it is") };
+    let skew = (OffsetDateTime::now_utc() - theirs).whole_seconds().abs();
+    let remedy = || format!("this machine's is {skew} s off the server's: set it, since signatures hold the time");
+    let close = format!("within {} s of the server's", skew.max(1));
+    checkup.add("clock", if skew <= SKEW { Ok(close) } else { Err(remedy()) });
+}
+
+/// Whether the git remote is there and lets us begin a push. Its hooks and rules are asked by a real one only.
+fn check_remote(git: &Git, world: &World, checkup: &mut Checkup) {
+    let target = &world.environment.git;
+    let pushable = Remote::find(git, target).and_then(|remote| {
+        remote.refs(&["refs/heads/*"])?;
+        let head = git.head()?.commit;
+        let reference = match target {
+            GitTarget::Gerrit { .. } => target.onto_branch(MAIN),
+            GitTarget::Directory { .. } | GitTarget::Plain { .. } => "refs/heads/release-doctor".to_owned(),
+        };
+        remote.try_push(&[format!("{head}:{reference}")])?;
+        Ok(format!("{} can be reached; whether it takes pushes, only a push tells", remote.shown()))
+    });
+    checkup.add("git remote", told(pushable));
+}
+
+/// Whether commits get the `Change-Id` that Gerrit demands.
+fn check_hook(git: &Git, world: &World, checkup: &mut Checkup) {
+    let GitTarget::Gerrit { url, .. } = &world.environment.git else { return };
+    let host = url.split_once("://").map_or("", |(_, rest)| rest.split(['/', ':']).next().unwrap_or_default());
+    let host = if host.is_empty() { "GERRIT" } else { host.rsplit('@').next().unwrap_or(host) };
+    let found = told(git.has_hook(HOOK)).and_then(|there| match there {
+        true => Ok("installed".to_owned()),
+        false => Err(format!(
+            "Gerrit takes no commits without the Change-Id that its hook adds, and it is not installed, or is no \
+             program:\n`hook=$(git rev-parse --git-path hooks/{HOOK})`\n\
+             `curl --location --output \"$hook\" https://{host}/tools/hooks/{HOOK} && chmod +x \"$hook\"`"
+        )),
+    });
+    checkup.add("commit-msg hook", found);
+}
+
+/// Whether each registry knows us. Whether it lets us push, only a push tells.
+pub async fn check_logins(world: &World, checkup: &mut Checkup) {
+    let images = &world.environment.images;
+    if !images.login {
+        return checkup.note("images", "releng.toml says that they need no login");
+    }
+    let asking = images.targets.iter().map(|target| async move {
+        let what = match target {
+            ImageTarget::Registry { .. } => "knows us",
+            ImageTarget::Directory { .. } => "is a directory, which asks for no login",
+        };
+        told(world.images(target).check_login().await.map(|()| format!("{target} {what}")))
+    });
+    for known in join_all(asking).await {
+        checkup.add("images", known);
+    }
+}
+
+/// Whether what signs the cache is at hand, and is what users trust. Makes no key.
+fn check_signing_key(world: &World, checkup: &mut Checkup) {
+    match &world.environment.cache {
+        CacheKey::Made { key_file, .. } => match world.cache_keys().map(|keys| keys.own) {
+            Ok(Some(key)) => checkup.add("signing key", Ok(format!("{key_file}, public half {key}"))),
+            Ok(None) => checkup.note("signing key", format!("{key_file} is not made yet: `upload` makes it")),
+            Err(why) => checkup.add("signing key", Err(why)),
+        },
+        CacheKey::Held { key_file, .. } => {
+            let found = signing_key::find(key_file, world.tree());
+            if let Ok(path) = &found
+                && signing_key::is_encrypted(path)
+            {
+                let remedy = || format!("{path} is encrypted: install age (or rage)");
+                checkup
+                    .add("age", signing_key::decryptor().map(|name| format!("{name} opens {path}")).ok_or_else(remedy));
+                if signing_key::decryptor().is_none() {
+                    return;
+                }
+            }
+            let opened = found.and_then(|path| {
+                let key = world.open_signing_key().context("the binary cache cannot be signed")?;
+                Ok(format!("{path}, public half {}", key.public()))
+            });
+            checkup.add("signing key", told(opened));
+        }
+    }
+}

@@ -1,0 +1,304 @@
+//! A release on its way to an environment: its acts, and what is needed to look at them. And several such releases
+//! that travel together.
+//!
+//! Refuses to judge and to act.
+
+use std::collections::BTreeSet;
+
+use anyhow::{Context, Result, anyhow, ensure};
+use camino::Utf8Path;
+use xtask::cli::{Place, PlanArgs};
+use xtask::domain::environment::Access;
+use xtask::domain::version::Version;
+use xtask::phases::build;
+use xtask::tools::git::Git;
+
+use crate::acts::git::GitSide;
+use crate::acts::{Looked, look};
+use crate::delivery::purge;
+use crate::domain::cache::signing::SecretKey;
+use crate::domain::publication::acts::{self, Act, Rule, Subject, Target};
+use crate::domain::publication::judgement::{Consent, judge};
+use crate::domain::publication::plan::{Plan, Planned, Plans, Status, kind};
+use crate::domain::publication::pointers::Published;
+use crate::domain::publication::receipt::Gate;
+use crate::site::built::Sealed;
+use crate::site::published::published;
+use crate::site::{Bucket, Stores, World};
+
+/// Where releases go, connected to for looking.
+pub struct Destination {
+    pub world: World,
+    pub read: Stores,
+}
+
+impl Destination {
+    /// Connects, to look at some buckets. Directories that the environment names are relative to `tree`.
+    ///
+    /// # Errors
+    /// There is no such environment, or it cannot be reached.
+    pub async fn open(place: &Place, tree: &Utf8Path, name: &str, buckets: &[Bucket]) -> Result<Destination> {
+        let world = World::open(place, tree, name).await?;
+        let read = world.connect(Access::Read, buckets).await?;
+        Ok(Destination { world, read })
+    }
+}
+
+/// A release on its way to an environment.
+pub struct Session<'a> {
+    pub world: &'a World,
+    pub read: &'a Stores,
+    /// The tree that it is released from.
+    pub git: &'a Git,
+    pub sealed: Sealed,
+    pub acts: Vec<Act>,
+    /// Where its branch and its tag go, if they do.
+    pub git_side: Option<GitSide<'a>>,
+    pub gate: Gate,
+    pub consent: Consent,
+    /// Whether what only the environment has is deleted from trees that move. A rollback deletes nothing.
+    pub deletes: bool,
+}
+
+impl<'a> Session<'a> {
+    /// What `upload` publishes of what was built.
+    ///
+    /// # Errors
+    /// The release may not go to this environment, or there is no git remote for it.
+    pub async fn new(
+        destination: &'a Destination,
+        gate: Gate,
+        git: &'a Git,
+        sealed: Sealed,
+        args: &PlanArgs,
+    ) -> Result<Session<'a>> {
+        let (world, environment) = (&destination.world, &destination.world.environment);
+        ensure!(
+            args.target == build::Target::Manual
+                || environment.profiles.iter().any(|profile| profile.to_string() == sealed.record.profile),
+            "release/ was built with profile {}, and {} takes only {}: build it with another `--profile`",
+            sealed.record.profile,
+            world.name,
+            environment.profiles.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
+        );
+        let target = match args.target {
+            build::Target::All => Target::All,
+            build::Target::Manual => Target::Manual,
+        };
+        let acts = acts::acts(sealed.subject.series(), target, environment).map_err(|why| anyhow!(why))?;
+        let wants_git = acts.iter().any(Act::is_pushed);
+        let git_side = match (&sealed.subject, &sealed.tag) {
+            (Subject::Official(official), Some(tag)) if wants_git => {
+                Some(GitSide::find(git, &environment.git, &official.release, tag)?)
+            }
+            _ => None,
+        };
+        if target == Target::Manual {
+            destination.takes_manual_alone(&sealed.subject).await?;
+        }
+        let consent = Consent {
+            shrink: args.allow_shrink,
+            drop_systems: args.drop_system.clone(),
+            force_push_tag: args.force_push_tag,
+            unreadable_manifest: false,
+        };
+        Ok(Session { world, read: &destination.read, git, sealed, acts, git_side, gate, consent, deletes: true })
+    }
+
+    /// Something else than what was built here: acts on what is published already, none of them git's.
+    pub fn of_published(
+        destination: &'a Destination,
+        git: &'a Git,
+        sealed: Sealed,
+        acts: Vec<Act>,
+        consent: Consent,
+    ) -> Session<'a> {
+        let (world, read) = (&destination.world, &destination.read);
+        Session { world, read, git, sealed, acts, git_side: None, gate: Gate::Open, consent, deletes: false }
+    }
+
+    /// `None` for a tree that is no official release.
+    fn version(&self) -> Option<&Version> {
+        match &self.sealed.subject {
+            Subject::Official(official) => Some(official.release.version()),
+            Subject::Nightly { .. } => None,
+        }
+    }
+
+    /// Whether the two may be published together: pointers have their rule, and what has none may belong to one only.
+    ///
+    /// # Errors
+    /// They are of one version, or go to one branch.
+    fn keeps_apart_from(&self, other: &Session) -> Result<()> {
+        let version = &self.sealed.record.version;
+        let (here, there) = (self.git.root(), other.git.root());
+        ensure!(other.sealed.record.version != *version, "{here} and {there} both hold {version}");
+        let owned = |session: &Session| -> BTreeSet<String> {
+            let acts = session.acts.iter().filter(|act| act.rule() == Rule::Movable && act.follows().is_none());
+            acts.map(|act| act.title(&session.sealed.subject)).collect()
+        };
+        match owned(self).intersection(&owned(other)).next() {
+            Some(title) => Err(anyhow!("{here} and {there} both have {title}: publish them one after the other")),
+            None => Ok(()),
+        }
+    }
+
+    async fn plan(&self, published: &Published) -> Result<Plan> {
+        let mut acts = Vec::new();
+        let mut addresses = BTreeSet::new();
+        for act in &self.acts {
+            let (planned, looked) = self.judge(act, published).await?;
+            if planned.is_to_do() {
+                addresses.extend(purge::addresses(self, act, &looked));
+            }
+            acts.push(planned);
+        }
+        Ok(Plan {
+            environment: self.world.name.clone(),
+            version: self.sealed.record.version.clone(),
+            kind: kind(&self.sealed.subject, &self.acts, published),
+            record: self.sealed.record_digest,
+            acts,
+            purge: purge::planned(&self.world.environment, &addresses),
+        })
+    }
+
+    /// Looks at one act and judges it.
+    ///
+    /// # Errors
+    /// It cannot be looked at.
+    async fn judge(&self, act: &Act, published: &Published) -> Result<(Planned, Looked)> {
+        let looked =
+            look(self, act).await.with_context(|| format!("cannot look at {}", act.title(&self.sealed.subject)))?;
+        Ok((judge(act, &self.sealed.subject, &looked.seen(), published, &self.consent), looked))
+    }
+}
+
+/// Releases that are published together: contents of all, then git of all, then pointers. Usually it is one.
+pub struct Train<'a> {
+    /// At least one, all of them to the same environment.
+    pub sessions: Vec<Session<'a>>,
+    /// What is published when this is done, where that is known; otherwise it is looked at, again for each wave.
+    beside: Option<Published>,
+}
+
+impl<'a> Train<'a> {
+    /// Puts releases together.
+    ///
+    /// # Errors
+    /// There are none, or two of them would write the same.
+    pub fn new(sessions: Vec<Session<'a>>) -> Result<Train<'a>> {
+        ensure!(!sessions.is_empty(), "there is nothing to publish");
+        for (position, session) in sessions.iter().enumerate() {
+            for other in &sessions[..position] {
+                session.keeps_apart_from(other)?;
+            }
+        }
+        Ok(Train { sessions, beside: None })
+    }
+
+    /// The same, with pointers judged beside what is published when this is done. It is not read back: a bucket may
+    /// answer for a moment as it did before.
+    pub fn beside(self, published: Published) -> Train<'a> {
+        Train { beside: Some(published), ..self }
+    }
+
+    fn first(&self) -> &Session<'a> {
+        &self.sessions[0]
+    }
+
+    /// Where all of them go.
+    pub fn world(&self) -> &'a World {
+        self.first().world
+    }
+
+    /// What is published there now, and what arrives with this train.
+    ///
+    /// # Errors
+    /// The environment cannot be looked at.
+    pub async fn published(&self) -> Result<Published> {
+        if let Some(published) = &self.beside {
+            return Ok(published.clone());
+        }
+        let arriving = self.sessions.iter().filter_map(Session::version).cloned().collect();
+        Ok(Published { arriving, ..published(self.first().read.of(Bucket::Releases)).await? })
+    }
+
+    /// Looks at every act and judges it.
+    ///
+    /// # Errors
+    /// Something cannot be looked at.
+    pub async fn plan(&self) -> Result<PlannedTrain<'_>> {
+        let (published, mut sessions) = (self.published().await?, Vec::new());
+        for session in &self.sessions {
+            sessions.push((session, session.plan(&published).await?));
+        }
+        Ok(PlannedTrain { train: self, sessions })
+    }
+
+    /// The buckets that the acts write, each once.
+    pub fn written(&self) -> Vec<Bucket> {
+        let acts = self.sessions.iter().flat_map(|session| &session.acts);
+        // The lock lies with the documentation, whatever else is written.
+        let mut buckets: Vec<Bucket> = acts.filter_map(bucket_of).chain([Bucket::Docs]).collect();
+        buckets.sort();
+        buckets.dedup();
+        buckets
+    }
+
+    /// What an act is called where several releases have one.
+    pub fn title(&self, session: &Session, planned: &Planned) -> String {
+        match self.sessions.len() {
+            1 => planned.title.clone(),
+            _ => format!("{}  {}", session.sealed.record.version, planned.title),
+        }
+    }
+}
+
+/// A train, and what it would do: each release with its plan.
+#[derive(Clone)]
+pub struct PlannedTrain<'a> {
+    pub train: &'a Train<'a>,
+    pub sessions: Vec<(&'a Session<'a>, Plan)>,
+}
+
+impl<'a> PlannedTrain<'a> {
+    /// As one value that is shown and agreed to.
+    pub fn plans(&self) -> Plans<'_> {
+        Plans(self.sessions.iter().map(|(_, plan)| plan).collect())
+    }
+
+    /// Every act with its release, in the order of the plans.
+    pub fn acts(&self) -> impl Iterator<Item = (&'a Session<'a>, &Planned)> {
+        self.sessions.iter().flat_map(|(session, plan)| plan.acts.iter().map(|planned| (*session, planned)))
+    }
+
+    /// What waits for something outside, and for what.
+    pub fn waiting(&self) -> Vec<String> {
+        let why = |(session, planned): (&Session, &Planned)| match &planned.status {
+            Status::Waiting(why) => Some(format!("{}: {why}", self.train.title(session, planned))),
+            Status::Absent | Status::Same | Status::Different | Status::Stays(_) | Status::Refused(_) => None,
+        };
+        self.acts().filter_map(why).collect()
+    }
+
+    /// What signs, if the plan has something to sign.
+    ///
+    /// # Errors
+    /// As for [`World::open_signing_key`].
+    pub fn signing_key(&self) -> Result<Option<SecretKey>> {
+        let needed = self.acts().any(|(_, planned)| planned.act.is_signed() && planned.is_to_do());
+        needed.then(|| self.train.world().open_signing_key()).transpose()
+    }
+}
+
+/// The bucket that an act writes; `None` for git and for images.
+fn bucket_of(act: &Act) -> Option<Bucket> {
+    match act {
+        Act::VersionDirectory | Act::RootManifest | Act::Receipt | Act::Withdraw { .. } => Some(Bucket::Releases),
+        Act::Cache => Some(Bucket::Cache),
+        Act::Docs(_) => Some(Bucket::Docs),
+        Act::Installers | Act::InstallerPointers => Some(Bucket::Install),
+        Act::Branch | Act::Review | Act::Tag | Act::Images { .. } | Act::ImageTag { .. } => None,
+    }
+}

@@ -1,0 +1,215 @@
+//! The directory `release/`, opened and found to be exactly what its record says, and what the tag says.
+//!
+//! Reads every byte once; what is uploaded later is compared with what was read here. Refuses to change anything.
+
+use std::collections::BTreeMap;
+
+use anyhow::{Context, Result, anyhow};
+use camino::{Utf8Path, Utf8PathBuf};
+use xtask::cli::PlanArgs;
+use xtask::domain::digest::{Digest, FileFacts};
+use xtask::domain::layout::{self, Layout};
+use xtask::domain::manifest;
+use xtask::domain::problem::{Problem, Problems};
+use xtask::domain::record::{Files, Record};
+use xtask::domain::release::Release;
+use xtask::domain::tagging::TagRecord;
+use xtask::phases::build::Target;
+use xtask::phases::tag_record;
+use xtask::tools::files;
+use xtask::tools::git::Git;
+
+use crate::acts::images::BuiltImages;
+use crate::domain::publication::acts::{Official, Subject};
+use crate::tools::content::Content;
+use crate::tools::oci;
+use crate::tools::transfer;
+
+/// A release that may be published.
+pub struct Sealed {
+    pub record: Record,
+    /// Of the record's own bytes.
+    pub record_digest: Digest,
+    pub subject: Subject,
+    /// `None` for what is not pushed: a tree that is not an official release, or a release that is published already.
+    pub tag: Option<TagRecord>,
+    /// In the version directory, by path there.
+    pub files: LocalFiles,
+    /// The manual, by path in it.
+    pub manual: LocalFiles,
+    /// The text of the root manifest.
+    pub root_manifest: String,
+    /// By name, with their record; empty where none are at hand.
+    pub installers: LocalFiles,
+    /// `None` where the manual alone is published.
+    pub built_images: Option<BuiltImages>,
+}
+
+/// Files that were read, by their path in the directory that is published.
+pub type LocalFiles = BTreeMap<String, LocalFile>;
+
+/// A file and what it held when it was read.
+#[derive(Debug, Clone)]
+pub struct LocalFile {
+    pub path: Utf8PathBuf,
+    pub content: Content,
+}
+
+impl Sealed {
+    /// A release that is published already, with nothing at hand yet but what its record says.
+    ///
+    /// # Errors
+    /// The record's image digest makes no sense.
+    pub fn published(record: Record, record_digest: Digest, subject: Subject) -> Result<Sealed> {
+        let images = record.image.is_some().then(|| BuiltImages::published(&record)).transpose()?;
+        Ok(Sealed {
+            root_manifest: manifest::render(&record.manifest()),
+            record,
+            record_digest,
+            subject,
+            tag: None,
+            files: LocalFiles::new(),
+            manual: LocalFiles::new(),
+            installers: LocalFiles::new(),
+            built_images: images,
+        })
+    }
+
+    /// Opens what `args` wants to publish.
+    ///
+    /// # Errors
+    /// Nothing was built, or everything that is not as built or as tagged, at once.
+    pub async fn open(git: &Git, args: &PlanArgs) -> Result<Sealed> {
+        let dir = git.root().join(layout::RELEASE);
+        if dir.exists() {
+            files::require_directory(&dir)?;
+        }
+        let alone = dir.join(layout::MANUAL_RECORD);
+        let manual_alone = args.target == Target::Manual && alone.exists();
+        let record_path = if manual_alone { alone } else { dir.join(layout::RECORD) };
+        let text = files::read_if_there(&record_path)?
+            .with_context(|| format!("{record_path} is not there: has `cargo xtask release build` finished?"))?;
+        let record = Record::parse(&text).map_err(|why| anyhow!("{record_path} {why}"))?;
+
+        let mut problems = if args.no_check_git { Problems::default() } else { off_the_record(git, &record)? };
+        let layout = Layout::new(&record.version);
+        let manual = read(&dir.join(layout::MANUAL), &record.manual(), &mut problems).await?;
+        problems.collect(record.compare_manual(&facts(&manual)));
+        let (mut published, mut root_manifest, mut images) = (LocalFiles::new(), String::new(), None);
+        let record_facts = files::facts(text.as_bytes());
+        if args.target == Target::All {
+            let (artifacts, images_dir) = (dir.join(layout::ARTIFACTS), dir.join(layout::IMAGES));
+            files::require_directory(&artifacts)?;
+            files::require_directory(&images_dir)?;
+            published = read(&artifacts.join(layout.version_directory()), &record.files, &mut problems).await?;
+            let found = facts(&published);
+            problems.collect(record.compare(&found));
+            let sums = files::facts(record.sums(record_facts.sha256).as_bytes());
+            for (name, expected) in [(layout::RECORD, record_facts), (layout::SUMS, sums)] {
+                if found.get(name) != Some(&expected) {
+                    problems.push(Problem::new(format!(
+                        "{name} in the version directory does not follow from {record_path}"
+                    )));
+                }
+            }
+            let path = artifacts.join(layout::MANIFEST);
+            root_manifest = files::read_text(&path)?;
+            if root_manifest != manifest::render(&record.manifest()) {
+                problems.push(Problem::new(format!("{path} does not follow from {record_path}")));
+            }
+            match BuiltImages::open(oci::Layout::new(images_dir), &record).await? {
+                Ok(built) => images = Some(built),
+                Err(wrong) => problems.extend(wrong),
+            }
+        }
+        problems.into_result().with_context(|| format!("{dir} cannot be published as it is"))?;
+
+        let (subject, tag) = subject(git, &record, layout)?;
+        let record_digest = record_facts.sha256;
+        let installers = LocalFiles::new();
+        Ok(Sealed {
+            record,
+            record_digest,
+            subject,
+            tag,
+            files: published,
+            manual,
+            root_manifest,
+            installers,
+            built_images: images,
+        })
+    }
+
+    /// Every name that comes with it.
+    pub fn layout(&self) -> Layout {
+        Layout::new(&self.record.version)
+    }
+
+    /// What goes to registries.
+    ///
+    /// # Errors
+    /// The manual alone is published.
+    pub fn images(&self) -> Result<&BuiltImages> {
+        self.built_images.as_ref().context("there are no images where the manual alone is published")
+    }
+}
+
+/// Where the tree is not at what was built.
+fn off_the_record(git: &Git, record: &Record) -> Result<Problems> {
+    let mut problems = Problems::default();
+    let head = git.head()?;
+    if head.commit != record.commit {
+        let at = record.tag.as_deref().unwrap_or(record.commit.as_str());
+        problems.push(Problem::new(format!(
+            "HEAD is at {}, and release/ was built from {at}: `git switch --detach {at}`",
+            head.commit.short()
+        )));
+    }
+    problems.extend(Problems::uncommitted(&git.dirty_files()?));
+    Ok(problems)
+}
+
+/// What the record is a record of, as git has it; and the tag of an official release.
+fn subject(git: &Git, record: &Record, layout: Layout) -> Result<(Subject, Option<TagRecord>)> {
+    let Some(tag) = &record.tag else { return Ok((Subject::Nightly { version: record.version.clone() }, None)) };
+    let version = tag.parse().with_context(|| format!("the record's tag {tag}"))?;
+    let release = Release::new(version, record.name.as_deref().unwrap_or_default())?;
+    let tag = tag_record::load(git, release.version())?;
+    if (&tag.commit, &tag.tree) != (&record.commit, &record.tree) {
+        return Err(anyhow!(
+            "release/ was built from commit {}, and the tag {} is at {}: build it again",
+            record.commit,
+            release.tag(),
+            tag.commit
+        ));
+    }
+    Ok((Subject::Official(Box::new(Official { release, layout })), Some(tag)))
+}
+
+/// Reads a directory that was built. A file of another size than `built` says may be anything and is not hashed: the
+/// comparison that follows names it.
+async fn read(dir: &Utf8Path, built: &Files, problems: &mut Problems) -> Result<LocalFiles> {
+    files::require_directory(dir)?;
+    for path in files::empty_directories(dir)? {
+        problems.push(Problem::new(format!("{} is an empty directory, which was not built", dir.join(path))));
+    }
+    let reading = files::list(dir)?.into_iter().map(|relative| {
+        let path = dir.join(&relative);
+        // The record and the sums are not listed, and are small.
+        let expected = built.get(relative.as_str()).map(|facts| facts.size);
+        async move {
+            let (_, size) = files::open_file(&path)?;
+            let content = match expected.map_or(size <= files::SMALL, |expected| expected == size) {
+                true => Content::of_file(&path).await?,
+                false => Content { size, ..Content::of_bytes(b"") },
+            };
+            Ok((relative.into_string(), LocalFile { path, content }))
+        }
+    });
+    Ok(transfer::all(reading).await?.into_iter().collect())
+}
+
+fn facts(local: &LocalFiles) -> Files {
+    let facts = |content: &Content| FileFacts { size: content.size, sha256: content.sha256 };
+    local.iter().map(|(path, file)| (path.clone(), facts(&file.content))).collect()
+}
