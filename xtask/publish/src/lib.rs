@@ -4,6 +4,9 @@
 //! never does. The floors are those of `xtask`, on which this stands: `phases` over `tools` over `domain`, which
 //! stands on `xtask`'s.
 
+pub mod acts;
+pub mod delivery;
 pub mod domain;
 pub mod phases;
+pub mod site;
 pub mod tools;

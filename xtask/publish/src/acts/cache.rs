@@ -10,9 +10,9 @@ use anyhow::{Context, Result, anyhow, ensure};
 use camino::{Utf8Path, Utf8PathBuf};
 use serde_json::Value;
 use xtask::domain::amounts::counted;
+use xtask::domain::build::record::Record;
 use xtask::domain::layout::{CACHE_STAGE, RELEASE};
 use xtask::domain::problem::{Problem, Problems};
-use xtask::domain::record::Record;
 use xtask::domain::store_path::StorePath;
 use xtask::tools::{files, process, term};
 

@@ -4,7 +4,7 @@ use anyhow::{Context, Result};
 use xtask::domain::environment::GitTarget;
 use xtask::domain::oid::Oid;
 use xtask::domain::release::Release;
-use xtask::domain::tagging::{Relation, TagRecord};
+use xtask::domain::release::tagging::{Relation, TagRecord};
 use xtask::tools::git::Git;
 use xtask::tools::remote::Remote;
 

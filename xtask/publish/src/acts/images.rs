@@ -1,10 +1,10 @@
 //! The acts of container images: looking at them, bringing them about, and what has to be known before.
 
 use anyhow::{Context, Result, anyhow};
+use xtask::domain::build::record::Record;
 use xtask::domain::digest::Digest;
-use xtask::domain::image_target::ImageTarget;
+use xtask::domain::environment::image_target::ImageTarget;
 use xtask::domain::problem::{Problem, Problems};
-use xtask::domain::record::Record;
 use xtask::tools::term;
 
 use crate::delivery::train::Session;

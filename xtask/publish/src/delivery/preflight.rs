@@ -6,8 +6,8 @@
 use anyhow::{Context, Result};
 use futures_util::future::join_all;
 use time::OffsetDateTime;
+use xtask::domain::environment::image_target::ImageTarget;
 use xtask::domain::environment::{CacheKey, GitTarget, Storage};
-use xtask::domain::image_target::ImageTarget;
 use xtask::domain::release::MAIN;
 use xtask::tools::git::Git;
 use xtask::tools::remote::Remote;

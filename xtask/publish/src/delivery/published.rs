@@ -5,8 +5,8 @@ use std::collections::BTreeSet;
 
 use anyhow::{Context, Result, anyhow, ensure};
 use camino::Utf8Path;
+use xtask::domain::build::record::{Files, Record};
 use xtask::domain::layout::{INSTALLER_RECORD, Layout, MANUAL, RECORD};
-use xtask::domain::record::{Files, Record};
 use xtask::domain::release::Release;
 use xtask::domain::system::System;
 use xtask::domain::version::Version;

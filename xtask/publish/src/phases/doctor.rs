@@ -23,10 +23,10 @@ use xtask::tools::pristine::Pristine;
 use xtask::tools::{files, process, term};
 use xtask::tree;
 
-use super::destination::{Bucket, World};
-use super::preflight::{HOOK, preflight, told};
-use super::published::published;
+use crate::delivery::preflight::{HOOK, preflight, told};
 use crate::domain::reports::checkup::Checkup;
+use crate::site::published::published;
+use crate::site::{Bucket, World};
 use crate::tools::store::{Properties, Store};
 
 /// A build of all systems needs about this much, in bytes.

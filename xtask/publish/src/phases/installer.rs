@@ -20,18 +20,18 @@ use xtask::tools::git::Git;
 use xtask::tools::{files, term};
 use xtask::tree::{self, release_dir};
 
-use super::carrying::{carry_out, remove_left_lock};
-use super::consent;
-use super::destination::Bucket;
-use super::gate::receipt;
-use super::published_release::{self, LIMIT};
-use super::purge;
-use super::sealed::{LocalFile, LocalFiles, Sealed};
-use super::session::{Destination, Session, Train};
+use crate::delivery::agreement;
+use crate::delivery::carry_out::{carry_out, remove_left_lock};
+use crate::delivery::gate::receipt;
+use crate::delivery::published::{self, LIMIT};
+use crate::delivery::purge;
+use crate::delivery::train::{Destination, Session, Train};
 use crate::domain::publication::acts::INSTALLER_ACTS;
 use crate::domain::publication::executable::{HEADER, system_of};
 use crate::domain::publication::installer::{InstallerRecord, check};
 use crate::domain::publication::judgement::Consent;
+use crate::site::Bucket;
+use crate::site::built::{LocalFile, LocalFiles, Sealed};
 use crate::tools::content::Content;
 
 /// Publishes installers.
@@ -64,10 +64,10 @@ pub async fn run(place: &Place, args: &InstallerArgs) -> Result<Outcome> {
     if args.dry_run {
         return super::plan::show(place, &plans).map(|()| Outcome::Done);
     }
-    consent::show(&plans)?;
+    agreement::show(&plans)?;
     if !plans.is_done() {
         let sentence = format!("I want to release these installers to {}", args.env);
-        consent::ask(&destination.world, &plans, &sentence, &args.agreement)?;
+        agreement::ask(&destination.world, &plans, &sentence, &args.agreement)?;
         let done = carry_out(&planned, None).await?;
         term::say(done.summary());
     } else {
@@ -86,7 +86,7 @@ pub async fn run(place: &Place, args: &InstallerArgs) -> Result<Outcome> {
 
 /// A release of which all is published: no name may lead to installers of one that still waits for its review.
 async fn finished(destination: &Destination, version: &Version) -> Result<Sealed> {
-    let published = published_release::find(destination.read.of(Bucket::Releases), version).await?;
+    let published = published::find(destination.read.of(Bucket::Releases), version).await?;
     let own = receipt(destination, &published.record.version).await?;
     ensure!(own.is_of(published.record_digest), "its upload was not finished: run it again");
     Ok(published)

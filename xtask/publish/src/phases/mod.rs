@@ -1,25 +1,11 @@
 //! Publication: order and consent. Acts are looked at, judged by `xtask`'s `domain`, shown, agreed to, and applied.
 
-pub mod applying;
 pub mod bench;
-pub mod caching;
-pub mod carrying;
-pub mod consent;
-pub mod destination;
 pub mod doctor;
-pub mod gate;
-pub mod images;
 pub mod installer;
-pub mod looking;
 pub mod plan;
-pub mod preflight;
-pub mod published;
-pub mod published_release;
-pub mod purge;
 pub mod rehearse;
 pub mod rollback;
-pub mod sealed;
-pub mod session;
 pub mod status;
 pub mod upload;
 pub mod verify;

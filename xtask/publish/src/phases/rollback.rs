@@ -15,20 +15,20 @@ use xtask::tools::git::Git;
 use xtask::tools::term;
 use xtask::tree::release_dir;
 
-use super::carrying::{carry_out, remove_left_lock};
-use super::consent;
-use super::destination::{Bucket, World};
-use super::published::{Unclear, published_in_any_case};
-use super::published_release;
-use super::purge;
-use super::sealed::Sealed;
-use super::session::{Destination, PlannedTrain, Session, Train};
 use super::verify::{self, Contents};
+use crate::delivery::agreement;
+use crate::delivery::carry_out::{carry_out, remove_left_lock};
+use crate::delivery::published;
+use crate::delivery::purge;
+use crate::delivery::train::{Destination, PlannedTrain, Session, Train};
 use crate::domain::publication::acts::{Act, Wave};
 use crate::domain::publication::image_tag::ImageTag;
 use crate::domain::publication::judgement::Consent;
 use crate::domain::publication::plan::{Planned, Status};
 use crate::domain::publication::pointers::{Published, withdrawn_by_rollback};
+use crate::site::built::Sealed;
+use crate::site::published::{Unclear, published_in_any_case};
+use crate::site::{Bucket, World};
 
 /// Rolls back.
 ///
@@ -71,12 +71,11 @@ async fn plan_and_publish(place: &Place, args: &RollbackArgs) -> Result<Result<O
 
     let scratch = tempfile::tempdir().context("cannot make a temporary directory")?;
     let scratch = Utf8Path::from_path(scratch.path()).context("the temporary directory's name is not UTF-8")?;
-    let sealed = published_release::find(read.of(Bucket::Releases), to).await?;
+    let sealed = published::find(read.of(Bucket::Releases), to).await?;
     let layout = sealed.layout();
     let sealed = Sealed {
-        manual: published_release::manual(read.of(Bucket::Releases), &sealed.record, &scratch.join("manual")).await?,
-        installers: published_release::installers(read.of(Bucket::Install), &layout, &scratch.join("installers"))
-            .await?,
+        manual: published::manual(read.of(Bucket::Releases), &sealed.record, &scratch.join("manual")).await?,
+        installers: published::installers(read.of(Bucket::Install), &layout, &scratch.join("installers")).await?,
         ..sealed
     };
     // What was only begun holds no rollback back: it is the way out, also while a fix waits for its review.
@@ -101,7 +100,7 @@ async fn plan_and_publish(place: &Place, args: &RollbackArgs) -> Result<Result<O
 async fn publish(planned: &PlannedTrain<'_>, args: &RollbackArgs) -> Result<Result<Outcome>> {
     let train = planned.train;
     let (environment, plans) = (&train.world().name, planned.plans());
-    consent::show(&plans)?;
+    agreement::show(&plans)?;
     if plans.is_done() {
         remove_left_lock(train).await;
         term::say(format_args!("{} {environment} is on {} already", term::good("done:"), args.to));
@@ -109,7 +108,7 @@ async fn publish(planned: &PlannedTrain<'_>, args: &RollbackArgs) -> Result<Resu
         return Ok(Ok(Outcome::Done));
     }
     let sentence = format!("I want to roll {environment} back to {}", args.to);
-    consent::ask(train.world(), &plans, &sentence, &args.agreement)?;
+    agreement::ask(train.world(), &plans, &sentence, &args.agreement)?;
     if let Err(error) = carry_out(planned, None).await {
         return Ok(Err(error.context(how_it_stands(planned, args).await)));
     }

@@ -24,8 +24,8 @@ use xtask::tools::term;
 use xtask::tree::{self, tag_record};
 
 use self::live::{Look, PATIENCE};
-use super::destination::config;
 use crate::domain::reports::standing::{Command, Environment, Line, On, Page, Standing, State, Topic, published_last};
+use crate::site::config;
 
 /// Shows; with `--json`, as a [`Page`], whose keys are stable.
 ///

@@ -11,22 +11,22 @@ use xtask::tools::git::Git;
 use xtask::tools::term;
 use xtask::tree::release_dir;
 
-use super::applying::refspec;
-use super::caching;
-use super::carrying::{carry_out, remove_left_lock};
-use super::consent;
-use super::destination::{Bucket, World};
-use super::gate::Earlier;
-use super::preflight::{self, told};
-use super::published::live;
-use super::purge;
-use super::sealed::Sealed;
-use super::session::{Destination, PlannedTrain, Session, Train};
+use crate::acts::applying::refspec;
+use crate::acts::cache;
+use crate::delivery::agreement;
+use crate::delivery::carry_out::{carry_out, remove_left_lock};
+use crate::delivery::gate::Earlier;
+use crate::delivery::preflight::{self, told};
+use crate::delivery::purge;
+use crate::delivery::train::{Destination, PlannedTrain, Session, Train};
 use crate::domain::cache::signing::SecretKey;
 use crate::domain::publication::acts::{Act, Wave};
 use crate::domain::publication::pointers::{Follows, Published, target};
 use crate::domain::publication::receipt::Gate;
 use crate::domain::reports::checkup::Checkup;
+use crate::site::built::Sealed;
+use crate::site::published::live;
+use crate::site::{Bucket, World};
 
 /// Publishes what was built in one tree.
 ///
@@ -107,7 +107,7 @@ async fn publish(place: &Place, trees: &[Git], args: &UploadArgs, dry_run: bool)
         working.push(release_dir::lock(git.root())?);
         release_dir::recover(git.root())?;
         if !dry_run {
-            caching::forget_staged(git.root());
+            cache::forget_staged(git.root());
         }
     }
     with_train(place, trees, &args.plan, async |train| {
@@ -116,7 +116,7 @@ async fn publish(place: &Place, trees: &[Git], args: &UploadArgs, dry_run: bool)
         if dry_run {
             return super::plan::show(place, &plans).map(|()| Outcome::Done);
         }
-        consent::show(&plans)?;
+        agreement::show(&plans)?;
         if plans.is_done() {
             remove_left_lock(train).await;
             super::plan::tell(place, &plans)?;
@@ -129,7 +129,7 @@ async fn publish(place: &Place, trees: &[Git], args: &UploadArgs, dry_run: bool)
         }
         let signing_key = check(&planned).await?;
         let sentence = format!("I want to release this to {}", train.world().name);
-        consent::ask(train.world(), &plans, &sentence, &args.agreement)?;
+        agreement::ask(train.world(), &plans, &sentence, &args.agreement)?;
         let done = carry_out(&planned, signing_key).await?;
         term::say(done.summary());
         super::plan::tell(place, &plans)?;

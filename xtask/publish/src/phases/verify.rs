@@ -16,10 +16,10 @@ use xtask::tools::git::Git;
 
 use self::report::{Findings, Report, Told};
 use self::sides::Sides;
-use super::destination::{Bucket, Stores, World};
-use super::published::{Unclear, published_in_any_case};
 use crate::domain::publication::acts::{Act, INSTALLER_ACTS, Target, acts};
 use crate::domain::publication::pointers::{self, Published, holds_pointers_back};
+use crate::site::published::{Unclear, published_in_any_case};
+use crate::site::{Bucket, Stores, World};
 use crate::tools::http::Http;
 
 mod cache;

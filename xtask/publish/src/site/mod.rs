@@ -9,9 +9,9 @@ use std::time::Duration;
 use anyhow::{Context, Result, anyhow, ensure};
 use camino::{Utf8Path, Utf8PathBuf};
 use xtask::cli::Place;
+use xtask::domain::environment::image_target::ImageTarget;
 use xtask::domain::environment::{Access, CacheKey, Config, Environment, GitTarget, Storage};
-use xtask::domain::image_target::ImageTarget;
-use xtask::tools::tree;
+use xtask::tree;
 
 use crate::domain::cache::faults::Keys;
 use crate::domain::cache::keys::{also_trusted, public_key};

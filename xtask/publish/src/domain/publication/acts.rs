@@ -9,7 +9,6 @@ use std::fmt;
 use serde::Serialize;
 use xtask::domain::environment::image_target::ImageTarget;
 use xtask::domain::environment::{Environment, GitTarget};
-use xtask::domain::environment::image_target::ImageTarget;
 use xtask::domain::layout::{Docs, Layout, MANIFEST, WITHDRAWN, installer_pointers, prefix};
 use xtask::domain::release::Release;
 use xtask::domain::version::{Series, Version};

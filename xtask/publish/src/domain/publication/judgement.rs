@@ -7,9 +7,8 @@ use xtask::domain::amounts::bytes_for_people;
 use xtask::domain::build::manifest::Manifest;
 use xtask::domain::digest::Digest;
 use xtask::domain::oid::Oid;
-use xtask::domain::release::tagging::{Relation, Tag};
-use xtask::domain::system::System;
 use xtask::domain::release::tagging::{Relation, Tag, TagRecord};
+use xtask::domain::system::System;
 
 use crate::domain::cache::faults;
 use crate::domain::publication::acts::{Act, Official, Rule, Subject};

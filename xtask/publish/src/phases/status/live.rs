@@ -19,13 +19,13 @@ use xtask::tools::files;
 use xtask::tools::git::Git;
 use xtask::tools::remote::Remote;
 
-use super::super::destination::{Bucket, World};
-use super::super::looking::git::review;
-use super::super::published::{Unclear, published_in_any_case};
 use super::Built;
+use crate::acts::git::review;
 use crate::domain::publication::receipt::Own;
 use crate::domain::publication::withdrawn;
 use crate::domain::reports::standing::{Directory, Leads, Live, Lock, Pointer, Reviewed, Unread};
+use crate::site::published::{Unclear, published_in_any_case};
+use crate::site::{Bucket, World};
 use crate::tools::http::{Headers, Http};
 use crate::tools::lock;
 use crate::tools::root_manifest;

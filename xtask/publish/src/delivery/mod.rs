@@ -1,0 +1,9 @@
+//! A release on its way to an environment: planned, agreed to, carried out.
+
+pub mod agreement;
+pub mod carry_out;
+pub mod gate;
+pub mod preflight;
+pub mod published;
+pub mod purge;
+pub mod train;
