@@ -4,7 +4,7 @@ use anyhow::{Context, Result};
 use camino::{Utf8Path, Utf8PathBuf};
 use clap::Args;
 
-use super::Outcome;
+use super::outcome::Outcome;
 use crate::phases::adopt::{self, Consent, Request};
 
 #[derive(Debug, Args)]

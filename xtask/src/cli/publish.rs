@@ -3,7 +3,7 @@
 use camino::Utf8PathBuf;
 use clap::{Args, Subcommand, ValueEnum};
 
-use super::profile;
+use super::values::profile;
 use crate::domain::profile::Profile;
 use crate::domain::system::System;
 use crate::domain::version::Version;

@@ -1,0 +1,196 @@
+//! The part of the command line that is carried out here: words become the requests that phases take.
+
+use anyhow::{Context, Result};
+use camino::Utf8PathBuf;
+use clap::{Args, Subcommand};
+
+use super::outcome::{Outcome, Place};
+use super::values::profile;
+use crate::domain::date::Date;
+use crate::domain::profile::Profile;
+use crate::domain::version::Version;
+use crate::phases::{announce, build, finish, notes, prepare, tag};
+use crate::tools::clock;
+use crate::tools::git::Git;
+
+/// The phases that this package carries out. All phases are shown in the order in which a manager meets them.
+#[derive(Debug, Subcommand)]
+pub enum Local {
+    /// Render release-note fragments to stdout, or check them
+    #[command(display_order = 1)]
+    Notes(NotesArgs),
+    /// Set the version, turn the fragments into release notes, and commit
+    #[command(display_order = 2)]
+    Prepare(PrepareArgs),
+    /// Make the release commit and the tag, and merge them back to the branch
+    #[command(display_order = 3)]
+    Tag(TagArgs),
+    /// Build the tag with Nix and gather everything in release/
+    #[command(display_order = 4)]
+    Build(BuildArgs),
+    /// After publishing: branch off, set the next version, bring release notes to main, go back to the branch
+    #[command(display_order = 9)]
+    Finish(FinishArgs),
+    /// Draft the blog post, the toot and what others have to know in release/announce/; nothing is posted
+    #[command(display_order = 10)]
+    Announce,
+}
+
+#[derive(Debug, Args)]
+pub struct NotesArgs {
+    /// Directories of fragments [default: doc/manual/rl-next]
+    #[arg(value_name = "DIR")]
+    dirs: Vec<Utf8PathBuf>,
+    /// Report every problem of every fragment and render nothing; exit 1 if there is one
+    #[arg(long)]
+    check: bool,
+    /// The author list [default: doc/manual/change-authors.yml]
+    #[arg(long, value_name = "FILE", conflicts_with = "no_authors")]
+    authors: Option<Utf8PathBuf>,
+    /// Show credits by their keys, unlinked
+    #[arg(long)]
+    no_authors: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct PrepareArgs {
+    /// The version to release, such as 2.93.1 [default: what version.json holds]
+    version: Option<Version>,
+    /// The release name of a new MAJOR
+    #[arg(long)]
+    name: Option<String>,
+    /// The date in the release notes, YYYY-MM-DD [default: today]
+    #[arg(long)]
+    date: Option<Date>,
+    /// Announce again what an earlier release announced already
+    #[arg(long)]
+    despite_released: bool,
+    /// Show the changes and make none
+    #[arg(long)]
+    dry_run: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct TagArgs {
+    /// Sign the tag and the commits, with what git is configured for
+    #[arg(long)]
+    sign: bool,
+    /// Replace a tag that exists here and was never pushed
+    #[arg(long)]
+    force_tag: bool,
+    /// Do not look for uncommitted changes, a shallow clone, or the tag on `origin`
+    #[arg(long)]
+    no_check_git: bool,
+    /// Show the commits and the difference, and make none
+    #[arg(long)]
+    dry_run: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct BuildArgs {
+    /// What to build
+    #[arg(long, value_enum, default_value_t = build::Target::All)]
+    target: build::Target,
+    /// Which of the flake's `release-jobs`
+    #[arg(long, value_parser = profile(), default_value_t = Profile::All)]
+    profile: Profile,
+    /// Build whatever is here, tagged and committed or not
+    #[arg(long)]
+    no_check_git: bool,
+    /// For every call of Nix, such as `--max-jobs 4`, `--builders …` or `--option NAME VALUE`
+    #[arg(last = true, value_name = "NIX-ARGS")]
+    nix_args: Vec<String>,
+}
+
+#[derive(Debug, Args)]
+pub struct FinishArgs {
+    /// The release to finish [default: the one that was tagged last]
+    version: Option<Version>,
+    /// Look whether this environment's git remote, as in releng.toml, has it all
+    #[arg(long, alias = "environment", value_name = "ENV")]
+    env: Option<String>,
+    /// Push what it lacks, after asking
+    #[arg(long, requires = "env")]
+    push: bool,
+    /// Do not ask, where releng.toml allows it
+    #[arg(long)]
+    yes: bool,
+    /// Show what would be done and do nothing
+    #[arg(long)]
+    dry_run: bool,
+}
+
+impl Local {
+    /// # Errors
+    /// The phase's own, and which one it was.
+    pub fn run(self, place: &Place) -> Result<Outcome> {
+        let tree = &place.tree;
+        match self {
+            Local::Notes(args) => {
+                let authors = match args.authors {
+                    _ if args.no_authors => notes::Source::None,
+                    Some(file) => notes::Source::File(file),
+                    None => notes::Source::Tree,
+                };
+                let request = notes::Request { dirs: args.dirs, authors };
+                if args.check {
+                    let good = notes::check(tree, &request)?;
+                    return Ok(if good { Outcome::Done } else { Outcome::Failed });
+                }
+                notes::render(tree, &request).context("cannot render the release notes")?;
+            }
+            Local::Prepare(args) => {
+                let git = Git::open(tree)?;
+                let date = args.date.map_or_else(clock::today, Ok)?;
+                let request = prepare::Request {
+                    version: args.version,
+                    name: args.name,
+                    date,
+                    despite_released: args.despite_released,
+                };
+                let result = if args.dry_run { prepare::dry_run(&git, &request) } else { prepare::run(&git, &request) };
+                result.context("cannot prepare the release")?;
+            }
+            Local::Tag(args) => {
+                let git = Git::open(tree)?;
+                let request = tag::Request {
+                    sign: args.sign,
+                    force: args.force_tag,
+                    check_git: !args.no_check_git,
+                    today: clock::today()?,
+                };
+                let result = if args.dry_run { tag::dry_run(&git, &request) } else { tag::run(&git, &request) };
+                result.context("cannot tag the release")?;
+            }
+            Local::Build(args) => {
+                let request = build::Request {
+                    target: args.target,
+                    profile: args.profile,
+                    check_git: !args.no_check_git,
+                    nix_args: args.nix_args,
+                };
+                build::run(&Git::open(tree)?, &request).context("cannot build the release")?;
+            }
+            Local::Finish(args) => {
+                let request = finish::Request {
+                    version: args.version,
+                    environment: args.env,
+                    config: place.config_file(),
+                    push: args.push,
+                    yes: args.yes,
+                    patience: None,
+                };
+                let git = Git::open(tree)?;
+                let result = if args.dry_run { finish::dry_run(&git, &request) } else { finish::run(&git, &request) };
+                return Ok(match result.context("cannot finish the release")? {
+                    finish::End::Done => Outcome::Done,
+                    finish::End::Waiting => Outcome::Waiting,
+                });
+            }
+            Local::Announce => {
+                announce::run(&Git::open(tree)?).context("cannot draft the announcement")?;
+            }
+        }
+        Ok(Outcome::Done)
+    }
+}
