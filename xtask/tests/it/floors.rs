@@ -7,6 +7,8 @@ use std::process::Command;
 
 use expect_test::expect;
 
+mod circles;
+
 /// The floors of a package, from the bottom. A file in one of these directories (or of this name) may not name a later
 /// one.
 const HOUSES: [(&str, &[&str]); 2] =
@@ -36,6 +38,34 @@ fn no_floor_uses_one_above_it() {
         }
     }
     assert!(seen > 100, "the source was not found");
+}
+
+/// The nouns that programs are spoken to about. What a release is, and what of it goes where, is not among them.
+const KNOWN_TO_TOOLS: [&str; 11] = [
+    "amounts::",
+    "build::",
+    "date::",
+    "digest::",
+    "environment::",
+    "oid::",
+    "problem::",
+    "release::tagging::",
+    "shown::",
+    "store_path::",
+    "system::",
+];
+
+#[test]
+fn tools_know_no_policy() {
+    let mut seen = 0;
+    visit(&at("src/tools"), &mut |path, text| {
+        for (_, noun) in text.lines().filter_map(|line| line.split_once("crate::domain::")) {
+            seen += 1;
+            let known = KNOWN_TO_TOOLS.iter().any(|known| noun.starts_with(known));
+            assert!(known, "{}: no tool has to know of `{noun}`", path.display());
+        }
+    });
+    assert!(seen > 20, "the source was not found");
 }
 
 #[test]
