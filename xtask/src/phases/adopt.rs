@@ -20,9 +20,9 @@ use crate::domain::problem::Problems;
 use crate::domain::release::official;
 use crate::domain::release::version_file;
 use crate::domain::shown::one_line;
-use crate::tools::aside::{self, Aside};
 use crate::tools::files;
 use crate::tools::git::Git;
+use crate::tools::scratch_repo::{self, ScratchRepo};
 use crate::tools::term::{self, BOLD, GOOD};
 use crate::tree::release_dir;
 
@@ -130,15 +130,16 @@ fn show(git: &Git, adoption: &Adoption, copy: &Copy) -> Result<usize> {
         term::say(format_args!("  ~ {}", one_line(&file.path)));
     }
     if !adoption.edits.is_empty() {
-        let aside = Aside::vanishing(git)?;
+        let scratch = ScratchRepo::temporary(git)?;
         let head = git.head()?.commit;
         let tree = |text: &dyn Fn(&Edit) -> Option<String>| {
             let edits = adoption.edits.iter().filter_map(|edit| Some((edit, text(edit)?)));
-            let edits = edits.map(|(edit, text)| aside::Edit { path: edit.path.to_owned(), content: Some(text) });
-            aside.tree(&head, &edits.collect::<Vec<_>>())
+            let edits =
+                edits.map(|(edit, text)| scratch_repo::Edit { path: edit.path.to_owned(), content: Some(text) });
+            scratch.tree(&head, &edits.collect::<Vec<_>>())
         };
         let (before, after) = (tree(&|edit| edit.before.clone())?, tree(&|edit| Some(edit.after.clone()))?);
-        git.show_diff(&before, &after, aside.environment())?;
+        git.show_diff(&before, &after, scratch.environment())?;
     }
     let mut left = adoption.left.clone();
     match copy.config() {

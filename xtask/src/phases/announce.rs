@@ -91,9 +91,10 @@ impl Observed {
         let page = git.file(&commit, &page_path)?.unwrap_or_default();
         let section = forward::section(&page, &version);
         let texts = match section {
-            Some(_) => {
-                released::by(git, &version, &commit, &page_path)?.into_iter().map(|t| (t.path, t.text)).collect()
-            }
+            Some(_) => released::fragments_of(git, &version, &commit, &page_path)?
+                .into_iter()
+                .map(|t| (t.path, t.text))
+                .collect(),
             None => released::texts(git, &commit)?,
         };
         let committed = record.committed.split('T').next().unwrap_or_default();

@@ -22,8 +22,8 @@ use crate::domain::release::tagging::{Relation, TagRecord};
 use crate::domain::release::version_file::{self, VersionFile};
 use crate::domain::release::{self, Kind, MAIN, Release, series_branch};
 use crate::domain::version::Version;
-use crate::tools::aside::{Aside, Edit};
 use crate::tools::git::{Git, Head, RefMove};
+use crate::tools::scratch_repo::{Edit, ScratchRepo};
 use crate::tools::term;
 use crate::tree;
 use crate::tree::commits::{self, Commit};
@@ -56,9 +56,9 @@ pub fn dry_run(git: &Git, request: &Request) -> Result<End> {
     let plan = decide(&observed, request)?;
     plan.show();
     if let Some(line) = &plan.line {
-        let aside = Aside::vanishing(git)?;
+        let scratch = ScratchRepo::temporary(git)?;
         let edits: Vec<Edit> = line.commits().flat_map(|commit| commit.edits.clone()).collect();
-        git.show_diff(&line.tip, &aside.tree(&line.tip, &edits)?, aside.environment())?;
+        git.show_diff(&line.tip, &scratch.tree(&line.tip, &edits)?, scratch.environment())?;
     }
     let Some(environment) = &observed.environment else { return Ok(End::Done) };
     if plan.line.as_ref().is_some_and(|line| line.commits().next().is_some()) {
@@ -79,8 +79,8 @@ pub fn run(git: &Git, request: &Request) -> Result<End> {
     if let Some(environment) = &observed.environment {
         environment.ask(&plan).context("nothing was done")?;
     }
-    let aside = Aside::new(git)?;
-    let tip = plan.line.as_ref().map(|line| line.make(git, &aside, request.yes)).transpose()?;
+    let scratch = ScratchRepo::new(git)?;
+    let tip = plan.line.as_ref().map(|line| line.make(git, &scratch, request.yes)).transpose()?;
 
     // A branch that is about to be made contains the merge, too: only the record knows which one the release is from.
     tag_record::write(git, &plan.tag)?;

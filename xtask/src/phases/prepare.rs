@@ -17,8 +17,8 @@ use crate::domain::product::product;
 use crate::domain::release::version_file::{self, VersionFile};
 use crate::domain::release::{self, Kind, Release};
 use crate::domain::version::Version;
-use crate::tools::aside::{Aside, Edit};
 use crate::tools::git::{Git, Head};
+use crate::tools::scratch_repo::{Edit, ScratchRepo};
 use crate::tools::term::{self, BOLD, GOOD};
 use crate::tree;
 use crate::tree::commits::Commit;
@@ -45,10 +45,10 @@ pub fn dry_run(git: &Git, request: &Request) -> Result<()> {
     let observed = Observed::new(git, request)?;
     let plan = decide(&observed, request)?;
     plan.show();
-    let aside = Aside::vanishing(git)?;
+    let scratch = ScratchRepo::temporary(git)?;
     let edits: Vec<Edit> = plan.commits.iter().flat_map(|commit| commit.edits.clone()).collect();
-    let tree = aside.tree(&observed.head.commit, &edits)?;
-    git.show_diff(&observed.head.commit, &tree, aside.environment())
+    let tree = scratch.tree(&observed.head.commit, &edits)?;
+    git.show_diff(&observed.head.commit, &tree, scratch.environment())
 }
 
 /// Commits.
@@ -64,10 +64,10 @@ pub fn run(git: &Git, request: &Request) -> Result<()> {
     }
     git.require_identity()?;
 
-    let aside = Aside::new(git)?;
+    let scratch = ScratchRepo::new(git)?;
     let mut tip = observed.head.commit;
     for commit in &plan.commits {
-        tip = commit.make(&aside, &tip)?;
+        tip = commit.make(&scratch, &tip)?;
     }
     git.fast_forward(&tip, "release prepare").context("cannot move the branch to the prepared commits")?;
     term::say(format_args!("{GOOD}done:{GOOD:#} the branch is at {}; next: {}", tip.short(), term::next("tag")));

@@ -12,13 +12,13 @@ use crate::tools::process;
 ///
 /// # Errors
 /// It cannot be built or started; otherwise this does not return.
-pub fn hand_over<T>(workspace: &Utf8Path) -> Result<T> {
+pub fn exec_publish<T>(workspace: &Utf8Path) -> Result<T> {
     let sh = process::shell_in(&Utf8Path::new(".").canonicalize_utf8()?)?;
     let manifest = workspace.join("Cargo.toml");
     let program =
         Program { what: "what publishes", manifest: &manifest, package: "xtask-publish", release: false }.built(&sh)?;
     // As cargo would tell it.
     let cmd = sh.cmd(program).env("CARGO_MANIFEST_DIR", workspace).args(std::env::args_os().skip(1));
-    let never: Infallible = process::become_program(cmd)?;
+    let never: Infallible = process::exec(cmd)?;
     match never {}
 }

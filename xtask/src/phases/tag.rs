@@ -15,9 +15,9 @@ use crate::domain::release::tagging::TagRecord;
 use crate::domain::release::version_file::VersionFile;
 use crate::domain::release::{Kind, Release};
 use crate::domain::version::Version;
-use crate::tools::aside::{Aside, Edit};
 use crate::tools::git::{Git, Head, RefMove};
 use crate::tools::remote::Remote;
+use crate::tools::scratch_repo::{Edit, ScratchRepo};
 use crate::tools::source::Source;
 use crate::tools::term::{self, BOLD, DIM, GOOD};
 use crate::tree;
@@ -51,9 +51,9 @@ pub fn dry_run(git: &Git, request: &Request) -> Result<()> {
     let plan = decide(&observed, request)?;
     plan.show_warnings();
     show_graph(&plan.release, &plan.branch, ["(new)", "(new)", plan.base.short()]);
-    let aside = Aside::vanishing(git)?;
-    let tree = aside.tree(&plan.base, &[plan.edit])?;
-    git.show_diff(&plan.base, &tree, aside.environment())
+    let scratch = ScratchRepo::temporary(git)?;
+    let tree = scratch.tree(&plan.base, &[plan.edit])?;
+    git.show_diff(&plan.base, &tree, scratch.environment())
 }
 
 /// Tags.
@@ -298,14 +298,14 @@ fn left_over(fragments: &[String], version: &Version) -> String {
 /// Makes the objects aside and then the tag and the merge, both at once.
 fn make(git: &Git, plan: &Plan, sign: bool) -> Result<TagRecord> {
     let release = &plan.release;
-    let aside = Aside::new(git)?;
-    let tree = aside.tree(&plan.base, std::slice::from_ref(&plan.edit))?;
-    let message = aside.through_commit_msg_hook(&release.release_message())?;
-    let commit = aside.commit(&tree, &[&plan.base], &message, sign)?;
-    let tag_object = aside.tag(&release.tag(), &commit, &message, sign)?;
-    let merge_message = aside.through_commit_msg_hook(&release.merge_message())?;
+    let scratch = ScratchRepo::new(git)?;
+    let tree = scratch.tree(&plan.base, std::slice::from_ref(&plan.edit))?;
+    let message = scratch.through_commit_msg_hook(&release.release_message())?;
+    let commit = scratch.commit(&tree, &[&plan.base], &message, sign)?;
+    let tag_object = scratch.tag(&release.tag(), &commit, &message, sign)?;
+    let merge_message = scratch.through_commit_msg_hook(&release.merge_message())?;
     let base_tree = git.commit(&plan.base)?.tree;
-    let merge_commit = aside.commit(&base_tree, &[&plan.base, &commit], &merge_message, sign)?;
+    let merge_commit = scratch.commit(&base_tree, &[&plan.base, &commit], &merge_message, sign)?;
 
     let tag =
         RefMove { name: format!("refs/tags/{}", release.tag()), from: plan.replaces.clone(), to: tag_object.clone() };

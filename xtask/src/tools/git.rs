@@ -1,6 +1,6 @@
 //! The repository that is released: what it says, and the few ways in which it is changed.
 //!
-//! Owns git's command line and its formats. New objects are made in [`super::aside`]; what moves here
+//! Owns git's command line and its formats. New objects are made in [`super::scratch_repo`]; what moves here
 //! moves in one step, without hooks. Refuses to know what a release is.
 
 mod contents;
@@ -360,7 +360,7 @@ impl Git {
             .args(["merge", "--quiet", "--ff-only", "--commit", "--no-squash", "--no-autostash"])
             .args(["--no-verify-signatures", "--no-overwrite-ignore", to.as_str()])
             .env("GIT_REFLOG_ACTION", reason);
-        process::finish_whatever_happens(cmd, "").context("the branch has not moved, and nothing has changed")
+        process::run_uninterruptible(cmd, "").context("the branch has not moved, and nothing has changed")
     }
 
     /// Creates and moves refs, all of them or none, if each still has its old value.
@@ -376,7 +376,7 @@ impl Git {
             }
         }
         let cmd = self.cmd(["-c", "core.hooksPath=/dev/null", "update-ref", "-m", reason, "--stdin", "-z"]);
-        process::finish_whatever_happens(cmd, &input).context("no ref has moved, and nothing has changed")
+        process::run_uninterruptible(cmd, &input).context("no ref has moved, and nothing has changed")
     }
 
     /// Puts HEAD on a commit without a branch, and the work tree with it.
@@ -385,7 +385,7 @@ impl Git {
     /// A file in the work tree is in the way.
     pub fn detach_at(&self, revision: &str) -> Result<()> {
         let cmd = self.cmd(["-c", "core.hooksPath=/dev/null", "-c", "advice.detachedHead=false"]);
-        process::finish_whatever_happens(cmd.args(["checkout", "--quiet", "--detach", revision]), "")
+        process::run_uninterruptible(cmd.args(["checkout", "--quiet", "--detach", revision]), "")
     }
 
     /// Puts HEAD on a branch, and the work tree with it.
@@ -394,7 +394,7 @@ impl Git {
     /// A file in the work tree is in the way, or another work tree has the branch.
     pub fn switch_to(&self, branch: &str) -> Result<()> {
         let cmd = self.cmd(["-c", "core.hooksPath=/dev/null", "switch", "--quiet", "--no-guess", "--end-of-options"]);
-        process::finish_whatever_happens(cmd.arg(branch), "")
+        process::run_uninterruptible(cmd.arg(branch), "")
     }
 
     /// The work tree that has a branch checked out, if one has.

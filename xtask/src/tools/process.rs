@@ -355,7 +355,7 @@ impl Drop for Running {
 ///
 /// # Errors
 /// It cannot be started, or fails.
-pub fn finish_whatever_happens(cmd: Cmd, stdin: &str) -> Result<()> {
+pub fn run_uninterruptible(cmd: Cmd, stdin: &str) -> Result<()> {
     term::detail(format_args!("$ {cmd}"));
     let shown = cmd.to_string();
     let streams = || -> std::io::Result<_> {
@@ -392,7 +392,7 @@ fn all(file: &mut std::fs::File) -> std::io::Result<Vec<u8>> {
 ///
 /// # Errors
 /// It cannot be started; otherwise this does not return.
-pub fn become_program(cmd: Cmd) -> Result<Infallible> {
+pub fn exec(cmd: Cmd) -> Result<Infallible> {
     term::detail(format_args!("$ {cmd}"));
     let shown = cmd.to_string();
     Err(Command::from(cmd).exec()).with_context(|| cannot_run(&shown))

@@ -4,8 +4,8 @@
 use anyhow::{Context, Result};
 
 use crate::domain::oid::Oid;
-use crate::tools::aside::{Aside, Edit};
 use crate::tools::git::{Git, RefMove};
+use crate::tools::scratch_repo::{Edit, ScratchRepo};
 use crate::tools::term;
 
 /// A commit on top of the one before it.
@@ -36,10 +36,10 @@ impl Commit {
     ///
     /// # Errors
     /// The `commit-msg` hook refuses the message, or git fails.
-    pub fn make(&self, aside: &Aside, base: &Oid) -> Result<Oid> {
-        let tree = aside.tree(base, &self.edits)?;
-        let message = aside.through_commit_msg_hook(&self.message)?;
-        aside.commit(&tree, &[base], &message, false)
+    pub fn make(&self, scratch: &ScratchRepo, base: &Oid) -> Result<Oid> {
+        let tree = scratch.tree(base, &self.edits)?;
+        let message = scratch.through_commit_msg_hook(&self.message)?;
+        scratch.commit(&tree, &[base], &message, false)
     }
 }
 

@@ -3,7 +3,7 @@
 use anyhow::Result;
 
 use crate::domain::notes;
-use crate::domain::notes::forward::{self, Taken};
+use crate::domain::notes::forward::{self, ReleasedFragment};
 use crate::domain::oid::Oid;
 use crate::domain::version::Version;
 use crate::tools::git::{Git, TreeEntry};
@@ -12,7 +12,7 @@ use crate::tree::fragments;
 /// What releases were made of.
 #[derive(Debug, Default)]
 pub struct Past {
-    pub taken: Vec<Taken>,
+    pub taken: Vec<ReleasedFragment>,
     /// The releases whose fragments nobody can tell here, oldest first: history is cut off before them.
     pub unknown: Vec<Version>,
 }
@@ -69,7 +69,7 @@ pub fn releases(git: &Git) -> Result<Vec<Version>> {
 ///
 /// # Errors
 /// git's own.
-pub fn by(git: &Git, version: &Version, release: &Oid, page: &str) -> Result<Vec<Taken>> {
+pub fn fragments_of(git: &Git, version: &Version, release: &Oid, page: &str) -> Result<Vec<ReleasedFragment>> {
     let line = line(git, release, page)?.into_iter().find(|(of, _)| of == version);
     line.and_then(|(_, files)| files).map_or_else(|| Ok(Vec::new()), |files| read(git, version, files))
 }
@@ -99,8 +99,8 @@ fn line(git: &Git, tip: &Oid, page: &str) -> Result<Vec<(Version, Option<Vec<Tre
     Ok(line)
 }
 
-fn read(git: &Git, version: &Version, files: Vec<TreeEntry>) -> Result<Vec<Taken>> {
-    let taken = |(path, text)| Taken { version: version.clone(), path, text };
+fn read(git: &Git, version: &Version, files: Vec<TreeEntry>) -> Result<Vec<ReleasedFragment>> {
+    let taken = |(path, text)| ReleasedFragment { version: version.clone(), path, text };
     Ok(with_texts(git, files)?.map(taken).collect())
 }
 

@@ -75,7 +75,7 @@ pub fn add_sections(page: &str, released: &BTreeMap<Version, String>) -> String 
 
 /// A fragment that became part of a release, as it was just before.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Taken {
+pub struct ReleasedFragment {
     pub version: Version,
     pub path: String,
     pub text: String,
@@ -83,21 +83,21 @@ pub struct Taken {
 
 /// What becomes of the fragments of a tree: those that are not named here are news.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub struct Fates {
+pub struct Matches {
     /// Released, word by word.
-    pub released: Vec<Fate>,
+    pub released: Vec<Match>,
     /// Named or headed like one that was released, and of another text: somebody has to look.
-    pub doubtful: Vec<Fate>,
+    pub ambiguous: Vec<Match>,
 }
 
 /// A fragment, and the releases that it is compared with, oldest first.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Fate {
+pub struct Match {
     pub path: String,
     pub versions: Vec<Version>,
 }
 
-impl Fate {
+impl Match {
     /// `2.93.4, 2.94.2, and 2.95.2`.
     pub fn releases(&self) -> String {
         enumerate(&self.versions.iter().map(Version::to_string).collect::<Vec<_>>())
@@ -106,34 +106,34 @@ impl Fate {
 
 /// Compares the fragments of a tree, paths and texts, with those that were released. Names decide nothing: a backport
 /// may be named otherwise, and an unrelated note the same.
-pub fn fates(here: &[(String, String)], taken: &[Taken]) -> Fates {
+pub fn matches(here: &[(String, String)], taken: &[ReleasedFragment]) -> Matches {
     let mut same_news: HashMap<News, BTreeSet<&Version>> = HashMap::new();
     let mut alike: HashMap<String, BTreeSet<&Version>> = HashMap::new();
-    for Taken { version, path, text } in taken {
+    for ReleasedFragment { version, path, text } in taken {
         let news = News::of(path, text);
         for name in news.names(path) {
             alike.entry(name).or_default().insert(version);
         }
         same_news.entry(news).or_default().insert(version);
     }
-    let mut fates = Fates::default();
+    let mut matches = Matches::default();
     for (path, text) in here {
         let news = News::of(path, text);
-        let fate = |versions: BTreeSet<&Version>| Fate {
+        let found = |versions: BTreeSet<&Version>| Match {
             path: path.clone(),
             versions: versions.into_iter().cloned().collect(),
         };
         if let Some(versions) = same_news.get(&news) {
-            fates.released.push(fate(versions.clone()));
+            matches.released.push(found(versions.clone()));
             continue;
         }
         let versions: BTreeSet<&Version> =
             news.names(path).iter().filter_map(|name| alike.get(name)).flatten().copied().collect();
         if !versions.is_empty() {
-            fates.doubtful.push(fate(versions));
+            matches.ambiguous.push(found(versions));
         }
     }
-    fates
+    matches
 }
 
 /// What a fragment tells its readers, apart from blank space. The changes in `cls` are no part of it: a backport is
@@ -221,7 +221,7 @@ mod tests {
 
     #[test]
     fn names_decide_nothing() {
-        let taken = |version: &str, path: &str, text: &str| Taken {
+        let taken = |version: &str, path: &str, text: &str| ReleasedFragment {
             version: version.parse().expect(version),
             path: path.into(),
             text: text.into(),
@@ -242,11 +242,12 @@ mod tests {
             ("c.md", "not a  fragment\r\n\r\n".to_owned()),
             ("d.md", note("D", "1", "three")),
         ];
-        let fates = fates(&here.map(|(path, text)| (path.to_owned(), text)), &released);
-        let shown =
-            |fates: &[Fate]| fates.iter().map(|fate| format!("{}: {}", fate.path, fate.releases())).collect::<Vec<_>>();
-        assert_eq!(shown(&fates.released), ["a.md: 2.93.4 and 2.94.2", "other-name.md: 2.93.4", "c.md: 2.93.4"]);
-        assert_eq!(shown(&fates.doubtful), ["b.md: 2.93.4", "heading.md: 2.93.4"]);
+        let matches = matches(&here.map(|(path, text)| (path.to_owned(), text)), &released);
+        let shown = |matches: &[Match]| {
+            matches.iter().map(|found| format!("{}: {}", found.path, found.releases())).collect::<Vec<_>>()
+        };
+        assert_eq!(shown(&matches.released), ["a.md: 2.93.4 and 2.94.2", "other-name.md: 2.93.4", "c.md: 2.93.4"]);
+        assert_eq!(shown(&matches.ambiguous), ["b.md: 2.93.4", "heading.md: 2.93.4"]);
     }
 
     /// The bodies of a few releases' sections, as they are rendered.

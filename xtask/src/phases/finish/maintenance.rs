@@ -6,12 +6,12 @@ use std::collections::BTreeMap;
 use anyhow::Result;
 
 use crate::domain::notes;
-use crate::domain::notes::forward::{self, Fates};
+use crate::domain::notes::forward::{self, Matches};
 use crate::domain::oid::Oid;
 use crate::domain::release;
 use crate::domain::version::{Series, Version};
-use crate::tools::aside::Edit;
 use crate::tools::git::Git;
+use crate::tools::scratch_repo::Edit;
 use crate::tree::commits::Commit;
 use crate::tree::released;
 
@@ -20,7 +20,7 @@ use crate::tree::released;
 pub struct Left {
     /// The pages of `main` that lack sections, and the sections.
     pages: BTreeMap<Series, (String, BTreeMap<Version, String>)>,
-    fates: Fates,
+    matches: Matches,
     /// The releases whose fragments nobody can tell here.
     unknown: Vec<Version>,
 }
@@ -56,7 +56,7 @@ impl Left {
         let here = released::texts(git, tip)?;
         if !here.is_empty() {
             let past = released::past(git, maintenance)?;
-            left.fates = forward::fates(&here, &past.taken);
+            left.matches = forward::matches(&here, &past.taken);
             left.unknown = past.unknown;
         }
         Ok(left)
@@ -65,13 +65,14 @@ impl Left {
     /// The commit for `main`; `None` if it has everything.
     pub fn commit(&self) -> Option<Commit> {
         let mut edits = Vec::new();
-        let mut versions: Vec<Version> = self.fates.released.iter().flat_map(|fate| fate.versions.clone()).collect();
+        let mut versions: Vec<Version> =
+            self.matches.released.iter().flat_map(|found| found.versions.clone()).collect();
         for (series, (page, sections)) in &self.pages {
             let content = Some(forward::add_sections(page, sections));
             edits.push(Edit { path: notes::page_path(*series), content });
             versions.extend(sections.keys().cloned());
         }
-        edits.extend(self.fates.released.iter().map(|fate| Edit { path: fate.path.clone(), content: None }));
+        edits.extend(self.matches.released.iter().map(|found| Edit { path: found.path.clone(), content: None }));
         versions.sort();
         versions.dedup();
         (!edits.is_empty()).then(|| Commit { message: release::forward_message(&versions), edits })
@@ -79,10 +80,10 @@ impl Left {
 
     /// What a person has to look at.
     pub fn warnings(&self) -> impl Iterator<Item = String> {
-        let doubtful = self.fates.doubtful.iter().map(|fate| {
-            let (path, releases) = (&fate.path, fate.releases());
+        let ambiguous = self.matches.ambiguous.iter().map(|found| {
+            let (path, releases) = (&found.path, found.releases());
             format!("{path} stays: {releases} released a note of this name or synopsis with another text; is it the same news?")
         });
-        doubtful.chain((!self.unknown.is_empty()).then(|| released::cannot_compare(&self.unknown)))
+        ambiguous.chain((!self.unknown.is_empty()).then(|| released::cannot_compare(&self.unknown)))
     }
 }

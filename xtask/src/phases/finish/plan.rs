@@ -6,8 +6,8 @@ use crate::domain::oid::Oid;
 use crate::domain::product::product;
 use crate::domain::release::tagging::TagRecord;
 use crate::domain::release::{Release, series_branch};
-use crate::tools::aside::Aside;
 use crate::tools::git::Git;
+use crate::tools::scratch_repo::ScratchRepo;
 use crate::tools::term::{self, BOLD, GOOD};
 use crate::tree::commits::Commit;
 
@@ -48,18 +48,18 @@ impl Line {
     }
 
     /// Makes the commits that are agreed to, and gives the last one.
-    pub fn make(&self, git: &Git, aside: &Aside, yes: bool) -> Result<Oid> {
+    pub fn make(&self, git: &Git, scratch: &ScratchRepo, yes: bool) -> Result<Oid> {
         if self.commits().next().is_some() {
             git.require_identity()?;
         }
         let mut tip = self.tip.clone();
         if let Some(next) = &self.next {
-            tip = next.make(aside, &tip)?;
+            tip = next.make(scratch, &tip)?;
         }
         let Some(notes) = &self.notes else { return Ok(tip) };
-        git.show_diff(&tip, &aside.tree(&tip, &notes.edits)?, aside.environment())?;
+        git.show_diff(&tip, &scratch.tree(&tip, &notes.edits)?, scratch.environment())?;
         if yes || term::ask(format_args!("Commit this to {}?", self.branch))? {
-            return notes.make(aside, &tip);
+            return notes.make(scratch, &tip);
         }
         term::say("  left out, as you say; running this again asks again");
         Ok(tip)

@@ -4,7 +4,7 @@
 use anyhow::Result;
 
 use crate::domain::notes;
-use crate::domain::notes::forward::{self, Fate, Fates};
+use crate::domain::notes::forward::{self, Match, Matches};
 use crate::domain::oid::Oid;
 use crate::domain::version::Version;
 use crate::tools::git::Git;
@@ -13,7 +13,7 @@ use crate::tree::released::{self, Past};
 /// What is known of earlier releases' fragments.
 #[derive(Debug, Default)]
 pub struct Earlier {
-    fates: Fates,
+    matches: Matches,
     /// Releases that are tagged here, with their history cut off.
     cut_off: Vec<Version>,
     /// Releases that the pages of this tree have sections of, and that are not tagged here.
@@ -37,19 +37,19 @@ impl Earlier {
         let tagged = released::releases(git)?;
         let mut untagged = sections(git, head)?;
         untagged.retain(|version| is_earlier(version) && !tagged.contains(version));
-        Ok(Earlier { fates: forward::fates(&here, &taken), cut_off: unknown, untagged })
+        Ok(Earlier { matches: forward::matches(&here, &taken), cut_off: unknown, untagged })
     }
 
     /// What would be announced again, and what a person has to look at.
     pub fn remarks(&self) -> (Vec<String>, Vec<String>) {
-        let again = |fate: &Fate| format!("{}: {} announced this already", fate.path, fate.releases());
-        let alike = |fate: &Fate| {
-            let (path, releases) = (&fate.path, fate.releases());
+        let again = |found: &Match| format!("{}: {} announced this already", found.path, found.releases());
+        let alike = |found: &Match| {
+            let (path, releases) = (&found.path, found.releases());
             format!(
                 "{path}: {releases} announced a note of this name or synopsis with another text; is it the same news?"
             )
         };
-        let mut doubts: Vec<String> = self.fates.doubtful.iter().map(alike).collect();
+        let mut doubts: Vec<String> = self.matches.ambiguous.iter().map(alike).collect();
         if !self.cut_off.is_empty() {
             doubts.push(released::cannot_compare(&self.cut_off));
         }
@@ -60,7 +60,7 @@ impl Earlier {
                  `git fetch --tags` brings it"
             ));
         }
-        (self.fates.released.iter().map(again).collect(), doubts)
+        (self.matches.released.iter().map(again).collect(), doubts)
     }
 }
 

@@ -24,35 +24,35 @@ pub struct Edit {
 }
 
 /// A place to build objects in.
-pub struct Aside<'a> {
+pub struct ScratchRepo<'a> {
     git: &'a Git,
     scratch: TempDir,
     environment: Vec<(&'static str, String)>,
 }
 
-impl<'a> Aside<'a> {
+impl<'a> ScratchRepo<'a> {
     /// Objects go into the repository, unreachable at first.
     ///
     /// # Errors
     /// There is no room for temporary files.
-    pub fn new(git: &'a Git) -> Result<Aside<'a>> {
+    pub fn new(git: &'a Git) -> Result<ScratchRepo<'a>> {
         let scratch = tempfile::tempdir().context("cannot make a temporary directory")?;
         let index = utf8(scratch.path())?.join("index");
-        Ok(Aside { git, scratch, environment: vec![("GIT_INDEX_FILE", index.into_string())] })
+        Ok(ScratchRepo { git, scratch, environment: vec![("GIT_INDEX_FILE", index.into_string())] })
     }
 
     /// Objects go into a temporary directory and vanish with this value: for showing what would be.
     ///
     /// # Errors
-    /// As for [`Aside::new`].
-    pub fn vanishing(git: &'a Git) -> Result<Aside<'a>> {
-        let mut aside = Aside::new(git)?;
+    /// As for [`ScratchRepo::new`].
+    pub fn temporary(git: &'a Git) -> Result<ScratchRepo<'a>> {
+        let mut repo = ScratchRepo::new(git)?;
         let objects = git.path("objects")?.into_string();
-        let scratch = utf8(aside.scratch.path())?.join("objects");
+        let scratch = utf8(repo.scratch.path())?.join("objects");
         std::fs::create_dir(&scratch).with_context(|| format!("cannot create {scratch}"))?;
-        aside.environment.push(("GIT_OBJECT_DIRECTORY", scratch.into_string()));
-        aside.environment.push(("GIT_ALTERNATE_OBJECT_DIRECTORIES", quote_path_list_entry(&objects)));
-        Ok(aside)
+        repo.environment.push(("GIT_OBJECT_DIRECTORY", scratch.into_string()));
+        repo.environment.push(("GIT_ALTERNATE_OBJECT_DIRECTORIES", quote_path_list_entry(&objects)));
+        Ok(repo)
     }
 
     /// What git needs in its environment to see the objects made here.
