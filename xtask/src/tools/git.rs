@@ -5,10 +5,10 @@
 
 mod contents;
 pub mod environment;
+mod refs;
+mod settings;
 
 use std::ffi::OsStr;
-use std::io::ErrorKind;
-use std::os::unix::fs::PermissionsExt;
 use std::process::Output;
 
 use anyhow::{Context, Result, anyhow, bail};
@@ -269,57 +269,6 @@ impl Git {
         Ok([self.path("objects")?.as_str()].into_iter().chain(alternates).map(|line| format!("{line}\n")).collect())
     }
 
-    /// What holds here of git's configuration, in git's order: the last of several values counts.
-    ///
-    /// # Errors
-    /// A value that `wanted` asks for is not UTF-8.
-    pub fn settings(&self, wanted: impl Fn(&str) -> bool) -> Result<Vec<(String, String)>> {
-        let list = process::read_bytes(self.cmd(["config", "--list", "-z"]))?;
-        let mut settings = Vec::new();
-        for entry in list.split(|byte| *byte == 0) {
-            let key = String::from_utf8_lossy(entry.split(|byte| *byte == b'\n').next().unwrap_or_default());
-            if wanted(&key) {
-                let text = std::str::from_utf8(entry).with_context(|| format!("git's setting {key} is not UTF-8"))?;
-                // A key without a value is a yes.
-                let (_, value) = text.split_once('\n').unwrap_or((text, "true"));
-                settings.push((key.into_owned(), value.to_owned()));
-            }
-        }
-        Ok(settings)
-    }
-
-    /// A yes or no from git's configuration.
-    pub fn config_bool(&self, key: &str) -> Result<bool> {
-        Ok(self.read(["config", "--type=bool", "--default=false", "--get", key])? == "true")
-    }
-
-    /// # Errors
-    /// Nobody is configured whom commits and tags could name: git's guess from login and host name does not count.
-    pub fn require_identity(&self) -> Result<()> {
-        for who in ["GIT_AUTHOR_IDENT", "GIT_COMMITTER_IDENT"] {
-            self.read(["-c", "user.useConfigOnly=true", "var", who])
-                .context("git does not know who you are: set `git config user.name` and `git config user.email`")?;
-        }
-        Ok(())
-    }
-
-    /// The committer, `NAME <ADDRESS>`.
-    pub fn identity(&self) -> Result<String> {
-        let identity = self.read(["var", "GIT_COMMITTER_IDENT"])?;
-        Ok(identity.split_inclusive('>').next().unwrap_or_default().to_owned())
-    }
-
-    /// Whether git runs a hook of this name: one that is no program is passed over.
-    pub fn has_hook(&self, name: &str) -> Result<bool> {
-        let path = self.read(["rev-parse", "--path-format=absolute", "--git-path", &format!("hooks/{name}")])?;
-        match std::fs::metadata(&path) {
-            Ok(file) => Ok(file.is_file() && file.permissions().mode() & 0o111 != 0),
-            // `core.hooksPath` may be a file, such as `/dev/null`.
-            Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => Ok(false),
-            Err(error) => Err(error).with_context(|| format!("cannot look at the hook {path}")),
-        }
-    }
-
     /// Shows the difference of two trees on stdout, in colour on a terminal.
     pub fn show_diff(&self, from: &Oid, to: &Oid, environment: &[(&str, String)]) -> Result<()> {
         // Unlike `git diff`, it takes no notice of anybody's settings.
@@ -346,63 +295,6 @@ impl Git {
     fn show(&self, commit: &Oid, format: &str) -> Result<String> {
         let format = format!("--format={format}");
         self.read(["rev-list", "--max-count=1", "--no-commit-header", &format, commit.as_str(), "--"])
-    }
-
-    /// Moves the branch, the index and the work tree from HEAD to a descendant, in one step of git's, without hooks.
-    /// Untracked files are never overwritten.
-    ///
-    /// # Errors
-    /// The branch moved meanwhile, so that `to` is no descendant, or a file is in the way; nothing has changed then.
-    pub fn fast_forward(&self, to: &Oid, reason: &str) -> Result<()> {
-        let cmd = self.cmd(["-c", "core.hooksPath=/dev/null", "-c", "gc.auto=0", "-c", "maintenance.auto=false"]);
-        // A branch may have options for `merge` among its settings.
-        let cmd = cmd
-            .args(["merge", "--quiet", "--ff-only", "--commit", "--no-squash", "--no-autostash"])
-            .args(["--no-verify-signatures", "--no-overwrite-ignore", to.as_str()])
-            .env("GIT_REFLOG_ACTION", reason);
-        process::run_uninterruptible(cmd, "").context("the branch has not moved, and nothing has changed")
-    }
-
-    /// Creates and moves refs, all of them or none, if each still has its old value.
-    ///
-    /// # Errors
-    /// A ref has another value by now; nothing has changed then.
-    pub fn move_refs(&self, moves: &[RefMove], reason: &str) -> Result<()> {
-        let mut input = String::new();
-        for RefMove { name, from, to } in moves {
-            match from {
-                Some(from) => input += &format!("update {name}\0{to}\0{from}\0"),
-                None => input += &format!("create {name}\0{to}\0"),
-            }
-        }
-        let cmd = self.cmd(["-c", "core.hooksPath=/dev/null", "update-ref", "-m", reason, "--stdin", "-z"]);
-        process::run_uninterruptible(cmd, &input).context("no ref has moved, and nothing has changed")
-    }
-
-    /// Puts HEAD on a commit without a branch, and the work tree with it.
-    ///
-    /// # Errors
-    /// A file in the work tree is in the way.
-    pub fn detach_at(&self, revision: &str) -> Result<()> {
-        let cmd = self.cmd(["-c", "core.hooksPath=/dev/null", "-c", "advice.detachedHead=false"]);
-        process::run_uninterruptible(cmd.args(["checkout", "--quiet", "--detach", revision]), "")
-    }
-
-    /// Puts HEAD on a branch, and the work tree with it.
-    ///
-    /// # Errors
-    /// A file in the work tree is in the way, or another work tree has the branch.
-    pub fn switch_to(&self, branch: &str) -> Result<()> {
-        let cmd = self.cmd(["-c", "core.hooksPath=/dev/null", "switch", "--quiet", "--no-guess", "--end-of-options"]);
-        process::run_uninterruptible(cmd.arg(branch), "")
-    }
-
-    /// The work tree that has a branch checked out, if one has.
-    pub fn work_tree_of(&self, branch: &str) -> Result<Option<Utf8PathBuf>> {
-        let reference = format!("refs/heads/{branch}");
-        let list = self.read(["for-each-ref", "--format=%(refname) %(worktreepath)", &reference])?;
-        let path = list.lines().find_map(|line| line.strip_prefix(&reference)?.strip_prefix(' '));
-        Ok(path.filter(|path| !path.is_empty()).map(Utf8PathBuf::from))
     }
 
     /// Whether `descendant` contains `ancestor`.

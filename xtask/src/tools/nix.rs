@@ -12,7 +12,8 @@ use camino::Utf8Path;
 use serde::de::DeserializeOwned;
 use xshell::Shell;
 
-use super::process::{self, Running};
+use super::process;
+use super::process::running::{self, Running};
 use super::{files, term};
 use crate::domain::build::builders::{self, Line, Machines};
 use crate::domain::build::jobs::{Derivation, Row};
@@ -218,7 +219,7 @@ impl Nix {
         let cmd =
             cmd.args(["--gc-roots-dir", gc_roots.as_str(), "--flake", &flake.attr(path)]).args(&self.args.eval_jobs);
         let mut rows = Vec::new();
-        let ended = process::stream(cmd, |stdout| {
+        let ended = running::stream(cmd, |stdout| {
             for line in BufReader::new(stdout).lines() {
                 let line = line.context("cannot read what `nix-eval-jobs` writes")?;
                 let mut row = Row::parse(&line).map_err(|why| {
@@ -287,7 +288,7 @@ impl Nix {
             () if term::is_terminal() => cmd.args(["--log-format", "bar"]),
             () => cmd,
         };
-        process::start(cmd.args(&self.args.build))
+        running::start(cmd.args(&self.args.build))
     }
 }
 

@@ -13,6 +13,7 @@ use flate2::read::GzDecoder;
 
 use super::git::{Git, parse_oid};
 use super::pristine::Pristine;
+use super::process::running;
 use super::tarball::{self, Content, Expected};
 use super::{files, process};
 use crate::domain::amounts::counted;
@@ -172,7 +173,7 @@ impl Source {
     pub fn archive(&self, prefix: &str, to: &Utf8Path) -> Result<FileFacts> {
         let mailmap = format!("mailmap.blob={}:.mailmap", self.commit);
         let cmd = self.pristine.cmd(["-c", &mailmap, "archive", "--format=tar", &format!("--prefix={prefix}")]);
-        let facts = process::stream(cmd.arg(self.commit.as_str()), |mut tar| files::gzip(&mut tar, to))?;
+        let facts = running::stream(cmd.arg(self.commit.as_str()), |mut tar| files::gzip(&mut tar, to))?;
         let expected = self.expected(prefix)?;
         let archive = File::open(to).with_context(|| format!("cannot read {to}"))?;
         tarball::check(GzDecoder::new(archive), expected)

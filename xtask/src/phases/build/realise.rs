@@ -7,7 +7,7 @@ use super::plan::{Plan, RELEASE_JOBS};
 use crate::domain::build::jobs::{self, Jobs, ManualJob};
 use crate::domain::system::System;
 use crate::tools::nix::Nix;
-use crate::tools::process::Running;
+use crate::tools::process::running::Running;
 
 /// The profile's jobs, and those of them whose building has begun.
 ///

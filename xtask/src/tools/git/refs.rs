@@ -1,0 +1,67 @@
+//! Refs and what is checked out: moved in one step or not at all.
+
+use anyhow::{Context, Result};
+use camino::Utf8PathBuf;
+
+use super::{Git, RefMove};
+use crate::domain::oid::Oid;
+use crate::tools::process;
+
+impl Git {
+    /// Moves the branch, the index and the work tree from HEAD to a descendant, in one step of git's, without hooks.
+    /// Untracked files are never overwritten.
+    ///
+    /// # Errors
+    /// The branch moved meanwhile, so that `to` is no descendant, or a file is in the way; nothing has changed then.
+    pub fn fast_forward(&self, to: &Oid, reason: &str) -> Result<()> {
+        let cmd = self.cmd(["-c", "core.hooksPath=/dev/null", "-c", "gc.auto=0", "-c", "maintenance.auto=false"]);
+        // A branch may have options for `merge` among its settings.
+        let cmd = cmd
+            .args(["merge", "--quiet", "--ff-only", "--commit", "--no-squash", "--no-autostash"])
+            .args(["--no-verify-signatures", "--no-overwrite-ignore", to.as_str()])
+            .env("GIT_REFLOG_ACTION", reason);
+        process::run_uninterruptible(cmd, "").context("the branch has not moved, and nothing has changed")
+    }
+
+    /// Creates and moves refs, all of them or none, if each still has its old value.
+    ///
+    /// # Errors
+    /// A ref has another value by now; nothing has changed then.
+    pub fn move_refs(&self, moves: &[RefMove], reason: &str) -> Result<()> {
+        let mut input = String::new();
+        for RefMove { name, from, to } in moves {
+            match from {
+                Some(from) => input += &format!("update {name}\0{to}\0{from}\0"),
+                None => input += &format!("create {name}\0{to}\0"),
+            }
+        }
+        let cmd = self.cmd(["-c", "core.hooksPath=/dev/null", "update-ref", "-m", reason, "--stdin", "-z"]);
+        process::run_uninterruptible(cmd, &input).context("no ref has moved, and nothing has changed")
+    }
+
+    /// Puts HEAD on a commit without a branch, and the work tree with it.
+    ///
+    /// # Errors
+    /// A file in the work tree is in the way.
+    pub fn detach_at(&self, revision: &str) -> Result<()> {
+        let cmd = self.cmd(["-c", "core.hooksPath=/dev/null", "-c", "advice.detachedHead=false"]);
+        process::run_uninterruptible(cmd.args(["checkout", "--quiet", "--detach", revision]), "")
+    }
+
+    /// Puts HEAD on a branch, and the work tree with it.
+    ///
+    /// # Errors
+    /// A file in the work tree is in the way, or another work tree has the branch.
+    pub fn switch_to(&self, branch: &str) -> Result<()> {
+        let cmd = self.cmd(["-c", "core.hooksPath=/dev/null", "switch", "--quiet", "--no-guess", "--end-of-options"]);
+        process::run_uninterruptible(cmd.arg(branch), "")
+    }
+
+    /// The work tree that has a branch checked out, if one has.
+    pub fn work_tree_of(&self, branch: &str) -> Result<Option<Utf8PathBuf>> {
+        let reference = format!("refs/heads/{branch}");
+        let list = self.read(["for-each-ref", "--format=%(refname) %(worktreepath)", &reference])?;
+        let path = list.lines().find_map(|line| line.strip_prefix(&reference)?.strip_prefix(' '));
+        Ok(path.filter(|path| !path.is_empty()).map(Utf8PathBuf::from))
+    }
+}
