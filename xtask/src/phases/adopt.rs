@@ -69,7 +69,7 @@ pub fn run(workspace: &Utf8Path, request: &Request) -> Result<bool> {
             return Ok(false);
         }
         Consent::Ask if !term::ask(format_args!("Write this to {root}?"))? => {
-            bail!("nothing was written, since the answer was not yes: where nobody can answer, say `--yes`");
+            bail!("nothing was written, because the answer was not yes; without a terminal, say `--yes`");
         }
         Consent::Ask | Consent::Given => write(root, &adoption, &copy)?,
     }

@@ -80,7 +80,7 @@ impl Observed {
         let record = Record::parse(&text).map_err(|why| anyhow!("{path} {why}"))?;
         let version: Version = match &record.tag {
             Some(tag) => tag.parse().with_context(|| format!("{path} is of the tag {tag}"))?,
-            None => bail!("{path} is of a tree that is no official release: there is nothing to announce"),
+            None => bail!("{path} is of a tree that is not an official release: there is nothing to announce"),
         };
         let commit = record.commit.clone();
         git.resolve(&format!("{commit}^{{commit}}"))?.with_context(|| {

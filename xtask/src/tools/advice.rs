@@ -75,7 +75,7 @@ mod tests {
 
     #[test]
     fn what_is_said_already_is_not_said_twice() {
-        let error = anyhow!("somebody published meanwhile: run the same command again, and read its plan");
+        let error = anyhow!("another manager published meanwhile: run the same command again, and read its plan");
         assert_eq!(shown(advised(error, "run the same command again")), None);
     }
 

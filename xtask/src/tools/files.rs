@@ -312,7 +312,7 @@ pub fn links(dir: &Utf8Path) -> Result<Vec<(String, Utf8PathBuf)>> {
     entries
         .map(|entry| {
             let entry = entry.with_context(|| format!("cannot read {dir}"))?;
-            let target = entry.path().read_link_utf8().with_context(|| format!("{} is no link", entry.path()))?;
+            let target = entry.path().read_link_utf8().with_context(|| format!("{} is not a link", entry.path()))?;
             Ok((entry.file_name().to_owned(), target))
         })
         .collect()

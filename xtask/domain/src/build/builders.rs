@@ -68,7 +68,7 @@ impl Machines {
 /// job's name; `smaller` is a profile that does with less, if there is one.
 ///
 /// # Errors
-/// The systems that nobody builds for, and what to do.
+/// The systems that there is no builder for, and what to do.
 pub fn judge(wanted: &BTreeMap<String, String>, machines: &Machines, smaller: Option<&str>) -> Result<String, String> {
     let systems: BTreeSet<&String> = wanted.values().collect();
     let (mut able, mut lacking) = (BTreeMap::<String, Vec<&str>>::new(), Vec::new());
@@ -94,7 +94,7 @@ pub fn judge(wanted: &BTreeMap<String, String>, machines: &Machines, smaller: Op
     remedies.extend(idle.then(|| "let this machine build, too: its `max-jobs` is 0".to_owned()));
     remedies.extend(smaller.map(|profile| format!("for a trial, build with `--profile {profile}`")));
     let last = remedies.pop().unwrap_or_default();
-    Err(format!("nobody builds for {list}{}: {}; or {last}", odd.concat(), remedies.join("; ")))
+    Err(format!("there is no builder for {list}{}: {}; or {last}", odd.concat(), remedies.join("; ")))
 }
 
 #[cfg(test)]
@@ -157,11 +157,11 @@ mod tests {
         expect![[r#"
             ✓ builtin, i686-linux, x86_64-linux here
             ✓ aarch64-linux by ssh://arm; aarch64-darwin by ssh://mac; x86_64-linux here
-            ✗ nobody builds for aarch64-darwin, aarch64-linux: list a builder in /etc/nix/machines; try `-- --builders 'ssh://HOST aarch64-darwin,aarch64-linux'`, here and with `build`; or for a trial, build with `--profile x86_64-linux-only`
-            ✗ nobody builds for aarch64-linux: list a builder in /etc/nix/machines; or try `-- --builders 'ssh://HOST aarch64-linux'`, here and with `build`
-            ✗ nobody builds for aarch64-linux: list a builder in /etc/nix/machines; or try `-- --builders 'ssh://HOST aarch64-linux'`, here and with `build`
-            ✗ nobody builds for x86_64-linux: list a builder in /etc/nix/machines; try `-- --builders 'ssh://HOST x86_64-linux'`, here and with `build`; or let this machine build, too: its `max-jobs` is 0
-            ✗ nobody builds for aarch64-darwin (build.x is built on aarch64-darwin): list a builder in /etc/nix/machines; or try `-- --builders 'ssh://HOST aarch64-darwin'`, here and with `build`
+            ✗ there is no builder for aarch64-darwin, aarch64-linux: list a builder in /etc/nix/machines; try `-- --builders 'ssh://HOST aarch64-darwin,aarch64-linux'`, here and with `build`; or for a trial, build with `--profile x86_64-linux-only`
+            ✗ there is no builder for aarch64-linux: list a builder in /etc/nix/machines; or try `-- --builders 'ssh://HOST aarch64-linux'`, here and with `build`
+            ✗ there is no builder for aarch64-linux: list a builder in /etc/nix/machines; or try `-- --builders 'ssh://HOST aarch64-linux'`, here and with `build`
+            ✗ there is no builder for x86_64-linux: list a builder in /etc/nix/machines; try `-- --builders 'ssh://HOST x86_64-linux'`, here and with `build`; or let this machine build, too: its `max-jobs` is 0
+            ✗ there is no builder for aarch64-darwin (build.x is built on aarch64-darwin): list a builder in /etc/nix/machines; or try `-- --builders 'ssh://HOST aarch64-darwin'`, here and with `build`
             ✓ x86_64-linux by ssh://near"#]]
         .assert_eq(&shown.join("\n"));
     }

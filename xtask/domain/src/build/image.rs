@@ -75,7 +75,7 @@ impl Index {
     /// # Errors
     /// It is no index, or names things by other digests than SHA-256.
     pub fn parse(bytes: &[u8]) -> Result<Index, String> {
-        serde_json::from_slice(bytes).map_err(|error| format!("is no index of images: {error}"))
+        serde_json::from_slice(bytes).map_err(|error| format!("is not an index of images: {error}"))
     }
 }
 

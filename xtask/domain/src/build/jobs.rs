@@ -172,7 +172,7 @@ fn sort(rows: Vec<Row>) -> Result<(BTreeMap<System, Derivation>, Option<Derivati
             },
             [TARBALLS] => tarballs.replace(derivation),
             _ => {
-                let what = format!("`{attr}` is no job of a release: expected `build.SYSTEM` and `tarballs`");
+                let what = format!("`{attr}` is not a job of a release: expected `build.SYSTEM` and `tarballs`");
                 problems.push(Problem::new(what));
                 continue;
             }
@@ -344,7 +344,7 @@ mod tests {
             `build.x86_64-linux` (/nix/store/HASH-lix-2.93.0.drv) has no output `out`
             `build.aarch64-darwin` is version 2.93.1, and `build.x86_64-linux` is 2.93.0
             --
-            `tests.a` is no job of a release: expected `build.SYSTEM` and `tarballs`
+            `tests.a` is not a job of a release: expected `build.SYSTEM` and `tarballs`
             --
             `build.linux`: `linux` is not a system: expected one such as x86_64-linux
             --

@@ -52,7 +52,7 @@ pub fn ask(world: &World, plans: &Plans, sentence: &str, agreement: &Agreement) 
     let mut line = String::new();
     if std::io::stdin().lock().read_line(&mut line).context("cannot read your answer")? == 0 {
         term::say("");
-        bail!("nothing was done, since there was no answer: where nobody can type it, agree with `--plan DIGEST`");
+        bail!("nothing was done, because there was no answer; without a terminal, agree with `--plan DIGEST`");
     }
     ensure!(line.trim() == sentence, "nothing was done, since the answer was not `{sentence}`");
     Ok(())

@@ -44,7 +44,7 @@ pub async fn carry_out<'a>(planned: &PlannedTrain<'a>, signing_key: Option<Secre
     let train = planned.train;
     let (world, git) = (train.world(), train.sessions[0].git);
     let stores = world.connect(Access::ReadWrite, &train.written()).await?.with_signing_key(signing_key);
-    let owner = lock::Owner::us(&git.identity().unwrap_or_else(|_| "somebody".to_owned()));
+    let owner = lock::Owner::us(&git.identity().unwrap_or_else(|_| "an unknown manager".to_owned()));
     let mut held = lock::take(stores.of(Bucket::Docs), owner, world.settle()).await?;
     let lock = held.watch();
     let done = tokio::select! {

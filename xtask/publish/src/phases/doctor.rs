@@ -91,7 +91,7 @@ fn check_machine(git: &Git, nix_args: &[String], world: Option<&World>, checkup:
         }
         Err(error) => {
             checkup.add("nix with flakes", told(Err(error)));
-            checkup.note("builders", "nobody knows for which systems, as long as Nix does not evaluate the jobs");
+            checkup.note("builders", "unknown until Nix can evaluate the jobs");
         }
     }
     check_disk(git, checkup);

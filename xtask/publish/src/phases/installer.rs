@@ -129,7 +129,7 @@ fn copied(from: &Utf8Path, to: &Utf8Path) -> Result<Result<System, String>> {
         Err(error) => return Ok(Err(format!("cannot be looked at: {error}"))),
     };
     if !metadata.is_file() {
-        return Ok(Err("is no file".to_owned()));
+        return Ok(Err("is not a file".to_owned()));
     }
     if metadata.len() > LIMIT {
         return Ok(Err(format!("has more than {}", bytes_for_people(LIMIT))));

@@ -35,8 +35,8 @@ pub async fn run(command: Publish, place: &Place) -> Result<Outcome> {
         Publish::Status => status::run(place).await.context("cannot see how the release stands"),
         Publish::Rehearse(args) => rehearse::run(place, &args).await.context("the rehearsal failed"),
         Publish::BenchStore { rounds } => bench::run(rounds).await.context("cannot compare the transfers"),
-        Publish::World(World::Up) => world::up(place).await.context("there is no world"),
-        Publish::World(World::Down) => world::down(place).await.context("the world goes on"),
+        Publish::World(World::Up) => world::up(place).await.context("cannot start the test servers"),
+        Publish::World(World::Down) => world::down(place).await.context("cannot stop the test servers"),
     }
 }
 

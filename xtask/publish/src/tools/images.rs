@@ -97,7 +97,7 @@ impl Images {
         };
         found.parts += 1;
         let manifest: Manifest =
-            serde_json::from_slice(&bytes).with_context(|| format!("{} is no manifest", image.digest))?;
+            serde_json::from_slice(&bytes).with_context(|| format!("{} is not a manifest", image.digest))?;
         let config = digest_of(&manifest.config)?;
         let there = match self {
             Images::Registry { skopeo, .. } => skopeo.read(digest, Part::Config).await?.is_some(),
@@ -147,7 +147,7 @@ impl Images {
                 skopeo.push(built.dir(), name, index).await?;
                 self.wait_for(&index.oci(), async || {
                     let found = self.find(index).await?;
-                    Ok((!found.missing.is_empty()).then(|| format!("it lacks {}", found.missing.join(", "))))
+                    Ok((!found.missing.is_empty()).then(|| format!("it is missing {}", found.missing.join(", "))))
                 })
                 .await
             }

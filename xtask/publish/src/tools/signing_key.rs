@@ -28,7 +28,7 @@ const IDENTITY: &str = "AGE_IDENTITY";
 pub fn open(name: &str, tree: &Utf8Path) -> Result<SecretKey> {
     let path = find(name, tree)?;
     let text = if is_encrypted(&path) { decrypt(&path)? } else { read(&path)? };
-    text.parse().map_err(|why| anyhow!("{path} is no signing key: {why}"))
+    text.parse().map_err(|why| anyhow!("{path} is not a signing key: {why}"))
 }
 
 /// Where a key lies that a manager has.
@@ -61,7 +61,7 @@ pub fn open_made(path: &Utf8Path) -> Result<Option<SecretKey>> {
     if !path.exists() {
         return Ok(None);
     }
-    read(path)?.parse().map(Some).map_err(|why| anyhow!("{path} is no signing key: {why}"))
+    read(path)?.parse().map(Some).map_err(|why| anyhow!("{path} is not a signing key: {why}"))
 }
 
 /// Opens a key that is made on the spot, and makes it first where it is missing.
@@ -87,7 +87,7 @@ pub fn open_or_make(path: &Utf8Path, name: &str) -> Result<SecretKey> {
     let file = std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&beside);
     file.and_then(|mut file| std::io::Write::write_all(&mut file, text.as_bytes())).with_context(writing)?;
     std::fs::rename(&beside, path).with_context(writing)?;
-    text.parse().map_err(|why| anyhow!("Nix made a key that is none: {why}"))
+    text.parse().map_err(|why| anyhow!("`nix key generate-secret` printed an invalid key: {why}"))
 }
 
 /// Outside any checkout first: what lies in one ends up in an archive some day.
@@ -131,7 +131,7 @@ fn decrypt(path: &Utf8Path) -> Result<String> {
         }
     })?;
     // Not its error: that would hold the text.
-    String::from_utf8(text).map_err(|_| anyhow!("{path} is no signing key: it is no text"))
+    String::from_utf8(text).map_err(|_| anyhow!("{path} is not a signing key: it is not text"))
 }
 
 /// Whether the file wants a passphrase: then age refuses identities.

@@ -172,7 +172,7 @@ impl Skopeo {
                 Answer::Busy if patience.pauses(self.registry(), &said).await => {}
                 Answer::Denied => {
                     let remedy =
-                        format!("{} does not let us: `skopeo login {0}`, as somebody who may push", self.registry());
+                        format!("{} does not let us: `skopeo login {0}`, with a login that may push", self.registry());
                     return Err(error.context(Denied(remedy)));
                 }
                 Answer::Absent | Answer::Busy | Answer::Other => return Err(error),
@@ -188,7 +188,7 @@ impl Skopeo {
     /// What to type.
     pub async fn check_login(&self) -> Result<()> {
         let (registry, verify) = (self.registry(), format!("--tls-verify={}", self.tls_verify));
-        let remedy = format!("type `skopeo login {registry}`, as somebody who may push to {}", self.repository);
+        let remedy = format!("type `skopeo login {registry}`, with a login that may push to {}", self.repository);
         let login = |args: &[&str]| ["login"].iter().chain(args).map(|&arg| arg.to_owned()).collect::<Vec<_>>();
         let wait = self.wait().at_most(LONGEST);
         let (shown, known) = run(&login(&["--get-login", &self.repository]), &wait).await?;

@@ -69,7 +69,7 @@ fn what_lacks(git: &Git) -> Result<Option<Lack>> {
 
 /// Fetches everything that the remote has, and then what is only here. Gives the ref of HEAD.
 fn complete(git: &Git, tree: &Utf8Path, Lack { kind, remote }: &Lack) -> Result<String> {
-    term::say(format_args!("this clone is {kind}: what it lacks is fetched from `{remote}` for the scratch clone"));
+    term::say(format_args!("this clone is {kind}: what is missing is fetched from `{remote}` for the scratch clone"));
     process::read(plain(git, &["init", "--quiet", "--template=", tree.as_str()]))?;
     let url = format!("remote.{remote}.url");
     let settings = git.settings(|key| key == url || TRANSPORT.iter().any(|start| key.starts_with(start)))?;
@@ -84,6 +84,6 @@ fn complete(git: &Git, tree: &Utf8Path, Lack { kind, remote }: &Lack) -> Result<
     inside(&["remote", "add", "origin", git.root().as_str()])?;
     inside(&["fetch", "--quiet", "--no-tags", "--no-write-fetch-head", "origin", &format!("+HEAD:{head}"), TAGS])
         .and_then(|()| Git::open(tree)?.require_objects(&git.head()?.commit, true))
-        .with_context(|| format!("this clone is {kind}, and `{remote}` does not have all that it lacks"))?;
+        .with_context(|| format!("this clone is {kind}, and `{remote}` does not have everything that is missing"))?;
     Ok(head)
 }

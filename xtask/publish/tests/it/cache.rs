@@ -160,11 +160,11 @@ fn without_the_right_key_nothing_is_staged_and_nothing_is_sent() {
 
         the upload is not finished
           local is not ready, and nothing was published
-          binary cache: BESIDE/config/lix-releng/test.key is no signing key: this is a public key, where a secret one belongs
+          binary cache: BESIDE/config/lix-releng/test.key is not a signing key: this is a public key, where a secret one belongs
 
         the upload is not finished
           local is not ready, and nothing was published
-          binary cache: BESIDE/config/lix-releng/test.key is no signing key: a key is written NAME:BASE64
+          binary cache: BESIDE/config/lix-releng/test.key is not a signing key: a key is written NAME:BASE64
 
         the upload is not finished
           the plan may not be carried out:

@@ -148,7 +148,7 @@ async fn a_lost_manifest_is_named_offered_and_pushed_again() -> Result<()> {
     let broken = release.release("verify", "local", &[]);
     assert!(broken.stdout.contains(&format!("{named} is not there")), "{}", broken.stdout);
     let plan = release.release("plan", "local", &[]).stdout;
-    assert!(plan.contains(&format!("again, it lacks {named}")), "{plan}");
+    assert!(plan.contains(&format!("again: it is missing {named}")), "{plan}");
     release.upload().ok();
     release.release("verify", "local", &["--deep"]).ok();
     Ok(())
@@ -243,7 +243,7 @@ async fn a_registry_that_takes_a_while_is_waited_for() -> Result<()> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_registry_that_never_shows_what_it_took_is_a_failure() -> Result<()> {
-    for (status, says) in [(404, "it lacks the index sha256:"), (503, "503")] {
+    for (status, says) in [(404, "it is missing the index sha256:"), (503, "503")] {
         let faults: &'static [u16] = Box::leak(vec![status; 1000].into_boxed_slice());
         let Some(world) = World::start(None, shy(faults)).await? else { return Ok(()) };
         let built = world.path("built");
@@ -269,7 +269,7 @@ async fn a_directory_is_filled_repaired_and_its_tags_move() -> Result<()> {
     let broken = release.release("verify", "local", &[]);
     assert!(broken.stdout.contains("a layer of linux/"), "{}", broken.stdout);
     let said = release.upload().stderr;
-    assert!(said.contains("again, it lacks a layer of linux/"), "{said}");
+    assert!(said.contains("again: it is missing a layer of linux/"), "{said}");
     release.release("verify", "local", &[]).ok();
 
     // Another release takes the tags that move, and leaves the one that does not.

@@ -669,7 +669,7 @@ fn images_are_repaired_and_a_version_tag_never_moves() {
     .collect();
     expect![[r#"
         Absent: push 030303030303 (52.0 MB)
-        Absent: push 030303030303 again, it lacks the manifest of linux/arm64, sha256:05
+        Absent: push 030303030303 again: it is missing the manifest of linux/arm64, sha256:05
         Same: 030303030303
         Absent: to 030303030303
         Same: 030303030303

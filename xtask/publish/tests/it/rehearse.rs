@@ -63,7 +63,7 @@ fn what_a_clone_lacks_is_fetched_for_the_scratch_clone() {
         let said = rehearsed(&clone);
         let named = options.iter().find_map(|option| option.strip_prefix("--origin="));
         let remote = named.unwrap_or("origin");
-        assert!(said.contains(&format!("what it lacks is fetched from `{remote}`")), "{said}");
+        assert!(said.contains(&format!("what is missing is fetched from `{remote}`")), "{said}");
         let scratch = scratch_clone(&clone);
         assert_eq!(missing(&scratch), (0, false), "{options:?}");
         assert!(scratch.git(&["rev-list", "HEAD"]).contains(&clone.git(&["rev-parse", "HEAD"])));

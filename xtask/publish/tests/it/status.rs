@@ -142,7 +142,7 @@ async fn a_release_on_its_way() -> Result<()> {
           notes        ✓ in rl-2.93.md, dated DATE
           tag          ✓ 2.93.1 at COMMIT, merged back to main
           build        ✓ in release/, for all, from COMMIT
-          staging      · published as built, unfinished: upload again; 3 files whole by name and size
+          staging      · published as built, unfinished: upload again; 3 files complete by name and size
                        ✓ `nix upgrade-nix`, docs 2.93 and docs stable lead to it
                        · no installers yet
           production   · not published
@@ -154,7 +154,7 @@ async fn a_release_on_its_way() -> Result<()> {
     );
     world.publish(&release, "staging");
     let page = status(&release);
-    assert!(page.contains("staging      ✓ published as built; 3 files whole by name and size"), "{page}");
+    assert!(page.contains("staging      ✓ published as built; 3 files complete by name and size"), "{page}");
     assert!(page.contains("verify --env staging     # unless you did"), "{page}");
     assert!(page.contains("      cargo xtask release upload --env production\n"), "{page}");
 
@@ -167,10 +167,10 @@ async fn a_release_on_its_way() -> Result<()> {
           notes        ✓ in rl-2.93.md, dated DATE
           tag          ✓ 2.93.1 at COMMIT, merged back to main
           build        ✓ in release/, for all, from COMMIT
-          staging      ✓ published as built; 3 files whole by name and size
+          staging      ✓ published as built; 3 files complete by name and size
                        ✓ `nix upgrade-nix`, docs 2.93 and docs stable lead to it
                        · no installers yet
-          production   ✓ published as built; 3 files whole by name and size
+          production   ✓ published as built; 3 files complete by name and size
                        ✓ `nix upgrade-nix`, docs 2.93 and docs stable lead to it
                        · no installers yet
           finish       · HEAD goes back to main
@@ -185,7 +185,7 @@ async fn a_release_on_its_way() -> Result<()> {
     world.put("production", "install/lix/lix-2.93.1/installer.json", "{}");
     release.repo.xtask(&["release", "finish", "--yes"]).ok();
     let page = status(&release);
-    assert!(page.contains("finish       · production lacks ") && page.contains(" on main\n"), "{page}");
+    assert!(page.contains("finish       · production does not have ") && page.contains(" on main\n"), "{page}");
     assert!(page.ends_with("      cargo xtask release finish --env production --push\n"), "{page}");
     release.repo.git(&["push", "--quiet", "release/prod/git", "main"]);
     let page = status(&release);
@@ -222,10 +222,10 @@ async fn what_is_not_as_it_should_be() -> Result<()> {
               notes        ✓ in rl-2.93.md, dated DATE
               tag          ✓ 2.93.1 at COMMIT, merged back to main
               build        ✓ in release/, for all, from COMMIT
-              staging      ✗ published as built; 2 of 3 files not whole: lix-2.93.1.tar.gz, …
+              staging      ✗ published as built; 2 of 3 files not complete: lix-2.93.1.tar.gz, …
                            · `nix upgrade-nix` leads to it; no docs 2.93; docs stable is another version's
                            · no installers yet
-              production   ✓ published as built, and withdrawn by a rollback; 3 files whole by name and size
+              production   ✓ published as built, and withdrawn by a rollback; 3 files complete by name and size
                            · docs 2.93 and docs stable lead to it; `nix upgrade-nix` leads to 2.93.0
                            ✗ a rollback withdrew it and did not move all pointers: run `rollback` again
                            · no installers yet
@@ -328,7 +328,7 @@ async fn what_others_left_and_what_newer_tools_wrote() -> Result<()> {
               notes        ✓ in rl-2.93.md, dated DATE
               tag          ✓ 2.93.1 at COMMIT, merged back to main
               build        ✓ in release/, for all, from COMMIT
-              staging      ✓ published as built; 3 files whole by name and size
+              staging      ✓ published as built; 3 files complete by name and size
                            ✓ `nix upgrade-nix`, docs 2.93 and docs stable lead to it
                            ? withdrawn.json was made by a newer tool (format 2): use that tool
                            ? its receipt was made by a newer tool (format 2): use that tool
@@ -445,7 +445,7 @@ fn what_has_become_of_the_review() {
     assert!(lost.starts_with("? review: could not be asked: no git remote has the URL file://"), "{lost}");
     expect![[r#"
         · review: not pushed
-        … review: waits until somebody submits it
+        … review: waits to be submitted
         ✓ review: submitted"#]]
     .assert_eq(&shown.join("\n"));
 }

@@ -114,13 +114,13 @@ impl<'a> Environment<'a> {
         let merge = &plan.tag.merge_commit;
         let heads = self.heads(plan)?;
         if plan.release.kind() == Kind::NewMajor && !self.holds(&heads, &series, merge)? {
-            lacks.push(format!("{name} lacks {series}"));
+            lacks.push(format!("{name} does not have {series}"));
         }
         if let Some(line) = &plan.line
             && !self.holds(&heads, MAIN, &line.tip)?
             && !self.is_in_review(&line.tip)?
         {
-            lacks.push(format!("{name} lacks {} on {MAIN}", line.tip.short()));
+            lacks.push(format!("{name} does not have {} on {MAIN}", line.tip.short()));
         }
         Ok(lacks)
     }
@@ -202,7 +202,7 @@ impl<'a> Environment<'a> {
             return Ok(());
         }
         for commit in &missing {
-            term::say(format_args!("  lacks   {} {}", commit.oid.short(), self.git.subject(&commit.oid)?));
+            term::say(format_args!("  missing {} {}", commit.oid.short(), self.git.subject(&commit.oid)?));
         }
         let what = if missing.len() == 1 { "that commit".to_owned() } else { format!("those {}", missing.len()) };
         self.push_one(what, tip, &self.environment.git.onto_branch(MAIN), consent)

@@ -132,7 +132,7 @@ pub fn acts(series: Option<Series>, target: Target, environment: &Environment) -
         (None, Target::Manual) => return Ok(vec![Act::Docs(Docs::Nightly)]),
         (None, Target::All) => {
             return Err(
-                "this is no official release: only its manual may be published, with `--target manual`".to_owned()
+                "this is not an official release: only its manual may be published, with `--target manual`".to_owned()
             );
         }
     };

@@ -31,7 +31,7 @@ impl View<'_> {
             broken.push(format!("it cannot be downloaded: {error:#}"));
         }
         let platforms = platforms.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
-        report.check(&title, &format!("{} for {platforms}", index.short()), broken, "whoever pulls this version");
+        report.check(&title, &format!("{} for {platforms}", index.short()), broken, "users who pull this version");
         Ok(())
     }
 
@@ -68,7 +68,7 @@ impl View<'_> {
             Some(there) if there == index => Vec::new(),
             Some(there) => vec![format!("it leads to {}, and {belongs} is {}", there.oci(), index.oci())],
         };
-        report.check(&title, &format!("is on {belongs}"), broken, &format!("whoever pulls {target}:{name}"));
+        report.check(&title, &format!("is on {belongs}"), broken, &format!("users who pull {target}:{name}"));
         Ok(())
     }
 }

@@ -18,7 +18,7 @@ pub fn judge_pushed(pushed: &Pushed) -> Judgement {
         return Judgement::absent(format!("push {} ({})", index.short(), bytes_for_people(*bytes)), changes);
     }
     // Registries lose what no tag names.
-    Judgement::absent(format!("push {} again, it lacks {}", index.short(), missing.join(", ")), changes)
+    Judgement::absent(format!("push {} again: it is missing {}", index.short(), missing.join(", ")), changes)
 }
 
 /// Of a tag.

@@ -199,11 +199,11 @@ impl Directory {
         };
         let published = if same { "published as built" } else { "published" };
         let Some(first) = broken.first() else {
-            let text = format!("{published}{what}; {files} files whole by name and size");
+            let text = format!("{published}{what}; {files} files complete by name and size");
             return Line { state: if finished { State::Done } else { State::Open }, text };
         };
         let more = if broken.len() > 1 { ", …" } else { "" };
-        let text = format!("{published}{what}; {} of {files} files not whole: {first}{more}", broken.len());
+        let text = format!("{published}{what}; {} of {files} files not complete: {first}{more}", broken.len());
         Line { state: State::Wrong, text }
     }
 }
@@ -236,7 +236,7 @@ impl Reviewed {
     fn line(&self) -> Line {
         let (state, text) = match self {
             Reviewed::NotPushed => (State::Open, "review: not pushed".to_owned()),
-            Reviewed::Open => (State::Waits, "review: waits until somebody submits it".to_owned()),
+            Reviewed::Open => (State::Waits, "review: waits to be submitted".to_owned()),
             Reviewed::Half => {
                 let text = "review: the release commit is submitted, and its merge back is not: submit it, too";
                 (State::Waits, text.to_owned())

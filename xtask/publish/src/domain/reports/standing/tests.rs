@@ -250,12 +250,12 @@ fn pages() {
               build        ✓ in release/, for all, from 0123456789ab
               local        · not published
                            · `nix upgrade-nix` leads to 2.93.0; docs 2.93 and docs stable are another version's
-              staging      ✓ published as built; 9 files whole by name and size
+              staging      ✓ published as built; 9 files complete by name and size
                            ✓ `nix upgrade-nix`, docs 2.93 and docs stable lead to it
                            · no installers yet
-              production   · published as built, unfinished: upload again; 9 files whole by name and size
+              production   · published as built, unfinished: upload again; 9 files complete by name and size
                            · `nix upgrade-nix` leads to 2.93.0; docs 2.93 and docs stable are another version's
-                           … review: waits until somebody submits it
+                           … review: waits to be submitted
                            · no installers yet
               finish       · HEAD goes back to main
               announce     · no drafts yet
@@ -295,7 +295,7 @@ fn pages() {
           tag          ✓ 2.93.1 at 0123456789ab, merged back to main
           build        · nothing is built
           local        · not published
-          staging      ✗ published; 4 of 9 files not whole: lix-2.93.1-a.tar.xz, …
+          staging      ✗ published; 4 of 9 files not complete: lix-2.93.1-a.tar.xz, …
                        ✓ `nix upgrade-nix`, docs 2.93 and docs stable lead to it
                        ✓ installers published
           production   ✗ published with other content than release/ has (record ffffffffffff)
@@ -337,7 +337,7 @@ fn pages() {
                        · no installers yet
                        · the uploads of 2.93.2 and 2.94.0 were begun here and are not finished
                        … Jade (process 7 on host) is publishing here; the lock counts until 12:06 UTC
-          production   ✓ published as built; 9 files whole by name and size
+          production   ✓ published as built; 9 files complete by name and size
                        ✓ `nix upgrade-nix`, docs 2.93 and docs stable lead to it
                        ✗ withdrawn.json is not a list of versions: null
                        · no installers yet
@@ -363,12 +363,12 @@ fn pages() {
               build        ✓ in release/, for all, from 0123456789ab
               local        · not published
                            · `nix upgrade-nix` leads to 2.93.0; docs 2.93 and docs stable are another version's
-              staging      ✓ published as built, and withdrawn by a rollback; 9 files whole by name and size
+              staging      ✓ published as built, and withdrawn by a rollback; 9 files complete by name and size
                            ✓ `nix upgrade-nix`, docs 2.93 and docs stable lead to it
                            ✗ a rollback withdrew it and did not move all pointers: run `rollback` again
                            ? review: could not be asked: no route
                            · no installers yet
-              production   ✓ published as built; 9 files whole by name and size
+              production   ✓ published as built; 9 files complete by name and size
                            ✓ `nix upgrade-nix`, docs 2.93 and docs stable lead to it
                            ✗ review: Gerrit rewrote the commit, as aaaaaaaaaaaa; `upload` says what to do
                            · no installers yet
