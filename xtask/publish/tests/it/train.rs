@@ -31,7 +31,7 @@ fn contents_of_all_then_git_of_all_then_each_pointer_once() {
 
     let asked = train(&releases, &[]).fails(1);
     assert_eq!(asked.matches("I want to release this to local").count(), 1, "asked once: {asked}");
-    assert!(asked.contains("there was no answer: where nobody can type it, agree with `--plan DIGEST`"), "{asked}");
+    assert!(asked.contains("there was no answer; without a terminal, agree with `--plan DIGEST`"), "{asked}");
     let ran = train(&releases, &["--plan", digest]);
     let done: Vec<&str> = ran.stderr.lines().filter_map(|line| line.strip_prefix("  ok ")).collect();
     let position = |what: &str| done.iter().position(|line| line.starts_with(what)).expect(what);
