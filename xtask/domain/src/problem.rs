@@ -54,6 +54,11 @@ impl Problems {
         self.0.push(problem);
     }
 
+    /// A problem that is not of one line of a file.
+    pub fn add(&mut self, what: impl Into<String>) {
+        self.push(Problem::new(what));
+    }
+
     /// The same problem of several files: of the first few by name, `PATH WHAT`, and of the others by their number.
     pub fn of_files(paths: &[String], what: &str) -> Problems {
         let named = paths.iter().take(NAMED).map(|path| format!("{} {what}", one_line(path)));

@@ -151,10 +151,10 @@ fn decide(observed: Observed) -> Result<Announcement, Problems> {
     let archive = Layout::new(&record.version).source();
     let source = record.files.get(&archive).map(|facts| facts.sha256);
     if source.is_none() {
-        problems.push(Problem::new(format!("the record has no {archive}: build the release with `--target all`")));
+        problems.add(format!("the record has no {archive}: build the release with `--target all`"));
     }
     if section.is_none() && release.as_ref().is_some_and(|release| release.kind() != Kind::PreRelease) {
-        problems.push(Problem::new(format!("the release notes have no section for {}", record.version)));
+        problems.add(format!("the release notes have no section for {}", record.version));
     }
     let section = section.unwrap_or_default();
     let (Some(release), Some(source), true) = (release, source, problems.is_empty()) else { return Err(problems) };

@@ -17,7 +17,7 @@ use self::maintenance::Left;
 use self::outward::Environment;
 use self::plan::{Line, Plan};
 use crate::domain::oid::Oid;
-use crate::domain::problem::{Problem, Problems};
+use crate::domain::problem::Problems;
 use crate::domain::release::tagging::{Relation, TagRecord};
 use crate::domain::release::version_file::{self, VersionFile};
 use crate::domain::release::{self, Kind, MAIN, Release, series_branch};
@@ -223,12 +223,12 @@ fn decide(observed: &Observed, request: &Request) -> Result<Plan, Problems> {
             remarks.push(format!("{series} holds the release"));
         }
         (Some((Relation::Behind | Relation::Diverged, tip)), Kind::NewMajor)
-        | (Some((Relation::Diverged, tip)), Kind::Patch) => problems.push(Problem::new(format!(
+        | (Some((Relation::Diverged, tip)), Kind::Patch) => problems.add(format!(
             "the branch {series} is here, at {}, and does not hold the merged release: if nobody needs it as it is, \
              `git branch --force {series} {}`",
             tip.short(),
             tag.merge_commit.short()
-        ))),
+        )),
         (Some((Relation::Behind, _)), Kind::Patch) => {
             remarks.push(format!("{series} here is not at the release: once it is published, fetch it"));
         }
@@ -262,7 +262,7 @@ fn obstacles(observed: &Observed, request: &Request) -> Problems {
     let mut problems = Problems::default();
     let (version, branch) = (release.version(), &tag.branch);
     problems.extend(Problems::uncommitted(&observed.dirty));
-    let mut add = |what: String| problems.push(Problem::new(what));
+    let mut add = |what: String| problems.add(what);
     match &head.branch {
         Some(here) if here != branch => {
             add(format!("HEAD is on {here}, and {version} was tagged on {branch}: `git switch {branch}`"));

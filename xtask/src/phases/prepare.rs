@@ -203,9 +203,7 @@ fn decide(observed: &Observed, request: &Request) -> Result<Plan, Problems> {
 fn obstacles(observed: &Observed) -> Problems {
     let mut problems = observed.faults.clone();
     if observed.head.branch.is_none() {
-        problems.push(Problem::new(
-            "HEAD is detached, so there is no branch to commit to: `git switch` to the release's branch",
-        ));
+        problems.add("HEAD is detached, so there is no branch to commit to: `git switch` to the release's branch");
     }
     problems.extend(Problems::uncommitted(&observed.dirty));
     let untracked = "is not in git and would be lost from history: commit it, or move it away";
@@ -271,13 +269,13 @@ fn already_released(tags: &[Version], version: &Version) -> Problems {
     let mut problems = Problems::default();
     let last = tags.iter().filter(|tag| tag.series() == version.series()).max();
     match last {
-        _ if tags.contains(version) => problems.push(Problem::new(format!(
+        _ if tags.contains(version) => problems.add(format!(
             "the tag {version} exists: it is released, prepare the next version with `cargo xtask release prepare VERSION`"
-        ))),
-        Some(last) if last > version => problems.push(Problem::new(format!(
+        )),
+        Some(last) if last > version => problems.add(format!(
             "{version} is not newer than {last}, the last tag of {}: prepare a later version",
             version.series()
-        ))),
+        )),
         _ => {}
     }
     problems

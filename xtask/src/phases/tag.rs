@@ -203,10 +203,10 @@ fn decide(observed: &Observed, request: &Request) -> Result<Plan, Problems> {
     let release = problems.collect(observed.release().map_err(Problems::from));
     let flag = problems.collect(observed.flag.as_ref().map_err(|problem| problem.clone().into()));
     if let Some(flag) = flag.filter(|flag| flag.set) {
-        problems.push(Problem::new(format!(
+        problems.add(format!(
             "{} marks an official release already: a release commit leaked onto this branch, revert it",
             flag.path
-        )));
+        ));
     }
     if let Some(release) = &release {
         match notes_state(observed, release, request.today) {
@@ -234,7 +234,7 @@ fn decide(observed: &Observed, request: &Request) -> Result<Plan, Problems> {
 /// What stands in the way as far as git is concerned.
 fn obstacles(observed: &Observed, request: &Request) -> Problems {
     let mut problems = Problems::uncommitted(&observed.dirty);
-    let mut add = |what: String| problems.push(Problem::new(what));
+    let mut add = |what: String| problems.add(what);
     let version = &observed.version_file.version;
     if observed.head.branch.is_none() {
         add("HEAD is detached, so there is no branch to merge the release back to: `git switch` to it".to_owned());

@@ -20,7 +20,7 @@ use crate::domain::amounts::counted;
 use crate::domain::build::placeholder;
 use crate::domain::digest::FileFacts;
 use crate::domain::oid::Oid;
-use crate::domain::problem::{Problem, Problems};
+use crate::domain::problem::Problems;
 
 /// The attributes that decide what an archive holds.
 const ATTRIBUTES: [&str; 6] = ["export-ignore", "export-subst", "filter", "eol", "ident", "working-tree-encoding"];
@@ -124,11 +124,11 @@ impl Source {
             if entry.has("export-subst") {
                 let unstable = placeholder::unstable(&self.blob(entry)?);
                 if !unstable.is_empty() {
-                    problems.push(Problem::new(format!(
+                    problems.add(format!(
                         "{path} has the attribute `export-subst`, and {} in it differs from clone to clone or from day to \
                          day: use `%H` or another one that does not",
                         unstable.join(" ")
-                    )));
+                    ));
                 }
             }
         }
@@ -137,10 +137,10 @@ impl Source {
                 [path] => format!("{path} has"),
                 paths => format!("{} and {} have", paths[0], counted(paths.len() - 1, "other file")),
             };
-            problems.push(Problem::new(format!(
+            problems.add(format!(
                 "{files} the attribute `filter={filter}`, and what that filter does each clone decides for itself: release \
                  what git has, without the attribute"
-            )));
+            ));
         }
         Ok(problems)
     }

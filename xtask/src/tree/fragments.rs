@@ -105,7 +105,7 @@ fn stray(entry: &DirEntry, name: &str, path: &str) -> Result<Problems> {
             if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
                 below.push((entry.path(), path));
             } else if name::looks_like_a_note(&name) {
-                problems.push(Problem::new(format!("{path} is in a subdirectory, which is not read: move it up")));
+                problems.add(format!("{path} is in a subdirectory, which is not read: move it up"));
             }
         }
     }

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::digest::Digest;
-use crate::problem::{Problem, Problems};
+use crate::problem::Problems;
 use crate::system::{Platform, System};
 
 const INDEX_TYPE: &str = "application/vnd.oci.image.index.v1+json";
@@ -134,7 +134,7 @@ impl Index {
                 };
                 let one = images.iter().find(|image| of(image).as_ref() == Some(value)).unwrap_or(other);
                 let what = format!("the images disagree on the label {label}: {}, {}", has(one), has(other));
-                problems.push(Problem::new(what));
+                problems.add(what);
             }
         }
         problems.into_result()?;
@@ -171,11 +171,11 @@ fn faults(image: &Image) -> Problems {
     let mut problems = Problems::default();
     let (system, is) = (&image.system, &image.config.platform);
     if let Some(expected) = system.platform().filter(|expected| expected != is) {
-        problems.push(Problem::new(format!("the image of {system} says that it is for {is}, not {expected}")));
+        problems.add(format!("the image of {system} says that it is for {is}, not {expected}"));
     }
     if image.descriptor.media_type != MANIFEST_TYPE {
         let what = format!("the manifest of {system} is of type {}, not {MANIFEST_TYPE}", image.descriptor.media_type);
-        problems.push(Problem::new(what));
+        problems.add(what);
     }
     problems
 }

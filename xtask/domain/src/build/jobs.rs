@@ -166,20 +166,20 @@ fn sort(rows: Vec<Row>) -> Result<(BTreeMap<System, Derivation>, Option<Derivati
             [BUILD, system] => match system.parse() {
                 Ok(system) => builds.insert(system, derivation),
                 Err(why) => {
-                    problems.push(Problem::new(format!("`{attr}`: {why}")));
+                    problems.add(format!("`{attr}`: {why}"));
                     continue;
                 }
             },
             [TARBALLS] => tarballs.replace(derivation),
             _ => {
                 let what = format!("`{attr}` is not a job of a release: expected `build.SYSTEM` and `tarballs`");
-                problems.push(Problem::new(what));
+                problems.add(what);
                 continue;
             }
         };
         if let Some(first) = first {
             let what = format!("`{attr}` is there twice, first as {}: which one is released?", first.path);
-            problems.push(Problem::new(what));
+            problems.add(what);
         }
     }
     problems.into_result().map(|()| (builds, tarballs))
@@ -226,7 +226,7 @@ fn common_version(builds: &BTreeMap<System, Derivation>) -> Result<String, Probl
         versions.extend(problems.collect(version).map(|version| (system, version)));
     }
     if let Some([(one, a), (other, b)]) = versions.windows(2).find(|pair| pair[0].1 != pair[1].1) {
-        problems.push(Problem::new(format!("`{BUILD}.{one}` is version {a}, and `{BUILD}.{other}` is {b}")));
+        problems.add(format!("`{BUILD}.{one}` is version {a}, and `{BUILD}.{other}` is {b}"));
     }
     problems.into_result()?;
     Ok(versions.into_iter().next().map(|(_, version)| version).unwrap_or_default())

@@ -14,7 +14,7 @@ use crate::digest::{Digest, FileFacts};
 use crate::format::{self, Format, Misread};
 use crate::layout::{MANUAL, RECORD, SUMS};
 use crate::oid::Oid;
-use crate::problem::{Problem, Problems, excerpt};
+use crate::problem::{Problems, excerpt};
 use crate::store_path::StorePath;
 use crate::system::{Platform, System};
 
@@ -155,21 +155,19 @@ fn compare(recorded: &Files, found: &Files, ignored: &[&str]) -> Result<(), Prob
     let mut problems = Problems::default();
     for (path, facts) in recorded {
         match found.get(path) {
-            None => problems.push(Problem::new(format!("{path} is missing"))),
+            None => problems.add(format!("{path} is missing")),
             // Then the digests say nothing more.
-            Some(found) if found.size != facts.size => problems.push(Problem::new(format!(
-                "{path} has changed: built with {} bytes, and now it has {}",
-                facts.size, found.size
-            ))),
-            Some(found) if found != facts => problems.push(Problem::new(format!(
+            Some(found) if found.size != facts.size => problems
+                .add(format!("{path} has changed: built with {} bytes, and now it has {}", facts.size, found.size)),
+            Some(found) if found != facts => problems.add(format!(
                 "{path} has changed: built with SHA-256 {}, and now it has {}",
                 facts.sha256, found.sha256
-            ))),
+            )),
             Some(_) => {}
         }
     }
     for path in found.keys().filter(|path| !recorded.contains_key(*path) && !ignored.contains(&path.as_str())) {
-        problems.push(Problem::new(format!("{path} was not built with the rest")));
+        problems.add(format!("{path} was not built with the rest"));
     }
     problems.into_result()
 }

@@ -9,7 +9,7 @@ use camino::Utf8Path;
 
 use crate::domain::adoption::{CONFIG, GUIDE, MARK, TOOL, is_this_guide, is_this_tool};
 use crate::domain::environment::Config;
-use crate::domain::problem::{Problem, Problems};
+use crate::domain::problem::Problems;
 use crate::tools::files;
 use crate::tools::git::Git;
 
@@ -63,13 +63,13 @@ pub fn of_others(git: &Git, tool: &[Brought]) -> Result<Problems> {
     let mut problems = Problems::default();
     let mark = files::read_if_there(&git.root().join(MARK)).ok().flatten();
     if !mark.as_deref().is_some_and(is_this_tool) && !is_free(git, tool)? {
-        problems.push(Problem::new(format!(
+        problems.add(format!(
             "{TOOL}/ is not this tool: move it away, or leave both as they are and release with `--repo {}`",
             git.root()
-        )));
+        ));
     }
     if files::read_if_there(&git.root().join(GUIDE))?.is_some_and(|text| !is_this_guide(&text)) {
-        problems.push(Problem::new(format!("{GUIDE} is not this tool's guide: move it away")));
+        problems.add(format!("{GUIDE} is not this tool's guide: move it away"));
     }
     Ok(problems)
 }

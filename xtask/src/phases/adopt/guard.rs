@@ -6,7 +6,7 @@ use std::os::unix::fs::PermissionsExt;
 use anyhow::{Context, Result};
 use camino::Utf8Path;
 
-use crate::domain::problem::{Problem, Problems};
+use crate::domain::problem::Problems;
 use crate::tools::files;
 use crate::tools::git::Git;
 
@@ -37,7 +37,7 @@ pub fn unsaved<'p>(git: &Git, paths: impl IntoIterator<Item = &'p str>) -> Resul
     for path in there {
         let facts = fs::metadata(git.root().join(path)).with_context(|| format!("cannot look at {path}"))?;
         if facts.permissions().mode() & 0o222 == 0 {
-            problems.push(Problem::new(format!("{path} is write-protected: `chmod u+w {path}`")));
+            problems.add(format!("{path} is write-protected: `chmod u+w {path}`"));
         }
     }
     Ok(problems)

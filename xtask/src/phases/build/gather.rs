@@ -81,7 +81,7 @@ impl<'a> Gathering<'a> {
             if says != format!("{is}\n").as_bytes() {
                 let says = String::from_utf8_lossy(&says);
                 let side = layout::side_file(archive);
-                problems.push(Problem::new(format!("{side} says {}, but {archive} has SHA-256 {is}", says.trim())));
+                problems.add(format!("{side} says {}, but {archive} has SHA-256 {is}", says.trim()));
             }
         }
         Ok(problems.into_result()?)

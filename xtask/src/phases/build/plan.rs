@@ -210,20 +210,21 @@ fn machine(observed: &Observed, request: &Request) -> Problems {
         Err(Fault { meaning, message }) => {
             let why = meaning.as_deref().unwrap_or("is there a Nix with flakes, and such an output?");
             let root = &observed.root;
-            problems.push(Problem::new(format!("Nix cannot evaluate `{RELEASE_JOBS}` of {root}: {why}\n{message}")));
+            problems.add(format!("Nix cannot evaluate `{RELEASE_JOBS}` of {root}: {why}\n{message}"));
         }
-        Ok((profiles, _)) if !profiles.contains(&wanted) => problems
-            .push(Problem::new(format!("the flake has no `{RELEASE_JOBS}.{wanted}`, only {}", profiles.join(", ")))),
+        Ok((profiles, _)) if !profiles.contains(&wanted) => {
+            problems.add(format!("the flake has no `{RELEASE_JOBS}.{wanted}`, only {}", profiles.join(", ")))
+        }
         Ok(_) => {}
     }
     if matches!(observed.nix, Ok((_, true))) {
-        problems.push(Problem::new(
+        problems.add(
             "Nix builds as root here and has no users for it: use a Nix daemon, create the group that \
              `build-users-group` names, or set `build-users-group =` in NIX_CONFIG to build as root itself",
-        ));
+        );
     }
     if let Err(error) = &observed.skopeo {
-        problems.push(Problem::new(format!("there is no usable skopeo, which container images need: {error:#}")));
+        problems.add(format!("there is no usable skopeo, which container images need: {error:#}"));
     }
     problems
 }
@@ -238,21 +239,20 @@ fn off_the_tag(observed: &Observed) -> Problems {
         _ if never.is_some() => problems.extend(never.into_iter().map(|why| Problem::new(why.to_string())).collect()),
         // The look at the tag says what there is in its place.
         None if observed.tag_record.is_err() => {}
-        None => problems
-            .push(Problem::new(format!("there is no annotated tag {version}: make it with `cargo xtask release tag`"))),
-        Some(tagged) if *tagged != head.commit => problems.push(Problem::new(format!(
+        None => problems.add(format!("there is no annotated tag {version}: make it with `cargo xtask release tag`")),
+        Some(tagged) if *tagged != head.commit => problems.add(format!(
             "HEAD is at {}, and the tag {version} at {}: `git switch --detach {version}`",
             head.commit.short(),
             tagged.short()
-        ))),
+        )),
         Some(_) => {}
     }
     if let Err(error) = &observed.tag_record {
-        problems.push(Problem::new(format!("{error:#}")));
+        problems.add(format!("{error:#}"));
     }
     problems.extend(Problems::uncommitted(&observed.dirty));
     if !problems.is_empty() {
-        problems.push(Problem::new("`--no-check-git` builds what is here, as no official release"));
+        problems.add("`--no-check-git` builds what is here, as no official release");
     }
     problems
 }
