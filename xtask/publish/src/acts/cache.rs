@@ -16,7 +16,7 @@ use xtask::domain::problem::{Problem, Problems};
 use xtask::domain::store_path::StorePath;
 use xtask::tools::{files, process, term};
 
-use crate::delivery::train::Session;
+use super::delivery::Delivery;
 use crate::domain::cache::faults::{
     self, INFO, INFO_TEXT, Keys, Seen, Signed, encoding_fault, fault, is_good_info, nar_fault,
 };
@@ -42,8 +42,11 @@ pub const NARINFO_LIMIT: u64 = 4 << 20;
 pub const LISTING_LIMIT: u64 = 256 << 20;
 
 /// What was seen, and what applying it takes.
-pub struct LookedCache {
-    pub seen: Seen,
+pub struct Prospect<'a> {
+    /// Below which it is staged.
+    tree: &'a Utf8Path,
+    record: &'a Record,
+    pub(super) seen: Seen,
     /// The narinfos that stay.
     kept: Vec<(StorePath, Vec<u8>)>,
     /// Those that stay, with a signature more.
@@ -67,14 +70,14 @@ pub fn roots(record: &Record) -> Roots {
 ///
 /// # Errors
 /// The closures are not in the local store, or the bucket cannot be read.
-pub async fn look(session: &Session<'_>) -> Result<LookedCache> {
-    let keys = match session.world.cache_keys() {
+pub async fn look<'a>(delivery: &'a Delivery<'_>) -> Result<Prospect<'a>> {
+    let keys = match delivery.world.cache_keys() {
         Ok(keys) => Arc::new(keys),
-        Err(why) => return Ok(LookedCache::of(Seen { unready: Some(why), ..Seen::default() })),
+        Err(why) => return Ok(Prospect::of(delivery, Seen { unready: Some(why), ..Seen::default() })),
     };
-    let sh = process::shell_in(session.git.root())?;
-    let closure = nix_cache::closure(&sh, &roots(&session.sealed.record)).await?;
-    let store = session.read.of(Bucket::Cache);
+    let sh = process::shell_in(delivery.git.root())?;
+    let closure = nix_cache::closure(&sh, &roots(&delivery.sealed.record)).await?;
+    let store = delivery.read.of(Bucket::Cache);
     let looking = closure.into_iter().map(|info| {
         let (store, keys) = (store.clone(), Arc::clone(&keys));
         async move { look_at_path(&store, &info, &keys).await.map(|found| (info, found)) }
@@ -84,7 +87,7 @@ pub async fn look(session: &Session<'_>) -> Result<LookedCache> {
     found.sort_by(|(a, _), (b, _)| a.path.cmp(&b.path));
     let info = usable(store.get(INFO, NARINFO_LIMIT).await)?.ok().flatten();
     let info = info.is_some_and(|text| is_good_info(&String::from_utf8_lossy(&text)));
-    let mut looked = LookedCache::of(Seen { info, ..Seen::default() });
+    let mut looked = Prospect::of(delivery, Seen { info, ..Seen::default() });
     for (info, found) in found {
         looked.add(info, found);
     }
@@ -105,10 +108,18 @@ enum Found {
     },
 }
 
-impl LookedCache {
-    fn of(seen: Seen) -> LookedCache {
+impl<'a> Prospect<'a> {
+    fn of(delivery: &'a Delivery<'_>, seen: Seen) -> Prospect<'a> {
         let (kept, unsigned, replaced, listings) = Default::default();
-        LookedCache { seen, kept, unsigned, replaced, listings }
+        let (tree, record) = (delivery.git.root(), &delivery.sealed.record);
+        Prospect { tree, record, seen, kept, unsigned, replaced, listings }
+    }
+
+    /// The keys of what changes where clients look.
+    pub(super) fn keys(&self) -> Vec<String> {
+        let broken = self.seen.broken.iter().map(|(info, _)| info);
+        let unsigned = self.seen.unsigned.iter().map(|(info, _)| info);
+        self.seen.new.iter().chain(broken).chain(unsigned).map(|info| info.path.narinfo()).collect()
     }
 
     fn add(&mut self, info: PathInfo, found: Found) {
@@ -181,12 +192,12 @@ async fn look_at_listing(store: &Store, path: &StorePath) -> Result<Option<(Stri
 ///
 /// # Errors
 /// Nix cannot stage, what it staged is not signed or not right, or the server refuses.
-pub async fn publish(session: &Session<'_>, looked: &LookedCache, stores: &Stores, progress: &Progress) -> Result<()> {
+pub async fn apply(looked: &Prospect<'_>, stores: &Stores, progress: &Progress) -> Result<()> {
     let key = stores.signing_key().context("there is not a signing key, though there is something to sign")?;
     let signed = |(text, narinfo): &(String, NarInfo)| (narinfo.info.path.clone(), narinfo::signed(text, narinfo, key));
     let stage = Stage {
-        directory: session.git.root().join(RELEASE).join(CACHE_STAGE),
-        roots: roots(&session.sealed.record),
+        directory: looked.tree.join(RELEASE).join(CACHE_STAGE),
+        roots: roots(looked.record),
         ours: looked.seen.new.iter().chain(looked.seen.broken.iter().map(|(info, _)| info)).cloned().collect(),
         kept: looked.kept.clone(),
         signed: looked.unsigned.iter().map(signed).collect(),

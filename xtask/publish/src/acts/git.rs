@@ -1,6 +1,6 @@
 //! Looking at what a git remote has of a release: its branch, its review, its tag.
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use xtask::domain::environment::GitTarget;
 use xtask::domain::oid::Oid;
 use xtask::domain::release::Release;
@@ -8,8 +8,8 @@ use xtask::domain::release::tagging::{Relation, TagRecord};
 use xtask::tools::git::Git;
 use xtask::tools::remote::Remote;
 
-use crate::acts::Looked;
-use crate::delivery::train::Session;
+use super::delivery::Delivery;
+use crate::domain::publication::acts::{Act, Push};
 use crate::domain::publication::judgement::{Review, Seen};
 
 /// What git publishes of a release, and where it goes.
@@ -22,8 +22,31 @@ pub struct GitSide<'a> {
     name: String,
 }
 
-pub(super) fn look(session: &Session, look: impl FnOnce(&GitSide) -> Result<Seen>) -> Result<Looked> {
-    look(session.git_side.as_ref().context("this release is not pushed anywhere")?).map(Looked::Other)
+/// A push that may be to be done.
+pub struct Prospect<'a> {
+    remote: &'a Remote<'a>,
+    refspec: String,
+    pub(super) seen: Seen,
+}
+
+/// Looks at what a remote has of a release.
+///
+/// # Errors
+/// The remote cannot be asked, or this release is not pushed.
+pub fn look<'a>(delivery: &'a Delivery<'_>, push: Push) -> Result<Prospect<'a>> {
+    let side = delivery.git_side()?;
+    let seen = match push {
+        Push::Branch => side.branch()?,
+        Push::Review => side.review()?,
+        Push::Tag => side.tag(delivery.acts.contains(&Act::Review))?,
+    };
+    Ok(Prospect { remote: &side.remote, refspec: side.refspec(push, delivery.consent.force_push_tag), seen })
+}
+
+impl Prospect<'_> {
+    pub(super) fn apply(&self) -> Result<()> {
+        self.remote.push(std::slice::from_ref(&self.refspec)).map(drop)
+    }
 }
 
 impl<'a> GitSide<'a> {
@@ -34,24 +57,19 @@ impl<'a> GitSide<'a> {
         Ok(GitSide { remote: Remote::find(git, target)?, branch, tag: tag.clone(), name })
     }
 
-    /// What is pushed to the branch.
-    pub fn branch_refspec(&self) -> String {
-        format!("{}:refs/heads/{}", self.tag.merge_commit, self.branch)
-    }
-
-    /// What is pushed for review.
-    pub fn review_refspec(&self) -> String {
-        format!("{}:refs/for/{}", self.tag.merge_commit, self.branch)
-    }
-
-    /// What is pushed as the tag. One that is there and another is replaced only after consent, which is `force`: the
+    /// What is pushed, for git. A tag that is there and another is replaced only after consent, which is `force_tag`: the
     /// judgement has seen to that.
-    pub fn tag_refspec(&self, force: bool) -> String {
-        let plus = if force { "+" } else { "" };
-        format!("{plus}{}:refs/tags/{}", self.tag.tag_object, self.name)
+    pub fn refspec(&self, push: Push, force_tag: bool) -> String {
+        let GitSide { branch, tag, name, .. } = self;
+        match push {
+            Push::Branch => format!("{}:refs/heads/{branch}", tag.merge_commit),
+            Push::Review => format!("{}:refs/for/{branch}", tag.merge_commit),
+            Push::Tag if force_tag => format!("+{}:refs/tags/{name}", tag.tag_object),
+            Push::Tag => format!("{}:refs/tags/{name}", tag.tag_object),
+        }
     }
 
-    pub(super) fn branch(&self) -> Result<Seen> {
+    fn branch(&self) -> Result<Seen> {
         let ours = self.tag.merge_commit.clone();
         let tip = self.remote.branch(&self.branch)?;
         let relation = match &tip {
@@ -61,12 +79,12 @@ impl<'a> GitSide<'a> {
         Ok(Seen::Branch { ours, remote: tip, relation })
     }
 
-    pub(super) fn review(&self) -> Result<Seen> {
+    fn review(&self) -> Result<Seen> {
         let review = review(&self.remote, &self.branch, &self.tag)?;
         Ok(Seen::Review { review, branch: self.branch.clone(), tag: Box::new(self.tag.clone()) })
     }
 
-    pub(super) fn tag(&self, reviewed: bool) -> Result<Seen> {
+    fn tag(&self, reviewed: bool) -> Result<Seen> {
         let heads = self.remote.heads(&[&self.branch], Some(&self.name))?;
         let there = heads.tag(&self.name);
         let ready = if !reviewed || there.is_some() {

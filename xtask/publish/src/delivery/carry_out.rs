@@ -17,10 +17,11 @@ use xtask::domain::environment::Access;
 use xtask::domain::layout::{RELEASE, journal, local_receipt};
 use xtask::tools::{advice, files, term};
 
-use crate::acts::applying::{apply, receipt};
+use crate::acts::delivery::Delivery;
 use crate::acts::look;
+use crate::acts::object::receipt_of;
 use crate::delivery::purge;
-use crate::delivery::train::{PlannedTrain, Session, Train};
+use crate::delivery::train::{PlannedTrain, Train};
 use crate::domain::cache::signing::SecretKey;
 use crate::domain::publication::acts::{Act, Wave};
 use crate::domain::publication::judgement::{Seen, judge};
@@ -42,7 +43,7 @@ const AGAIN_THEN: &str = "when that is put right, run the same command again; wh
 /// An act fails, or is not as it was when the plan was made: what is done by then stays done.
 pub async fn carry_out<'a>(planned: &PlannedTrain<'a>, signing_key: Option<SecretKey>) -> Result<Done<'a>> {
     let train = planned.train;
-    let (world, git) = (train.world(), train.sessions[0].git);
+    let (world, git) = (train.world(), train.deliveries[0].git);
     let stores = world.connect(Access::ReadWrite, &train.written()).await?.with_signing_key(signing_key);
     let owner = lock::Owner::us(&git.identity().unwrap_or_else(|_| "an unknown manager".to_owned()));
     let mut held = lock::take(stores.of(Bucket::Docs), owner, world.settle()).await?;
@@ -80,7 +81,7 @@ pub async fn remove_left_lock(train: &Train<'_>) {
 /// One wave after the other. What waits for something outside keeps those after it from beginning.
 async fn carry_out_waves<'a>(planned: &PlannedTrain<'a>, stores: &Stores, lock: &lock::Watch) -> Result<Done<'a>> {
     let (train, mut done) = (planned.train, Done::new(planned));
-    let titles = planned.acts().map(|(session, planned)| train.title(session, planned).chars().count());
+    let titles = planned.acts().map(|(delivery, planned)| train.title(delivery, planned).chars().count());
     let width = titles.max().unwrap_or_default();
     for wave in Wave::ALL {
         if !planned.acts().any(|(_, planned)| planned.wave == wave) {
@@ -96,9 +97,9 @@ async fn carry_out_waves<'a>(planned: &PlannedTrain<'a>, stores: &Stores, lock: 
         let published = train.published().await?;
         let turn = Turn { train, stores, published, meter: Meter::start(wave), width };
         let mut waits = false;
-        for (session, plan) in &mut done.after.sessions {
+        for (delivery, plan) in &mut done.after.deliveries {
             let acts: Vec<&mut Planned> = plan.acts.iter_mut().filter(|act| act.wave == wave).collect();
-            for act in turn.carry_out(session, acts, wave).await? {
+            for act in turn.carry_out(delivery, acts, wave).await? {
                 waits |= matches!(act.status, Status::Waiting(_));
                 done.count += usize::from(act.is_to_do());
             }
@@ -132,12 +133,12 @@ impl Turn<'_> {
     /// What of one release belongs to the wave. Each planned act becomes what was done.
     async fn carry_out<'b>(
         &self,
-        session: &Session<'_>,
+        delivery: &Delivery<'_>,
         acts: Vec<&'b mut Planned>,
         wave: Wave,
     ) -> Result<Vec<&'b Planned>> {
         let doing = acts.into_iter().map(async |act| {
-            *act = self.carry_out_one(session, act).await?;
+            *act = self.carry_out_one(delivery, act).await?;
             Ok(&*act)
         });
         match wave {
@@ -154,11 +155,11 @@ impl Turn<'_> {
     }
 
     /// Looks at an act once more, and does what was agreed to.
-    async fn carry_out_one(&self, session: &Session<'_>, planned: &Planned) -> Result<Planned> {
-        let (act, title, width) = (&planned.act, self.train.title(session, planned), self.width);
+    async fn carry_out_one(&self, delivery: &Delivery<'_>, planned: &Planned) -> Result<Planned> {
+        let (act, title, width) = (&planned.act, self.train.title(delivery, planned), self.width);
         let doing = || format!("cannot publish {title}");
-        let looked = look(session, act).await.with_context(doing)?;
-        let now = self.judge(session, act, &looked.seen());
+        let prospect = look(delivery, act).await.with_context(doing)?;
+        let now = self.judge(delivery, act, &prospect.seen());
         match &now.status {
             Status::Stays(why) if planned.is_to_do() => {
                 bail!("{title} was to move, and now stays: {why}; run the same command again, and read its plan")
@@ -175,13 +176,13 @@ impl Turn<'_> {
                 "{title} is not as it was when the plan was made ({change}): run the same command again, and read its plan"
             );
         }
-        purge::note(session, &purge::addresses(session, act, &looked)).with_context(doing)?;
-        apply(session, act, &looked, self.stores, &self.meter.progress()).await.with_context(doing)?;
-        if let Err(error) = note(session, &now) {
+        purge::note(delivery, &purge::addresses(delivery, &prospect)).with_context(doing)?;
+        prospect.apply(self.stores, &self.meter.progress()).await.with_context(doing)?;
+        if let Err(error) = note(delivery, &now) {
             term::warn(format_args!("{error:#}; what was done is done, and no decision rests on the journal"));
         }
         self.meter.line(format_args!("  {} {title:<width$} {}", term::good("ok"), now.summary));
-        let (after, stubborn) = self.look_until_it_shows(session, act).await.with_context(doing)?;
+        let (after, stubborn) = self.look_until_it_shows(delivery, act).await.with_context(doing)?;
         if let Some(first) = stubborn.first() {
             term::warn(format_args!(
                 "{title} is there, but the server does not send the headers that it was given with {} of its objects \
@@ -200,11 +201,11 @@ impl Turn<'_> {
     }
 
     /// Looks at an act that was done. A bucket may answer for a moment as it did before.
-    async fn look_until_it_shows(&self, session: &Session<'_>, act: &Act) -> Result<(Planned, Vec<String>)> {
+    async fn look_until_it_shows(&self, delivery: &Delivery<'_>, act: &Act) -> Result<(Planned, Vec<String>)> {
         let mut pauses = PAUSES.into_iter();
         loop {
-            let (seen, stubborn) = look(session, act).await?.seen().with_headers_overlooked();
-            let after = self.judge(session, act, &seen);
+            let (seen, stubborn) = look(delivery, act).await?.seen().with_headers_overlooked();
+            let after = self.judge(delivery, act, &seen);
             if matches!(after.status, Status::Same | Status::Waiting(_) | Status::Stays(_)) {
                 return Ok((after, stubborn));
             }
@@ -215,10 +216,10 @@ impl Turn<'_> {
 
     /// Looks where the pointers lead after all of them have moved: nothing is said to be done before.
     async fn look_at_pointers(&self, planned: &PlannedTrain<'_>) -> Result<()> {
-        for (session, planned) in planned.acts().filter(|(_, planned)| planned.wave == Wave::Pointers) {
-            let title = self.train.title(session, planned);
+        for (delivery, planned) in planned.acts().filter(|(_, planned)| planned.wave == Wave::Pointers) {
+            let title = self.train.title(delivery, planned);
             let doing = || format!("cannot see where {title} leads");
-            let (after, _) = self.look_until_it_shows(session, &planned.act).await.with_context(doing)?;
+            let (after, _) = self.look_until_it_shows(delivery, &planned.act).await.with_context(doing)?;
             let leads_there = match &after.status {
                 Status::Same | Status::Waiting(_) => true,
                 Status::Stays(_) => !planned.is_to_do(),
@@ -229,15 +230,15 @@ impl Turn<'_> {
         Ok(())
     }
 
-    fn judge(&self, session: &Session, act: &Act, seen: &Seen) -> Planned {
-        judge(act, &session.sealed.subject, seen, &self.published, &session.consent)
+    fn judge(&self, delivery: &Delivery, act: &Act, seen: &Seen) -> Planned {
+        judge(act, &delivery.sealed.subject, seen, &self.published, &delivery.consent)
     }
 }
 
 /// Notes in the journal what was done when, for people. No decision rests on it.
-fn note(session: &Session, act: &Planned) -> Result<()> {
-    let dir = session.git.root().join(RELEASE);
-    let path = dir.join(journal(&session.world.name));
+fn note(delivery: &Delivery, act: &Planned) -> Result<()> {
+    let dir = delivery.git.root().join(RELEASE);
+    let path = dir.join(journal(&delivery.world.name));
     let at = OffsetDateTime::now_utc().format(&Rfc3339)?;
     let line = serde_json::json!({ "at": at, "act": act.title, "done": act.summary });
     files::append_line(&path, &line.to_string())
@@ -282,15 +283,15 @@ impl<'a> Done<'a> {
     }
 
     fn try_write_receipts(&self, plans: &Plans) -> Result<()> {
-        for (session, after) in &self.after.sessions {
+        for (delivery, after) in &self.after.deliveries {
             let local = LocalReceipt {
-                receipt: receipt(session),
+                receipt: receipt_of(delivery),
                 plan: plans.digest().to_string(),
                 started: self.started,
                 sent: self.sent,
                 acts: &after.acts,
             };
-            let path = session.git.root().join(RELEASE).join(local_receipt(&session.world.name));
+            let path = delivery.git.root().join(RELEASE).join(local_receipt(&delivery.world.name));
             files::replace(&path, &format!("{}\n", serde_json::to_string_pretty(&local)?))?;
         }
         Ok(())

@@ -7,12 +7,11 @@ use xtask::cli::{Place, PlanArgs};
 use xtask::domain::layout::Layout;
 use xtask::phases::build;
 
-use crate::delivery::train::Destination;
 use crate::domain::publication::acts::Subject;
 use crate::domain::publication::receipt::{Gate, Own, Skipped};
 use crate::site::built::Sealed;
-use crate::site::published::published;
-use crate::site::{Bucket, Stores, World};
+use crate::site::published::{published, receipt};
+use crate::site::{Bucket, Destination};
 
 impl Destination {
     /// Whether all of a release is published here, so that nothing has to be asked elsewhere to repair it.
@@ -113,24 +112,4 @@ impl Earlier {
         };
         Ok(Gate::Requires { environment, receipt })
     }
-}
-
-/// No receipt is nearly this long.
-const RECEIPT_LIMIT: u64 = 1 << 20;
-
-/// The receipt that an environment has of a version.
-///
-/// # Errors
-/// The bucket cannot be read.
-pub async fn receipt(destination: &Destination, version: &str) -> Result<Own> {
-    receipt_in(&destination.world, &destination.read, version).await
-}
-
-/// The same, given the environment and connections to it.
-///
-/// # Errors
-/// As for [`receipt`].
-pub async fn receipt_in(world: &World, read: &Stores, version: &str) -> Result<Own> {
-    let text = read.of(Bucket::Releases).get(&Layout::new(version).receipt(), RECEIPT_LIMIT).await?;
-    Ok(Own::parse(text.as_deref(), &world.name, version))
 }

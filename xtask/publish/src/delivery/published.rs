@@ -1,16 +1,13 @@
 //! A release as it is published in an environment: its record, and what can be downloaded of it to be published again
 //! under other names. Refuses to judge whether it is whole; that is `verify`'s.
 
-use std::collections::BTreeSet;
-
 use anyhow::{Context, Result, anyhow, ensure};
 use camino::Utf8Path;
 use xtask::domain::build::record::{Files, Record};
 use xtask::domain::layout::{INSTALLER_RECORD, Layout, MANUAL, RECORD};
 use xtask::domain::release::Release;
-use xtask::domain::system::System;
 use xtask::domain::version::Version;
-use xtask::tools::{files, term};
+use xtask::tools::files;
 
 use crate::domain::publication::acts::{Official, Subject};
 use crate::domain::publication::installer::InstallerRecord;
@@ -61,21 +58,6 @@ async fn installer_record(install: &Store, key: &str) -> Result<Option<(Installe
     let text = String::from_utf8(text).map_err(|_| anyhow!("{key} is not UTF-8"))?;
     let record = InstallerRecord::parse(&text).map_err(|why| anyhow!("{key} {why}"))?;
     Ok(Some((record, text)))
-}
-
-/// The systems that a record of installers names; `None` if there is no record, or none that can be read.
-///
-/// # Errors
-/// The bucket cannot be read.
-pub async fn installer_systems(install: &Store, key: &str) -> Result<Option<BTreeSet<System>>> {
-    let Some(text) = install.get(key, LIMIT).await? else { return Ok(None) };
-    Ok(match InstallerRecord::parse(&String::from_utf8_lossy(&text)) {
-        Ok(record) => Some(record.systems()),
-        Err(why) => {
-            term::warn(format_args!("{key} {why}; so the installers there are told by their names alone"));
-            None
-        }
-    })
 }
 
 /// Downloads the installers of a published release to `scratch`; none if it has none.

@@ -11,16 +11,15 @@ use anyhow::{Context, Result};
 use camino::{Utf8Path, Utf8PathBuf};
 use xtask::domain::amounts::counted;
 use xtask::domain::environment::Environment;
-use xtask::domain::layout::{MANIFEST, MANUAL_INDEX, RELEASE, purge_list};
+use xtask::domain::layout::{RELEASE, purge_list};
 use xtask::tools::{files, process, term};
 
-use crate::acts::{Looked, LookedTree};
-use crate::delivery::train::{Session, Train};
-use crate::domain::publication::acts::Act;
+use crate::acts::Prospect;
+use crate::acts::delivery::Delivery;
+use crate::delivery::train::Train;
 use crate::domain::publication::plan::Purge;
 use crate::tools::child::{self, Wait};
-use crate::tools::transfer::Standing;
-use crate::tools::{http, shutdown};
+use crate::tools::shutdown;
 
 /// How long the program may take.
 const PATIENCE: Duration = Duration::from_secs(120);
@@ -32,84 +31,54 @@ pub fn planned(environment: &Environment, addresses: &BTreeSet<String>) -> Optio
 }
 
 /// The public addresses behind which an act changes something, as it was seen before it; none where there is no hook.
-pub fn addresses(session: &Session, act: &Act, looked: &Looked) -> Vec<String> {
-    let environment = &session.world.environment;
-    let Some(public) = environment.public.as_ref().filter(|_| !environment.purge.is_empty()) else { return Vec::new() };
-    match (act, looked) {
-        (Act::VersionDirectory, Looked::Tree(tree)) => of_tree(&public.releases, tree),
-        (Act::Docs(_), Looked::Tree(tree)) => of_tree(&public.docs, tree),
-        (Act::Installers, Looked::Tree(tree)) => of_tree(&public.install, tree),
-        (Act::InstallerPointers, Looked::InstallerPointers(tree, _)) => of_tree(&public.install, tree),
-        (Act::Cache, Looked::Cache(looked)) => {
-            let seen = &looked.seen;
-            let broken = seen.broken.iter().map(|(info, _)| info);
-            let unsigned = seen.unsigned.iter().map(|(info, _)| info);
-            let narinfos = seen.new.iter().chain(broken).chain(unsigned).map(|info| info.path.narinfo());
-            narinfos.map(|key| http::address(&public.cache, &key)).collect()
-        }
-        (Act::RootManifest, _) => vec![http::address(&public.releases, MANIFEST)],
-        (Act::Receipt, _) => vec![http::address(&public.releases, &session.sealed.layout().receipt())],
-        // No cache keeps it.
-        (Act::Withdraw { .. }, _) => Vec::new(),
-        // No bucket's; and what is nothing to do has no tree.
-        (Act::Branch | Act::Review | Act::Tag | Act::Images { .. } | Act::ImageTag { .. }, _) => Vec::new(),
-        (Act::VersionDirectory | Act::Docs(_) | Act::Cache | Act::Installers | Act::InstallerPointers, _) => Vec::new(),
+pub fn addresses(delivery: &Delivery, prospect: &Prospect) -> Vec<String> {
+    let environment = &delivery.world.environment;
+    match &environment.public {
+        Some(public) if !environment.purge.is_empty() => prospect.addresses(public),
+        Some(_) | None => Vec::new(),
     }
 }
 
-/// New keys, too: that they did not exist may be remembered. A start page is known by its directory's address, too.
-fn of_tree(base: &str, tree: &LookedTree) -> Vec<String> {
-    let sent = tree.surveyed.iter().filter(|one| one.standing != Standing::Same).map(|one| &one.item.key);
-    let mut addresses = Vec::new();
-    for key in sent.chain(&tree.gone) {
-        addresses.push(http::address(base, key));
-        if let Some(directory) = key.strip_suffix(MANUAL_INDEX).filter(|directory| directory.ends_with('/')) {
-            addresses.push(http::address(base, directory));
-        }
-    }
-    addresses
-}
-
-fn list(session: &Session) -> Utf8PathBuf {
-    session.git.root().join(RELEASE).join(purge_list(&session.world.name))
+fn list(delivery: &Delivery) -> Utf8PathBuf {
+    delivery.git.root().join(RELEASE).join(purge_list(&delivery.world.name))
 }
 
 /// Notes addresses that are about to change.
 ///
 /// # Errors
 /// They cannot be written down.
-pub fn note(session: &Session, addresses: &[String]) -> Result<()> {
+pub fn note(delivery: &Delivery, addresses: &[String]) -> Result<()> {
     if addresses.is_empty() {
         return Ok(());
     }
-    let path = list(session);
+    let path = list(delivery);
     files::append_line(&path, &addresses.join("\n")).context("cannot note what caches have to forget")
 }
 
 /// Lets the program have every address that was noted and not taken. What goes wrong is a warning: what is published is
 /// right, and a cache forgets by itself in the end.
 pub async fn run(train: &Train<'_>) {
-    for session in &train.sessions {
-        if let Err(error) = run_one(session).await {
+    for delivery in &train.deliveries {
+        if let Err(error) = run_one(delivery).await {
             term::warn(format_args!(
                 "the purge failed, so caches show users what was there before until they forget it by themselves: \
                  {error:#}\nrun the same command again, which does that, or: {}",
-                by_hand(session)
+                by_hand(delivery)
             ));
         }
     }
 }
 
-async fn run_one(session: &Session<'_>) -> Result<()> {
-    let path = list(session);
-    let Some(program) = session.world.environment.purge.first() else { return Ok(()) };
+async fn run_one(delivery: &Delivery<'_>) -> Result<()> {
+    let path = list(delivery);
+    let Some(program) = delivery.world.environment.purge.first() else { return Ok(()) };
     let count = noted(&path)?;
     if count == 0 {
         return Ok(());
     }
     shutdown::users_see("all of it is published, and caches may show what was there before until they forget it");
     term::say(format_args!("purge: {program} gets {}", counted(count, "address")));
-    hand_over(session, &path).await?;
+    hand_over(delivery, &path).await?;
     if let Err(error) = std::fs::remove_file(&path) {
         term::warn(format_args!("cannot remove {path}, so the next run purges the same again: {error}"));
     }
@@ -117,9 +86,9 @@ async fn run_one(session: &Session<'_>) -> Result<()> {
 }
 
 /// What a manager types to purge without us.
-fn by_hand(session: &Session) -> String {
-    let words: Vec<String> = session.world.environment.purge.iter().map(|word| term::typed(word)).collect();
-    let (root, list) = (term::typed(session.git.root().as_str()), term::typed(list(session).as_str()));
+fn by_hand(delivery: &Delivery) -> String {
+    let words: Vec<String> = delivery.world.environment.purge.iter().map(|word| term::typed(word)).collect();
+    let (root, list) = (term::typed(delivery.git.root().as_str()), term::typed(list(delivery).as_str()));
     format!("(cd {root} && {} < {list})", words.join(" "))
 }
 
@@ -135,11 +104,11 @@ fn noted(path: &Utf8Path) -> Result<usize> {
     Ok(addresses.len())
 }
 
-async fn hand_over(session: &Session<'_>, list: &Utf8Path) -> Result<()> {
-    let [program, args @ ..] = session.world.environment.purge.as_slice() else { return Ok(()) };
+async fn hand_over(delivery: &Delivery<'_>, list: &Utf8Path) -> Result<()> {
+    let [program, args @ ..] = delivery.world.environment.purge.as_slice() else { return Ok(()) };
     let running = {
         let wait = Wait::for_(format!("`{program}`, which purges caches")).at_most(PATIENCE).reading(list.to_owned());
-        child::capture(process::shell_in(session.git.root())?.cmd(program).args(args), &wait)
+        child::capture(process::shell_in(delivery.git.root())?.cmd(program).args(args), &wait)
     };
     let Output { status, stdout, stderr } = running.await?;
     // Programs say what is wrong where they like.

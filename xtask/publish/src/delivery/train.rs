@@ -1,20 +1,16 @@
-//! A release on its way to an environment: its acts, and what is needed to look at them. And several such releases
-//! that travel together.
-//!
-//! Refuses to judge and to act.
+//! Releases on their way to an environment, alone or together, and what they would do there.
 
 use std::collections::BTreeSet;
 
 use anyhow::{Context, Result, anyhow, ensure};
-use camino::Utf8Path;
-use xtask::cli::{Place, PlanArgs};
-use xtask::domain::environment::Access;
+use xtask::cli::PlanArgs;
 use xtask::domain::version::Version;
 use xtask::phases::build;
 use xtask::tools::git::Git;
 
+use crate::acts::delivery::Delivery;
 use crate::acts::git::GitSide;
-use crate::acts::{Looked, look};
+use crate::acts::{Prospect, look};
 use crate::delivery::purge;
 use crate::domain::cache::signing::SecretKey;
 use crate::domain::publication::acts::{self, Act, Rule, Subject, Target};
@@ -24,43 +20,9 @@ use crate::domain::publication::pointers::Published;
 use crate::domain::publication::receipt::Gate;
 use crate::site::built::Sealed;
 use crate::site::published::published;
-use crate::site::{Bucket, Stores, World};
+use crate::site::{Bucket, Destination, World};
 
-/// Where releases go, connected to for looking.
-pub struct Destination {
-    pub world: World,
-    pub read: Stores,
-}
-
-impl Destination {
-    /// Connects, to look at some buckets. Directories that the environment names are relative to `tree`.
-    ///
-    /// # Errors
-    /// There is no such environment, or it cannot be reached.
-    pub async fn open(place: &Place, tree: &Utf8Path, name: &str, buckets: &[Bucket]) -> Result<Destination> {
-        let world = World::open(place, tree, name).await?;
-        let read = world.connect(Access::Read, buckets).await?;
-        Ok(Destination { world, read })
-    }
-}
-
-/// A release on its way to an environment.
-pub struct Session<'a> {
-    pub world: &'a World,
-    pub read: &'a Stores,
-    /// The tree that it is released from.
-    pub git: &'a Git,
-    pub sealed: Sealed,
-    pub acts: Vec<Act>,
-    /// Where its branch and its tag go, if they do.
-    pub git_side: Option<GitSide<'a>>,
-    pub gate: Gate,
-    pub consent: Consent,
-    /// Whether what only the environment has is deleted from trees that move. A rollback deletes nothing.
-    pub deletes: bool,
-}
-
-impl<'a> Session<'a> {
+impl<'a> Delivery<'a> {
     /// What `upload` publishes of what was built.
     ///
     /// # Errors
@@ -71,7 +33,7 @@ impl<'a> Session<'a> {
         git: &'a Git,
         sealed: Sealed,
         args: &PlanArgs,
-    ) -> Result<Session<'a>> {
+    ) -> Result<Delivery<'a>> {
         let (world, environment) = (&destination.world, &destination.world.environment);
         ensure!(
             args.target == build::Target::Manual
@@ -86,7 +48,7 @@ impl<'a> Session<'a> {
             build::Target::Manual => Target::Manual,
         };
         let acts = acts::acts(sealed.subject.series(), target, environment).map_err(|why| anyhow!(why))?;
-        let wants_git = acts.iter().any(Act::is_pushed);
+        let wants_git = acts.iter().any(|act| act.push().is_some());
         let git_side = match (&sealed.subject, &sealed.tag) {
             (Subject::Official(official), Some(tag)) if wants_git => {
                 Some(GitSide::find(git, &environment.git, &official.release, tag)?)
@@ -102,7 +64,7 @@ impl<'a> Session<'a> {
             force_push_tag: args.force_push_tag,
             unreadable_manifest: false,
         };
-        Ok(Session { world, read: &destination.read, git, sealed, acts, git_side, gate, consent, deletes: true })
+        Ok(Delivery { world, read: &destination.read, git, sealed, acts, git_side, gate, consent, deletes: true })
     }
 
     /// Something else than what was built here: acts on what is published already, none of them git's.
@@ -112,9 +74,9 @@ impl<'a> Session<'a> {
         sealed: Sealed,
         acts: Vec<Act>,
         consent: Consent,
-    ) -> Session<'a> {
+    ) -> Delivery<'a> {
         let (world, read) = (&destination.world, &destination.read);
-        Session { world, read, git, sealed, acts, git_side: None, gate: Gate::Open, consent, deletes: false }
+        Delivery { world, read, git, sealed, acts, git_side: None, gate: Gate::Open, consent, deletes: false }
     }
 
     /// `None` for a tree that is no official release.
@@ -129,13 +91,13 @@ impl<'a> Session<'a> {
     ///
     /// # Errors
     /// They are of one version, or go to one branch.
-    fn keeps_apart_from(&self, other: &Session) -> Result<()> {
+    fn keeps_apart_from(&self, other: &Delivery) -> Result<()> {
         let version = &self.sealed.record.version;
         let (here, there) = (self.git.root(), other.git.root());
         ensure!(other.sealed.record.version != *version, "{here} and {there} both hold {version}");
-        let owned = |session: &Session| -> BTreeSet<String> {
-            let acts = session.acts.iter().filter(|act| act.rule() == Rule::Movable && act.follows().is_none());
-            acts.map(|act| act.title(&session.sealed.subject)).collect()
+        let owned = |delivery: &Delivery| -> BTreeSet<String> {
+            let acts = delivery.acts.iter().filter(|act| act.rule() == Rule::Movable && act.follows().is_none());
+            acts.map(|act| act.title(&delivery.sealed.subject)).collect()
         };
         match owned(self).intersection(&owned(other)).next() {
             Some(title) => Err(anyhow!("{here} and {there} both have {title}: publish them one after the other")),
@@ -147,9 +109,9 @@ impl<'a> Session<'a> {
         let mut acts = Vec::new();
         let mut addresses = BTreeSet::new();
         for act in &self.acts {
-            let (planned, looked) = self.judge(act, published).await?;
+            let (planned, prospect) = self.judge(act, published).await?;
             if planned.is_to_do() {
-                addresses.extend(purge::addresses(self, act, &looked));
+                addresses.extend(purge::addresses(self, &prospect));
             }
             acts.push(planned);
         }
@@ -167,17 +129,17 @@ impl<'a> Session<'a> {
     ///
     /// # Errors
     /// It cannot be looked at.
-    async fn judge(&self, act: &Act, published: &Published) -> Result<(Planned, Looked)> {
-        let looked =
+    async fn judge(&self, act: &Act, published: &Published) -> Result<(Planned, Prospect<'_>)> {
+        let prospect =
             look(self, act).await.with_context(|| format!("cannot look at {}", act.title(&self.sealed.subject)))?;
-        Ok((judge(act, &self.sealed.subject, &looked.seen(), published, &self.consent), looked))
+        Ok((judge(act, &self.sealed.subject, &prospect.seen(), published, &self.consent), prospect))
     }
 }
 
 /// Releases that are published together: contents of all, then git of all, then pointers. Usually it is one.
 pub struct Train<'a> {
     /// At least one, all of them to the same environment.
-    pub sessions: Vec<Session<'a>>,
+    pub deliveries: Vec<Delivery<'a>>,
     /// What is published when this is done, where that is known; otherwise it is looked at, again for each wave.
     beside: Option<Published>,
 }
@@ -187,14 +149,14 @@ impl<'a> Train<'a> {
     ///
     /// # Errors
     /// There are none, or two of them would write the same.
-    pub fn new(sessions: Vec<Session<'a>>) -> Result<Train<'a>> {
-        ensure!(!sessions.is_empty(), "there is nothing to publish");
-        for (position, session) in sessions.iter().enumerate() {
-            for other in &sessions[..position] {
-                session.keeps_apart_from(other)?;
+    pub fn new(deliveries: Vec<Delivery<'a>>) -> Result<Train<'a>> {
+        ensure!(!deliveries.is_empty(), "there is nothing to publish");
+        for (position, delivery) in deliveries.iter().enumerate() {
+            for other in &deliveries[..position] {
+                delivery.keeps_apart_from(other)?;
             }
         }
-        Ok(Train { sessions, beside: None })
+        Ok(Train { deliveries, beside: None })
     }
 
     /// The same, with pointers judged beside what is published when this is done. It is not read back: a bucket may
@@ -203,8 +165,8 @@ impl<'a> Train<'a> {
         Train { beside: Some(published), ..self }
     }
 
-    fn first(&self) -> &Session<'a> {
-        &self.sessions[0]
+    fn first(&self) -> &Delivery<'a> {
+        &self.deliveries[0]
     }
 
     /// Where all of them go.
@@ -220,7 +182,7 @@ impl<'a> Train<'a> {
         if let Some(published) = &self.beside {
             return Ok(published.clone());
         }
-        let arriving = self.sessions.iter().filter_map(Session::version).cloned().collect();
+        let arriving = self.deliveries.iter().filter_map(Delivery::version).cloned().collect();
         Ok(Published { arriving, ..published(self.first().read.of(Bucket::Releases)).await? })
     }
 
@@ -229,16 +191,16 @@ impl<'a> Train<'a> {
     /// # Errors
     /// Something cannot be looked at.
     pub async fn plan(&self) -> Result<PlannedTrain<'_>> {
-        let (published, mut sessions) = (self.published().await?, Vec::new());
-        for session in &self.sessions {
-            sessions.push((session, session.plan(&published).await?));
+        let (published, mut deliveries) = (self.published().await?, Vec::new());
+        for delivery in &self.deliveries {
+            deliveries.push((delivery, delivery.plan(&published).await?));
         }
-        Ok(PlannedTrain { train: self, sessions })
+        Ok(PlannedTrain { train: self, deliveries })
     }
 
     /// The buckets that the acts write, each once.
     pub fn written(&self) -> Vec<Bucket> {
-        let acts = self.sessions.iter().flat_map(|session| &session.acts);
+        let acts = self.deliveries.iter().flat_map(|delivery| &delivery.acts);
         // The lock lies with the documentation, whatever else is written.
         let mut buckets: Vec<Bucket> = acts.filter_map(bucket_of).chain([Bucket::Docs]).collect();
         buckets.sort();
@@ -247,10 +209,10 @@ impl<'a> Train<'a> {
     }
 
     /// What an act is called where several releases have one.
-    pub fn title(&self, session: &Session, planned: &Planned) -> String {
-        match self.sessions.len() {
+    pub fn title(&self, delivery: &Delivery, planned: &Planned) -> String {
+        match self.deliveries.len() {
             1 => planned.title.clone(),
-            _ => format!("{}  {}", session.sealed.record.version, planned.title),
+            _ => format!("{}  {}", delivery.sealed.record.version, planned.title),
         }
     }
 }
@@ -259,24 +221,24 @@ impl<'a> Train<'a> {
 #[derive(Clone)]
 pub struct PlannedTrain<'a> {
     pub train: &'a Train<'a>,
-    pub sessions: Vec<(&'a Session<'a>, Plan)>,
+    pub deliveries: Vec<(&'a Delivery<'a>, Plan)>,
 }
 
 impl<'a> PlannedTrain<'a> {
     /// As one value that is shown and agreed to.
     pub fn plans(&self) -> Plans<'_> {
-        Plans(self.sessions.iter().map(|(_, plan)| plan).collect())
+        Plans(self.deliveries.iter().map(|(_, plan)| plan).collect())
     }
 
     /// Every act with its release, in the order of the plans.
-    pub fn acts(&self) -> impl Iterator<Item = (&'a Session<'a>, &Planned)> {
-        self.sessions.iter().flat_map(|(session, plan)| plan.acts.iter().map(|planned| (*session, planned)))
+    pub fn acts(&self) -> impl Iterator<Item = (&'a Delivery<'a>, &Planned)> {
+        self.deliveries.iter().flat_map(|(delivery, plan)| plan.acts.iter().map(|planned| (*delivery, planned)))
     }
 
     /// What waits for something outside, and for what.
     pub fn waiting(&self) -> Vec<String> {
-        let why = |(session, planned): (&Session, &Planned)| match &planned.status {
-            Status::Waiting(why) => Some(format!("{}: {why}", self.train.title(session, planned))),
+        let why = |(delivery, planned): (&Delivery, &Planned)| match &planned.status {
+            Status::Waiting(why) => Some(format!("{}: {why}", self.train.title(delivery, planned))),
             Status::Absent | Status::Same | Status::Different | Status::Stays(_) | Status::Refused(_) => None,
         };
         self.acts().filter_map(why).collect()

@@ -20,18 +20,19 @@ use xtask::tools::git::Git;
 use xtask::tools::{files, term};
 use xtask::tree::{self, release_dir};
 
+use crate::acts::delivery::Delivery;
 use crate::delivery::agreement;
 use crate::delivery::carry_out::{carry_out, remove_left_lock};
-use crate::delivery::gate::receipt;
 use crate::delivery::published::{self, LIMIT};
 use crate::delivery::purge;
-use crate::delivery::train::{Destination, Session, Train};
+use crate::delivery::train::Train;
 use crate::domain::publication::acts::INSTALLER_ACTS;
 use crate::domain::publication::executable::{HEADER, system_of};
 use crate::domain::publication::installer::{InstallerRecord, check};
 use crate::domain::publication::judgement::Consent;
-use crate::site::Bucket;
 use crate::site::built::{LocalFile, LocalFiles, Sealed};
+use crate::site::published::receipt;
+use crate::site::{Bucket, Destination};
 use crate::tools::content::Content;
 
 /// Publishes installers.
@@ -57,8 +58,8 @@ pub async fn run(place: &Place, args: &InstallerArgs) -> Result<Outcome> {
 
     let sealed = Sealed { installers, ..published };
     let consent = Consent { drop_systems: args.drop_system.clone(), ..Consent::default() };
-    let session = Session::of_published(&destination, &git, sealed, INSTALLER_ACTS.to_vec(), consent);
-    let train = Train::new(vec![session])?;
+    let delivery = Delivery::of_published(&destination, &git, sealed, INSTALLER_ACTS.to_vec(), consent);
+    let train = Train::new(vec![delivery])?;
     let planned = train.plan().await?;
     let plans = planned.plans();
     if args.dry_run {

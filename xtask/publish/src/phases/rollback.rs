@@ -16,11 +16,12 @@ use xtask::tools::term;
 use xtask::tree::release_dir;
 
 use super::verify::{self, Contents};
+use crate::acts::delivery::Delivery;
 use crate::delivery::agreement;
 use crate::delivery::carry_out::{carry_out, remove_left_lock};
 use crate::delivery::published;
 use crate::delivery::purge;
-use crate::delivery::train::{Destination, PlannedTrain, Session, Train};
+use crate::delivery::train::{PlannedTrain, Train};
 use crate::domain::publication::acts::{Act, Wave};
 use crate::domain::publication::image_tag::ImageTag;
 use crate::domain::publication::judgement::Consent;
@@ -28,7 +29,7 @@ use crate::domain::publication::plan::{Planned, Status};
 use crate::domain::publication::pointers::{Published, withdrawn_by_rollback};
 use crate::site::built::Sealed;
 use crate::site::published::{Unclear, published_in_any_case};
-use crate::site::{Bucket, World};
+use crate::site::{Bucket, Destination, World};
 
 /// Rolls back.
 ///
@@ -86,7 +87,7 @@ async fn plan_and_publish(place: &Place, args: &RollbackArgs) -> Result<Result<O
         force_push_tag: false,
         unreadable_manifest: true,
     };
-    let train = Train::new(vec![Session::of_published(&destination, &git, sealed, acts(world, to), consent)])?;
+    let train = Train::new(vec![Delivery::of_published(&destination, &git, sealed, acts(world, to), consent)])?;
     let train = train.beside(after);
     let planned = train.plan().await?;
     if args.dry_run {

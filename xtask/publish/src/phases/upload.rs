@@ -11,22 +11,22 @@ use xtask::tools::git::Git;
 use xtask::tools::term;
 use xtask::tree::release_dir;
 
-use crate::acts::applying::refspec;
 use crate::acts::cache;
+use crate::acts::delivery::Delivery;
 use crate::delivery::agreement;
 use crate::delivery::carry_out::{carry_out, remove_left_lock};
 use crate::delivery::gate::Earlier;
 use crate::delivery::preflight::{self, told};
 use crate::delivery::purge;
-use crate::delivery::train::{Destination, PlannedTrain, Session, Train};
+use crate::delivery::train::{PlannedTrain, Train};
 use crate::domain::cache::signing::SecretKey;
-use crate::domain::publication::acts::{Act, Wave};
+use crate::domain::publication::acts::{Act, Push};
 use crate::domain::publication::pointers::{Follows, Published, target};
 use crate::domain::publication::receipt::Gate;
 use crate::domain::reports::checkup::Checkup;
 use crate::site::built::Sealed;
 use crate::site::published::live;
-use crate::site::{Bucket, World};
+use crate::site::{Bucket, Destination, World};
 
 /// Publishes what was built in one tree.
 ///
@@ -93,12 +93,12 @@ pub async fn with_train<T>(
     }
     let all_there = there.iter().all(|there| *there);
     let earlier = if all_there { Earlier::None } else { destination.earlier(place, first, args).await? };
-    let mut sessions = Vec::new();
+    let mut deliveries = Vec::new();
     for ((git, sealed), there) in trees.iter().zip(sealed).zip(there) {
         let gate = if there { Gate::Open } else { earlier.gate(&sealed.record.version).await? };
-        sessions.push(Session::new(&destination, gate, git, sealed, args).await?);
+        deliveries.push(Delivery::new(&destination, gate, git, sealed, args).await?);
     }
-    then(&Train::new(sessions)?).await
+    then(&Train::new(deliveries)?).await
 }
 
 async fn publish(place: &Place, trees: &[Git], args: &UploadArgs, dry_run: bool) -> Result<Outcome> {
@@ -147,7 +147,7 @@ async fn publish(place: &Place, trees: &[Git], args: &UploadArgs, dry_run: bool)
 async fn finish(planned: &PlannedTrain<'_>) -> Result<Outcome> {
     let (train, waiting) = (planned.train, planned.waiting());
     let environment = &train.world().name;
-    let versions: Vec<&str> = planned.sessions.iter().map(|(_, plan)| plan.version.as_str()).collect();
+    let versions: Vec<&str> = planned.deliveries.iter().map(|(_, plan)| plan.version.as_str()).collect();
     for why in &waiting {
         term::say(format_args!("waits  {why}"));
     }
@@ -189,7 +189,7 @@ async fn tell_of_rollback(
 ) -> Result<Outcome> {
     let environment = &train.world().name;
     let rollback = |to: &str| term::next(&format!("rollback --env {environment} --to {to}"));
-    let live = live(train.sessions[0].read.of(Bucket::Releases)).await?;
+    let live = live(train.deliveries[0].read.of(Bucket::Releases)).await?;
     if is_half || live.as_ref().is_some_and(|live| published.withdrawn.contains(live)) {
         let to = target(Follows::NewestStable, published).map_or_else(|| "VERSION".to_owned(), Version::to_string);
         term::say(format_args!(
@@ -219,10 +219,10 @@ async fn check(planned: &PlannedTrain<'_>) -> Result<Option<SecretKey>> {
     if planned.acts().any(|(_, planned)| planned.act.is_of_images() && planned.is_to_do()) {
         preflight::check_logins(world, &mut checkup).await;
     }
-    for (session, planned) in planned.acts() {
-        if planned.wave == Wave::Git && planned.is_to_do() {
-            let pushable = try_push(session, &planned.act).map(|()| "would be accepted".to_owned());
-            checkup.add(&train.title(session, planned), told(pushable));
+    for (delivery, planned) in planned.acts() {
+        if let Some(push) = planned.act.push().filter(|_| planned.is_to_do()) {
+            let pushable = try_push(delivery, push).map(|()| "would be accepted".to_owned());
+            checkup.add(&train.title(delivery, planned), told(pushable));
         }
     }
     let key = planned.signing_key().inspect_err(|error| checkup.add("binary cache", Err(format!("{error:#}"))));
@@ -230,6 +230,7 @@ async fn check(planned: &PlannedTrain<'_>) -> Result<Option<SecretKey>> {
     key
 }
 
-fn try_push(session: &Session, act: &Act) -> Result<()> {
-    session.git_side.as_ref().context("this release is not pushed anywhere")?.remote.try_push(&[refspec(session, act)?])
+fn try_push(delivery: &Delivery, push: Push) -> Result<()> {
+    let side = delivery.git_side()?;
+    side.remote.try_push(&[side.refspec(push, delivery.consent.force_push_tag)])
 }

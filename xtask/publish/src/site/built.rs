@@ -19,9 +19,9 @@ use xtask::tools::files;
 use xtask::tools::git::Git;
 use xtask::tree::tag_record;
 
-use crate::acts::images::BuiltImages;
 use crate::domain::publication::acts::{Official, Subject};
 use crate::tools::content::Content;
+use crate::tools::images::{Found, Images};
 use crate::tools::oci;
 use crate::tools::transfer;
 
@@ -212,4 +212,53 @@ async fn read(dir: &Utf8Path, built: &Files, problems: &mut Problems) -> Result<
 fn facts(local: &LocalFiles) -> Files {
     let facts = |content: &Content| FileFacts { size: content.size, sha256: content.sha256 };
     local.iter().map(|(path, file)| (path.clone(), facts(&file.content))).collect()
+}
+
+/// The images that were built: an OCI layout that is whole, with one index.
+pub struct BuiltImages {
+    pub layout: oci::Layout,
+    /// What the layout calls the index.
+    pub name: String,
+    pub index: Digest,
+    /// Of everything.
+    pub bytes: u64,
+}
+
+impl BuiltImages {
+    /// Images that are published already: only what names them is at hand.
+    ///
+    /// # Errors
+    /// The record's digest makes no sense.
+    pub fn published(record: &Record) -> Result<BuiltImages> {
+        let image = record.image.as_ref().context("the record has no images")?;
+        let index = Digest::from_oci(&image.digest).map_err(|why| anyhow!("the record's image: {why}"))?;
+        let layout = oci::Layout::new(Default::default());
+        Ok(BuiltImages { layout, name: record.version.clone(), index, bytes: 0 })
+    }
+
+    /// Reads every blob.
+    ///
+    /// # Errors
+    /// The layout cannot be read, or everything in it that is not as the record says, at once.
+    pub async fn open(layout: oci::Layout, record: &Record) -> Result<Result<BuiltImages, Problems>> {
+        let mut problems = Problems::default();
+        let dir = layout.dir().to_owned();
+        let Some(image) = &record.image else {
+            problems.push(Problem::new("the record has no images: build with `--target all`"));
+            return Ok(Err(problems));
+        };
+        let index = Digest::from_oci(&image.digest).map_err(|why| anyhow!("the record's image: {why}"))?;
+        if layout.named(&record.version)? != Some(index) {
+            problems.push(Problem::new(format!("{dir} does not name {} {}", image.digest, record.version)));
+        }
+        let Found { platforms, missing, .. } = Images::Directory(layout.clone()).find(index).await?;
+        if missing.is_empty() && platforms != image.platforms {
+            problems.push(Problem::new(format!("{dir} has images for other platforms than the record")));
+        }
+        for part in missing {
+            problems.push(Problem::new(format!("{part} is not in {dir}, or damaged there")));
+        }
+        let bytes = layout.bytes()?;
+        Ok(problems.into_result().map(|()| BuiltImages { layout, name: record.version.clone(), index, bytes }))
+    }
 }

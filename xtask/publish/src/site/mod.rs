@@ -88,6 +88,24 @@ impl Stores {
     }
 }
 
+/// Where releases go, connected to for looking.
+pub struct Destination {
+    pub world: World,
+    pub read: Stores,
+}
+
+impl Destination {
+    /// Connects, to look at some buckets. Directories that the environment names are relative to `tree`.
+    ///
+    /// # Errors
+    /// There is no such environment, or it cannot be reached.
+    pub async fn open(place: &Place, tree: &Utf8Path, name: &str, buckets: &[Bucket]) -> Result<Destination> {
+        let world = World::open(place, tree, name).await?;
+        let read = world.connect(Access::Read, buckets).await?;
+        Ok(Destination { world, read })
+    }
+}
+
 impl World {
     /// What `releng.toml` says of an environment.
     ///

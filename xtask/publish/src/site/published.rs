@@ -8,7 +8,9 @@ use xtask::domain::layout::{Layout, MANIFEST, RECEIPTS, RECORD, SUMS, WITHDRAWN,
 use xtask::domain::version::Version;
 
 use crate::domain::publication::pointers::Published;
+use crate::domain::publication::receipt::Own;
 use crate::domain::publication::withdrawn;
+use crate::site::{Bucket, Destination, Stores, World};
 use crate::tools::root_manifest;
 use crate::tools::store::Store;
 use crate::tools::transfer;
@@ -132,4 +134,24 @@ async fn look_at_withdrawn(releases: &Store, has_copy: bool) -> Result<Withdrawn
         names.append(&mut withdrawn::salvage(&copy));
     }
     Ok(Withdrawn::Unclear(Unclear { why, is_damaged }, names))
+}
+
+/// No receipt is nearly this long.
+const RECEIPT_LIMIT: u64 = 1 << 20;
+
+/// The receipt that an environment has of a version.
+///
+/// # Errors
+/// The bucket cannot be read.
+pub async fn receipt(destination: &Destination, version: &str) -> Result<Own> {
+    receipt_in(&destination.world, &destination.read, version).await
+}
+
+/// The same, given the environment and connections to it.
+///
+/// # Errors
+/// As for [`receipt`].
+pub async fn receipt_in(world: &World, read: &Stores, version: &str) -> Result<Own> {
+    let text = read.of(Bucket::Releases).get(&Layout::new(version).receipt(), RECEIPT_LIMIT).await?;
+    Ok(Own::parse(text.as_deref(), &world.name, version))
 }

@@ -72,6 +72,16 @@ pub enum Act {
     Withdraw { to: Version },
 }
 
+/// What is pushed to a git remote.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Push {
+    /// The release's commits, to its branch.
+    Branch,
+    /// The same, for review.
+    Review,
+    Tag,
+}
+
 /// When an act's turn comes. Within a wave, acts are independent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "lowercase")]
@@ -182,13 +192,15 @@ impl Act {
         }
     }
 
-    /// Whether it is pushed to the git remote.
-    pub fn is_pushed(&self) -> bool {
+    /// What it pushes to the git remote, if it does.
+    pub fn push(&self) -> Option<Push> {
         match self {
-            Act::Branch | Act::Review | Act::Tag => true,
-            Act::VersionDirectory | Act::Cache | Act::Docs(_) | Act::RootManifest | Act::Receipt => false,
-            Act::Images { .. } | Act::ImageTag { .. } | Act::Installers | Act::InstallerPointers => false,
-            Act::Withdraw { .. } => false,
+            Act::Branch => Some(Push::Branch),
+            Act::Review => Some(Push::Review),
+            Act::Tag => Some(Push::Tag),
+            Act::VersionDirectory | Act::Cache | Act::Docs(_) | Act::RootManifest | Act::Receipt => None,
+            Act::Images { .. } | Act::ImageTag { .. } | Act::Installers | Act::InstallerPointers => None,
+            Act::Withdraw { .. } => None,
         }
     }
 

@@ -1,0 +1,115 @@
+//! One small object: the root manifest, a receipt, the list of withdrawn versions.
+
+use anyhow::Result;
+use time::OffsetDateTime;
+use xtask::domain::format::Format;
+use xtask::domain::layout::{MANIFEST, WITHDRAWN, WITHDRAWN_COPY};
+use xtask::domain::version::Version;
+
+use super::delivery::Delivery;
+use crate::domain::publication::judgement::Seen;
+use crate::domain::publication::pointers::withdrawn_by_rollback;
+use crate::domain::publication::receipt::{self, Receipt};
+use crate::domain::publication::serving::{MOVING, content_type};
+use crate::domain::publication::withdrawn;
+use crate::site::published::{published_in_any_case, receipt_in};
+use crate::site::{Bucket, Stores};
+use crate::tools::root_manifest;
+use crate::tools::store::{Properties, Store};
+
+/// No manifest is nearly this long.
+const MANIFEST_LIMIT: u64 = 1 << 20;
+
+/// An object of the releases bucket, as it is to be.
+pub struct Prospect {
+    /// Written in this order.
+    keys: Vec<String>,
+    text: Vec<u8>,
+    properties: Properties,
+    /// Whether a cache may keep it.
+    is_kept: bool,
+    pub(super) seen: Seen,
+}
+
+impl Prospect {
+    /// A file that moves.
+    fn new(key: String, text: String, seen: Seen) -> Prospect {
+        let properties = Properties { content_type: content_type(&key).into(), cache_control: MOVING.into() };
+        Prospect { keys: vec![key], text: text.into_bytes(), properties, is_kept: true, seen }
+    }
+
+    /// The keys that a cache may know.
+    pub(super) fn keys(&self) -> Vec<String> {
+        if self.is_kept { self.keys.clone() } else { Vec::new() }
+    }
+
+    pub(super) async fn apply(&self, stores: &Stores) -> Result<()> {
+        for key in &self.keys {
+            stores.of(Bucket::Releases).put_bytes(key, self.text.clone(), &self.properties).await?;
+        }
+        Ok(())
+    }
+}
+
+/// Looks at the root manifest.
+///
+/// # Errors
+/// The bucket cannot be read.
+pub async fn root_manifest(delivery: &Delivery<'_>) -> Result<Prospect> {
+    let releases = delivery.read.of(Bucket::Releases);
+    let live = match releases.get(MANIFEST, MANIFEST_LIMIT).await? {
+        Some(bytes) => Some(root_manifest::read(&bytes).await?),
+        None => None,
+    };
+    let faults = header_faults(releases, MANIFEST).await?;
+    let seen = Seen::Manifest { ours: delivery.sealed.record.manifest(), live }.served(faults);
+    Ok(Prospect::new(MANIFEST.to_owned(), delivery.sealed.root_manifest.clone(), seen))
+}
+
+/// Looks at the receipt.
+///
+/// # Errors
+/// The bucket cannot be read.
+pub async fn receipt(delivery: &Delivery<'_>) -> Result<Prospect> {
+    let (sealed, key) = (&delivery.sealed, delivery.sealed.layout().receipt());
+    let there = receipt_in(delivery.world, delivery.read, &sealed.record.version).await?;
+    let seen = receipt::Seen { record: sealed.record_digest, there, gate: delivery.gate.clone() };
+    let faults = header_faults(delivery.read.of(Bucket::Releases), &key).await?;
+    let text = serde_json::to_string_pretty(&receipt_of(delivery))? + "\n";
+    Ok(Prospect::new(key, text, Seen::Receipt(Box::new(seen)).served(faults)))
+}
+
+/// Looks at the list of withdrawn versions, which a rollback to `to` changes.
+///
+/// # Errors
+/// The bucket cannot be read.
+pub async fn withdraw(delivery: &Delivery<'_>, to: &Version) -> Result<Prospect> {
+    let (now, unclear) = published_in_any_case(delivery.read.of(Bucket::Releases)).await?;
+    let ours = withdrawn_by_rollback(to, &now);
+    let unclear = unclear.map(|unclear| unclear.why);
+    Ok(Prospect {
+        keys: vec![WITHDRAWN.to_owned(), WITHDRAWN_COPY.to_owned()],
+        text: withdrawn::to_json(&ours),
+        properties: Properties { content_type: "application/json".into(), cache_control: "no-store".into() },
+        is_kept: false,
+        seen: Seen::Withdrawn(withdrawn::Seen { there: now.withdrawn, unclear, ours }),
+    })
+}
+
+/// Of a release of which all is done now.
+pub fn receipt_of(delivery: &Delivery) -> Receipt {
+    Receipt {
+        format: Format,
+        environment: delivery.world.name.clone(),
+        version: delivery.sealed.record.version.clone(),
+        record: delivery.sealed.record_digest,
+        published: OffsetDateTime::now_utc(),
+        skipped: delivery.gate.skipped(),
+    }
+}
+
+/// What is wrong with the headers of a small file that moves.
+async fn header_faults(store: &Store, key: &str) -> Result<Vec<String>> {
+    let head = store.head(key).await?;
+    Ok(head.map(|head| head.served.faults(content_type(key), MOVING)).unwrap_or_default())
+}
