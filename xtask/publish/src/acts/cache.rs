@@ -27,19 +27,13 @@ use crate::domain::publication::serving::{IMMUTABLE, MOVING, content_type};
 use crate::site::{Bucket, Stores};
 use crate::tools::content::Content;
 use crate::tools::listing;
-use crate::tools::nix_cache::{self, Roots};
+use crate::tools::nix_cache::{self, LISTING_LIMIT, NARINFO_LIMIT, Roots};
 use crate::tools::progress;
 use crate::tools::scratch::Scratch;
 use crate::tools::secret_file::SecretFile;
 use crate::tools::store::{Progress, Properties, Store};
 use crate::tools::transfer::{self, Item, Standing, Surveyed};
 use crate::tools::unusable::usable;
-
-/// No narinfo is nearly this long.
-pub const NARINFO_LIMIT: u64 = 4 << 20;
-
-/// No listing is nearly this long.
-pub const LISTING_LIMIT: u64 = 256 << 20;
 
 /// What was seen, and what applying it takes.
 pub struct Prospect<'a> {
@@ -57,14 +51,6 @@ pub struct Prospect<'a> {
     listings: Vec<(StorePath, Value)>,
 }
 
-/// What is published, of a release.
-pub fn roots(record: &Record) -> Roots {
-    Roots {
-        outputs: record.builds.values().flat_map(|build| build.outputs.values().cloned()).collect(),
-        derivations: record.builds.values().map(|build| build.derivation.clone()).collect(),
-    }
-}
-
 /// Compares the bucket with the closures in the local store, path by path: a request for each that is missing, three for
 /// each that is there, however much else the bucket holds.
 ///
@@ -76,7 +62,7 @@ pub async fn look<'a>(delivery: &'a Delivery<'_>) -> Result<Prospect<'a>> {
         Err(why) => return Ok(Prospect::of(delivery, Seen { unready: Some(why), ..Seen::default() })),
     };
     let sh = process::shell_in(delivery.git.root())?;
-    let closure = nix_cache::closure(&sh, &roots(&delivery.sealed.record)).await?;
+    let closure = nix_cache::closure(&sh, &Roots::of(&delivery.sealed.record)).await?;
     let store = delivery.read.of(Bucket::Cache);
     let looking = closure.into_iter().map(|info| {
         let (store, keys) = (store.clone(), Arc::clone(&keys));
@@ -197,7 +183,7 @@ pub async fn apply(looked: &Prospect<'_>, stores: &Stores, progress: &Progress) 
     let signed = |(text, narinfo): &(String, NarInfo)| (narinfo.info.path.clone(), narinfo::signed(text, narinfo, key));
     let stage = Stage {
         directory: looked.tree.join(RELEASE).join(CACHE_STAGE),
-        roots: roots(looked.record),
+        roots: Roots::of(looked.record),
         ours: looked.seen.new.iter().chain(looked.seen.broken.iter().map(|(info, _)| info)).cloned().collect(),
         kept: looked.kept.clone(),
         signed: looked.unsigned.iter().map(signed).collect(),

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use anyhow::{Result, anyhow};
 use xshell::{Cmd, Shell};
+use xtask::domain::build::record::Record;
 use xtask::domain::store_path::StorePath;
 use xtask::tools::process;
 
@@ -15,6 +16,12 @@ use super::child::{self, Wait};
 use super::scratch::Scratch;
 use super::secret_file::SecretFile;
 use crate::domain::cache::path_info::{PathInfo, parse_path_infos};
+
+/// No narinfo is nearly this long.
+pub const NARINFO_LIMIT: u64 = 4 << 20;
+
+/// No listing is nearly this long.
+pub const LISTING_LIMIT: u64 = 256 << 20;
 
 /// Lines of Nix's judgement that an error carries.
 const LAST_LINES: usize = 15;
@@ -26,6 +33,16 @@ const SILENT: Duration = Duration::from_secs(300);
 pub struct Roots {
     pub outputs: Vec<StorePath>,
     pub derivations: Vec<StorePath>,
+}
+
+impl Roots {
+    /// What is published of a release.
+    pub fn of(record: &Record) -> Roots {
+        Roots {
+            outputs: record.builds.values().flat_map(|build| build.outputs.values().cloned()).collect(),
+            derivations: record.builds.values().map(|build| build.derivation.clone()).collect(),
+        }
+    }
 }
 
 impl Roots {

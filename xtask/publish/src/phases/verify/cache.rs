@@ -14,12 +14,11 @@ use xtask::tools::{files, process};
 use super::report::Findings;
 use super::sides::Sides;
 use super::{Report, View};
-use crate::acts::cache::{LISTING_LIMIT, NARINFO_LIMIT, roots};
 use crate::domain::cache::faults::{INFO, Keys, Signed, encoding_fault, is_good_info, nar_fault};
 use crate::domain::cache::narinfo::NarInfo;
 use crate::tools::anonymous::Anonymous;
 use crate::tools::listing;
-use crate::tools::nix_cache;
+use crate::tools::nix_cache::{self, LISTING_LIMIT, NARINFO_LIMIT};
 use crate::tools::source::Source;
 use crate::tools::transfer;
 use crate::tools::unusable::usable;
@@ -41,7 +40,7 @@ impl View<'_> {
                 return Ok(());
             }
         };
-        let roots = roots(record);
+        let roots = nix_cache::Roots::of(record);
         let starts: Vec<StorePath> = roots.outputs.iter().chain(&roots.derivations).cloned().collect();
         let Sides { edge, .. } = &self.sources.cache;
         // The bucket first: caches keep narinfos that do not exist, too.
