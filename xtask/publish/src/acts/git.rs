@@ -8,8 +8,7 @@ use xtask::domain::release::tagging::{Relation, TagRecord};
 use xtask::tools::git::Git;
 use xtask::tools::remote::Remote;
 
-use super::delivery::Delivery;
-use crate::domain::publication::acts::{Act, Push};
+use crate::domain::publication::acts::Push;
 use crate::domain::publication::judgement::{Review, Seen};
 
 /// What git publishes of a release, and where it goes.
@@ -32,15 +31,14 @@ pub struct Prospect<'a> {
 /// Looks at what a remote has of a release.
 ///
 /// # Errors
-/// The remote cannot be asked, or this release is not pushed.
-pub fn look<'a>(delivery: &'a Delivery<'_>, push: Push) -> Result<Prospect<'a>> {
-    let side = delivery.git_side()?;
+/// The remote cannot be asked.
+pub fn look<'a>(side: &'a GitSide<'_>, push: Push, is_reviewed: bool, force_tag: bool) -> Result<Prospect<'a>> {
     let seen = match push {
         Push::Branch => side.branch()?,
         Push::Review => side.review()?,
-        Push::Tag => side.tag(delivery.acts.contains(&Act::Review))?,
+        Push::Tag => side.tag(is_reviewed)?,
     };
-    Ok(Prospect { remote: &side.remote, refspec: side.refspec(push, delivery.consent.force_push_tag), seen })
+    Ok(Prospect { remote: &side.remote, refspec: side.refspec(push, force_tag), seen })
 }
 
 impl Prospect<'_> {

@@ -51,12 +51,16 @@ pub async fn look<'a>(delivery: &'a Delivery<'_>, act: &Act) -> Result<Prospect<
         Act::RootManifest => Prospect::Object(object::root_manifest(delivery).await?),
         Act::Receipt => Prospect::Object(object::receipt(delivery).await?),
         Act::Withdraw { to } => Prospect::Object(object::withdraw(delivery, to).await?),
-        Act::Branch => Prospect::Push(git::look(delivery, Push::Branch)?),
-        Act::Review => Prospect::Push(git::look(delivery, Push::Review)?),
-        Act::Tag => Prospect::Push(git::look(delivery, Push::Tag)?),
+        Act::Branch => Prospect::Push(look_at_git(delivery, Push::Branch)?),
+        Act::Review => Prospect::Push(look_at_git(delivery, Push::Review)?),
+        Act::Tag => Prospect::Push(look_at_git(delivery, Push::Tag)?),
         Act::Images { target } => Prospect::Images(images::look(delivery, target).await?),
         Act::ImageTag { target, tag } => Prospect::ImageTag(images::look_at_tag(delivery, target, *tag).await?),
     })
+}
+
+fn look_at_git<'a>(delivery: &'a Delivery<'_>, push: Push) -> Result<git::Prospect<'a>> {
+    git::look(delivery.git_side()?, push, delivery.acts.contains(&Act::Review), delivery.consent.force_push_tag)
 }
 
 impl Prospect<'_> {

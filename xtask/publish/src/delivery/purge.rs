@@ -16,7 +16,6 @@ use xtask::tools::{files, process, term};
 
 use crate::acts::Prospect;
 use crate::acts::delivery::Delivery;
-use crate::delivery::train::Train;
 use crate::domain::publication::plan::Purge;
 use crate::tools::child::{self, Wait};
 use crate::tools::shutdown;
@@ -57,8 +56,8 @@ pub fn note(delivery: &Delivery, addresses: &[String]) -> Result<()> {
 
 /// Lets the program have every address that was noted and not taken. What goes wrong is a warning: what is published is
 /// right, and a cache forgets by itself in the end.
-pub async fn run(train: &Train<'_>) {
-    for delivery in &train.deliveries {
+pub async fn run(deliveries: &[Delivery<'_>]) {
+    for delivery in deliveries {
         if let Err(error) = run_one(delivery).await {
             term::warn(format_args!(
                 "the purge failed, so caches show users what was there before until they forget it by themselves: \

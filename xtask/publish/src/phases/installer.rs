@@ -74,7 +74,7 @@ pub async fn run(place: &Place, args: &InstallerArgs) -> Result<Outcome> {
     } else {
         remove_left_lock(&train).await;
     }
-    purge::run(&train).await;
+    purge::run(&train.deliveries).await;
     super::plan::tell(place, &plans)?;
     term::say(format_args!(
         "{} the installers of {version} are published to {}; next: {}",

@@ -105,7 +105,7 @@ async fn publish(planned: &PlannedTrain<'_>, args: &RollbackArgs) -> Result<Resu
     if plans.is_done() {
         remove_left_lock(train).await;
         term::say(format_args!("{} {environment} is on {} already", term::good("done:"), args.to));
-        purge::run(train).await;
+        purge::run(&train.deliveries).await;
         return Ok(Ok(Outcome::Done));
     }
     let sentence = format!("I want to roll {environment} back to {}", args.to);
@@ -113,7 +113,7 @@ async fn publish(planned: &PlannedTrain<'_>, args: &RollbackArgs) -> Result<Resu
     if let Err(error) = carry_out(planned, None).await {
         return Ok(Err(error.context(how_it_stands(planned, args).await)));
     }
-    purge::run(train).await;
+    purge::run(&train.deliveries).await;
     term::say(format_args!(
         "{} users of {environment} are back on {}; `rollback --to` a newer version undoes it",
         term::good("done:"),

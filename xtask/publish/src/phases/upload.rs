@@ -123,7 +123,7 @@ async fn publish(place: &Place, trees: &[Git], args: &UploadArgs, dry_run: bool)
             let outcome = finish(&planned).await?;
             if planned.waiting().is_empty() {
                 // What an earlier run left.
-                purge::run(train).await;
+                purge::run(&train.deliveries).await;
             }
             return Ok(outcome);
         }
@@ -135,7 +135,7 @@ async fn publish(place: &Place, trees: &[Git], args: &UploadArgs, dry_run: bool)
         super::plan::tell(place, &plans)?;
         let outcome = finish(&done.after).await?;
         if done.after.waiting().is_empty() {
-            purge::run(train).await;
+            purge::run(&train.deliveries).await;
             done.write_receipts(&plans);
         }
         Ok(outcome)
