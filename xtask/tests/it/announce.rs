@@ -231,7 +231,7 @@ fn nothing_to_announce() {
     assert!(error.contains("has `cargo xtask release build` finished?"), "{error}");
     write_record(&repo, false);
     let error = repo.xtask(&["release", "announce"]).fails(1);
-    assert!(error.contains("no official release: there is nothing to announce"), "{error}");
+    assert!(error.contains("not an official release: there is nothing to announce"), "{error}");
     write_record(&repo, true);
     repo.write("release/release.json", &repo.read("release/release.json").replace("lix-2.93.1.tar.gz", "other"));
     let error = repo.xtask(&["release", "announce"]).fails(1);

@@ -187,12 +187,13 @@ fn somebody_has_to_build_for_each_system_of_the_environments_profile() {
     release.configure(|text| text.replacen("[\"all\"]", "[\"x86_64-linux-only\"]", 1));
     shown.push(builders(&["--env", "local", "--", "--builders", ""]));
     expect![[r#"
-        ✗ builders             there is no builder for aarch64-darwin: list a builder in /etc/nix/machines; try
-                               `-- --builders 'ssh://HOST aarch64-darwin'`, here and with `build`; or for
-                               a trial, build with `--profile x86_64-linux-only`
+        ✗ builders             there is no builder for aarch64-darwin: list a builder in
+                               /etc/nix/machines; try `-- --builders 'ssh://HOST aarch64-darwin'`, here
+                               and with `build`; or for a trial, build with `--profile x86_64-linux-only`
         ✓ builders             aarch64-darwin by ssh://list; x86_64-linux here (profile all)
-        ✗ builders             there is no builder for aarch64-darwin: list a builder in /etc/nix/machines; or
-                               try `-- --builders 'ssh://HOST aarch64-darwin'`, here and with `build`
+        ✗ builders             there is no builder for aarch64-darwin: list a builder in
+                               /etc/nix/machines; or try `-- --builders 'ssh://HOST aarch64-darwin'`, here
+                               and with `build`
         ✓ builders             x86_64-linux here (profile x86_64-linux-only)"#]]
     .assert_eq(&shown.join("\n"));
 }
