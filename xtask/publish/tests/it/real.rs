@@ -234,7 +234,7 @@ async fn verify_reads_where_users_read() -> Result<()> {
     let verified = release.release("verify", "local", &["--deep"]).ok();
     assert!(verified.contains("docs manual/lix/stable/"), "{verified}");
     let status = release.repo.xtask(&["release", "status", "--config", release.config.as_str()]).ok();
-    assert!(status.contains("local        ✓ published as built; 3 files whole"), "{status}");
+    assert!(status.contains("local        ✓ published as built; 3 files complete"), "{status}");
     assert!(status.contains("✓ `nix upgrade-nix`, docs 2.93 and docs stable lead to it"), "{status}");
 
     let key = "lix/lix-2.93.1/lix-2.93.1.tar.gz";
