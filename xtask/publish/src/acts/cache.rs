@@ -179,7 +179,7 @@ async fn look_at_listing(store: &Store, path: &StorePath) -> Result<Option<(Stri
 /// # Errors
 /// Nix cannot stage, what it staged is not signed or not right, or the server refuses.
 pub async fn apply(looked: &Prospect<'_>, stores: &Stores, progress: &Progress) -> Result<()> {
-    let key = stores.signing_key().context("there is not a signing key, though there is something to sign")?;
+    let key = stores.signing_key().context("there is something to sign, and no signing key")?;
     let signed = |(text, narinfo): &(String, NarInfo)| (narinfo.info.path.clone(), narinfo::signed(text, narinfo, key));
     let stage = Stage {
         directory: looked.tree.join(RELEASE).join(CACHE_STAGE),

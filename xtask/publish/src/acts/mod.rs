@@ -95,19 +95,14 @@ impl Prospect<'_> {
 
     /// The public addresses behind which it changes something.
     pub fn addresses(&self, public: &Buckets) -> Vec<String> {
-        let (base, keys) = match self {
-            Prospect::Tree(tree) => match tree.bucket {
-                Bucket::Docs => (&public.docs, tree.keys()),
-                Bucket::Releases => (&public.releases, tree.keys()),
-                Bucket::Cache => (&public.cache, tree.keys()),
-                Bucket::Install => (&public.install, tree.keys()),
-            },
-            Prospect::Object(object) => (&public.releases, object.keys()),
-            Prospect::Cache(cache) => (&public.cache, cache.keys()),
+        let (bucket, keys) = match self {
+            Prospect::Tree(tree) => (tree.bucket, tree.keys()),
+            Prospect::Object(object) => (Bucket::Releases, object.keys()),
+            Prospect::Cache(cache) => (Bucket::Cache, cache.keys()),
             Prospect::Push(_) | Prospect::Images(_) | Prospect::ImageTag(_) | Prospect::Stays { .. } => {
                 return Vec::new();
             }
         };
-        keys.iter().map(|key| http::address(base, key)).collect()
+        keys.iter().map(|key| http::address(bucket.among(public), key)).collect()
     }
 }

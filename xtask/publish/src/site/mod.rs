@@ -10,7 +10,7 @@ use anyhow::{Context, Result, anyhow, ensure};
 use camino::{Utf8Path, Utf8PathBuf};
 use xtask::cli::Place;
 use xtask::domain::environment::image_target::ImageTarget;
-use xtask::domain::environment::{Access, CacheKey, Config, Environment, GitTarget, Storage};
+use xtask::domain::environment::{Access, Buckets, CacheKey, Config, Environment, GitTarget, Storage};
 use xtask::tree;
 
 use crate::domain::cache::faults::Keys;
@@ -47,6 +47,16 @@ pub enum Bucket {
 
 impl Bucket {
     pub const ALL: [Bucket; 4] = [Bucket::Docs, Bucket::Releases, Bucket::Cache, Bucket::Install];
+
+    /// What is said of it where something is said of each: its name, or its address.
+    pub fn among(self, buckets: &Buckets) -> &str {
+        match self {
+            Bucket::Docs => &buckets.docs,
+            Bucket::Releases => &buckets.releases,
+            Bucket::Cache => &buckets.cache,
+            Bucket::Install => &buckets.install,
+        }
+    }
 }
 
 /// An environment that is connected to.
@@ -202,7 +212,8 @@ impl World {
     /// # Errors
     /// There is no key to be had.
     pub async fn connect(&self, access: Access, buckets: &[Bucket]) -> Result<Stores> {
-        let names: Vec<String> = buckets.iter().map(|bucket| self.bucket_name(*bucket).to_owned()).collect();
+        let names: Vec<String> =
+            buckets.iter().map(|bucket| bucket.among(&self.environment.buckets).to_owned()).collect();
         let source = match &self.environment.storage {
             Storage::Embedded { .. } => None,
             Storage::S3 { credentials, .. } => {
@@ -217,14 +228,5 @@ impl World {
         let stores = buckets.iter().zip(&names).map(|(bucket, name)| (*bucket, first.sibling(name))).collect();
         let renewal = source.zip(due).map(|(source, due)| source.keep_fresh(first, due, RETRY));
         Ok(Stores { stores, signing: None, _renewal: renewal })
-    }
-
-    fn bucket_name(&self, bucket: Bucket) -> &str {
-        match bucket {
-            Bucket::Docs => &self.environment.buckets.docs,
-            Bucket::Releases => &self.environment.buckets.releases,
-            Bucket::Cache => &self.environment.buckets.cache,
-            Bucket::Install => &self.environment.buckets.install,
-        }
     }
 }

@@ -1,8 +1,8 @@
 //! A publication: the list of acts that bring a release to an environment, and what each would do there.
 //!
-//! One list, three readers: `plan` shows it, `upload` applies it, `verify` checks it. Acts come in three waves:
-//! contents that nobody follows yet, then git, then the pointers, all of them, last. When all is done, a receipt says
-//! so. Owns which acts there are and their order. What is seen of an act is judged in [`crate::domain::publication::judgement`], and shown in [`crate::domain::publication::plan`].
+//! One list, three readers: `plan` shows it, `upload` applies it, `verify` checks it. Acts come in waves:
+//! contents that nothing points to yet, then git, then the pointers, all of them. When all is done, a receipt says so. A
+//! rollback records what it withdraws before it moves pointers. Owns which acts there are and their order. What is seen of an act is judged in [`crate::domain::publication::judgement`], and shown in [`crate::domain::publication::plan`].
 
 use std::fmt;
 
