@@ -81,6 +81,7 @@ pub async fn remove_left_lock(train: &Train<'_>) {
 /// One wave after the other. What waits for something outside keeps those after it from beginning.
 async fn carry_out_waves<'a>(planned: &PlannedTrain<'a>, stores: &Stores, lock: &lock::Watch) -> Result<Done<'a>> {
     let (train, mut done) = (planned.train, Done::new(planned));
+    train.check_unchanged(stores).await?;
     let titles = planned.acts().map(|(delivery, planned)| train.title(delivery, planned).chars().count());
     let width = titles.max().unwrap_or_default();
     for wave in Wave::ALL {

@@ -19,8 +19,8 @@ use crate::domain::publication::plan::{Plan, Planned, Plans, Status, kind};
 use crate::domain::publication::pointers::Published;
 use crate::domain::publication::receipt::Gate;
 use crate::site::built::Sealed;
-use crate::site::published::published;
-use crate::site::{Bucket, Destination, World};
+use crate::site::published::{Unclear, published, published_in_any_case};
+use crate::site::{Bucket, Destination, Stores, World};
 
 impl<'a> Delivery<'a> {
     /// What `upload` publishes of what was built.
@@ -136,12 +136,20 @@ impl<'a> Delivery<'a> {
     }
 }
 
+/// What is published beside a train that changes nothing but pointers.
+struct Beside {
+    /// When it was planned.
+    found: (Published, Option<Unclear>),
+    /// When it is done. It is not read back: a bucket may answer for a moment as it did before.
+    after: Published,
+}
+
 /// Releases that are published together: contents of all, then git of all, then pointers. Usually it is one.
 pub struct Train<'a> {
     /// At least one, all of them to the same environment.
     pub deliveries: Vec<Delivery<'a>>,
-    /// What is published when this is done, where that is known; otherwise it is looked at, again for each wave.
-    beside: Option<Published>,
+    /// For a rollback; otherwise what is published is looked at again for each wave.
+    beside: Option<Beside>,
 }
 
 impl<'a> Train<'a> {
@@ -159,10 +167,24 @@ impl<'a> Train<'a> {
         Ok(Train { deliveries, beside: None })
     }
 
-    /// The same, with pointers judged beside what is published when this is done. It is not read back: a bucket may
-    /// answer for a moment as it did before.
-    pub fn beside(self, published: Published) -> Train<'a> {
-        Train { beside: Some(published), ..self }
+    /// The same, with pointers judged beside what is published when this is done, which follows from what was found.
+    pub fn beside(self, found: (Published, Option<Unclear>), after: Published) -> Train<'a> {
+        Train { beside: Some(Beside { found, after }), ..self }
+    }
+
+    /// Sees to it that the plan of a rollback still follows from what is published: nobody else publishes while we hold the
+    /// lock, but somebody may have before.
+    ///
+    /// # Errors
+    /// It does not, or the environment cannot be looked at.
+    pub async fn check_unchanged(&self, stores: &Stores) -> Result<()> {
+        let Some(Beside { found, .. }) = &self.beside else { return Ok(()) };
+        ensure!(
+            published_in_any_case(stores.of(Bucket::Releases)).await? == *found,
+            "another manager published to {} since the plan was made: run the same command again, and read its plan",
+            self.world().name
+        );
+        Ok(())
     }
 
     fn first(&self) -> &Delivery<'a> {
@@ -179,8 +201,8 @@ impl<'a> Train<'a> {
     /// # Errors
     /// The environment cannot be looked at.
     pub async fn published(&self) -> Result<Published> {
-        if let Some(published) = &self.beside {
-            return Ok(published.clone());
+        if let Some(Beside { after, .. }) = &self.beside {
+            return Ok(after.clone());
         }
         let arriving = self.deliveries.iter().filter_map(Delivery::version).cloned().collect();
         Ok(Published { arriving, ..published(self.first().read.of(Bucket::Releases)).await? })

@@ -46,7 +46,8 @@ async fn plan_and_publish(place: &Place, args: &RollbackArgs) -> Result<Result<O
     let _working = release_dir::lock(git.root())?;
     let destination = Destination::open(place, git.root(), &args.env, &Bucket::ALL).await?;
     let (world, read, to) = (&destination.world, &destination.read, &args.to);
-    let (now, unclear) = published_in_any_case(read.of(Bucket::Releases)).await?;
+    let found = published_in_any_case(read.of(Bucket::Releases)).await?;
+    let (now, unclear) = &found;
     ensure!(
         !now.begun.contains(to),
         "the upload of {to} to {} was begun and is not finished: finish it first, or roll back to another version",
@@ -57,7 +58,7 @@ async fn plan_and_publish(place: &Place, args: &RollbackArgs) -> Result<Result<O
         "{to} is not a stable release that is published in {}",
         world.name
     );
-    if let Some(Unclear { why, .. }) = &unclear {
+    if let Some(Unclear { why, .. }) = unclear {
         term::warn(format_args!("{why}; this rollback writes {WITHDRAWN} anew"));
     }
     term::say(format_args!("Checking that {to} is complete in {}", world.name));
@@ -80,7 +81,7 @@ async fn plan_and_publish(place: &Place, args: &RollbackArgs) -> Result<Result<O
         ..sealed
     };
     // What was only begun holds no rollback back: it is the way out, also while a fix waits for its review.
-    let after = Published { withdrawn: withdrawn_by_rollback(to, &now), begun: BTreeSet::new(), ..now };
+    let after = Published { withdrawn: withdrawn_by_rollback(to, now), begun: BTreeSet::new(), ..now.clone() };
     let consent = Consent {
         shrink: true,
         drop_systems: args.drop_system.clone(),
@@ -88,7 +89,7 @@ async fn plan_and_publish(place: &Place, args: &RollbackArgs) -> Result<Result<O
         unreadable_manifest: true,
     };
     let train = Train::new(vec![Delivery::of_published(&destination, &git, sealed, acts(world, to), consent)])?;
-    let train = train.beside(after);
+    let train = train.beside(found, after);
     let planned = train.plan().await?;
     if args.dry_run {
         return super::plan::show(place, &planned.plans()).map(|()| Ok(Outcome::Done));

@@ -1,6 +1,8 @@
 //! Rollbacks that are interrupted, or that meet answers of yesterday; and what uploads say of them.
 
 use std::fs;
+use std::io::{Read, Write};
+use std::process::Stdio;
 use std::sync::{Arc, Mutex};
 
 use anyhow::Result;
@@ -236,8 +238,29 @@ fn a_begun_upload_is_passed_by_no_pointer_and_withdrawn_by_no_rollback() {
     new.upload().ok();
     assert!(live().contains("-lix-2.93.2\""));
 
-    // Users are taken back whatever was begun, and that may yet be finished.
+    // Begun while the manager reads the plan, it is not what was agreed to.
+    let mut command = old.command("rollback", "local", &["--to", "2.93.1"]);
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().expect("the tool runs");
+    let mut said = Vec::new();
+    let mut stderr = child.stderr.take().expect("piped");
+    while !String::from_utf8_lossy(&said).contains("To go on, type") {
+        let mut byte = [0];
+        assert_eq!(stderr.read(&mut byte).expect("read"), 1, "it asks: {}", String::from_utf8_lossy(&said));
+        said.extend(byte);
+    }
     begin();
+    child.stdin.take().expect("piped").write_all(b"I want to roll local back to 2.93.1\n").expect("written");
+    stderr.read_to_end(&mut said).expect("read");
+    assert_eq!(child.wait().expect("it ends").code(), Some(1));
+    let said = String::from_utf8_lossy(&said);
+    assert!(
+        said.contains("another manager published to local since the plan was made: run the same command"),
+        "{said}"
+    );
+    assert!(said.contains("nothing was rolled back by this run") && live().contains("-lix-2.93.2\""), "{said}");
+
+    // Users are taken back whatever was begun, and that may yet be finished.
     old.release("rollback", "local", &["--to", "2.93.1", "--noconfirm"]).ok();
     assert!(live().contains("-lix-2.93.1\""));
     let withdrawn = fs::read_to_string(old.object("local-releases/withdrawn.json")).expect("a list");
