@@ -19,9 +19,9 @@ mod outcome;
 mod publish;
 mod values;
 
-pub use outcome::{Outcome, Place};
+pub use outcome::{Invocation, Outcome};
 pub use publish::{
-    Agreement, DoctorArgs, InstallerArgs, PlanArgs, Publish, RehearsalWorld, RehearseArgs, RollbackArgs, TrainArgs,
+    Agreement, DoctorArgs, InstallerArgs, PlanArgs, Publish, RehearsalServers, RehearseArgs, RollbackArgs, TrainArgs,
     UploadArgs, VerifyArgs, World,
 };
 
@@ -109,7 +109,7 @@ enum Bench {
 }
 
 /// Reads the command line, does what it says, and gives the exit code. `publish` does what this package cannot.
-pub fn main(publish: impl FnOnce(Publish, &Place) -> Result<Outcome>) -> ExitCode {
+pub fn main(publish: impl FnOnce(Publish, &Invocation) -> Result<Outcome>) -> ExitCode {
     Cli::parse().run(publish).map_or_else(
         |error| {
             term::error(&error);
@@ -125,7 +125,7 @@ fn wrong_usage(why: &str) -> ! {
 }
 
 impl Cli {
-    fn run(self, publish: impl FnOnce(Publish, &Place) -> Result<Outcome>) -> Result<Outcome> {
+    fn run(self, publish: impl FnOnce(Publish, &Invocation) -> Result<Outcome>) -> Result<Outcome> {
         term::set_verbosity(match (self.global.quiet, self.global.verbose) {
             (true, _) => Verbosity::Quiet,
             (_, true) => Verbosity::Verbose,
@@ -156,24 +156,24 @@ impl Cli {
         let given =
             given.into_iter().filter_map(|(name, value)| Some(format!(" {name} {}", term::typed(value?.as_str()))));
         term::set_everywhere(given.collect());
-        let place = Place {
+        let invocation = Invocation {
             tree: self.global.repo.first().cloned().unwrap_or_else(|| host_of(&workspace)),
             named_trees: self.global.repo,
             workspace,
             config: self.global.config,
             json: self.global.json,
         };
-        if let Some(config) = &place.config {
+        if let Some(config) = &invocation.config {
             tree::config(config)?.product.into_iter().for_each(product::choose);
         }
         match self.command {
-            Command::Ci => ci::run(&place.workspace)?,
-            Command::Adopt(args) => return args.run(&place.workspace),
-            Command::Bench(Bench::Notes) => bench::notes(&place.workspace)?,
-            Command::Bench(Bench::Store { rounds }) => return publish(Publish::BenchStore { rounds }, &place),
-            Command::World(world) => return publish(Publish::World(world), &place),
-            Command::Release(Phase::Publish(command)) => return publish(command, &place),
-            Command::Release(Phase::Local(command)) => return command.run(&place),
+            Command::Ci => ci::run(&invocation.workspace)?,
+            Command::Adopt(args) => return args.run(&invocation.workspace),
+            Command::Bench(Bench::Notes) => bench::notes(&invocation.workspace)?,
+            Command::Bench(Bench::Store { rounds }) => return publish(Publish::BenchStore { rounds }, &invocation),
+            Command::World(world) => return publish(Publish::World(world), &invocation),
+            Command::Release(Phase::Publish(command)) => return publish(command, &invocation),
+            Command::Release(Phase::Local(command)) => return command.run(&invocation),
         }
         Ok(Outcome::Done)
     }

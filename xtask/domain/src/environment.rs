@@ -258,7 +258,7 @@ impl Config {
     }
 
     /// Whether an environment is a step on the way of each release: another waits for it, or it waits for another.
-    pub fn is_on_the_way(&self, name: &str) -> bool {
+    pub fn is_stage(&self, name: &str) -> bool {
         let requires = |environment: &Environment| environment.requires.is_some();
         let others = || self.environments.values().filter_map(|environment| environment.requires.as_deref());
         self.environments.get(name).is_some_and(requires) || others().any(|required| required == name)

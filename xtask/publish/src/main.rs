@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use tokio::runtime::Runtime;
-use xtask::cli::{Outcome, Place, Publish};
+use xtask::cli::{Invocation, Outcome, Publish};
 use xtask::tools::term;
 use xtask_publish::tools::{child, shutdown};
 
@@ -17,12 +17,12 @@ fn main() -> ExitCode {
     xtask::cli::main(run)
 }
 
-fn run(command: Publish, place: &Place) -> Result<Outcome> {
+fn run(command: Publish, invocation: &Invocation) -> Result<Outcome> {
     let runtime = Runtime::new().context("cannot start the asynchronous runtime")?;
     let ended = runtime.block_on(async {
         let mut signals = shutdown::Signals::listen()?;
         tokio::select! {
-            result = xtask_publish::phases::run(command, place) => result.map(Ok),
+            result = xtask_publish::phases::run(command, invocation) => result.map(Ok),
             signal = signals.first() => Ok(Err(signal)),
         }
     });

@@ -4,7 +4,7 @@ use anyhow::{Context, Result};
 use camino::Utf8PathBuf;
 use clap::{Args, Subcommand};
 
-use super::outcome::{Outcome, Place};
+use super::outcome::{Invocation, Outcome};
 use super::values::profile;
 use crate::domain::date::Date;
 use crate::domain::profile::Profile;
@@ -123,8 +123,8 @@ pub struct FinishArgs {
 impl Local {
     /// # Errors
     /// The phase's own, and which one it was.
-    pub fn run(self, place: &Place) -> Result<Outcome> {
-        let tree = &place.tree;
+    pub fn run(self, invocation: &Invocation) -> Result<Outcome> {
+        let tree = &invocation.tree;
         match self {
             Local::Notes(args) => {
                 let authors = match args.authors {
@@ -175,7 +175,7 @@ impl Local {
                 let request = finish::Request {
                     version: args.version,
                     environment: args.env,
-                    config: place.config_file(),
+                    config: invocation.config_file(),
                     push: args.push,
                     yes: args.yes,
                     patience: None,

@@ -32,7 +32,7 @@ impl From<Outcome> for ExitCode {
 
 /// What every command knows.
 #[derive(Debug)]
-pub struct Place {
+pub struct Invocation {
     /// The workspace of this tool, `xtask/`.
     pub workspace: Utf8PathBuf,
     /// The tree that is released.
@@ -45,7 +45,7 @@ pub struct Place {
     pub json: bool,
 }
 
-impl Place {
+impl Invocation {
     /// `releng.toml`.
     pub fn config_file(&self) -> Utf8PathBuf {
         self.config.clone().unwrap_or_else(|| self.workspace.join("releng.toml"))

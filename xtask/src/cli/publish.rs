@@ -174,8 +174,8 @@ pub struct RehearseArgs {
     #[arg(long, value_parser = profile(), default_value_t = Profile::All)]
     pub profile: Profile,
     /// Where to publish to
-    #[arg(long, value_enum, default_value_t = RehearsalWorld::Embedded)]
-    pub world: RehearsalWorld,
+    #[arg(long, value_enum, default_value_t = RehearsalServers::Embedded)]
+    pub world: RehearsalServers,
     /// Leave the scratch clone in release/rehearsal
     #[arg(long)]
     pub keep: bool,
@@ -183,7 +183,7 @@ pub struct RehearseArgs {
 
 /// Where a rehearsal publishes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum RehearsalWorld {
+pub enum RehearsalServers {
     /// An S3 server in this program, and directories
     Embedded,
     /// Garage and docker-registry, started for the rehearsal

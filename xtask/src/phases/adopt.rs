@@ -170,5 +170,5 @@ fn place(root: &Utf8Path, edit: &Edit) -> Result<()> {
         "{path} was changed at the same time: run the same command again"
     );
     let mode = fs::metadata(&path).map_or(0o666, |facts| facts.permissions().mode() & 0o777);
-    files::replace_with_mode(&path, edit.after.as_bytes(), mode)
+    files::write_atomic_with_mode(&path, edit.after.as_bytes(), mode)
 }

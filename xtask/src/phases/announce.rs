@@ -125,7 +125,10 @@ fn unpacked(git: &Git, record: &Record) -> Option<Digest> {
     let archive = artifacts.join(layout.version_directory()).join(layout.source());
     let ask = || -> Result<Digest> {
         let text = files::read(&archive)?;
-        ensure!(record.files.get(&layout.source()) == Some(&files::facts(&text)), "{archive} is not as it was built");
+        ensure!(
+            record.files.get(&layout.source()) == Some(&files::digest_of(&text)),
+            "{archive} is not as it was built"
+        );
         Nix::new(git.root(), &[])?.hash_of_unpacked(&archive)
     };
     let warn = |error| term::warn(format_args!("nixpkgs.toml does without the hash of the unpacked source: {error:#}"));
@@ -182,9 +185,9 @@ fn write(dir: &Utf8Path, drafts: &[Draft]) -> Result<()> {
         None => BTreeMap::new(),
     };
     for Draft { file, text } in drafts {
-        let (path, fresh) = (dir.join(file), files::facts(text.as_bytes()).sha256);
+        let (path, fresh) = (dir.join(file), files::digest_of(text.as_bytes()).sha256);
         let before = written.get(*file).copied();
-        let there = read(&path)?.map(|text| files::facts(text.as_bytes()).sha256);
+        let there = read(&path)?.map(|text| files::digest_of(text.as_bytes()).sha256);
         match there {
             Some(there) if there == fresh => term::say(format_args!("  as it was  {file}")),
             Some(there) if before != Some(there) && before == Some(fresh) => {
@@ -192,18 +195,18 @@ fn write(dir: &Utf8Path, drafts: &[Draft]) -> Result<()> {
             }
             Some(there) if before != Some(there) => {
                 let beside = beside(dir, file, &written)?;
-                files::replace(&dir.join(&beside), text)?;
+                files::write_atomic(&dir.join(&beside), text)?;
                 term::warn(format_args!("{path} was edited and stays as it is; the newer draft is {beside}"));
                 written.insert(beside, fresh);
             }
             _ => {
-                files::replace(&path, text)?;
+                files::write_atomic(&path, text)?;
                 term::say(format_args!("  wrote      {file}"));
             }
         }
         written.insert((*file).to_owned(), fresh);
     }
-    files::replace(&ledger, &format!("{}\n", serde_json::to_string_pretty(&written)?))
+    files::write_atomic(&ledger, &format!("{}\n", serde_json::to_string_pretty(&written)?))
 }
 
 /// A name that nobody has edited anything under: `blog.new.md` for `blog.md`, and so on.
@@ -211,7 +214,7 @@ fn beside(dir: &Utf8Path, file: &str, written: &BTreeMap<String, Digest>) -> Res
     let (stem, extension) = file.rsplit_once('.').unwrap_or((file, "txt"));
     let mut name = format!("{stem}.new.{extension}");
     for number in 2.. {
-        let there = read(&dir.join(&name))?.map(|text| files::facts(text.as_bytes()).sha256);
+        let there = read(&dir.join(&name))?.map(|text| files::digest_of(text.as_bytes()).sha256);
         if there.is_none() || there == written.get(&name).copied() {
             break;
         }

@@ -14,7 +14,7 @@ use anyhow::{Context, Result};
 use camino::Utf8PathBuf;
 
 use self::maintenance::Left;
-use self::outward::Environment;
+use self::outward::FinishTarget;
 use self::plan::{Line, Plan};
 use crate::domain::oid::Oid;
 use crate::domain::problem::Problems;
@@ -137,7 +137,7 @@ struct Observed<'a> {
     series: Option<(Relation, Oid)>,
     /// The branch that goes to `main`, if it is here.
     line: Option<ObservedLine>,
-    environment: Option<Environment<'a>>,
+    environment: Option<FinishTarget<'a>>,
     /// What the environment's `main` has and the branch that goes there has not.
     ahead: Option<Oid>,
 }
@@ -170,7 +170,7 @@ impl<'a> Observed<'a> {
             None => None,
         };
         let environment = request.environment.as_ref();
-        let open = |name: &String| Environment::open(git, &request.config, name, request.patience);
+        let open = |name: &String| FinishTarget::open(git, &request.config, name, request.patience);
         let environment = environment.map(open).transpose()?;
         let ahead = match (&environment, &line) {
             // Review brings the commits of a new MAJOR on top of whatever has come meanwhile.

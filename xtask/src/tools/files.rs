@@ -44,12 +44,12 @@ impl<W: Write> Write for Hashing<W> {
 }
 
 /// Of bytes in memory.
-pub fn facts(bytes: &[u8]) -> FileFacts {
+pub fn digest_of(bytes: &[u8]) -> FileFacts {
     FileFacts { size: bytes.len() as u64, sha256: Digest::new(Sha256::digest(bytes).into()) }
 }
 
 /// A new file, with the directories above it.
-fn create(path: &Utf8Path) -> Result<File> {
+fn create_new(path: &Utf8Path) -> Result<File> {
     let file = match File::create_new(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
             let dir = path.parent().unwrap_or(path);
@@ -62,7 +62,7 @@ fn create(path: &Utf8Path) -> Result<File> {
 }
 
 fn create_hashing(path: &Utf8Path) -> Result<Hashing<BufWriter<File>>> {
-    Ok(Hashing::new(BufWriter::with_capacity(BUFFER, create(path)?)))
+    Ok(Hashing::new(BufWriter::with_capacity(BUFFER, create_new(path)?)))
 }
 
 /// Bytes that are read or written at a time.
@@ -74,9 +74,9 @@ fn cannot_write(path: &Utf8Path) -> String {
 
 /// # Errors
 /// The file exists, or there is no room for it.
-pub fn write(path: &Utf8Path, content: impl AsRef<[u8]>) -> Result<FileFacts> {
-    create(path)?.write_all(content.as_ref()).with_context(|| cannot_write(path))?;
-    Ok(facts(content.as_ref()))
+pub fn create(path: &Utf8Path, content: impl AsRef<[u8]>) -> Result<FileFacts> {
+    create_new(path)?.write_all(content.as_ref()).with_context(|| cannot_write(path))?;
+    Ok(digest_of(content.as_ref()))
 }
 
 /// Writes a small file beside its place and renames it there; makes the directories above it. It is on the disk then,
@@ -84,15 +84,15 @@ pub fn write(path: &Utf8Path, content: impl AsRef<[u8]>) -> Result<FileFacts> {
 ///
 /// # Errors
 /// The place cannot be written to; what was there is still there then.
-pub fn replace(path: &Utf8Path, content: &str) -> Result<()> {
-    replace_with_mode(path, content.as_bytes(), 0o666)
+pub fn write_atomic(path: &Utf8Path, content: &str) -> Result<()> {
+    write_atomic_with_mode(path, content.as_bytes(), 0o666)
 }
 
 /// The same with this mode, as far as the umask lets it be.
 ///
 /// # Errors
-/// As for [`replace`].
-pub fn replace_with_mode(path: &Utf8Path, content: &[u8], mode: u32) -> Result<()> {
+/// As for [`write_atomic`].
+pub fn write_atomic_with_mode(path: &Utf8Path, content: &[u8], mode: u32) -> Result<()> {
     let dir = path.parent().filter(|dir| !dir.as_str().is_empty()).unwrap_or(Utf8Path::new("."));
     let write = || -> io::Result<()> {
         fs::create_dir_all(dir)?;
@@ -216,11 +216,11 @@ pub fn require_directory(dir: &Utf8Path) -> Result<()> {
 /// Copies one file's content to each of some places; the mode becomes what is usual there, whatever it was.
 ///
 /// # Errors
-/// As for [`write`], or the source cannot be read.
+/// As for [`create`], or the source cannot be read.
 pub fn copy(from: &Utf8Path, to: &[&Utf8Path]) -> Result<FileFacts> {
     let cannot_read = || format!("cannot read {from}");
     let (mut source, _) = open_file(from)?;
-    let mut copies = to.iter().map(|to| Ok((to, create(to)?))).collect::<Result<Vec<_>>>()?;
+    let mut copies = to.iter().map(|to| Ok((to, create_new(to)?))).collect::<Result<Vec<_>>>()?;
     let mut hashing = Hashing::new(io::sink());
     let mut buffer = vec![0; BUFFER];
     loop {
@@ -238,7 +238,7 @@ pub fn copy(from: &Utf8Path, to: &[&Utf8Path]) -> Result<FileFacts> {
 /// Decompresses.
 ///
 /// # Errors
-/// As for [`write`], or the file is not gzip.
+/// As for [`create`], or the file is not gzip.
 pub fn gunzip(from: &Utf8Path, to: &Utf8Path) -> Result<FileFacts> {
     let (source, _) = open_file(from)?;
     let mut out = create_hashing(to)?;
@@ -250,7 +250,7 @@ pub fn gunzip(from: &Utf8Path, to: &Utf8Path) -> Result<FileFacts> {
 /// Compresses: the bytes depend on nothing but the source.
 ///
 /// # Errors
-/// As for [`write`], or the source fails.
+/// As for [`create`], or the source fails.
 pub fn gzip(source: &mut impl Read, to: &Utf8Path) -> Result<FileFacts> {
     let mut gzip = GzBuilder::new().mtime(0).write(create_hashing(to)?, Compression::best());
     io::copy(source, &mut gzip).and_then(|_| gzip.finish()).and_then(Hashing::finish).with_context(|| cannot_write(to))
@@ -322,7 +322,7 @@ pub fn links(dir: &Utf8Path) -> Result<Vec<(String, Utf8PathBuf)>> {
 ///
 /// # Errors
 /// It cannot be read.
-pub fn start(path: &Utf8Path, length: usize) -> Result<Vec<u8>> {
+pub fn read_prefix(path: &Utf8Path, length: usize) -> Result<Vec<u8>> {
     let mut bytes = Vec::with_capacity(length);
     let (file, _) = open_file(path)?;
     file.take(length as u64).read_to_end(&mut bytes).with_context(|| format!("cannot read {path}"))?;

@@ -6,7 +6,7 @@ use serde::de::DeserializeOwned;
 use xshell::Shell;
 
 use super::{files, process};
-use crate::domain::build::image::{Config, Descriptor, Image, Index, Manifest};
+use crate::domain::build::image::{Config, Descriptor, Image, Index, OciManifest};
 use crate::domain::digest::{Digest, FileFacts};
 use crate::domain::system::System;
 
@@ -60,7 +60,7 @@ impl OciLayout {
         let name = system.to_string();
         let descriptor = index.manifests.into_iter().find(|manifest| manifest.ref_name() == Some(&name));
         let descriptor = descriptor.with_context(|| format!("skopeo has put no image {name} into {}", self.dir))?;
-        let manifest: Manifest = self.blob(&descriptor)?;
+        let manifest: OciManifest = self.blob(&descriptor)?;
         let config: Config = self.blob(&manifest.config)?;
         Ok(Image { system: system.clone(), descriptor, config })
     }
@@ -71,9 +71,9 @@ impl OciLayout {
     /// The file system's.
     pub fn seal(&self, name: &str, index: &Index) -> Result<Digest> {
         let text = index.to_json();
-        let FileFacts { size, sha256 } = files::facts(text.as_bytes());
+        let FileFacts { size, sha256 } = files::digest_of(text.as_bytes());
         let blob = self.dir.join("blobs/sha256").join(sha256.to_string());
-        files::write(&blob, &text)?;
+        files::create(&blob, &text)?;
         for (file, text) in [(INDEX, Index::layout(name, sha256, size).to_json()), (MARK.0, MARK.1.to_owned())] {
             let path = self.dir.join(file);
             std::fs::write(&path, text).with_context(|| format!("cannot write {path}"))?;

@@ -208,5 +208,5 @@ pub fn check(git: &Git, version: &Version) -> Result<()> {
 /// The file cannot be written.
 pub fn write(git: &Git, record: &TagRecord) -> Result<()> {
     let json = serde_json::to_string_pretty(record).context("cannot write the record as JSON")?;
-    files::replace(&path(git), &format!("{json}\n"))
+    files::write_atomic(&path(git), &format!("{json}\n"))
 }

@@ -28,7 +28,7 @@ fn write_record(repo: &Repo, official: bool) {
     fs::create_dir_all(archive.parent().expect("in a directory")).expect("made");
     let prefix = format!("--prefix=lix-{tag}/");
     repo.git(&["archive", "--format=tar.gz", &prefix, "--output", archive.as_str(), "HEAD"]);
-    let facts = xtask::tools::files::facts(&fs::read(&archive).expect("an archive"));
+    let facts = xtask::tools::files::digest_of(&fs::read(&archive).expect("an archive"));
     let record = serde_json::json!({
         "version": tag,
         "name": version["release_name"],
@@ -103,7 +103,7 @@ fn the_drafts_of_a_release() {
     "#]]
     .assert_eq(&(read("blog.md") + &read("toot.txt")));
     let archive = fs::read(repo.root.join("release/artifacts/lix/lix-2.93.1/lix-2.93.1.tar.gz")).expect("an archive");
-    let hash = xtask::tools::files::facts(&archive).sha256.sri();
+    let hash = xtask::tools::files::digest_of(&archive).sha256.sri();
     assert!(read("nixpkgs.toml").contains(&format!("\nhash = \"{hash}\"\n")), "{}", read("nixpkgs.toml"));
     assert!(read("website.toml").contains("version = \"2.93.1\"\nversion-without-suffix = \"2.93.1\"\n"));
     assert!(read("checklist.md").contains("- [ ] NixOS module: pinned to 2.93.1"), "{}", read("checklist.md"));

@@ -51,7 +51,7 @@ pub struct Index {
 
 /// What is needed of an image's manifest.
 #[derive(Debug, Deserialize)]
-pub struct Manifest {
+pub struct OciManifest {
     pub config: Descriptor,
     pub layers: Vec<Descriptor>,
 }

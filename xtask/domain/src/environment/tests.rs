@@ -53,7 +53,7 @@ fn a_slip_is_an_error_that_shows_the_place() {
         "#]]
     .assert_eq(&(purge("purge = [\"purge\"]") + &purge("purge = [\"\"]")));
     let ours = Config::parse(OURS).expect("valid");
-    let way = |name| (ours.is_on_the_way(name), ours.before(name));
+    let way = |name| (ours.is_stage(name), ours.before(name));
     assert_eq!(["local", "staging", "production"].map(way), [(false, 0), (true, 0), (true, 1)]);
     let error = Config::parse(OURS).expect("valid").environment("prod").expect_err("unknown");
     expect!["there is no environment `prod`: known are local, production, staging"].assert_eq(&error);

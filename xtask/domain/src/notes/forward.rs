@@ -12,15 +12,15 @@ use crate::product::product;
 use crate::version::Version;
 
 /// A page, cut where its sections start: no byte is lost.
-struct Page<'a> {
+struct NotesPage<'a> {
     /// Everything above the first section.
     title: &'a str,
     /// From a heading to the next.
     sections: Vec<(Version, &'a str)>,
 }
 
-impl<'a> Page<'a> {
-    fn cut(text: &'a str) -> Page<'a> {
+impl<'a> NotesPage<'a> {
+    fn cut(text: &'a str) -> NotesPage<'a> {
         let mut starts = Vec::new();
         let mut at = 0;
         for line in text.split_inclusive('\n') {
@@ -30,7 +30,7 @@ impl<'a> Page<'a> {
         let ends: Vec<usize> = starts.iter().map(|(_, start)| *start).skip(1).chain([text.len()]).collect();
         let title = &text[..starts.first().map_or(text.len(), |(_, start)| *start)];
         let sections = starts.into_iter().zip(ends).map(|((version, start), end)| (version, &text[start..end]));
-        Page { title, sections: sections.collect() }
+        NotesPage { title, sections: sections.collect() }
     }
 }
 
@@ -41,17 +41,17 @@ fn heading(line: &str) -> Option<Version> {
 
 /// The section of a version, from its heading to the next.
 pub fn section<'a>(page: &'a str, version: &Version) -> Option<&'a str> {
-    Page::cut(page).sections.into_iter().find(|(of, _)| of == version).map(|(_, text)| text)
+    NotesPage::cut(page).sections.into_iter().find(|(of, _)| of == version).map(|(_, text)| text)
 }
 
 /// The versions that have sections on a page.
 pub fn versions(page: &str) -> impl Iterator<Item = Version> {
-    Page::cut(page).sections.into_iter().map(|(version, _)| version)
+    NotesPage::cut(page).sections.into_iter().map(|(version, _)| version)
 }
 
 /// The page with those sections that it does not have yet, all of them newest first.
 pub fn add_sections(page: &str, released: &BTreeMap<Version, String>) -> String {
-    let Page { title, mut sections } = Page::cut(page);
+    let NotesPage { title, mut sections } = NotesPage::cut(page);
     let first_so_far = sections.first().map(|(version, _)| version.clone());
     for (version, text) in released {
         if sections.iter().all(|(there, _)| there != version) {
@@ -263,7 +263,7 @@ mod tests {
             let pages = pages(&bodies);
             let known = known.min(pages.len() - 1);
             let last = pages.last().expect("at least two");
-            let all = Page::cut(last).sections.into_iter().map(|(version, text)| (version, text.to_owned())).collect();
+            let all = NotesPage::cut(last).sections.into_iter().map(|(version, text)| (version, text.to_owned())).collect();
             let caught_up = add_sections(&pages[known], &all);
             prop_assert_eq!(&caught_up, last);
             prop_assert_eq!(&add_sections(&caught_up, &all), last);

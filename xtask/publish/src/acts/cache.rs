@@ -32,7 +32,7 @@ use crate::tools::progress;
 use crate::tools::scratch::Scratch;
 use crate::tools::secret_file::SecretFile;
 use crate::tools::store::{Progress, Properties, Store};
-use crate::tools::transfer::{self, Item, Standing, Surveyed};
+use crate::tools::transfer::{self, Difference, Item, Surveyed};
 use crate::tools::unusable::usable;
 
 /// What was seen, and what applying it takes.
@@ -57,12 +57,12 @@ pub struct Prospect<'a> {
 /// # Errors
 /// The closures are not in the local store, or the bucket cannot be read.
 pub async fn look<'a>(delivery: &'a Delivery<'_>) -> Result<Prospect<'a>> {
-    let keys = match delivery.world.cache_keys() {
+    let keys = match delivery.site.cache_keys() {
         Ok(keys) => Arc::new(keys),
         Err(why) => return Ok(Prospect::of(delivery, Seen { unready: Some(why), ..Seen::default() })),
     };
     let sh = process::shell_in(delivery.git.root())?;
-    let closure = nix_cache::closure(&sh, &Roots::of(&delivery.sealed.record)).await?;
+    let closure = nix_cache::closure(&sh, &Roots::of(&delivery.built.record)).await?;
     let store = delivery.read.of(Bucket::Cache);
     let looking = closure.into_iter().map(|info| {
         let (store, keys) = (store.clone(), Arc::clone(&keys));
@@ -97,7 +97,7 @@ enum Found {
 impl<'a> Prospect<'a> {
     fn of(delivery: &'a Delivery<'_>, seen: Seen) -> Prospect<'a> {
         let (kept, unsigned, replaced, listings) = Default::default();
-        let (tree, record) = (delivery.git.root(), &delivery.sealed.record);
+        let (tree, record) = (delivery.git.root(), &delivery.built.record);
         Prospect { tree, record, seen, kept, unsigned, replaced, listings }
     }
 
@@ -252,9 +252,9 @@ impl Stage {
         std::fs::create_dir_all(directory).with_context(making)?;
         let signed = self.signed.iter().map(|(path, narinfo)| (path, narinfo.as_bytes()));
         for (path, narinfo) in self.kept.iter().map(|(path, narinfo)| (path, narinfo.as_slice())).chain(signed) {
-            files::write(&directory.join(path.narinfo()), narinfo)?;
+            files::create(&directory.join(path.narinfo()), narinfo)?;
         }
-        files::write(&directory.join(INFO), INFO_TEXT)?;
+        files::create(&directory.join(INFO), INFO_TEXT)?;
         let sh = process::shell_in(directory)?;
         // Older Nix takes the address of a store as it stands, newer Nix decodes it: a plain one is the same to both.
         let plain = Scratch::new()?;
@@ -276,7 +276,7 @@ impl Stage {
             std::fs::remove_file(&path).with_context(|| format!("cannot remove {path}"))?;
         }
         for (path, listing) in &self.listings {
-            files::write(&directory.join(path.listing()), listing.to_string())?;
+            files::create(&directory.join(path.listing()), listing.to_string())?;
         }
         Ok(())
     }
@@ -288,7 +288,7 @@ impl Stage {
             // What it was of may be another path, which is not staged.
             let Some(text) = files::read_if_there(&path)? else { continue };
             let new = NarInfo::parse(&text).map_err(|why| anyhow!("Nix staged {path}, and {why}"))?;
-            files::replace(&path, &narinfo::keeping_signatures(&text, &new, old))?;
+            files::write_atomic(&path, &narinfo::keeping_signatures(&text, &new, old))?;
         }
         Ok(())
     }
@@ -349,12 +349,13 @@ async fn survey(store: &Store, key: String, path: Utf8PathBuf) -> Result<Surveye
     let content = Content::of_file(&path).await?;
     // NARs are named by their content, and what they belong to may be all that was broken.
     let is_nar = key.starts_with("nar/");
-    let standing = if is_nar && is_sent(store, &key, &content).await? { Standing::Same } else { Standing::Absent };
+    let difference =
+        if is_nar && is_sent(store, &key, &content).await? { Difference::Same } else { Difference::Absent };
     if is_nar {
         let name = faults::nar_name(&content.sha256);
         ensure!(key.contains(&name), "{path} is not what its name says: has something changed it?");
     }
     let cache_control = if is_nar { IMMUTABLE } else { MOVING };
     let properties = Properties { content_type: content_type(&key).into(), cache_control: cache_control.into() };
-    Ok(Surveyed { item: Item { key, path, content, properties }, standing, faults: Vec::new() })
+    Ok(Surveyed { item: Item { key, path, content, properties }, difference, faults: Vec::new() })
 }

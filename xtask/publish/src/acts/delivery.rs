@@ -5,23 +5,23 @@ use xtask::tools::git::Git;
 
 use super::git::GitSide;
 use crate::domain::publication::acts::Act;
-use crate::domain::publication::judgement::Consent;
+use crate::domain::publication::judgement::Waivers;
 use crate::domain::publication::receipt::Gate;
-use crate::site::built::Sealed;
-use crate::site::{Stores, World};
+use crate::site::built::Built;
+use crate::site::{Site, Stores};
 
 /// A release on its way to an environment.
 pub struct Delivery<'a> {
-    pub world: &'a World,
+    pub site: &'a Site,
     pub read: &'a Stores,
     /// The tree that it is released from.
     pub git: &'a Git,
-    pub sealed: Sealed,
+    pub built: Built,
     pub acts: Vec<Act>,
     /// Where its branch and its tag go, if they do.
     pub git_side: Option<GitSide<'a>>,
     pub gate: Gate,
-    pub consent: Consent,
+    pub waivers: Waivers,
     /// Whether what only the environment has is deleted from trees that move. A rollback deletes nothing.
     pub deletes: bool,
 }

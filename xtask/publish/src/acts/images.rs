@@ -7,14 +7,14 @@ use xtask::tools::term;
 use super::delivery::Delivery;
 use crate::domain::publication::image_tag::{ImageTag, Pushed};
 use crate::domain::publication::judgement::Seen;
-use crate::site::World;
+use crate::site::Site;
 use crate::site::built::BuiltImages;
 use crate::tools::images::Found;
 use crate::tools::skopeo;
 
 /// Images that are pushed to a target.
 pub struct Push<'a> {
-    world: &'a World,
+    site: &'a Site,
     built: &'a BuiltImages,
     target: ImageTarget,
     pub(super) seen: Seen,
@@ -22,7 +22,7 @@ pub struct Push<'a> {
 
 /// A tag that moves in a target.
 pub struct Move<'a> {
-    world: &'a World,
+    site: &'a Site,
     built: &'a BuiltImages,
     target: ImageTarget,
     name: String,
@@ -34,8 +34,8 @@ pub struct Move<'a> {
 /// # Errors
 /// The target gives no clear answer.
 pub async fn look<'a>(delivery: &'a Delivery<'_>, target: &ImageTarget) -> Result<Push<'a>> {
-    let (world, built) = (delivery.world, delivery.sealed.images()?);
-    let found = match world.images(target).find(built.index).await {
+    let (site, built) = (delivery.site, delivery.built.images()?);
+    let found = match site.images(target).find(built.index).await {
         // What registries answer for a repository that is not there yet.
         Err(error) if skopeo::is_denied(&error) => {
             term::warn(format_args!(
@@ -49,7 +49,7 @@ pub async fn look<'a>(delivery: &'a Delivery<'_>, target: &ImageTarget) -> Resul
     };
     let Found { parts, missing, .. } = found;
     let seen = Pushed { index: built.index, bytes: built.bytes, parts: parts + missing.len(), missing };
-    Ok(Push { world, built, target: target.clone(), seen: Seen::Images(seen) })
+    Ok(Push { site, built, target: target.clone(), seen: Seen::Images(seen) })
 }
 
 /// Looks at a tag in a target.
@@ -57,10 +57,10 @@ pub async fn look<'a>(delivery: &'a Delivery<'_>, target: &ImageTarget) -> Resul
 /// # Errors
 /// The target gives no clear answer.
 pub async fn look_at_tag<'a>(delivery: &'a Delivery<'_>, target: &ImageTarget, tag: ImageTag) -> Result<Move<'a>> {
-    let (world, built) = (delivery.world, delivery.sealed.images()?);
-    let name = tag.name(&delivery.sealed.record.version);
-    let _turn = world.tagging.lock().await;
-    let (images, ours) = (world.images(target), built.index);
+    let (site, built) = (delivery.site, delivery.built.images()?);
+    let name = tag.name(&delivery.built.record.version);
+    let _turn = site.tagging.lock().await;
+    let (images, ours) = (site.images(target), built.index);
     let there = match images.tagged(&name).await {
         // Where nothing at all may be read, perhaps nothing is there yet. Once the images were pushed, it can be read.
         Err(error) if skopeo::is_denied(&error) => match images.find(ours).await {
@@ -69,19 +69,19 @@ pub async fn look_at_tag<'a>(delivery: &'a Delivery<'_>, target: &ImageTarget, t
         },
         there => there?,
     };
-    Ok(Move { world, built, target: target.clone(), name, seen: Seen::ImageTag { ours, there } })
+    Ok(Move { site, built, target: target.clone(), name, seen: Seen::ImageTag { ours, there } })
 }
 
 impl Push<'_> {
     pub(super) async fn apply(&self) -> Result<()> {
         let BuiltImages { layout, name, index, .. } = self.built;
-        self.world.images(&self.target).push(layout, name, *index).await
+        self.site.images(&self.target).push(layout, name, *index).await
     }
 }
 
 impl Move<'_> {
     pub(super) async fn apply(&self) -> Result<()> {
-        let _turn = self.world.tagging.lock().await;
-        self.world.images(&self.target).tag(self.built.index, &self.name).await
+        let _turn = self.site.tagging.lock().await;
+        self.site.images(&self.target).tag(self.built.index, &self.name).await
     }
 }

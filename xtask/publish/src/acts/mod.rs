@@ -43,8 +43,8 @@ pub async fn look<'a>(delivery: &'a Delivery<'_>, act: &Act) -> Result<Prospect<
         Act::VersionDirectory => Prospect::Tree(tree::version_directory(delivery).await?),
         Act::Docs(docs) => Prospect::Tree(tree::docs(delivery, docs).await?),
         Act::Installers => Prospect::Tree(tree::installers(delivery).await?),
-        Act::InstallerPointers if delivery.sealed.installers.is_empty() => {
-            Prospect::Stays { why: format!("{} has no installers here", delivery.sealed.record.version) }
+        Act::InstallerPointers if delivery.built.installers.is_empty() => {
+            Prospect::Stays { why: format!("{} has no installers here", delivery.built.record.version) }
         }
         Act::InstallerPointers => Prospect::Tree(tree::installer_pointers_of(delivery).await?),
         Act::Cache => Prospect::Cache(Box::new(Box::pin(cache::look(delivery)).await?)),
@@ -60,7 +60,7 @@ pub async fn look<'a>(delivery: &'a Delivery<'_>, act: &Act) -> Result<Prospect<
 }
 
 fn look_at_git<'a>(delivery: &'a Delivery<'_>, push: Push) -> Result<git::Prospect<'a>> {
-    git::look(delivery.git_side()?, push, delivery.acts.contains(&Act::Review), delivery.consent.force_push_tag)
+    git::look(delivery.git_side()?, push, delivery.acts.contains(&Act::Review), delivery.waivers.force_push_tag)
 }
 
 impl Prospect<'_> {

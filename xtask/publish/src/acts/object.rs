@@ -62,8 +62,8 @@ pub async fn root_manifest(delivery: &Delivery<'_>) -> Result<Prospect> {
         None => None,
     };
     let faults = header_faults(releases, MANIFEST).await?;
-    let seen = Seen::Manifest { ours: delivery.sealed.record.manifest(), live }.served(faults);
-    Ok(Prospect::new(MANIFEST.to_owned(), delivery.sealed.root_manifest.clone(), seen))
+    let seen = Seen::Manifest { ours: delivery.built.record.manifest(), live }.served(faults);
+    Ok(Prospect::new(MANIFEST.to_owned(), delivery.built.root_manifest.clone(), seen))
 }
 
 /// Looks at the receipt.
@@ -71,9 +71,9 @@ pub async fn root_manifest(delivery: &Delivery<'_>) -> Result<Prospect> {
 /// # Errors
 /// The bucket cannot be read.
 pub async fn receipt(delivery: &Delivery<'_>) -> Result<Prospect> {
-    let (sealed, key) = (&delivery.sealed, delivery.sealed.layout().receipt());
-    let there = receipt_in(delivery.world, delivery.read, &sealed.record.version).await?;
-    let seen = receipt::Seen { record: sealed.record_digest, there, gate: delivery.gate.clone() };
+    let (built, key) = (&delivery.built, delivery.built.layout().receipt());
+    let there = receipt_in(delivery.site, delivery.read, &built.record.version).await?;
+    let seen = receipt::Seen { record: built.record_digest, there, gate: delivery.gate.clone() };
     let faults = header_faults(delivery.read.of(Bucket::Releases), &key).await?;
     let text = serde_json::to_string_pretty(&receipt_of(delivery))? + "\n";
     Ok(Prospect::new(key, text, Seen::Receipt(Box::new(seen)).served(faults)))
@@ -100,9 +100,9 @@ pub async fn withdraw(delivery: &Delivery<'_>, to: &Version) -> Result<Prospect>
 pub fn receipt_of(delivery: &Delivery) -> Receipt {
     Receipt {
         format: Format,
-        environment: delivery.world.name.clone(),
-        version: delivery.sealed.record.version.clone(),
-        record: delivery.sealed.record_digest,
+        environment: delivery.site.name.clone(),
+        version: delivery.built.record.version.clone(),
+        record: delivery.built.record_digest,
         published: OffsetDateTime::now_utc(),
         skipped: delivery.gate.skipped(),
     }

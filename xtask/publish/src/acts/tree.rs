@@ -14,7 +14,7 @@ use crate::domain::publication::serving::{IMMUTABLE, MOVING, content_type};
 use crate::site::built::{LocalFile, LocalFiles};
 use crate::site::{Bucket, Stores};
 use crate::tools::store::{Listing, Progress, Properties, Store};
-use crate::tools::transfer::{self, Item, Standing, Surveyed, survey};
+use crate::tools::transfer::{self, Difference, Item, Surveyed, survey};
 
 /// No record of installers is nearly this long, in bytes.
 const LIMIT: u64 = 256 << 20;
@@ -56,18 +56,18 @@ impl Prospect {
         let relative = |key: &str| key.strip_prefix(&self.prefix).unwrap_or(key).to_owned();
         let object =
             |item: &Item| Object { path: relative(&item.key), size: item.content.size, sha256: item.content.sha256 };
-        let surveyed = |standing| self.surveyed.iter().filter(move |one| one.standing == standing);
-        let standing = |standing| surveyed(standing).map(|one| &one.item);
+        let surveyed = |difference| self.surveyed.iter().filter(move |one| one.difference == difference);
+        let difference = |difference| surveyed(difference).map(|one| &one.item);
         Tree {
-            new: standing(Standing::Absent).map(object).collect(),
-            changed: standing(Standing::Different)
+            new: difference(Difference::Absent).map(object).collect(),
+            changed: difference(Difference::Different)
                 .zip(&self.theirs)
                 .map(|(item, theirs)| Changed { ours: object(item), theirs: theirs.clone() })
                 .collect(),
-            misserved: surveyed(Standing::Misserved)
+            misserved: surveyed(Difference::Misserved)
                 .map(|one| Misserved { ours: object(&one.item), faults: one.faults.clone() })
                 .collect(),
-            same: standing(Standing::Same).count(),
+            same: difference(Difference::Same).count(),
             gone: self.gone.iter().map(|key| relative(key)).collect(),
         }
     }
@@ -75,7 +75,7 @@ impl Prospect {
     /// The keys behind which something changes. New ones, too: that they did not exist may be remembered. A start page is
     /// known by its directory's address, too.
     pub(super) fn keys(&self) -> Vec<String> {
-        let sent = self.surveyed.iter().filter(|one| one.standing != Standing::Same).map(|one| &one.item.key);
+        let sent = self.surveyed.iter().filter(|one| one.difference != Difference::Same).map(|one| &one.item.key);
         let mut keys = Vec::new();
         for key in sent.chain(&self.gone) {
             keys.push(key.clone());
@@ -103,8 +103,8 @@ impl Prospect {
 /// # Errors
 /// The bucket cannot be read.
 pub async fn version_directory(delivery: &Delivery<'_>) -> Result<Prospect> {
-    let prefix = format!("{}/", delivery.sealed.layout().version_directory());
-    look(delivery, Bucket::Releases, prefix, &delivery.sealed.files, Order::RecordLast, IMMUTABLE).await
+    let prefix = format!("{}/", delivery.built.layout().version_directory());
+    look(delivery, Bucket::Releases, prefix, &delivery.built.files, Order::RecordLast, IMMUTABLE).await
 }
 
 /// Looks at the version directory of the installers.
@@ -112,8 +112,8 @@ pub async fn version_directory(delivery: &Delivery<'_>) -> Result<Prospect> {
 /// # Errors
 /// The bucket cannot be read.
 pub async fn installers(delivery: &Delivery<'_>) -> Result<Prospect> {
-    let prefix = format!("{}/", delivery.sealed.layout().version_directory());
-    look(delivery, Bucket::Install, prefix, &delivery.sealed.installers, Order::RecordLast, IMMUTABLE).await
+    let prefix = format!("{}/", delivery.built.layout().version_directory());
+    look(delivery, Bucket::Install, prefix, &delivery.built.installers, Order::RecordLast, IMMUTABLE).await
 }
 
 /// Looks at a manual.
@@ -122,7 +122,7 @@ pub async fn installers(delivery: &Delivery<'_>) -> Result<Prospect> {
 /// The bucket cannot be read.
 pub async fn docs(delivery: &Delivery<'_>, docs: &Docs) -> Result<Prospect> {
     let prefix = format!("{}/", docs.directory());
-    let looked = look(delivery, Bucket::Docs, prefix, &delivery.sealed.manual, Order::Mirror, MOVING).await?;
+    let looked = look(delivery, Bucket::Docs, prefix, &delivery.built.manual, Order::Mirror, MOVING).await?;
     Ok(if delivery.deletes { looked } else { Prospect { gone: Vec::new(), ..looked } })
 }
 
@@ -131,7 +131,7 @@ pub async fn docs(delivery: &Delivery<'_>, docs: &Docs) -> Result<Prospect> {
 /// # Errors
 /// The bucket cannot be read.
 pub async fn installer_pointers_of(delivery: &Delivery<'_>) -> Result<Prospect> {
-    let ours = &delivery.sealed.installers;
+    let ours = &delivery.built.installers;
     let store = delivery.read.of(Bucket::Install);
     let top = format!("{}/", installer_pointers());
     let tree = look(delivery, Bucket::Install, top.clone(), ours, Order::RecordLast, MOVING).await?;
@@ -165,7 +165,7 @@ async fn look(
     let listing = store.list(&prefix).await?;
     let surveyed = survey(store, files.iter().map(item).collect(), &listing).await?;
     let mut theirs = Vec::new();
-    for one in surveyed.iter().filter(|one| one.standing == Standing::Different) {
+    for one in surveyed.iter().filter(|one| one.difference == Difference::Different) {
         theirs.push(digest_there(store, &one.item.key, &listing).await?);
     }
     let ours: HashSet<&str> = surveyed.iter().map(|one| one.item.key.as_str()).collect();

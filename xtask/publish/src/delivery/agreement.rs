@@ -8,7 +8,7 @@ use xtask::domain::environment::Colour;
 use xtask::tools::term;
 
 use crate::domain::publication::plan::Plans;
-use crate::site::World;
+use crate::site::Site;
 
 /// Shows the plans.
 ///
@@ -25,7 +25,7 @@ pub fn show(plans: &Plans) -> Result<()> {
 ///
 /// # Errors
 /// There is none.
-pub fn ask(world: &World, plans: &Plans, sentence: &str, agreement: &Agreement) -> Result<()> {
+pub fn ask(site: &Site, plans: &Plans, sentence: &str, agreement: &Agreement) -> Result<()> {
     if let Some(agreed) = &agreement.plan {
         let digest = plans.digest().to_string();
         ensure!(*agreed == digest, "the plan is {digest} by now, and {agreed} was agreed to: read it again");
@@ -33,13 +33,13 @@ pub fn ask(world: &World, plans: &Plans, sentence: &str, agreement: &Agreement) 
     }
     if agreement.noconfirm {
         ensure!(
-            world.environment.noconfirm,
+            site.environment.noconfirm,
             "{} does not allow `--noconfirm`: type the sentence, or agree to a plan with `--plan DIGEST`",
-            world.name
+            site.name
         );
         return Ok(());
     }
-    let colour = match world.environment.colour {
+    let colour = match site.environment.colour {
         Colour::Blue => term::BLUE,
         Colour::Green => term::GREEN,
         Colour::Red => term::RED,

@@ -43,10 +43,10 @@ const AGAIN_THEN: &str = "when that is put right, run the same command again; wh
 /// An act fails, or is not as it was when the plan was made: what is done by then stays done.
 pub async fn carry_out<'a>(planned: &PlannedTrain<'a>, signing_key: Option<SecretKey>) -> Result<Done<'a>> {
     let train = planned.train;
-    let (world, git) = (train.world(), train.deliveries[0].git);
-    let stores = world.connect(Access::ReadWrite, &train.written()).await?.with_signing_key(signing_key);
+    let (site, git) = (train.site(), train.deliveries[0].git);
+    let stores = site.connect(Access::ReadWrite, &train.written()).await?.with_signing_key(signing_key);
     let owner = lock::Owner::us(&git.identity().unwrap_or_else(|_| "an unknown manager".to_owned()));
-    let mut held = lock::take(stores.of(Bucket::Docs), owner, world.settle()).await?;
+    let mut held = lock::take(stores.of(Bucket::Docs), owner, site.settle()).await?;
     let lock = held.watch();
     let done = tokio::select! {
         done = carry_out_waves(planned, &stores, &lock) => done,
@@ -65,14 +65,14 @@ pub async fn carry_out<'a>(planned: &PlannedTrain<'a>, signing_key: Option<Secre
 
 /// Removes the lock that an earlier run of ours left when it was killed. Where there is nothing to do, nobody else would.
 pub async fn remove_left_lock(train: &Train<'_>) {
-    let world = train.world();
+    let site = train.site();
     let removed = async {
-        let read = world.connect(Access::Read, &[Bucket::Docs]).await?;
-        let writable = async || Ok(world.connect(Access::ReadWrite, &[Bucket::Docs]).await?.of(Bucket::Docs).clone());
+        let read = site.connect(Access::Read, &[Bucket::Docs]).await?;
+        let writable = async || Ok(site.connect(Access::ReadWrite, &[Bucket::Docs]).await?.of(Bucket::Docs).clone());
         lock::remove_left(read.of(Bucket::Docs), writable).await
     };
     match removed.await {
-        Ok(true) => term::say(format_args!("removed the lock of {} that an earlier run left", world.name)),
+        Ok(true) => term::say(format_args!("removed the lock of {} that an earlier run left", site.name)),
         Ok(false) => {}
         Err(error) => term::warn(format_args!("cannot see whether an earlier run left its lock: {error:#}")),
     }
@@ -232,14 +232,14 @@ impl Turn<'_> {
     }
 
     fn judge(&self, delivery: &Delivery, act: &Act, seen: &Seen) -> Planned {
-        judge(act, &delivery.sealed.subject, seen, &self.published, &delivery.consent)
+        judge(act, &delivery.built.subject, seen, &self.published, &delivery.waivers)
     }
 }
 
 /// Notes in the journal what was done when, for people. No decision rests on it.
 fn note(delivery: &Delivery, act: &Planned) -> Result<()> {
     let dir = delivery.git.root().join(RELEASE);
-    let path = dir.join(journal(&delivery.world.name));
+    let path = dir.join(journal(&delivery.site.name));
     let at = OffsetDateTime::now_utc().format(&Rfc3339)?;
     let line = serde_json::json!({ "at": at, "act": act.title, "done": act.summary });
     files::append_line(&path, &line.to_string())
@@ -292,8 +292,8 @@ impl<'a> Done<'a> {
                 sent: self.sent,
                 acts: &after.acts,
             };
-            let path = delivery.git.root().join(RELEASE).join(local_receipt(&delivery.world.name));
-            files::replace(&path, &format!("{}\n", serde_json::to_string_pretty(&local)?))?;
+            let path = delivery.git.root().join(RELEASE).join(local_receipt(&delivery.site.name));
+            files::write_atomic(&path, &format!("{}\n", serde_json::to_string_pretty(&local)?))?;
         }
         Ok(())
     }

@@ -3,13 +3,13 @@
 
 use anyhow::{Context, Result, anyhow, bail, ensure};
 use camino::Utf8Path;
-use xtask::cli::{Place, PlanArgs};
+use xtask::cli::{Invocation, PlanArgs};
 use xtask::domain::layout::Layout;
 use xtask::phases::build;
 
 use crate::domain::publication::acts::Subject;
-use crate::domain::publication::receipt::{Gate, Own, Skipped};
-use crate::site::built::Sealed;
+use crate::domain::publication::receipt::{Gate, Skipped, StoredReceipt};
+use crate::site::built::Built;
 use crate::site::published::{published, receipt};
 use crate::site::{Bucket, Destination};
 
@@ -18,9 +18,9 @@ impl Destination {
     ///
     /// # Errors
     /// The environment cannot be looked at.
-    pub async fn has(&self, sealed: &Sealed) -> Result<bool> {
-        let own = receipt(self, &sealed.record.version).await?;
-        Ok(own.is_of(sealed.record_digest))
+    pub async fn has(&self, built: &Built) -> Result<bool> {
+        let own = receipt(self, &built.record.version).await?;
+        Ok(own.is_of(built.record_digest))
     }
 
     /// Whether a manual alone may be published here: where releases are waited for elsewhere, only a repaired one.
@@ -28,7 +28,7 @@ impl Destination {
     /// # Errors
     /// Its release is not published, or the environment cannot be looked at.
     pub async fn takes_manual_alone(&self, subject: &Subject) -> Result<()> {
-        let (Some(earlier), Subject::Official(official)) = (&self.world.environment.requires, subject) else {
+        let (Some(earlier), Subject::Official(official)) = (&self.site.environment.requires, subject) else {
             return Ok(());
         };
         let version = official.release.version();
@@ -36,7 +36,7 @@ impl Destination {
             published(self.read.of(Bucket::Releases)).await?.versions.contains(version),
             "{version} is not published to {0}, and its manual alone is for repairs: `upload --env {earlier}`, then \
              `upload --env {0}`",
-            self.world.name
+            self.site.name
         );
         Ok(())
     }
@@ -45,8 +45,8 @@ impl Destination {
     ///
     /// # Errors
     /// It cannot be reached, or there is none that could be skipped.
-    pub async fn earlier(&self, place: &Place, tree: &Utf8Path, args: &PlanArgs) -> Result<Earlier> {
-        let (required, reason) = (self.world.environment.requires.as_deref(), args.skip_staging.as_deref());
+    pub async fn earlier(&self, invocation: &Invocation, tree: &Utf8Path, args: &PlanArgs) -> Result<Earlier> {
+        let (required, reason) = (self.site.environment.requires.as_deref(), args.skip_staging.as_deref());
         match (required, reason) {
             _ if args.target == build::Target::Manual => {
                 ensure!(
@@ -57,7 +57,7 @@ impl Destination {
             }
             (None, None) => Ok(Earlier::None),
             (None, Some(_)) => {
-                Err(anyhow!("{} waits for no other environment: leave out `--skip-staging`", self.world.name))
+                Err(anyhow!("{} waits for no other environment: leave out `--skip-staging`", self.site.name))
             }
             (Some(environment), Some(reason)) => {
                 let reason = reason.trim().to_owned();
@@ -69,7 +69,7 @@ impl Destination {
                 Ok(Earlier::Skipped(Skipped { environment: environment.to_owned(), reason }))
             }
             (Some(environment), None) => {
-                let earlier = Destination::open(place, tree, environment, &[Bucket::Releases]).await;
+                let earlier = Destination::open(invocation, tree, environment, &[Bucket::Releases]).await;
                 let earlier = earlier.with_context(|| cannot_ask(environment))?;
                 Ok(Earlier::Required(Box::new(earlier)))
             }
@@ -99,13 +99,13 @@ impl Earlier {
             Earlier::Skipped(skipped) => return Ok(Gate::Skipped(skipped.clone())),
             Earlier::Required(destination) => destination,
         };
-        let environment = destination.world.name.clone();
+        let environment = destination.site.name.clone();
         let asked = receipt(destination, version).await;
         let receipt = match asked.with_context(|| cannot_ask(&environment))? {
-            Own::Missing => None,
-            Own::Is(receipt) => Some(receipt),
-            Own::Newer(why) => bail!("{} of {environment} {why}", Layout::new(version).receipt()),
-            Own::Unreadable(why) => {
+            StoredReceipt::Missing => None,
+            StoredReceipt::Is(receipt) => Some(receipt),
+            StoredReceipt::Newer(why) => bail!("{} of {environment} {why}", Layout::new(version).receipt()),
+            StoredReceipt::Unreadable(why) => {
                 let key = Layout::new(version).receipt();
                 bail!("{key} of {environment} {why}: `upload --env {environment}` writes it anew")
             }

@@ -13,7 +13,7 @@ use xtask::tools::git::Git;
 use xtask::tools::remote::Remote;
 
 use crate::domain::reports::checkup::Checkup;
-use crate::site::World;
+use crate::site::Site;
 use crate::tools::http::{self, Introduction};
 use crate::tools::signing_key;
 
@@ -23,24 +23,24 @@ const SKEW: i64 = 300;
 pub const HOOK: &str = "commit-msg";
 
 /// All checks that write nothing. Gives whether the server can be used: where it cannot, trying its buckets is no use.
-pub async fn preflight(git: &Git, world: &World, checkup: &mut Checkup) -> bool {
-    let usable = check_server(world, checkup).await;
-    check_remote(git, world, checkup);
-    check_hook(git, world, checkup);
-    check_logins(world, checkup).await;
-    check_signing_key(world, checkup);
+pub async fn preflight(git: &Git, site: &Site, checkup: &mut Checkup) -> bool {
+    let usable = check_server(site, checkup).await;
+    check_remote(git, site, checkup);
+    check_hook(git, site, checkup);
+    check_logins(site, checkup).await;
+    check_signing_key(site, checkup);
     usable
 }
 
 /// The message of an error, for a remedy.
-pub fn told<T>(result: Result<T>) -> Result<T, String> {
+pub fn message_of<T>(result: Result<T>) -> Result<T, String> {
     result.map_err(|error| format!("{error:#}"))
 }
 
 /// Whether the S3 server answers, is in the region that `releng.toml` says, and agrees about the time. Gives whether it
 /// can be used.
-async fn check_server(world: &World, checkup: &mut Checkup) -> bool {
-    let (endpoint, region) = match &world.environment.storage {
+async fn check_server(site: &Site, checkup: &mut Checkup) -> bool {
+    let (endpoint, region) = match &site.environment.storage {
         Storage::Embedded { directory } => {
             checkup.note("endpoint", format!("none: this tool serves {directory} itself"));
             return true;
@@ -58,7 +58,7 @@ async fn check_server(world: &World, checkup: &mut Checkup) -> bool {
     checkup.add("endpoint", Ok(format!("{endpoint} answers")));
     match &says.region {
         Some(theirs) if theirs == region => checkup.add("region", Ok(theirs.clone())),
-        Some(theirs) => checkup.add("region", Err(wrong_region(&world.name, region, theirs))),
+        Some(theirs) => checkup.add("region", Err(wrong_region(&site.name, region, theirs))),
         None => checkup.note("region", format!("{region}; the server does not say its own, so reading will tell")),
     }
     check_clock(&says, checkup);
@@ -81,8 +81,8 @@ fn check_clock(says: &Introduction, checkup: &mut Checkup) {
 }
 
 /// Whether the git remote is there and lets us begin a push. Its hooks and rules are asked by a real one only.
-fn check_remote(git: &Git, world: &World, checkup: &mut Checkup) {
-    let target = &world.environment.git;
+fn check_remote(git: &Git, site: &Site, checkup: &mut Checkup) {
+    let target = &site.environment.git;
     let pushable = Remote::find(git, target).and_then(|remote| {
         remote.refs(&["refs/heads/*"])?;
         let head = git.head()?.commit;
@@ -93,15 +93,15 @@ fn check_remote(git: &Git, world: &World, checkup: &mut Checkup) {
         remote.try_push(&[format!("{head}:{reference}")])?;
         Ok(format!("{} can be reached; whether it takes pushes, only a push tells", remote.shown()))
     });
-    checkup.add("git remote", told(pushable));
+    checkup.add("git remote", message_of(pushable));
 }
 
 /// Whether commits get the `Change-Id` that Gerrit demands.
-fn check_hook(git: &Git, world: &World, checkup: &mut Checkup) {
-    let GitTarget::Gerrit { url, .. } = &world.environment.git else { return };
+fn check_hook(git: &Git, site: &Site, checkup: &mut Checkup) {
+    let GitTarget::Gerrit { url, .. } = &site.environment.git else { return };
     let host = url.split_once("://").map_or("", |(_, rest)| rest.split(['/', ':']).next().unwrap_or_default());
     let host = if host.is_empty() { "GERRIT" } else { host.rsplit('@').next().unwrap_or(host) };
-    let found = told(git.has_hook(HOOK)).and_then(|there| match there {
+    let found = message_of(git.has_hook(HOOK)).and_then(|there| match there {
         true => Ok("installed".to_owned()),
         false => Err(format!(
             "Gerrit takes no commits without the Change-Id that its hook adds, and it is not installed, or is no \
@@ -113,8 +113,8 @@ fn check_hook(git: &Git, world: &World, checkup: &mut Checkup) {
 }
 
 /// Whether each registry knows us. Whether it lets us push, only a push tells.
-pub async fn check_logins(world: &World, checkup: &mut Checkup) {
-    let images = &world.environment.images;
+pub async fn check_logins(site: &Site, checkup: &mut Checkup) {
+    let images = &site.environment.images;
     if !images.login {
         return checkup.note("images", "releng.toml says that they need no login");
     }
@@ -123,7 +123,7 @@ pub async fn check_logins(world: &World, checkup: &mut Checkup) {
             ImageTarget::Registry { .. } => "knows us",
             ImageTarget::Directory { .. } => "is a directory, which asks for no login",
         };
-        told(world.images(target).check_login().await.map(|()| format!("{target} {what}")))
+        message_of(site.images(target).check_login().await.map(|()| format!("{target} {what}")))
     });
     for known in join_all(asking).await {
         checkup.add("images", known);
@@ -131,15 +131,15 @@ pub async fn check_logins(world: &World, checkup: &mut Checkup) {
 }
 
 /// Whether what signs the cache is at hand, and is what users trust. Makes no key.
-fn check_signing_key(world: &World, checkup: &mut Checkup) {
-    match &world.environment.cache {
-        CacheKey::Made { key_file, .. } => match world.cache_keys().map(|keys| keys.own) {
+fn check_signing_key(site: &Site, checkup: &mut Checkup) {
+    match &site.environment.cache {
+        CacheKey::Made { key_file, .. } => match site.cache_keys().map(|keys| keys.own) {
             Ok(Some(key)) => checkup.add("signing key", Ok(format!("{key_file}, public half {key}"))),
             Ok(None) => checkup.note("signing key", format!("{key_file} is not made yet: `upload` makes it")),
             Err(why) => checkup.add("signing key", Err(why)),
         },
         CacheKey::Held { key_file, .. } => {
-            let found = signing_key::find(key_file, world.tree());
+            let found = signing_key::find(key_file, site.tree());
             if let Ok(path) = &found
                 && signing_key::is_encrypted(path)
             {
@@ -151,10 +151,10 @@ fn check_signing_key(world: &World, checkup: &mut Checkup) {
                 }
             }
             let opened = found.and_then(|path| {
-                let key = world.open_signing_key().context("the binary cache cannot be signed")?;
+                let key = site.open_signing_key().context("the binary cache cannot be signed")?;
                 Ok(format!("{path}, public half {}", key.public()))
             });
-            checkup.add("signing key", told(opened));
+            checkup.add("signing key", message_of(opened));
         }
     }
 }

@@ -11,7 +11,7 @@ use xtask::tools::files;
 
 use crate::domain::publication::acts::{Official, Subject};
 use crate::domain::publication::installer::InstallerRecord;
-use crate::site::built::{LocalFile, LocalFiles, Sealed};
+use crate::site::built::{Built, LocalFile, LocalFiles};
 use crate::tools::content::Content;
 use crate::tools::store::Store;
 use crate::tools::transfer;
@@ -23,7 +23,7 @@ pub const LIMIT: u64 = 256 << 20;
 ///
 /// # Errors
 /// It has none, or one that makes no sense.
-pub async fn find(releases: &Store, version: &Version) -> Result<Sealed> {
+pub async fn find(releases: &Store, version: &Version) -> Result<Built> {
     let layout = Layout::new(&version.to_string());
     let text = releases.get(&format!("{}/{RECORD}", layout.version_directory()), LIMIT).await?;
     let text =
@@ -37,7 +37,7 @@ pub async fn find(releases: &Store, version: &Version) -> Result<Sealed> {
     );
     let release = Release::new(version.clone(), record.name.as_deref().unwrap_or_default())?;
     let subject = Subject::Official(Box::new(Official { release, layout }));
-    Sealed::published(record, files::facts(&text).sha256, subject)
+    Built::published(record, files::digest_of(&text).sha256, subject)
 }
 
 /// Downloads the manual of a published release to `scratch`.
@@ -71,7 +71,7 @@ pub async fn installers(install: &Store, layout: &Layout, scratch: &Utf8Path) ->
     ensure!(directory == Layout::new(&record.version).version_directory(), "{key} is of {}", record.version);
     let mut files = download(install, &directory, record.files, scratch).await?;
     let path = scratch.join(INSTALLER_RECORD);
-    files::write(&path, &text)?;
+    files::create(&path, &text)?;
     files.insert(INSTALLER_RECORD.to_owned(), LocalFile { path, content: Content::of_bytes(text.as_bytes()) });
     Ok(files)
 }

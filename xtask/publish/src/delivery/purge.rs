@@ -31,7 +31,7 @@ pub fn planned(environment: &Environment, addresses: &BTreeSet<String>) -> Optio
 
 /// The public addresses behind which an act changes something, as it was seen before it; none where there is no hook.
 pub fn addresses(delivery: &Delivery, prospect: &Prospect) -> Vec<String> {
-    let environment = &delivery.world.environment;
+    let environment = &delivery.site.environment;
     match &environment.public {
         Some(public) if !environment.purge.is_empty() => prospect.addresses(public),
         Some(_) | None => Vec::new(),
@@ -39,7 +39,7 @@ pub fn addresses(delivery: &Delivery, prospect: &Prospect) -> Vec<String> {
 }
 
 fn list(delivery: &Delivery) -> Utf8PathBuf {
-    delivery.git.root().join(RELEASE).join(purge_list(&delivery.world.name))
+    delivery.git.root().join(RELEASE).join(purge_list(&delivery.site.name))
 }
 
 /// Notes addresses that are about to change.
@@ -70,7 +70,7 @@ pub async fn run(deliveries: &[Delivery<'_>]) {
 
 async fn run_one(delivery: &Delivery<'_>) -> Result<()> {
     let path = list(delivery);
-    let Some(program) = delivery.world.environment.purge.first() else { return Ok(()) };
+    let Some(program) = delivery.site.environment.purge.first() else { return Ok(()) };
     let count = noted(&path)?;
     if count == 0 {
         return Ok(());
@@ -86,7 +86,7 @@ async fn run_one(delivery: &Delivery<'_>) -> Result<()> {
 
 /// What a manager types to purge without us.
 fn by_hand(delivery: &Delivery) -> String {
-    let words: Vec<String> = delivery.world.environment.purge.iter().map(|word| term::typed(word)).collect();
+    let words: Vec<String> = delivery.site.environment.purge.iter().map(|word| term::typed(word)).collect();
     let (root, list) = (term::typed(delivery.git.root().as_str()), term::typed(list(delivery).as_str()));
     format!("(cd {root} && {} < {list})", words.join(" "))
 }
@@ -99,12 +99,12 @@ fn noted(path: &Utf8Path) -> Result<usize> {
     };
     let addresses: BTreeSet<&str> = text.lines().filter(|line| !line.is_empty()).collect();
     let lines: String = addresses.iter().map(|address| format!("{address}\n")).collect();
-    files::replace(path, &lines)?;
+    files::write_atomic(path, &lines)?;
     Ok(addresses.len())
 }
 
 async fn hand_over(delivery: &Delivery<'_>, list: &Utf8Path) -> Result<()> {
-    let [program, args @ ..] = delivery.world.environment.purge.as_slice() else { return Ok(()) };
+    let [program, args @ ..] = delivery.site.environment.purge.as_slice() else { return Ok(()) };
     let running = {
         let wait = Wait::for_(format!("`{program}`, which purges caches")).at_most(PATIENCE).reading(list.to_owned());
         child::capture(process::shell_in(delivery.git.root())?.cmd(program).args(args), &wait)

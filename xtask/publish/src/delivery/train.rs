@@ -14,13 +14,13 @@ use crate::acts::{Prospect, look};
 use crate::delivery::purge;
 use crate::domain::cache::signing::SecretKey;
 use crate::domain::publication::acts::{self, Act, Rule, Subject, Target};
-use crate::domain::publication::judgement::{Consent, judge};
+use crate::domain::publication::judgement::{Waivers, judge};
 use crate::domain::publication::plan::{Plan, Planned, Plans, Status, kind};
 use crate::domain::publication::pointers::Published;
 use crate::domain::publication::receipt::Gate;
-use crate::site::built::Sealed;
+use crate::site::built::Built;
 use crate::site::published::{Unclear, published, published_in_any_case};
-use crate::site::{Bucket, Destination, Stores, World};
+use crate::site::{Bucket, Destination, Site, Stores};
 
 impl<'a> Delivery<'a> {
     /// What `upload` publishes of what was built.
@@ -31,57 +31,57 @@ impl<'a> Delivery<'a> {
         destination: &'a Destination,
         gate: Gate,
         git: &'a Git,
-        sealed: Sealed,
+        built: Built,
         args: &PlanArgs,
     ) -> Result<Delivery<'a>> {
-        let (world, environment) = (&destination.world, &destination.world.environment);
+        let (site, environment) = (&destination.site, &destination.site.environment);
         ensure!(
             args.target == build::Target::Manual
-                || environment.profiles.iter().any(|profile| profile.to_string() == sealed.record.profile),
+                || environment.profiles.iter().any(|profile| profile.to_string() == built.record.profile),
             "release/ was built with profile {}, and {} takes only {}: build it with another `--profile`",
-            sealed.record.profile,
-            world.name,
+            built.record.profile,
+            site.name,
             environment.profiles.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
         );
         let target = match args.target {
             build::Target::All => Target::All,
             build::Target::Manual => Target::Manual,
         };
-        let acts = acts::acts(sealed.subject.series(), target, environment).map_err(|why| anyhow!(why))?;
+        let acts = acts::acts(built.subject.series(), target, environment).map_err(|why| anyhow!(why))?;
         let wants_git = acts.iter().any(|act| act.push().is_some());
-        let git_side = match (&sealed.subject, &sealed.tag) {
+        let git_side = match (&built.subject, &built.tag) {
             (Subject::Official(official), Some(tag)) if wants_git => {
                 Some(GitSide::find(git, &environment.git, &official.release, tag)?)
             }
             _ => None,
         };
         if target == Target::Manual {
-            destination.takes_manual_alone(&sealed.subject).await?;
+            destination.takes_manual_alone(&built.subject).await?;
         }
-        let consent = Consent {
+        let waivers = Waivers {
             shrink: args.allow_shrink,
             drop_systems: args.drop_system.clone(),
             force_push_tag: args.force_push_tag,
             unreadable_manifest: false,
         };
-        Ok(Delivery { world, read: &destination.read, git, sealed, acts, git_side, gate, consent, deletes: true })
+        Ok(Delivery { site, read: &destination.read, git, built, acts, git_side, gate, waivers, deletes: true })
     }
 
     /// Something else than what was built here: acts on what is published already, none of them git's.
     pub fn of_published(
         destination: &'a Destination,
         git: &'a Git,
-        sealed: Sealed,
+        built: Built,
         acts: Vec<Act>,
-        consent: Consent,
+        waivers: Waivers,
     ) -> Delivery<'a> {
-        let (world, read) = (&destination.world, &destination.read);
-        Delivery { world, read, git, sealed, acts, git_side: None, gate: Gate::Open, consent, deletes: false }
+        let (site, read) = (&destination.site, &destination.read);
+        Delivery { site, read, git, built, acts, git_side: None, gate: Gate::Open, waivers, deletes: false }
     }
 
     /// `None` for a tree that is no official release.
     fn version(&self) -> Option<&Version> {
-        match &self.sealed.subject {
+        match &self.built.subject {
             Subject::Official(official) => Some(official.release.version()),
             Subject::Nightly { .. } => None,
         }
@@ -92,12 +92,12 @@ impl<'a> Delivery<'a> {
     /// # Errors
     /// They are of one version, or go to one branch.
     fn keeps_apart_from(&self, other: &Delivery) -> Result<()> {
-        let version = &self.sealed.record.version;
+        let version = &self.built.record.version;
         let (here, there) = (self.git.root(), other.git.root());
-        ensure!(other.sealed.record.version != *version, "{here} and {there} both hold {version}");
+        ensure!(other.built.record.version != *version, "{here} and {there} both hold {version}");
         let owned = |delivery: &Delivery| -> BTreeSet<String> {
             let acts = delivery.acts.iter().filter(|act| act.rule() == Rule::Movable && act.follows().is_none());
-            acts.map(|act| act.title(&delivery.sealed.subject)).collect()
+            acts.map(|act| act.title(&delivery.built.subject)).collect()
         };
         match owned(self).intersection(&owned(other)).next() {
             Some(title) => Err(anyhow!("{here} and {there} both have {title}: publish them one after the other")),
@@ -116,12 +116,12 @@ impl<'a> Delivery<'a> {
             acts.push(planned);
         }
         Ok(Plan {
-            environment: self.world.name.clone(),
-            version: self.sealed.record.version.clone(),
-            kind: kind(&self.sealed.subject, &self.acts, published),
-            record: self.sealed.record_digest,
+            environment: self.site.name.clone(),
+            version: self.built.record.version.clone(),
+            kind: kind(&self.built.subject, &self.acts, published),
+            record: self.built.record_digest,
             acts,
-            purge: purge::planned(&self.world.environment, &addresses),
+            purge: purge::planned(&self.site.environment, &addresses),
         })
     }
 
@@ -131,8 +131,8 @@ impl<'a> Delivery<'a> {
     /// It cannot be looked at.
     async fn judge(&self, act: &Act, published: &Published) -> Result<(Planned, Prospect<'_>)> {
         let prospect =
-            look(self, act).await.with_context(|| format!("cannot look at {}", act.title(&self.sealed.subject)))?;
-        Ok((judge(act, &self.sealed.subject, &prospect.seen(), published, &self.consent), prospect))
+            look(self, act).await.with_context(|| format!("cannot look at {}", act.title(&self.built.subject)))?;
+        Ok((judge(act, &self.built.subject, &prospect.seen(), published, &self.waivers), prospect))
     }
 }
 
@@ -182,7 +182,7 @@ impl<'a> Train<'a> {
         ensure!(
             published_in_any_case(stores.of(Bucket::Releases)).await? == *found,
             "another manager published to {} since the plan was made: run the same command again, and read its plan",
-            self.world().name
+            self.site().name
         );
         Ok(())
     }
@@ -192,8 +192,8 @@ impl<'a> Train<'a> {
     }
 
     /// Where all of them go.
-    pub fn world(&self) -> &'a World {
-        self.first().world
+    pub fn site(&self) -> &'a Site {
+        self.first().site
     }
 
     /// What is published there now, and what arrives with this train.
@@ -234,7 +234,7 @@ impl<'a> Train<'a> {
     pub fn title(&self, delivery: &Delivery, planned: &Planned) -> String {
         match self.deliveries.len() {
             1 => planned.title.clone(),
-            _ => format!("{}  {}", delivery.sealed.record.version, planned.title),
+            _ => format!("{}  {}", delivery.built.record.version, planned.title),
         }
     }
 }
@@ -269,10 +269,10 @@ impl<'a> PlannedTrain<'a> {
     /// What signs, if the plan has something to sign.
     ///
     /// # Errors
-    /// As for [`World::open_signing_key`].
+    /// As for [`Site::open_signing_key`].
     pub fn signing_key(&self) -> Result<Option<SecretKey>> {
         let needed = self.acts().any(|(_, planned)| planned.act.is_signed() && planned.is_to_do());
-        needed.then(|| self.train.world().open_signing_key()).transpose()
+        needed.then(|| self.train.site().open_signing_key()).transpose()
     }
 }
 

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use anyhow::{Context, Result, ensure};
 use camino::Utf8Path;
 use futures_util::future::join_all;
-use xtask::cli::{DoctorArgs, Outcome, Place};
+use xtask::cli::{DoctorArgs, Invocation, Outcome};
 use xtask::domain::amounts::counted;
 use xtask::domain::build::builders;
 use xtask::domain::build::program::{PROGRAMS, Program};
@@ -23,10 +23,10 @@ use xtask::tools::pristine::Pristine;
 use xtask::tools::{files, process, term};
 use xtask::tree;
 
-use crate::delivery::preflight::{HOOK, preflight, told};
+use crate::delivery::preflight::{HOOK, message_of, preflight};
 use crate::domain::reports::checkup::Checkup;
 use crate::site::published::published;
-use crate::site::{Bucket, World};
+use crate::site::{Bucket, Site};
 use crate::tools::store::{Properties, Store};
 
 /// A build of all systems needs about this much, in bytes.
@@ -42,34 +42,34 @@ const NAMED: usize = 5;
 ///
 /// # Errors
 /// There is no tree to check. What is wrong with it is no error: it is printed, and the outcome says so.
-pub async fn run(place: &Place, args: &DoctorArgs) -> Result<Outcome> {
-    let git = Git::open(&place.tree)?;
-    let world = match &args.env {
-        Some(name) => Some((name, World::open(place, git.root(), name).await)),
+pub async fn run(invocation: &Invocation, args: &DoctorArgs) -> Result<Outcome> {
+    let git = Git::open(&invocation.tree)?;
+    let site = match &args.env {
+        Some(name) => Some((name, Site::open(invocation, git.root(), name).await)),
         None => None,
     };
-    let opened = world.as_ref().and_then(|(_, world)| world.as_ref().ok());
+    let opened = site.as_ref().and_then(|(_, site)| site.as_ref().ok());
     let mut checkup = Checkup::default();
     checkup.begin("this machine");
     check_machine(&git, &args.nix_args, opened, &mut checkup);
     checkup.begin("the tree");
     check_tree(&git, opened, &mut checkup)?;
-    if let Some((name, world)) = &world {
+    if let Some((name, site)) = &site {
         checkup.begin(name);
-        match world {
-            Ok(world) => match preflight(&git, world, &mut checkup).await {
-                true => check_buckets(world, &mut checkup).await,
+        match site {
+            Ok(site) => match preflight(&git, site, &mut checkup).await {
+                true => check_buckets(site, &mut checkup).await,
                 false => checkup.note("buckets", "not tried, as long as the server cannot be used"),
             },
             Err(error) => checkup.add("environment", Err(format!("{error:#}"))),
         }
     }
-    show(place, &checkup)?;
+    show(invocation, &checkup)?;
     Ok(if checkup.failures() == 0 { Outcome::Done } else { Outcome::Failed })
 }
 
-fn show(place: &Place, checkup: &Checkup) -> Result<()> {
-    if place.json {
+fn show(invocation: &Invocation, checkup: &Checkup) -> Result<()> {
+    if invocation.json {
         return term::json(checkup);
     }
     term::data(term::paint_checks(&checkup.to_text()))?;
@@ -80,17 +80,17 @@ fn show(place: &Place, checkup: &Checkup) -> Result<()> {
     Ok(())
 }
 
-fn check_machine(git: &Git, nix_args: &[String], world: Option<&World>, checkup: &mut Checkup) {
+fn check_machine(git: &Git, nix_args: &[String], site: Option<&Site>, checkup: &mut Checkup) {
     for program in PROGRAMS {
         checkup.add(program.name, judge(git, &program));
     }
     match Jobs::new(git, nix_args).and_then(|jobs| Ok((jobs.probe()?, jobs))) {
         Ok((found, jobs)) => {
             checkup.add("nix with flakes", Ok(found));
-            check_builders(&jobs, world, checkup);
+            check_builders(&jobs, site, checkup);
         }
         Err(error) => {
-            checkup.add("nix with flakes", told(Err(error)));
+            checkup.add("nix with flakes", message_of(Err(error)));
             checkup.note("builders", "unknown until Nix can evaluate the jobs");
         }
     }
@@ -136,15 +136,15 @@ impl Jobs {
 }
 
 /// Whether somebody builds for each system of the profile that is released.
-fn check_builders(jobs: &Jobs, world: Option<&World>, checkup: &mut Checkup) {
-    let profiles = match world {
-        Some(world) => world.environment.profiles.clone(),
+fn check_builders(jobs: &Jobs, site: Option<&Site>, checkup: &mut Checkup) {
+    let profiles = match site {
+        Some(site) => site.environment.profiles.clone(),
         None => Profile::EVERY.into(),
     };
     let Some((profile, smaller)) = profiles.split_first() else { return };
     let path = [RELEASE_JOBS, &profile.to_string(), "build"].map(str::to_owned);
     let judged = jobs.nix.systems(&jobs.flake, &path).and_then(|wanted| Ok((wanted, jobs.nix.machines()?)));
-    let judged = told(judged).and_then(|(wanted, machines)| {
+    let judged = message_of(judged).and_then(|(wanted, machines)| {
         let who = builders::judge(&wanted, &machines, smaller.first().map(Profile::to_string).as_deref())?;
         Ok(format!("{who} (profile {profile})"))
     });
@@ -154,14 +154,14 @@ fn check_builders(jobs: &Jobs, world: Option<&World>, checkup: &mut Checkup) {
 fn check_disk(git: &Git, checkup: &mut Checkup) {
     // By file system, since the store and the tree may share one.
     let mut free = BTreeMap::new();
-    for place in [Utf8Path::new("/nix/store"), git.root()].into_iter().filter(|place| place.exists()) {
-        match files::free_space(place) {
-            Ok((file_system, bytes)) => drop(free.entry(file_system).or_insert((place, bytes))),
+    for invocation in [Utf8Path::new("/nix/store"), git.root()].into_iter().filter(|invocation| invocation.exists()) {
+        match files::free_space(invocation) {
+            Ok((file_system, bytes)) => drop(free.entry(file_system).or_insert((invocation, bytes))),
             Err(error) => checkup.note("disk", format!("{error:#}")),
         }
     }
-    for (place, bytes) in free.into_values() {
-        let there = format!("{:.0} GB free at {place}", bytes as f64 / 1e9);
+    for (invocation, bytes) in free.into_values() {
+        let there = format!("{:.0} GB free at {invocation}", bytes as f64 / 1e9);
         let remedy =
             || format!("{there}, and a release of all systems takes some 10: `nix-collect-garbage` frees some");
         checkup.add("disk", if bytes < ROOMY { Err(remedy()) } else { Ok(there) });
@@ -176,14 +176,14 @@ fn complete(git: &Git) -> Result<String> {
     Ok("complete".to_owned())
 }
 
-fn check_tree(git: &Git, world: Option<&World>, checkup: &mut Checkup) -> Result<()> {
-    checkup.add("git identity", told(git.require_identity().and_then(|()| git.identity())));
+fn check_tree(git: &Git, site: Option<&Site>, checkup: &mut Checkup) -> Result<()> {
+    checkup.add("git identity", message_of(git.require_identity().and_then(|()| git.identity())));
     // Where there is Gerrit, it is checked with the rest of it.
-    if !world.is_some_and(|world| matches!(world.environment.git, GitTarget::Gerrit { .. })) {
+    if !site.is_some_and(|site| matches!(site.environment.git, GitTarget::Gerrit { .. })) {
         let there = git.has_hook(HOOK)?;
         checkup.note("commit-msg hook", if there { "installed" } else { "none; only Gerrit demands it" });
     }
-    checkup.add("clone", told(complete(git)));
+    checkup.add("clone", message_of(complete(git)));
     if git.has_reftable()? {
         let remedy = "a reftable, which newer Nix does not read: `build` and `rehearse` give it a copy; changes that are not \
                       committed cannot be built, until `git refs migrate --ref-format=files`";
@@ -221,24 +221,24 @@ fn version(git: &Git) -> Result<Release> {
 }
 
 /// Whether there are keys to read and to write with, and whether they do.
-async fn check_buckets(world: &World, checkup: &mut Checkup) {
+async fn check_buckets(site: &Site, checkup: &mut Checkup) {
     let buckets = [Bucket::Cache, Bucket::Docs, Bucket::Install, Bucket::Releases];
-    let stores = match world.connect(Access::Read, &buckets).await {
+    let stores = match site.connect(Access::Read, &buckets).await {
         Ok(stores) => stores,
         Err(error) => return checkup.add("key for reading", Err(format!("{error:#}"))),
     };
     checkup.add("key for reading", Ok("obtained".to_owned()));
     let published = published(stores.of(Bucket::Releases)).await;
     let published = published.map(|published| counted(published.versions.len(), "version"));
-    checkup.add("published", told(published));
-    match world.connect(Access::ReadWrite, &buckets).await {
+    checkup.add("published", message_of(published));
+    match site.connect(Access::ReadWrite, &buckets).await {
         Ok(stores) => {
             checkup.add("key for writing", Ok("obtained".to_owned()));
             let trying = buckets.map(|bucket| try_write(stores.of(bucket)));
             for (bucket, tried) in buckets.into_iter().zip(join_all(trying).await) {
                 let tried =
                     tried.map(|()| format!("{}: a probe was written, read and removed", stores.of(bucket).bucket()));
-                checkup.add("bucket", told(tried));
+                checkup.add("bucket", message_of(tried));
             }
         }
         Err(error) => checkup.add("key for writing", Err(format!("{error:#}"))),

@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::{Context, Result, ensure};
 use camino::Utf8Path;
-use xtask::cli::{InstallerArgs, Outcome, Place};
+use xtask::cli::{InstallerArgs, Invocation, Outcome};
 use xtask::domain::amounts::bytes_for_people;
 use xtask::domain::build::record::Record;
 use xtask::domain::digest::FileFacts;
@@ -29,8 +29,8 @@ use crate::delivery::train::Train;
 use crate::domain::publication::acts::INSTALLER_ACTS;
 use crate::domain::publication::executable::{HEADER, system_of};
 use crate::domain::publication::installer::{InstallerRecord, check};
-use crate::domain::publication::judgement::Consent;
-use crate::site::built::{LocalFile, LocalFiles, Sealed};
+use crate::domain::publication::judgement::Waivers;
+use crate::site::built::{Built, LocalFile, LocalFiles};
 use crate::site::published::receipt;
 use crate::site::{Bucket, Destination};
 use crate::tools::content::Content;
@@ -40,14 +40,15 @@ use crate::tools::content::Content;
 /// # Errors
 /// The release is not published there, a file is not what its name says, the manager does not agree, or an act fails:
 /// what is done by then stays done, and the same command goes on from there.
-pub async fn run(place: &Place, args: &InstallerArgs) -> Result<Outcome> {
-    let git = Git::open(&place.tree)?;
+pub async fn run(invocation: &Invocation, args: &InstallerArgs) -> Result<Outcome> {
+    let git = Git::open(&invocation.tree)?;
     let _working = release_dir::lock(git.root())?;
     let version = match &args.version {
         Some(version) => version.clone(),
         None => tree::version_file(&git, &git.head()?.commit).context("of which version? Name one")?.version,
     };
-    let destination = Destination::open(place, git.root(), &args.env, &[Bucket::Releases, Bucket::Install]).await?;
+    let destination =
+        Destination::open(invocation, git.root(), &args.env, &[Bucket::Releases, Bucket::Install]).await?;
     let published = finished(&destination, &version).await;
     let published = published.with_context(|| {
         format!("installers follow their release: {version} has to be published to {} first", args.env)
@@ -56,26 +57,26 @@ pub async fn run(place: &Place, args: &InstallerArgs) -> Result<Outcome> {
     let scratch = Utf8Path::from_path(scratch.path()).context("the temporary directory's name is not UTF-8")?;
     let installers = open(&args.from, &published.record, scratch).await?;
 
-    let sealed = Sealed { installers, ..published };
-    let consent = Consent { drop_systems: args.drop_system.clone(), ..Consent::default() };
-    let delivery = Delivery::of_published(&destination, &git, sealed, INSTALLER_ACTS.to_vec(), consent);
+    let built = Built { installers, ..published };
+    let waivers = Waivers { drop_systems: args.drop_system.clone(), ..Waivers::default() };
+    let delivery = Delivery::of_published(&destination, &git, built, INSTALLER_ACTS.to_vec(), waivers);
     let train = Train::new(vec![delivery])?;
     let planned = train.plan().await?;
     let plans = planned.plans();
     if args.dry_run {
-        return super::plan::show(place, &plans).map(|()| Outcome::Done);
+        return super::plan::show(invocation, &plans).map(|()| Outcome::Done);
     }
     agreement::show(&plans)?;
     if !plans.is_done() {
         let sentence = format!("I want to release these installers to {}", args.env);
-        agreement::ask(&destination.world, &plans, &sentence, &args.agreement)?;
+        agreement::ask(&destination.site, &plans, &sentence, &args.agreement)?;
         let done = carry_out(&planned, None).await?;
         term::say(done.summary());
     } else {
         remove_left_lock(&train).await;
     }
     purge::run(&train.deliveries).await;
-    super::plan::tell(place, &plans)?;
+    super::plan::tell(invocation, &plans)?;
     term::say(format_args!(
         "{} the installers of {version} are published to {}; next: {}",
         term::good("done:"),
@@ -86,7 +87,7 @@ pub async fn run(place: &Place, args: &InstallerArgs) -> Result<Outcome> {
 }
 
 /// A release of which all is published: no name may lead to installers of one that still waits for its review.
-async fn finished(destination: &Destination, version: &Version) -> Result<Sealed> {
+async fn finished(destination: &Destination, version: &Version) -> Result<Built> {
     let published = published::find(destination.read.of(Bucket::Releases), version).await?;
     let own = receipt(destination, &published.record.version).await?;
     ensure!(own.is_of(published.record_digest), "its upload was not finished: run it again");
@@ -117,7 +118,7 @@ async fn open(dir: &Utf8Path, release: &Record, scratch: &Utf8Path) -> Result<Lo
     let listed = installers.iter().map(|(name, file)| (name.clone(), facts(&file.content))).collect();
     let record = InstallerRecord { format: Format, version: release.version.clone(), files: listed };
     let path = scratch.join(INSTALLER_RECORD);
-    files::write(&path, record.to_json())?;
+    files::create(&path, record.to_json())?;
     let content = Content::of_bytes(record.to_json().as_bytes());
     installers.insert(INSTALLER_RECORD.to_owned(), LocalFile { path, content });
     Ok(installers)
@@ -136,5 +137,5 @@ fn copied(from: &Utf8Path, to: &Utf8Path) -> Result<Result<System, String>> {
         return Ok(Err(format!("has more than {}", bytes_for_people(LIMIT))));
     }
     files::copy(from, &[to])?;
-    Ok(system_of(&files::start(to, HEADER)?))
+    Ok(system_of(&files::read_prefix(to, HEADER)?))
 }

@@ -12,7 +12,7 @@ pub mod verify;
 pub mod world;
 
 use anyhow::{Context, Result};
-use xtask::cli::{Outcome, Place, Publish, World};
+use xtask::cli::{Invocation, Outcome, Publish, World};
 use xtask::tools::advice;
 
 use crate::tools::wire::cannot_be_asked;
@@ -21,22 +21,22 @@ use crate::tools::wire::cannot_be_asked;
 ///
 /// # Errors
 /// What went wrong, for a person to read.
-pub async fn run(command: Publish, place: &Place) -> Result<Outcome> {
+pub async fn run(command: Publish, invocation: &Invocation) -> Result<Outcome> {
     match command {
-        Publish::Plan(args) => plan::run(place, &args).await.context("cannot plan the publication"),
-        Publish::Upload(args) => again(upload::run(place, &args).await).context("the upload is not finished"),
-        Publish::Train(args) => again(upload::run_train(place, &args).await).context("the train is not finished"),
+        Publish::Plan(args) => plan::run(invocation, &args).await.context("cannot plan the publication"),
+        Publish::Upload(args) => again(upload::run(invocation, &args).await).context("the upload is not finished"),
+        Publish::Train(args) => again(upload::run_train(invocation, &args).await).context("the train is not finished"),
         Publish::Installer(args) => {
-            again(installer::run(place, &args).await).context("the upload of the installers is not finished")
+            again(installer::run(invocation, &args).await).context("the upload of the installers is not finished")
         }
-        Publish::Verify(args) => verify::run(place, &args).await.context("cannot verify what is published"),
-        Publish::Rollback(args) => again(rollback::run(place, &args).await),
-        Publish::Doctor(args) => doctor::run(place, &args).await.context("cannot check the preconditions"),
-        Publish::Status => status::run(place).await.context("cannot see how the release stands"),
-        Publish::Rehearse(args) => rehearse::run(place, &args).await.context("the rehearsal failed"),
+        Publish::Verify(args) => verify::run(invocation, &args).await.context("cannot verify what is published"),
+        Publish::Rollback(args) => again(rollback::run(invocation, &args).await),
+        Publish::Doctor(args) => doctor::run(invocation, &args).await.context("cannot check the preconditions"),
+        Publish::Status => status::run(invocation).await.context("cannot see how the release stands"),
+        Publish::Rehearse(args) => rehearse::run(invocation, &args).await.context("the rehearsal failed"),
         Publish::BenchStore { rounds } => bench::run(rounds).await.context("cannot compare the transfers"),
-        Publish::World(World::Up) => world::up(place).await.context("cannot start the test servers"),
-        Publish::World(World::Down) => world::down(place).await.context("cannot stop the test servers"),
+        Publish::World(World::Up) => world::up(invocation).await.context("cannot start the test servers"),
+        Publish::World(World::Down) => world::down(invocation).await.context("cannot stop the test servers"),
     }
 }
 

@@ -1,7 +1,7 @@
 //! `release plan`: what publishing would do, as a page to read. Writes nothing.
 
 use anyhow::Result;
-use xtask::cli::{Outcome, Place, PlanArgs};
+use xtask::cli::{Invocation, Outcome, PlanArgs};
 use xtask::tools::git::Git;
 use xtask::tools::term;
 
@@ -12,9 +12,9 @@ use crate::domain::publication::plan::Plans;
 ///
 /// # Errors
 /// The release is not as built, or the environment cannot be looked at.
-pub async fn run(place: &Place, args: &PlanArgs) -> Result<Outcome> {
-    let trees = [Git::open(&place.tree)?];
-    with_train(place, &trees, args, async |train| show(place, &train.plan().await?.plans())).await?;
+pub async fn run(invocation: &Invocation, args: &PlanArgs) -> Result<Outcome> {
+    let trees = [Git::open(&invocation.tree)?];
+    with_train(invocation, &trees, args, async |train| show(invocation, &train.plan().await?.plans())).await?;
     Ok(Outcome::Done)
 }
 
@@ -22,8 +22,8 @@ pub async fn run(place: &Place, args: &PlanArgs) -> Result<Outcome> {
 ///
 /// # Errors
 /// stdout is closed.
-pub fn show(place: &Place, plans: &Plans) -> Result<()> {
-    match place.json {
+pub fn show(invocation: &Invocation, plans: &Plans) -> Result<()> {
+    match invocation.json {
         true => term::json(&json(plans)?),
         false => term::data(term::paint_plan(&plans.to_text(term::is_verbose()))),
     }
@@ -33,8 +33,8 @@ pub fn show(place: &Place, plans: &Plans) -> Result<()> {
 ///
 /// # Errors
 /// stdout is closed.
-pub fn tell(place: &Place, plans: &Plans) -> Result<()> {
-    if place.json { show(place, plans) } else { Ok(()) }
+pub fn tell(invocation: &Invocation, plans: &Plans) -> Result<()> {
+    if invocation.json { show(invocation, plans) } else { Ok(()) }
 }
 
 /// A plan with its digest; of several, a list with the digest of all of them.

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, anyhow, bail};
 use camino::{Utf8Path, Utf8PathBuf};
-use xtask::cli::{Outcome, Place, RehearsalWorld, RehearseArgs};
+use xtask::cli::{Invocation, Outcome, RehearsalServers, RehearseArgs};
 use xtask::domain::layout::RELEASE;
 use xtask::domain::release::UNNAMED;
 use xtask::domain::version::Version;
@@ -17,8 +17,8 @@ use xtask::tools::term::{self, BOLD};
 use xtask::tree;
 
 use crate::tools::server::Life;
+use crate::tools::test_servers::{self, TestServers};
 use crate::tools::whole_clone;
-use crate::tools::world::{self, RealWorld};
 
 /// The environment that needs nothing but this tree.
 const ENVIRONMENT: &str = "local";
@@ -29,8 +29,8 @@ const NAME: &str = "Rehearsal";
 ///
 /// # Errors
 /// A step failed; the scratch clone is left for a look.
-pub async fn run(place: &Place, args: &RehearseArgs) -> Result<Outcome> {
-    let git = Git::open(&place.tree)?;
+pub async fn run(invocation: &Invocation, args: &RehearseArgs) -> Result<Outcome> {
+    let git = Git::open(&invocation.tree)?;
     if !git.dirty_files()?.is_empty() {
         term::warn("there are changes that are not committed: they are not rehearsed");
     }
@@ -42,14 +42,14 @@ pub async fn run(place: &Place, args: &RehearseArgs) -> Result<Outcome> {
 
     // It ends with this function.
     let real = match args.world {
-        RehearsalWorld::Embedded => None,
-        RehearsalWorld::Real => Some(RealWorld::start(&scratch.join("world"), Life::Ours).await?),
+        RehearsalServers::Embedded => None,
+        RehearsalServers::Real => Some(TestServers::start(&scratch.join("world"), Life::Ours).await?),
     };
     let (environment, config) = match &real {
-        None => (ENVIRONMENT, place.config.clone()),
-        Some(real) => (world::ENVIRONMENT, Some(real.config())),
+        None => (ENVIRONMENT, invocation.config.clone()),
+        Some(real) => (test_servers::ENVIRONMENT, Some(real.config())),
     };
-    let mut rehearsal = Rehearsal::new(place, &tree, config)?;
+    let mut rehearsal = Rehearsal::new(invocation, &tree, config)?;
     let (version, profile) = (version.to_string(), args.profile.to_string());
     let named = name.iter().flat_map(|name| ["--name", name.as_str()]);
     // What was announced already is a warning here: nothing that is rehearsed is announced.
@@ -127,10 +127,10 @@ struct Rehearsal<'a> {
 }
 
 impl<'a> Rehearsal<'a> {
-    fn new(place: &Place, tree: &'a Utf8Path, config: Option<Utf8PathBuf>) -> Result<Rehearsal<'a>> {
+    fn new(invocation: &Invocation, tree: &'a Utf8Path, config: Option<Utf8PathBuf>) -> Result<Rehearsal<'a>> {
         let program = std::env::current_exe().context("cannot find this program")?;
         let program = Utf8PathBuf::from_path_buf(program).map_err(|path| anyhow!("{} is not UTF-8", path.display()))?;
-        Ok(Rehearsal { sh: process::shell_in(&place.workspace)?, tree, program, config, times: Vec::new() })
+        Ok(Rehearsal { sh: process::shell_in(&invocation.workspace)?, tree, program, config, times: Vec::new() })
     }
 
     fn step(&mut self, args: &[&str]) -> Result<()> {

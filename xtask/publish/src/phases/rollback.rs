@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 
 use anyhow::{Context, Result, bail, ensure};
 use camino::Utf8Path;
-use xtask::cli::{Outcome, Place, RollbackArgs};
+use xtask::cli::{Invocation, Outcome, RollbackArgs};
 use xtask::domain::environment::image_target::ImageTarget;
 use xtask::domain::layout::{Docs, WITHDRAWN};
 use xtask::domain::version::Version;
@@ -24,84 +24,84 @@ use crate::delivery::purge;
 use crate::delivery::train::{PlannedTrain, Train};
 use crate::domain::publication::acts::{Act, Wave};
 use crate::domain::publication::image_tag::ImageTag;
-use crate::domain::publication::judgement::Consent;
+use crate::domain::publication::judgement::Waivers;
 use crate::domain::publication::plan::{Planned, Status};
 use crate::domain::publication::pointers::{Published, withdrawn_by_rollback};
-use crate::site::built::Sealed;
+use crate::site::built::Built;
 use crate::site::published::{Unclear, published_in_any_case};
-use crate::site::{Bucket, Destination, World};
+use crate::site::{Bucket, Destination, Site};
 
 /// Rolls back.
 ///
 /// # Errors
 /// The version is not published or not whole, the manager does not agree, or a pointer cannot be moved. The message says
 /// what moved and what did not.
-pub async fn run(place: &Place, args: &RollbackArgs) -> Result<Outcome> {
-    plan_and_publish(place, args).await.context("nothing was rolled back by this run")?
+pub async fn run(invocation: &Invocation, args: &RollbackArgs) -> Result<Outcome> {
+    plan_and_publish(invocation, args).await.context("nothing was rolled back by this run")?
 }
 
 /// The outer error: nothing was written. The inner one says how things stand.
-async fn plan_and_publish(place: &Place, args: &RollbackArgs) -> Result<Result<Outcome>> {
-    let git = Git::open(&place.tree)?;
+async fn plan_and_publish(invocation: &Invocation, args: &RollbackArgs) -> Result<Result<Outcome>> {
+    let git = Git::open(&invocation.tree)?;
     let _working = release_dir::lock(git.root())?;
-    let destination = Destination::open(place, git.root(), &args.env, &Bucket::ALL).await?;
-    let (world, read, to) = (&destination.world, &destination.read, &args.to);
+    let destination = Destination::open(invocation, git.root(), &args.env, &Bucket::ALL).await?;
+    let (site, read, to) = (&destination.site, &destination.read, &args.to);
     let found = published_in_any_case(read.of(Bucket::Releases)).await?;
     let (now, unclear) = &found;
     ensure!(
         !now.begun.contains(to),
         "the upload of {to} to {} was begun and is not finished: finish it first, or roll back to another version",
-        world.name
+        site.name
     );
     ensure!(
         now.versions.contains(to) && !to.is_pre_release(),
         "{to} is not a stable release that is published in {}",
-        world.name
+        site.name
     );
     if let Some(Unclear { why, .. }) = unclear {
         term::warn(format_args!("{why}; this rollback writes {WITHDRAWN} anew"));
     }
-    term::say(format_args!("Checking that {to} is complete in {}", world.name));
-    match verify::contents(&git, world, read, to).await? {
+    term::say(format_args!("Checking that {to} is complete in {}", site.name));
+    match verify::contents(&git, site, read, to).await? {
         Contents::Complete => {}
-        Contents::Broken => bail!("{to} is not complete in {}: roll back to another version", world.name),
+        Contents::Broken => bail!("{to} is not complete in {}: roll back to another version", site.name),
         Contents::Unclear => bail!(
             "whether {to} is complete in {} could not be checked, for the reasons above: run the same command again",
-            world.name
+            site.name
         ),
     }
 
     let scratch = tempfile::tempdir().context("cannot make a temporary directory")?;
     let scratch = Utf8Path::from_path(scratch.path()).context("the temporary directory's name is not UTF-8")?;
-    let sealed = published::find(read.of(Bucket::Releases), to).await?;
-    let layout = sealed.layout();
-    let sealed = Sealed {
-        manual: published::manual(read.of(Bucket::Releases), &sealed.record, &scratch.join("manual")).await?,
+    let built = published::find(read.of(Bucket::Releases), to).await?;
+    let layout = built.layout();
+    let built = Built {
+        manual: published::manual(read.of(Bucket::Releases), &built.record, &scratch.join("manual")).await?,
         installers: published::installers(read.of(Bucket::Install), &layout, &scratch.join("installers")).await?,
-        ..sealed
+        ..built
     };
     // What was only begun holds no rollback back: it is the way out, also while a fix waits for its review.
     let after = Published { withdrawn: withdrawn_by_rollback(to, now), begun: BTreeSet::new(), ..now.clone() };
-    let consent = Consent {
+    let waivers = Waivers {
         shrink: true,
         drop_systems: args.drop_system.clone(),
         force_push_tag: false,
         unreadable_manifest: true,
     };
-    let train = Train::new(vec![Delivery::of_published(&destination, &git, sealed, acts(world, to), consent)])?;
+    let train = Train::new(vec![Delivery::of_published(&destination, &git, built, acts(site, to), waivers)])?;
     let train = train.beside(found, after);
     let planned = train.plan().await?;
     if args.dry_run {
-        return super::plan::show(place, &planned.plans()).map(|()| Ok(Outcome::Done));
+        return super::plan::show(invocation, &planned.plans()).map(|()| Ok(Outcome::Done));
     }
     let ended = publish(&planned, args).await?;
-    Ok(ended.and_then(|outcome| super::plan::tell(place, &planned.plans()).map(|()| outcome)))
+    Ok(ended.and_then(|outcome| super::plan::tell(invocation, &planned.plans()).map(|()| outcome)))
 }
 
 /// Shows, asks, and does. Errors are as those of [`plan_and_publish`].
 async fn publish(planned: &PlannedTrain<'_>, args: &RollbackArgs) -> Result<Result<Outcome>> {
     let train = planned.train;
-    let (environment, plans) = (&train.world().name, planned.plans());
+    let (environment, plans) = (&train.site().name, planned.plans());
     agreement::show(&plans)?;
     if plans.is_done() {
         remove_left_lock(train).await;
@@ -110,7 +110,7 @@ async fn publish(planned: &PlannedTrain<'_>, args: &RollbackArgs) -> Result<Resu
         return Ok(Ok(Outcome::Done));
     }
     let sentence = format!("I want to roll {environment} back to {}", args.to);
-    agreement::ask(train.world(), &plans, &sentence, &args.agreement)?;
+    agreement::ask(train.site(), &plans, &sentence, &args.agreement)?;
     if let Err(error) = carry_out(planned, None).await {
         return Ok(Err(error.context(how_it_stands(planned, args).await)));
     }
@@ -126,7 +126,7 @@ async fn publish(planned: &PlannedTrain<'_>, args: &RollbackArgs) -> Result<Resu
 /// How far a rollback came that failed, as it is seen now.
 async fn how_it_stands(planned: &PlannedTrain<'_>, args: &RollbackArgs) -> String {
     let train = planned.train;
-    let (environment, to) = (&train.world().name, &args.to);
+    let (environment, to) = (&train.site().name, &args.to);
     let seen = match train.plan().await {
         Ok(seen) => seen,
         Err(error) => {
@@ -160,9 +160,9 @@ async fn how_it_stands(planned: &PlannedTrain<'_>, args: &RollbackArgs) -> Strin
 }
 
 /// The list of what is withdrawn, and what follows the newest stable release.
-fn acts(world: &World, to: &Version) -> Vec<Act> {
+fn acts(site: &Site, to: &Version) -> Vec<Act> {
     let latest = |target: &ImageTarget| Act::ImageTag { target: target.clone(), tag: ImageTag::Latest };
-    let tags = world.environment.images.targets.iter().map(latest);
+    let tags = site.environment.images.targets.iter().map(latest);
     let withdraw = Act::Withdraw { to: to.clone() };
     [withdraw, Act::RootManifest, Act::Docs(Docs::Stable), Act::InstallerPointers].into_iter().chain(tags).collect()
 }

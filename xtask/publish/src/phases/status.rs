@@ -7,7 +7,7 @@ mod live;
 
 use anyhow::Result;
 use futures_util::future::join_all;
-use xtask::cli::{Outcome, Place};
+use xtask::cli::{Invocation, Outcome};
 use xtask::domain::build::record::Record;
 use xtask::domain::digest::Digest;
 use xtask::domain::environment::{self, Storage};
@@ -24,25 +24,27 @@ use xtask::tools::term;
 use xtask::tree::{self, tag_record};
 
 use self::live::{Look, PATIENCE};
-use crate::domain::reports::standing::{Command, Environment, Line, On, Page, Standing, State, Topic, published_last};
+use crate::domain::reports::standing::{
+    Command, EnvironmentStanding, Line, On, Page, Standing, State, Topic, published_last,
+};
 use crate::site::config;
 
 /// Shows; with `--json`, as a [`Page`], whose keys are stable.
 ///
 /// # Errors
 /// There is no tree to look at.
-pub async fn run(place: &Place) -> Result<Outcome> {
-    let git = Git::open(&place.tree)?;
+pub async fn run(invocation: &Invocation) -> Result<Outcome> {
+    let git = Git::open(&invocation.tree)?;
     let head = git.head()?;
     let file = tree::version_file(&git, &head.commit)?;
     let mut page = match subject(&git, &file)? {
-        Ok(release) => standing(place, &git, &head, &file, &release).await?.page(),
+        Ok(release) => standing(invocation, &git, &head, &file, &release).await?.page(),
         Err(why) => unprepared(&head, &file, &why),
     };
     for next in page.next.iter_mut().filter(|next| next.command.starts_with(term::PHASE)) {
         next.command = term::next(&next.command[term::PHASE.len()..]);
     }
-    match place.json {
+    match invocation.json {
         true => term::json(&page)?,
         false => term::data(term::paint_checks(&page.to_text()))?,
     }
@@ -84,7 +86,13 @@ fn unprepared(head: &Head, file: &VersionFile, why: &NotReleasable) -> Page {
     }
 }
 
-async fn standing(place: &Place, git: &Git, head: &Head, file: &VersionFile, release: &Release) -> Result<Standing> {
+async fn standing(
+    invocation: &Invocation,
+    git: &Git,
+    head: &Head,
+    file: &VersionFile,
+    release: &Release,
+) -> Result<Standing> {
     let version = release.version();
     let tag = tag_record::load(git, version);
     let built = Built::read(git);
@@ -93,9 +101,9 @@ async fn standing(place: &Place, git: &Git, head: &Head, file: &VersionFile, rel
         at += &format!(", which is on the way to {}", file.version.base());
     }
     let look =
-        Look { place, git, release, tag: tag.as_ref().ok(), built: built.as_ref().ok().and_then(Option::as_ref) };
-    let environments = environments(place, &look).await?;
-    let finish = finish_line(place, git, release, tag.is_ok(), published_last(&environments));
+        Look { invocation, git, release, tag: tag.as_ref().ok(), built: built.as_ref().ok().and_then(Option::as_ref) };
+    let environments = environments(invocation, &look).await?;
+    let finish = finish_line(invocation, git, release, tag.is_ok(), published_last(&environments));
     Ok(Standing {
         product: product().name.clone(),
         version: version.to_string(),
@@ -156,7 +164,7 @@ impl Built {
         let path = git.root().join(layout::RELEASE).join(layout::RECORD);
         let Some(text) = files::read_if_there(&path).map_err(|error| format!("{error:#}"))? else { return Ok(None) };
         let record = Record::parse(&text).map_err(|why| format!("release/{} {why}", layout::RECORD))?;
-        Ok(Some(Built { record, digest: files::facts(text.as_bytes()).sha256 }))
+        Ok(Some(Built { record, digest: files::digest_of(text.as_bytes()).sha256 }))
     }
 }
 
@@ -180,18 +188,18 @@ fn built_line(built: &Result<Option<Built>, String>, release: &Release, tag: Opt
 }
 
 /// All environments, looked at side by side; in the order in which a release goes through them.
-async fn environments(place: &Place, look: &Look<'_>) -> Result<Vec<Environment>> {
-    let config = config(place)?;
+async fn environments(invocation: &Invocation, look: &Look<'_>) -> Result<Vec<EnvironmentStanding>> {
+    let config = config(invocation)?;
     let mut environments: Vec<(&String, &environment::Environment)> = config.environments.iter().collect();
     environments.sort_by_key(|(name, _)| (config.before(name), *name));
-    let anywhere = config.environments.keys().any(|name| config.is_on_the_way(name));
+    let anywhere = config.environments.keys().any(|name| config.is_stage(name));
     let real = |environment: &environment::Environment| !matches!(environment.storage, Storage::Embedded { .. });
     let config = &config;
     let looking = environments.into_iter().map(|(name, environment)| async move {
-        Environment {
+        EnvironmentStanding {
             name: name.clone(),
             // Where none waits for another, each that is no rehearsal is a step.
-            on_the_way: if anywhere { config.is_on_the_way(name) } else { real(environment) },
+            is_stage: if anywhere { config.is_stage(name) } else { real(environment) },
             profiles: environment.profiles.iter().map(ToString::to_string).collect(),
             live: look.at(name, environment).await,
         }
@@ -200,15 +208,21 @@ async fn environments(place: &Place, look: &Look<'_>) -> Result<Vec<Environment>
 }
 
 /// What is left to finish, here and where the release was published last.
-fn finish_line(place: &Place, git: &Git, release: &Release, tagged: bool, published: Option<&Environment>) -> Line {
+fn finish_line(
+    invocation: &Invocation,
+    git: &Git,
+    release: &Release,
+    tagged: bool,
+    published: Option<&EnvironmentStanding>,
+) -> Line {
     if !tagged {
         return Line::open("comes after publishing");
     }
-    let left = |environment: Option<&Environment>| {
+    let left = |environment: Option<&EnvironmentStanding>| {
         let request = finish::Request {
             version: Some(release.version().clone()),
             environment: environment.map(|environment| environment.name.clone()),
-            config: place.config_file(),
+            config: invocation.config_file(),
             push: false,
             yes: false,
             patience: Some(PATIENCE),

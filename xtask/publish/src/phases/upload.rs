@@ -5,7 +5,7 @@
 
 use anyhow::{Context, Result, ensure};
 use camino::{Utf8Path, Utf8PathBuf};
-use xtask::cli::{Outcome, Place, PlanArgs, TrainArgs, UploadArgs};
+use xtask::cli::{Invocation, Outcome, PlanArgs, TrainArgs, UploadArgs};
 use xtask::domain::version::Version;
 use xtask::tools::git::Git;
 use xtask::tools::term;
@@ -16,7 +16,7 @@ use crate::acts::delivery::Delivery;
 use crate::delivery::agreement;
 use crate::delivery::carry_out::{carry_out, remove_left_lock};
 use crate::delivery::gate::Earlier;
-use crate::delivery::preflight::{self, told};
+use crate::delivery::preflight::{self, message_of};
 use crate::delivery::purge;
 use crate::delivery::train::{PlannedTrain, Train};
 use crate::domain::cache::signing::SecretKey;
@@ -24,25 +24,25 @@ use crate::domain::publication::acts::{Act, Push};
 use crate::domain::publication::pointers::{Follows, Published, target};
 use crate::domain::publication::receipt::Gate;
 use crate::domain::reports::checkup::Checkup;
-use crate::site::built::Sealed;
+use crate::site::built::Built;
 use crate::site::published::live;
-use crate::site::{Bucket, Destination, World};
+use crate::site::{Bucket, Destination, Site};
 
 /// Publishes what was built in one tree.
 ///
 /// # Errors
 /// Something stands in the way, the manager does not agree, or an act fails: what is done by then stays done, and the
 /// same command goes on from there.
-pub async fn run(place: &Place, args: &UploadArgs) -> Result<Outcome> {
-    publish(place, &[Git::open(&place.tree)?], args, false).await
+pub async fn run(invocation: &Invocation, args: &UploadArgs) -> Result<Outcome> {
+    publish(invocation, &[Git::open(&invocation.tree)?], args, false).await
 }
 
 /// Publishes what was built in several trees.
 ///
 /// # Errors
 /// As for [`run`]; or there is no such list.
-pub async fn run_train(place: &Place, args: &TrainArgs) -> Result<Outcome> {
-    let mut trees = place.named_trees.clone();
+pub async fn run_train(invocation: &Invocation, args: &TrainArgs) -> Result<Outcome> {
+    let mut trees = invocation.named_trees.clone();
     if let Some(file) = &args.file {
         trees.extend(listed(file)?);
     }
@@ -53,7 +53,7 @@ pub async fn run_train(place: &Place, args: &TrainArgs) -> Result<Outcome> {
         let twice = trees[..position].iter().any(|other| other.root() == tree.root());
         ensure!(!twice, "{} is named twice", tree.root());
     }
-    publish(place, &trees, &args.upload, args.dry_run).await
+    publish(invocation, &trees, &args.upload, args.dry_run).await
 }
 
 /// The trees that a file lists: a directory a line, relative to the file.
@@ -73,35 +73,35 @@ fn listed(file: &Utf8Path) -> Result<Vec<Utf8PathBuf>> {
 /// # Errors
 /// A release is not as built or tagged, may not go to this environment, or the environment cannot be reached.
 pub async fn with_train<T>(
-    place: &Place,
+    invocation: &Invocation,
     trees: &[Git],
     args: &PlanArgs,
     then: impl AsyncFnOnce(&Train<'_>) -> Result<T>,
 ) -> Result<T> {
     let first = trees.first().context("no tree to release")?.root();
     // Before anything is read: a slip of the keyboard costs no time.
-    World::known(place, &args.env)?;
-    let mut sealed = Vec::new();
+    Site::known(invocation, &args.env)?;
+    let mut built = Vec::new();
     for git in trees {
-        sealed.push(Sealed::open(git, args).await?);
+        built.push(Built::open(git, args).await?);
     }
     let destination =
-        Destination::open(place, first, &args.env, &[Bucket::Docs, Bucket::Releases, Bucket::Cache]).await?;
+        Destination::open(invocation, first, &args.env, &[Bucket::Docs, Bucket::Releases, Bucket::Cache]).await?;
     let mut there = Vec::new();
-    for sealed in &sealed {
-        there.push(destination.has(sealed).await?);
+    for built in &built {
+        there.push(destination.has(built).await?);
     }
     let all_there = there.iter().all(|there| *there);
-    let earlier = if all_there { Earlier::None } else { destination.earlier(place, first, args).await? };
+    let earlier = if all_there { Earlier::None } else { destination.earlier(invocation, first, args).await? };
     let mut deliveries = Vec::new();
-    for ((git, sealed), there) in trees.iter().zip(sealed).zip(there) {
-        let gate = if there { Gate::Open } else { earlier.gate(&sealed.record.version).await? };
-        deliveries.push(Delivery::new(&destination, gate, git, sealed, args).await?);
+    for ((git, built), there) in trees.iter().zip(built).zip(there) {
+        let gate = if there { Gate::Open } else { earlier.gate(&built.record.version).await? };
+        deliveries.push(Delivery::new(&destination, gate, git, built, args).await?);
     }
     then(&Train::new(deliveries)?).await
 }
 
-async fn publish(place: &Place, trees: &[Git], args: &UploadArgs, dry_run: bool) -> Result<Outcome> {
+async fn publish(invocation: &Invocation, trees: &[Git], args: &UploadArgs, dry_run: bool) -> Result<Outcome> {
     let mut working = Vec::new();
     for git in trees {
         working.push(release_dir::lock(git.root())?);
@@ -110,16 +110,16 @@ async fn publish(place: &Place, trees: &[Git], args: &UploadArgs, dry_run: bool)
             cache::forget_staged(git.root());
         }
     }
-    with_train(place, trees, &args.plan, async |train| {
+    with_train(invocation, trees, &args.plan, async |train| {
         let planned = train.plan().await?;
         let plans = planned.plans();
         if dry_run {
-            return super::plan::show(place, &plans).map(|()| Outcome::Done);
+            return super::plan::show(invocation, &plans).map(|()| Outcome::Done);
         }
         agreement::show(&plans)?;
         if plans.is_done() {
             remove_left_lock(train).await;
-            super::plan::tell(place, &plans)?;
+            super::plan::tell(invocation, &plans)?;
             let outcome = finish(&planned).await?;
             if planned.waiting().is_empty() {
                 // What an earlier run left.
@@ -128,11 +128,11 @@ async fn publish(place: &Place, trees: &[Git], args: &UploadArgs, dry_run: bool)
             return Ok(outcome);
         }
         let signing_key = check(&planned).await?;
-        let sentence = format!("I want to release this to {}", train.world().name);
-        agreement::ask(train.world(), &plans, &sentence, &args.agreement)?;
+        let sentence = format!("I want to release this to {}", train.site().name);
+        agreement::ask(train.site(), &plans, &sentence, &args.agreement)?;
         let done = carry_out(&planned, signing_key).await?;
         term::say(done.summary());
-        super::plan::tell(place, &plans)?;
+        super::plan::tell(invocation, &plans)?;
         let outcome = finish(&done.after).await?;
         if done.after.waiting().is_empty() {
             purge::run(&train.deliveries).await;
@@ -146,7 +146,7 @@ async fn publish(place: &Place, trees: &[Git], args: &UploadArgs, dry_run: bool)
 /// Says how things stand when there is nothing left to do for us.
 async fn finish(planned: &PlannedTrain<'_>) -> Result<Outcome> {
     let (train, waiting) = (planned.train, planned.waiting());
-    let environment = &train.world().name;
+    let environment = &train.site().name;
     let versions: Vec<&str> = planned.deliveries.iter().map(|(_, plan)| plan.version.as_str()).collect();
     for why in &waiting {
         term::say(format_args!("waits  {why}"));
@@ -187,7 +187,7 @@ async fn tell_of_rollback(
     withdrawn: &[String],
     is_half: bool,
 ) -> Result<Outcome> {
-    let environment = &train.world().name;
+    let environment = &train.site().name;
     let rollback = |to: &str| term::next(&format!("rollback --env {environment} --to {to}"));
     let live = live(train.deliveries[0].read.of(Bucket::Releases)).await?;
     if is_half || live.as_ref().is_some_and(|live| published.withdrawn.contains(live)) {
@@ -214,23 +214,23 @@ async fn tell_of_rollback(
 /// needs, and looking has not shown already (server, region and clock are right, or there would be no plan). Gives what
 /// signs.
 async fn check(planned: &PlannedTrain<'_>) -> Result<Option<SecretKey>> {
-    let (train, world) = (planned.train, planned.train.world());
+    let (train, site) = (planned.train, planned.train.site());
     let mut checkup = Checkup::default();
     if planned.acts().any(|(_, planned)| planned.act.is_of_images() && planned.is_to_do()) {
-        preflight::check_logins(world, &mut checkup).await;
+        preflight::check_logins(site, &mut checkup).await;
     }
     for (delivery, planned) in planned.acts() {
         if let Some(push) = planned.act.push().filter(|_| planned.is_to_do()) {
             let pushable = try_push(delivery, push).map(|()| "would be accepted".to_owned());
-            checkup.add(&train.title(delivery, planned), told(pushable));
+            checkup.add(&train.title(delivery, planned), message_of(pushable));
         }
     }
     let key = planned.signing_key().inspect_err(|error| checkup.add("binary cache", Err(format!("{error:#}"))));
-    checkup.into_result().with_context(|| format!("{} is not ready, and nothing was published", world.name))?;
+    checkup.into_result().with_context(|| format!("{} is not ready, and nothing was published", site.name))?;
     key
 }
 
 fn try_push(delivery: &Delivery, push: Push) -> Result<()> {
     let side = delivery.git_side()?;
-    side.remote.try_push(&[side.refspec(push, delivery.consent.force_push_tag)])
+    side.remote.try_push(&[side.refspec(push, delivery.waivers.force_push_tag)])
 }

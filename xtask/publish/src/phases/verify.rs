@@ -5,7 +5,7 @@
 //! Refuses to repair.
 
 use anyhow::{Context, Result, anyhow};
-use xtask::cli::{Outcome, Place, VerifyArgs};
+use xtask::cli::{Invocation, Outcome, VerifyArgs};
 use xtask::domain::build::record::Record;
 use xtask::domain::environment::Access;
 use xtask::domain::format::Misread;
@@ -14,12 +14,12 @@ use xtask::domain::problem::excerpt;
 use xtask::domain::version::Version;
 use xtask::tools::git::Git;
 
-use self::report::{Findings, Report, Told};
+use self::report::{Findings, Output, Report};
 use self::sides::Sides;
 use crate::domain::publication::acts::{Act, INSTALLER_ACTS, Target, acts};
 use crate::domain::publication::pointers::{self, Published, holds_pointers_back};
 use crate::site::published::{Unclear, published_in_any_case};
-use crate::site::{Bucket, Stores, World};
+use crate::site::{Bucket, Site, Stores};
 use crate::tools::http::Http;
 
 mod cache;
@@ -36,19 +36,19 @@ mod tree;
 ///
 /// # Errors
 /// The environment cannot be looked at. What is broken there is no error: it is printed, and the outcome says so.
-pub async fn run(place: &Place, args: &VerifyArgs) -> Result<Outcome> {
-    let git = Git::open(&place.tree)?;
+pub async fn run(invocation: &Invocation, args: &VerifyArgs) -> Result<Outcome> {
+    let git = Git::open(&invocation.tree)?;
     let version = match &args.version {
         Some(version) => version.clone(),
         None => current(&git)?,
     };
-    let world = World::open(place, git.root(), &args.env).await?;
-    let stores = world.connect(Access::Read, &Bucket::ALL).await?;
+    let site = Site::open(invocation, git.root(), &args.env).await?;
+    let stores = site.connect(Access::Read, &Bucket::ALL).await?;
     let (published, unclear) = published_in_any_case(stores.of(Bucket::Releases)).await?;
-    let sources = Sources::new(&world, &stores);
-    let view = View { git: &git, sources, world: &world, published, version, deep: args.deep };
+    let sources = Sources::new(&site, &stores);
+    let view = View { git: &git, sources, site: &site, published, version, deep: args.deep };
 
-    let mut report = Report::new(if place.json { Told::Json } else { Told::Page });
+    let mut report = Report::new(if invocation.json { Output::Json } else { Output::Page });
     if let Some(Unclear { why, is_damaged }) = unclear {
         let findings = if is_damaged { Findings::broken(why) } else { Findings::unknown(why) };
         report.check(&format!("releases {WITHDRAWN}"), "", findings, "every upload, which it stops");
@@ -59,7 +59,7 @@ pub async fn run(place: &Place, args: &VerifyArgs) -> Result<Outcome> {
         Some(Err(why)) => view.cannot_read_record(why, &mut report),
         None => view.check_unrecorded(stores.of(Bucket::Releases), &mut report).await?,
     }
-    report.finish(&view.version, &world.name)
+    report.finish(&view.version, &site.name)
 }
 
 /// Whether what is published of a version is all there.
@@ -77,12 +77,12 @@ pub enum Contents {
 ///
 /// # Errors
 /// As for [`run`]; and the version has no record.
-pub async fn contents(git: &Git, world: &World, stores: &Stores, version: &Version) -> Result<Contents> {
+pub async fn contents(git: &Git, site: &Site, stores: &Stores, version: &Version) -> Result<Contents> {
     let (sources, published) = (Sources::of_buckets(stores), Published::default());
-    let view = View { git, sources, world, published, version: version.clone(), deep: false };
+    let view = View { git, sources, site, published, version: version.clone(), deep: false };
     let record = view.record(version).await?.with_context(|| format!("{version} has no published record"))?;
     let (record, text) = record.map_err(|why| anyhow!(why))?;
-    let mut report = Report::new(Told::Aside);
+    let mut report = Report::new(Output::Aside);
     let needed = |act: &Act| match act {
         Act::VersionDirectory | Act::Cache | Act::Images { .. } | Act::Installers => true,
         Act::Docs(_) | Act::Branch | Act::Review | Act::Tag | Act::Receipt => false,
@@ -114,8 +114,8 @@ struct Sources {
 }
 
 impl Sources {
-    fn new(world: &World, stores: &Stores) -> Sources {
-        let public = world.environment.public.as_ref();
+    fn new(site: &Site, stores: &Stores) -> Sources {
+        let public = site.environment.public.as_ref();
         let sides = |address: Option<&String>, bucket| Sides {
             bucket: stores.of(bucket).clone(),
             edge: address.map(|address| Http::new(address)),
@@ -144,7 +144,7 @@ impl Sources {
 struct View<'a> {
     git: &'a Git,
     sources: Sources,
-    world: &'a World,
+    site: &'a Site,
     published: Published,
     version: Version,
     /// Whether what has a digest for a name is downloaded, too.
@@ -202,7 +202,7 @@ impl View<'_> {
         report: &mut Report,
     ) -> Result<()> {
         let mut acts =
-            acts(Some(self.version.series()), Target::All, &self.world.environment).map_err(|why| anyhow!(why))?;
+            acts(Some(self.version.series()), Target::All, &self.site.environment).map_err(|why| anyhow!(why))?;
         acts.extend(INSTALLER_ACTS);
         acts.sort_by_key(Act::wave);
         for act in acts.into_iter().filter(wanted) {

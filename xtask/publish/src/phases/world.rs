@@ -3,26 +3,26 @@
 
 use anyhow::Result;
 use camino::Utf8PathBuf;
-use xtask::cli::{Outcome, Place};
+use xtask::cli::{Invocation, Outcome};
 use xtask::domain::layout::RELEASE;
 use xtask::tools::git::Git;
 use xtask::tools::term;
 
 use crate::tools::server::Life;
-use crate::tools::world::{CONFIG, ENVIRONMENT, RealWorld, stop};
+use crate::tools::test_servers::{CONFIG, ENVIRONMENT, TestServers, stop};
 
 /// Starts it and says how it is used. One that runs already is started anew, with its data.
 ///
 /// # Errors
 /// Something is not installed, or does not start.
-pub async fn up(place: &Place) -> Result<Outcome> {
-    let dir = directory(place)?;
+pub async fn up(invocation: &Invocation) -> Result<Outcome> {
+    let dir = directory(invocation)?;
     if stop(&dir).await? > 0 {
         term::say("it was up, and starts anew on other ports: what speaks to it now fails");
     }
-    let world = RealWorld::start(&dir, Life::Own).await?;
-    let registry = world.registry();
-    world.leave()?;
+    let servers = TestServers::start(&dir, Life::Own).await?;
+    let registry = servers.registry();
+    servers.leave()?;
     let config = dir.join(CONFIG);
     term::say(format_args!("{} Garage and a registry, for the environment `{ENVIRONMENT}`:\n", term::good("up:")));
     for command in [
@@ -40,8 +40,8 @@ pub async fn up(place: &Place) -> Result<Outcome> {
 ///
 /// # Errors
 /// It does not end.
-pub async fn down(place: &Place) -> Result<Outcome> {
-    let dir = directory(place)?;
+pub async fn down(invocation: &Invocation) -> Result<Outcome> {
+    let dir = directory(invocation)?;
     match stop(&dir).await? {
         0 => term::say("no world was up"),
         _ => term::say(format_args!("{} its data stays in {dir}", term::good("down:"))),
@@ -49,6 +49,6 @@ pub async fn down(place: &Place) -> Result<Outcome> {
     Ok(Outcome::Done)
 }
 
-fn directory(place: &Place) -> Result<Utf8PathBuf> {
-    Ok(Git::open(&place.tree)?.root().join(RELEASE).join("world"))
+fn directory(invocation: &Invocation) -> Result<Utf8PathBuf> {
+    Ok(Git::open(&invocation.tree)?.root().join(RELEASE).join("world"))
 }

@@ -26,7 +26,7 @@ use crate::tools::oci;
 use crate::tools::transfer;
 
 /// A release that may be published.
-pub struct Sealed {
+pub struct Built {
     pub record: Record,
     /// Of the record's own bytes.
     pub record_digest: Digest,
@@ -55,14 +55,14 @@ pub struct LocalFile {
     pub content: Content,
 }
 
-impl Sealed {
+impl Built {
     /// A release that is published already, with nothing at hand yet but what its record says.
     ///
     /// # Errors
     /// The record's image digest makes no sense.
-    pub fn published(record: Record, record_digest: Digest, subject: Subject) -> Result<Sealed> {
+    pub fn published(record: Record, record_digest: Digest, subject: Subject) -> Result<Built> {
         let images = record.image.is_some().then(|| BuiltImages::published(&record)).transpose()?;
-        Ok(Sealed {
+        Ok(Built {
             root_manifest: manifest::render(&record.manifest()),
             record,
             record_digest,
@@ -79,7 +79,7 @@ impl Sealed {
     ///
     /// # Errors
     /// Nothing was built, or everything that is not as built or as tagged, at once.
-    pub async fn open(git: &Git, args: &PlanArgs) -> Result<Sealed> {
+    pub async fn open(git: &Git, args: &PlanArgs) -> Result<Built> {
         let dir = git.root().join(layout::RELEASE);
         if dir.exists() {
             files::require_directory(&dir)?;
@@ -96,7 +96,7 @@ impl Sealed {
         let manual = read(&dir.join(layout::MANUAL), &record.manual(), &mut problems).await?;
         problems.collect(record.compare_manual(&facts(&manual)));
         let (mut published, mut root_manifest, mut images) = (LocalFiles::new(), String::new(), None);
-        let record_facts = files::facts(text.as_bytes());
+        let record_facts = files::digest_of(text.as_bytes());
         if args.target == Target::All {
             let (artifacts, images_dir) = (dir.join(layout::ARTIFACTS), dir.join(layout::IMAGES));
             files::require_directory(&artifacts)?;
@@ -104,7 +104,7 @@ impl Sealed {
             published = read(&artifacts.join(layout.version_directory()), &record.files, &mut problems).await?;
             let found = facts(&published);
             problems.collect(record.compare(&found));
-            let sums = files::facts(record.sums(record_facts.sha256).as_bytes());
+            let sums = files::digest_of(record.sums(record_facts.sha256).as_bytes());
             for (name, expected) in [(layout::RECORD, record_facts), (layout::SUMS, sums)] {
                 if found.get(name) != Some(&expected) {
                     problems.push(Problem::new(format!(
@@ -117,7 +117,7 @@ impl Sealed {
             if root_manifest != manifest::render(&record.manifest()) {
                 problems.push(Problem::new(format!("{path} does not follow from {record_path}")));
             }
-            match BuiltImages::open(oci::Layout::new(images_dir), &record).await? {
+            match BuiltImages::open(oci::OciDirectory::new(images_dir), &record).await? {
                 Ok(built) => images = Some(built),
                 Err(wrong) => problems.extend(wrong),
             }
@@ -127,7 +127,7 @@ impl Sealed {
         let (subject, tag) = subject(git, &record, layout)?;
         let record_digest = record_facts.sha256;
         let installers = LocalFiles::new();
-        Ok(Sealed {
+        Ok(Built {
             record,
             record_digest,
             subject,
@@ -216,7 +216,7 @@ fn facts(local: &LocalFiles) -> Files {
 
 /// The images that were built: an OCI layout that is whole, with one index.
 pub struct BuiltImages {
-    pub layout: oci::Layout,
+    pub layout: oci::OciDirectory,
     /// What the layout calls the index.
     pub name: String,
     pub index: Digest,
@@ -232,7 +232,7 @@ impl BuiltImages {
     pub fn published(record: &Record) -> Result<BuiltImages> {
         let image = record.image.as_ref().context("the record has no images")?;
         let index = Digest::from_oci(&image.digest).map_err(|why| anyhow!("the record's image: {why}"))?;
-        let layout = oci::Layout::new(Default::default());
+        let layout = oci::OciDirectory::new(Default::default());
         Ok(BuiltImages { layout, name: record.version.clone(), index, bytes: 0 })
     }
 
@@ -240,7 +240,7 @@ impl BuiltImages {
     ///
     /// # Errors
     /// The layout cannot be read, or everything in it that is not as the record says, at once.
-    pub async fn open(layout: oci::Layout, record: &Record) -> Result<Result<BuiltImages, Problems>> {
+    pub async fn open(layout: oci::OciDirectory, record: &Record) -> Result<Result<BuiltImages, Problems>> {
         let mut problems = Problems::default();
         let dir = layout.dir().to_owned();
         let Some(image) = &record.image else {

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow, ensure};
 use camino::{Utf8Path, Utf8PathBuf};
-use xtask::cli::Place;
+use xtask::cli::Invocation;
 use xtask::domain::environment::image_target::ImageTarget;
 use xtask::domain::environment::{Access, Buckets, CacheKey, Config, Environment, GitTarget, Storage};
 use xtask::tree;
@@ -29,8 +29,8 @@ pub mod published;
 ///
 /// # Errors
 /// It cannot be read, or is not valid.
-pub fn config(place: &Place) -> Result<Config> {
-    tree::config(&place.config_file())
+pub fn config(invocation: &Invocation) -> Result<Config> {
+    tree::config(&invocation.config_file())
 }
 
 /// How long another manager's write to a shared server may take to show.
@@ -60,7 +60,7 @@ impl Bucket {
 }
 
 /// An environment that is connected to.
-pub struct World {
+pub struct Site {
     pub name: String,
     pub environment: Environment,
     /// What its directories are relative to.
@@ -100,7 +100,7 @@ impl Stores {
 
 /// Where releases go, connected to for looking.
 pub struct Destination {
-    pub world: World,
+    pub site: Site,
     pub read: Stores,
 }
 
@@ -109,29 +109,29 @@ impl Destination {
     ///
     /// # Errors
     /// There is no such environment, or it cannot be reached.
-    pub async fn open(place: &Place, tree: &Utf8Path, name: &str, buckets: &[Bucket]) -> Result<Destination> {
-        let world = World::open(place, tree, name).await?;
-        let read = world.connect(Access::Read, buckets).await?;
-        Ok(Destination { world, read })
+    pub async fn open(invocation: &Invocation, tree: &Utf8Path, name: &str, buckets: &[Bucket]) -> Result<Destination> {
+        let site = Site::open(invocation, tree, name).await?;
+        let read = site.connect(Access::Read, buckets).await?;
+        Ok(Destination { site, read })
     }
 }
 
-impl World {
+impl Site {
     /// What `releng.toml` says of an environment.
     ///
     /// # Errors
     /// The file is not valid, or there is no such environment.
-    pub fn known(place: &Place, name: &str) -> Result<Environment> {
-        let config = config(place)?;
-        Ok(config.environment(name).map_err(|why| anyhow!("{}: {why}", place.config_file()))?.clone())
+    pub fn known(invocation: &Invocation, name: &str) -> Result<Environment> {
+        let config = config(invocation)?;
+        Ok(config.environment(name).map_err(|why| anyhow!("{}: {why}", invocation.config_file()))?.clone())
     }
 
     /// Reads `releng.toml` and finds the environment in it; starts its server, if it is one of ours.
     ///
     /// # Errors
     /// The file is not valid, or there is no such environment.
-    pub async fn open(place: &Place, tree: &Utf8Path, name: &str) -> Result<World> {
-        let mut environment = World::known(place, name)?;
+    pub async fn open(invocation: &Invocation, tree: &Utf8Path, name: &str) -> Result<Site> {
+        let mut environment = Site::known(invocation, name)?;
         // Whichever repository pushes there.
         if let GitTarget::Directory { path, .. } = &mut environment.git {
             *path = tree.join(&path).into_string();
@@ -145,7 +145,7 @@ impl World {
                 (embedded.endpoint().clone(), Some(embedded))
             }
         };
-        Ok(World {
+        Ok(Site {
             name: name.to_owned(),
             environment,
             tree: tree.to_owned(),

@@ -8,9 +8,9 @@ use xtask::domain::layout::{Layout, MANIFEST, RECEIPTS, RECORD, SUMS, WITHDRAWN,
 use xtask::domain::version::Version;
 
 use crate::domain::publication::pointers::Published;
-use crate::domain::publication::receipt::Own;
+use crate::domain::publication::receipt::StoredReceipt;
 use crate::domain::publication::withdrawn;
-use crate::site::{Bucket, Destination, Stores, World};
+use crate::site::{Bucket, Destination, Site, Stores};
 use crate::tools::root_manifest;
 use crate::tools::store::Store;
 use crate::tools::transfer;
@@ -143,15 +143,15 @@ const RECEIPT_LIMIT: u64 = 1 << 20;
 ///
 /// # Errors
 /// The bucket cannot be read.
-pub async fn receipt(destination: &Destination, version: &str) -> Result<Own> {
-    receipt_in(&destination.world, &destination.read, version).await
+pub async fn receipt(destination: &Destination, version: &str) -> Result<StoredReceipt> {
+    receipt_in(&destination.site, &destination.read, version).await
 }
 
 /// The same, given the environment and connections to it.
 ///
 /// # Errors
 /// As for [`receipt`].
-pub async fn receipt_in(world: &World, read: &Stores, version: &str) -> Result<Own> {
+pub async fn receipt_in(site: &Site, read: &Stores, version: &str) -> Result<StoredReceipt> {
     let text = read.of(Bucket::Releases).get(&Layout::new(version).receipt(), RECEIPT_LIMIT).await?;
-    Ok(Own::parse(text.as_deref(), &world.name, version))
+    Ok(StoredReceipt::parse(text.as_deref(), &site.name, version))
 }

@@ -7,13 +7,13 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, anyhow, bail};
 use camino::Utf8Path;
-use xtask::domain::build::image::{Descriptor, Index, Manifest};
+use xtask::domain::build::image::{Descriptor, Index, OciManifest};
 use xtask::domain::digest::Digest;
 use xtask::domain::environment::image_target::ImageTarget;
 use xtask::domain::system::Platform;
 use xtask::tools::files;
 
-use super::oci::Layout;
+use super::oci::OciDirectory;
 use super::scratch::Scratch;
 use super::skopeo::{Part, Skopeo};
 
@@ -26,7 +26,7 @@ const PAUSE: Duration = Duration::from_millis(500);
 #[derive(Debug, Clone)]
 pub enum Images {
     Registry { skopeo: Skopeo, patience: Duration },
-    Directory(Layout),
+    Directory(OciDirectory),
 }
 
 /// What was found below an index.
@@ -47,7 +47,7 @@ impl Images {
             ImageTarget::Registry { repository } => {
                 Images::Registry { skopeo: Skopeo::new(repository, tls_verify), patience: PATIENCE }
             }
-            ImageTarget::Directory { path } => Images::Directory(Layout::new(tree.join(path))),
+            ImageTarget::Directory { path } => Images::Directory(OciDirectory::new(tree.join(path))),
         }
     }
 
@@ -65,7 +65,9 @@ impl Images {
     /// There is no clear answer.
     pub async fn tagged(&self, tag: &str) -> Result<Option<Digest>> {
         match self {
-            Images::Registry { skopeo, .. } => Ok(skopeo.tagged(tag).await?.map(|bytes| files::facts(&bytes).sha256)),
+            Images::Registry { skopeo, .. } => {
+                Ok(skopeo.tagged(tag).await?.map(|bytes| files::digest_of(&bytes).sha256))
+            }
             Images::Directory(layout) => layout.named(tag),
         }
     }
@@ -96,7 +98,7 @@ impl Images {
             return Ok(());
         };
         found.parts += 1;
-        let manifest: Manifest =
+        let manifest: OciManifest =
             serde_json::from_slice(&bytes).with_context(|| format!("{} is not a manifest", image.digest))?;
         let config = digest_of(&manifest.config)?;
         let there = match self {
@@ -118,7 +120,7 @@ impl Images {
         match self {
             Images::Registry { skopeo, .. } => {
                 let bytes = skopeo.read(digest, part).await?;
-                Ok(bytes.filter(|bytes| files::facts(bytes).sha256 == digest))
+                Ok(bytes.filter(|bytes| files::digest_of(bytes).sha256 == digest))
             }
             Images::Directory(layout) => layout.read(digest),
         }
@@ -141,7 +143,7 @@ impl Images {
     ///
     /// # Errors
     /// They are refused, or do not appear.
-    pub async fn push(&self, built: &Layout, name: &str, index: Digest) -> Result<()> {
+    pub async fn push(&self, built: &OciDirectory, name: &str, index: Digest) -> Result<()> {
         match self {
             Images::Registry { skopeo, .. } => {
                 skopeo.push(built.dir(), name, index).await?;

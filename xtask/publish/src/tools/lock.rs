@@ -129,8 +129,8 @@ impl Lock {
     }
 }
 
-/// A lock that is held, and renewed by itself. [`Held::release`] gives it back, and so does a signal.
-pub struct Held {
+/// A lock that is held, and renewed by itself. [`Guard::release`] gives it back, and so does a signal.
+pub struct Guard {
     kept: Arc<Kept>,
     renewal: JoinHandle<Error>,
     _begun: Begun,
@@ -146,7 +146,7 @@ struct Kept {
 ///
 /// # Errors
 /// Somebody else has it (the message says who, and until when), or what is there cannot be read.
-pub async fn take(store: &Store, owner: Owner, settle: Duration) -> Result<Held> {
+pub async fn take(store: &Store, owner: Owner, settle: Duration) -> Result<Guard> {
     if let Some(other) = read(store).await?.filter(Lock::counts) {
         bail!(
             "{} is publishing to this environment: wait for that run to end\nIf it is dead, its lock counts until {}; before \
@@ -174,7 +174,7 @@ pub async fn take(store: &Store, owner: Owner, settle: Duration) -> Result<Held>
         None => bail!("the lock that was just written is gone: find out who deletes s3://{}/{KEY}", store.bucket()),
     }
     let renewal = tokio::spawn(keep(Arc::clone(&kept)));
-    Ok(Held { kept, renewal, _begun: begun })
+    Ok(Guard { kept, renewal, _begun: begun })
 }
 
 /// Removes a lock that a run on this machine left when it was killed; says whether there was one. `read` and `write` are
@@ -262,7 +262,7 @@ impl Watch {
     }
 }
 
-impl Held {
+impl Guard {
     pub fn watch(&self) -> Watch {
         Watch(Arc::clone(&self.kept))
     }
@@ -292,7 +292,7 @@ impl Held {
     }
 }
 
-impl Drop for Held {
+impl Drop for Guard {
     fn drop(&mut self) {
         self.renewal.abort();
     }

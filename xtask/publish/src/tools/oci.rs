@@ -20,13 +20,13 @@ const BLOBS: &str = "blobs/sha256";
 
 /// A layout, there or not yet.
 #[derive(Debug, Clone)]
-pub struct Layout {
+pub struct OciDirectory {
     dir: Utf8PathBuf,
 }
 
-impl Layout {
-    pub fn new(dir: Utf8PathBuf) -> Layout {
-        Layout { dir }
+impl OciDirectory {
+    pub fn new(dir: Utf8PathBuf) -> OciDirectory {
+        OciDirectory { dir }
     }
 
     pub fn dir(&self) -> &Utf8Path {
@@ -52,7 +52,7 @@ impl Layout {
     /// What has a name; `None` if there is no such name.
     ///
     /// # Errors
-    /// As for [`Layout::names`].
+    /// As for [`OciDirectory::names`].
     pub fn named(&self, name: &str) -> Result<Option<Digest>> {
         let names = self.names()?;
         let digest = |text: &str| Digest::from_oci(text).map_err(|why| anyhow!("{}: {why}", self.dir));
@@ -65,7 +65,7 @@ impl Layout {
     /// It cannot be read.
     pub fn read(&self, digest: Digest) -> Result<Option<Vec<u8>>> {
         let path = self.blob(digest);
-        Ok(files::bytes_if_there(&path)?.filter(|bytes| files::facts(bytes).sha256 == digest))
+        Ok(files::bytes_if_there(&path)?.filter(|bytes| files::digest_of(bytes).sha256 == digest))
     }
 
     /// Whether a blob of this size is there, and what its digest says. One of another size is not read: it may be
@@ -97,9 +97,9 @@ impl Layout {
     ///
     /// # Errors
     /// There is no room, or something cannot be read.
-    pub async fn take_from(&self, other: &Layout) -> Result<()> {
+    pub async fn take_from(&self, other: &OciDirectory) -> Result<()> {
         let (mark, content) = MARK;
-        files::replace(&self.dir.join(mark), content)?;
+        files::write_atomic(&self.dir.join(mark), content)?;
         let dir = self.dir.join(BLOBS);
         std::fs::create_dir_all(&dir).with_context(|| format!("cannot make {dir}"))?;
         let from = other.dir.join(BLOBS);
@@ -127,6 +127,6 @@ impl Layout {
         let bytes = self.read(index)?.with_context(|| format!("{} has no {index}", self.dir))?;
         let mut names = self.names()?;
         names.name(name, index, bytes.len() as u64);
-        files::replace(&self.dir.join(INDEX), &names.to_json())
+        files::write_atomic(&self.dir.join(INDEX), &names.to_json())
     }
 }

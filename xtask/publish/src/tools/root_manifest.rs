@@ -70,7 +70,7 @@ fn evaluate(bytes: &[u8], why: &str) -> Result<Result<Manifest, String>> {
     let dir = tempfile::tempdir().context("cannot make a temporary directory")?;
     let dir = Utf8Path::from_path(dir.path()).context("the temporary directory's name is not UTF-8")?;
     let file = dir.join("manifest.nix");
-    files::write(&file, bytes)?;
+    files::create(&file, bytes)?;
     let sh = process::shell_in(dir)?;
     let restrictions = RESTRICTIONS.iter().flat_map(|(name, value)| ["--option", name, value]);
     let cmd = sh

@@ -27,7 +27,7 @@ pub struct Item {
 
 /// How an item's object compares with its file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Standing {
+pub enum Difference {
     /// There is no such object.
     Absent,
     /// It has the file's content, and is served as it should be.
@@ -43,14 +43,14 @@ pub enum Standing {
 pub struct Surveyed {
     pub item: Item,
     /// Of its object.
-    pub standing: Standing,
+    pub difference: Difference,
     /// What is wrong with its headers, where that is all.
     pub faults: Vec<String>,
 }
 
 impl Surveyed {
-    fn of(item: Item, standing: Standing) -> Surveyed {
-        Surveyed { item, standing, faults: Vec::new() }
+    fn of(item: Item, difference: Difference) -> Surveyed {
+        Surveyed { item, difference, faults: Vec::new() }
     }
 }
 
@@ -74,7 +74,7 @@ pub async fn survey(store: &Store, items: Vec<Item>, listing: &Listing) -> Resul
         let (store, listed) = (store.clone(), listing.get(&item.key).cloned());
         async move {
             let surveyed = match listed {
-                None => Surveyed::of(item, Standing::Absent),
+                None => Surveyed::of(item, Difference::Absent),
                 Some(listed) => look(&store, item, &listed).await?,
             };
             Ok((index, surveyed))
@@ -86,17 +86,17 @@ pub async fn survey(store: &Store, items: Vec<Item>, listing: &Listing) -> Resul
 }
 
 async fn look(store: &Store, item: Item, listed: &Listed) -> Result<Surveyed> {
-    let Some(head) = store.head(&item.key).await? else { return Ok(Surveyed::of(item, Standing::Absent)) };
+    let Some(head) = store.head(&item.key).await? else { return Ok(Surveyed::of(item, Difference::Absent)) };
     // What is stored with our bytes and with a `Content-Encoding` that they do not have is wrong in that header alone.
     let stored = Listed { size: head.size, etag: head.etag.clone() };
     let is_stored = [listed, &stored].into_iter().any(|there| compare(there, &item.content) == Comparison::Same);
     let is_same = is_stored || usable(store.is(&item.key, &head, &item.content).await)?.unwrap_or(false);
     if !is_same {
-        return Ok(Surveyed::of(item, Standing::Different));
+        return Ok(Surveyed::of(item, Difference::Different));
     }
     let faults = head.served.faults(&item.properties.content_type, &item.properties.cache_control);
-    let standing = if faults.is_empty() { Standing::Same } else { Standing::Misserved };
-    Ok(Surveyed { item, standing, faults })
+    let difference = if faults.is_empty() { Difference::Same } else { Difference::Misserved };
+    Ok(Surveyed { item, difference, faults })
 }
 
 /// Sends what is absent, different or served with other headers: every `index.html` after everything else, so that no page leads to one that is
@@ -104,7 +104,7 @@ async fn look(store: &Store, item: Item, listed: &Listed) -> Result<Surveyed> {
 pub async fn send(store: &Store, surveyed: &[Surveyed], progress: &Progress) -> Result<Counts> {
     let is_index = |one: &&Surveyed| one.item.key.rsplit('/').next() == Some("index.html");
     let (last, first): (Vec<_>, Vec<_>) =
-        surveyed.iter().filter(|one| one.standing != Standing::Same).partition(is_index);
+        surveyed.iter().filter(|one| one.difference != Difference::Same).partition(is_index);
     for wave in [first, last] {
         let sending = wave.into_iter().map(|one| {
             let (store, progress, item) = (store.clone(), Progress::clone(progress), one.item.clone());
@@ -112,13 +112,13 @@ pub async fn send(store: &Store, surveyed: &[Surveyed], progress: &Progress) -> 
         });
         all(sending).await?;
     }
-    let count = |standing| surveyed.iter().filter(|one| one.standing == standing).count();
+    let count = |difference| surveyed.iter().filter(|one| one.difference == difference).count();
     Ok(Counts {
-        added: count(Standing::Absent),
-        replaced: count(Standing::Different) + count(Standing::Misserved),
-        same: count(Standing::Same),
+        added: count(Difference::Absent),
+        replaced: count(Difference::Different) + count(Difference::Misserved),
+        same: count(Difference::Same),
         deleted: 0,
-        sent: surveyed.iter().filter(|one| one.standing != Standing::Same).map(|one| one.item.content.size).sum(),
+        sent: surveyed.iter().filter(|one| one.difference != Difference::Same).map(|one| one.item.content.size).sum(),
     })
 }
 

@@ -17,7 +17,7 @@ use tokio::net::TcpStream;
 use xtask::domain::digest::Digest;
 use xtask::domain::environment::image_target::ImageTarget;
 use xtask_publish::tools::images::Images;
-use xtask_publish::tools::oci::Layout;
+use xtask_publish::tools::oci::OciDirectory;
 use xtask_publish::tools::registry::Registry;
 
 use crate::layout;
@@ -123,8 +123,8 @@ async fn pushed_tagged_and_the_second_time_nothing_is_sent() -> Result<()> {
         &tagged,
         &to,
     ])?;
-    let copied = Layout::new(copy);
-    let built = Layout::new(release.release_dir().join("images"));
+    let copied = OciDirectory::new(copy);
+    let built = OciDirectory::new(release.release_dir().join("images"));
     let index = built.named("2.93.1")?.context("it was built")?;
     assert_eq!(copied.named("x")?, Some(index));
     let found = Images::Directory(copied).find(index).await?;
@@ -138,7 +138,7 @@ async fn a_lost_manifest_is_named_offered_and_pushed_again() -> Result<()> {
     let Some(world) = World::start(None, |_| None).await? else { return Ok(()) };
     let release = world.release(false);
     release.upload().ok();
-    let built = Layout::new(release.release_dir().join("images"));
+    let built = OciDirectory::new(release.release_dir().join("images"));
     let index = built.named("2.93.1")?.context("it was built")?;
     let index: serde_json::Value = serde_json::from_slice(&built.read(index)?.context("it is there")?)?;
     let child = index["manifests"][0]["digest"].as_str().context("a digest")?.to_owned();
@@ -234,7 +234,7 @@ async fn a_registry_that_takes_a_while_is_waited_for() -> Result<()> {
     let built = world.path("built");
     let record = layout::write(&built, "2.93.1");
     let index = Digest::from_oci(&record.digest).map_err(anyhow::Error::msg)?;
-    let (images, built) = (world.images().patient(Duration::from_secs(60)), Layout::new(built));
+    let (images, built) = (world.images().patient(Duration::from_secs(60)), OciDirectory::new(built));
     images.push(&built, "2.93.1", index).await?;
     images.tag(index, "2.93.1").await?;
     assert_eq!(images.tagged("2.93.1").await?, Some(index));
@@ -249,7 +249,7 @@ async fn a_registry_that_never_shows_what_it_took_is_a_failure() -> Result<()> {
         let built = world.path("built");
         let record = layout::write(&built, "2.93.1");
         let index = Digest::from_oci(&record.digest).map_err(anyhow::Error::msg)?;
-        let error = world.images().push(&Layout::new(built), "2.93.1", index).await.expect_err("it is not there");
+        let error = world.images().push(&OciDirectory::new(built), "2.93.1", index).await.expect_err("it is not there");
         let said = format!("{error:#}");
         assert!(said.contains("and does not show it 6 s later") && said.contains(says), "{said}");
     }
@@ -261,7 +261,7 @@ async fn a_directory_is_filled_repaired_and_its_tags_move() -> Result<()> {
     let release = Release::new("2.93.1");
     release.upload().ok();
     let dir = release.release_dir().join("local/images");
-    let there = Layout::new(dir.clone());
+    let there = OciDirectory::new(dir.clone());
     let first = there.named("latest")?.context("it is tagged")?;
     let layer = fs::read_dir(dir.join("blobs/sha256"))?.map(|blob| blob.expect("an entry").path());
     let layer = layer.filter(|path| path.metadata().is_ok_and(|data| data.len() == 1536)).min().context("a layer")?;
@@ -276,7 +276,7 @@ async fn a_directory_is_filled_repaired_and_its_tags_move() -> Result<()> {
     let built = release.repo.beside("built");
     let second = Digest::from_oci(&layout::write(&built, "2.93.2").digest).map_err(anyhow::Error::msg)?;
     let images = Images::Directory(there.clone());
-    images.push(&Layout::new(built), "2.93.2", second).await?;
+    images.push(&OciDirectory::new(built), "2.93.2", second).await?;
     for tag in ["2.93.2", "2.93", "latest"] {
         images.tag(second, tag).await?;
     }
@@ -302,7 +302,7 @@ async fn a_push_that_meets_a_busy_registry_is_tried_again() -> Result<()> {
         let record = layout::write(&built, "2.93.1");
         let index = Digest::from_oci(&record.digest).map_err(anyhow::Error::msg)?;
         let images = world.images().patient(Duration::from_secs(60));
-        images.push(&Layout::new(built), "2.93.1", index).await?;
+        images.push(&OciDirectory::new(built), "2.93.1", index).await?;
         images.tag(index, "2.93.1").await?;
         assert_eq!(images.tagged("2.93.1").await?, Some(index));
     }
@@ -317,7 +317,7 @@ async fn a_refused_tag_is_explained_in_the_registrys_words() -> Result<()> {
     let record = layout::write(&built, "2.93.1");
     let index = Digest::from_oci(&record.digest).map_err(anyhow::Error::msg)?;
     let images = world.images();
-    images.push(&Layout::new(built), "2.93.1", index).await?;
+    images.push(&OciDirectory::new(built), "2.93.1", index).await?;
     let error = format!("{:#}", images.tag(index, "latest").await.expect_err("it is refused"));
     assert!(error.contains("uploading manifest latest") && error.contains("400"), "{error}");
     assert!(!error.contains("preserve digests") && !error.contains("level="), "{error}");

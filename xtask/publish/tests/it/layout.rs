@@ -17,8 +17,8 @@ pub fn write(dir: &Utf8Path, version: &str) -> ImageRecord {
         "schemaVersion": 2, "mediaType": "application/vnd.oci.image.index.v1+json", "manifests": manifests,
     });
     let FileFacts { size, sha256 } = blob(dir, index.to_string().as_bytes());
-    files::replace(&dir.join("oci-layout"), "{\"imageLayoutVersion\":\"1.0.0\"}").expect("written");
-    files::replace(&dir.join("index.json"), &Index::layout(version, sha256, size).to_json()).expect("written");
+    files::write_atomic(&dir.join("oci-layout"), "{\"imageLayoutVersion\":\"1.0.0\"}").expect("written");
+    files::write_atomic(&dir.join("index.json"), &Index::layout(version, sha256, size).to_json()).expect("written");
     let platforms = serde_json::from_value(platforms).expect("platforms");
     ImageRecord { digest: sha256.oci(), platforms }
 }
@@ -61,6 +61,6 @@ fn layer(version: &str, architecture: &str) -> Vec<u8> {
 }
 
 fn blob(dir: &Utf8Path, content: &[u8]) -> FileFacts {
-    let digest: Digest = files::facts(content).sha256;
-    files::write(&dir.join("blobs/sha256").join(digest.to_string()), content).expect("written")
+    let digest: Digest = files::digest_of(content).sha256;
+    files::create(&dir.join("blobs/sha256").join(digest.to_string()), content).expect("written")
 }

@@ -17,7 +17,7 @@ use xtask_publish::domain::cache::faults;
 use xtask_publish::domain::cache::path_info::PathInfo;
 use xtask_publish::domain::publication::acts::{Act, Official, Subject, Target, acts};
 use xtask_publish::domain::publication::image_tag::{ImageTag, Pushed};
-use xtask_publish::domain::publication::judgement::{Changed, Consent, Object, Review, Seen, Tree, judge};
+use xtask_publish::domain::publication::judgement::{Changed, Object, Review, Seen, Tree, Waivers, judge};
 use xtask_publish::domain::publication::live_manifest::Live;
 use xtask_publish::domain::publication::plan::{Plan, Status, kind};
 use xtask_publish::domain::publication::pointers::{Published, withdrawn_by_rollback};
@@ -148,7 +148,7 @@ fn seen(act: &Act, version: &str, acts: &[Act], environment: &Environment) -> Se
         },
         Act::Receipt => Seen::Receipt(Box::new(receipt::Seen {
             record: record(),
-            there: receipt::Own::Missing,
+            there: receipt::StoredReceipt::Missing,
             gate: gate(environment),
         })),
         Act::Withdraw { to } => Seen::Withdrawn(withdrawn::Seen {
@@ -174,7 +174,7 @@ fn plan_of(acts: &[Act], version: &str, name: &str, published: &Published) -> Pl
     let environment = config.environment(name).expect("known");
     let subject = subject(version);
     let judged =
-        |act: &Act| judge(act, &subject, &seen(act, version, acts, environment), published, &Consent::default());
+        |act: &Act| judge(act, &subject, &seen(act, version, acts, environment), published, &Waivers::default());
     Plan {
         environment: name.to_owned(),
         version: version.to_owned(),
@@ -542,15 +542,15 @@ fn a_pre_release_moves_no_pointer_of_stable_users() {
     );
 }
 
-fn status(act: &Act, seen: &Seen, consent: &Consent) -> String {
-    let planned = judge(act, &subject("2.95.2"), seen, &Published::default(), consent);
+fn status(act: &Act, seen: &Seen, waivers: &Waivers) -> String {
+    let planned = judge(act, &subject("2.95.2"), seen, &Published::default(), waivers);
     format!("{:?}: {}", planned.status, planned.summary)
 }
 
 #[test]
 fn what_is_refused_without_consent() {
-    let none = Consent::default();
-    let all = Consent {
+    let none = Waivers::default();
+    let all = Waivers {
         shrink: true,
         drop_systems: vec!["aarch64-linux".parse().expect("a system")],
         force_push_tag: true,
@@ -585,7 +585,7 @@ fn what_is_refused_without_consent() {
         shown.push(status(act, seen, &none));
         shown.push(status(act, seen, &all));
     }
-    let rollback = Consent { unreadable_manifest: true, ..none };
+    let rollback = Waivers { unreadable_manifest: true, ..none };
     shown.push(status(&Act::RootManifest, &unreadable, &rollback));
     expect![[r#"
         Refused(["ours has 3 files and 10 are live: if that is right, say `--allow-shrink`"]): same 3, delete 7
@@ -609,7 +609,7 @@ fn what_is_refused_without_consent() {
 fn a_refusal_names_as_many_files_as_somebody_would_read() {
     let changed = (0..18).map(|i| Changed { ours: object(&format!("file-{i}"), 1), theirs: "feed".to_owned() });
     let seen = Seen::Tree(Tree { changed: changed.collect(), ..Tree::default() });
-    let planned = judge(&Act::VersionDirectory, &subject("2.95.2"), &seen, &published(), &Consent::default());
+    let planned = judge(&Act::VersionDirectory, &subject("2.95.2"), &seen, &published(), &Waivers::default());
     let Status::Refused(reasons) = planned.status else { panic!("it may never change") };
     assert_eq!(reasons.len(), 6);
     assert_eq!(reasons[5], "and so are 13 more (`--verbose` lists them)");
@@ -630,7 +630,7 @@ fn what_waits_and_what_went_wrong_in_review() {
         (Act::Branch, diverged),
     ]
     .iter()
-    .map(|(act, seen)| status(act, seen, &Consent::default()))
+    .map(|(act, seen)| status(act, seen, &Waivers::default()))
     .collect();
     expect![[r#"
         Waiting("submit the changes up to dddddddddddd in Gerrit, without rebasing, then run this again"): pushed dddddddddddd
@@ -665,7 +665,7 @@ fn images_are_repaired_and_a_version_tag_never_moves() {
         (tag(ImageTag::Latest), tagged(Some(4))),
     ]
     .iter()
-    .map(|(act, seen)| status(act, seen, &Consent::default()))
+    .map(|(act, seen)| status(act, seen, &Waivers::default()))
     .collect();
     expect![[r#"
         Absent: push 030303030303 (52.0 MB)

@@ -317,7 +317,7 @@ fn verify_names_what_is_broken_and_whom_it_affects() {
     let shown: Vec<String> = ran.stdout.split(' ').map(|word| digests(word.trim_end_matches([';', ',']))).collect();
     let commit = release.repo.git(&["rev-parse", "--short=12", "2.93.1^{commit}"]);
     let record = fs::read(release.release_dir().join("release.json")).expect("a record");
-    let record = xtask::tools::files::facts(&record).sha256.short();
+    let record = xtask::tools::files::digest_of(&record).sha256.short();
     expect![[r#"
         broken releases lix/lix-2.93.1/           lix-2.93.1.tar.gz is not what was released: 7 bytes with SHA-256 DIGEST expected 21000 with DIGEST affects everyone who downloads it
         broken releases lix/lix-2.93.1/           manual/page-3.html is missing affects everyone who downloads it

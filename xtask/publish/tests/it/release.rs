@@ -97,7 +97,7 @@ impl Release {
             files: Default::default(),
         };
         let mut add = |name: &str, content: &str| {
-            let facts = files::write(&self.version_dir().join(name), content).expect("written");
+            let facts = files::create(&self.version_dir().join(name), content).expect("written");
             record.files.insert(name.to_owned(), facts);
             facts
         };
@@ -108,12 +108,12 @@ impl Release {
             let name = if page == 0 { layout::MANUAL_INDEX.to_owned() } else { format!("page-{page}.html") };
             let text = format!("<p>Lix {version}, page {page}</p>\n");
             add(&format!("{}/{name}", layout::MANUAL), &text);
-            files::write(&dir.join(layout::MANUAL).join(name), text).expect("written");
+            files::create(&dir.join(layout::MANUAL).join(name), text).expect("written");
         }
         let manifest = manifest::render(&record.manifest());
-        let facts = files::write(&self.version_dir().join(layout::MANIFEST), &manifest).expect("written");
+        let facts = files::create(&self.version_dir().join(layout::MANIFEST), &manifest).expect("written");
         record.files.insert(layout::MANIFEST.to_owned(), facts);
-        files::replace(&dir.join(layout::ARTIFACTS).join(layout::MANIFEST), &manifest).expect("written");
+        files::write_atomic(&dir.join(layout::ARTIFACTS).join(layout::MANIFEST), &manifest).expect("written");
 
         self.write_record(&record);
     }
@@ -123,17 +123,17 @@ impl Release {
         let path = self.release_dir().join(layout::RECORD);
         let mut record = Record::parse(&fs::read_to_string(&path).expect("a record")).expect("valid");
         for (name, facts) in &mut record.files {
-            *facts = files::facts(&fs::read(self.version_dir().join(name)).expect("a file"));
+            *facts = files::digest_of(&fs::read(self.version_dir().join(name)).expect("a file"));
         }
         self.write_record(&record);
     }
 
     fn write_record(&self, record: &Record) {
         let json = record.to_json();
-        files::replace(&self.release_dir().join(layout::RECORD), &json).expect("written");
-        files::replace(&self.version_dir().join(layout::RECORD), &json).expect("written");
-        let sums = record.sums(files::facts(json.as_bytes()).sha256);
-        files::replace(&self.version_dir().join(layout::SUMS), &sums).expect("written");
+        files::write_atomic(&self.release_dir().join(layout::RECORD), &json).expect("written");
+        files::write_atomic(&self.version_dir().join(layout::RECORD), &json).expect("written");
+        let sums = record.sums(files::digest_of(json.as_bytes()).sha256);
+        files::write_atomic(&self.version_dir().join(layout::SUMS), &sums).expect("written");
     }
 
     /// `cargo xtask release ARGS --env ENVIRONMENT`.

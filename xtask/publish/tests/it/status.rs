@@ -103,7 +103,7 @@ impl World {
     }
 
     fn put(&self, environment: &str, key: &str, text: &str) {
-        files::replace(&self.object(environment, key), text).expect("written");
+        files::write_atomic(&self.object(environment, key), text).expect("written");
     }
 }
 

@@ -3,7 +3,7 @@
 use std::process::Command;
 
 use anyhow::{Context, Result};
-use xtask_publish::tools::world::RealWorld;
+use xtask_publish::tools::test_servers::TestServers;
 
 use crate::release::Release;
 use crate::repo::Ran;
@@ -26,7 +26,7 @@ impl Drop for Up<'_> {
 #[test]
 fn it_stays_until_it_is_taken_down_and_a_release_goes_there() -> Result<()> {
     let skopeo = Command::new("skopeo").arg("--version").output().is_ok_and(|output| output.status.success());
-    if !skopeo || !RealWorld::is_installed() {
+    if !skopeo || !TestServers::is_installed() {
         crate::repo::skip("skopeo, garage or docker-registry is not installed");
         return Ok(());
     }

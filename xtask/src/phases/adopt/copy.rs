@@ -147,7 +147,7 @@ impl Copy {
     /// A place cannot be written to. What was written stays.
     pub fn write(&self, root: &Utf8Path) -> Result<()> {
         let mut all = self.new.iter().chain(&self.changed);
-        all.try_for_each(|file| files::replace_with_mode(&root.join(&file.path), &file.content, file.mode))
+        all.try_for_each(|file| files::write_atomic_with_mode(&root.join(&file.path), &file.content, file.mode))
     }
 }
 

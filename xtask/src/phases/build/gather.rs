@@ -51,8 +51,8 @@ impl<'a> Gathering<'a> {
         self.add_source()?;
         let manifest = manifest::render(&self.record.manifest());
         self.add(layout::MANIFEST, &manifest)?;
-        files::write(&self.dir.join(layout::ARTIFACTS).join(layout::MANIFEST), &manifest)?;
-        files::write(&self.dir.join(layout::DRVS), self.record.drvs())?;
+        files::create(&self.dir.join(layout::ARTIFACTS).join(layout::MANIFEST), &manifest)?;
+        files::create(&self.dir.join(layout::DRVS), self.record.drvs())?;
         Ok(())
     }
 
@@ -98,7 +98,7 @@ impl<'a> Gathering<'a> {
 
     /// Writes a file into the version directory.
     fn add(&mut self, name: &str, content: &str) -> Result<()> {
-        let facts = files::write(&self.version_dir().join(name), content)?;
+        let facts = files::create(&self.version_dir().join(name), content)?;
         self.record.files.insert(name.to_owned(), facts);
         Ok(())
     }
@@ -144,9 +144,9 @@ impl<'a> Gathering<'a> {
     /// Writes the record and the list of digests. Says what there is.
     pub fn seal(&self, image: ImageRecord) -> Result<String> {
         let record = Record { image: Some(image), ..self.record.clone() }.to_json();
-        let FileFacts { sha256, .. } = files::write(&self.version_dir().join(layout::RECORD), &record)?;
-        files::write(&self.version_dir().join(layout::SUMS), self.record.sums(sha256))?;
-        files::write(&self.dir.join(layout::RECORD), &record)?;
+        let FileFacts { sha256, .. } = files::create(&self.version_dir().join(layout::RECORD), &record)?;
+        files::create(&self.version_dir().join(layout::SUMS), self.record.sums(sha256))?;
+        files::create(&self.dir.join(layout::RECORD), &record)?;
         let pages = self.record.manual().len();
         let bytes: u64 = self.record.files.values().map(|facts| facts.size).sum();
         let files = self.record.files.len() - pages + 2;
@@ -166,7 +166,7 @@ pub fn manual_alone(plan: &Plan, job: &ManualJob, dir: &Utf8Path) -> Result<usiz
         let facts = files::copy(&from.join(page), &[&dir.join(&path)])?;
         record.files.insert(path.into_string(), facts);
     }
-    files::write(&dir.join(layout::MANUAL_RECORD), record.to_json())?;
+    files::create(&dir.join(layout::MANUAL_RECORD), record.to_json())?;
     Ok(found.len())
 }
 

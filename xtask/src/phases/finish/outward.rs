@@ -18,7 +18,7 @@ use crate::tools::term;
 use crate::tree;
 
 /// An environment, as far as git is concerned.
-pub struct Environment<'a> {
+pub struct FinishTarget<'a> {
     git: &'a Git,
     pub name: String,
     environment: environment::Environment,
@@ -33,10 +33,10 @@ enum Consent {
     Given,
 }
 
-impl<'a> Environment<'a> {
+impl<'a> FinishTarget<'a> {
     /// # Errors
     /// `config` is not valid, has no such environment, or no remote has its URL.
-    pub fn open(git: &'a Git, config: &Utf8Path, name: &str, patience: Option<Duration>) -> Result<Environment<'a>> {
+    pub fn open(git: &'a Git, config: &Utf8Path, name: &str, patience: Option<Duration>) -> Result<FinishTarget<'a>> {
         let all = tree::config(config)?;
         let environment = all.environment(name).map_err(|why| anyhow!("{config}: {why}"))?.clone();
         let remote = Remote::find(git, &environment.git)?;
@@ -44,7 +44,7 @@ impl<'a> Environment<'a> {
             Some(patience) => remote.impatient(patience),
             None => remote,
         };
-        Ok(Environment { git, name: name.to_owned(), environment, remote })
+        Ok(FinishTarget { git, name: name.to_owned(), environment, remote })
     }
 
     pub fn may_go_unasked(&self) -> bool {
@@ -144,13 +144,13 @@ impl<'a> Environment<'a> {
     /// Pushes what is not there and agreed to.
     ///
     /// # Errors
-    /// As for [`Environment::look`], and the remote's refusal.
+    /// As for [`FinishTarget::look`], and the remote's refusal.
     pub fn push(&self, plan: &Plan, tip: Option<&Oid>, yes: bool) -> Result<End> {
         self.go(plan, tip, if yes { Consent::Given } else { Consent::Ask })
     }
 
     fn go(&self, plan: &Plan, tip: Option<&Oid>, consent: Consent) -> Result<End> {
-        let Environment { name, .. } = self;
+        let FinishTarget { name, .. } = self;
         let (release, merge) = (&plan.release, &plan.tag.merge_commit);
         let home = release.release_branch();
         let heads = self.heads(plan)?;
@@ -172,7 +172,7 @@ impl<'a> Environment<'a> {
     }
 
     fn branch_off(&self, heads: &Heads, branch: &str, merge: &Oid, consent: Consent) -> Result<()> {
-        let Environment { name, .. } = self;
+        let FinishTarget { name, .. } = self;
         match self.relation(heads, branch, merge)? {
             Some((Relation::Contains, _)) => {
                 term::say(format_args!("  {name} has {branch}"));
@@ -188,7 +188,7 @@ impl<'a> Environment<'a> {
 
     /// The commits that `main` does not have there: shown, and pushed for review where there is one.
     fn bring_to_main(&self, heads: &Heads, tip: &Oid, consent: Consent) -> Result<()> {
-        let Environment { name, .. } = self;
+        let FinishTarget { name, .. } = self;
         let Some(there) = heads.branch(MAIN) else {
             bail!("{name} has no branch {MAIN}: is this the right remote, {}?", self.remote.shown());
         };

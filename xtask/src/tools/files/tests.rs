@@ -10,10 +10,10 @@ fn compressed_bytes_depend_on_the_content_alone() {
     let one = gzip(&mut &content[..], &dir.join("one/x.gz")).expect("room");
     let two = gzip(&mut &content[..], &dir.join("two.gz")).expect("room");
     assert_eq!(one, two);
-    assert_eq!(facts(&fs::read(dir.join("two.gz")).expect("there")), two);
-    assert_eq!(gunzip(&dir.join("two.gz"), &dir.join("three")).expect("gzip"), facts(&content));
+    assert_eq!(digest_of(&fs::read(dir.join("two.gz")).expect("there")), two);
+    assert_eq!(gunzip(&dir.join("two.gz"), &dir.join("three")).expect("gzip"), digest_of(&content));
     assert_eq!(list(dir).expect("readable"), ["one/x.gz", "three", "two.gz"]);
-    assert!(write(&dir.join("three"), "x").is_err(), "nothing is overwritten");
+    assert!(create(&dir.join("three"), "x").is_err(), "nothing is overwritten");
 }
 
 #[test]
@@ -22,7 +22,7 @@ fn what_replaces_a_file_is_for_others_to_read() {
     let dir = Utf8Path::from_path(dir.path()).expect("UTF-8");
     let path = dir.join("a/draft");
     for content in ["one", "two"] {
-        replace(&path, content).expect("room");
+        write_atomic(&path, content).expect("room");
         assert_eq!(read_text(&path).expect("a file"), content);
     }
     fs::write(dir.join("usual"), "").expect("room");
@@ -54,7 +54,7 @@ fn nothing_but_a_file_is_read_and_nothing_is_waited_for() {
     .assert_eq(&["pipe", "zero", "link", "dangling", "dir", "huge"].map(say).join("\n"));
     assert!(append_line(&dir.join("pipe"), "x").is_err() && append_line(&dir.join("journal"), "x").is_ok());
     assert_eq!(read_if_there(&dir.join("absent")).expect("looked at"), None);
-    assert!(copy(&dir.join("pipe"), &[]).is_err() && start(&dir.join("zero"), 4).is_err());
+    assert!(copy(&dir.join("pipe"), &[]).is_err() && read_prefix(&dir.join("zero"), 4).is_err());
     assert_eq!(empty_directories(dir).expect("readable"), ["dir"]);
     link("dir", "elsewhere");
     assert!(require_directory(&dir.join("dir")).is_ok() && require_directory(&dir.join("elsewhere")).is_err());

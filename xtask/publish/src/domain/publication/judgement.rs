@@ -129,7 +129,7 @@ impl Tree {
 
 /// What the manager has agreed to beforehand, by options.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Consent {
+pub struct Waivers {
     /// Trees that lose most of their pages.
     pub shrink: bool,
     /// Systems that may vanish from what users follow.
@@ -146,8 +146,8 @@ const NAMED: usize = 5;
 const SMALL: usize = 2;
 
 /// Judges an act by what was seen.
-pub fn judge(act: &Act, subject: &Subject, seen: &Seen, published: &Published, consent: &Consent) -> Planned {
-    let mut judged = judge_seen(act, seen, consent);
+pub fn judge(act: &Act, subject: &Subject, seen: &Seen, published: &Published, waivers: &Waivers) -> Planned {
+    let mut judged = judge_seen(act, seen, waivers);
     if let (Some(follows), Subject::Official(official)) = (act.follows(), subject) {
         match pointers::judge(follows, official.release.version(), published) {
             Verdict::Moves(why) if judged.is_to_do() => judged.summary += &format!(": {why}"),
@@ -182,21 +182,21 @@ fn half_rolled_back(official: &Official, published: &Published) -> String {
     )
 }
 
-fn judge_seen(act: &Act, seen: &Seen, consent: &Consent) -> Judgement {
+fn judge_seen(act: &Act, seen: &Seen, waivers: &Waivers) -> Judgement {
     match seen {
-        Seen::Tree(tree) => judge_tree(act, tree, consent),
+        Seen::Tree(tree) => judge_tree(act, tree, waivers),
         Seen::Cache(seen) => faults::judge(seen),
-        Seen::Manifest { ours, live } => manifest::judge(ours, live.as_ref(), consent),
+        Seen::Manifest { ours, live } => manifest::judge(ours, live.as_ref(), waivers),
         Seen::Branch { ours, remote, relation } => git::judge_branch(ours, remote.as_ref(), *relation),
-        Seen::Tag { ours, remote, ready } => git::judge_tag(ours, remote.as_ref(), ready, consent),
+        Seen::Tag { ours, remote, ready } => git::judge_tag(ours, remote.as_ref(), ready, waivers),
         Seen::Review { review, branch, tag } => git::judge_review(review, branch, tag),
         Seen::Images(pushed) => images::judge_pushed(pushed),
         Seen::ImageTag { ours, there } => images::judge_tag(act.rule(), *ours, *there),
-        Seen::InstallerPointers { tree, only_there } => judge_installer_pointers(act, tree, only_there, consent),
+        Seen::InstallerPointers { tree, only_there } => judge_installer_pointers(act, tree, only_there, waivers),
         Seen::Nothing { why } => Judgement::stays(why.clone()),
         Seen::Receipt(seen) => receipt::judge(seen),
         Seen::Withdrawn(seen) => withdrawn::judge(seen),
-        Seen::Misserved { seen, faults } => match judge_seen(act, seen, consent) {
+        Seen::Misserved { seen, faults } => match judge_seen(act, seen, waivers) {
             Judgement { status: Status::Same, .. } => {
                 let change = format!("repair its headers: {}", faults.join(", "));
                 Judgement::different("repair its headers", vec![change])
@@ -206,7 +206,7 @@ fn judge_seen(act: &Act, seen: &Seen, consent: &Consent) -> Judgement {
     }
 }
 
-fn judge_tree(act: &Act, tree: &Tree, consent: &Consent) -> Judgement {
+fn judge_tree(act: &Act, tree: &Tree, waivers: &Waivers) -> Judgement {
     let deletes = act.rule() == Rule::Movable;
     let count = |verb: &str, n: usize| (n > 0).then(|| format!("{verb} {n}"));
     let misserved = || tree.misserved.iter().map(|one| &one.ours);
@@ -240,7 +240,7 @@ fn judge_tree(act: &Act, tree: &Tree, consent: &Consent) -> Judgement {
         Status::Refused(conflicts(&tree.changed))
     } else if deletes && ours == 0 {
         Status::Refused(vec!["ours is empty: an empty directory never empties a bucket, build it again".to_owned()])
-    } else if deletes && ours * SMALL < live && !consent.shrink {
+    } else if deletes && ours * SMALL < live && !waivers.shrink {
         Status::Refused(vec![format!(
             "ours has {ours} files and {live} are live: if that is right, say `--allow-shrink`"
         )])
@@ -271,20 +271,20 @@ fn conflicts(changed: &[Changed]) -> Vec<String> {
 /// What is to be said of systems that get lost, of which the manager has said nothing.
 fn unexpected<'a>(
     lost: impl Iterator<Item = &'a System>,
-    consent: &Consent,
+    waivers: &Waivers,
     say: impl Fn(&System) -> String,
 ) -> Vec<String> {
-    lost.filter(|system| !consent.drop_systems.contains(system)).map(say).collect()
+    lost.filter(|system| !waivers.drop_systems.contains(system)).map(say).collect()
 }
 
 /// Nothing is deleted: a system that is dropped keeps its last installer.
-fn judge_installer_pointers(act: &Act, tree: &Tree, only_there: &[System], consent: &Consent) -> Judgement {
-    let unexpected = unexpected(only_there.iter(), consent, |system| {
+fn judge_installer_pointers(act: &Act, tree: &Tree, only_there: &[System], waivers: &Waivers) -> Judgement {
+    let unexpected = unexpected(only_there.iter(), waivers, |system| {
         format!(
             "{system} has an installer, and gets no new one: if that is right, say `--drop-system {system}`; the old one stays"
         )
     });
-    match judge_tree(act, tree, consent) {
+    match judge_tree(act, tree, waivers) {
         judged if judged.is_to_do() && !unexpected.is_empty() => Judgement::refused(unexpected),
         judged => judged,
     }

@@ -43,13 +43,13 @@ pub struct Seen {
     /// Of `release.json`, as it is released.
     pub record: Digest,
     /// This environment's own.
-    pub there: Own,
+    pub there: StoredReceipt,
     pub gate: Gate,
 }
 
 /// The receipt that an environment has of a version.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Own {
+pub enum StoredReceipt {
     Missing,
     /// Something that is not a receipt of this version in this environment, and why. Writing it again repairs that.
     Unreadable(String),
@@ -58,25 +58,25 @@ pub enum Own {
     Is(Receipt),
 }
 
-impl Own {
+impl StoredReceipt {
     /// What lies there, if anything does: `version`'s receipt in `environment`. One that was copied from elsewhere says
     /// nothing of this environment.
-    pub fn parse(text: Option<&[u8]>, environment: &str, version: &str) -> Own {
-        let Some(text) = text else { return Own::Missing };
+    pub fn parse(text: Option<&[u8]>, environment: &str, version: &str) -> StoredReceipt {
+        let Some(text) = text else { return StoredReceipt::Missing };
         match format::parse::<Receipt>(&String::from_utf8_lossy(text), "a receipt") {
             Ok(receipt) if receipt.environment != environment || receipt.version != version => {
                 let (of, from) = (excerpt(&receipt.version), excerpt(&receipt.environment));
-                Own::Unreadable(format!("is the receipt of {of} in {from}, copied here"))
+                StoredReceipt::Unreadable(format!("is the receipt of {of} in {from}, copied here"))
             }
-            Ok(receipt) => Own::Is(receipt),
-            Err(Misread::Wrong(why)) => Own::Unreadable(why),
-            Err(Misread::Newer(why)) => Own::Newer(why),
+            Ok(receipt) => StoredReceipt::Is(receipt),
+            Err(Misread::Wrong(why)) => StoredReceipt::Unreadable(why),
+            Err(Misread::Newer(why)) => StoredReceipt::Newer(why),
         }
     }
 
     /// Whether it is of this very `release.json`.
     pub fn is_of(&self, record: Digest) -> bool {
-        matches!(self, Own::Is(receipt) if receipt.record == record)
+        matches!(self, StoredReceipt::Is(receipt) if receipt.record == record)
     }
 }
 
@@ -109,10 +109,10 @@ pub fn judge(seen: &Seen) -> Judgement {
     }
     let (status, write) = match there {
         // What it says would be lost.
-        Own::Newer(why) => return Judgement::refused(vec![why.clone()]),
-        Own::Missing => (Status::Absent, format!("write for {record}")),
-        Own::Is(other) => (Status::Different, format!("write for {record}, and not for {}", other.record)),
-        Own::Unreadable(why) => (Status::Different, format!("write for {record}: what is there {why}")),
+        StoredReceipt::Newer(why) => return Judgement::refused(vec![why.clone()]),
+        StoredReceipt::Missing => (Status::Absent, format!("write for {record}")),
+        StoredReceipt::Is(other) => (Status::Different, format!("write for {record}, and not for {}", other.record)),
+        StoredReceipt::Unreadable(why) => (Status::Different, format!("write for {record}: what is there {why}")),
     };
     match gate {
         Gate::Open => Judgement::new(status, "says that all of it is done", vec![write]),
@@ -160,14 +160,14 @@ mod tests {
         let requires = |receipt| Gate::Requires { environment: "staging".to_owned(), receipt };
         let skipped = Skipped { environment: "staging".to_owned(), reason: "staging is down".to_owned() };
         let cases = [
-            ("nothing required", Own::Missing, Gate::Open),
-            ("never tried", Own::Missing, requires(None)),
-            ("another build", Own::Missing, requires(Some(receipt(2)))),
-            ("the same", Own::Missing, requires(Some(receipt(1)))),
-            ("skipped", Own::Missing, Gate::Skipped(skipped)),
-            ("done before", Own::Is(receipt(1)), requires(None)),
-            ("done with another record", Own::Is(receipt(2)), requires(Some(receipt(1)))),
-            ("something else is there", Own::parse(Some(b"{}"), "staging", "2.93.1"), Gate::Open),
+            ("nothing required", StoredReceipt::Missing, Gate::Open),
+            ("never tried", StoredReceipt::Missing, requires(None)),
+            ("another build", StoredReceipt::Missing, requires(Some(receipt(2)))),
+            ("the same", StoredReceipt::Missing, requires(Some(receipt(1)))),
+            ("skipped", StoredReceipt::Missing, Gate::Skipped(skipped)),
+            ("done before", StoredReceipt::Is(receipt(1)), requires(None)),
+            ("done with another record", StoredReceipt::Is(receipt(2)), requires(Some(receipt(1)))),
+            ("something else is there", StoredReceipt::parse(Some(b"{}"), "staging", "2.93.1"), Gate::Open),
         ];
         let shown: Vec<String> = cases
             .into_iter()
@@ -205,20 +205,20 @@ mod tests {
               }
             }"#]]
         .assert_eq(&json);
-        let read = |json: &str| Own::parse(Some(json.as_bytes()), "staging", "2.93.1");
-        assert_eq!(read(&json), Own::Is(receipt.clone()));
+        let read = |json: &str| StoredReceipt::parse(Some(json.as_bytes()), "staging", "2.93.1");
+        assert_eq!(read(&json), StoredReceipt::Is(receipt.clone()));
         assert_eq!(
             read(&json.replacen("{", "{ \"signed\": true,", 1)),
-            Own::Is(receipt.clone()),
+            StoredReceipt::Is(receipt.clone()),
             "a newer tool says more"
         );
-        assert_eq!(read(&json.replacen("\"format\": 1,", "", 1)), Own::Is(receipt));
-        let why = |json: &str, environment: &str, version: &str| match Own::parse(
+        assert_eq!(read(&json.replacen("\"format\": 1,", "", 1)), StoredReceipt::Is(receipt));
+        let why = |json: &str, environment: &str, version: &str| match StoredReceipt::parse(
             Some(json.as_bytes()),
             environment,
             version,
         ) {
-            Own::Unreadable(why) | Own::Newer(why) => why + "\n",
+            StoredReceipt::Unreadable(why) | StoredReceipt::Newer(why) => why + "\n",
             other => panic!("{other:?}"),
         };
         expect![[r#"

@@ -42,7 +42,7 @@ pub struct Standing {
     /// The profile of what was built.
     pub profile: Option<String>,
     /// In the order in which they are published to.
-    pub environments: Vec<Environment>,
+    pub environments: Vec<EnvironmentStanding>,
     pub finish: Line,
     pub announce: Line,
 }
@@ -59,10 +59,10 @@ pub enum On {
 
 /// One place to publish to.
 #[derive(Debug, Clone)]
-pub struct Environment {
+pub struct EnvironmentStanding {
     pub name: String,
     /// Whether it is a step on the way of each release: others are for rehearsals, or for something else.
-    pub on_the_way: bool,
+    pub is_stage: bool,
     /// The build profiles that it takes.
     pub profiles: Vec<String>,
     /// What was seen there; or why nothing was.
@@ -228,7 +228,7 @@ impl Command {
     }
 }
 
-impl Environment {
+impl EnvironmentStanding {
     fn state(&self) -> State {
         let Ok(live) = &self.live else { return State::Unknown };
         let waits = matches!(live.review, Some(Reviewed::Open | Reviewed::Half));
@@ -270,13 +270,13 @@ impl Environment {
 }
 
 /// The environments that are steps on the way, in their order: where there is nothing but rehearsals, those.
-fn way(environments: &[Environment]) -> impl Iterator<Item = &Environment> + Clone {
-    let rehearsed = !environments.iter().any(|environment| environment.on_the_way);
-    environments.iter().filter(move |environment| rehearsed || environment.on_the_way)
+fn way(environments: &[EnvironmentStanding]) -> impl Iterator<Item = &EnvironmentStanding> + Clone {
+    let rehearsed = !environments.iter().any(|environment| environment.is_stage);
+    environments.iter().filter(move |environment| rehearsed || environment.is_stage)
 }
 
 /// The last step on the way where all of the release is published.
-pub fn published_last(environments: &[Environment]) -> Option<&Environment> {
+pub fn published_last(environments: &[EnvironmentStanding]) -> Option<&EnvironmentStanding> {
     way(environments).filter(|environment| environment.state() == State::Done).last()
 }
 
@@ -284,7 +284,7 @@ impl Standing {
     /// What to type next: usually one command, and where it is one that asks for something, what can be done meanwhile.
     fn next(&self) -> Vec<Command> {
         // Users still get what was withdrawn.
-        if let Some(rollback) = self.environments.iter().find_map(Environment::rollback) {
+        if let Some(rollback) = self.environments.iter().find_map(EnvironmentStanding::rollback) {
             return vec![rollback];
         }
         let open = |line: &Line| line.state != State::Done;
@@ -296,7 +296,7 @@ impl Standing {
         }
         let done = published_last(&self.environments);
         // What was skipped on the way stays so.
-        let after = |done: &Environment| way(&self.environments).skip_while(|one| one.name != done.name).nth(1);
+        let after = |done: &EnvironmentStanding| way(&self.environments).skip_while(|one| one.name != done.name).nth(1);
         // Pointers of other releases wait for what was begun, also where it was a rehearsal.
         let incomplete = self.environments.iter().find(|environment| environment.is_incomplete());
         let to_do = incomplete.or_else(|| done.map_or_else(|| way(&self.environments).next(), after));
@@ -311,7 +311,7 @@ impl Standing {
         }
     }
 
-    fn upload(&self, to: &Environment) -> Command {
+    fn upload(&self, to: &EnvironmentStanding) -> Command {
         let name = &to.name;
         let upload = Command::release(&format!("upload --env {name}"));
         let takes = self.profile.as_ref().is_none_or(|profile| to.profiles.contains(profile));
@@ -343,7 +343,7 @@ impl Standing {
         }
     }
 
-    fn afterwards(&self, done: Option<&Environment>, verify: Option<Command>) -> Vec<Command> {
+    fn afterwards(&self, done: Option<&EnvironmentStanding>, verify: Option<Command>) -> Vec<Command> {
         let mut next = Vec::new();
         let installer = done.filter(|environment| environment.wants_installers()).map(|environment| {
             Command::release(&format!("installer --env {} --from DIR", environment.name)).but("once they are built")

@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use xtask::cli::Place;
+use xtask::cli::Invocation;
 use xtask::domain::build::record::Record;
 use xtask::domain::digest::Digest;
 use xtask::domain::environment::{self, Access, GitTarget, Storage};
@@ -21,11 +21,11 @@ use xtask::tools::remote::Remote;
 
 use super::Built;
 use crate::acts::git::review;
-use crate::domain::publication::receipt::Own;
+use crate::domain::publication::receipt::StoredReceipt;
 use crate::domain::publication::withdrawn;
 use crate::domain::reports::standing::{Directory, Leads, Live, Lock, Pointer, Reviewed, Unread};
 use crate::site::published::{Unclear, published_in_any_case};
-use crate::site::{Bucket, World};
+use crate::site::{Bucket, Site};
 use crate::tools::http::{Headers, Http};
 use crate::tools::lock;
 use crate::tools::root_manifest;
@@ -54,7 +54,7 @@ fn was_kept(headers: &Headers) -> bool {
 
 /// What is looked for.
 pub struct Look<'a> {
-    pub place: &'a Place,
+    pub invocation: &'a Invocation,
     pub git: &'a Git,
     pub release: &'a Release,
     pub tag: Option<&'a TagRecord>,
@@ -67,7 +67,7 @@ struct Sources {
     install: Source,
     releases: Source,
     /// Held to keep its server running.
-    _world: Option<World>,
+    _world: Option<Site>,
 }
 
 /// What an environment says of versions in general.
@@ -165,14 +165,14 @@ impl Look<'_> {
                 _world: None,
             });
         }
-        let world = World::open(self.place, self.git.root(), name).await?;
-        let stores = world.connect(Access::Read, &[Bucket::Docs, Bucket::Install, Bucket::Releases]).await?;
+        let site = Site::open(self.invocation, self.git.root(), name).await?;
+        let stores = site.connect(Access::Read, &[Bucket::Docs, Bucket::Install, Bucket::Releases]).await?;
         let store = |bucket| Source::Store(Box::new(stores.of(bucket).clone()));
         Ok(Sources {
             docs: store(Bucket::Docs),
             install: store(Bucket::Install),
             releases: store(Bucket::Releases),
-            _world: Some(world),
+            _world: Some(site),
         })
     }
 
@@ -182,7 +182,7 @@ impl Look<'_> {
         let releases = &sources.releases;
         self.see_that_looking_changes_nothing(name, releases).await?;
         let record = releases.get(&format!("{}/{RECORD}", layout.version_directory())).await?;
-        let digest = record.as_ref().map(|text| files::facts(text).sha256);
+        let digest = record.as_ref().map(|text| files::digest_of(text).sha256);
         let record = record.map(|text| Record::parse_published(&String::from_utf8_lossy(&text)));
         let directory = match (&record, digest) {
             (Some(Ok(record)), Some(digest)) => self.directory(releases, &layout, record, digest).await?,
@@ -190,8 +190,9 @@ impl Look<'_> {
             _ => self.unrecorded(releases, &layout).await?,
         };
         let Others { withdrawn, begun, mut unread } = others(releases).await?;
-        let receipt = Own::parse(releases.get(&layout.receipt()).await?.as_deref(), name, &version.to_string());
-        if let Own::Newer(why) = &receipt {
+        let receipt =
+            StoredReceipt::parse(releases.get(&layout.receipt()).await?.as_deref(), name, &version.to_string());
+        if let StoredReceipt::Newer(why) = &receipt {
             unread.push(Unread::new("its receipt", Misread::Newer(why.clone())));
         }
         let lock = lock(&sources.docs, &mut unread).await?;
@@ -202,7 +203,7 @@ impl Look<'_> {
         });
         Ok(Live {
             directory,
-            finished: digest.is_some_and(|digest| receipt.is_of(digest)) || matches!(receipt, Own::Newer(_)),
+            finished: digest.is_some_and(|digest| receipt.is_of(digest)) || matches!(receipt, StoredReceipt::Newer(_)),
             withdrawn: withdrawn.contains(version),
             pointers: self.pointers(sources, expected).await?,
             review: self.review(environment).await,
@@ -297,7 +298,7 @@ impl Look<'_> {
             let page = sources.docs.get(&format!("{}/{MANUAL_INDEX}", docs.directory())).await?;
             let leads = match page {
                 None => Leads::Nowhere,
-                Some(page) if files::facts(&page) == index => Leads::Here,
+                Some(page) if files::digest_of(&page) == index => Leads::Here,
                 Some(_) => Leads::Elsewhere,
             };
             pointers.push(Pointer { what, leads, rolls_back: docs == Docs::Stable });

@@ -29,7 +29,7 @@ const WHO: &str = "everyone who downloads Lix instead of building it";
 
 impl View<'_> {
     pub(super) async fn check_cache(&self, record: &Record, report: &mut Report) -> Result<()> {
-        let keys = match self.world.cache_keys() {
+        let keys = match self.site.cache_keys() {
             Ok(Keys { own: None, .. }) => {
                 report.check(TITLE, "", vec!["its key was never made, so nothing is signed".to_owned()], WHO);
                 return Ok(());

@@ -26,7 +26,7 @@ impl View<'_> {
     }
 
     fn look_at_branch(&self, record: &Record) -> Result<(String, Vec<String>)> {
-        let remote = Remote::find(self.git, &self.world.environment.git)?;
+        let remote = Remote::find(self.git, &self.site.environment.git)?;
         let release = Release::new(self.version.clone(), record.name.as_deref().unwrap_or_default())?;
         let branch = release.release_branch();
         let commit = &record.commit;
@@ -60,7 +60,7 @@ impl View<'_> {
     /// The tag is an annotated one, and names what was released.
     pub(super) fn check_tag(&self, record: &Record, report: &mut Report) -> Result<()> {
         let commit = record.commit.short();
-        let remote = Remote::find(self.git, &self.world.environment.git)?;
+        let remote = Remote::find(self.git, &self.site.environment.git)?;
         let broken = match remote.tag(&self.version.to_string())? {
             None => vec!["the remote does not have it".to_owned()],
             Some(Tag::Annotated { commit: tagged, .. }) if tagged == record.commit => Vec::new(),

@@ -17,7 +17,7 @@ impl View<'_> {
             report.note(&title, "the record of this version has no images");
             return Ok(());
         };
-        let images = self.world.images(target);
+        let images = self.site.images(target);
         let Found { platforms, missing, .. } = images.find(index).await?;
         let mut broken: Vec<String> = missing.into_iter().map(|part| format!("{part} is not there")).collect();
         if broken.is_empty() && platforms != image.platforms {
@@ -63,7 +63,7 @@ impl View<'_> {
             report.note(&title, &format!("belongs on {belongs}, which has no record of images to check it with"));
             return Ok(());
         };
-        let broken = match self.world.images(target).tagged(&name).await? {
+        let broken = match self.site.images(target).tagged(&name).await? {
             None => vec![format!("it is missing, and belongs on {belongs}")],
             Some(there) if there == index => Vec::new(),
             Some(there) => vec![format!("it leads to {}, and {belongs} is {}", there.oci(), index.oci())],

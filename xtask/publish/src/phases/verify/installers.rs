@@ -73,7 +73,7 @@ impl View<'_> {
             }
         };
         let mut expected = record.files;
-        expected.insert(INSTALLER_RECORD.to_owned(), files::facts(&text));
+        expected.insert(INSTALLER_RECORD.to_owned(), files::digest_of(&text));
         let compared = compare(&self.sources.install, installer_pointers(), &expected, Some(MOVING)).await?;
         report.check(&title, &format!("are on {target}"), compared.findings, "everyone who installs");
         Ok(())

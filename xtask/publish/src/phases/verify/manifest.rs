@@ -75,7 +75,7 @@ impl View<'_> {
     /// What to do where a rollback stopped before the pointers moved.
     fn half_a_rollback(&self, live: Option<&Live>, target: &Version) -> Option<String> {
         let there: Version = live?.version().parse().ok()?;
-        let rollback = || term::next(&format!("rollback --env {} --to {target}", self.world.name));
+        let rollback = || term::next(&format!("rollback --env {} --to {target}", self.site.name));
         self.published.withdrawn.contains(&there).then(|| {
             format!("it leads to {there}, which a rollback withdrew and did not finish: run it again, {}", rollback())
         })

@@ -11,7 +11,7 @@ const NAMED: usize = 5;
 
 /// Where findings go.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Told {
+pub(super) enum Output {
     /// To stdout, as they are found.
     Page,
     /// To stdout, all of them in the end.
@@ -80,7 +80,7 @@ impl Findings {
 
 /// What was found.
 pub(super) struct Report {
-    told: Told,
+    output: Output,
     entries: Vec<serde_json::Value>,
     pub(super) broken: usize,
     pub(super) stale: usize,
@@ -88,8 +88,8 @@ pub(super) struct Report {
 }
 
 impl Report {
-    pub(super) fn new(told: Told) -> Report {
-        Report { told, entries: Vec::new(), broken: 0, stale: 0, unknown: 0 }
+    pub(super) fn new(output: Output) -> Report {
+        Report { output, entries: Vec::new(), broken: 0, stale: 0, unknown: 0 }
     }
 
     /// One check: what is good about it, or what is not and for whom.
@@ -125,7 +125,7 @@ impl Report {
 
     /// Whether another command asked.
     pub(super) fn is_aside(&self) -> bool {
-        self.told == Told::Aside
+        self.output == Output::Aside
     }
 
     fn lines(&self, mark: &str, title: &str, findings: &[String], after: &str) {
@@ -140,16 +140,16 @@ impl Report {
     }
 
     fn line(&self, line: std::fmt::Arguments) {
-        match self.told {
+        match self.output {
             // Whoever closed the pipe has seen enough; the exit code still tells.
-            Told::Page => drop(term::row(line)),
-            Told::Aside => term::say(line),
-            Told::Json => {}
+            Output::Page => drop(term::row(line)),
+            Output::Aside => term::say(line),
+            Output::Json => {}
         }
     }
 
     pub(super) fn finish(self, version: &Version, environment: &str) -> Result<Outcome> {
-        if self.told == Told::Json {
+        if self.output == Output::Json {
             term::json(&self.entries)?;
         }
         let at = format!("{version} in {environment}");

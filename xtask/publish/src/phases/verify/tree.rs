@@ -28,8 +28,8 @@ impl View<'_> {
     ) -> Result<()> {
         let directory = Layout::new(&record.version).version_directory();
         let mut expected = record.files.clone();
-        let sums = record.sums(files::facts(text).sha256);
-        expected.insert(SUMS.to_owned(), files::facts(sums.as_bytes()));
+        let sums = record.sums(files::digest_of(text).sha256);
+        expected.insert(SUMS.to_owned(), files::digest_of(sums.as_bytes()));
         let Compared { mut findings, mut extra } =
             compare(&self.sources.releases, &directory, &expected, Some(IMMUTABLE)).await?;
         findings.append(self.sources.releases.shown(&format!("{directory}/{RECORD}"), text, |_| None).await);

@@ -147,8 +147,8 @@ fn a_system_without_a_new_installer_needs_a_word() {
         },
         only_there: vec![darwin],
     };
-    let consent = Consent { drop_systems: vec!["x86_64-darwin".parse().expect("a system")], ..Consent::default() };
-    let shown = [Consent::default(), consent].map(|consent| status(&Act::InstallerPointers, &seen, &consent));
+    let waivers = Waivers { drop_systems: vec!["x86_64-darwin".parse().expect("a system")], ..Waivers::default() };
+    let shown = [Waivers::default(), waivers].map(|waivers| status(&Act::InstallerPointers, &seen, &waivers));
     expect![[r#"
         Refused(["x86_64-darwin has an installer, and gets no new one: if that is right, say `--drop-system x86_64-darwin`; the old one stays"]): 
         Different: replace 1, same 1 (9 B): the newest stable release here"#]].assert_eq(&shown.join("\n"));
@@ -156,6 +156,6 @@ fn a_system_without_a_new_installer_needs_a_word() {
     expect![[r#"Stays("2.95.1 has no installers here"): "#]].assert_eq(&status(
         &Act::InstallerPointers,
         &nothing,
-        &Consent::default(),
+        &Waivers::default(),
     ));
 }

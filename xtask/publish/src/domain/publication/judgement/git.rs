@@ -3,7 +3,7 @@
 use xtask::domain::oid::Oid;
 use xtask::domain::release::tagging::{Relation, Tag, TagRecord};
 
-use super::Consent;
+use super::Waivers;
 use crate::domain::publication::plan::{Judgement, Status};
 
 /// A release's commits in Gerrit.
@@ -41,11 +41,11 @@ pub(super) fn judge_branch(ours: &Oid, remote: Option<&Oid>, relation: Relation)
     }
 }
 
-pub(super) fn judge_tag(ours: &Oid, remote: Option<&Tag>, ready: &Result<(), String>, consent: &Consent) -> Judgement {
+pub(super) fn judge_tag(ours: &Oid, remote: Option<&Tag>, ready: &Result<(), String>, waivers: &Waivers) -> Judgement {
     let is_ours = |tag: &Tag| matches!(tag, Tag::Annotated { object, .. } if object == ours);
     match (remote, ready) {
         (Some(remote), _) if is_ours(remote) => Judgement::same(ours.short()),
-        (Some(remote), _) if !consent.force_push_tag => {
+        (Some(remote), _) if !waivers.force_push_tag => {
             let theirs = match remote {
                 Tag::Annotated { object, commit } => {
                     format!("another tag of this name, {}, for the commit {}", object.short(), commit.short())

@@ -4,11 +4,11 @@ use xtask::domain::build::manifest::{Manifest, render};
 use xtask::domain::layout::MANIFEST;
 use xtask::domain::system::System;
 
-use super::{Consent, unexpected};
+use super::{Waivers, unexpected};
 use crate::domain::publication::live_manifest::{Live, version_of};
 use crate::domain::publication::plan::{Judgement, Status};
 
-pub(super) fn judge(ours: &Manifest, live: Option<&Live>, consent: &Consent) -> Judgement {
+pub(super) fn judge(ours: &Manifest, live: Option<&Live>, waivers: &Waivers) -> Judgement {
     let to = render(ours);
     let Some(live) = live else {
         return Judgement::absent(format!("to {}", version_of(ours)), vec![format!("to {to:?}")]);
@@ -19,14 +19,14 @@ pub(super) fn judge(ours: &Manifest, live: Option<&Live>, consent: &Consent) -> 
     let (lost, refusals) = match &live.says {
         Ok(before) => {
             let lost: Vec<&System> = before.keys().filter(|system| !ours.contains_key(*system)).collect();
-            let refusals = unexpected(lost.iter().copied(), consent, |system| {
+            let refusals = unexpected(lost.iter().copied(), waivers, |system| {
                 format!(
                     "{system} vanishes, and its users get no more upgrades: if that is right, say `--drop-system {system}`"
                 )
             });
             (lost, refusals)
         }
-        Err(_) if consent.unreadable_manifest => Default::default(),
+        Err(_) if waivers.unreadable_manifest => Default::default(),
         Err(why) => (Vec::new(), vec![unreadable(why)]),
     };
     let dropped: String = lost.iter().map(|system| format!(", without {system}")).collect();

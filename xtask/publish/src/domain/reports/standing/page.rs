@@ -5,7 +5,7 @@ use std::fmt::Write;
 use serde::Serialize;
 use xtask::domain::shown::one_line;
 
-use super::{Command, Directory, Environment, Leads, Live, Lock, Pointer, Reviewed, Standing, State, Unread};
+use super::{Command, Directory, EnvironmentStanding, Leads, Live, Lock, Pointer, Reviewed, Standing, State, Unread};
 
 /// Characters of a topic's name.
 const TOPIC: usize = 12;
@@ -107,7 +107,7 @@ impl Standing {
         let topic = |(name, line): (&str, &Line)| Topic::of(name, line.clone());
         let mut topics: Vec<Topic> =
             [("notes", &self.notes), ("tag", &self.tag), ("build", &self.build)].map(topic).into();
-        topics.extend(self.environments.iter().map(Environment::topic));
+        topics.extend(self.environments.iter().map(EnvironmentStanding::topic));
         topics.extend([("finish", &self.finish), ("announce", &self.announce)].map(topic));
         Page {
             product: self.product.clone(),
@@ -120,7 +120,7 @@ impl Standing {
     }
 }
 
-impl Environment {
+impl EnvironmentStanding {
     fn topic(&self) -> Topic {
         let lines = match &self.live {
             Ok(live) => live.lines(),

@@ -6,9 +6,9 @@ use super::*;
 
 /// Tagged, with nothing built yet.
 fn tagged() -> Standing {
-    let environment = |name: &str, profiles: &[&str]| Environment {
+    let environment = |name: &str, profiles: &[&str]| EnvironmentStanding {
         name: name.to_owned(),
-        on_the_way: name != "local",
+        is_stage: name != "local",
         profiles: profiles.iter().map(|profile| (*profile).to_owned()).collect(),
         live: Ok(absent()),
     };
@@ -279,7 +279,7 @@ fn pages() {
     );
     odd.environments[0].live =
         Ok(Live { pointers: pointers([Leads::Nowhere, Leads::Nowhere, Leads::Nowhere]), ..absent() });
-    odd.environments.push(Environment {
+    odd.environments.push(EnvironmentStanding {
         name: "far".to_owned(),
         live: Err(
             "io: connection refused, and then so many more words that nobody reads them on one line\nmore".to_owned()

@@ -44,13 +44,13 @@ exec cat read.json
 ";
 
 /// The servers, running.
-pub struct RealWorld {
+pub struct TestServers {
     dir: Utf8PathBuf,
     garage: Garage,
     registry: Registry,
 }
 
-impl RealWorld {
+impl TestServers {
     /// Whether what it is made of is on `PATH`.
     pub fn is_installed() -> bool {
         Garage::is_installed() && Registry::is_installed()
@@ -60,7 +60,7 @@ impl RealWorld {
     ///
     /// # Errors
     /// Something is not installed, or does not start.
-    pub async fn start(dir: &Utf8Path, life: Life) -> Result<RealWorld> {
+    pub async fn start(dir: &Utf8Path, life: Life) -> Result<TestServers> {
         ensure!(Garage::is_installed(), "garage is not installed: `cargo install --locked garage`");
         ensure!(Registry::is_installed(), "docker-registry is not installed: `apt-get install docker-registry`");
         std::fs::create_dir_all(dir).with_context(|| format!("cannot make {dir}"))?;
@@ -74,19 +74,19 @@ impl RealWorld {
             let name = format!("{ENVIRONMENT}-{access:?}");
             let key = garage.make_key(&name, &names, access, None).await?;
             let printed = json!({ "name": name, "id": key.id, "secret_key": key.secret });
-            files::replace(&dir.join(file), &format!("{printed}\n"))?;
+            files::write_atomic(&dir.join(file), &format!("{printed}\n"))?;
             set_mode(&dir.join(file), 0o600)?;
         }
-        files::replace(&dir.join(KEYS), KEYS_PROGRAM)?;
+        files::write_atomic(&dir.join(KEYS), KEYS_PROGRAM)?;
         set_mode(&dir.join(KEYS), 0o700)?;
         let mut public = Vec::new();
         for name in names {
             public.push(garage.publish(name).await?);
         }
         let registry = Registry::start_for(dir.join("registry").as_std_path(), None, life).await?;
-        let world = RealWorld { dir, garage, registry };
-        files::replace(&world.config(), &world.releng_toml(&public))?;
-        Ok(world)
+        let servers = TestServers { dir, garage, registry };
+        files::write_atomic(&servers.config(), &servers.releng_toml(&public))?;
+        Ok(servers)
     }
 
     /// The `releng.toml` that leads here.
@@ -109,7 +109,7 @@ impl RealWorld {
     /// Their numbers cannot be written down; then they go on all the same.
     pub fn leave(self) -> Result<()> {
         let pids = [self.garage.leave(), self.registry.leave()].map(|pid| format!("{pid}\n"));
-        files::replace(&self.dir.join(PIDS), &pids.concat())
+        files::write_atomic(&self.dir.join(PIDS), &pids.concat())
     }
 
     /// `public`: the address of each bucket.
