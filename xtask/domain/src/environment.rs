@@ -139,13 +139,13 @@ impl CacheKey {
 /// What is wrong. The key is not quoted: it may be a secret one.
 fn key_name(key: &str) -> Result<&str, String> {
     let (name, digits) =
-        key.split_once(':').filter(|(name, _)| !name.is_empty()).ok_or("a key is written NAME:BASE64")?;
+        key.split_once(':').filter(|(name, _)| !name.is_empty()).ok_or("a key has the form NAME:BASE64")?;
     match digits.len() {
         _ if !digits.bytes().all(|b| b.is_ascii_alphanumeric() || b"+/=".contains(&b)) => {
-            Err("what follows the colon is not in base 64".to_owned())
+            Err("the part after the colon is not base 64".to_owned())
         }
         PUBLIC_KEY_DIGITS => Ok(name),
-        SECRET_KEY_DIGITS => Err("this is a secret key, where a public one belongs".to_owned()),
+        SECRET_KEY_DIGITS => Err("this is a secret key; expected a public one".to_owned()),
         n => Err(format!("a public key has {PUBLIC_KEY_DIGITS} digits after the colon, not {n}")),
     }
 }

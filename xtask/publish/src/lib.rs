@@ -1,8 +1,8 @@
 //! The part of the release tool that speaks to the world outside: plan, upload, verify, rehearse.
 //!
-//! A package of its own because of the AWS SDK, which takes minutes to compile: whoever only renders release notes
-//! never does. The floors are those of `xtask`, on which this stands: `phases` over `tools` over `domain`, which
-//! stands on `xtask`'s.
+//! A separate package because of the AWS SDK, which takes minutes to compile and is not needed for release notes. Its
+//! floors are `phases` over `delivery` over `acts` over `site` over `tools` over `domain`, and each of them may use
+//! `xtask`'s.
 
 pub mod acts;
 pub mod delivery;

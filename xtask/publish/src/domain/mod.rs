@@ -1,9 +1,8 @@
-//! What publication is, as values: what the front door never needs. As pure as the front door's own domain, on which it
-//! stands.
+//! Publication as values: what the front door never needs. As pure as the front door's own domain, on which it builds.
 //!
-//! * [`publication`]: what is done to publish a release, in which order, by which rules, and what is left as its record
-//! * [`cache`]: the binary cache: keys and signatures, what is said of a path, and what can be wrong with it
-//! * [`reports`]: what is shown of it all: preconditions, and how a release stands
+//! * [`publication`]: the acts that publish a release, their order and rules, and the record they leave
+//! * [`cache`]: the binary cache: keys, signatures, narinfos, and what can be wrong with a path
+//! * [`reports`]: the pages that are shown: preconditions, and how far a release is
 
 pub mod cache;
 pub mod publication;

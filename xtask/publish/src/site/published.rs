@@ -30,7 +30,7 @@ pub async fn published(releases: &Store) -> Result<Published> {
             bail!("{why}\nso this run cannot tell which versions a rollback withdrew, and moves no pointer")
         }
         Withdrawn::Unclear(Unclear { why, is_damaged: true }, _) => bail!(
-            "{why}\nso nobody can tell which versions a rollback withdrew: look at it; `rollback --to VERSION`, the version \
+            "{why}\nso it is unknown which versions a rollback withdrew: look at it; `rollback --to VERSION`, the version \
              that users should have, writes it anew"
         ),
     }

@@ -160,15 +160,15 @@ fn without_the_right_key_nothing_is_staged_and_nothing_is_sent() {
 
         the upload is not finished
           local is not ready, and nothing was published
-          binary cache: BESIDE/config/lix-releng/test.key is not a signing key: this is a public key, where a secret one belongs
+          binary cache: BESIDE/config/lix-releng/test.key is not a signing key: this is a public key; expected a secret one
 
         the upload is not finished
           local is not ready, and nothing was published
-          binary cache: BESIDE/config/lix-releng/test.key is not a signing key: a key is written NAME:BASE64
+          binary cache: BESIDE/config/lix-releng/test.key is not a signing key: a key has the form NAME:BASE64
 
         the upload is not finished
           the plan may not be carried out:
-          cache closures: releng.toml does not say yet which `public-key` users of this cache trust: put in what `nix key convert-secret-to-public < test.key` prints
+          cache closures: `public-key` is missing in releng.toml, so it is unknown which key users of this cache trust: add what `nix key convert-secret-to-public < test.key` prints
     "#]]
     .assert_eq(&errors.join("\n"));
 }
@@ -354,13 +354,13 @@ fn what_is_broken_is_named_and_repaired_and_the_rest_stays() {
 
     let broken = release.release("verify", "local", &[]);
     assert_eq!(broken.code, Some(1));
-    for why in ["is not signed by the key", "its NAR is gone", " bytes instead of "] {
+    for why in ["is not signed by the key", "its NAR is missing", " bytes instead of "] {
         assert!(broken.stdout.contains(why), "{why}: {}", broken.stdout);
     }
     let plan = release.release("plan", "local", &["--verbose"]).ok();
     let act = plan.lines().find(|line| line.starts_with("  ~ cache closures "));
     assert!(act.is_some_and(|line| line.contains(" repair 3, sign 1, same 6 paths")), "{plan}");
-    for why in ["its NAR is gone", " bytes instead of ", "has another NAR hash"] {
+    for why in ["its NAR is missing", " bytes instead of ", "has the NAR hash"] {
         assert!(plan.lines().any(|line| line.starts_with("      repair /nix/store/") && line.contains(why)), "{plan}");
     }
     let sign = |line: &str| line.starts_with("      sign /nix/store/") && line.contains("is not signed by the key");

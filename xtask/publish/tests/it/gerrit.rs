@@ -127,13 +127,13 @@ fn the_release_commit_alone_is_half_a_release() {
     git(&["update-ref", "refs/heads/main", "refs/changes/01/1/1^2"]);
     let merge = release.repo.git(&["rev-parse", "--short=12", "main"]);
     let waiting = release.upload();
-    let why = "marks an official release until the commit that merges it back";
+    let why = "is marked as an official release until the commit that merges it back";
     assert!(waiting.stderr.contains(why) && waiting.stderr.contains(&merge), "{}", waiting.stderr);
     assert_eq!(waiting.code, Some(3), "{}", waiting.stderr);
     assert!(!release.object("local-releases/manifest.nix").exists(), "users are not led there");
     assert_eq!(git(&["for-each-ref", "refs/tags"]), "", "the tag waits, too");
     let status = release.repo.xtask(&["release", "status", "--config", release.config.as_str()]);
-    assert!(status.stdout.contains("the release commit is submitted, and its merge back is not"), "{}", status.stdout);
+    assert!(status.stdout.contains("the release commit is submitted, but its merge back is not"), "{}", status.stdout);
 
     // Where the server does not show its changes, the last one is pushed again, and still waited for.
     git(&["config", "uploadpack.hideRefs", "refs/changes"]);

@@ -79,7 +79,7 @@ fn published_once_verified_and_rolled_back() {
     let dir = installers(&old);
     fs::write(dir.join("lix-installer-x86_64-linux"), executable("x86_64-linux", "another")).expect("written");
     let error = old.release("installer", "local", &["--from", dir.as_str(), "--noconfirm"]).fails(1);
-    assert!(error.contains("lix-installer-x86_64-linux is published with another content"), "{error}");
+    assert!(error.contains("lix-installer-x86_64-linux is published with different content"), "{error}");
     fs::write(old.object("local-install/lix/lix-installer-x86_64-linux"), "damaged").expect("written");
     let ran = old.release("verify", "local", &["2.93.1"]);
     assert!(ran.stdout.contains("affects everyone who installs"), "{}", ran.stdout);
@@ -127,7 +127,7 @@ fn a_system_that_is_dropped_keeps_its_last_installer() {
     let install =
         |args: &[&str]| new.release("installer", "local", &[&["--from", dir.as_str(), "--noconfirm"], args].concat());
     let error = install(&[]).fails(1);
-    assert!(error.contains("aarch64-linux has an installer, and gets no new one"), "{error}");
+    assert!(error.contains("aarch64-linux has an installer, but gets no new one"), "{error}");
     install(&["--drop-system", "aarch64-linux"]).ok();
     // It was said once.
     install(&[]).ok();

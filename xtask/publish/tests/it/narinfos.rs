@@ -288,25 +288,25 @@ fn hopeless_objects_are_named_and_repaired() {
         its URL is not the name of an object here: `/nar/x.nar.zst`
         its URL is not the name of an object here: `https://example.org/x.nar.zst`
         its URL is not the name of an object here: `file:///etc/passwd`
-        its NAR is gone, nar
+        its NAR is missing: nar
         its URL is not the name of an object here: `nar/`
-        its NAR is gone, nar/xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx.nar.zst
+        its NAR is missing: nar/xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx.nar.zst
         its URL is not the name of an object here: `nar/nar/nar/nar/nar/nar/nar/nar/nar/nar/nar/nar/nar/nar/nar/nar/nar/nar/nar/nar/nar/nar/nar/nar/nar/nar/nar/nar/nar/nar/…`
         its URL is not the name of an object here: `nar/\0.nar.zst`
         its URL is not the name of an object here: `\u{1b}]0;x\u{7}nar/HASH.nar.zst`
         its narinfo is invalid: it has no StorePath
-        its NAR is gone, nar/gone.nar.zst
-        its Compression is none, and its NAR is called nar/HASH.nar.zst, which is zstd
-        its narinfo is invalid: its lines end as on Windows, which Nix does not read
-        its FileHash is 0000000000000000000000000000000000000000000000000000, and its NAR is called nar/HASH.nar.zst
+        its NAR is missing: nar/gone.nar.zst
+        its Compression is none, but its NAR is nar/HASH.nar.zst, which means zstd
+        its narinfo is invalid: it has Windows line ends, which Nix does not accept
+        its FileHash is 0000000000000000000000000000000000000000000000000000, but its NAR is nar/HASH.nar.zst
         its narinfo cannot be read: its Content-Encoding is "compress", which cannot be decoded here
         its narinfo cannot be read: it is damaged: its content, encoded as zstd, cannot be decoded: BadMagicNumber(1919906899)
-        its NAR is served with Content-Encoding zstd, which Nix does not read, nar/HASH.nar.zst
-        its NAR is served with Content-Encoding gzip, which Nix does not read, nar/HASH.nar.zst
-        its NAR is served with Content-Encoding sdch, which Nix does not read, nar/HASH.nar.zst
-        its NAR is served with Content-Encoding gzip, which Nix does not read, nar/HASH.nar.zst
-        its NAR is served with Content-Encoding gzip, which Nix does not read, nar/HASH.nar.zst
-        its NAR is served with Content-Encoding gzip, which Nix does not read, nar/HASH.nar.zst
+        its NAR is served with Content-Encoding zstd, which Nix cannot read: nar/HASH.nar.zst
+        its NAR is served with Content-Encoding gzip, which Nix cannot read: nar/HASH.nar.zst
+        its NAR is served with Content-Encoding sdch, which Nix cannot read: nar/HASH.nar.zst
+        its NAR is served with Content-Encoding gzip, which Nix cannot read: nar/HASH.nar.zst
+        its NAR is served with Content-Encoding gzip, which Nix cannot read: nar/HASH.nar.zst
+        its NAR is served with Content-Encoding gzip, which Nix cannot read: nar/HASH.nar.zst
         its listing cannot be read: its Content-Encoding is "compress", which cannot be decoded here
         its listing cannot be read: it is damaged: its content, encoded as br, cannot be decoded: Invalid Data
     "#]].assert_eq(&told);

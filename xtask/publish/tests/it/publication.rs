@@ -46,7 +46,7 @@ fn plan_upload_verify_and_nothing_left_to_do() {
           + image release/local/images:latest to 5ce0d172743b: the newest stable release here
 
         receipt
-          + releases receipts/lix-2.93.1.json says that all of it is done"#]]
+          + releases receipts/lix-2.93.1.json says that everything is done"#]]
     .assert_eq(&page(&plan));
     assert!(!release.object("local-releases/lix").exists(), "a plan writes nothing");
     assert!(!release.release_dir().join("local/git").exists(), "a plan writes nothing");
@@ -204,7 +204,7 @@ fn what_is_published_never_changes() {
     release.upload().ok();
     release.seal(&["x86_64-linux"], PAGES);
     let refused = release.upload().fails(1);
-    assert!(refused.contains("manifest.nix is published with another content and may never change"), "{refused}");
+    assert!(refused.contains("manifest.nix is published with different content and must never change"), "{refused}");
     assert!(refused.contains("--drop-system aarch64-linux"), "{refused}");
     let plan = release.release("plan", "local", &[]).ok();
     assert!(plan.contains("! releases lix/lix-2.93.1/"), "{plan}");
@@ -421,8 +421,9 @@ fn a_rollback_moves_pointers_only_and_is_undone_only_by_a_rollback() {
     let error = rollback("2.93.1", &[]).fails(1);
     assert!(
         error.contains("type: I want to roll local back to 2.93.1")
-            && error
-                .contains("\nwithdrawal\n  ~ releases withdrawn.json           withdraw 2.93.2, published as before\n"),
+            && error.contains(
+                "\nwithdrawal\n  ~ releases withdrawn.json           withdraw 2.93.2, which stays published\n"
+            ),
         "{error}"
     );
     assert!(live().contains("-lix-2.93.2\""), "nothing was done");

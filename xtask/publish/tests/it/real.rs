@@ -113,7 +113,7 @@ async fn upload_change_delete_damage_repair() -> Result<()> {
     // Another content under the same version names both digests, and changes nothing.
     release.seal(&SYSTEMS, PAGES);
     let error = release.upload().fails(1);
-    assert!(error.contains("lix-2.93.1.tar.gz is published with another content"), "{error}");
+    assert!(error.contains("lix-2.93.1.tar.gz is published with different content"), "{error}");
     Ok(())
 }
 

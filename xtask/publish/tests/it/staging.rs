@@ -27,7 +27,7 @@ fn the_second_environment_takes_what_the_first_has_taken() {
     with_second(&release);
     let second = |args: &[&str]| release.release("upload", "second", &[&["--noconfirm"], args].concat());
     let refused = second(&[]).fails(1);
-    assert!(refused.contains("local has no receipt of it: upload it to local first"), "{refused}");
+    assert!(refused.contains("local has no receipt for it: upload it to local first"), "{refused}");
     assert!(!release.release_dir().join("second/s3/local-releases/lix").exists(), "nothing was done");
     // The manual alone is no way around.
     let refused = second(&["--target", "manual"]).fails(1);
@@ -39,13 +39,13 @@ fn the_second_environment_takes_what_the_first_has_taken() {
     let key = release.object("local-releases/receipts/lix-2.93.1.json");
     fs::remove_file(&key).expect("there is one");
     let refused = second(&[]).fails(1);
-    assert!(refused.contains("local has no receipt of it"), "{refused}");
+    assert!(refused.contains("local has no receipt for it"), "{refused}");
     let stdout = release.release("verify", "local", &[]);
     assert!(stdout.stdout.contains("the upload was not finished, run it again"), "{}", stdout.stdout);
     assert_eq!(stdout.code, Some(1));
     release.upload().ok();
     let plan = release.release("plan", "second", &[]).ok();
-    assert!(plan.contains("receipts/lix-2.93.1.json  local has it since 2"), "{plan}");
+    assert!(plan.contains("receipts/lix-2.93.1.json  local has had it since 2"), "{plan}");
     second(&[]).ok();
     release.release("verify", "second", &[]).ok();
     let left = receipt(&release, "second");

@@ -222,12 +222,12 @@ async fn what_is_not_as_it_should_be() -> Result<()> {
               notes        ✓ in rl-2.93.md, dated DATE
               tag          ✓ 2.93.1 at COMMIT, merged back to main
               build        ✓ in release/, for all, from COMMIT
-              staging      ✗ published as built; 2 of 3 files not complete: lix-2.93.1.tar.gz, …
+              staging      ✗ published as built; 2 of 3 files incomplete: lix-2.93.1.tar.gz, …
                            · `nix upgrade-nix` leads to it; no docs 2.93; docs stable is another version's
                            · no installers yet
               production   ✓ published as built, and withdrawn by a rollback; 3 files complete by name and size
                            · docs 2.93 and docs stable lead to it; `nix upgrade-nix` leads to 2.93.0
-                           ✗ a rollback withdrew it and did not move all pointers: run `rollback` again
+                           ✗ a rollback withdrew it but did not move all pointers: run `rollback` again
                            · no installers yet
               finish       · HEAD goes back to main
               announce     · no drafts yet
@@ -251,7 +251,7 @@ async fn what_is_not_as_it_should_be() -> Result<()> {
     release.seal(&["x86_64-linux"], 3);
     let page = status(&release);
     assert!(page.contains("staging      · publication was begun: upload again"), "{page}");
-    assert!(page.contains("production   ✗ published with other content than release/ has"), "{page}");
+    assert!(page.contains("production   ✗ published with different content from release/"), "{page}");
     let json = release.repo.xtask(&["release", "status", "--json", "--config", release.config.as_str()]).ok();
     let json: serde_json::Value = serde_json::from_str(&json)?;
     let keys: Vec<&String> = json.as_object().expect("an object").keys().collect();
@@ -333,7 +333,7 @@ async fn what_others_left_and_what_newer_tools_wrote() -> Result<()> {
                            ? withdrawn.json was made by a newer tool (format 2): use that tool
                            ? its receipt was made by a newer tool (format 2): use that tool
                            · no installers yet
-                           … Jade (process 7 on far) is publishing here; the lock counts until 12:02 UTC
+                           … Jade (process 7 on far) is publishing here; the lock expires at 12:02 UTC
               production   ? release.json was made by a newer tool (format 2): use that tool
                            ✓ `nix upgrade-nix`, docs 2.93 and docs stable lead to it
                            ? withdrawn.json was made by a newer tool (format 2): use that tool
@@ -343,7 +343,7 @@ async fn what_others_left_and_what_newer_tools_wrote() -> Result<()> {
               finish       · HEAD goes back to main
               announce     · no drafts yet
 
-            next: cargo xtask release verify --env staging  # not everything there could be read
+            next: cargo xtask release verify --env staging  # not everything there is readable
         "#]],
     );
     world.put("staging", "docs/release.lock", "<html>");
@@ -401,8 +401,8 @@ fn before_a_release_and_without_a_network() {
               tag          · not tagged yet
               build        · nothing is built
               local        · not published
-              staging      ? could not be looked at: the connection failed: Connection refused (os error 111)
-              production   ? could not be looked at: the connection failed: Connection refused (os error 111)
+              staging      ? could not be checked: the connection failed: Connection refused (os error 111)
+              production   ? could not be checked: the connection failed: Connection refused (os error 111)
               finish       · comes after publishing
               announce     · no drafts yet
 
@@ -442,10 +442,10 @@ fn what_has_become_of_the_review() {
     shown.push(review());
     release.repo.git(&["remote", "remove", "gerrit"]);
     let lost = review();
-    assert!(lost.starts_with("? review: could not be asked: no git remote has the URL file://"), "{lost}");
+    assert!(lost.starts_with("? review: unknown, no git remote has the URL file://"), "{lost}");
     expect![[r#"
         · review: not pushed
-        … review: waits to be submitted
+        … review: waiting to be submitted
         ✓ review: submitted"#]]
     .assert_eq(&shown.join("\n"));
 }

@@ -303,7 +303,7 @@ async fn a_cache_that_cannot_be_bypassed_is_not_asked_for_what_is_not_there() ->
     world.share(&next, &release)?;
     world.ignore_queries();
     let page = next.repo.xtask(&["release", "status", "--config", next.config.as_str()]).ok();
-    assert!(page.contains("local        ? could not be looked at: a cache in front of it ignores queries"), "{page}");
+    assert!(page.contains("local        ? could not be checked: a cache in front of it ignores queries"), "{page}");
     assert_eq!(world.remembered_as_missing(), [""; 0]);
 
     // An address that answers no more is a line, and the rest is checked.

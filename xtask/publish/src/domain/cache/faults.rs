@@ -1,7 +1,7 @@
-//! The binary cache of a release: what is missing there, what is broken there, and what that means.
+//! A release's paths in a binary cache: what is missing, what is broken, and what publishing does about it.
 //!
-//! A path that is there and good stays as it is. One that is there and broken is repaired, which no Nix would do by
-//! itself: it skips whatever has a narinfo. Refuses to look and to stage.
+//! A good path is left alone. A broken one is repaired, which Nix itself would not do: it skips any path that has a
+//! narinfo. Looking at the cache and staging the files is done in `acts/cache.rs`.
 
 use std::collections::BTreeSet;
 
@@ -16,15 +16,15 @@ use crate::domain::cache::signing::{PublicKey, key_of};
 use crate::domain::publication::plan::{Judgement, Status};
 use crate::domain::publication::serving::Served;
 
-/// What every client reads first. Nix asks for many paths at once only where it says so.
+/// Key of the file that every client reads first. `WantMassQuery` in it makes Nix query paths in bulk.
 pub const INFO: &str = "nix-cache-info";
-/// Its text, where there is none yet.
+/// Text of `nix-cache-info` in a new cache.
 pub const INFO_TEXT: &str = "StoreDir: /nix/store\nWantMassQuery: 1\n";
 
-/// Whether the key was there or is only being made, the fault is the same.
+/// One message, whether the signature is missing or our key has not been made yet.
 const UNSIGNED: &str = "its narinfo is not signed by the key of this cache";
 
-/// Whether a `nix-cache-info` says what it must; what else it says is not ours to change.
+/// Whether a `nix-cache-info` has our lines; other lines are left alone.
 pub fn is_good_info(text: &str) -> bool {
     INFO_TEXT.lines().all(|line| text.lines().any(|other| other.trim() == line))
 }
@@ -32,49 +32,49 @@ pub fn is_good_info(text: &str) -> bool {
 /// What was seen of a closure in a binary cache.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Seen {
-    /// Not there.
+    /// Paths that the cache does not have.
     pub new: Vec<PathInfo>,
-    /// There, and why it is no good.
+    /// Paths that are broken in the cache, each with the reason.
     pub broken: Vec<(PathInfo, String)>,
-    /// There and right, but for a signature of this cache's key; and the trusted keys that have signed it.
+    /// Good paths without a signature by this cache's key, each with the other trusted keys that signed it.
     pub unsigned: Vec<(PathInfo, Vec<String>)>,
-    /// There and right, but for the listing of its files; and what is wrong with that.
+    /// Good paths whose listing of files is missing or wrong, each with the reason.
     pub unlisted: Vec<(PathInfo, String)>,
-    /// There and good.
+    /// Number of good paths.
     pub same: usize,
-    /// Whether `nix-cache-info` is there and good.
+    /// Whether the cache has a good `nix-cache-info`.
     pub info: bool,
-    /// Why nothing can be signed for this cache.
+    /// Why nothing can be signed for this cache, if so.
     pub unready: Option<String>,
 }
 
-/// What is wrong with the narinfo of a path of ours, whoever signed it; `None` if nothing is.
+/// Returns what is wrong with the narinfo of one of our paths, apart from who signed it; `None` if nothing is.
 pub fn fault(ours: &PathInfo, theirs: &NarInfo) -> Option<String> {
     let info = &theirs.info;
     match () {
-        () if info.path != ours.path => Some(format!("its narinfo is of {}", info.path)),
+        () if info.path != ours.path => Some(format!("its narinfo is for {}", info.path)),
         () if (info.nar_hash, info.nar_size) != (ours.nar_hash, ours.nar_size) => {
-            Some(format!("its narinfo has another NAR hash: there {}, here {}", info.nar_hash, ours.nar_hash))
+            Some(format!("its narinfo has the NAR hash {}, and ours is {}", info.nar_hash, ours.nar_hash))
         }
-        () if info.references != ours.references => Some("its narinfo has other references".to_owned()),
+        () if info.references != ours.references => Some("its narinfo has different references".to_owned()),
         () => theirs.signature_fault().or_else(|| theirs.nar_name_fault()),
     }
 }
 
-/// Whose signatures a cache needs.
+/// The keys whose signatures a cache needs.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Keys {
-    /// What signs; `None` while it is not made yet.
+    /// The key that signs here; `None` until it is made.
     pub own: Option<PublicKey>,
-    /// What users trust besides, while a new key takes the place of an old one.
+    /// Other keys that users trust, while a new key replaces an old one.
     pub also: Vec<PublicKey>,
 }
 
-/// Who of those that matter has signed a narinfo.
+/// Which of a cache's keys have signed a narinfo.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Signed {
     ByOwn,
-    /// The names of other trusted keys; none if users would refuse it.
+    /// By the other trusted keys of these names; if there are none, Nix rejects the path.
     Otherwise(Vec<String>),
 }
 
@@ -87,7 +87,7 @@ impl Keys {
         Signed::Otherwise(others.map(|key| key.name().to_owned()).collect())
     }
 
-    /// What is wrong with the signatures of a narinfo, to somebody who trusts any of these keys.
+    /// Returns what is wrong with a narinfo's signatures for a client that trusts all of these keys.
     pub fn fault(&self, narinfo: &NarInfo) -> Option<String> {
         match self.signed(narinfo) {
             Signed::Otherwise(by) if by.is_empty() => Some(unsigned(narinfo)),
@@ -95,13 +95,13 @@ impl Keys {
         }
     }
 
-    /// As Nix wants them.
+    /// The keys as `trusted-public-keys` lists them.
     pub fn trusted(&self) -> String {
         self.own.iter().chain(&self.also).map(PublicKey::to_string).collect::<Vec<_>>().join(" ")
     }
 }
 
-/// What is to be said of a narinfo that no key of this cache has signed.
+/// The fault of a narinfo that none of this cache's keys has signed.
 fn unsigned(narinfo: &NarInfo) -> String {
     let mut others: Vec<&str> = narinfo.signatures.iter().filter_map(|signature| key_of(signature)).collect();
     others.dedup();
@@ -112,37 +112,37 @@ fn unsigned(narinfo: &NarInfo) -> String {
     }
 }
 
-/// Keys of others that a message names.
+/// Number of foreign keys that a message names.
 const NAMED: usize = 3;
 
-/// What is wrong with a NAR, given the size of the object, if there is one.
+/// Returns what is wrong with a NAR, given the size of its object, if it exists.
 pub fn nar_fault(narinfo: &NarInfo, size: Option<u64>) -> Option<String> {
     match (size, narinfo.file_size) {
-        (None, _) => Some(format!("its NAR is gone, {}", narinfo.url)),
+        (None, _) => Some(format!("its NAR is missing: {}", narinfo.url)),
         (Some(size), Some(expected)) if size != expected => {
-            Some(format!("its NAR has {size} bytes instead of {expected}, {}", narinfo.url))
+            Some(format!("its NAR has {size} bytes instead of {expected}: {}", narinfo.url))
         }
         (Some(_), _) => None,
     }
 }
 
-/// What is wrong with how a NAR is served. Nix takes every layer of compression off what has a `Content-Encoding`, its
-/// own among them, and then finds the NAR not compressed as its narinfo says.
+/// Returns what is wrong with how a NAR is served. If an object has a `Content-Encoding`, Nix removes every layer of
+/// compression, including the NAR's own, and then the NAR is not compressed in the way its narinfo says.
 pub fn encoding_fault(narinfo: &NarInfo, served: &Served) -> Option<String> {
     let encoding = served.content_encoding.as_deref().filter(|_| served.is_encoded())?;
     Some(format!(
-        "its NAR is served with Content-Encoding {}, which Nix does not read, {}",
+        "its NAR is served with Content-Encoding {}, which Nix cannot read: {}",
         excerpt(encoding),
         narinfo.url
     ))
 }
 
-/// What the name of a NAR starts with, whose bytes as they are stored have this digest.
+/// The first part of a NAR's file name, given the digest of its compressed bytes.
 pub fn nar_name(digest: &Digest) -> String {
     to_base32(digest.bytes())
 }
 
-/// What publishing would do.
+/// Judges what publishing would do to the cache.
 pub fn judge(seen: &Seen) -> Judgement {
     if let Some(why) = &seen.unready {
         return Judgement::refused(vec![why.clone()]);

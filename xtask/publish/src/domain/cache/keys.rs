@@ -1,19 +1,19 @@
-//! The keys that users of an environment's cache trust, from what `releng.toml` says of them.
+//! The keys that users of an environment's cache trust, as `releng.toml` names them.
 
 use xtask::domain::environment::CacheKey;
 
 use super::signing::PublicKey;
 
-/// The key of a cache that a manager holds; `None` for one that is made on the spot: its secret half tells.
+/// Returns the public key that `releng.toml` names; `None` if the tool makes the key, whose secret file then names it.
 ///
 /// # Errors
-/// `releng.toml` does not name it, or names something else; the message says how it is found.
+/// `releng.toml` has no public key, or an invalid one; the message says how to get it.
 pub fn public_key(cache: &CacheKey) -> Result<Option<PublicKey>, String> {
     match cache {
         CacheKey::Made { .. } => Ok(None),
         CacheKey::Held { key_file, public_key, .. } if public_key.is_empty() => Err(format!(
-            "releng.toml does not say yet which `public-key` users of this cache trust: \
-             put in what `nix key convert-secret-to-public < {key_file}` prints"
+            "`public-key` is missing in releng.toml, so it is unknown which key users of this cache trust: \
+            add what `nix key convert-secret-to-public < {key_file}` prints"
         )),
         CacheKey::Held { public_key, .. } => {
             public_key.parse().map(Some).map_err(|why| format!("releng.toml, `public-key`: {why}"))
@@ -21,10 +21,10 @@ pub fn public_key(cache: &CacheKey) -> Result<Option<PublicKey>, String> {
     }
 }
 
-/// The keys that users trust besides.
+/// Returns the other keys that users of a cache trust.
 ///
 /// # Errors
-/// One is not a public key.
+/// One of them is not a public key.
 pub fn also_trusted(cache: &CacheKey) -> Result<Vec<PublicKey>, String> {
     match cache {
         CacheKey::Made { .. } => Ok(Vec::new()),

@@ -1,9 +1,9 @@
 //! The binary cache, in Nix's formats.
 //!
-//! * [`path_info`]: what Nix knows of a store path, which is what a signature is about
-//! * [`narinfo`]: what a cache says of a store path
-//! * [`signing`]: keys and signatures; [`keys`]: those that users of an environment trust
-//! * [`faults`]: what can be wrong with a path in a cache
+//! * [`path_info`]: what Nix knows about a store path, which is what is signed
+//! * [`narinfo`]: what a cache says about a store path
+//! * [`signing`]: keys and signatures; [`keys`]: the keys that users of an environment trust
+//! * [`faults`]: what can be wrong with a path in a cache, and what to do about it
 //! * [`nix_hash`]: the spellings of a hash
 
 pub mod faults;

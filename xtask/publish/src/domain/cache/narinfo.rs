@@ -1,7 +1,7 @@
-//! Narinfos: what a binary cache says of a store path, and what proves it.
+//! Narinfos: what a binary cache says about a store path, and the signatures that prove it.
 //!
-//! Nix is the judge: what every Nix accepts is a narinfo, and what none accepts is broken, down to blanks and the ends of
-//! lines. Refuses to download.
+//! Nix decides: a text is a narinfo if every version of Nix accepts it, and broken if none does, down to blanks and
+//! line ends. Downloading is left to `tools`.
 
 use xtask::domain::digest::Digest;
 use xtask::domain::problem::excerpt;
@@ -15,31 +15,31 @@ use crate::domain::cache::signing::{PublicKey, SecretKey, is_signature, key_of};
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NarInfo {
     pub info: PathInfo,
-    /// Key of its NAR.
+    /// Key of the NAR in the bucket.
     pub url: String,
-    /// How the NAR is compressed.
+    /// Compression of the NAR.
     compression: String,
-    /// Digest of the NAR as it is stored; also `None` for another kind of digest.
+    /// SHA-256 of the compressed NAR; `None` if the narinfo has no `FileHash`, or one of another kind.
     pub file_hash: Option<Digest>,
-    /// Size of the NAR as it is stored, in bytes.
+    /// Size of the compressed NAR in bytes.
     pub file_size: Option<u64>,
-    /// In Nix's spelling.
+    /// Signatures as Nix writes them, `NAME:BASE64`.
     pub signatures: Vec<String>,
 }
 
-/// The compressions that Nix gives an extension to.
+/// Compressions for which Nix adds an extension to the NAR's name.
 const EXTENSIONS: [(&str, &str); 6] =
     [("zstd", ".zst"), ("xz", ".xz"), ("bzip2", ".bz2"), ("br", ".br"), ("lzip", ".lzip"), ("lz4", ".lz4")];
-/// What Nix can unpack besides.
+/// Other compressions that Nix can unpack.
 const OTHERS: [&str; 2] = ["none", "gzip"];
-/// What Nix takes for granted where a narinfo does not say.
+/// The compression that Nix assumes if a narinfo does not name one.
 const DEFAULT: &str = "bzip2";
-/// What S3 allows for a key, in bytes.
+/// Longest key that S3 allows, in bytes.
 const LONGEST_URL: usize = 1024;
 
 impl NarInfo {
     /// # Errors
-    /// What is wrong with it.
+    /// Says what is wrong with the narinfo.
     pub fn parse(text: &str) -> Result<NarInfo, String> {
         let (mut path, mut url, mut compression) = (None, "", "");
         let (mut nar_hash, mut nar_size, mut file_hash, mut file_size) = (None, 0, None, None);
@@ -59,10 +59,10 @@ impl NarInfo {
                     let names = value.split(' ').filter(|name| !name.is_empty()).map(StorePath::of_base_name);
                     references = names.collect::<Result<_, _>>()?;
                 }
-                "References" => return Err("it has two lines References".to_owned()),
+                "References" => return Err("it has two References lines".to_owned()),
                 "Deriver" if value != "unknown-deriver" => drop(StorePath::of_base_name(value)?),
                 "Sig" => signatures.push(value.to_owned()),
-                "CA" if content_address => return Err("it has two lines CA".to_owned()),
+                "CA" if content_address => return Err("it has two CA lines".to_owned()),
                 "CA" => content_address = is_content_address(value)?,
                 _ => {}
             }
@@ -89,20 +89,20 @@ impl NarInfo {
         })
     }
 
-    /// Whether one of its signatures is by `key`, over what it says itself.
+    /// Whether one of its signatures is by `key` and matches the narinfo's own fields.
     pub fn is_signed_by(&self, key: &PublicKey) -> bool {
         let fingerprint = self.info.fingerprint();
         self.signatures.iter().any(|signature| key.verifies(&fingerprint, signature))
     }
 
-    /// What is wrong with how its signatures are written, whoever made them: older versions of Nix pass over such a one,
-    /// and since 2.34 nothing of a narinfo that has one is read.
+    /// Describes the first malformed signature, whichever key it claims to be by: older versions of Nix ignore it, and
+    /// since 2.34 Nix rejects the narinfo that contains it.
     pub fn signature_fault(&self) -> Option<String> {
         let odd = self.signatures.iter().find(|signature| !is_signature(signature))?;
         Some(format!("newer versions of Nix refuse its signature `{}`", excerpt(odd)))
     }
 
-    /// What is wrong with where it says that its NAR is, and how that is packed, as far as the name tells.
+    /// Returns what is wrong with the NAR's URL and compression, as far as the name shows.
     pub fn nar_name_fault(&self) -> Option<String> {
         let url = &self.url;
         let plain = |b: u8| b.is_ascii_alphanumeric() || b"+-._=/".contains(&b);
@@ -119,25 +119,25 @@ impl NarInfo {
             None => return None,
         };
         if let Some((named, _)) = named.filter(|(named, _)| *named != packed) {
-            return Some(format!("its Compression is {packed}, and its NAR is called {url}, which is {named}"));
+            return Some(format!("its Compression is {packed}, but its NAR is {url}, which means {named}"));
         }
-        // Nix names a NAR by its content; others by what is in it.
+        // Nix names a NAR by the digest of the compressed file; other tools by that of the NAR itself.
         let digest = parse_hash(&format!("sha256:{}", stem.rsplit('/').next().unwrap_or(stem))).ok();
         let file_hash = digest.zip(self.file_hash).filter(|(digest, _)| *digest != self.info.nar_hash);
-        file_hash.filter(|(digest, file_hash)| digest != file_hash).map(|(_, file_hash)| {
-            format!("its FileHash is {}, and its NAR is called {url}", to_base32(file_hash.bytes()))
-        })
+        file_hash
+            .filter(|(digest, file_hash)| digest != file_hash)
+            .map(|(_, file_hash)| format!("its FileHash is {}, but its NAR is {url}", to_base32(file_hash.bytes())))
     }
 }
 
-/// The text of a narinfo with a signature by `key`. Whatever else it says stays, other keys' signatures among it; an
-/// older one by a key of that name goes, since it is not good.
+/// Returns the text of a narinfo with a signature by `key`. Everything else stays, including other keys' signatures; an
+/// older signature under that key's name is removed, because it is not valid.
 pub fn signed(text: &str, narinfo: &NarInfo, key: &SecretKey) -> String {
     let name = key.public().name();
     with_signatures(text, |other| other.split(':').next() != Some(name), &[key.sign(&narinfo.info.fingerprint())])
 }
 
-/// The text of a new narinfo with the signatures that an older one of the very same path has by other keys.
+/// Returns the text of a new narinfo, plus the signatures by other keys from an older narinfo of exactly the same path.
 pub fn keeping_signatures(new: &str, new_info: &NarInfo, old: &NarInfo) -> String {
     if old.info != new_info.info {
         return new.to_owned();
@@ -153,8 +153,8 @@ fn with_signatures(text: &str, stays: impl Fn(&str) -> bool, more: &[String]) ->
     kept.map(|line| format!("{line}\n")).chain(more).collect()
 }
 
-/// The fields of a narinfo, as Nix cuts it up: a name is whatever stands before the next colon, an empty line included;
-/// its value begins one character behind that colon, and ends with a line feed.
+/// The fields of a narinfo, as Nix splits it: a name is everything up to the next colon, even across an empty line; the
+/// value starts one character after that colon and ends at a line feed.
 struct Lines<'a>(&'a str);
 
 impl<'a> Iterator for Lines<'a> {
@@ -171,9 +171,9 @@ impl<'a> Iterator for Lines<'a> {
         let mut after_blank = rest.chars();
         after_blank.next();
         match after_blank.as_str().split_once('\n') {
-            None => Some(Err(format!("it ends within the line {}", excerpt(name.trim())))),
+            None => Some(Err(format!("it ends in the middle of the line {}", excerpt(name.trim())))),
             Some((value, _)) if name == "StorePath" && value.ends_with('\r') => {
-                Some(Err("its lines end as on Windows, which Nix does not read".to_owned()))
+                Some(Err("it has Windows line ends, which Nix does not accept".to_owned()))
             }
             Some((value, after)) => {
                 self.0 = after;
@@ -187,7 +187,7 @@ fn number(name: &str, text: &str) -> Result<u64, String> {
     text.parse().map_err(|_| format!("its {name} is not a number: {}", excerpt(text)))
 }
 
-/// A hash of any kind; only a SHA-256 is of use here.
+/// Reads a hash of any kind; returns only a SHA-256.
 fn parse_any_hash(text: &str) -> Result<Option<Digest>, String> {
     let others = ["md5", "sha1", "sha512", "blake3"];
     match text.split_once([':', '-']) {
@@ -196,7 +196,7 @@ fn parse_any_hash(text: &str) -> Result<Option<Digest>, String> {
     }
 }
 
-/// Whether a path is named by its content; a narinfo may say so of what is only downloaded.
+/// Whether a path is content-addressed; a narinfo may say so about a path that was only downloaded.
 fn is_content_address(text: &str) -> Result<bool, String> {
     let hash = match text.split_once(':') {
         None if text.is_empty() => return Ok(false),
@@ -204,7 +204,7 @@ fn is_content_address(text: &str) -> Result<bool, String> {
         Some(("fixed", rest)) => Some(rest.strip_prefix("r:").or_else(|| rest.strip_prefix("git:")).unwrap_or(rest)),
         _ => None,
     };
-    let hash = hash.ok_or_else(|| format!("its CA is odd: `{}`", excerpt(text)))?;
+    let hash = hash.ok_or_else(|| format!("its CA is invalid: `{}`", excerpt(text)))?;
     parse_any_hash(hash).map(|_| true)
 }
 
@@ -212,7 +212,7 @@ fn is_content_address(text: &str) -> Result<bool, String> {
 mod tests {
     use super::*;
 
-    // All of it by Nix 2.8: `nix copy --to 'file://…?secret-key=…'` and `nix path-info --json`.
+    // Written by Nix 2.8, with `nix copy --to 'file://…?secret-key=…'`.
     const NARINFO: &str = "\
 StorePath: /nix/store/s1ph2ym3d4b06r86sv46dg4hz7cr0kzw-top
 URL: nar/0na2zvwlnhqc3px6lh3mipxf44lkhf81pw3p27x2523z6vdmzk1r.nar.zst
@@ -294,8 +294,8 @@ Sig: test-1:eyHQCMtqksYMRaiznlTs7TaShdP4j/qckzAJnoepUocS+5py2Cemfw3uIxJlmQ08ERyn
             `/gnu/store/s1ph2ym3d4b06r86sv46dg4hz7cr0kzw-top` is not in /nix/store
             `eqh9lqb3abv90ziv5mf2hxrbvf2ibihw-dep` is not a store path
             `md5:0k7zd7hgp5vs1m3bnrf8873pb97j9gp4phgl6y80bb4fd3jk6dqy` is not a SHA-256 hash
-            its lines end as on Windows, which Nix does not read
-            it ends within the line Sig
+            it has Windows line ends, which Nix does not accept
+            it ends in the middle of the line Sig
             it has no URL
             URL: is fine
             `x0wmwaigdg3ikbck5d3avr4k4f0f66y9f-top.drv` is not a store path
@@ -308,12 +308,12 @@ Sig: test-1:eyHQCMtqksYMRaiznlTs7TaShdP4j/qckzAJnoepUocS+5py2Cemfw3uIxJlmQ08ERyn
             its URL is not the name of an object here: `/nar/0na2zvwlnhqc3px6lh3mipxf44lkhf81pw3p27x2523z6vdmzk1r.nar.zst`
             its URL is not the name of an object here: `nar/?0na2zvwlnhqc3px6lh3mipxf44lkhf81pw3p27x2523z6vdmzk1r.nar.zst`
             its URL is not the name of an object here: `nar/nar/nar/nar/nar/nar/nar/nar/nar/nar/nar/nar/nar/nar/nar/nar/nar/nar/nar/nar/nar/nar/nar/nar/nar/nar/nar/nar/nar/nar/…`
-            its Compression is none, and its NAR is called nar/0na2zvwlnhqc3px6lh3mipxf44lkhf81pw3p27x2523z6vdmzk1r.nar.zst, which is zstd
+            its Compression is none, but its NAR is nar/0na2zvwlnhqc3px6lh3mipxf44lkhf81pw3p27x2523z6vdmzk1r.nar.zst, which means zstd
             its Compression is unknown to Nix: `rar`
-            its Compression is bzip2, and its NAR is called nar/0na2zvwlnhqc3px6lh3mipxf44lkhf81pw3p27x2523z6vdmzk1r.nar.zst, which is zstd
-            its FileHash is 1na2zvwlnhqc3px6lh3mipxf44lkhf81pw3p27x2523z6vdmzk1r, and its NAR is called nar/0na2zvwlnhqc3px6lh3mipxf44lkhf81pw3p27x2523z6vdmzk1r.nar.zst
+            its Compression is bzip2, but its NAR is nar/0na2zvwlnhqc3px6lh3mipxf44lkhf81pw3p27x2523z6vdmzk1r.nar.zst, which means zstd
+            its FileHash is 1na2zvwlnhqc3px6lh3mipxf44lkhf81pw3p27x2523z6vdmzk1r, but its NAR is nar/0na2zvwlnhqc3px6lh3mipxf44lkhf81pw3p27x2523z6vdmzk1r.nar.zst
             it has a line `<html>\u{1b}[2J`
-            it has two lines References
+            it has two References lines
             it has no URL"#]].assert_eq(&messages.join("\n"));
     }
 

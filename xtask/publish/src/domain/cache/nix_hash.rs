@@ -9,10 +9,10 @@ use xtask::domain::store_path::{DIGEST_DIGITS, from_base32};
 /// Length of a SHA-256 in base 64.
 const BASE64_DIGITS: usize = 44;
 
-/// Reads a SHA-256 as any Nix has spelled it: SRI, or after `sha256:` in base 32, 64 or 16.
+/// Reads a SHA-256 in any spelling that Nix has used: SRI, or after `sha256:` in base 32, 64 or 16.
 ///
 /// # Errors
-/// It is something else.
+/// The text is not a SHA-256.
 pub fn parse_hash(text: &str) -> Result<Digest, String> {
     let odd = || format!("`{}` is not a SHA-256 hash", excerpt(text));
     let base64 = |text: &str| BASE64.decode(text).ok().and_then(|b| b.try_into().ok()).map(Digest::new);

@@ -1,4 +1,4 @@
-//! What Nix knows of a store path: what a signature is about. Refuses to ask Nix.
+//! What Nix knows about a store path, which is what a signature covers. Asking Nix is left to `tools`.
 
 use std::collections::BTreeSet;
 
@@ -10,18 +10,18 @@ use xtask::domain::store_path::{STORE, StorePath, to_base32};
 
 use crate::domain::cache::nix_hash::parse_hash;
 
-/// What a signature is about.
+/// The facts about a store path that a signature covers.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PathInfo {
     pub path: StorePath,
     pub nar_hash: Digest,
-    /// Bytes.
+    /// Size of the NAR in bytes.
     pub nar_size: u64,
     pub references: BTreeSet<StorePath>,
 }
 
 impl PathInfo {
-    /// The text that is signed.
+    /// Returns the text that is signed.
     pub fn fingerprint(&self) -> String {
         let references: Vec<String> = self.references.iter().map(StorePath::to_string).collect();
         format!(
@@ -34,12 +34,11 @@ impl PathInfo {
     }
 }
 
-/// Reads what `nix path-info --json` writes: a list until Nix 2.18 and in Lix, then an object by path, which later got a
-/// version, names without the store, and hashes that say their algorithm (format 2, the default of some versions since
-/// 2.33).
+/// Reads the output of `nix path-info --json`: a list until Nix 2.18 and in Lix; later an object by path; in format 2,
+/// the default of some versions since 2.33, with a version, names without the store directory, and hashes as objects.
 ///
 /// # Errors
-/// What is odd about it.
+/// Says what is unexpected in the output.
 pub fn parse_path_infos(json: &str) -> Result<Vec<PathInfo>, String> {
     match serde_json::from_str(json).map_err(|error| error.to_string())? {
         Value::Array(list) => list.into_iter().map(|value| path_info(None, value)).collect(),
@@ -47,7 +46,7 @@ pub fn parse_path_infos(json: &str) -> Result<Vec<PathInfo>, String> {
             if let Some(Value::Object(inner)) = object.remove("info") {
                 match object.get("storeDir").and_then(Value::as_str) {
                     None | Some(STORE) => object = inner,
-                    Some(other) => return Err(format!("it is of another store, `{}`", excerpt(other))),
+                    Some(other) => return Err(format!("it is about another store, `{}`", excerpt(other))),
                 }
             }
             object.into_iter().map(|(path, value)| path_info(Some(&path), value)).collect()
@@ -56,7 +55,7 @@ pub fn parse_path_infos(json: &str) -> Result<Vec<PathInfo>, String> {
     }
 }
 
-/// How a hash is written.
+/// A hash, as text or as an object.
 #[derive(Deserialize)]
 #[serde(untagged)]
 enum Hash {
@@ -84,7 +83,7 @@ struct Entry {
     nar_hash: Option<Hash>,
     nar_size: Option<u64>,
     references: Vec<String>,
-    /// Older versions say so of what is not in the store.
+    /// `false` for a path that is not in the store; only older versions of Nix write it.
     valid: Option<bool>,
 }
 
@@ -116,10 +115,10 @@ mod tests {
     use super::*;
     use expect_test::expect;
 
-    // By Nix 2.8.
+    // Written by Nix 2.8.
     const PATH_INFO: &str = r#"{"path":"/nix/store/s1ph2ym3d4b06r86sv46dg4hz7cr0kzw-top","narHash":"sha256-Hjcz5WiOrAWQN/TBS+5L8qR1x0HIZbtGDXqX++Bp/0w=","narSize":216,"references":["/nix/store/dqh9lqb3abv90ziv5mf2hxrbvf2ibihw-dep","/nix/store/yl93ha4ya9xb5nprhnhwqhh8aw1vjp4s-d.nix"],"deriver":"/nix/store/0wmwaigdg3ikbck5d3avr4k4f0f66y9f-top.drv","registrationTime":1795344823,"ultimate":true}"#;
     #[test]
-    fn every_nix_tells_the_same_of_a_path() {
+    fn every_nix_says_the_same_about_a_path() {
         let sri = "sha256-Hjcz5WiOrAWQN/TBS+5L8qR1x0HIZbtGDXqX++Bp/0w=";
         let expected = parse_path_infos(&format!("[{PATH_INFO}]")).expect("valid");
         assert_eq!(expected[0].nar_hash.sri(), sri);
@@ -149,7 +148,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_odd_is_told() {
+    fn unexpected_output_is_reported() {
         let shown: Vec<String> = [
             "",
             "1",
@@ -169,7 +168,7 @@ mod tests {
             it is neither a list nor an object
             `/nix/store/x` is not in the store
             `/nix/store/s1ph2ym3d4b06r86sv46dg4hz7cr0kzw-top` is not in the store
-            it is of another store, `/other`
+            it is about another store, `/other`
             a path: missing field `references`
             `sha512-Hjcz5WiOrAWQN/TBS+5L8qR1x0HIZbtGDXqX++Bp/0w=` is not a SHA-256 hash
             `s1ph2ym3d4b06r86sv46dg4hz7cr0kzw-t#p` is not a store path

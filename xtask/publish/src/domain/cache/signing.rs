@@ -1,6 +1,6 @@
-//! The keys of a binary cache, as Nix writes them: `NAME:BASE64`, and what a signature by one of them proves.
+//! The keys of a binary cache, which Nix writes as `NAME:BASE64`, and the check of signatures made with them.
 //!
-//! Refuses to read key files and to show a secret.
+//! Reads no key file, and never shows a secret.
 
 use std::fmt;
 use std::str::FromStr;
@@ -10,12 +10,12 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 use ring::signature::{ED25519, Ed25519KeyPair, UnparsedPublicKey};
 use serde::Deserialize;
 
-/// Sizes in bytes. A secret key is a seed and the public key that belongs to it.
+/// Sizes in bytes. A secret key is a seed followed by its public key.
 const PUBLIC: usize = 32;
 const SECRET: usize = 64;
 const SIGNATURE: usize = 64;
 
-/// What users trust: they spell it in `trusted-public-keys`.
+/// A key that users list in `trusted-public-keys`.
 #[derive(Clone, PartialEq, Eq, Deserialize)]
 #[serde(try_from = "String")]
 pub struct PublicKey {
@@ -24,12 +24,12 @@ pub struct PublicKey {
 }
 
 impl PublicKey {
-    /// What signatures by this key start with.
+    /// Name of the key, with which its signatures start.
     pub fn name(&self) -> &str {
         &self.name
     }
 
-    /// Whether `signature`, in Nix's spelling, is one of `message` by this key.
+    /// Whether `signature`, written as Nix writes it, is a signature of `message` by this key.
     pub fn verifies(&self, message: &str, signature: &str) -> bool {
         let Some((name, signature)) = signature.split_once(':') else { return false };
         let Some(signature) = BASE64.decode(signature).ok().filter(|_| name == self.name) else { return false };
@@ -41,11 +41,11 @@ impl FromStr for PublicKey {
     type Err = String;
 
     /// # Errors
-    /// What is wrong; a secret key that was put here by mistake is not quoted.
+    /// Says what is wrong with the text; a secret key pasted here by mistake is not quoted.
     fn from_str(text: &str) -> Result<PublicKey, String> {
         let (name, key) = split(text)?;
         let key = key.as_slice().try_into().map_err(|_| match key.len() {
-            SECRET => "this is a secret key, where a public one belongs".to_owned(),
+            SECRET => "this is a secret key; expected a public one".to_owned(),
             n => format!("a public key has 32 bytes, not {n}"),
         })?;
         Ok(PublicKey { name, key })
@@ -72,7 +72,7 @@ impl fmt::Debug for PublicKey {
     }
 }
 
-/// What signs. `Debug` shows its public half.
+/// A key that signs. `Debug` shows its public half only.
 pub struct SecretKey {
     text: String,
     public: PublicKey,
@@ -84,12 +84,12 @@ impl SecretKey {
         &self.public
     }
 
-    /// A signature of `message`, in Nix's spelling.
+    /// Signs `message`, and returns the signature as Nix writes it.
     pub fn sign(&self, message: &str) -> String {
         format!("{}:{}", self.public.name, BASE64.encode(self.pair.sign(message.as_bytes())))
     }
 
-    /// The text of a key file: for that and for nothing else.
+    /// Returns the text to write to a key file. Use it for nothing else.
     pub fn expose(&self) -> &str {
         &self.text
     }
@@ -98,20 +98,20 @@ impl SecretKey {
 impl FromStr for SecretKey {
     type Err = String;
 
-    /// Of the text of a key file.
+    /// Parses the text of a key file.
     ///
     /// # Errors
-    /// What is wrong, without a part of the secret.
+    /// Says what is wrong without quoting any of the secret.
     fn from_str(text: &str) -> Result<SecretKey, String> {
         let (name, bytes) = split(text.trim())?;
         let (seed, key) = match bytes.len() {
             SECRET => bytes.split_at(SECRET - PUBLIC),
-            PUBLIC => return Err("this is a public key, where a secret one belongs".to_owned()),
+            PUBLIC => return Err("this is a public key; expected a secret one".to_owned()),
             n => return Err(format!("a secret key has 64 bytes, not {n}")),
         };
-        // Nix takes the public key from the second half, and so might sign with something else than it says.
+        // Nix takes the public key from the second half, so it could sign under a key that does not match.
         let pair = Ed25519KeyPair::from_seed_and_public_key(seed, key);
-        let pair = pair.map_err(|_| "its two halves do not belong together".to_owned())?;
+        let pair = pair.map_err(|_| "its two halves do not match".to_owned())?;
         let key = key.try_into().map_err(|_| "it is too short".to_owned())?;
         Ok(SecretKey { text: text.trim().to_owned(), public: PublicKey { name, key }, pair })
     }
@@ -123,15 +123,15 @@ impl fmt::Debug for SecretKey {
     }
 }
 
-/// The name of the key that a signature says it is by; `None` if it is not written as a signature.
+/// Returns the name of the key that a signature claims to be by; `None` if the text is not a signature.
 pub fn key_of(signature: &str) -> Option<&str> {
     let (name, bytes) = signature.split_once(':')?;
     let whole = BASE64.decode(bytes).is_ok_and(|bytes| bytes.len() == SIGNATURE);
     (whole && !name.is_empty()).then_some(name)
 }
 
-/// Whether every Nix can read what stands as a signature, be it of the wrong length: a name, and a byte or more in base 64,
-/// whose padding may be missing.
+/// Whether every version of Nix can parse this as a signature, even one of the wrong length: a name, and at least one
+/// byte in base 64, whose padding may be missing.
 pub fn is_signature(text: &str) -> bool {
     let digit = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'+' | b'/');
     text.split_once(':').is_some_and(|(name, bytes)| {
@@ -142,8 +142,8 @@ pub fn is_signature(text: &str) -> bool {
 
 fn split(text: &str) -> Result<(String, Vec<u8>), String> {
     let (name, key) =
-        text.split_once(':').filter(|(name, _)| !name.is_empty()).ok_or("a key is written NAME:BASE64")?;
-    let key = BASE64.decode(key).map_err(|_| "what follows the colon is not in base 64".to_owned())?;
+        text.split_once(':').filter(|(name, _)| !name.is_empty()).ok_or("a key has the form NAME:BASE64")?;
+    let key = BASE64.decode(key).map_err(|_| "the part after the colon is not base 64".to_owned())?;
     Ok((name.to_owned(), key))
 }
 
@@ -166,7 +166,7 @@ mod tests {
     }
 
     #[test]
-    fn a_mistake_is_told_without_the_secret() {
+    fn a_mistake_is_reported_without_the_secret() {
         let secret = format!("{:?}", SECRET_TEXT.parse::<SecretKey>().expect("valid"));
         let other = SECRET_TEXT.replace("utOO", "uuOO");
         let messages = [
@@ -179,11 +179,11 @@ mod tests {
         ];
         expect![[r#"
             SecretKey { public: test-1:ConZHCHTiL125PdUi2yCYfjINrkaoHgUkX5CH+bZzFs=, .. }
-            this is a secret key, where a public one belongs
-            this is a public key, where a secret one belongs
-            its two halves do not belong together
-            a key is written NAME:BASE64
-            what follows the colon is not in base 64"#]]
+            this is a secret key; expected a public one
+            this is a public key; expected a secret one
+            its two halves do not match
+            a key has the form NAME:BASE64
+            the part after the colon is not base 64"#]]
         .assert_eq(&messages.join("\n"));
     }
 }

@@ -1,8 +1,9 @@
-//! A publication: the list of acts that bring a release to an environment, and what each would do there.
+//! A publication: the list of acts that bring a release to an environment, and their order.
 //!
-//! One list, three readers: `plan` shows it, `upload` applies it, `verify` checks it. Acts come in waves:
-//! contents that nothing points to yet, then git, then the pointers, all of them. When all is done, a receipt says so. A
-//! rollback records what it withdraws before it moves pointers. Owns which acts there are and their order. What is seen of an act is judged in [`crate::domain::publication::judgement`], and shown in [`crate::domain::publication::plan`].
+//! One list, three readers: `plan` shows it, `upload` applies it, `verify` checks it. Acts come in waves: contents that
+//! nothing points to yet, then git, then all pointers. When everything is done, a receipt says so. A rollback records
+//! what it withdraws before it moves pointers. What is seen of an act is judged in
+//! [`crate::domain::publication::judgement`] and shown in [`crate::domain::publication::plan`].
 
 use std::fmt;
 
@@ -16,59 +17,59 @@ use xtask::domain::version::{Series, Version};
 use crate::domain::publication::image_tag::ImageTag;
 use crate::domain::publication::pointers::Follows;
 
-/// What is published: an official release, or the manual of a tree on the way.
+/// What is published: an official release, or the manual of a tree between releases.
 #[derive(Debug, Clone)]
 pub enum Subject {
     Official(Box<Official>),
-    /// Goes to the docs `nightly` and nowhere else.
+    /// Only its manual is published, as the docs `nightly`.
     Nightly {
         version: String,
     },
 }
 
-/// An official release, and every name that comes with it.
+/// An official release, and the names of its artifacts.
 #[derive(Debug, Clone)]
 pub struct Official {
     pub release: Release,
     pub layout: Layout,
 }
 
-/// How much of it.
+/// How much of the subject is published.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Target {
     All,
-    /// The manual alone: a nightly job, or a repair.
+    /// The manual alone, for a nightly job or a repair.
     Manual,
 }
 
-/// One thing to bring about.
+/// One step of a publication.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Act {
     /// `lix/lix-VERSION/` in the releases bucket, object by object.
     VersionDirectory,
-    /// The builds and their derivations with whole closures, in the cache bucket.
+    /// The closures of the builds and their derivations, in the cache bucket.
     Cache,
     /// A manual in the docs bucket.
     Docs(Docs),
-    /// The branch, on a plain git remote.
+    /// The release branch, on a plain git remote.
     Branch,
-    /// The commits on their way to the branch, in Gerrit.
+    /// The release's commits, pushed to Gerrit for review.
     Review,
     /// The tag, on the git remote.
     Tag,
     /// `manifest.nix` at the root of the releases bucket.
     RootManifest,
-    /// The container images, by digest: no tag leads to them yet.
+    /// The container images, by digest: no tag points to them yet.
     Images { target: ImageTarget },
-    /// A tag of the images.
+    /// A tag of the container images.
     ImageTag { target: ImageTarget, tag: ImageTag },
     /// The installers, in the version directory of the install bucket.
     Installers,
     /// The installers at the top of the install bucket.
     InstallerPointers,
-    /// That all of it is done, for an environment that comes after this one.
+    /// The record that the publication is complete, which a later environment may require.
     Receipt,
-    /// The list of the versions that a rollback to this one takes users away from. They stay published.
+    /// The list of versions that a rollback to `to` withdraws. They stay published.
     Withdraw { to: Version },
 }
 
@@ -77,23 +78,23 @@ pub enum Act {
 pub enum Push {
     /// The release's commits, to its branch.
     Branch,
-    /// The same, for review.
+    /// The release's commits, for review.
     Review,
     Tag,
 }
 
-/// When an act's turn comes. Within a wave, acts are independent.
+/// The stages of a publication, in order. Within a wave, acts are independent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Wave {
-    /// Nobody follows these yet.
+    /// Nothing points to these yet.
     Contents,
     Git,
-    /// What keeps later uploads from undoing a rollback: nobody moves pointers forward again while it moves them back.
+    /// Keeps uploads from moving pointers forward again while a rollback moves them back, and afterwards.
     Withdrawal,
     /// What users follow.
     Pointers,
-    /// What says that the rest is done.
+    /// The record that everything else is done.
     Receipt,
 }
 
@@ -113,17 +114,17 @@ impl fmt::Display for Wave {
     }
 }
 
-/// Whether something else may take the place of what is there.
+/// Whether an act may replace what is there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Rule {
-    /// Published once, the same for ever.
+    /// Published once, and never changed.
     WriteOnce,
     Movable,
 }
 
 impl Subject {
-    /// `None` for a tree that is not an official release.
+    /// Series of the release; `None` for a nightly.
     pub fn series(&self) -> Option<Series> {
         match self {
             Subject::Official(official) => Some(official.release.series()),
@@ -132,10 +133,10 @@ impl Subject {
     }
 }
 
-/// The acts of a publication, wave by wave; `series` is that of an official release.
+/// Lists the acts of a publication, wave by wave; `series` is `None` if it is not an official release.
 ///
 /// # Errors
-/// A tree that is no official release has nothing to publish but its manual.
+/// A tree that is not an official release can publish nothing but its manual.
 pub fn acts(series: Option<Series>, target: Target, environment: &Environment) -> Result<Vec<Act>, String> {
     let series = match (series, target) {
         (Some(series), _) => series,
@@ -166,7 +167,7 @@ pub fn acts(series: Option<Series>, target: Target, environment: &Environment) -
     Ok(acts)
 }
 
-/// The acts of publishing the installers of a release, which are built elsewhere and come later.
+/// The acts that publish a release's installers, which are built elsewhere and later.
 pub const INSTALLER_ACTS: [Act; 2] = [Act::Installers, Act::InstallerPointers];
 
 impl Act {
@@ -192,7 +193,7 @@ impl Act {
         }
     }
 
-    /// What it pushes to the git remote, if it does.
+    /// What the act pushes to the git remote, if anything.
     pub fn push(&self) -> Option<Push> {
         match self {
             Act::Branch => Some(Push::Branch),
@@ -204,7 +205,7 @@ impl Act {
         }
     }
 
-    /// Whether registries have to know us for it.
+    /// Whether the act needs credentials for the registries.
     pub fn is_of_images(&self) -> bool {
         match self {
             Act::Images { .. } | Act::ImageTag { .. } => true,
@@ -214,7 +215,7 @@ impl Act {
         }
     }
 
-    /// Whether the key of the binary cache is needed for it.
+    /// Whether the act needs the signing key of the binary cache.
     pub fn is_signed(&self) -> bool {
         match self {
             Act::Cache => true,
@@ -225,7 +226,7 @@ impl Act {
         }
     }
 
-    /// What it follows, if it is a pointer in the sense of [`crate::domain::publication::pointers`].
+    /// What the act's pointer follows, if it moves one: see [`crate::domain::publication::pointers`].
     pub fn follows(&self) -> Option<Follows> {
         match self {
             Act::Docs(Docs::Series(series)) => Some(Follows::Series(*series)),
@@ -236,7 +237,7 @@ impl Act {
         }
     }
 
-    /// What people call it.
+    /// Name of the act in plans and reports.
     pub fn title(&self, subject: &Subject) -> String {
         let (version, layout) = match subject {
             Subject::Official(official) => (official.release.version().to_string(), official.layout.clone()),

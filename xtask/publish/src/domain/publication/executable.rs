@@ -1,11 +1,11 @@
-//! What an executable file says of itself in its first bytes: the system that it runs on.
+//! The system that an executable file runs on, as its first bytes say.
 //!
-//! Owns just enough of two formats: ELF (System V ABI, chapter 4, with `e_machine` from its registry) for Linux, and
-//! 64-bit Mach-O (Apple's `mach-o/loader.h`) for macOS. Refuses to read files.
+//! Knows just enough of two formats: ELF (System V ABI, chapter 4, with `e_machine` from its registry) for Linux, and
+//! 64-bit Mach-O (Apple's `mach-o/loader.h`) for macOS.
 
 use xtask::domain::system::System;
 
-/// How many bytes of a file [`system_of`] looks at.
+/// Number of bytes of a file that [`system_of`] looks at.
 pub const HEADER: usize = 20;
 
 const ELF: &[u8] = b"\x7fELF";
@@ -16,17 +16,17 @@ const MACH_O_64: &[u8] = &[0xcf, 0xfa, 0xed, 0xfe];
 /// `FAT_MAGIC` and `FAT_MAGIC_64`, which are big-endian.
 const UNIVERSAL: [&[u8]; 2] = [&[0xca, 0xfe, 0xba, 0xbe], &[0xca, 0xfe, 0xba, 0xbf]];
 
-/// The system that a file runs on, by its first [`HEADER`] bytes, or all of it if it is shorter.
+/// Returns the system that a file runs on, given its first [`HEADER`] bytes, or all of a shorter file.
 ///
 /// # Errors
-/// What it is instead of an executable for one system that releases are made for.
+/// The file is not an executable for exactly one system that releases are made for; the message says what it is.
 pub fn system_of(header: &[u8]) -> Result<System, String> {
     let (cpu, os) = if header.starts_with(ELF) {
         (elf_cpu(header)?, "linux")
     } else if header.starts_with(MACH_O_64) {
         (mach_o_cpu(header)?, "darwin")
     } else if UNIVERSAL.iter().any(|magic| header.starts_with(magic)) {
-        return Err("is a universal binary: its name promises one architecture".to_owned());
+        return Err("is a universal binary, but its name promises one architecture".to_owned());
     } else if header.is_empty() {
         return Err("is empty".to_owned());
     } else {
@@ -42,7 +42,7 @@ fn elf_cpu(header: &[u8]) -> Result<&'static str, String> {
     // `ET_EXEC`, or `ET_DYN`, which position-independent executables are.
     match header.get(16..18) {
         Some([2 | 3, 0]) => {}
-        Some(_) => return Err("is an ELF file, but no executable".to_owned()),
+        Some(_) => return Err("is an ELF file, but not an executable".to_owned()),
         None => return Err(CUT_OFF.to_owned()),
     }
     match header.get(18..20) {
@@ -58,7 +58,7 @@ fn elf_cpu(header: &[u8]) -> Result<&'static str, String> {
 fn mach_o_cpu(header: &[u8]) -> Result<&'static str, String> {
     match header.get(12..16) {
         Some([2, 0, 0, 0]) => {}
-        Some(_) => return Err("is a Mach-O file, but no executable".to_owned()),
+        Some(_) => return Err("is a Mach-O file, but not an executable".to_owned()),
         None => return Err(CUT_OFF.to_owned()),
     }
     match header.get(4..8) {
@@ -94,7 +94,7 @@ mod tests {
     }
 
     #[test]
-    fn what_files_say_of_themselves() {
+    fn what_files_say_about_themselves() {
         let with = |position: usize, byte: u8, mut header: Vec<u8>| {
             header[position] = byte;
             header
@@ -126,15 +126,15 @@ mod tests {
             static ELF: x86_64-linux
             PIE: aarch64-linux
             RISC-V: is an ELF executable for the machine 243, not x86_64 or aarch64
-            object file: is an ELF file, but no executable
+            object file: is an ELF file, but not an executable
             32-bit ELF: is an ELF file, but not a 64-bit little-endian one
             half an ELF: is cut off in its header
             Intel Mac: x86_64-darwin
             Apple silicon: aarch64-darwin
             PowerPC Mac: is a Mach-O executable for the CPU 16777234, not x86_64 or aarch64
-            dylib: is a Mach-O file, but no executable
+            dylib: is a Mach-O file, but not an executable
             half a Mach-O: is cut off in its header
-            universal: is a universal binary: its name promises one architecture
+            universal: is a universal binary, but its name promises one architecture
             script: is neither an ELF nor a 64-bit Mach-O executable
             nothing: is empty"#]]
         .assert_eq(&shown.join("\n"));

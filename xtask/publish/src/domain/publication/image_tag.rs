@@ -1,21 +1,21 @@
-//! The tags that lead to a release's images, and what was seen of images that are pushed by digest.
+//! The tags of a release's images, and what was seen of images that are pushed by digest.
 
 use xtask::domain::digest::Digest;
 use xtask::domain::version::Series;
 
 use super::pointers::Follows;
 
-/// A name that leads to an image.
+/// A tag of an image.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ImageTag {
-    /// The release's own.
+    /// The version itself, as in `2.95.0`.
     Version,
     Series(Series),
     Latest,
 }
 
 impl ImageTag {
-    /// What it follows; `None` if it never moves.
+    /// What the tag follows; `None` if it never moves.
     pub fn follows(self) -> Option<Follows> {
         match self {
             ImageTag::Version => None,
@@ -24,7 +24,7 @@ impl ImageTag {
         }
     }
 
-    /// As it is written behind the colon, for a version.
+    /// Text of the tag, after the colon, for a release of this version.
     pub fn name(self, version: &str) -> String {
         match self {
             ImageTag::Version => version.to_owned(),
@@ -34,15 +34,15 @@ impl ImageTag {
     }
 }
 
-/// What was seen of images that are pushed by digest.
+/// What a registry was seen to have of images that are pushed by digest.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Pushed {
-    /// Of the index.
+    /// Digest of the index.
     pub index: Digest,
-    /// Of everything.
+    /// Total size of all blobs in bytes.
     pub bytes: u64,
-    /// Manifests and whatever else was asked for.
+    /// Number of manifests and configurations that were looked for.
     pub parts: usize,
-    /// What of that is not there, each in words with its digest.
+    /// Parts that the registry does not have, each described with its digest.
     pub missing: Vec<String>,
 }

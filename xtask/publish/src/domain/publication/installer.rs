@@ -1,7 +1,5 @@
-//! Installers: small programs, built elsewhere, one for each system of a release. Their record, and what is wrong with
-//! a directory of them.
-//!
-//! Refuses to read files: what lies in the directory comes in as a value.
+//! Installers: small programs, built elsewhere, one for each system of a release. Their record, and the check of a
+//! directory of installers, given as a value.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -12,21 +10,21 @@ use xtask::domain::layout::{installer_name, installer_system};
 use xtask::domain::problem::{Problem, Problems};
 use xtask::domain::system::System;
 
-/// What was published as the installers of a release; it lies beside them, and is written last.
+/// The record of a release's published installers. It lies beside them and is written last.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct InstallerRecord {
     #[serde(default)]
     pub format: Format,
     pub version: String,
-    /// By name.
+    /// The installers, by file name.
     pub files: Files,
 }
 
 impl InstallerRecord {
-    /// Reads one that is published: a newer tool may have more to say in it.
+    /// Reads a published record; fields that a newer tool added are ignored.
     ///
     /// # Errors
-    /// What is wrong with the text, without its key.
+    /// Says what is wrong with the text; the caller adds the key.
     pub fn parse(text: &str) -> Result<InstallerRecord, Misread> {
         let record: InstallerRecord = format::parse(text, "a record of installers")?;
         match record.files.keys().find(|name| installer_system(name).is_none()) {
@@ -38,7 +36,7 @@ impl InstallerRecord {
         }
     }
 
-    /// The systems that have one.
+    /// The systems that have an installer.
     pub fn systems(&self) -> BTreeSet<System> {
         self.files.keys().filter_map(|name| installer_system(name)).collect()
     }
@@ -50,11 +48,12 @@ impl InstallerRecord {
     }
 }
 
-/// The installers in a directory, given the names that lie there, what each file says it runs on, and the systems of
-/// the release. What is called otherwise is none of ours.
+/// Returns the installers in a directory, given its file names, the system that each file runs on, and the systems of
+/// the release. Files with other names are ignored.
 ///
 /// # Errors
-/// Every system without an installer, every installer without a system, and every one that is not what it is called.
+/// Every system without an installer, every installer for another system, and every installer that is not what its name
+/// says.
 pub fn check(
     found: &BTreeMap<String, Result<System, String>>,
     systems: &BTreeSet<&System>,
@@ -91,15 +90,15 @@ mod tests {
     }
 
     #[test]
-    fn each_is_held_against_its_name_and_the_release() {
+    fn installers_are_compared_with_their_names_and_the_release() {
         let systems = ["aarch64-darwin", "aarch64-linux", "x86_64-linux"].map(system);
         let systems: BTreeSet<&System> = systems.iter().collect();
         let found = [
             ("lix-installer-aarch64-linux", Ok(system("x86_64-linux"))),
             ("lix-installer-x86_64-linux", Err("is empty".to_owned())),
             ("lix-installer-x86_64-darwin", Ok(system("x86_64-darwin"))),
-            ("lix-installer-x86_64-linux.sha256", Err("is none".to_owned())),
-            ("README", Err("is none".to_owned())),
+            ("lix-installer-x86_64-linux.sha256", Err("is not an executable".to_owned())),
+            ("README", Err("is not an executable".to_owned())),
         ];
         let found = found.map(|(name, runs_on)| (name.to_owned(), runs_on)).into();
         expect![[r#"
@@ -107,10 +106,10 @@ mod tests {
             lix-installer-x86_64-darwin: this release has no build for x86_64-darwin
             lix-installer-x86_64-linux is empty
             lix-installer-aarch64-darwin is missing: the release has a build for it"#]]
-        .assert_eq(&check(&found, &systems).expect_err("all of it is wrong").to_string());
+        .assert_eq(&check(&found, &systems).expect_err("everything is wrong").to_string());
 
         let found = systems.iter().map(|system| (installer_name(system), Ok((*system).clone()))).collect();
-        assert_eq!(check(&found, &systems).expect("all is well").len(), 3);
+        assert_eq!(check(&found, &systems).expect("everything is right").len(), 3);
         assert_eq!(check(&BTreeMap::new(), &systems).expect_err("nothing is there").len(), 3);
     }
 

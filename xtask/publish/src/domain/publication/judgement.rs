@@ -1,7 +1,7 @@
-//! What was seen of an act's target, and what that means: the policy of publication.
+//! The policy of publication: what to do about an act, given what was seen of its target.
 //!
-//! Content decides whether something is done; what may never change is refused when it would; what users follow moves
-//! by the rule of [`crate::domain::publication::pointers`]. Refuses to look at anything itself: what was seen comes in as a value.
+//! Content decides whether an act is done. A change to something that is published once is refused. Pointers move by
+//! the rule in [`crate::domain::publication::pointers`]. Looking is left to `acts`: what was seen comes in as a value.
 
 use xtask::domain::amounts::bytes_for_people;
 use xtask::domain::build::manifest::Manifest;
@@ -24,44 +24,45 @@ mod manifest;
 
 pub use git::Review;
 
-/// What was seen of an act's target, and of our side of it.
+/// What was seen of an act's target, next to what it should be.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Seen {
-    /// Of a directory in a bucket.
+    /// A directory in a bucket.
     Tree(Tree),
-    /// Of the binary cache.
+    /// The binary cache.
     Cache(faults::Seen),
-    /// Of the root manifest: ours, and what lies there.
+    /// The root manifest: ours, and the live one.
     Manifest { ours: Manifest, live: Option<Live> },
-    /// Of a branch.
+    /// A branch on the remote.
     Branch { ours: Oid, remote: Option<Oid>, relation: Relation },
-    /// Of a tag: our tag object, and what the remote has.
+    /// A tag: our tag object, what the remote has, and why the tag has to wait, if it does.
     Tag { ours: Oid, remote: Option<Tag>, ready: Result<(), String> },
-    /// Of a change in Gerrit.
+    /// The release's commits in Gerrit.
     Review { review: Review, branch: String, tag: Box<TagRecord> },
-    /// Of images by digest.
+    /// Images by digest.
     Images(Pushed),
-    /// Of a tag of images: the digests of the indexes.
+    /// A tag of images: digests of our index and of the one that it points to.
     ImageTag { ours: Digest, there: Option<Digest> },
-    /// Of the installers at the top of the bucket; and the systems that only the bucket has one for.
+    /// The installers at the top of the bucket, and the systems for which only the bucket has one.
     InstallerPointers { tree: Tree, only_there: Vec<System> },
-    /// Of what users would be rolled back to, and what is not there: it cannot be moved.
+    /// The release has nothing for this pointer, so the pointer stays.
     Nothing { why: String },
-    /// Of the receipts that matter.
+    /// The receipt, and the one that is required.
     Receipt(Box<receipt::Seen>),
-    /// Of the list of withdrawn versions.
+    /// The list of withdrawn versions.
     Withdrawn(withdrawn::Seen),
-    /// Of one object: its content, and what is wrong with its headers.
+    /// An object's content as `seen`, with wrong headers.
     Misserved { seen: Box<Seen>, faults: Vec<String> },
 }
 
 impl Seen {
-    /// The same, with the headers of an object.
+    /// Adds what is wrong with the object's headers.
     pub fn served(self, faults: Vec<String>) -> Seen {
         if faults.is_empty() { self } else { Seen::Misserved { seen: Box::new(self), faults } }
     }
 
-    /// The same as if all headers were right, and which are not: a server may have a mind of its own about them.
+    /// Splits off the faults of headers, as if all headers were right. A server may insist on its own headers, so they
+    /// must not be repaired for ever.
     pub fn with_headers_overlooked(self) -> (Seen, Vec<String>) {
         match self {
             Seen::Misserved { seen, faults } => (*seen, faults),
@@ -81,40 +82,41 @@ impl Seen {
 /// A directory in a bucket, compared with ours by content.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Tree {
-    /// Only ours.
+    /// Files that the bucket does not have.
     pub new: Vec<Object>,
-    /// Of another content there.
+    /// Files whose content in the bucket differs.
     pub changed: Vec<Changed>,
-    /// Of the same content there, and served with other headers.
+    /// Files with the right content and the wrong headers.
     pub misserved: Vec<Misserved>,
-    /// Alike.
+    /// Number of files that are the same.
     pub same: usize,
-    /// Keys that only the bucket has.
+    /// Paths that only the bucket has.
     pub gone: Vec<String>,
 }
 
-/// A file of ours, by its path in the directory.
+/// A file of ours.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Object {
+    /// Path below the directory.
     pub path: String,
-    /// Bytes.
+    /// Size in bytes.
     pub size: u64,
     pub sha256: Digest,
 }
 
-/// A file of ours of which the bucket has another content.
+/// A file of ours whose content in the bucket differs.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Changed {
     pub ours: Object,
-    /// The digest that the bucket knows: SHA-256 if we stored it, else whatever the server tells.
+    /// Digest of the bucket's content: SHA-256 if we stored it, otherwise whatever the server reports.
     pub theirs: String,
 }
 
-/// A file of ours that is published, and not served as it should be.
+/// A file of ours that is published with the wrong headers.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Misserved {
     pub ours: Object,
-    /// Which headers are others.
+    /// Description of each wrong header.
     pub faults: Vec<String>,
 }
 
@@ -127,32 +129,32 @@ impl Tree {
     }
 }
 
-/// What the manager has agreed to beforehand, by options.
+/// What the manager has agreed to in advance, by options.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Waivers {
-    /// Trees that lose most of their pages.
+    /// A tree may lose most of its pages.
     pub shrink: bool,
-    /// Systems that may vanish from what users follow.
+    /// Systems that may disappear from pointers.
     pub drop_systems: Vec<System>,
-    /// A tag that is replaced on the remote.
+    /// A different tag on the remote may be replaced.
     pub force_push_tag: bool,
-    /// A root manifest that cannot be read, and is replaced: a rollback is the way out of whatever was published.
+    /// An unreadable root manifest may be replaced: a rollback must work whatever was published.
     pub unreadable_manifest: bool,
 }
 
-/// Files that a refusal names.
+/// Number of files that a refusal names.
 const NAMED: usize = 5;
-/// A share of the live pages below which a tree is suspiciously small.
+/// A tree with fewer than one in so many of the live pages is suspiciously small.
 const SMALL: usize = 2;
 
-/// Judges an act by what was seen.
+/// Judges an act, given what was seen of its target.
 pub fn judge(act: &Act, subject: &Subject, seen: &Seen, published: &Published, waivers: &Waivers) -> Planned {
     let mut judged = judge_seen(act, seen, waivers);
     if let (Some(follows), Subject::Official(official)) = (act.follows(), subject) {
         match pointers::judge(follows, official.release.version(), published) {
             Verdict::Moves(why) if judged.is_to_do() => judged.summary += &format!(": {why}"),
             Verdict::Moves(_) => {}
-            // A pointer that was moved before its rollback stopped.
+            // A rollback withdrew this version and stopped before it moved this pointer.
             Verdict::Stays(_) if judged.status == Status::Same && leads_to_withdrawn(follows, official, published) => {
                 judged.status = Status::Waiting(half_rolled_back(official, published));
             }
@@ -166,7 +168,7 @@ pub fn judge(act: &Act, subject: &Subject, seen: &Seen, published: &Published, w
     Planned::new(act, subject, judged)
 }
 
-/// Whether a pointer that leads to this version should have been moved away by a rollback.
+/// Whether a rollback should have moved a pointer away from this version.
 fn leads_to_withdrawn(follows: Follows, official: &Official, published: &Published) -> bool {
     follows == Follows::NewestStable && published.withdrawn.contains(official.release.version())
 }
@@ -177,8 +179,8 @@ fn half_rolled_back(official: &Official, published: &Published) -> String {
         .map(|to| format!("`rollback --to {to}` completes it, "))
         .unwrap_or_default();
     format!(
-        "a rollback withdrew {version} and was not finished, so this still leads to it: {complete}`rollback --to {version}` \
-         undoes it"
+        "a rollback withdrew {version} and did not finish, so this still leads to it: {complete}\
+        `rollback --to {version}` undoes it"
     )
 }
 
@@ -239,10 +241,10 @@ fn judge_tree(act: &Act, tree: &Tree, waivers: &Waivers) -> Judgement {
     let status = if !deletes && !tree.changed.is_empty() {
         Status::Refused(conflicts(&tree.changed))
     } else if deletes && ours == 0 {
-        Status::Refused(vec!["ours is empty: an empty directory never empties a bucket, build it again".to_owned()])
+        Status::Refused(vec!["ours is empty, and an empty directory never empties a bucket: build it again".to_owned()])
     } else if deletes && ours * SMALL < live && !waivers.shrink {
         Status::Refused(vec![format!(
-            "ours has {ours} files and {live} are live: if that is right, say `--allow-shrink`"
+            "ours has {ours} files, and {live} are live: if that is right, add `--allow-shrink`"
         )])
     } else if [tree.new.len(), tree.changed.len(), tree.misserved.len()] == [0; 3] && (!deletes || tree.gone.is_empty())
     {
@@ -255,20 +257,20 @@ fn judge_tree(act: &Act, tree: &Tree, waivers: &Waivers) -> Judgement {
     Judgement::new(status, summary, changes)
 }
 
-/// A reason for each file, as far as somebody would read them.
+/// Lists a reason for each of the first files.
 fn conflicts(changed: &[Changed]) -> Vec<String> {
     let one = |Changed { ours, theirs }: &Changed| {
         format!(
-            "{} is published with another content and may never change: published {theirs}, ours {}",
+            "{} is published with different content and must never change: published {theirs}, ours {}",
             ours.path, ours.sha256
         )
     };
     let more = changed.len().saturating_sub(NAMED);
-    let rest = (more > 0).then(|| format!("and so are {more} more (`--verbose` lists them)"));
+    let rest = (more > 0).then(|| format!("so are {more} more (`--verbose` lists them)"));
     changed.iter().take(NAMED).map(one).chain(rest).collect()
 }
 
-/// What is to be said of systems that get lost, of which the manager has said nothing.
+/// Lists a refusal for each lost system that the manager has not agreed to drop.
 fn unexpected<'a>(
     lost: impl Iterator<Item = &'a System>,
     waivers: &Waivers,
@@ -277,11 +279,12 @@ fn unexpected<'a>(
     lost.filter(|system| !waivers.drop_systems.contains(system)).map(say).collect()
 }
 
-/// Nothing is deleted: a system that is dropped keeps its last installer.
+/// Nothing is deleted: a dropped system keeps its last installer.
 fn judge_installer_pointers(act: &Act, tree: &Tree, only_there: &[System], waivers: &Waivers) -> Judgement {
     let unexpected = unexpected(only_there.iter(), waivers, |system| {
         format!(
-            "{system} has an installer, and gets no new one: if that is right, say `--drop-system {system}`; the old one stays"
+            "{system} has an installer, but gets no new one: if that is right, add `--drop-system {system}`; \
+            the old one stays"
         )
     });
     match judge_tree(act, tree, waivers) {

@@ -1,7 +1,7 @@
-//! The root `manifest.nix` of an environment, as it is found.
+//! The live root `manifest.nix` of an environment.
 //!
-//! Reads a plain set of strings however it is laid out: other tools and hands write it, too. Whatever else Nix evaluates
-//! to such a set is read by Nix itself, on the floor above.
+//! Reads a plain set of strings in any layout, because other tools and people write this file, too. Any other
+//! expression that evaluates to such a set is left to Nix, in `tools`.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::iter::Peekable;
@@ -14,16 +14,16 @@ use xtask::domain::product::product;
 use xtask::domain::store_path::StorePath;
 use xtask::domain::system::System;
 
-/// The root manifest of an environment, as it was found.
+/// The root manifest of an environment.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Live {
     pub text: String,
-    /// What it says, or why that cannot be told.
+    /// Its contents, or why they cannot be read.
     pub says: Result<Manifest, String>,
 }
 
 impl Live {
-    /// The version that it leads to, for people.
+    /// The version that it leads to, for messages.
     pub fn version(&self) -> String {
         self.says.as_ref().map_or_else(|_| UNREADABLE.to_owned(), version_of)
     }
@@ -31,12 +31,12 @@ impl Live {
 
 const UNREADABLE: &str = "something that cannot be read";
 
-/// Reads a set of plain strings: with comments, on any number of lines, its names quoted or not.
+/// Reads a set of plain strings, with comments and line breaks anywhere, and names quoted or not.
 ///
 /// # Errors
-/// Why this reader cannot tell what it says. Nix may be able to.
+/// Says why this reader cannot read the text; Nix may still be able to.
 pub fn parse(text: &str) -> Result<Manifest, String> {
-    // Windows' editors begin a file with a mark that Nix refuses; which systems it names can be told all the same.
+    // Editors on Windows begin a file with a byte order mark, which Nix rejects; the systems can be read regardless.
     let mut reader = Reader(text.strip_prefix('\u{feff}').unwrap_or(text).chars().peekable());
     let mut manifest = Manifest::new();
     reader.blanks()?;
@@ -63,14 +63,14 @@ pub fn parse(text: &str) -> Result<Manifest, String> {
     reader.blanks()?;
     match reader.0.peek() {
         None => Ok(manifest),
-        Some(c) => Err(format!("goes on with `{}` after its set", c.escape_debug())),
+        Some(c) => Err(format!("has `{}` after its set", c.escape_debug())),
     }
 }
 
-/// Reads what Nix says that a manifest evaluates to.
+/// Reads a manifest that Nix has evaluated to JSON.
 ///
 /// # Errors
-/// It is not a set of strings by system.
+/// The JSON is not a set of strings by system.
 pub fn of_json(json: &str) -> Result<Manifest, String> {
     let values: BTreeMap<String, Value> =
         serde_json::from_str(json).map_err(|_| "does not evaluate to a set".to_owned())?;
@@ -92,11 +92,11 @@ fn add(manifest: &mut Manifest, name: &str, value: String) -> Result<(), String>
     }
 }
 
-/// The part of Nix's language that manifests are written in.
+/// A parser for the part of the Nix language that manifests use.
 struct Reader<'a>(Peekable<Chars<'a>>);
 
 impl Reader<'_> {
-    /// Blanks and comments.
+    /// Skips blanks and comments.
     fn blanks(&mut self) -> Result<(), String> {
         while let Some(c) = self.0.next_if(|c| " \t\r\n#/".contains(*c)) {
             match c {
@@ -142,7 +142,7 @@ impl Reader<'_> {
         }
     }
 
-    /// A string between double quotes that says itself what it is.
+    /// Reads a string in double quotes, without interpolation.
     fn string(&mut self) -> Result<String, String> {
         self.expect("\"")?;
         let mut text = String::new();
@@ -150,7 +150,7 @@ impl Reader<'_> {
             let c = self.0.next().ok_or("has a string that does not end")?;
             match c {
                 '"' => return Ok(text),
-                '$' if self.0.peek() == Some(&'{') => return Err("has a string that is computed".to_owned()),
+                '$' if self.0.peek() == Some(&'{') => return Err("has a string with an interpolation".to_owned()),
                 '$' if self.0.peek() == Some(&'$') => text.extend([c].into_iter().chain(self.0.next())),
                 '\\' => text.push(match self.0.next().ok_or("has a string that does not end")? {
                     'n' => '\n',
@@ -158,7 +158,7 @@ impl Reader<'_> {
                     't' => '\t',
                     c => c,
                 }),
-                // Nix reads each end of a line as `\n`.
+                // Nix reads every line end as `\n`.
                 '\r' => {
                     let _ = self.0.next_if_eq(&'\n');
                     text.push('\n');
@@ -169,7 +169,7 @@ impl Reader<'_> {
     }
 }
 
-/// The version that a manifest leads to, for people: what follows the product's name in its store paths.
+/// Returns the version that a manifest leads to, for messages: the part of its store paths after the product's name.
 pub fn version_of(manifest: &Manifest) -> String {
     let version = |path: &String| match StorePath::parse(path) {
         Ok(path) => {
@@ -186,7 +186,7 @@ pub fn version_of(manifest: &Manifest) -> String {
     }
 }
 
-/// Versions that are worth naming, where a manifest leads to several.
+/// Number of versions that a message names, if a manifest leads to several.
 const VERSIONS: usize = 3;
 
 #[cfg(test)]
@@ -200,7 +200,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_written_is_read() {
+    fn a_manifest_that_was_rendered_can_be_read() {
         let manifest: Manifest = ["x86_64-linux", "aarch64-darwin"]
             .iter()
             .map(|system| (system.parse().expect(system), path("2.93.1")))
@@ -217,9 +217,9 @@ mod tests {
         assert_eq!(parse("{\n}\n"), Ok(Manifest::new()));
     }
 
-    /// The same two systems, as others write them. The publisher's tests let Nix read them, too.
+    /// One manifest as other tools and people write it. The integration tests compare with what Nix reads.
     #[test]
-    fn what_others_write_is_read() {
+    fn manifests_by_others_can_be_read() {
         let (linux, old) = (path("2.95.3"), path("2.3.16"));
         let expected: Manifest = [("x86_64-linux", &linux), ("i686-linux", &old)]
             .map(|(system, path)| (system.parse().expect(system), path.clone()))
@@ -242,7 +242,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_told_is_an_error() {
+    fn anything_else_is_an_error() {
         let shown: Vec<String> = [
             "",
             "<html>no such page</html>",
@@ -266,10 +266,10 @@ mod tests {
         expect![[r#"
             ends where `{` is expected
             has `<` where `{` is expected
-            goes on with `{` after its set
+            has `{` after its set
             has `1` where `"` is expected
             has an attribute that is not a system: `linux` is not a system: expected one such as x86_64-linux
-            has a string that is computed
+            has a string with an interpolation
             has `.` where `=` is expected
             has x86_64-linux twice
             has `l` where `{` is expected
@@ -284,7 +284,7 @@ mod tests {
     }
 
     #[test]
-    fn a_version_is_what_people_call_it() {
+    fn a_version_is_shown_without_the_product() {
         let version = |text: &str| version_of(&parse(text).expect(text));
         let of = |path: &str| version(&format!("{{ x86_64-linux = \"{path}\"; }}"));
         assert_eq!(of(&path("2.90.0-rc1")), "2.90.0-rc1");

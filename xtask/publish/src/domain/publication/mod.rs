@@ -1,15 +1,15 @@
-//! Publishing a release: from the list of its acts to the receipt that it leaves.
+//! Publishing a release, from the list of acts to the receipt.
 //!
-//! * [`acts`]: what a release, or its installers, are published by, in three waves
-//! * [`judgement`]: what is to be done about an act, from what was seen of its target
+//! * [`acts`]: the acts that publish a release or its installers, in waves
+//! * [`judgement`]: what to do about an act, given what was seen of its target
 //! * [`plan`]: every act with its judgement, as it is shown and agreed to
-//! * [`pointers`]: which release a name that moves leads to
-//! * [`receipt`]: that an environment has all of a release; what another one may require
-//! * [`withdrawn`]: the versions that a rollback took users away from
-//! * [`serving`]: with which headers an object is served
-//! * [`image_tag`]: the tags of container images
-//! * [`live_manifest`]: the root manifest, as it is found
-//! * [`installer`], [`executable`]: the installers, and what a program's first bytes say of it
+//! * [`pointers`]: which release each pointer leads to
+//! * [`receipt`]: the proof that an environment has a complete release; another environment may require it
+//! * [`withdrawn`]: the versions that a rollback took back
+//! * [`serving`]: the headers with which an object is served
+//! * [`image_tag`]: the tags of the container images
+//! * [`live_manifest`]: the root manifest as it is live
+//! * [`installer`], [`executable`]: the installers, and the system that an executable's header names
 
 pub mod acts;
 pub mod executable;

@@ -1,6 +1,7 @@
 //! A plan: every act with its judgement, as one value that is shown, hashed and agreed to.
 //!
-//! Its digest stands for exact contents, so that what was reviewed is what is done. Refuses to decide anything.
+//! Its digest covers exact contents, so that what was reviewed is what is carried out. Decisions are made in
+//! [`crate::domain::publication::judgement`].
 
 use serde::Serialize;
 use sha2::{Digest as _, Sha256};
@@ -13,28 +14,28 @@ use xtask::domain::shown::one_line;
 use crate::domain::publication::acts::{Act, Rule, Subject, Wave};
 use crate::domain::publication::pointers::Published;
 
-/// Whether an act is done, decided by content.
+/// How far an act is, decided by content.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase", tag = "status", content = "why")]
 pub enum Status {
     Absent,
     Same,
     Different,
-    /// For something outside.
+    /// It cannot be done before something outside has happened, for this reason.
     Waiting(String),
-    /// A pointer that this release does not move.
+    /// A pointer that this release does not move, for this reason.
     Stays(String),
-    /// It may not be done as things are.
+    /// It must not be done, for these reasons.
     Refused(Vec<String>),
 }
 
-/// What is to be done about an act, from what was seen of its target.
+/// What to do about an act, given what was seen of its target.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Judgement {
     pub status: Status,
     /// What would happen, in a few words.
     pub summary: String,
-    /// Each change.
+    /// Each change, with its digests.
     pub changes: Vec<String>,
 }
 
@@ -43,27 +44,27 @@ impl Judgement {
         Judgement { status, summary: summary.into(), changes }
     }
 
-    /// It is done.
+    /// The act is done.
     pub fn same(what: impl Into<String>) -> Judgement {
         Judgement::new(Status::Same, what, Vec::new())
     }
 
-    /// Nothing is there yet that would be replaced.
+    /// Nothing is there yet; `changes` would be made.
     pub fn absent(summary: impl Into<String>, changes: Vec<String>) -> Judgement {
         Judgement::new(Status::Absent, summary, changes)
     }
 
-    /// Something else is there, and is replaced.
+    /// Something else is there, and would be replaced.
     pub fn different(summary: impl Into<String>, changes: Vec<String>) -> Judgement {
         Judgement::new(Status::Different, summary, changes)
     }
 
-    /// It may not be done, for these reasons.
+    /// The act must not be done, for these reasons.
     pub fn refused(reasons: Vec<String>) -> Judgement {
         Judgement::new(Status::Refused(reasons), "", Vec::new())
     }
 
-    /// A pointer that does not move, for this reason.
+    /// The pointer does not move, for this reason.
     pub fn stays(why: impl Into<String>) -> Judgement {
         Judgement::new(Status::Stays(why.into()), "", Vec::new())
     }
@@ -83,7 +84,7 @@ impl Status {
     }
 }
 
-/// An act, and what it would do.
+/// An act with its judgement.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Planned {
     #[serde(skip)]
@@ -95,7 +96,7 @@ pub struct Planned {
     pub status: Status,
     /// What would happen, in a few words.
     pub summary: String,
-    /// Each change: with its digests, so that a plan's digest stands for exact contents.
+    /// Each change, with its digests, so that the plan's digest covers exact contents.
     pub changes: Vec<String>,
 }
 
@@ -111,7 +112,7 @@ impl Planned {
         self.status.is_to_do()
     }
 
-    /// What is wrong with an act that should be done by now, or what it would do.
+    /// Describes why the act is not done, or what it would do.
     pub fn told(&self) -> String {
         match &self.status {
             Status::Absent | Status::Different | Status::Same => self.summary.clone(),
@@ -120,7 +121,7 @@ impl Planned {
         }
     }
 
-    /// A line, and more if `verbose`; with another title where one of these is not enough to tell which release it is.
+    /// Formats the act as a line, and its changes if `verbose`. In a train the title also names the release.
     fn to_text(&self, title: &str, verbose: bool, width: usize) -> String {
         let (mark, what) = match &self.status {
             Status::Absent => ('+', one_line(&self.summary)),
@@ -142,24 +143,24 @@ impl Planned {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Plan {
     pub environment: String,
-    /// As artifacts spell it.
+    /// The version as artifacts spell it.
     pub version: String,
-    /// What kind of release this is there.
+    /// The kind of release, seen from this environment.
     pub kind: &'static str,
-    /// Of `release.json`: the very bytes that are released.
+    /// Digest of `release.json`, exactly as released.
     pub record: Digest,
-    /// In the order in which they are done.
+    /// The acts in the order in which they are carried out.
     pub acts: Vec<Planned>,
-    /// The hook that is run in the end, where there is one and something for it to do.
+    /// The hook that is run last, if there is one and it has something to do.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub purge: Option<Purge>,
 }
 
-/// What is handed to an environment's `purge`.
+/// The call of an environment's `purge` program.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Purge {
     pub program: String,
-    /// How many it gets.
+    /// Number of addresses that it gets.
     pub addresses: usize,
 }
 
@@ -170,7 +171,7 @@ impl Plan {
         serde_json::to_string_pretty(self).expect("a plan has only string keys") + "\n"
     }
 
-    /// What `--plan` is compared with.
+    /// Digest of the plan, with which `--plan` is compared.
     pub fn digest(&self) -> Digest {
         Digest::new(Sha256::digest(self.to_json()).into())
     }
@@ -192,7 +193,7 @@ impl Plan {
         text + &format!("\nplan {}\n", self.digest())
     }
 
-    /// Why it may not be carried out, if there is a reason.
+    /// Reasons why the plan must not be carried out; empty if there are none.
     pub fn refusals(&self) -> Vec<String> {
         let of = |act: &Planned| match &act.status {
             Status::Refused(reasons) => reasons.iter().map(|why| format!("{}: {why}", act.title)).collect(),
@@ -201,18 +202,18 @@ impl Plan {
         self.acts.iter().flat_map(of).collect()
     }
 
-    /// Whether everything is done, as far as it can be now.
+    /// Whether everything is done that can be done now.
     pub fn is_done(&self) -> bool {
         !self.acts.iter().any(Planned::is_to_do)
     }
 }
 
-/// The plans of releases that are published together, as one value; usually it is one release.
+/// The plans of releases that are published together; usually there is one.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Plans<'a>(pub Vec<&'a Plan>);
 
 impl Plans<'_> {
-    /// What `--plan` is compared with: the plan's own, if there is one.
+    /// Digest with which `--plan` is compared; that of the plan if there is only one.
     pub fn digest(&self) -> Digest {
         match self.0.as_slice() {
             [plan] => plan.digest(),
@@ -223,7 +224,7 @@ impl Plans<'_> {
         }
     }
 
-    /// The page that a manager reads before saying yes, as [`Plan::to_text`]; wave by wave, as it will be done.
+    /// The page that a manager reads before saying yes, as [`Plan::to_text`], wave by wave over all releases.
     pub fn to_text(&self, verbose: bool) -> String {
         if let [plan] = self.0.as_slice() {
             return plan.to_text(verbose);
@@ -270,12 +271,12 @@ fn purge_to_text(purge: &Option<Purge>) -> String {
     format!("\npurge, once pointers have moved\n  {} gets {}\n", one_line(program), counted(*addresses, "address"))
 }
 
-/// Of the column of titles: registries have long names.
+/// Width of the column of titles in characters: registries have long names.
 fn title_width<'a>(acts: impl Iterator<Item = &'a Planned>) -> usize {
     acts.map(|act| act.title.chars().count()).max().unwrap_or_default().max(30)
 }
 
-/// What this is to people, for headings: a kind of release, or a rollback.
+/// Returns the kind of publication for headings: a kind of release, or a rollback.
 pub fn kind(subject: &Subject, acts: &[Act], published: &Published) -> &'static str {
     match subject {
         _ if acts.iter().any(|act| act.wave() == Wave::Withdrawal) => "rollback",

@@ -2,8 +2,8 @@
 //!
 //! Root `manifest.nix`, docs `stable`, the image tag `latest` and the installers at the bucket's root follow the newest
 //! stable release; the image tag MAJOR and the docs of a MAJOR follow the newest release of that MAJOR. Where they
-//! belong is a function of what is published in an environment, so the order of publishing does not matter, and a
-//! maintenance release never takes users back. Refuses to know where that set comes from.
+//! belong depends only on what is published in an environment, so the order of publishing does not matter, and a
+//! maintenance release never moves users to an older version.
 
 use std::collections::BTreeSet;
 
@@ -13,19 +13,19 @@ use xtask::domain::version::{Series, Version};
 /// What is published in one environment.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Published {
-    /// Versions of which all was published: they have a receipt, or an earlier tool published them, or the root manifest
-    /// leads to them.
+    /// Versions that are completely published: they have a receipt, or an earlier tool published them, or the root
+    /// manifest leads to them.
     pub versions: BTreeSet<Version>,
-    /// Versions of which something is there and that are not finished. No pointer follows them, and none passes them.
+    /// Versions whose upload was begun and not finished. No pointer moves to them, or past them.
     pub begun: BTreeSet<Version>,
-    /// Versions that a rollback took from the users of the newest stable release. They stay published.
+    /// Versions that a rollback withdrew: they stay published, but are not offered as the newest stable release.
     pub withdrawn: BTreeSet<Version>,
-    /// Versions that are being published together with the one that is judged.
+    /// Other versions in the same publication as the one that is judged.
     pub arriving: BTreeSet<Version>,
 }
 
 impl Published {
-    /// The versions that a pointer may follow.
+    /// The versions that a pointer may lead to.
     pub fn all(&self) -> impl Iterator<Item = &Version> {
         self.versions.union(&self.arriving)
     }
@@ -40,7 +40,7 @@ impl FromIterator<Version> for Published {
 /// What a group of pointers follows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Follows {
-    /// The newest stable release or, as long as there is none at all, the newest pre-release.
+    /// The newest stable release or, if there is none yet, the newest pre-release.
     NewestStable,
     /// The newest release of a series.
     Series(Series),
@@ -49,15 +49,15 @@ pub enum Follows {
 /// What publishing a version means for a pointer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Verdict {
-    /// It belongs on the version, for this reason.
+    /// The pointer moves to the version, for this reason.
     Moves(String),
-    /// It stays where it is, for this reason.
+    /// The pointer stays where it is, for this reason.
     Stays(String),
-    /// It belongs on the version, and may not move before something else is settled.
+    /// The pointer should move to the version, but not before something else is settled.
     Waits(String),
 }
 
-/// Where a pointer belongs; `None` if nothing is published that it could follow.
+/// Returns the version that a pointer should lead to; `None` if no published version qualifies.
 pub fn target(follows: Follows, published: &Published) -> Option<&Version> {
     match follows {
         Follows::NewestStable => {
@@ -68,14 +68,14 @@ pub fn target(follows: Follows, published: &Published) -> Option<&Version> {
     }
 }
 
-/// The versions that are withdrawn once users of the newest stable release are taken back to `to`: those that users may
-/// have had, and those that were withdrawn before. One whose upload was only begun is not: it may be the fix.
+/// Returns the versions that are withdrawn after a rollback to `to`: newer stable versions that users may have, and
+/// those that were withdrawn before. A version whose upload was only begun is not withdrawn: it may be the fix.
 pub fn withdrawn_by_rollback(to: &Version, published: &Published) -> BTreeSet<Version> {
     let newer = |version: &&Version| !version.is_pre_release() && *version > to;
     published.versions.union(&published.withdrawn).filter(newer).cloned().collect()
 }
 
-/// Whether a pointer moves when `version` is published beside `published`.
+/// Decides whether a pointer moves when `version` is added to what is published.
 pub fn judge(follows: Follows, version: &Version, published: &Published) -> Verdict {
     let mut with_it = published.clone();
     with_it.versions.insert(version.clone());
@@ -108,15 +108,15 @@ pub fn judge(follows: Follows, version: &Version, published: &Published) -> Verd
     }
 }
 
-/// The version whose upload was only begun and where the pointer would belong if it were finished. Its own pointers may
-/// have moved before it was interrupted, so they are not taken back.
+/// Returns the version that the pointer would lead to if every upload that was begun were finished, unless that is
+/// `version`. Some of its pointers may have moved before its upload was interrupted, and they must not move back.
 fn begun_beyond(follows: Follows, version: &Version, published: &Published) -> Option<Version> {
     let mut finished = published.clone();
     finished.versions.append(&mut finished.begun);
     target(follows, &finished).filter(|target| *target != version).cloned()
 }
 
-/// Whether pointers wait for an upload that was begun: they would follow it if it were finished.
+/// Whether pointers wait for an upload that was begun, because they would move to that version if it were finished.
 pub fn holds_pointers_back(begun: &Version, published: &Published) -> bool {
     let with_it =
         Published { versions: published.versions.iter().chain([begun]).cloned().collect(), ..published.clone() };
@@ -211,7 +211,7 @@ mod tests {
         assert_eq!(target(Follows::NewestStable, &published), Some(&version("2.95.1")));
         let moves = |text: &str| matches!(judge(Follows::NewestStable, &version(text), &published), Verdict::Moves(_));
         assert!(!moves("2.94.3") && !moves("2.95.2") && moves("2.95.3"));
-        // The series' own pointer is not what was rolled back.
+        // The pointers of the series are not rolled back.
         assert_eq!(target(Follows::Series(version("2.95.0").series()), &published), Some(&version("2.95.2")));
     }
 
@@ -253,7 +253,7 @@ mod tests {
     #[test]
     fn a_rollback_to_something_newer_keeps_what_is_newer_still_withdrawn() {
         let mut published: Published = ["2.95.1", "2.95.2"].map(version).into_iter().collect();
-        // Its receipt is gone, and that it was withdrawn is still known.
+        // 2.95.3 has lost its receipt, but is still known to be withdrawn.
         published.withdrawn = BTreeSet::from([version("2.95.2"), version("2.95.3")]);
         assert_eq!(withdrawn_by_rollback(&version("2.95.2"), &published), BTreeSet::from([version("2.95.3")]));
     }
@@ -264,8 +264,8 @@ mod tests {
     }
 
     proptest! {
-        /// Any set in any order, some of it twice: each pointer ends where the set says, and on the way it never moves
-        /// to something older, unless from a pre-release to the first stable release.
+        /// For any versions in any order, with repetitions, each pointer ends where the set says, and never moves to an
+        /// older version on the way, except from a pre-release to the first stable release.
         #[test]
         fn order_does_not_matter_and_nothing_moves_back(order in prop::collection::vec(any_version(), 1..20)) {
             let mut published = Published::default();

@@ -1,7 +1,7 @@
-//! The receipt that a publication leaves in its environment, and the rule that one environment may want another's.
+//! The receipt that a publication leaves in its environment, and the rule that an environment may require another's.
 //!
-//! `requires` in `releng.toml` names the environment that must have taken the very same `release.json` before. Refuses
-//! to read buckets.
+//! `requires` in `releng.toml` names the environment to which exactly the same `release.json` must have been published
+//! before.
 
 use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
@@ -12,61 +12,62 @@ use xtask::domain::problem::excerpt;
 
 use crate::domain::publication::plan::{Judgement, Status};
 
-/// That all of a release is published in an environment, pointers included. A newer tool may have more to say in it.
+/// The proof that a release is completely published in an environment, including its pointers. A newer tool may add
+/// fields.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Receipt {
     #[serde(default)]
     pub format: Format,
     pub environment: String,
     pub version: String,
-    /// Of `release.json`.
+    /// Digest of `release.json`.
     pub record: Digest,
-    /// When it was all done.
+    /// Time at which everything was done.
     #[serde(with = "rfc3339")]
     pub published: OffsetDateTime,
-    /// The environment that should have had it before, and did not.
+    /// The required environment, if its receipt was skipped.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub skipped: Option<Skipped>,
 }
 
-/// Why another environment's receipt was not waited for.
+/// A required environment whose receipt was skipped, and why.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Skipped {
     pub environment: String,
-    /// In the manager's words.
+    /// The manager's reason.
     pub reason: String,
 }
 
 /// What was seen of receipts.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Seen {
-    /// Of `release.json`, as it is released.
+    /// Digest of `release.json`, as released.
     pub record: Digest,
-    /// This environment's own.
+    /// The receipt in this environment.
     pub there: StoredReceipt,
     pub gate: Gate,
 }
 
-/// The receipt that an environment has of a version.
+/// The receipt for a version that an environment has.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum StoredReceipt {
     Missing,
-    /// Something that is not a receipt of this version in this environment, and why. Writing it again repairs that.
+    /// Something other than a receipt for this version in this environment, and why. Writing the receipt repairs it.
     Unreadable(String),
-    /// A newer tool wrote it, in a format that this one does not know; and what is said of that.
+    /// A newer tool wrote it in a format that this one does not know; the message says so.
     Newer(String),
     Is(Receipt),
 }
 
 impl StoredReceipt {
-    /// What lies there, if anything does: `version`'s receipt in `environment`. One that was copied from elsewhere says
-    /// nothing of this environment.
+    /// Reads `version`'s receipt in `environment`, if there is one. A receipt copied from elsewhere proves nothing about
+    /// this environment.
     pub fn parse(text: Option<&[u8]>, environment: &str, version: &str) -> StoredReceipt {
         let Some(text) = text else { return StoredReceipt::Missing };
         match format::parse::<Receipt>(&String::from_utf8_lossy(text), "a receipt") {
             Ok(receipt) if receipt.environment != environment || receipt.version != version => {
                 let (of, from) = (excerpt(&receipt.version), excerpt(&receipt.environment));
-                StoredReceipt::Unreadable(format!("is the receipt of {of} in {from}, copied here"))
+                StoredReceipt::Unreadable(format!("is a copy of the receipt for {of} in {from}"))
             }
             Ok(receipt) => StoredReceipt::Is(receipt),
             Err(Misread::Wrong(why)) => StoredReceipt::Unreadable(why),
@@ -74,25 +75,25 @@ impl StoredReceipt {
         }
     }
 
-    /// Whether it is of this very `release.json`.
+    /// Whether it is the receipt for exactly this `release.json`.
     pub fn is_of(&self, record: Digest) -> bool {
         matches!(self, StoredReceipt::Is(receipt) if receipt.record == record)
     }
 }
 
-/// What has to be true elsewhere.
+/// What another environment must have first.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Gate {
     /// Nothing.
     Open,
-    /// The environment has to have taken this release; and what it says it has.
+    /// The environment must have this release; and the receipt that it has.
     Requires { environment: String, receipt: Option<Receipt> },
-    /// The manager goes on without it.
+    /// The manager skips the requirement.
     Skipped(Skipped),
 }
 
 impl Gate {
-    /// For the receipt of the release that passed.
+    /// What the receipt records about a skipped requirement.
     pub fn skipped(&self) -> Option<Skipped> {
         match self {
             Gate::Skipped(skipped) => Some(skipped.clone()),
@@ -101,41 +102,42 @@ impl Gate {
     }
 }
 
-/// Whether the receipt is there, and else whether it may be written.
+/// Judges whether the receipt is there, and if not, whether it may be written.
 pub fn judge(seen: &Seen) -> Judgement {
     let Seen { record, there, gate } = seen;
     if there.is_of(*record) {
         return Judgement::same(record.short());
     }
     let (status, write) = match there {
-        // What it says would be lost.
+        // Replacing it would lose fields that only the newer tool knows.
         StoredReceipt::Newer(why) => return Judgement::refused(vec![why.clone()]),
         StoredReceipt::Missing => (Status::Absent, format!("write for {record}")),
-        StoredReceipt::Is(other) => (Status::Different, format!("write for {record}, and not for {}", other.record)),
+        StoredReceipt::Is(other) => (Status::Different, format!("write for {record} instead of {}", other.record)),
         StoredReceipt::Unreadable(why) => (Status::Different, format!("write for {record}: what is there {why}")),
     };
     match gate {
-        Gate::Open => Judgement::new(status, "says that all of it is done", vec![write]),
+        Gate::Open => Judgement::new(status, "says that everything is done", vec![write]),
         Gate::Skipped(Skipped { environment, reason }) => {
             let without = format!("without {environment}: {reason}");
             Judgement::new(status, without.clone(), vec![write, without])
         }
         Gate::Requires { environment, receipt } => match receipt {
             Some(receipt) if receipt.record == *record => {
-                Judgement::new(status, format!("{environment} has it since {}", receipt.published.date()), vec![write])
+                let since = receipt.published.date();
+                Judgement::new(status, format!("{environment} has had it since {since}"), vec![write])
             }
             Some(receipt) => refused(format!(
-                "{environment} has another build of it: its receipt is of release.json {}, and ours is {}",
+                "{environment} has another build of it: its receipt is for release.json {}, ours is {}",
                 receipt.record.short(),
                 record.short()
             )),
-            None => refused(format!("{environment} has no receipt of it: upload it to {environment} first")),
+            None => refused(format!("{environment} has no receipt for it: upload it to {environment} first")),
         },
     }
 }
 
 fn refused(why: String) -> Judgement {
-    Judgement::refused(vec![why + " (`--skip-staging REASON` goes on without, and is recorded)"])
+    Judgement::refused(vec![why + " (`--skip-staging REASON` continues without it; the reason is recorded)"])
 }
 
 #[cfg(test)]
@@ -177,14 +179,14 @@ mod tests {
             })
             .collect();
         expect![[r#"
-            nothing required: Absent says that all of it is done
-            never tried: Refused(["staging has no receipt of it: upload it to staging first (`--skip-staging REASON` goes on without, and is recorded)"]) 
-            another build: Refused(["staging has another build of it: its receipt is of release.json 020202020202, and ours is 010101010101 (`--skip-staging REASON` goes on without, and is recorded)"]) 
-            the same: Absent staging has it since 2025-06-18
+            nothing required: Absent says that everything is done
+            never tried: Refused(["staging has no receipt for it: upload it to staging first (`--skip-staging REASON` continues without it; the reason is recorded)"]) 
+            another build: Refused(["staging has another build of it: its receipt is for release.json 020202020202, ours is 010101010101 (`--skip-staging REASON` continues without it; the reason is recorded)"]) 
+            the same: Absent staging has had it since 2025-06-18
             skipped: Absent without staging: staging is down
             done before: Same 010101010101
-            done with another record: Different staging has it since 2025-06-18
-            something else is there: Different says that all of it is done"#]].assert_eq(&shown.join("\n"));
+            done with another record: Different staging has had it since 2025-06-18
+            something else is there: Different says that everything is done"#]].assert_eq(&shown.join("\n"));
     }
 
     #[test]
@@ -210,7 +212,7 @@ mod tests {
         assert_eq!(
             read(&json.replacen("{", "{ \"signed\": true,", 1)),
             StoredReceipt::Is(receipt.clone()),
-            "a newer tool says more"
+            "a newer tool adds fields"
         );
         assert_eq!(read(&json.replacen("\"format\": 1,", "", 1)), StoredReceipt::Is(receipt));
         let why = |json: &str, environment: &str, version: &str| match StoredReceipt::parse(
@@ -222,8 +224,8 @@ mod tests {
             other => panic!("{other:?}"),
         };
         expect![[r#"
-            is the receipt of 2.93.1 in staging, copied here
-            is the receipt of 2.93.1 in staging, copied here
+            is a copy of the receipt for 2.93.1 in staging
+            is a copy of the receipt for 2.93.1 in staging
             was made by a newer tool (format 2): use that tool
             is not a receipt: expected value at line 1 column 1
             is not a receipt: missing field `environment` at line 1 column 2

@@ -1,48 +1,48 @@
 //! How published files are served: their content type and how long they may be cached.
 //!
-//! Our own table, so that it does not depend on the machine that uploads: the host's has nothing for `.nix` and
-//! `.sha256`, which then download as binary. Refuses to know any server.
+//! The table is our own, so that headers do not depend on the machine that uploads: the host's MIME table has no entry
+//! for `.nix` and `.sha256`, which would then be downloaded as binary files.
 
-/// Of a versioned file: it never changes.
+/// `Cache-Control` of versioned files, which never change.
 pub const IMMUTABLE: &str = "public, max-age=31536000, immutable";
-/// Of pointers and of trees that move.
+/// `Cache-Control` of pointers and of trees that are replaced.
 pub const MOVING: &str = "public, max-age=60";
 
-/// Of a key, by the end of its name.
+/// Returns the content type for a key, by the end of its name.
 pub fn content_type(key: &str) -> &'static str {
     let name = key.rsplit('/').next().unwrap_or(key);
     let known = TYPES.iter().find(|(ending, _)| name.ends_with(ending));
     known.map_or("application/octet-stream", |(_, content_type)| content_type)
 }
 
-/// Whether a key is one of our own texts, which only this program and people read: neither a page nor a file that Nix
-/// reads, which have to be served so that others understand them.
+/// Whether a key is a text that only this program and people read. Pages and files that Nix reads are not: browsers and
+/// Nix depend on how those are served.
 pub fn is_text(key: &str) -> bool {
     let served_to_nix = [".narinfo", ".ls", "nix-cache-info"].iter().any(|ending| key.ends_with(ending));
     !served_to_nix && matches!(content_type(key), TEXT | JSON)
 }
 
-/// How a server serves an object, as far as clients act on it.
+/// The headers with which a server serves an object, as far as clients depend on them.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Served {
-    /// Its `Content-Type`.
+    /// `Content-Type` of the object.
     pub content_type: Option<String>,
-    /// Its `Cache-Control`.
+    /// `Cache-Control` of the object.
     pub cache_control: Option<String>,
-    /// Its `Content-Encoding`: nothing of ours has one.
+    /// `Content-Encoding` of the object; we never set one.
     pub content_encoding: Option<String>,
-    /// Its `Content-Disposition`: nothing of ours has one.
+    /// `Content-Disposition` of the object; we never set one.
     pub content_disposition: Option<String>,
 }
 
 impl Served {
-    /// Whether clients decode it.
+    /// Whether clients decode the object.
     pub fn is_encoded(&self) -> bool {
         let names = self.content_encoding.as_deref().unwrap_or_default().split(',').map(str::trim);
         names.into_iter().any(|name| !matches!(name.to_ascii_lowercase().as_str(), "" | "identity" | "aws-chunked"))
     }
 
-    /// What differs from how it should be served, in words; empty where clients would not notice a difference.
+    /// Describes each header that differs from what it should be, if clients would notice the difference.
     pub fn faults(&self, content_type: &str, cache_control: &str) -> Vec<String> {
         let mut faults = Vec::new();
         let served = self.content_type.as_deref().unwrap_or_default();
@@ -68,8 +68,8 @@ fn named(value: &str) -> &str {
     if value.is_empty() { "missing" } else { value }
 }
 
-/// Whether two content types mean the same to a client. A server may add a charset to what has none, and spell it as it
-/// likes.
+/// Whether two content types mean the same to a client. A server may add a charset if we set none, and spell it
+/// differently.
 fn same_type(served: &str, ours: &str) -> bool {
     let parts = |value: &str| -> (String, Option<String>) {
         let mut parts = value.split(';').map(|part| part.trim().to_ascii_lowercase());
@@ -84,7 +84,7 @@ fn same_type(served: &str, ours: &str) -> bool {
     served == ours && (our_charset.is_none() || served_charset == our_charset)
 }
 
-/// The directives of a `Cache-Control`, whose order, case and spaces mean nothing.
+/// Returns the directives of a `Cache-Control`, ignoring order, case and blanks.
 fn directives(value: &str) -> Vec<String> {
     let mut directives: Vec<String> = value
         .split(',')
@@ -95,7 +95,7 @@ fn directives(value: &str) -> Vec<String> {
     directives
 }
 
-/// The first ending that fits counts.
+/// Content types by the end of a key; the first match counts.
 const TYPES: [(&str, &str); 26] = [
     ("SHA256SUMS", TEXT),
     (".sha256", TEXT),
@@ -133,7 +133,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_people_open_is_text() {
+    fn files_that_people_open_are_text() {
         for key in ["manifest.nix", "lix/lix-2.93.1/SHA256SUMS", "lix/lix-2.93.1/lix-2.93.1.tar.gz.sha256"] {
             assert_eq!(content_type(key), TEXT, "{key}");
         }
@@ -143,7 +143,7 @@ mod tests {
     }
 
     #[test]
-    fn a_difference_is_one_that_clients_notice() {
+    fn only_differences_that_clients_notice_count() {
         let served = |content_type: &str, cache_control: &str| Served {
             content_type: Some(content_type.to_owned()),
             cache_control: Some(cache_control.to_owned()),

@@ -1,6 +1,6 @@
-//! `withdrawn.json`: the versions that a rollback took from the users of the newest stable release.
+//! `withdrawn.json`: the versions that rollbacks have withdrawn, no longer offered as the newest stable release.
 //!
-//! A list of versions, as it has always been: copies of this tool in older branches read it.
+//! The format stays a plain list of versions, because copies of this tool in older branches read it.
 
 use std::collections::BTreeSet;
 
@@ -11,16 +11,16 @@ use xtask::domain::version::Version;
 
 use crate::domain::publication::plan::Judgement;
 
-/// What was seen of the list, and what it has to be.
+/// What was seen of the list, and what it should be.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Seen {
     pub there: BTreeSet<Version>,
-    /// Why it cannot be told what the list says, where `there` is only what it names.
+    /// Why the list cannot be read, if so; `there` then holds every version that the text mentions.
     pub unclear: Option<String>,
     pub ours: BTreeSet<Version>,
 }
 
-/// Whether the list is as it has to be. Versions that are not withdrawn any more are offered again.
+/// Judges whether the list is as it should be. Versions that are no longer withdrawn are offered again.
 pub fn judge(seen: &Seen) -> Judgement {
     let Seen { there, unclear, ours } = seen;
     let names =
@@ -28,15 +28,15 @@ pub fn judge(seen: &Seen) -> Judgement {
     let new: Vec<&Version> = ours.difference(there).collect();
     let again: Vec<&Version> = there.difference(ours).collect();
     let parts = [
-        (!new.is_empty()).then(|| format!("withdraw {}, published as before", names(&new))),
+        (!new.is_empty()).then(|| format!("withdraw {}, which stays published", names(&new))),
         (!again.is_empty()).then(|| format!("offer {} again", names(&again))),
-        unclear.as_ref().map(|_| "write the list anew".to_owned()),
+        unclear.as_ref().map(|_| "rewrite the list".to_owned()),
     ];
     let changes: Vec<String> = new
         .iter()
         .map(|version| format!("withdraw {version}"))
         .chain(again.iter().map(|version| format!("offer {version} again")))
-        .chain(unclear.iter().map(|why| format!("write the list anew: {why}")))
+        .chain(unclear.iter().map(|why| format!("rewrite the list: {why}")))
         .collect();
     if changes.is_empty() {
         return Judgement::same(names(&ours.iter().collect::<Vec<_>>()));
@@ -45,7 +45,7 @@ pub fn judge(seen: &Seen) -> Judgement {
 }
 
 /// # Errors
-/// Why it cannot be told which versions are withdrawn.
+/// Says why the list cannot be read.
 pub fn parse(text: &[u8]) -> Result<BTreeSet<Version>, Misread> {
     let not_a_list = |what: String| Misread::Wrong(format!("is not a list of versions: {what}"));
     let value: Value = serde_json::from_slice(text).map_err(|error| not_a_list(error.to_string()))?;
@@ -64,7 +64,8 @@ fn version(entry: &Value) -> Result<Version, Misread> {
     version.ok_or_else(lists)
 }
 
-/// Every version that is named somewhere in a text that [`parse`] refuses: what a rollback keeps when it replaces it.
+/// Returns every version that is mentioned in a text that [`parse`] rejects. A rollback keeps these when it replaces
+/// the list.
 pub fn salvage(text: &[u8]) -> BTreeSet<Version> {
     let text = String::from_utf8_lossy(text);
     text.split(|c: char| !(c.is_ascii_alphanumeric() || ".-".contains(c)))
@@ -73,7 +74,7 @@ pub fn salvage(text: &[u8]) -> BTreeSet<Version> {
 }
 
 /// # Panics
-/// Never: these are strings.
+/// Never: versions are strings.
 pub fn to_json(versions: &BTreeSet<Version>) -> Vec<u8> {
     serde_json::to_vec_pretty(versions).expect("versions are strings")
 }
@@ -88,7 +89,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_read_is_never_an_empty_list() {
+    fn an_unreadable_list_is_never_an_empty_one() {
         let texts = [
             "[]",
             r#"["2.93.1", "2.93.1", "2.90-beta.1"]"#,

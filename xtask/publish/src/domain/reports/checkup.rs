@@ -1,44 +1,44 @@
-//! A list of preconditions, each met or with its remedy: what `doctor` finds. Refuses to find out anything.
+//! A list of preconditions, each met or with its remedy, as `doctor` shows it.
 
 use serde::Serialize;
 use xtask::domain::problem::{Problem, Problems};
 use xtask::domain::shown::one_line;
 
-/// Where the page's text begins: after the mark and the name of what was looked at.
+/// Column at which the text begins, after the mark and the name of the precondition.
 const TEXT: usize = 25;
-/// A page is no wider, but for what must not be broken.
+/// Width of a page in columns, except for text that must not be broken.
 const WIDTH: usize = 100;
-/// Lines of another program's message that a page shows; all of it is in the JSON.
+/// Number of lines shown of another program's message; the JSON has all of it.
 const LINES: usize = 8;
-/// Of those, so many from its beginning: the end is where programs say why.
+/// Number of these lines that are taken from the beginning. Programs give the reason at the end.
 const FIRST: usize = 2;
 
-/// How one precondition stands.
+/// The result for one precondition.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase", tag = "state")]
 pub enum State {
     /// Met; the detail says what was found.
     Good { detail: String },
-    /// Odd, or not to be found out; nothing fails for it.
+    /// Unusual or unknown, but not a failure.
     Note { detail: String },
-    /// Not met, and what to do.
+    /// Not met; the remedy says what to do.
     Bad { remedy: String },
 }
 
-/// A precondition that was looked at.
+/// A precondition that was checked.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Entry {
-    /// What it is a part of: the machine, the tree, an environment.
+    /// Section: the machine, the tree or an environment.
     pub of: String,
     pub what: String,
     #[serde(flatten)]
     pub state: State,
 }
 
-/// All of them, in the order in which they were looked at.
+/// All preconditions, in the order in which they were checked.
 ///
-/// As JSON, a list of entries with the stable keys `of`, `what`, `state` (`good`, `note` or `bad`), and `detail`, or for
-/// a bad one `remedy`.
+/// As JSON, a list of entries with the stable keys `of`, `what`, `state` (`good`, `note` or `bad`), and `detail` or, if
+/// bad, `remedy`.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 #[serde(transparent)]
 pub struct Checkup {
@@ -48,12 +48,12 @@ pub struct Checkup {
 }
 
 impl Checkup {
-    /// What is looked at from now on is a part of this.
+    /// Starts a section: entries that are added from now on belong to it.
     pub fn begin(&mut self, of: &str) {
         of.clone_into(&mut self.of);
     }
 
-    /// An error is a precondition that is not met: its message is the remedy.
+    /// Adds a precondition. An error means that it is not met, and its message is the remedy.
     pub fn add(&mut self, what: &str, result: Result<String, String>) {
         self.push(
             what,
@@ -72,7 +72,7 @@ impl Checkup {
         self.entries.push(Entry { of: self.of.clone(), what: what.to_owned(), state });
     }
 
-    /// How many preconditions are not met.
+    /// Number of preconditions that are not met.
     pub fn failures(&self) -> usize {
         self.bad().count()
     }
@@ -89,13 +89,13 @@ impl Checkup {
     }
 
     /// # Errors
-    /// What is not met, with its remedies.
+    /// Every precondition that is not met, with its remedy.
     pub fn into_result(self) -> Result<(), Problems> {
         let problem = |(entry, remedy): (&Entry, &String)| Problem::new(format!("{}: {remedy}", entry.what));
         self.bad().map(problem).collect::<Problems>().into_result()
     }
 
-    /// The page, for people: a block for each part, a line for each precondition, and more where a remedy is long.
+    /// Formats the page for people: a block for each section, a line for each precondition, more for a long remedy.
     pub fn to_text(&self) -> String {
         let (mut page, mut of) = (String::new(), None);
         for entry in &self.entries {
@@ -115,7 +115,7 @@ impl Checkup {
     }
 }
 
-/// A text to the right of [`TEXT`], within [`WIDTH`]. What stands between backquotes is not broken: it is typed.
+/// Lays out a text from column [`TEXT`] to [`WIDTH`]. Text in backquotes is not broken, because it is for copying.
 fn laid_out(text: &str) -> String {
     let all: Vec<&str> = text.trim_end().lines().filter(|line| !line.trim().is_empty()).collect();
     let shown = match all.len() {
@@ -140,7 +140,7 @@ fn wrap(line: &str) -> Vec<String> {
     lines
 }
 
-/// Words, and as one word what stands between backquotes.
+/// Splits a line into words; text in backquotes counts as one word.
 fn words(line: &str) -> Vec<String> {
     let mut words: Vec<String> = Vec::new();
     let mut in_quotes = false;
@@ -160,7 +160,7 @@ mod tests {
     use expect_test::expect;
 
     #[test]
-    fn a_page_is_calm() {
+    fn long_texts_are_shortened_and_wrapped() {
         let mut checkup = Checkup::default();
         checkup.begin("this machine");
         checkup.add("git", Ok("2.47.3".to_owned()));
@@ -200,7 +200,7 @@ mod tests {
     }
 
     #[test]
-    fn json_says_it_all() {
+    fn json_has_everything() {
         let mut checkup = Checkup::default();
         checkup.begin("the tree");
         checkup.add("version", Err("say which".to_owned()));

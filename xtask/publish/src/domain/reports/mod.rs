@@ -1,4 +1,4 @@
-//! What is shown of an environment and of a release: [`checkup`] for `doctor`, [`standing`] for `status`.
+//! Pages about an environment and a release: [`checkup`] for `doctor`, [`standing`] for `status`.
 
 pub mod checkup;
 pub mod standing;

@@ -1,6 +1,6 @@
-//! How far a release is, as it was observed, and what to type next: what `status` shows. Refuses to observe anything.
+//! How far a release is, as it was observed, and what to type next, as `status` shows it.
 //!
-//! Nothing here is remembered: `verify` leaves no trace, so nothing here claims that it was run.
+//! Nothing is remembered between runs: `verify` leaves no trace, so this never claims that it was run.
 
 use serde::Serialize;
 use xtask::domain::format::Misread;
@@ -12,106 +12,106 @@ mod page;
 
 pub use page::{Line, Page, Topic};
 
-/// How one thing stands.
+/// The state of one thing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum State {
     Done,
     Open,
-    /// It goes on once somebody else has done something.
+    /// It continues once something outside has happened.
     Waits,
-    /// It is not as it should be, and doing the same again does not help.
+    /// It is wrong, and running the same command again does not help.
     Wrong,
-    /// It could not be found out.
+    /// It could not be determined.
     Unknown,
 }
 
-/// A release, as far as it is.
+/// How far a release is.
 #[derive(Debug, Clone)]
 pub struct Standing {
     pub product: String,
     pub version: String,
     pub name: String,
-    /// Where HEAD is, in words.
+    /// Description of where HEAD is.
     pub head: String,
-    /// What HEAD is to the tag.
+    /// Where HEAD is relative to the tag.
     pub on: On,
     pub notes: Line,
     pub tag: Line,
     pub build: Line,
-    /// The profile of what was built.
+    /// The build profile of `release/`, if it has a build.
     pub profile: Option<String>,
-    /// In the order in which they are published to.
+    /// The environments in the order in which a release goes through them.
     pub environments: Vec<EnvironmentStanding>,
     pub finish: Line,
     pub announce: Line,
 }
 
-/// What HEAD is to the tag.
+/// Where HEAD is relative to the tag.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum On {
     Tag,
-    /// The branch that was tagged, or no tag is there yet.
+    /// On the branch that was tagged, or there is no tag yet.
     Branch,
-    /// Somewhere else; this is the branch that was tagged.
+    /// Elsewhere; this is the branch that was tagged.
     Elsewhere(String),
 }
 
-/// One place to publish to.
+/// What was seen of a release in one environment.
 #[derive(Debug, Clone)]
 pub struct EnvironmentStanding {
     pub name: String,
-    /// Whether it is a step on the way of each release: others are for rehearsals, or for something else.
+    /// Whether every release goes through it; other environments are for rehearsals and the like.
     pub is_stage: bool,
-    /// The build profiles that it takes.
+    /// The build profiles that it accepts.
     pub profiles: Vec<String>,
-    /// What was seen there; or why nothing was.
+    /// What was seen there, or why it could not be checked.
     pub live: Result<Live, String>,
 }
 
-/// What users see of the release in an environment.
+/// What an environment has of the release.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub struct Live {
     pub directory: Directory,
-    /// Whether a publication of this very record ran to its end there; or any, where a newer tool says so.
+    /// Whether the environment has a receipt for exactly this record, or a newer tool's receipt for the version.
     pub finished: bool,
-    /// Whether a rollback took it from the users of the newest stable release.
+    /// Whether a rollback withdrew the release.
     pub withdrawn: bool,
     pub pointers: Vec<Pointer>,
-    /// `None` where commits do not go through review.
+    /// State of the review; `None` if commits are pushed without review.
     pub review: Option<Reviewed>,
     pub installers: bool,
-    /// Other versions whose upload was begun and not finished there, where that can be seen.
+    /// Other versions whose upload was begun and not finished there, as far as can be seen.
     pub begun: Vec<String>,
-    /// The lock of the environment, if somebody publishes there or left it.
+    /// The environment's lock, if it exists.
     pub lock: Option<Lock>,
-    /// What else is there and could not be read.
+    /// Other objects that exist and could not be read.
     pub unread: Vec<Unread>,
 }
 
-/// A lock that lies in an environment.
+/// A lock that was found in an environment.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Lock {
-    /// A person, a process and a host.
+    /// The manager, the process and the host.
     pub owner: String,
-    /// A time of day.
+    /// Time of day at which the lock expires.
     pub until: String,
-    /// Whether it keeps others out. Otherwise the run has ended, or the time is over.
+    /// Whether it still keeps others out: its run has not ended, and it has not expired.
     pub counts: bool,
 }
 
-/// Something that could not be read.
+/// An object that could not be read.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Unread {
-    /// Its name and why, in words.
+    /// Name of the object and the reason.
     pub why: String,
-    /// Whether it is damaged. Otherwise a newer tool made it.
+    /// Whether it is damaged; otherwise a newer tool wrote it.
     pub is_damaged: bool,
 }
 
 impl Unread {
-    /// From what was said of something called `name`.
+    /// Describes why the object called `name` could not be read.
     pub fn new(name: &str, why: Misread) -> Unread {
         let is_damaged = matches!(why, Misread::Wrong(_));
         Unread { why: why.of(name).to_string(), is_damaged }
@@ -127,44 +127,44 @@ impl Live {
         matches!(&self.directory, Directory::Recorded { broken, .. } if !broken.is_empty())
     }
 
-    /// Whether a rollback withdrew the release, and did not get as far as moving all pointers.
+    /// Whether a rollback withdrew the release but did not move all pointers.
     pub fn is_half_rolled_back(&self) -> bool {
         self.withdrawn && self.pointers.iter().any(|pointer| pointer.rolls_back && pointer.leads == Leads::Here)
     }
 }
 
-/// What lies in the version directory.
+/// Contents of the version directory.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case", tag = "is")]
 pub enum Directory {
     Absent,
-    /// Files, and no record, which comes last.
+    /// Files without a record, which is written last.
     Begun,
     /// Files from before there were records.
     Unrecorded,
-    /// Files, and a record that could not be read.
+    /// Files, with a record that could not be read.
     Unread(Unread),
-    /// Of another record than `release/` has.
+    /// Files, with a record that differs from the one in `release/`.
     Other {
         record: String,
     },
     #[serde(rename_all = "kebab-case")]
     Recorded {
-        /// Whether it is the record that `release/` has: none may be there.
+        /// Whether `release/` exists and has the same record.
         same_as_release: bool,
-        /// How many were looked at: all but pages of the manual.
+        /// Number of files that were checked: all except the manual's pages.
         files: usize,
-        /// Those that are missing, of another size, or without an answer.
+        /// Files that are missing, have another size, or could not be checked.
         broken: Vec<String>,
     },
 }
 
-/// A name that users follow.
+/// A pointer that users follow.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Pointer {
     pub what: String,
     pub leads: Leads,
-    /// Whether it follows the newest stable release, which a rollback moves.
+    /// Whether a rollback moves it, because it follows the newest stable release.
     #[serde(skip)]
     pub rolls_back: bool,
 }
@@ -173,24 +173,24 @@ pub struct Pointer {
 #[serde(rename_all = "kebab-case")]
 pub enum Leads {
     Here,
-    /// To another version, or to what could not be read.
+    /// To this version, or to something that could not be read.
     To(String),
-    /// Not here, and it does not say where.
+    /// Not here; it does not say where.
     Elsewhere,
     Nowhere,
 }
 
-/// What is known of the release's commits in Gerrit.
+/// The state of the release's commits in Gerrit.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Reviewed {
     NotPushed,
     Open,
-    /// The tagged commit is on the branch, and the commit that merges it back is not.
+    /// The tagged commit is on the branch, but the commit that merges it back is not.
     Half,
     Submitted,
     Rewritten(Oid),
-    /// The remote could not be asked.
+    /// The remote could not be asked, for this reason.
     Unknown(String),
 }
 
@@ -206,7 +206,7 @@ impl From<Review> for Reviewed {
     }
 }
 
-/// Something to type, and what there is to know about it.
+/// A command to type, with a remark.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Command {
     pub command: String,
@@ -218,7 +218,7 @@ impl Command {
         Command { command: command.into(), remark: None }
     }
 
-    /// A phase of ours.
+    /// A `cargo xtask release` command.
     pub fn release(words: &str) -> Command {
         Command::new(format!("cargo xtask release {words}"))
     }
@@ -245,10 +245,10 @@ impl EnvironmentStanding {
         }
     }
 
-    /// What completes a rollback that stopped half-way.
+    /// The command that completes a rollback that stopped half-way.
     fn rollback(&self) -> Option<Command> {
         let live = self.live.as_ref().ok().filter(|live| live.is_half_rolled_back())?;
-        // What it moved already tells where it was to go.
+        // A pointer that it has moved shows the version that it was to go to.
         let to = live.pointers.iter().find_map(|pointer| match &pointer.leads {
             Leads::To(version) if pointer.rolls_back => Some(version.as_str()),
             _ => None,
@@ -257,33 +257,33 @@ impl EnvironmentStanding {
         Some(Command::release(&command).but("it stopped half-way"))
     }
 
-    /// Whether some of the release is there, and what is left is done by another upload.
+    /// Whether part of the release is there, and another upload would complete it.
     fn is_incomplete(&self) -> bool {
         let is_there = self.live.as_ref().is_ok_and(|live| live.directory != Directory::Absent);
         is_there && matches!(self.state(), State::Open | State::Waits)
     }
 
-    /// Nobody installs what was withdrawn.
+    /// Whether installers are missing; a withdrawn release needs none.
     fn wants_installers(&self) -> bool {
         self.live.as_ref().is_ok_and(|live| !live.installers && !live.withdrawn)
     }
 }
 
-/// The environments that are steps on the way, in their order: where there is nothing but rehearsals, those.
+/// The environments that every release goes through, in order; if there are none, those for rehearsals.
 fn way(environments: &[EnvironmentStanding]) -> impl Iterator<Item = &EnvironmentStanding> + Clone {
     let rehearsed = !environments.iter().any(|environment| environment.is_stage);
     environments.iter().filter(move |environment| rehearsed || environment.is_stage)
 }
 
-/// The last step on the way where all of the release is published.
+/// Returns the last environment on the way in which the release is completely published.
 pub fn published_last(environments: &[EnvironmentStanding]) -> Option<&EnvironmentStanding> {
     way(environments).filter(|environment| environment.state() == State::Done).last()
 }
 
 impl Standing {
-    /// What to type next: usually one command, and where it is one that asks for something, what can be done meanwhile.
+    /// Lists what to type next: usually one command, preceded by optional ones.
     fn next(&self) -> Vec<Command> {
-        // Users still get what was withdrawn.
+        // First of all, users still get the withdrawn release.
         if let Some(rollback) = self.environments.iter().find_map(EnvironmentStanding::rollback) {
             return vec![rollback];
         }
@@ -295,9 +295,9 @@ impl Standing {
             return vec![Command::release("tag")];
         }
         let done = published_last(&self.environments);
-        // What was skipped on the way stays so.
+        // Do not go back to an environment that was skipped.
         let after = |done: &EnvironmentStanding| way(&self.environments).skip_while(|one| one.name != done.name).nth(1);
-        // Pointers of other releases wait for what was begun, also where it was a rehearsal.
+        // Pointers of other releases wait for an upload that was begun, also in an environment for rehearsals.
         let incomplete = self.environments.iter().find(|environment| environment.is_incomplete());
         let to_do = incomplete.or_else(|| done.map_or_else(|| way(&self.environments).next(), after));
         if to_do.is_some() && open(&self.build) {
@@ -315,16 +315,17 @@ impl Standing {
         let name = &to.name;
         let upload = Command::release(&format!("upload --env {name}"));
         let takes = self.profile.as_ref().is_none_or(|profile| to.profiles.contains(profile));
-        let verify = || Command::release(&format!("verify --env {name}")).but("not everything there could be read");
+        let verify = || Command::release(&format!("verify --env {name}")).but("not everything there is readable");
         let Ok(live) = &to.live else {
-            return Command::release(&format!("doctor --env {name}")).but("it could not be looked at");
+            return Command::release(&format!("doctor --env {name}")).but("it could not be checked");
         };
         match to.state() {
             _ if matches!(live.directory, Directory::Unread(_)) || !live.unread.is_empty() => verify(),
             State::Wrong | State::Open if live.finished && live.has_broken_files() => {
-                Command::release(&format!("verify --env {name}")).but("not all files there are as they were published")
+                Command::release(&format!("verify --env {name}"))
+                    .but("some files there have changed since they were published")
             }
-            // Nothing after it may be done: it is the one that would tell.
+            // Environments after this one must wait while this one differs.
             State::Wrong => Command::release(&format!("plan --env {name}")).but("another build is there"),
             _ if !takes => {
                 let wanted = to.profiles.first().map(String::as_str).unwrap_or_default();
@@ -335,7 +336,7 @@ impl Standing {
         }
     }
 
-    /// A command that wants HEAD on the tag.
+    /// Returns a command that needs HEAD on the tag, or the command that brings HEAD there.
     fn on_the_tag(&self, command: Command) -> Command {
         match self.on {
             On::Tag => command,

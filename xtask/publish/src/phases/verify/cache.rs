@@ -183,7 +183,7 @@ async fn check_path(source: &Source, path: StorePath, keys: &Keys, deep: bool) -
     };
     let narinfo = match NarInfo::parse(&String::from_utf8_lossy(&text)) {
         Ok(narinfo) if narinfo.info.path == path => narinfo,
-        Ok(narinfo) => return Ok(nothing(path, format!("its narinfo is of {}", narinfo.info.path))),
+        Ok(narinfo) => return Ok(nothing(path, format!("its narinfo is for {}", narinfo.info.path))),
         Err(why) => return Ok(nothing(path, format!("its narinfo is invalid: {why}"))),
     };
     if let Some(why) = narinfo.nar_name_fault() {

@@ -74,11 +74,11 @@ fn a_train_moves_each_pointer_once() {
           - 2.93.4  image ghcr.io/lix-project/lix:latest         stays: 2.95.2 is published with it and newer
 
         receipt
-          + 2.95.2  releases receipts/lix-2.95.2.json            staging has it since 2026-03-13
-          + 2.94.2  releases receipts/lix-2.94.2.json            staging has it since 2026-03-13
-          + 2.93.4  releases receipts/lix-2.93.4.json            staging has it since 2026-03-13
+          + 2.95.2  releases receipts/lix-2.95.2.json            staging has had it since 2026-03-13
+          + 2.94.2  releases receipts/lix-2.94.2.json            staging has had it since 2026-03-13
+          + 2.93.4  releases receipts/lix-2.93.4.json            staging has had it since 2026-03-13
 
-        plan d7ab19fc9fafc4c91d34880bd1fb90d05d19ab3e57a5d65c8aeb20302ed53a54
+        plan b91958c504713f98d490987315577fcc5ccf7d6d463cdc113399e5a54462bb93
     "#]].assert_eq(&plans.to_text(false));
 
     let alone = Plans(vec![&each[0]]);
@@ -150,7 +150,7 @@ fn a_system_without_a_new_installer_needs_a_word() {
     let waivers = Waivers { drop_systems: vec!["x86_64-darwin".parse().expect("a system")], ..Waivers::default() };
     let shown = [Waivers::default(), waivers].map(|waivers| status(&Act::InstallerPointers, &seen, &waivers));
     expect![[r#"
-        Refused(["x86_64-darwin has an installer, and gets no new one: if that is right, say `--drop-system x86_64-darwin`; the old one stays"]): 
+        Refused(["x86_64-darwin has an installer, but gets no new one: if that is right, add `--drop-system x86_64-darwin`; the old one stays"]): 
         Different: replace 1, same 1 (9 B): the newest stable release here"#]].assert_eq(&shown.join("\n"));
     let nothing = Seen::Nothing { why: "2.95.1 has no installers here".to_owned() };
     expect![[r#"Stays("2.95.1 has no installers here"): "#]].assert_eq(&status(

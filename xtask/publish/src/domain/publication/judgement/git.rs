@@ -1,4 +1,4 @@
-//! Branches, reviews and tags: what git published cannot be taken back.
+//! The judgement of branches, reviews and tags. What was pushed cannot be taken back.
 
 use xtask::domain::oid::Oid;
 use xtask::domain::release::tagging::{Relation, Tag, TagRecord};
@@ -9,15 +9,15 @@ use crate::domain::publication::plan::{Judgement, Status};
 /// A release's commits in Gerrit.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Review {
-    /// Nobody has pushed them, as far as the remote shows.
+    /// Not pushed, as far as the remote shows.
     Unknown,
-    /// They wait for a person.
+    /// Waiting for review.
     Open,
-    /// The branch contains the tagged commit, and not the one that merges it back. Whether that one was pushed, too.
+    /// The branch contains the tagged commit, but not the commit that merges it back, which may have been pushed.
     Half { pushed: bool },
-    /// The branch contains all of them.
+    /// The branch contains both commits.
     Submitted,
-    /// The branch contains this commit instead, which has the tagged commit's tree.
+    /// The branch contains this commit instead, with the same tree as the tagged one.
     Rewritten(Oid),
 }
 
@@ -51,13 +51,12 @@ pub(super) fn judge_tag(ours: &Oid, remote: Option<&Tag>, ready: &Result<(), Str
                     format!("another tag of this name, {}, for the commit {}", object.short(), commit.short())
                 }
                 Tag::Lightweight(object) => format!(
-                    "a lightweight tag of this name, which names {} directly, and ours is an annotated one, {}",
+                    "a lightweight tag of this name, for {}, while ours is an annotated one, {}",
                     object.short(),
                     ours.short()
                 ),
             };
-            let why =
-                format!("the remote has {theirs}: a published tag stays (`--force-push-tag` replaces it all the same)");
+            let why = format!("the remote has {theirs}: a published tag stays (`--force-push-tag` replaces it anyway)");
             Judgement::refused(vec![why])
         }
         (remote, Ok(())) => {
@@ -91,8 +90,8 @@ pub(super) fn judge_review(review: &Review, branch: &str, tag: &TagRecord) -> Ju
         }
         Review::Half { pushed: true } => {
             let why = format!(
-                "{branch} has the release commit {} and marks an official release until the commit that merges it back, \
-                 {merge}, is there, too: submit that change in Gerrit, without rebasing, then run this again",
+                "{branch} has the release commit {}, and is marked as an official release until the commit that merges \
+                it back, {merge}, is there, too: submit that change in Gerrit, without rebasing, then run this again",
                 tag.commit.short()
             );
             Judgement::new(Status::Waiting(why), format!("pushed {merge}"), Vec::new())
@@ -100,9 +99,9 @@ pub(super) fn judge_review(review: &Review, branch: &str, tag: &TagRecord) -> Ju
         Review::Submitted => Judgement::same(format!("{branch} has {merge}")),
         Review::Rewritten(other) => {
             let why = format!(
-                "Gerrit rewrote the release commit: {branch} has {} with the same tree, and the tag names {}, which is on no branch. \
-                 If the tag is not public yet: `git switch {branch}`, `git pull`, and `cargo xtask release tag --force-tag` there, \
-                 then build again. Submit by fast-forward next time",
+                "Gerrit rewrote the release commit: {branch} has {} with the same tree, and the tag is for {}, which is \
+                on no branch. If the tag is not public yet: `git switch {branch}`, `git pull`, and \
+                `cargo xtask release tag --force-tag` there, then build again. Next time, submit by fast-forward",
                 other.short(),
                 tag.commit.short()
             );

@@ -1,4 +1,4 @@
-//! The judgement of images: by digest, of which there is only one content, and of the tags that lead to them.
+//! The judgement of images, by digest, and of the tags that point to them.
 
 use xtask::domain::amounts::bytes_for_people;
 use xtask::domain::digest::Digest;
@@ -7,7 +7,7 @@ use crate::domain::publication::acts::Rule;
 use crate::domain::publication::image_tag::Pushed;
 use crate::domain::publication::plan::Judgement;
 
-/// Of images by digest: they are there, or parts of them are to be pushed (again).
+/// Judges images by digest: either they are there, or missing parts are pushed (again).
 pub fn judge_pushed(pushed: &Pushed) -> Judgement {
     let Pushed { index, bytes, parts, missing } = pushed;
     if missing.is_empty() {
@@ -17,18 +17,19 @@ pub fn judge_pushed(pushed: &Pushed) -> Judgement {
     if missing.len() == *parts {
         return Judgement::absent(format!("push {} ({})", index.short(), bytes_for_people(*bytes)), changes);
     }
-    // Registries lose what no tag names.
+    // Registries may delete untagged images.
     Judgement::absent(format!("push {} again: it is missing {}", index.short(), missing.join(", ")), changes)
 }
 
-/// Of a tag.
+/// Judges a tag.
 pub fn judge_tag(rule: Rule, ours: Digest, there: Option<Digest>) -> Judgement {
     let to = vec![format!("to {ours}")];
     match there {
         None => Judgement::absent(format!("to {}", ours.short()), to),
         Some(there) if there == ours => Judgement::same(ours.short()),
         Some(there) if rule == Rule::WriteOnce => {
-            let why = format!("it is published with other images and may never change: published {there}, ours {ours}");
+            let why =
+                format!("it is published with other images and must never change: published {there}, ours {ours}");
             Judgement::refused(vec![why])
         }
         Some(there) => {

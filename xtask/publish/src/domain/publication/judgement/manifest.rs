@@ -1,4 +1,4 @@
-//! The root manifest: whose upgrades come from it, and who would get none any more.
+//! The judgement of the root manifest, and of the systems that would get no more upgrades.
 
 use xtask::domain::build::manifest::{Manifest, render};
 use xtask::domain::layout::MANIFEST;
@@ -21,7 +21,8 @@ pub(super) fn judge(ours: &Manifest, live: Option<&Live>, waivers: &Waivers) -> 
             let lost: Vec<&System> = before.keys().filter(|system| !ours.contains_key(*system)).collect();
             let refusals = unexpected(lost.iter().copied(), waivers, |system| {
                 format!(
-                    "{system} vanishes, and its users get no more upgrades: if that is right, say `--drop-system {system}`"
+                    "{system} disappears, and its users get no more upgrades: if that is right, add \
+                    `--drop-system {system}`"
                 )
             });
             (lost, refusals)
@@ -37,7 +38,7 @@ pub(super) fn judge(ours: &Manifest, live: Option<&Live>, waivers: &Waivers) -> 
 
 fn unreadable(why: &str) -> String {
     format!(
-        "the live {MANIFEST} {why}, so nobody can tell which systems would vanish from it: look at it, and put the \
-         `{MANIFEST}` of the version directory that users are on in its place, or roll back"
+        "the live {MANIFEST} {why}, so it is unknown which systems would disappear from it: look at it, and replace it \
+        with the `{MANIFEST}` from the version directory that users are on, or roll back"
     )
 }

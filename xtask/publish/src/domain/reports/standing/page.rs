@@ -1,4 +1,4 @@
-//! A standing as a page for people, and as JSON. Refuses to decide what comes next.
+//! A standing as a page for people, and as JSON.
 
 use std::fmt::Write;
 
@@ -7,12 +7,12 @@ use xtask::domain::shown::one_line;
 
 use super::{Command, Directory, EnvironmentStanding, Leads, Live, Lock, Pointer, Reviewed, Standing, State, Unread};
 
-/// Characters of a topic's name.
+/// Width of a topic's name in characters.
 const TOPIC: usize = 12;
-/// Characters of a text, after two spaces, the topic and the mark. JSON has all of it.
+/// Longest text in characters, after two spaces, the topic and the mark. The JSON has the full text.
 const TEXT: usize = 100 - 2 - TOPIC - 3;
 
-/// One thing that was found.
+/// One finding.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Line {
     pub state: State,
@@ -29,14 +29,14 @@ impl Line {
     }
 }
 
-/// What was found about one phase or environment.
+/// The findings about one phase or environment.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Topic {
     pub name: String,
-    /// Of the whole.
+    /// State of the topic as a whole.
     pub state: State,
     pub lines: Vec<Line>,
-    /// The same as values, for an environment that could be looked at.
+    /// The findings as values, for an environment that could be looked at.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub seen: Option<Live>,
 }
@@ -49,7 +49,7 @@ impl Topic {
 
 /// A standing, ready to be shown.
 ///
-/// As JSON, these keys are stable: `product`, `version`, `name` (`null` as long as there is none), `head`, `topics` (each
+/// As JSON, these keys are stable: `product`, `version`, `name` (`null` until it is chosen), `head`, `topics` (each
 /// with `name`, `state` and `lines` of `state` and `text`; an environment's with `seen`, too), and `next`, a list of
 /// `command` and `remark`, empty when the release is out. States are `done`, `open`, `waits`, `wrong` and `unknown`. In
 /// `seen`: `directory` (with `is`: `absent`, `begun`, `unrecorded`, `unread`, `other` or `recorded`), `finished`,
@@ -67,7 +67,7 @@ pub struct Page {
 }
 
 impl Page {
-    /// For people, within 100 columns.
+    /// Formats the page for people, within 100 columns.
     pub fn to_text(&self) -> String {
         let name = self.name.as_ref().map(|name| format!(" \"{}\"", one_line(name))).unwrap_or_default();
         let mut text = format!("{} {}{name}, {}\n\n", self.product, one_line(&self.version), one_line(&self.head));
@@ -125,7 +125,7 @@ impl EnvironmentStanding {
         let lines = match &self.live {
             Ok(live) => live.lines(),
             Err(why) => {
-                vec![Line { state: State::Unknown, text: format!("could not be looked at: {}", why) }]
+                vec![Line { state: State::Unknown, text: format!("could not be checked: {}", why) }]
             }
         };
         Topic { name: self.name.clone(), state: self.state(), lines, seen: self.live.as_ref().ok().cloned() }
@@ -137,7 +137,7 @@ impl Live {
         let mut lines = vec![self.directory.line(self.finished, self.withdrawn)];
         lines.extend(pointers(&self.pointers));
         if self.is_half_rolled_back() {
-            let text = "a rollback withdrew it and did not move all pointers: run `rollback` again".to_owned();
+            let text = "a rollback withdrew it but did not move all pointers: run `rollback` again".to_owned();
             lines.push(Line { state: State::Wrong, text });
         }
         lines.extend(self.unread.iter().map(Unread::line));
@@ -171,7 +171,7 @@ impl Lock {
     fn line(&self) -> Line {
         let Lock { owner, until, .. } = self;
         if self.counts {
-            let text = format!("{owner} is publishing here; the lock counts until {until}");
+            let text = format!("{owner} is publishing here; the lock expires at {until}");
             return Line { state: State::Waits, text };
         }
         Line::open(format!("{owner} left a lock here; the next upload removes it"))
@@ -187,7 +187,7 @@ impl Directory {
             Directory::Unread(unread) => return unread.line(),
             Directory::Other { record } => {
                 let record = &record[..record.len().min(12)];
-                let text = format!("published with other content than release/ has (record {record})");
+                let text = format!("published with different content from release/ (record {record})");
                 return Line { state: State::Wrong, text };
             }
             Directory::Recorded { same_as_release, files, broken } => (*same_as_release, *files, broken),
@@ -203,12 +203,12 @@ impl Directory {
             return Line { state: if finished { State::Done } else { State::Open }, text };
         };
         let more = if broken.len() > 1 { ", …" } else { "" };
-        let text = format!("{published}{what}; {} of {files} files not complete: {first}{more}", broken.len());
+        let text = format!("{published}{what}; {} of {files} files incomplete: {first}{more}", broken.len());
         Line { state: State::Wrong, text }
     }
 }
 
-/// Where all pointers lead, in one line; none if there are none.
+/// Describes in one line where the pointers lead; `None` if none of them exists.
 fn pointers(pointers: &[Pointer]) -> Option<Line> {
     let all = |leads: Leads| -> Vec<&str> {
         pointers.iter().filter(|pointer| pointer.leads == leads).map(|pointer| pointer.what.as_str()).collect()
@@ -226,7 +226,7 @@ fn pointers(pointers: &[Pointer]) -> Option<Line> {
         }
     }
     parts.extend(several(&others, "is another version's", "are another version's"));
-    // Before the first release of all, there is nothing to say.
+    // Before the first release, no pointer exists.
     let any = pointers.iter().any(|pointer| pointer.leads != Leads::Nowhere);
     let state = if here.len() == pointers.len() { State::Done } else { State::Open };
     any.then(|| Line { state, text: parts.join("; ") })
@@ -236,23 +236,23 @@ impl Reviewed {
     fn line(&self) -> Line {
         let (state, text) = match self {
             Reviewed::NotPushed => (State::Open, "review: not pushed".to_owned()),
-            Reviewed::Open => (State::Waits, "review: waits to be submitted".to_owned()),
+            Reviewed::Open => (State::Waits, "review: waiting to be submitted".to_owned()),
             Reviewed::Half => {
-                let text = "review: the release commit is submitted, and its merge back is not: submit it, too";
+                let text = "review: the release commit is submitted, but its merge back is not: submit it, too";
                 (State::Waits, text.to_owned())
             }
             Reviewed::Submitted => (State::Done, "review: submitted".to_owned()),
             Reviewed::Rewritten(oid) => {
                 let oid = oid.short();
-                (State::Wrong, format!("review: Gerrit rewrote the commit, as {oid}; `upload` says what to do"))
+                (State::Wrong, format!("review: Gerrit rewrote the commit as {oid}; `upload` says what to do"))
             }
-            Reviewed::Unknown(why) => (State::Unknown, format!("review: could not be asked: {}", why)),
+            Reviewed::Unknown(why) => (State::Unknown, format!("review: unknown, {}", why)),
         };
         Line { state, text }
     }
 }
 
-/// The first line of a text, and not all of a long one.
+/// Returns the first line of a text, shortened if it is long.
 fn shortened(text: &str) -> String {
     let line = &one_line(text.lines().next().unwrap_or_default());
     match line.char_indices().nth(TEXT) {
@@ -261,7 +261,7 @@ fn shortened(text: &str) -> String {
     }
 }
 
-/// `a, b and c`
+/// Joins words as in `a, b and c`.
 fn listed(words: &[&str]) -> String {
     match words {
         [] => String::new(),

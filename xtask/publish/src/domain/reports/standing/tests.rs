@@ -1,10 +1,10 @@
-//! Pages of releases on their way, and what they say comes next.
+//! Pages of releases in different states, and the next command on each.
 
 use expect_test::{Expect, expect};
 
 use super::*;
 
-/// Tagged, with nothing built yet.
+/// A release that is tagged, but not built.
 fn tagged() -> Standing {
     let environment = |name: &str, profiles: &[&str]| EnvironmentStanding {
         name: name.to_owned(),
@@ -69,7 +69,7 @@ fn published() -> Live {
     }
 }
 
-/// With these in staging and production.
+/// Sets what was seen in staging and production.
 fn with(standing: Standing, [staging, production]: [Live; 2]) -> Standing {
     let mut standing = standing;
     standing.environments[1].live = Ok(staging);
@@ -111,7 +111,7 @@ fn the_way_of_a_release() {
         ("not built, on the branch", on(On::Branch, tagged())),
         ("built", built("all")),
         ("built, elsewhere", on(elsewhere(), built("all"))),
-        ("staging is not to be seen", unseen),
+        ("staging cannot be reached", unseen),
         ("staging was interrupted", with(built("all"), [unfinished(), absent()])),
         (
             "staging is damaged",
@@ -173,12 +173,12 @@ fn the_way_of_a_release() {
             cargo xtask release upload --env staging
         built, elsewhere:
             git switch --detach 2.93.1
-        staging is not to be seen:
-            cargo xtask release doctor --env staging  # it could not be looked at
+        staging cannot be reached:
+            cargo xtask release doctor --env staging  # it could not be checked
         staging was interrupted:
             cargo xtask release upload --env staging
         staging is damaged:
-            cargo xtask release verify --env staging  # not all files there are as they were published
+            cargo xtask release verify --env staging  # some files there have changed since they were published
         a rehearsal was interrupted:
             cargo xtask release verify --env staging  # unless you did
             cargo xtask release upload --env local
@@ -189,7 +189,7 @@ fn the_way_of_a_release() {
             cargo xtask release verify --env staging  # unless you did
             cargo xtask release upload --env production
         staging is a newer tool's:
-            cargo xtask release verify --env staging  # not everything there could be read
+            cargo xtask release verify --env staging  # not everything there is readable
         staging is done:
             cargo xtask release verify --env staging  # unless you did
             cargo xtask release upload --env production
@@ -255,7 +255,7 @@ fn pages() {
                            · no installers yet
               production   · published as built, unfinished: upload again; 9 files complete by name and size
                            · `nix upgrade-nix` leads to 2.93.0; docs 2.93 and docs stable are another version's
-                           … review: waits to be submitted
+                           … review: waiting to be submitted
                            · no installers yet
               finish       · HEAD goes back to main
               announce     · no drafts yet
@@ -289,24 +289,24 @@ fn pages() {
     check(
         &odd,
         expect![[r#"
-        Lix 2.93.1 "Bici Bici", detached at 0123456789ab
+            Lix 2.93.1 "Bici Bici", detached at 0123456789ab
 
-          notes        ✓ in rl-2.93.md, dated 2025-06-23
-          tag          ✓ 2.93.1 at 0123456789ab, merged back to main
-          build        · nothing is built
-          local        · not published
-          staging      ✗ published; 4 of 9 files not complete: lix-2.93.1-a.tar.xz, …
-                       ✓ `nix upgrade-nix`, docs 2.93 and docs stable lead to it
-                       ✓ installers published
-          production   ✗ published with other content than release/ has (record ffffffffffff)
-                       · `nix upgrade-nix` leads to 2.93.0; docs 2.93 and docs stable are another version's
-                       · no installers yet
-          far          ? could not be looked at: io: connection refused, and then so many more words that n…
-          finish       · HEAD goes back to main
-          announce     · no drafts yet
+              notes        ✓ in rl-2.93.md, dated 2025-06-23
+              tag          ✓ 2.93.1 at 0123456789ab, merged back to main
+              build        · nothing is built
+              local        · not published
+              staging      ✗ published; 4 of 9 files incomplete: lix-2.93.1-a.tar.xz, …
+                           ✓ `nix upgrade-nix`, docs 2.93 and docs stable lead to it
+                           ✓ installers published
+              production   ✗ published with different content from release/ (record ffffffffffff)
+                           · `nix upgrade-nix` leads to 2.93.0; docs 2.93 and docs stable are another version's
+                           · no installers yet
+              far          ? could not be checked: io: connection refused, and then so many more words that nob…
+              finish       · HEAD goes back to main
+              announce     · no drafts yet
 
-        next: cargo xtask release build
-    "#]],
+            next: cargo xtask release build
+        "#]],
     );
 
     let unread = |why: &str, is_damaged| Unread { why: why.to_owned(), is_damaged };
@@ -336,7 +336,7 @@ fn pages() {
                        · `nix upgrade-nix` leads to 2.93.0; docs 2.93 and docs stable are another version's
                        · no installers yet
                        · the uploads of 2.93.2 and 2.94.0 were begun here and are not finished
-                       … Jade (process 7 on host) is publishing here; the lock counts until 12:06 UTC
+                       … Jade (process 7 on host) is publishing here; the lock expires at 12:06 UTC
           production   ✓ published as built; 9 files complete by name and size
                        ✓ `nix upgrade-nix`, docs 2.93 and docs stable lead to it
                        ✗ withdrawn.json is not a list of versions: null
@@ -346,7 +346,7 @@ fn pages() {
           finish       · HEAD goes back to main
           announce     · no drafts yet
 
-        next: cargo xtask release verify --env staging  # not everything there could be read
+        next: cargo xtask release verify --env staging  # not everything there is readable
     "#]],
     );
 
@@ -365,12 +365,12 @@ fn pages() {
                            · `nix upgrade-nix` leads to 2.93.0; docs 2.93 and docs stable are another version's
               staging      ✓ published as built, and withdrawn by a rollback; 9 files complete by name and size
                            ✓ `nix upgrade-nix`, docs 2.93 and docs stable lead to it
-                           ✗ a rollback withdrew it and did not move all pointers: run `rollback` again
-                           ? review: could not be asked: no route
+                           ✗ a rollback withdrew it but did not move all pointers: run `rollback` again
+                           ? review: unknown, no route
                            · no installers yet
               production   ✓ published as built; 9 files complete by name and size
                            ✓ `nix upgrade-nix`, docs 2.93 and docs stable lead to it
-                           ✗ review: Gerrit rewrote the commit, as aaaaaaaaaaaa; `upload` says what to do
+                           ✗ review: Gerrit rewrote the commit as aaaaaaaaaaaa; `upload` says what to do
                            · no installers yet
               finish       · HEAD goes back to main
               announce     · no drafts yet
