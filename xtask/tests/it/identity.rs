@@ -105,7 +105,7 @@ fn a_work_tree_of_its_own_may_have_a_manager_of_its_own() {
     repo.git(&["config", "extensions.worktreeConfig", "true"]);
     let linked = repo.beside("linked");
     repo.git(&["worktree", "add", "--quiet", "-b", "releng/2.93.1", linked.as_str()]);
-    let linked = Repo { root: linked, scratch: tempfile::tempdir().expect("a directory") };
+    let linked = Repo::at(tempfile::tempdir().expect("a directory"), linked);
     for (key, value) in [("user.name", "Release Manager"), ("user.email", "rm@lix.example")] {
         linked.git(&["config", "--worktree", key, value]);
     }

@@ -1,216 +1,23 @@
-//! Temporary repositories, shaped like a Lix tree, and the tool run in them.
+//! The temporary repositories of `tests/support`, with the front door as their tool.
 
-use std::fs;
-use std::io::Write;
-use std::os::unix::fs::PermissionsExt;
-use std::process::{Command, ExitStatus, Output, Stdio};
+use std::process::Command;
 
-use camino::{Utf8Path, Utf8PathBuf};
-use tempfile::TempDir;
+use xtask_test_support::Tool;
+pub use xtask_test_support::{Ran, make_executable, skip};
 
-use crate::TOOL;
+/// The program under test.
+pub struct Tested;
 
-/// As root and off the network.
-pub const NIX_CONFIG: &str = "sandbox = false\nbuild-users-group =\nsubstituters =\n";
-
-/// Says that a test cannot do its work on this machine, and why.
-///
-/// # Panics
-/// Every test has to run here: continuous integration sets `RELENG_TESTS=all`, so that a program that is no longer
-/// installed is a failure and not a test less.
-pub fn skip(why: &str) {
-    assert!(std::env::var_os("RELENG_TESTS").is_none_or(|which| which != "all"), "this test cannot be skipped: {why}");
-    eprintln!("skipped: {why}");
+impl Tool for Tested {
+    const PATH: &'static str = crate::TOOL;
 }
 
-/// A repository that vanishes with this value, along with everything beside it.
-pub struct Repo {
-    pub scratch: TempDir,
-    pub root: Utf8PathBuf,
-}
+pub type Repo = xtask_test_support::Repo<Tested>;
 
-/// What a program said and how it ended.
-#[derive(Debug)]
-pub struct Ran {
-    /// None where a signal ended it.
-    pub code: Option<i32>,
-    pub status: ExitStatus,
-    pub stdout: String,
-    pub stderr: String,
-}
-
-impl Ran {
-    pub fn from(output: Output) -> Ran {
-        let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
-        Ran {
-            code: output.status.code(),
-            status: output.status,
-            stdout: text(output.stdout),
-            stderr: text(output.stderr),
-        }
-    }
-
-    /// Asserts success; gives stdout.
-    #[track_caller]
-    pub fn ok(self) -> String {
-        assert!(self.code == Some(0), "{}{}{}", self.stdout, self.stderr, self.status);
-        self.stdout
-    }
-
-    /// Asserts failure with this exit code; gives stderr.
-    #[track_caller]
-    pub fn fails(self, code: i32) -> String {
-        assert!(self.code == Some(code), "{}{}{}, not {code}", self.stdout, self.stderr, self.status);
-        self.stderr
-    }
-}
-
-impl Repo {
-    /// An empty directory with a repository on branch `main` and an identity.
-    pub fn empty() -> Repo {
-        let scratch = tempfile::tempdir().expect("a temporary directory");
-        let root = Utf8Path::from_path(scratch.path()).expect("UTF-8").join("tree");
-        fs::create_dir(&root).expect("a new directory");
-        let repo = Repo { scratch, root };
-        repo.git(&["init", "--quiet", "--initial-branch=main"]);
-        repo.git(&["config", "user.name", "Release Manager"]);
-        repo.git(&["config", "user.email", "manager@example.org"]);
-        repo
-    }
-
-    /// A tree at 2.93.1 of an existing series, with two fragments.
-    pub fn patch_release() -> Repo {
-        let repo = Repo::empty();
-        repo.write("version.json", "{\n    \"version\": \"2.93.1\",\n    \"official_release\": false,\n    \"release_name\": \"Bici Bici\"\n}\n");
-        repo.write(".gitignore", "/release\n");
-        repo.write("doc/manual/change-authors.yml", "jade:\n  forgejo: jade\npuck: {}\n");
-        repo.write("doc/manual/src/SUMMARY.md", "- [Notes](n.md)\n    <!-- RELENG-AUTO-INSERTION-MARKER -->\n  - [Lix 2.93 (2025-05-09)](release-notes/rl-2.93.md)\n");
-        repo.write(
-            "doc/manual/src/release-notes/rl-2.93.md",
-            "# Lix 2.93 \"Bici Bici\" (2025-05-09)\n\n\n# Lix 2.93.0 (2025-05-09)\n## Fixes\n\n- a\n",
-        );
-        repo.write("doc/manual/rl-next/.gitkeep", "");
-        repo.write(
-            "doc/manual/rl-next/one.md",
-            "---\nsynopsis: One\ncategory: Fixes\ncls: 1\ncredits: jade\n---\n\nFirst.\n",
-        );
-        repo.write("doc/manual/rl-next/two.md", "---\nsynopsis: Two\ncls: 2\n---\n\nSecond.\n");
-        repo.commit_all("a tree");
-        repo
-    }
-
-    /// Another repository in the same state.
-    pub fn copy(&self) -> Repo {
-        let scratch = tempfile::tempdir().expect("a temporary directory");
-        let root = Utf8Path::from_path(scratch.path()).expect("UTF-8").join("tree");
-        let copied = Command::new("cp").args(["-a", self.root.as_str(), root.as_str()]).status();
-        assert!(copied.is_ok_and(|status| status.success()));
-        Repo { scratch, root }
-    }
-
-    /// A directory beside the repository.
-    pub fn beside(&self, name: &str) -> Utf8PathBuf {
-        Utf8Path::from_path(self.scratch.path()).expect("UTF-8").join(name)
-    }
-
-    pub fn write(&self, path: &str, content: &str) {
-        let path = self.root.join(path);
-        fs::create_dir_all(path.parent().expect("in the tree")).expect("directories");
-        fs::write(path, content).expect("a file");
-    }
-
-    pub fn read(&self, path: &str) -> String {
-        fs::read_to_string(self.root.join(path)).expect(path)
-    }
-
-    pub fn commit_all(&self, message: &str) {
-        self.git(&["add", "--all"]);
-        self.git(&["commit", "--quiet", "--allow-empty", "--no-verify", "-m", message]);
-    }
-
-    /// Runs git, asserts success, and gives its output without the final newline.
-    #[track_caller]
-    pub fn git(&self, args: &[&str]) -> String {
-        let output = isolated("git", &self.root).args(args).output().expect("git runs");
-        let ran = Ran::from(output);
-        assert_eq!(ran.code, Some(0), "git {args:?}: {}", ran.stderr);
-        ran.stdout.trim_end_matches('\n').to_owned()
-    }
-
-    /// Everything that git knows of the branch, the index and the work tree, to compare before and after.
-    pub fn state(&self) -> String {
-        let head = self.git(&["rev-parse", "--symbolic-full-name", "HEAD"]);
-        format!("{head}\n{}\n{}", self.git(&["rev-parse", "HEAD"]), self.git(&["status", "--porcelain"]))
-    }
-
-    /// The tool, with `--repo` naming this tree, run from elsewhere.
-    pub fn xtask(&self, args: &[&str]) -> Ran {
-        Ran::from(self.command(args).output().expect("the tool runs"))
-    }
-
-    /// Runs the tool with this on its stdin.
-    pub fn answering(&self, answers: &str, args: &[&str]) -> Ran {
-        let mut command = self.command(args);
-        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        let mut child = command.spawn().expect("the tool runs");
-        // It may have ended without asking.
-        let _ = child.stdin.take().expect("piped").write_all(answers.as_bytes());
-        Ran::from(child.wait_with_output().expect("it ends"))
-    }
-
-    /// Runs the tool with a `git` that kills it after a call, numbered from 1.
-    pub fn killed_after(&self, call: usize, args: &[&str]) -> Output {
-        let dir = self.beside("bin");
-        fs::create_dir_all(&dir).expect("a directory");
-        let path = std::env::var("PATH").expect("a PATH");
-        let script = format!(
-            "#!/bin/sh\necho >> {dir}/calls\nPATH='{path}' git \"$@\"\nstatus=$?\n\
-             [ \"$(wc -l < {dir}/calls)\" = {call} ] && kill -KILL $PPID\nexit $status\n"
-        );
-        fs::write(dir.join("git"), script).expect("written");
-        make_executable(&dir.join("git"));
-        self.command(args).env("PATH", format!("{dir}:{path}")).output().expect("the tool runs")
-    }
-
-    pub fn command(&self, args: &[&str]) -> Command {
-        let mut command = command(args);
-        command.args(["--repo", self.root.as_str()]);
-        command
-    }
-
-    /// The same where `--repo` is among the arguments: what comes after `--` is not for the tool.
-    #[allow(dead_code, reason = "the publisher's tests use it")]
-    pub fn command_without_repo(&self, args: &[&str]) -> Command {
-        let mut command = isolated(TOOL, Utf8Path::new("/"));
-        command.args(args);
-        command
-    }
-}
-
-/// The tool, run from elsewhere without a repository of its own.
 pub fn command(args: &[&str]) -> Command {
-    let mut command = isolated(TOOL, Utf8Path::new("/"));
-    command.args(args);
-    command
+    Tested::command(args)
 }
 
-/// The tool without a repository of its own.
 pub fn xtask(args: &[&str]) -> Ran {
-    Ran::from(command(args).output().expect("the tool runs"))
-}
-
-pub fn make_executable(path: &Utf8Path) {
-    fs::set_permissions(path, fs::Permissions::from_mode(0o755)).expect("a mode");
-}
-
-/// A program that sees nothing of this machine's git configuration.
-fn isolated(program: &str, dir: &Utf8Path) -> Command {
-    let mut command = Command::new(program);
-    command.current_dir(dir).env("GIT_CONFIG_GLOBAL", "/dev/null").env("GIT_CONFIG_SYSTEM", "/dev/null");
-    command.env("NIX_CONFIG", NIX_CONFIG);
-    for variable in ["GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_AUTHOR_NAME", "GIT_COMMITTER_NAME", "NO_COLOR"]
-    {
-        command.env_remove(variable);
-    }
-    command
+    Tested::run(args)
 }

@@ -69,7 +69,7 @@ fn clone(repo: &Repo, options: &[&str]) -> Repo {
     let scratch = tempfile::tempdir().expect("a directory");
     let root = Utf8Path::from_path(scratch.path()).expect("UTF-8").join("tree");
     repo.git(&[&["clone", "--quiet"], options, &[&format!("file://{}", repo.root), root.as_str()]].concat());
-    Repo { scratch, root }
+    Repo::at(scratch, root)
 }
 
 /// A clone in which git is configured to make something else of everything.
@@ -117,7 +117,7 @@ fn every_clone_of_a_tag_gives_the_same_archive() {
     let bare = clone(&repo, &["--bare"]);
     let elsewhere = bare.beside("work tree");
     bare.git(&["worktree", "add", "--quiet", "--detach", elsewhere.as_str(), "1.0.0"]);
-    let linked = Repo { root: elsewhere, scratch: tempfile::tempdir().expect("a directory") };
+    let linked = Repo::at(tempfile::tempdir().expect("a directory"), elsewhere);
     for clone in [contrary(&repo), clone(&repo, &["--depth=1", "--branch=1.0.0"]), linked, repo.copy()] {
         let other = archive(&clone).expect("an archive");
         assert!(fs::read(other).expect("readable") == plain, "from {}", clone.root);

@@ -174,7 +174,7 @@ fn a_shallow_clone_is_refused_and_what_looks_odd_is_said() {
     let repo = prepared();
     let shallow = repo.beside("shallow");
     repo.git(&["clone", "--quiet", "--depth=1", &format!("file://{}", repo.root), shallow.as_str()]);
-    let repo = Repo { root: shallow, ..repo };
+    let repo = Repo::at(repo.scratch, shallow);
     let error = repo.xtask(&["release", "tag"]).fails(1);
     assert!(error.contains("this clone is shallow"), "{error}");
 

@@ -19,7 +19,7 @@ use crate::cache::{Managed, generate};
 use crate::gerrit::reviewed;
 use crate::proxy::{Fault, Proxy};
 use crate::release::Release;
-use crate::repo::{Ran, make_executable};
+use crate::repo::{Ran, make_executable, xtask};
 
 const BUCKETS: [&str; 4] = ["local-cache", "local-docs", "local-install", "local-releases"];
 
@@ -40,7 +40,7 @@ pub fn doctor(release: &Release, args: &[&str]) -> Ran {
     let mut all = vec!["release", "doctor", "--config", release.config.as_str(), "--repo", release.repo.root.as_str()];
     all.extend(args);
     // `--repo` comes before what is for Nix.
-    Ran::from(release.repo.command_without_repo(&all).output().expect("the tool runs"))
+    xtask(&all)
 }
 
 /// With a flake that evaluates.

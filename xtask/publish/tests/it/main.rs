@@ -29,8 +29,6 @@ mod real;
 mod registry;
 mod rehearse;
 mod release;
-#[path = "../../../tests/it/repo.rs"]
-#[allow(dead_code, reason = "the front door's tests use the rest")]
 mod repo;
 mod rollback;
 mod root_manifest;

@@ -10,7 +10,7 @@ fn clone(repo: &Repo, options: &[&str]) -> Repo {
     let scratch = tempfile::tempdir().expect("a directory");
     let root = Utf8Path::from_path(scratch.path()).expect("UTF-8").join("tree");
     repo.git(&[&["clone", "--quiet"], options, &[&format!("file://{}", repo.root), root.as_str()]].concat());
-    let clone = Repo { scratch, root };
+    let clone = Repo::at(scratch, root);
     if !options.contains(&"--bare") {
         clone.git(&["switch", "--quiet", "-c", "releng/2.93.1"]);
     }
@@ -27,7 +27,7 @@ fn missing(repo: &Repo) -> (usize, bool) {
 }
 
 fn scratch_clone(repo: &Repo) -> Repo {
-    Repo { root: repo.root.join("release/rehearsal/tree"), scratch: tempfile::tempdir().expect("a directory") }
+    Repo::at(tempfile::tempdir().expect("a directory"), repo.root.join("release/rehearsal/tree"))
 }
 
 /// Rehearses a release that has nothing to build, which shows once it is tagged.
@@ -99,7 +99,7 @@ fn a_work_tree_of_a_bare_repository_and_borrowed_objects_do() {
     let repo = Repo::patch_release();
     for borrows in [false, true] {
         let bare = clone(&repo, if borrows { &["--bare", "--shared"] } else { &["--bare"] });
-        let linked = Repo { root: bare.beside("linked"), scratch: tempfile::tempdir().expect("a directory") };
+        let linked = Repo::at(tempfile::tempdir().expect("a directory"), bare.beside("linked"));
         bare.git(&["worktree", "add", "--quiet", linked.root.as_str(), "main"]);
         rehearsed(&linked);
         assert_eq!(missing(&scratch_clone(&linked)), (0, false));
