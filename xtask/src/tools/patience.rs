@@ -52,7 +52,7 @@ impl Patience {
         let silent = silence.since.elapsed();
         let Patience { whom, given_up, .. } = self;
         if silent >= *given_up {
-            bail!("{whom} has not answered for {} s, so `{shown}` was ended", given_up.as_secs());
+            bail!("{whom} has not answered for {} s, so `{shown}` was stopped", given_up.as_secs());
         }
         if silent < self.spoken_of || silence.spoken {
             return Ok(None);
@@ -91,7 +91,7 @@ mod tests {
         assert_eq!(look(&mut silence, 1), None);
         silence.since = ago(61);
         let error = patience.look(&mut silence, 1, "ask").expect_err("it has been silent for too long");
-        assert_eq!(error.to_string(), "there has not answered for 60 s, so `ask` was ended");
+        assert_eq!(error.to_string(), "there has not answered for 60 s, so `ask` was stopped");
     }
 
     #[test]
@@ -100,7 +100,7 @@ mod tests {
         let sh = xshell::Shell::new().expect("a shell");
         let silent = sh.cmd("sh").args(["-c", "sleep 1000 & wait"]);
         let error = patience(Duration::from_millis(50)).capture(silent, "ask").expect_err("it is silent");
-        assert_eq!(error.to_string(), "there has not answered for 0 s, so `ask` was ended");
+        assert_eq!(error.to_string(), "there has not answered for 0 s, so `ask` was stopped");
         let asks = sh.cmd("sh").args(["-c", "read line </dev/tty || echo asked nobody"]).ignore_status();
         let output = patience(Duration::from_secs(60)).capture(asks, "ask").expect("it ends");
         assert_eq!(String::from_utf8_lossy(&output.stdout), "asked nobody\n", "it has no terminal");

@@ -42,12 +42,12 @@ fn silent_servers_are_given_up() {
     repo.git(&["config", "ssh.variant", "ssh"]);
     shown += &given_up(&repo, "ssh://manager@gerrit.invalid/lix");
     expect![[r#"
-        cannot look at the git remote http://127.0.0.1:PORT/lix: http://127.0.0.1:PORT/lix has not answered for 1 s, so `git ls-remote --quiet http://127.0.0.1:PORT/lix refs/heads/main` was ended
-        cannot push to http://127.0.0.1:PORT/lix: http://127.0.0.1:PORT/lix has not answered for 1 s, so `git -c core.hooksPath=/dev/null push --porcelain --progress --no-follow-tags http://127.0.0.1:PORT/lix HEAD:refs/heads/main` was ended
-        cannot look at the git remote git://127.0.0.1:PORT/lix: git://127.0.0.1:PORT/lix has not answered for 1 s, so `git ls-remote --quiet git://127.0.0.1:PORT/lix refs/heads/main` was ended
-        cannot push to git://127.0.0.1:PORT/lix: git://127.0.0.1:PORT/lix has not answered for 1 s, so `git -c core.hooksPath=/dev/null push --porcelain --progress --no-follow-tags git://127.0.0.1:PORT/lix HEAD:refs/heads/main` was ended
-        cannot look at the git remote ssh://manager@gerrit.invalid/lix: ssh://manager@gerrit.invalid/lix has not answered for 1 s, so `git ls-remote --quiet ssh://manager@gerrit.invalid/lix refs/heads/main` was ended
-        cannot push to ssh://manager@gerrit.invalid/lix: ssh://manager@gerrit.invalid/lix has not answered for 1 s, so `git -c core.hooksPath=/dev/null push --porcelain --progress --no-follow-tags ssh://manager@gerrit.invalid/lix HEAD:refs/heads/main` was ended
+        cannot look at the git remote http://127.0.0.1:PORT/lix: http://127.0.0.1:PORT/lix has not answered for 1 s, so `git ls-remote --quiet http://127.0.0.1:PORT/lix refs/heads/main` was stopped
+        cannot push to http://127.0.0.1:PORT/lix: http://127.0.0.1:PORT/lix has not answered for 1 s, so `git -c core.hooksPath=/dev/null push --porcelain --progress --no-follow-tags http://127.0.0.1:PORT/lix HEAD:refs/heads/main` was stopped
+        cannot look at the git remote git://127.0.0.1:PORT/lix: git://127.0.0.1:PORT/lix has not answered for 1 s, so `git ls-remote --quiet git://127.0.0.1:PORT/lix refs/heads/main` was stopped
+        cannot push to git://127.0.0.1:PORT/lix: git://127.0.0.1:PORT/lix has not answered for 1 s, so `git -c core.hooksPath=/dev/null push --porcelain --progress --no-follow-tags git://127.0.0.1:PORT/lix HEAD:refs/heads/main` was stopped
+        cannot look at the git remote ssh://manager@gerrit.invalid/lix: ssh://manager@gerrit.invalid/lix has not answered for 1 s, so `git ls-remote --quiet ssh://manager@gerrit.invalid/lix refs/heads/main` was stopped
+        cannot push to ssh://manager@gerrit.invalid/lix: ssh://manager@gerrit.invalid/lix has not answered for 1 s, so `git -c core.hooksPath=/dev/null push --porcelain --progress --no-follow-tags ssh://manager@gerrit.invalid/lix HEAD:refs/heads/main` was stopped
     "#]].assert_eq(&shown);
 
     let pids = std::fs::read_to_string(&pids).expect("it was started");

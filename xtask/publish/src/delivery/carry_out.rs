@@ -55,7 +55,7 @@ pub async fn carry_out<'a>(planned: &PlannedTrain<'a>, signing_key: Option<Secre
     // What another act's program still does, it does under the lock.
     child::all_ended().await;
     if let Err(error) = held.release().await {
-        term::warn(format_args!("the lock could not be given back, and expires by itself: {error:#}"));
+        term::warn(format_args!("the lock could not be given back, and will expire: {error:#}"));
     }
     done.map_err(|error| {
         let passes = cannot_be_asked(&error);
@@ -63,7 +63,8 @@ pub async fn carry_out<'a>(planned: &PlannedTrain<'a>, signing_key: Option<Secre
     })
 }
 
-/// Removes the lock that an earlier run of ours left when it was killed. Where there is nothing to do, nobody else would.
+/// Removes the lock that an earlier run of ours left when it was killed. Where there is nothing to do, nobody else
+/// would.
 pub async fn remove_left_lock(train: &Train<'_>) {
     let site = train.site();
     let removed = async {

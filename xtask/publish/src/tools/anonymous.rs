@@ -1,5 +1,5 @@
-//! Owns an HTTP server inside this process that serves one bucket to anybody on loopback, as a public address does: for
-//! programs that know HTTP and no S3. Refuses to write.
+//! An HTTP server inside this process that serves one bucket on loopback without authentication, as a public address
+//! does, for programs that speak HTTP and not S3. Read-only.
 
 use std::convert::Infallible;
 
@@ -18,7 +18,7 @@ use tokio::task::{JoinHandle, JoinSet};
 use super::embedded::accept;
 use super::store::{Store, Stored};
 
-/// A running server. It stops when this is dropped.
+/// A running server, which stops when this is dropped.
 #[derive(Debug)]
 pub struct Anonymous {
     url: String,
@@ -29,14 +29,14 @@ impl Anonymous {
     /// Serves a bucket on a free port.
     ///
     /// # Errors
-    /// There is none.
+    /// No port is free.
     pub async fn start(store: Store) -> Result<Anonymous> {
         let listener = TcpListener::bind(("127.0.0.1", 0)).await.context("no free port on loopback")?;
         let url = format!("http://{}", listener.local_addr()?);
         Ok(Anonymous { url, server: tokio::spawn(serve(listener, store)) })
     }
 
-    /// Without a slash at the end.
+    /// URL of the bucket, without a slash at the end.
     pub fn url(&self) -> &str {
         &self.url
     }
@@ -56,7 +56,7 @@ async fn serve(listener: TcpListener, store: Store) {
         let store = store.clone();
         connections.spawn(async move {
             let service = service_fn(|request| answer(&store, request));
-            // What goes wrong with one connection is told to its client.
+            // The client of a connection sees its error.
             let _ = http1::Builder::new().serve_connection(TokioIo::new(socket), service).await;
         });
         while connections.try_join_next().is_some() {}
@@ -83,7 +83,7 @@ async fn answer(store: &Store, request: Request<Incoming>) -> Result<Response<Bo
         Ok(Some((size, served, body))) => {
             let mut response = Response::new(body);
             response.headers_mut().insert(header::CONTENT_LENGTH, size.into());
-            // Clients decode by one of these; the bytes go on as they are stored.
+            // The body is sent as it is stored, so clients need Content-Encoding.
             for (name, value) in [
                 (header::CONTENT_TYPE, served.content_type),
                 (header::CACHE_CONTROL, served.cache_control),
@@ -101,7 +101,7 @@ async fn answer(store: &Store, request: Request<Incoming>) -> Result<Response<Bo
     })
 }
 
-/// The key in the path of a URL; `None` if it is not UTF-8.
+/// Decodes the key in the path of a URL; `None` if it is not UTF-8.
 fn unescaped(path: &str) -> Option<String> {
     let (mut key, mut rest) = (Vec::new(), path.as_bytes());
     while let [first, after @ ..] = rest {

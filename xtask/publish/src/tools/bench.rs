@@ -1,8 +1,8 @@
-//! Owns the question whether our transfers are as fast as other people's tools, on the server behind Lix's buckets.
-//! Refuses to own the transfers: it calls them as every phase does, over a Garage of its own that is gone afterwards.
+//! Compares the speed of our transfers with that of other tools, on the server behind Lix's buckets: a Garage that is
+//! started for the comparison and removed afterwards.
 //!
-//! Ours compares contents where the others compare sizes and times. Theirs include starting a process, a few hundredths
-//! of a second (`s5cmd`) or some tenths (`aws`); ours starts with a new connection in this process.
+//! Ours compares contents, while the others compare sizes and times. Their times include starting a process, which
+//! takes a few hundredths of a second (`s5cmd`) or some tenths (`aws`); ours start with a new connection.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -24,7 +24,7 @@ const PAGE_SIZE: usize = 12_000;
 const FILES: usize = 6;
 const FILE_SIZE: usize = 60_000_000;
 
-/// Who takes part.
+/// A tool that is compared.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Tool {
     Ours,
@@ -53,7 +53,7 @@ impl Tool {
     }
 }
 
-/// What is measured.
+/// A transfer that is measured.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Task {
     PagesFirst,
@@ -73,14 +73,14 @@ impl Task {
     }
 }
 
-/// The times of all rounds, for each task and each tool that is installed.
+/// The times of all rounds, for each task and each installed tool.
 #[derive(Clone, Debug)]
 pub struct Report {
     times: Vec<(Task, Tool, Duration)>,
     missing: Vec<Tool>,
 }
 
-/// Lets all installed tools do all tasks, taking turns, `rounds` times. Needs about 1.5 GB in `scratch` for each round.
+/// Lets all installed tools do all tasks in turn, `rounds` times. Needs about 1.5 GB in `scratch` for each round.
 pub async fn run(scratch: &Path, rounds: u32) -> Result<Report> {
     let pages = write_files(&scratch.join("pages"), PAGES, "html", |seed| page(PAGE_SIZE, seed))?;
     let files = write_files(&scratch.join("files"), FILES, "bin", |seed| noise(FILE_SIZE, seed))?;
@@ -167,8 +167,8 @@ fn write_files(directory: &Path, count: usize, extension: &str, content: impl Fn
     Ok(directory.to_owned())
 }
 
-/// Bytes that neither compress nor repeat within what a server stores as one block, like a tarball's: the same for the
-/// same seed.
+/// Makes bytes that neither compress nor repeat within one block of the server, like a tarball's. The same seed gives
+/// the same bytes.
 pub fn noise(length: usize, seed: u64) -> Vec<u8> {
     const BLOCK: usize = 1 << 16;
     let mut state = seed.wrapping_mul(2).wrapping_add(1);
@@ -178,7 +178,7 @@ pub fn noise(length: usize, seed: u64) -> Vec<u8> {
         state ^= state << 17;
         state.to_le_bytes()
     });
-    // One block is computed, the others are told apart by their number: most of this runs unoptimised.
+    // Only one block is computed, and stamped with its number, because this usually runs unoptimised.
     let block: Vec<u8> = words.flatten().take(length.min(BLOCK)).collect();
     let mut bytes = Vec::with_capacity(length);
     for number in 0..length.div_ceil(BLOCK) {
@@ -203,7 +203,7 @@ fn page(length: usize, seed: u64) -> Vec<u8> {
 }
 
 impl fmt::Display for Report {
-    /// The median of each cell, in seconds, with the fastest and the slowest.
+    /// Shows the median of each cell in seconds, with the fastest and the slowest.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for task in Task::ALL {
             write!(f, "{:36}", task.name())?;

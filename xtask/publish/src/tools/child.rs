@@ -1,8 +1,8 @@
-//! Programs that run beside everything else: spoken of when nothing is heard of them, given up after a stated time, and
-//! ended together with all that they started as soon as nobody waits for them any more.
+//! Programs that run concurrently with everything else. A silent program is reported, stopped at its time limit, and
+//! ended with everything that it started as soon as its result is no longer needed.
 //!
-//! Whoever drops the future of a program ends the program: an act that fails takes the others' programs with it, and so
-//! does Ctrl-C. [`all_ended`] waits until the last of them is gone. Refuses to know any program.
+//! Dropping the future of a program ends the program: so a failing act ends the programs of the other acts, as does
+//! Ctrl-C. [`all_ended`] waits until the last of them is gone.
 
 use std::fs::File;
 use std::future::Future;
@@ -22,57 +22,58 @@ use xtask::tools::{process, term};
 
 use super::progress;
 
-/// After so long without a sign of life, a program is spoken of.
+/// Silence after which a program is reported.
 const SILENCE: Duration = Duration::from_secs(10);
-/// How often it is looked for one.
+/// Interval between looks at a program's traffic.
 const TICK: Duration = Duration::from_millis(500);
-/// How long a program that was asked to end may take until it is killed.
+/// Time that a program has to end when asked to, before it is killed.
 const GRACE: Duration = Duration::from_secs(1);
-/// How long its streams may stay open once it has ended: a program that was left behind may hold them.
+/// Time that a program's streams may stay open after its end: a program that it left behind may hold them.
 const LINGER: Duration = Duration::from_secs(1);
 
-/// How a program is waited for.
+/// How long to wait for a program, and what it gets.
 #[derive(Debug, Clone)]
 pub struct Wait {
-    /// What is waited for, to people: `the registry ghcr.io`.
+    /// What the wait is for, in messages: `the registry ghcr.io`.
     what: String,
-    /// How long it may take in all.
+    /// Longest time that it may take in total.
     longest: Option<Duration>,
-    /// How long it may neither read nor write a byte, where that can be seen.
+    /// Longest time without reading or writing a byte, if the system shows that.
     silent: Option<Duration>,
-    /// Whether it may ask on the terminal, which needs our session.
+    /// Whether it may ask on the terminal, for which it has to stay in our session.
     asks: bool,
-    /// Whether it gets the secrets of our environment.
+    /// Whether it gets the secrets in our environment variables.
     secrets: bool,
-    /// The file that it gets on stdin; nothing if there is none.
+    /// The file that is its stdin, if any.
     stdin: Option<Utf8PathBuf>,
 }
 
 impl Wait {
-    /// As long as it takes.
+    /// Waits without a limit.
     pub fn for_(what: impl Into<String>) -> Wait {
         Wait { what: what.into(), longest: None, silent: None, asks: false, secrets: false, stdin: None }
     }
 
-    /// No longer than this in all.
+    /// Stops the program after this time in total.
     #[must_use]
     pub fn at_most(self, longest: Duration) -> Wait {
         Wait { longest: Some(longest), ..self }
     }
 
-    /// Given up when it neither reads nor writes a byte for so long. Linux tells that; elsewhere there is no limit.
+    /// Stops the program after it has not read or written a byte for this time. Only Linux shows that; elsewhere there
+    /// is no limit.
     #[must_use]
     pub fn unless_silent(self, silent: Duration) -> Wait {
         Wait { silent: Some(silent), ..self }
     }
 
-    /// It gets a file on stdin.
+    /// Gives it a file as stdin.
     #[must_use]
     pub fn reading(self, file: Utf8PathBuf) -> Wait {
         Wait { stdin: Some(file), ..self }
     }
 
-    /// It may ask a person for something, and gets the secrets of our environment: it makes other secrets of them.
+    /// Lets it ask the manager, and gives it the secrets in our environment variables, from which it makes others.
     #[must_use]
     pub fn trusted(self) -> Wait {
         Wait { asks: true, secrets: true, ..self }
@@ -82,7 +83,7 @@ impl Wait {
 /// Runs a program to its end and captures what it writes, whatever its exit status.
 ///
 /// # Errors
-/// The program cannot be started, its stdin cannot be read, or it was given up.
+/// The program cannot be started, its stdin cannot be read, or a time limit has passed.
 pub fn capture(cmd: Cmd<'_>, wait: &Wait) -> impl Future<Output = Result<Output>> + use<> {
     term::detail(format_args!("$ {cmd}"));
     let (shown, wait) = (cmd.to_string(), wait.clone());
@@ -104,10 +105,10 @@ pub fn capture(cmd: Cmd<'_>, wait: &Wait) -> impl Future<Output = Result<Output>
     }
 }
 
-/// Like [`capture`], for what a program writes to stdout: text, without the final newline.
+/// Runs a program like [`capture`], and returns its stdout as text without the final newline.
 ///
 /// # Errors
-/// As for [`capture`]; and it fails, as in [`process::check`], or writes something other than UTF-8.
+/// As for [`capture`]; or the program fails, as in [`process::check`], or writes something other than UTF-8.
 pub fn read(cmd: Cmd<'_>, wait: &Wait) -> impl Future<Output = Result<String>> + use<> {
     let shown = cmd.to_string();
     let running = capture(cmd, wait);
@@ -118,9 +119,9 @@ pub fn read(cmd: Cmd<'_>, wait: &Wait) -> impl Future<Output = Result<String>> +
     }
 }
 
-/// A program that somebody waits for. Dropped before its end, it is ended.
+/// A running program. Dropping this ends it.
 struct Running {
-    /// Until it is dropped.
+    /// The program; `None` only while this is dropped.
     child: Option<tokio::process::Child>,
     leads_group: bool,
 }
@@ -150,7 +151,7 @@ impl Running {
                 }
             };
             if !read {
-                // What it wrote itself has arrived by then.
+                // Its own output has arrived by then.
                 let _ = tokio::time::timeout(LINGER, reading).await;
             }
             status
@@ -162,17 +163,17 @@ impl Running {
 impl Drop for Running {
     fn drop(&mut self) {
         let Some(mut child) = self.child.take() else { return };
-        // None once it has been waited for: then its number may be another program's.
+        // `None` once it has been waited for: the number may then belong to another program.
         let Some(number) = child.id() else {
             return ALIVE.send_modify(|alive| *alive -= 1);
         };
         let ending = Ending { number, leads_group: self.leads_group, is_gone: false };
         ending.signal(Signal::TERM);
-        // Without a runtime nothing can wait for it any more.
+        // Without a runtime, it cannot be waited for.
         let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };
         runtime.spawn(async move {
             let _ = tokio::time::timeout(GRACE, child.wait()).await;
-            // Once it was waited for, its number may be another program's; its group may still have what it started.
+            // Once it has been waited for, its number may belong to another program; its group may still have children.
             if child.id().is_some() || ending.leads_group {
                 ending.signal(Signal::KILL);
             }
@@ -182,7 +183,7 @@ impl Drop for Running {
     }
 }
 
-/// A program that was asked to end. When this is dropped, which may be because we end, it is killed.
+/// A program that was asked to end. Dropping this, for instance because this process ends, kills it.
 struct Ending {
     number: u32,
     leads_group: bool,
@@ -212,24 +213,26 @@ impl Drop for Ending {
     }
 }
 
-/// How many programs run.
+/// Number of programs that run.
 static ALIVE: LazyLock<watch::Sender<usize>> = LazyLock::new(|| watch::Sender::new(0));
 
-/// Waits until every program that nobody waits for any more is gone. From then on none of them does anything.
+/// Waits until every program whose future was dropped is gone, so that none of them can change anything any more.
 pub async fn all_ended() {
-    // Twice the grace: a killed program is gone when the system comes round to it.
+    // Twice the grace period, because a killed program does not disappear at once.
     let _ = tokio::time::timeout(2 * GRACE, ALIVE.subscribe().wait_for(|alive| *alive == 0)).await;
 }
 
-/// A program's signs of life.
+/// A program's traffic and its time limits.
 struct Watched<'a> {
     number: Option<u32>,
     shown: &'a str,
     wait: &'a Wait,
     started: Instant,
-    /// When it was last seen to do something, and what it had done by then.
+    /// Time at which its traffic last changed.
     active: Instant,
+    /// Bytes read and written by then.
     done: Option<u64>,
+    /// Whether its silence was reported.
     spoken: bool,
 }
 
@@ -239,7 +242,7 @@ impl<'a> Watched<'a> {
         Watched { number, shown, wait, started: now, active: now, done: None, spoken: false }
     }
 
-    /// Speaks of it when it is silent, and gives it up when it is silent for too long.
+    /// Reports a silent program, and fails if a time limit has passed.
     fn look(&mut self) -> Result<()> {
         let done = self.number.and_then(traffic);
         if done.is_some() && done != self.done {
@@ -248,11 +251,11 @@ impl<'a> Watched<'a> {
         let (silent, elapsed) = (self.active.elapsed(), self.started.elapsed());
         let what = &self.wait.what;
         if self.wait.longest.is_some_and(|longest| elapsed >= longest) {
-            bail!("{what} did not answer within {} s, so `{}` was ended", elapsed.as_secs(), self.shown);
+            bail!("{what} did not answer within {} s, so `{}` was stopped", elapsed.as_secs(), self.shown);
         }
         let limit = self.wait.silent.filter(|_| done.is_some());
         if limit.is_some_and(|limit| silent >= limit) {
-            bail!("{what} has been silent for {} s, so `{}` was ended", silent.as_secs(), self.shown);
+            bail!("{what} was silent for {} s, so `{}` was stopped", silent.as_secs(), self.shown);
         }
         if silent >= SILENCE && !self.spoken {
             self.spoken = true;
@@ -268,7 +271,7 @@ impl<'a> Watched<'a> {
     }
 }
 
-/// Bytes that a program has read and written so far, where the system tells.
+/// Returns the number of bytes that a program has read and written, if the system shows it.
 fn traffic(number: u32) -> Option<u64> {
     let text = std::fs::read_to_string(format!("/proc/{number}/io")).ok()?;
     let of = |name: &str| text.lines().find_map(|line| line.strip_prefix(name)?.trim().parse::<u64>().ok());

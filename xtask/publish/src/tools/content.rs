@@ -1,9 +1,8 @@
-//! Owns the identity of some bytes: their size, their SHA-256, and the ETag that an S3 server gives them. Does not own
-//! where the bytes lie or what a difference means.
+//! The identity of some bytes: their size, their SHA-256, and the ETag that an S3 server gives them.
 //!
 //! Everything is computed in one pass, because the MD5s are needed twice: before an upload, to compare with a listing,
-//! and during it, as `Content-MD5`. A file that changes between the two is therefore refused by the server instead of
-//! being published half old, half new.
+//! and during it, as `Content-MD5`. If a file changes in between, the server rejects it, so a mixture of old and new is
+//! never published.
 
 use std::fs::File;
 use std::io::{Read, Seek, Write};
@@ -19,13 +18,13 @@ use super::encoding::Encodings;
 
 /// Content up to this size, in bytes, travels in one request.
 pub const SINGLE_LIMIT: u64 = 32 << 20;
-/// The size in bytes of each part, but the last, of larger content.
+/// Size in bytes of each part of larger content, except the last.
 pub const PART_SIZE: u64 = 16 << 20;
 
-/// What is known about some bytes once all of them were read.
+/// The facts about some bytes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Content {
-    /// In bytes.
+    /// Size in bytes.
     pub size: u64,
     pub sha256: Digest,
     /// The MD5 of each request that uploads this content: one up to [`SINGLE_LIMIT`], above it one for each
@@ -34,20 +33,20 @@ pub struct Content {
 }
 
 impl Content {
-    /// The content of a file, read once in a thread that may block.
+    /// Reads a file once, in a thread that may block, and returns the facts about it.
     pub async fn of_file(path: &Utf8Path) -> Result<Self> {
         let path = path.to_owned();
         tokio::task::spawn_blocking(move || Self::read(&path)).await?
     }
 
-    /// The content of bytes in memory.
+    /// Returns the facts about bytes in memory.
     pub fn of_bytes(bytes: &[u8]) -> Self {
         let mut hasher = Hasher::new(bytes.len() as u64);
         hasher.update(bytes);
         hasher.finish()
     }
 
-    /// The ETag an S3 server gives to this content when this crate uploads it, without quotes.
+    /// The ETag, without quotes, that an S3 server gives to this content when this crate uploads it.
     ///
     /// One request: the MD5. Several: the MD5 of the parts' MD5s, a dash, the number of parts.
     pub fn etag(&self) -> String {
@@ -78,21 +77,21 @@ impl Content {
     }
 }
 
-/// A body that is downloaded: hashed as it comes, and also written to a file if one is named. What is encoded on the way
-/// is kept aside until all of it is there, and decoded then.
+/// A body that is downloaded: hashed as it arrives, and written to a file if one is named. An encoded body is spooled
+/// first, and decoded when it is complete.
 pub struct Download {
     hasher: Hasher,
     encodings: Encodings,
-    /// Receives what comes: the file that was named, or what is still encoded.
+    /// The file that receives the body as it arrives: the one that was named, or the spool of an encoded body.
     file: Option<File>,
-    /// Receives what is decoded.
+    /// The file that receives the decoded body.
     decoded: Option<File>,
-    /// What these files are called when one cannot be written.
+    /// Name of these files for messages.
     place: String,
 }
 
 impl Download {
-    /// `size`: that of the body in bytes, if the server told it.
+    /// Starts a download; `size` is that of the body in bytes, as far as it is known.
     ///
     /// # Errors
     /// A file cannot be written.
@@ -100,7 +99,7 @@ impl Download {
         let create = |path: &Utf8Path| File::create(path).with_context(|| format!("cannot write {path}"));
         let named = path.map(create).transpose()?;
         let hasher = Hasher::new(size);
-        let mut place = path.map_or_else(|| "what is downloaded".to_owned(), Utf8Path::to_string);
+        let mut place = path.map_or_else(|| "the download".to_owned(), Utf8Path::to_string);
         Ok(match encodings.is_identity() {
             true => Download { hasher, encodings, file: named, decoded: None, place },
             false => {
@@ -125,15 +124,15 @@ impl Download {
         }
     }
 
-    /// What was downloaded, as a client has it: decoded.
+    /// Decodes the body if necessary, and returns the facts about it.
     ///
     /// # Errors
-    /// It is damaged, or has more than `limit` bytes when it is decoded.
+    /// The body is damaged, or has more than `limit` bytes when decoded.
     pub async fn finish(self, limit: u64) -> Result<Content> {
         let Download { mut hasher, encodings, file, mut decoded, place } = self;
         let Some(mut file) = file.filter(|_| !encodings.is_identity()) else { return Ok(hasher.finish()) };
         let decoding = move || {
-            file.rewind().context("cannot read what was downloaded")?;
+            file.rewind().context("cannot read the download")?;
             encodings.decode(file, limit, |bytes| {
                 hasher.update(bytes);
                 match &mut decoded {
@@ -147,7 +146,7 @@ impl Download {
     }
 }
 
-/// Computes a [`Content`] from bytes as they come.
+/// Computes a [`Content`] from bytes as they arrive.
 pub struct Hasher {
     size: u64,
     sha256: Sha256,
@@ -158,7 +157,7 @@ pub struct Hasher {
 }
 
 impl Hasher {
-    /// `expected_size` in bytes decides between one MD5 and an MD5 for each part.
+    /// Starts with nothing; `expected_size` in bytes decides between one MD5 and an MD5 for each part.
     pub fn new(expected_size: u64) -> Self {
         let part_size = if expected_size <= SINGLE_LIMIT { u64::MAX } else { PART_SIZE };
         Self { size: 0, sha256: Sha256::new(), part: Md5::new(), part_size, part_left: part_size, md5s: Vec::new() }
@@ -179,7 +178,7 @@ impl Hasher {
         }
     }
 
-    /// The content of all bytes taken so far.
+    /// Returns the facts about all bytes taken.
     pub fn finish(mut self) -> Content {
         self.end_part();
         Content { size: self.size, sha256: Digest::new(self.sha256.finalize().into()), md5s: self.md5s }

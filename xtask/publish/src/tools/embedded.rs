@@ -1,9 +1,9 @@
-//! Owns an S3 server inside this process, for rehearsals and tests: nothing to install, nothing to configure, data in a
-//! directory. Refuses to own what is published to it, and any address but loopback.
+//! An S3 server inside this process, for rehearsals and tests: nothing to install or configure, with its data in a
+//! directory, and on loopback only.
 //!
-//! What it does not do like a real server: its listings carry no ETags, each page of a listing walks the whole bucket,
-//! a key cannot be a prefix of another at a `/`, it replaces an object before it finds its `Content-MD5` wrong, and it
-//! ignores the `Content-MD5` of parts.
+//! Unlike a real server, it lists no ETags and walks the complete bucket for each page of a listing; a key cannot be a
+//! prefix of another at a `/`; it replaces an object before it notices a wrong `Content-MD5`; and it ignores the
+//! `Content-MD5` of parts.
 
 mod explained;
 
@@ -23,7 +23,7 @@ use self::explained::Explained;
 use super::shutdown;
 use super::store::{Credentials, Endpoint};
 
-/// A running server. It stops when this is dropped; its data stays.
+/// A running server, which stops when this is dropped; its data stays.
 #[derive(Debug)]
 pub struct Embedded {
     endpoint: Endpoint,
@@ -31,8 +31,8 @@ pub struct Embedded {
 }
 
 impl Embedded {
-    /// Serves the directory `data`, making it and a sub-directory for each bucket where they are missing, on a free
-    /// port of loopback.
+    /// Serves the directory `data` on a free port of loopback. Makes the directory, with a sub-directory for each
+    /// bucket, if they do not exist.
     pub async fn start(data: &Path, buckets: &[&str]) -> Result<Self> {
         let starting = || format!("cannot start the embedded S3 server on {}", data.display());
         for bucket in buckets {
@@ -42,7 +42,7 @@ impl Embedded {
         let data = std::path::absolute(data).with_context(starting)?;
         let mut service = S3ServiceBuilder::new(Explained { files, data: data.display().to_string() });
         let Credentials { id, secret, .. } = Self::credentials();
-        // Without an adapter it would accept anonymous requests alone.
+        // Without this, it would accept anonymous requests only.
         service.set_auth(SimpleAuth::from_single(id, secret));
         let listener = TcpListener::bind(("127.0.0.1", 0)).await.with_context(starting)?;
         let url = format!("http://{}", listener.local_addr().with_context(starting)?);
@@ -52,12 +52,13 @@ impl Embedded {
         })
     }
 
-    /// Where it listens.
+    /// Address and region of the server.
     pub fn endpoint(&self) -> &Endpoint {
         &self.endpoint
     }
 
-    /// The one access key it knows. No secret: whoever can reach it can read its directory.
+    /// The only access key that it accepts. It is not a secret: every process that can connect can also read the
+    /// directory.
     pub fn credentials() -> Credentials {
         Credentials { id: "local".into(), secret: "local-secret".into(), session_token: None }
     }
@@ -66,7 +67,7 @@ impl Embedded {
 impl Drop for Embedded {
     fn drop(&mut self) {
         if shutdown::is_stopping() {
-            // What was begun in it is taken back yet; then it ends with us.
+            // It is still needed to abort unfinished uploads, and then ends with the process.
             return;
         }
         self.server.abort();
@@ -80,15 +81,15 @@ async fn serve(listener: TcpListener, service: S3Service) {
         let socket = accept(&listener).await;
         let service = service.clone();
         connections.spawn(async move {
-            // What goes wrong with one connection is told to its client.
+            // The client of a connection sees its error.
             let _ = http1::Builder::new().serve_connection(TokioIo::new(socket), service).await;
         });
         while connections.try_join_next().is_some() {}
     }
 }
 
-/// The next connection. One that could not be accepted is gone, and its client tries again; where the reason lasts, such
-/// as too many open files, asking again at once would only keep a processor busy.
+/// Waits for the next connection. If one cannot be accepted, its client tries again; the pause keeps a lasting reason,
+/// such as too many open files, from turning this into a busy loop.
 pub async fn accept(listener: &TcpListener) -> TcpStream {
     loop {
         match listener.accept().await {

@@ -1,8 +1,7 @@
-//! Owns content encodings: what a server put around the bytes of an object, and how it comes off again. Refuses to know
-//! what the bytes are.
+//! Content encodings, and their decoding.
 //!
-//! Lix's predecessor stores narinfos and listings of the cache as `Content-Encoding: zstd`, others store br, xz or gzip,
-//! and proxies add gzip on the way.
+//! Lix's previous release tool stores the cache's narinfos and listings with `Content-Encoding: zstd`; others use br,
+//! xz or gzip, and proxies add gzip.
 
 use std::fmt;
 use std::io::{self, BufRead, BufReader, ErrorKind, Read};
@@ -13,12 +12,12 @@ use ruzstd::decoding::{BlockDecodingStrategy, FrameDecoder};
 
 use super::unusable::Unusable;
 
-/// More memory than this is not spent on one stream: xz and zstd may ask for gigabytes. In bytes.
+/// Most memory for one stream, in bytes: xz and zstd may ask for gigabytes.
 const WINDOW_LIMIT: u64 = 128 << 20;
-/// Nobody stacks more than two or three.
+/// Most encodings of one object; two or three are the most that occur.
 const MOST: usize = 8;
 
-/// One that can be decoded.
+/// An encoding that can be decoded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Encoding {
     Zstd,
@@ -28,7 +27,7 @@ enum Encoding {
     Xz,
 }
 
-/// What is around some bytes, the innermost first.
+/// The encodings of some bytes, in the order in which they were applied.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Encodings(Vec<Encoding>);
 
@@ -36,12 +35,12 @@ impl Encodings {
     /// Reads a `Content-Encoding`, which may name several in the order in which they were applied.
     ///
     /// # Errors
-    /// It names one that is not known here.
+    /// It names an encoding that is not supported here.
     pub fn parse(header: Option<&str>) -> Result<Encodings> {
         let mut encodings = Vec::new();
         for name in header.unwrap_or_default().split(',').map(str::trim).filter(|name| !name.is_empty()) {
             encodings.push(match name.to_ascii_lowercase().as_str() {
-                // The last describes a request of S3; some servers keep it with the object.
+                // `aws-chunked` describes an S3 request; some servers store it with the object.
                 "identity" | "aws-chunked" => continue,
                 "zstd" => Encoding::Zstd,
                 "gzip" | "x-gzip" => Encoding::Gzip,
@@ -56,7 +55,7 @@ impl Encodings {
         Ok(Encodings(encodings))
     }
 
-    /// What bytes that must be text begin with when they are compressed and nobody said so.
+    /// Recognises compressed bytes that should be text, when the server did not name an encoding.
     pub fn by_magic_number(bytes: &[u8]) -> Encodings {
         let is = |magic: &[u8]| bytes.starts_with(magic);
         Encodings(match () {
@@ -72,7 +71,7 @@ impl Encodings {
         self.0.is_empty()
     }
 
-    /// Decodes what is read.
+    /// Wraps a reader so that it decodes.
     fn reader(&self, encoded: Box<dyn Read + Send>) -> Box<dyn Read + Send> {
         self.0.iter().rev().fold(encoded, |inner, encoding| {
             let inner = BufReader::new(inner);
@@ -89,10 +88,10 @@ impl Encodings {
         })
     }
 
-    /// Decodes everything, and hands it on piece by piece.
+    /// Decodes a stream, and hands it to `take` piece by piece.
     ///
     /// # Errors
-    /// It is damaged or cut off, or comes to more than `limit` bytes; or `take` fails.
+    /// The stream is damaged, cut off, or has more than `limit` bytes when decoded; or `take` fails.
     pub fn decode(
         &self,
         encoded: impl Read + Send + 'static,
@@ -117,7 +116,7 @@ impl Encodings {
         }
     }
 
-    /// Decodes bytes.
+    /// Decodes bytes in memory.
     ///
     /// # Errors
     /// As for [`Encodings::decode`].
@@ -147,11 +146,11 @@ impl fmt::Display for Encodings {
     }
 }
 
-/// Reads all frames of zstd, the skippable ones (which `pzstd` writes) among them, and holds them against their
-/// checksums. The decoder underneath knows one frame.
+/// Decodes any number of zstd frames, including skippable ones (which `pzstd` writes), and checks their checksums. The
+/// decoder underneath reads a single frame.
 struct Zstd<R: BufRead> {
     source: R,
-    /// The frame that is being read. Boxed: it is large.
+    /// The current frame. Boxed, because it is large.
     frame: Option<Box<FrameDecoder>>,
 }
 
@@ -160,7 +159,7 @@ impl<R: BufRead> Zstd<R> {
         Zstd { source, frame: None }
     }
 
-    /// Begins the next frame, or skips one; says whether there was one.
+    /// Starts the next frame, or skips one; returns whether there was one.
     fn begin(&mut self) -> io::Result<bool> {
         if self.source.fill_buf()?.is_empty() {
             return Ok(false);
@@ -194,7 +193,7 @@ impl<R: BufRead> Read for Zstd<R> {
                 Some(frame) if frame.is_finished() => {
                     let expected = frame.get_checksum_from_data();
                     if expected.is_some() && expected != frame.get_calculated_checksum() {
-                        return Err(io::Error::other("its checksum is another"));
+                        return Err(io::Error::other("its checksum is wrong"));
                     }
                     self.frame = None;
                 }
@@ -207,7 +206,7 @@ impl<R: BufRead> Read for Zstd<R> {
     }
 }
 
-/// Deflate has a header by the standard, and none as some servers send it.
+/// Deflate: with a header by the standard, and without one from some servers.
 enum Deflate<R: BufRead> {
     Unknown(Option<R>),
     WithHeader(flate2::bufread::ZlibDecoder<R>),
@@ -218,7 +217,7 @@ impl<R: BufRead> Read for Deflate<R> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         if let Deflate::Unknown(source) = self {
             let Some(mut source) = source.take() else { return Ok(0) };
-            // The low half of the first byte is 8 in both only by chance: the header's method.
+            // The low half of the header's first byte is 8, the method. Without a header, it is 8 only by chance.
             *self = match source.fill_buf()?.first() {
                 Some(first) if first & 0x0f == 8 => Deflate::WithHeader(flate2::bufread::ZlibDecoder::new(source)),
                 _ => Deflate::Bare(flate2::bufread::DeflateDecoder::new(source)),

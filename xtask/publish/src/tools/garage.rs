@@ -1,6 +1,6 @@
-//! Owns a Garage on loopback, the server behind Lix's buckets: started from the program `garage`, with all its data in
-//! one directory, and asked for buckets, keys and websites through its admin API. Refuses to own what is stored there.
-//! Its tokens are fixed and lie in that directory: it is for tests and rehearsals.
+//! Garage, the server behind Lix's buckets, on loopback for tests and rehearsals. The program `garage` is started with
+//! its data in one directory, and asked for buckets, keys and websites through its admin API. Its tokens are fixed and
+//! lie in that directory.
 
 use std::net::SocketAddr;
 use std::path::Path;
@@ -21,10 +21,10 @@ use super::store::{Credentials, Endpoint};
 
 const REGION: &str = "garage";
 const ADMIN_TOKEN: &str = "loopback-admin-token";
-/// Ports can be taken between being found free and being used.
+/// Number of attempts to start: a free port may be taken before Garage uses it.
 const STARTS: u32 = 3;
 
-/// A running Garage. It ends when this is dropped; its data stays.
+/// A running Garage, which ends when this is dropped; its data stays.
 #[derive(Debug)]
 pub struct Garage {
     endpoint: Endpoint,
@@ -46,12 +46,12 @@ impl Garage {
         Command::new("garage").arg("--version").output().is_ok_and(|output| output.status.success())
     }
 
-    /// Starts it on free ports, with data, configuration and log in `data`, and makes the buckets that are missing.
+    /// Starts it on free ports, with data, configuration and log in `data`, and makes missing buckets.
     pub async fn start(data: &Path, buckets: &[&str]) -> Result<Self> {
         Self::start_for(data, buckets, Life::Ours).await
     }
 
-    /// The same, with a life of its own if that is wanted.
+    /// Starts it as [`Garage::start`] does, possibly to outlive this process.
     pub async fn start_for(data: &Path, buckets: &[&str], life: Life) -> Result<Self> {
         std::fs::create_dir_all(data).with_context(|| format!("cannot make {} for Garage's data", data.display()))?;
         let mut start = 1;
@@ -74,7 +74,7 @@ impl Garage {
         std::fs::write(&config, text).with_context(|| format!("cannot write {}", config.display()))?;
         let mut command = Command::new("garage");
         command.arg("-c").arg(&config).args(["server", "--single-node"]);
-        // It says more than is worth keeping, and each request costs a line.
+        // Otherwise it logs a line for each request.
         command.env("RUST_LOG", "garage=warn");
         let mut server = Server::start(command, &data.join("garage.log"), life)?;
         server.ready(&[rpc, s3, admin, web]).await?;
@@ -82,12 +82,12 @@ impl Garage {
         Ok(Self { endpoint, admin, web, server })
     }
 
-    /// Lets it go on without us, and gives its number.
+    /// Lets it run on without us, and returns its process id.
     pub fn leave(self) -> u32 {
         self.server.leave()
     }
 
-    /// Where its S3 API listens.
+    /// Address and region of its S3 API.
     pub fn endpoint(&self) -> &Endpoint {
         &self.endpoint
     }
@@ -100,7 +100,7 @@ impl Garage {
         Ok(())
     }
 
-    /// Makes an access key for `buckets`. After `expiration` the server refuses it; without one it lasts.
+    /// Makes an access key for `buckets`, which the server rejects after `expiration`, if there is one.
     pub async fn make_key(
         &self,
         name: &str,
@@ -126,9 +126,9 @@ impl Garage {
         Ok(credentials)
     }
 
-    /// Lets everybody read a bucket over plain HTTP, and returns its address without a final slash.
+    /// Makes a bucket readable without a key over plain HTTP, and returns its URL without a final slash.
     ///
-    /// Garage tells buckets apart by the `Host` header. Programs that cannot resolve names under `localhost` connect to
+    /// Garage chooses the bucket by the `Host` header. Programs that cannot resolve names below `localhost` connect to
     /// [`Self::web_address`] and send that header themselves.
     pub async fn publish(&self, bucket: &str) -> Result<String> {
         let info = self.bucket(bucket).await?.with_context(|| format!("Garage has no bucket {bucket} to publish"))?;
@@ -137,15 +137,15 @@ impl Garage {
         Ok(format!("http://{bucket}.localhost:{}", self.web.port()))
     }
 
-    /// Where published buckets are served.
+    /// Address at which published buckets are served.
     pub fn web_address(&self) -> SocketAddr {
         self.web
     }
 
-    /// How many uploads in parts were begun in a bucket and neither finished nor aborted.
+    /// Number of multipart uploads to a bucket that were neither completed nor aborted.
     pub async fn unfinished_uploads(&self, bucket: &str) -> Result<u64> {
         let info = self.bucket(bucket).await?.with_context(|| format!("Garage has no bucket {bucket}"))?;
-        info["unfinishedMultipartUploads"].as_u64().context("Garage's answer has no number unfinishedMultipartUploads")
+        info["unfinishedMultipartUploads"].as_u64().context("Garage's answer has no unfinishedMultipartUploads")
     }
 
     async fn bucket(&self, bucket: &str) -> Result<Option<Value>> {
@@ -215,6 +215,6 @@ admin_token = "{ADMIN_TOKEN}"
 }
 
 fn text(value: &Value, field: &str) -> Result<String> {
-    // Not the whole answer: it may hold a secret key.
-    Ok(value[field].as_str().with_context(|| format!("Garage's answer has no text {field}"))?.to_owned())
+    // The message does not quote the answer, which may hold a secret key.
+    Ok(value[field].as_str().with_context(|| format!("Garage's answer has no {field}"))?.to_owned())
 }

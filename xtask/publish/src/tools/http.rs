@@ -1,4 +1,4 @@
-//! Public addresses, read as a user's machine reads them. Refuses to write and to follow anything but redirects.
+//! A client for public addresses, which reads them as a user's machine does.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -19,18 +19,18 @@ use super::wire::{self, CannotAsk, Patience, Waited, Wire, cannot_be_asked};
 use crate::domain::publication::serving::Served;
 
 const ATTEMPTS: u32 = 4;
-/// For a look that is worth no wait.
+/// Time limit for a look that is not worth a wait.
 const SHORT_PATIENCE: Duration = Duration::from_secs(10);
-/// No refusal is nearly this long, in bytes.
+/// Longest refusal that is read, in bytes.
 const REFUSAL_LIMIT: u64 = 64 << 10;
-/// More redirects than this are a circle.
+/// Most redirects to follow.
 const REDIRECTS: u32 = 10;
-/// After so many keys in a row that could not be asked for, no further one is: a server that is down would be waited for
-/// with each of a thousand pages.
+/// Number of failed requests in a row after which no further one is sent. Otherwise a server that is down would cost
+/// the full wait for each of a thousand pages.
 const GIVEN_UP: usize = 4;
-/// So much more than it decodes to may an encoding of something small have, in bytes.
+/// Bytes by which the encoded form of something small may exceed the decoded one.
 const ENCODING_OVERHEAD: u64 = 64 << 10;
-/// Nothing that is served encoded has more bytes than this when it is decoded.
+/// Most bytes that something served with an encoding may decode to.
 const DECODED_LIMIT: u64 = 16 << 30;
 
 /// Reads from one base address.
@@ -38,16 +38,16 @@ const DECODED_LIMIT: u64 = 16 << 30;
 pub struct Http {
     wire: Wire,
     base: String,
-    /// Added to each address, for what is to be read behind caches.
+    /// Query that is added to each address, to bypass caches.
     query: Option<String>,
     attempts: u32,
-    /// For everything that is asked, all attempts taken together.
+    /// Time limit for a request, including all attempts.
     limit: Option<Duration>,
-    /// How many keys in a row could not be asked for. Clones share it.
+    /// Number of failed requests in a row. Shared by clones.
     in_vain: Arc<AtomicUsize>,
 }
 
-/// An answer that has something: its head, and a body that is still to come.
+/// A successful answer whose body has not been read yet.
 pub struct Answer {
     response: HttpResponse,
 }
@@ -55,7 +55,7 @@ pub struct Answer {
 /// A small object as it is served.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Page {
-    /// As a client has them, decoded.
+    /// The decoded body.
     pub bytes: Vec<u8>,
     pub headers: Headers,
 }
@@ -65,17 +65,17 @@ pub struct Page {
 pub struct Headers(Vec<(String, String)>);
 
 impl Headers {
-    /// A header, whatever the case of its name.
+    /// Returns a header by name, ignoring case.
     pub fn get(&self, name: &str) -> Option<&str> {
         self.0.iter().find(|(is, _)| is.eq_ignore_ascii_case(name)).map(|(_, value)| value.as_str())
     }
 
-    /// In bytes, as it is sent; `None` if the server does not tell.
+    /// Size of the body in bytes, before decoding; `None` if the server does not say.
     pub fn length(&self) -> Option<u64> {
         self.get("content-length").and_then(|length| length.parse().ok())
     }
 
-    /// What clients act on.
+    /// The headers that clients depend on.
     pub fn served(&self) -> Served {
         let get = |name| self.get(name).map(str::to_owned);
         Served {
@@ -104,37 +104,38 @@ impl Answer {
 }
 
 impl Http {
-    /// `base` without a slash at the end.
+    /// Reads below `base`, with the usual patience.
     pub fn new(base: &str) -> Http {
         Http::with_patience(base, Patience::LONG)
     }
 
-    /// The same, waiting as long as it is told to.
+    /// Reads below `base`, with the given patience.
     pub fn with_patience(base: &str, patience: Patience) -> Http {
         let wire = Wire::new(base, patience, true);
         let base = base.trim_end_matches('/').to_owned();
         Http { wire, base, query: None, attempts: ATTEMPTS, limit: None, in_vain: Arc::default() }
     }
 
-    /// Asks once and gives up soon: for a look that is worth no wait.
+    /// Reads below `base` with a single attempt and a short time limit, for a look that is not worth a wait.
     pub fn impatient(base: &str) -> Http {
         Http { attempts: 1, limit: Some(SHORT_PATIENCE), ..Http::new(base) }
     }
 
-    /// The same addresses with a query: what a cache keeps under the plain ones is not looked at, and not changed.
+    /// Returns a client that adds a query to the same addresses, so that caches neither answer for the plain address
+    /// nor change what they have for it.
     pub fn with_query(&self, query: &str) -> Http {
         Http { query: Some(query.to_owned()), ..self.clone() }
     }
 
-    /// The bytes behind a key, decoded, at most `limit`; `None` if there is nothing.
+    /// Downloads and decodes at most `limit` bytes; `None` if nothing is there.
     ///
     /// # Errors
-    /// No answer, or one that is neither yes nor no, after several attempts.
+    /// The server did not answer, or answered with something other than yes or no, after several attempts.
     pub async fn get(&self, key: &str, limit: u64) -> Result<Option<Vec<u8>>> {
         Ok(self.page(key, limit).await?.map(|page| page.bytes))
     }
 
-    /// The same, with the headers.
+    /// Downloads and decodes at most `limit` bytes, and returns them with the headers.
     ///
     /// # Errors
     /// As for [`Http::get`].
@@ -162,7 +163,7 @@ impl Http {
         Ok(Some(Page { bytes, headers }))
     }
 
-    /// The content behind a key, computed while it is downloaded, and decoded; `None` if there is nothing.
+    /// Downloads and decodes a key of any size, and returns the facts about it; `None` if nothing is there.
     ///
     /// # Errors
     /// As for [`Http::get`].
@@ -170,7 +171,7 @@ impl Http {
         Ok(self.described(key).await?.map(|(content, _)| content))
     }
 
-    /// The same, with the headers.
+    /// Downloads and decodes a key of any size, and returns the facts about it with its headers.
     ///
     /// # Errors
     /// As for [`Http::get`].
@@ -192,7 +193,7 @@ impl Http {
         Ok(Some((content, headers)))
     }
 
-    /// The headers of what is behind a key; `None` if there is nothing.
+    /// Asks for the headers of a key; `None` if nothing is there.
     ///
     /// # Errors
     /// As for [`Http::get`].
@@ -200,22 +201,22 @@ impl Http {
         self.ask("HEAD", key, |answer| Box::pin(std::future::ready(Ok(answer.headers())))).await
     }
 
-    /// The size of what is behind a key, in bytes, as a client has it; `None` if there is nothing.
+    /// Returns the decoded size of a key in bytes; `None` if nothing is there.
     ///
     /// # Errors
     /// As for [`Http::get`].
     pub async fn size(&self, key: &str) -> Result<Option<u64>> {
-        let told = self
+        let size = self
             .ask("HEAD", key, |answer| {
                 let headers = answer.headers();
                 let size = headers.length().filter(|_| !headers.served().is_encoded());
                 Box::pin(std::future::ready(Ok(size)))
             })
             .await?;
-        match told {
+        match size {
             None => Ok(None),
             Some(Some(size)) => Ok(Some(size)),
-            // What is encoded on the way has a size that is known only afterwards.
+            // The size of an encoded body is known only once it is decoded.
             Some(None) => Ok(self.content(key).await?.map(|content| content.size)),
         }
     }
@@ -230,7 +231,7 @@ impl Http {
         address(&self.base, key) + &query
     }
 
-    /// Asks for a key, several times if that may help, and takes the answer; `None` if there is nothing.
+    /// Asks for a key, again if that may help, and takes the answer; `None` if nothing is there.
     async fn ask<T>(
         &self,
         method: &str,
@@ -262,7 +263,7 @@ impl Http {
             let in_vain = self.in_vain.load(Ordering::Relaxed);
             if in_vain >= GIVEN_UP {
                 let why =
-                    format!("{} is not asked any more, since {in_vain} requests failed in a row", self.wire.name());
+                    format!("{in_vain} requests to {} failed in a row, so it is not asked again", self.wire.name());
                 return Err(CannotAsk(why).into());
             }
             let answer = self.answer(method, url, &waited).await;
@@ -273,7 +274,7 @@ impl Http {
                 Ok(None) => return Ok(None),
                 Ok(Some(answer)) => match take(answer).await {
                     Ok(taken) => return Ok(Some(taken)),
-                    // A body that broke off; everything else stays as it is.
+                    // The body broke off. Other errors are final.
                     Err(error) if cannot_be_asked(&error) => error,
                     Err(error) => return Err(error),
                 },
@@ -294,7 +295,7 @@ impl Http {
         }
     }
 
-    /// One attempt, with its redirects. `None` is for what is not there.
+    /// Makes one attempt, including redirects; `None` if nothing is there.
     async fn answer(&self, method: &str, url: &str, waited: &Waited) -> Result<Option<Answer>, Tried> {
         let mut url = url.to_owned();
         for _ in 0..=REDIRECTS {
@@ -306,7 +307,7 @@ impl Http {
                 404 | 410 => return Ok(None),
                 301 | 302 | 303 | 307 | 308 => {
                     let to = response.headers().get("location");
-                    let to = to.with_context(|| format!("the server answered {status} without an address"));
+                    let to = to.with_context(|| format!("the server answered {status} without a location"));
                     url = joined(&url, to.map_err(Tried::Final)?).map_err(Tried::Final)?;
                 }
                 429 | 500..=599 => {
@@ -316,11 +317,11 @@ impl Http {
                 _ => return Err(Tried::Final(anyhow!("the server answered {status}{}", meaning(status)))),
             }
         }
-        Err(Tried::Final(anyhow!("it was redirected {REDIRECTS} times, at last to {url}")))
+        Err(Tried::Final(anyhow!("the server redirected {REDIRECTS} times, the last time to {url}")))
     }
 }
 
-/// Why there is no answer.
+/// Why an attempt failed.
 enum Tried {
     /// Another attempt may help.
     Passing(anyhow::Error),
@@ -333,18 +334,18 @@ fn unanswered(error: ConnectorError) -> Tried {
     if is_final { Tried::Final(error) } else { Tried::Passing(error) }
 }
 
-/// A connection that did not come about, or broke off: nothing is known then.
+/// Wraps the error of a connection that failed or broke off, so that nothing is known about the key.
 fn interrupted(error: anyhow::Error) -> anyhow::Error {
     let in_our_words = error.chain().find_map(|cause| cause.downcast_ref::<CannotAsk>()).cloned();
     let why = in_our_words.unwrap_or_else(|| CannotAsk(format!("the connection failed: {}", error.root_cause())));
     why.into()
 }
 
-/// What people call a status.
+/// Name of a status, for messages.
 fn meaning(status: u16) -> &'static str {
     match status {
         401 => " (unauthorized)",
-        403 => " (forbidden, or it does not exist: some servers answer so then)",
+        403 => " (forbidden, or missing: some servers give this answer for missing files)",
         429 => " (too many requests)",
         500 => " (internal error)",
         502 => " (bad gateway)",
@@ -355,23 +356,23 @@ fn meaning(status: u16) -> &'static str {
 }
 
 fn request(method: &str, url: &str) -> Result<HttpRequest> {
-    let mut request = HttpRequest::get(url).with_context(|| format!("{url} is not an address"))?;
+    let mut request = HttpRequest::get(url).with_context(|| format!("{url} is not a URL"))?;
     request.set_method(method)?;
     let headers = request.headers_mut();
     headers.insert("user-agent", concat!("lix-release-tool/", env!("CARGO_PKG_VERSION")));
     headers.insert("accept", "*/*");
-    // A cache on the way asks the server behind it.
+    // Makes caches in between ask the server behind them.
     headers.insert("cache-control", "no-cache");
     Ok(request)
 }
 
-/// Where a redirect leads.
+/// Resolves the location of a redirect.
 fn joined(from: &str, to: &str) -> Result<String> {
-    let (scheme, rest) = from.split_once("://").with_context(|| format!("{from} is not an address"))?;
+    let (scheme, rest) = from.split_once("://").with_context(|| format!("{from} is not a URL"))?;
     let authority = rest.split(['/', '?', '#']).next().unwrap_or(rest);
     let to = to.split('#').next().unwrap_or(to);
     if to.starts_with("http://") && scheme == "https" {
-        bail!("the server redirects to an address without encryption, {to}");
+        bail!("the server redirects to an unencrypted address, {to}");
     }
     Ok(match to {
         _ if to.starts_with("http://") || to.starts_with("https://") => to.to_owned(),
@@ -385,12 +386,12 @@ fn joined(from: &str, to: &str) -> Result<String> {
     })
 }
 
-/// The address of a key below a base address.
+/// Returns the address of a key below a base address.
 pub fn address(base: &str, key: &str) -> String {
     format!("{}/{}", base.trim_end_matches('/'), escape(key))
 }
 
-/// A key as the path of a URL: everything but the unreserved characters and `/` as `%XX`.
+/// Percent-encodes a key for the path of a URL: everything except unreserved characters and `/`.
 fn escape(key: &str) -> String {
     let escape = |byte: u8| match byte {
         b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' | b'/' => char::from(byte).to_string(),
@@ -399,19 +400,19 @@ fn escape(key: &str) -> String {
     key.bytes().map(escape).collect()
 }
 
-/// What an S3 server says of itself to whoever asks without a key.
+/// What an S3 server says about itself without authentication.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Introduction {
-    /// What it thinks the time is, if it says.
+    /// The server's time, if it says.
     pub time: Option<OffsetDateTime>,
-    /// The region that signatures have to name, if it says: Garage does, in each of its refusals.
+    /// The region that signatures must name, if the server says; Garage does, in every refusal.
     pub region: Option<String>,
 }
 
-/// Asks an S3 server what it says of itself.
+/// Asks an S3 server about itself.
 ///
 /// # Errors
-/// It does not answer.
+/// The server does not answer.
 pub async fn introduction(url: &str) -> Result<Introduction> {
     let asking = async {
         let wire = Wire::new(url, Patience::LONG, false);
@@ -435,7 +436,7 @@ pub async fn introduction(url: &str) -> Result<Introduction> {
     }
 }
 
-/// The region in the XML of a refusal.
+/// Finds the region in the XML of a refusal.
 fn named_region(body: &str) -> Option<String> {
     let (_, rest) = body.split_once("<Region>")?;
     let (region, _) = rest.split_once("</Region>")?;
@@ -455,7 +456,7 @@ mod tests {
     }
 
     #[test]
-    fn redirects_lead_where_a_browser_goes() -> Result<()> {
+    fn redirects_are_resolved_as_in_a_browser() -> Result<()> {
         let from = "https://docs.example.org/manual/lix/index.html?x";
         for (to, expected) in [
             ("https://other.example.org/x#there", "https://other.example.org/x"),

@@ -1,7 +1,7 @@
-//! A place where container images lie, a registry or a directory: what is there, and bringing images and tags there.
+//! A registry or a directory with container images: looking at images and tags, and pushing them.
 //!
-//! Everything has a digest for a name, so what is there at all is there rightly. Refuses to know which images and tags
-//! there should be.
+//! Everything is addressed by its digest, so whatever is there has the right content. Which images and tags there
+//! should be is decided in `acts`.
 
 use std::time::{Duration, Instant};
 
@@ -17,31 +17,31 @@ use super::oci::OciDirectory;
 use super::scratch::Scratch;
 use super::skopeo::{Part, Skopeo};
 
-/// How long a registry may take until it shows what it took.
+/// Time that a registry has to show what it accepted.
 const PATIENCE: Duration = Duration::from_secs(90);
-/// Between two looks at first; doubled each time.
+/// First pause between two looks, doubled each time.
 const PAUSE: Duration = Duration::from_millis(500);
 
-/// Where images lie.
+/// A place for images.
 #[derive(Debug, Clone)]
 pub enum Images {
     Registry { skopeo: Skopeo, patience: Duration },
     Directory(OciDirectory),
 }
 
-/// What was found below an index.
+/// What was found of an index and its images.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Found {
-    /// Of the index.
+    /// Platforms that the index names.
     pub platforms: Vec<Platform>,
-    /// Things that are there.
+    /// Number of parts that are there.
     pub parts: usize,
-    /// Things that are not, in words, with their digests.
+    /// Parts that are missing, each described with its digest.
     pub missing: Vec<String>,
 }
 
 impl Images {
-    /// `tree` is what directories are relative to.
+    /// Opens a target; the path of a directory is relative to `tree`.
     pub fn new(target: &ImageTarget, tree: &Utf8Path, tls_verify: bool) -> Images {
         match target {
             ImageTarget::Registry { repository } => {
@@ -51,7 +51,7 @@ impl Images {
         }
     }
 
-    /// With another idea of how long is too long.
+    /// Sets the time that a registry has to show what it accepted.
     pub fn patient(self, patience: Duration) -> Images {
         match self {
             Images::Registry { skopeo, .. } => Images::Registry { skopeo, patience },
@@ -59,10 +59,10 @@ impl Images {
         }
     }
 
-    /// The digest of what a tag leads to; `None` if there is no such tag.
+    /// Returns the digest that a tag points to; `None` if the tag does not exist.
     ///
     /// # Errors
-    /// There is no clear answer.
+    /// The registry or directory gives no clear answer.
     pub async fn tagged(&self, tag: &str) -> Result<Option<Digest>> {
         match self {
             Images::Registry { skopeo, .. } => {
@@ -72,10 +72,10 @@ impl Images {
         }
     }
 
-    /// Looks at the index, at each image's manifest and configuration, and, in a directory, at every blob.
+    /// Looks for the index, each image's manifest and configuration and, in a directory, every blob.
     ///
     /// # Errors
-    /// There is no clear answer, or what is there is not what OCI puts there.
+    /// The registry or directory gives no clear answer, or has something that is not in OCI's format.
     pub async fn find(&self, index: Digest) -> Result<Found> {
         let mut found = Found::default();
         let Some(bytes) = self.read(index, Part::Manifest).await? else {
@@ -84,7 +84,7 @@ impl Images {
         };
         found.parts += 1;
         for image in Index::parse(&bytes).map_err(|why| anyhow!("{} {why}", index.oci()))?.manifests {
-            let platform = image.platform.clone().with_context(|| format!("{} is for no platform", image.digest))?;
+            let platform = image.platform.clone().with_context(|| format!("{} names no platform", image.digest))?;
             self.find_image(&image, &platform, &mut found).await?;
             found.platforms.push(platform);
         }
@@ -115,7 +115,7 @@ impl Images {
         Ok(())
     }
 
-    /// The bytes that a digest stands for; `None` if they are missing or others.
+    /// Reads the bytes with a digest; `None` if they are missing or differ.
     async fn read(&self, digest: Digest, part: Part) -> Result<Option<Vec<u8>>> {
         match self {
             Images::Registry { skopeo, .. } => {
@@ -126,23 +126,23 @@ impl Images {
         }
     }
 
-    /// Downloads everything of an index, to see that it can be.
+    /// Downloads everything below an index, to prove that it is possible.
     ///
     /// # Errors
-    /// Something is missing or damaged.
+    /// A part is missing or damaged.
     pub async fn download(&self, index: Digest) -> Result<()> {
         let Images::Registry { skopeo, .. } = self else {
-            // Every blob was read already.
+            // `find` has already read every blob.
             return Ok(());
         };
         let scratch = Scratch::new()?;
         skopeo.download(index, scratch.path()).await
     }
 
-    /// Brings all images of a layout there, and waits until they can be seen.
+    /// Pushes all images of an OCI directory, and waits until they are visible.
     ///
     /// # Errors
-    /// They are refused, or do not appear.
+    /// The images are refused, or do not become visible.
     pub async fn push(&self, built: &OciDirectory, name: &str, index: Digest) -> Result<()> {
         match self {
             Images::Registry { skopeo, .. } => {
@@ -157,7 +157,7 @@ impl Images {
         }
     }
 
-    /// Makes a tag lead to an index that is there, and waits until it can be seen to.
+    /// Points a tag to an index that was pushed, and waits until that is visible.
     ///
     /// # Errors
     /// As for [`Images::push`].
@@ -168,7 +168,7 @@ impl Images {
                 self.wait_for(&format!("the tag {tag}"), async || {
                     Ok(match self.tagged(tag).await? {
                         Some(there) if there == index => None,
-                        Some(there) => Some(format!("it leads to {}", there.oci())),
+                        Some(there) => Some(format!("it points to {}", there.oci())),
                         None => Some("there is no such tag".to_owned()),
                     })
                 })
@@ -178,7 +178,7 @@ impl Images {
         }
     }
 
-    /// A registry that took something may take a while to show it. `look` says what is not right yet.
+    /// Waits until a registry shows what it accepted. `look` describes what is still wrong.
     async fn wait_for(&self, what: &str, look: impl AsyncFn() -> Result<Option<String>>) -> Result<()> {
         let Images::Registry { skopeo, patience } = self else { return Ok(()) };
         let (start, mut pause) = (Instant::now(), PAUSE);
@@ -190,17 +190,17 @@ impl Images {
             };
             if start.elapsed() + pause > *patience {
                 let (registry, seconds) = (skopeo.registry(), patience.as_secs());
-                bail!("{registry} took {what} and does not show it {seconds} s later: {wrong}");
+                bail!("{registry} accepted {what}, but does not show it {seconds} s later: {wrong}");
             }
             tokio::time::sleep(pause).await;
             pause *= 2;
         }
     }
 
-    /// Whether we may push, as far as that can be known without doing it.
+    /// Checks that we may push, as far as that can be checked without pushing.
     ///
     /// # Errors
-    /// What to type.
+    /// The message says what to type.
     pub async fn check_login(&self) -> Result<()> {
         match self {
             Images::Registry { skopeo, .. } => skopeo.check_login().await,

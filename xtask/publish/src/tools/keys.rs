@@ -1,7 +1,7 @@
-//! Access keys for the buckets: asked for when they are needed, for just what is needed, kept in memory, made anew
-//! before they run out.
+//! Access keys for the buckets: obtained when needed, with no more rights than needed, kept in memory, and renewed
+//! before they expire.
 //!
-//! Never prints one, never puts one into a child's environment. Refuses to decide which buckets are needed.
+//! A key is never printed, and never put into a child's environment.
 
 use std::time::{Duration, SystemTime};
 
@@ -15,23 +15,23 @@ use xshell::Shell;
 use xtask::domain::environment::{self, Access};
 use xtask::tools::term;
 
-/// How long a program may take that makes keys: it may ask for a passphrase, or for a touch.
+/// Time limit for the program that makes keys: it may ask for a passphrase, or for a touch.
 const LONGEST: Duration = Duration::from_secs(180);
-/// How soon a renewal that failed is tried again: the key in use is good for a while.
+/// Pause after a failed renewal: the current key is still valid for a while.
 pub const RETRY: Duration = Duration::from_secs(60);
-/// How long before it expires a key that says when is replaced.
+/// Time before its expiry at which a key is replaced.
 const MARGIN: Duration = Duration::from_secs(300);
-/// The shortest time between two renewals, whatever a key says.
+/// Shortest time between two renewals, whatever the expiry.
 const SHORTEST: Duration = Duration::from_secs(10);
 
-/// What a program prints that makes keys, such as Garage's `garage-ephemeral-key`.
+/// Output of a program that makes keys, such as Garage's `garage-ephemeral-key`.
 #[derive(Deserialize)]
 struct Printed {
     id: String,
     secret_key: String,
 }
 
-/// Where keys for some buckets come from.
+/// Where to obtain keys for some buckets.
 #[derive(Clone)]
 pub struct KeySource {
     pub credentials: environment::Credentials,
@@ -39,18 +39,18 @@ pub struct KeySource {
     pub buckets: Vec<String>,
 }
 
-/// A key, and in how long it is to be replaced; `None` if it does not run out.
+/// A key, with the time until it is due to be replaced; `None` if it does not expire.
 pub struct Key {
     pub credentials: Credentials,
     pub due: Option<Duration>,
 }
 
 impl KeySource {
-    /// Asks for a key.
+    /// Obtains a key.
     ///
     /// # Errors
-    /// The program fails or prints something else (which is not shown: it may be half a secret), or the AWS chain finds
-    /// nothing.
+    /// The program fails or prints something else (which is not shown, because it may contain a secret), or the AWS
+    /// chain finds no credentials.
     pub async fn obtain(&self) -> Result<Key> {
         match &self.credentials {
             environment::Credentials::Command { program, renew_after_minutes } => {
@@ -62,8 +62,8 @@ impl KeySource {
         }
     }
 
-    /// Obtains keys for `store` again and again, first when the one at hand is `due`, until the returned value is
-    /// dropped. What fails is tried again after `retry`.
+    /// Renews the key of `store` each time it is due, first after `due`, until the returned value is dropped. A failed
+    /// renewal is tried again after `retry`.
     pub fn keep_fresh(self, store: Store, due: Duration, retry: Duration) -> Renewal {
         Renewal(tokio::spawn(async move {
             let (mut pause, mut failed) = (due, false);
@@ -73,14 +73,14 @@ impl KeySource {
                     Ok(Key { credentials, due }) => {
                         store.renew(credentials);
                         if std::mem::take(&mut failed) {
-                            term::say("the access key is renewed");
+                            term::say("the access key was renewed");
                         }
                         let Some(due) = due else { return };
                         pause = due;
                     }
                     Err(error) => {
                         if !std::mem::replace(&mut failed, true) {
-                            term::warn(format_args!("cannot renew the access key, and this is tried again: {error:#}"));
+                            term::warn(format_args!("cannot renew the access key, trying again: {error:#}"));
                         }
                         pause = retry;
                     }
@@ -90,7 +90,7 @@ impl KeySource {
     }
 }
 
-/// When a key that expires is replaced: early enough for a renewal that fails to be tried again.
+/// Returns the time until a key is due to be replaced, early enough to try a failed renewal again.
 fn due(expires: SystemTime, now: SystemTime) -> Duration {
     let left = expires.duration_since(now).unwrap_or_default();
     left.saturating_sub(MARGIN).max(left / 2).max(SHORTEST)
@@ -123,7 +123,7 @@ async fn from_program(command: &[String]) -> Result<Credentials> {
 async fn from_aws() -> Result<Key> {
     let config = aws_config::defaults(aws_config::BehaviorVersion::latest()).load().await;
     let provider = config.credentials_provider().context("the AWS configuration names no credentials")?;
-    let found = provider.provide_credentials().await.context("the usual places of AWS credentials hold none")?;
+    let found = provider.provide_credentials().await.context("no AWS credentials in the usual places")?;
     let credentials = Credentials {
         id: found.access_key_id().to_owned(),
         secret: found.secret_access_key().to_owned(),
@@ -137,7 +137,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_key_that_expires_is_replaced_before() {
+    fn a_key_is_replaced_before_it_expires() {
         let now = SystemTime::UNIX_EPOCH + Duration::from_secs(1_000_000);
         let due_of = |left| due(now + Duration::from_secs(left), now).as_secs();
         assert_eq!([3600, 600, 400, 60, 5, 0].map(due_of), [3300, 300, 200, 30, 10, 10]);

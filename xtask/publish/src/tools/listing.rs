@@ -1,6 +1,7 @@
-//! The listing of a store path's files that a binary cache has beside its narinfo, `HASH.ls`: what is in a NAR, and where.
+//! Listings of a store path's files, `HASH.ls` beside the narinfo in a binary cache: which files the NAR has, and
+//! where.
 //!
-//! Nix writes one when it packs a NAR. One that is missing is written here, from the store, so that nothing is packed again.
+//! Nix writes a listing when it packs a NAR. A missing listing is written here, from the store, without packing again.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -9,26 +10,26 @@ use anyhow::{Context, Result};
 use camino::Utf8Path;
 use serde_json::{Map, Value, json};
 
-/// The listing of what lies at `path`.
+/// Makes the listing of the files at `path`.
 ///
 /// # Errors
-/// It cannot be read, or has names that are not UTF-8.
+/// A file cannot be read, or has a name that is not UTF-8.
 pub fn of(path: &Utf8Path) -> Result<Value> {
     let mut place = 0;
     strings(&mut place, &["nix-archive-1"]);
     Ok(json!({ "version": 1, "root": node(path, &mut place)? }))
 }
 
-/// What is wrong with a listing that a cache has; `None` if it says the same as `ours`.
+/// Returns what is wrong with a cache's listing; `None` if it says the same as `ours`.
 pub fn fault(ours: &Value, theirs: &[u8]) -> Option<&'static str> {
     let Ok(mut theirs) = serde_json::from_slice::<Value>(theirs) else { return Some(NOT_ONE) };
     let mut ours = ours.clone();
     reduce(&mut ours["root"]);
     reduce(&mut theirs["root"]);
-    (ours["root"] != theirs["root"]).then_some("its listing names other files")
+    (ours["root"] != theirs["root"]).then_some("its listing has different files")
 }
 
-/// What is wrong with a listing, as far as that can be told without the files.
+/// Returns what is wrong with a listing, as far as it shows without the files.
 pub fn looks_wrong(text: &[u8]) -> Option<&'static str> {
     let listing: Result<Value, _> = serde_json::from_slice(text);
     let is_one = listing.is_ok_and(|listing| listing["version"] == 1 && listing["root"]["type"].is_string());
@@ -37,7 +38,7 @@ pub fn looks_wrong(text: &[u8]) -> Option<&'static str> {
 
 const NOT_ONE: &str = "its listing cannot be read";
 
-/// Takes out what not every Nix writes.
+/// Removes the fields that not every version of Nix writes.
 fn reduce(node: &mut Value) {
     let Some(node) = node.as_object_mut() else { return };
     node.remove("narOffset");
@@ -49,7 +50,7 @@ fn reduce(node: &mut Value) {
     }
 }
 
-/// One file or directory, which the NAR has from `place` on. That is moved behind it.
+/// Makes the listing of one file or directory, which starts at `place` in the NAR, and moves `place` to its end.
 fn node(path: &Utf8Path, place: &mut u64) -> Result<Value> {
     let cannot = || format!("cannot read {path}");
     let facts = fs::symlink_metadata(path).with_context(cannot)?;
@@ -90,7 +91,7 @@ fn node(path: &Utf8Path, place: &mut u64) -> Result<Value> {
     Ok(value)
 }
 
-/// Bytes of a length in a NAR, and what everything in it is padded to.
+/// Size of a length field in a NAR in bytes, to which everything in it is padded.
 const LENGTH: u64 = 8;
 
 fn strings(place: &mut u64, texts: &[&str]) {

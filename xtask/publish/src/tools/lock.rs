@@ -1,10 +1,10 @@
-//! The lock in a bucket that keeps two managers apart.
+//! The lock in a bucket that keeps two managers from publishing at the same time. Two runs in one tree are kept apart
+//! by the lock of `release/`.
 //!
-//! Best effort, and said to be: Garage ignores conditional writes, so the lock is written, waited for and read back.
-//! What it cannot prevent, the acts survive: each is looked at before it is done. Refuses to lock anything on this
-//! machine.
+//! Best effort only: Garage ignores conditional writes, so the lock is written and, after a pause, read back. If two
+//! runs still overlap, the acts survive it, because each is looked at before it is applied.
 //!
-//! Everybody can read it, so it names a person and holds no address.
+//! The lock is public, so it has the manager's name and no address.
 
 use std::fmt;
 use std::future::pending;
@@ -24,34 +24,34 @@ use xtask::tools::{process, term};
 use super::shutdown::{self, Begun};
 use super::store::{Properties, Store};
 
-/// Where it lies.
+/// Key of the lock.
 pub const KEY: &str = "release.lock";
-/// How long a lock counts after it was last renewed: as long as an emergency rollback from another machine may have to
-/// wait for a manager whose machine died.
+/// Time for which a lock counts after its last renewal. An emergency rollback from another machine may have to wait
+/// this long for a manager whose machine died.
 const LIFETIME: SignedDuration = SignedDuration::minutes(10);
-/// How often it is renewed.
+/// Time between renewals.
 const RENEWAL: Duration = Duration::from_secs(120);
-/// How soon a renewal that failed is tried again.
+/// Pause after a failed renewal.
 const RETRY: Duration = Duration::from_secs(20);
-/// How far another manager's clock may be behind ours.
+/// Most by which another manager's clock may be behind ours.
 const SKEW: SignedDuration = SignedDuration::minutes(2);
-/// How an hour is told: `20:00 UTC`.
+/// Format of a time of day, as in `20:00 UTC`.
 const CLOCK: &[BorrowedFormatItem] = format_description!("[hour]:[minute] UTC");
 /// Longest lock that is read, in bytes.
 const LIMIT: u64 = 1 << 20;
 
-/// Who publishes.
+/// The manager and process that publish.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Owner {
-    /// As git knows them, without their address.
+    /// The manager's name in git, without the address.
     pub name: String,
     pub host: String,
-    /// The number of the process on that host.
+    /// Process id on that host.
     pub process: u32,
-    /// Which boot of which machine, and which of its name spaces, the number belongs to: host names may be shared.
+    /// Boot and PID namespace to which the process id belongs, because machines may share a host name.
     #[serde(default)]
     boot: Option<String>,
-    /// When the process started, in the kernel's ticks: numbers are used again.
+    /// Start of the process in the kernel's ticks, because process ids are reused.
     #[serde(default)]
     started: Option<String>,
 }
@@ -64,8 +64,8 @@ impl Owner {
         Owner { name, host: host_name(), process, boot: boot(), started: started(process) }
     }
 
-    /// Whether this is a run on this very boot of our machine that has ended, such as one that was killed. A lock of an
-    /// earlier tool does not say which boot, so it counts until it expires.
+    /// Whether this run was on the current boot of this machine and has ended, for instance because it was killed. A
+    /// lock by an earlier tool does not name its boot, so it counts until it expires.
     fn is_gone(&self) -> bool {
         self.boot.is_some()
             && self.boot == boot()
@@ -73,12 +73,12 @@ impl Owner {
     }
 }
 
-/// What this machine is called.
+/// Name of this machine.
 fn host_name() -> String {
     rustix::system::uname().nodename().to_string_lossy().into_owned()
 }
 
-/// Linux tells; elsewhere a lock counts until it expires.
+/// The current boot and PID namespace. Known on Linux only; elsewhere a lock counts until it expires.
 fn boot() -> Option<String> {
     let boot = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").ok()?;
     let names = std::fs::read_link("/proc/self/ns/pid").ok()?;
@@ -87,7 +87,7 @@ fn boot() -> Option<String> {
 
 fn started(process: u32) -> Option<String> {
     let stat = std::fs::read_to_string(format!("/proc/{process}/stat")).ok()?;
-    // The program's name comes second and may hold anything; the start is the 20th field after it.
+    // The program's name is second and may contain anything; the start time is the 20th field after it.
     stat.rsplit_once(')')?.1.split_whitespace().nth(19).map(str::to_owned)
 }
 
@@ -100,7 +100,7 @@ impl fmt::Display for Owner {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 struct Lock {
     owner: Owner,
-    /// Tells two runs of one owner apart.
+    /// Time at which it was taken, which distinguishes two runs by one owner.
     #[serde(default, with = "rfc3339::option")]
     taken: Option<OffsetDateTime>,
     #[serde(with = "rfc3339")]
@@ -112,24 +112,24 @@ impl Lock {
         self.end() > OffsetDateTime::now_utc() && !self.owner.is_gone()
     }
 
-    /// When it stops counting.
+    /// Time at which it stops counting.
     fn end(&self) -> OffsetDateTime {
         self.expires.saturating_add(SKEW)
     }
 
-    /// That, for people.
+    /// Time of day at which it stops counting, for messages.
     fn until(&self) -> String {
         let end = self.end().checked_to_offset(UtcOffset::UTC).unwrap_or(self.end());
         end.format(CLOCK).unwrap_or_else(|_| end.to_string())
     }
 
-    /// Whether it is the same lock, however often it was renewed.
+    /// Whether it is the same lock, ignoring renewals.
     fn is(&self, other: &Lock) -> bool {
         self.owner == other.owner && self.taken == other.taken
     }
 }
 
-/// A lock that is held, and renewed by itself. [`Guard::release`] gives it back, and so does a signal.
+/// A lock that is held, and renewed in the background. [`Guard::release`] gives it back, as does a signal.
 pub struct Guard {
     kept: Arc<Kept>,
     renewal: JoinHandle<Error>,
@@ -138,19 +138,19 @@ pub struct Guard {
 
 struct Kept {
     store: Store,
-    /// What was written last. Held while it is written.
+    /// The lock as last written. Held while it is written.
     lock: Mutex<Lock>,
 }
 
-/// Takes the lock. `settle` is how long another's write may take to show.
+/// Takes the lock. `settle` is the time after which another run's write is visible.
 ///
 /// # Errors
-/// Somebody else has it (the message says who, and until when), or what is there cannot be read.
+/// Another run has it (the message says whose, and until when), or the lock there cannot be read.
 pub async fn take(store: &Store, owner: Owner, settle: Duration) -> Result<Guard> {
     if let Some(other) = read(store).await?.filter(Lock::counts) {
         bail!(
-            "{} is publishing to this environment: wait for that run to end\nIf it is dead, its lock counts until {}; before \
-             that, delete s3://{}/{KEY}",
+            "{} is publishing to this environment: wait for that run to end\nIf it is dead, its lock expires at {}; \
+             to go on before that, delete s3://{}/{KEY}",
             other.owner,
             other.until(),
             store.bucket(),
@@ -158,12 +158,12 @@ pub async fn take(store: &Store, owner: Owner, settle: Duration) -> Result<Guard
     }
     let now = OffsetDateTime::now_utc();
     let lock = Lock { owner, taken: Some(now), expires: now + LIFETIME };
-    // Before it is written: a signal may come while it is.
+    // Before the lock is written, because a signal may arrive during the write.
     let kept = Arc::new(Kept { store: store.clone(), lock: Mutex::new(lock.clone()) });
     let ours = Arc::clone(&kept);
     let begun = shutdown::on_signal(move || async move {
         if let Err(error) = ours.give_back().await {
-            term::warn(format_args!("the lock could not be given back, and expires by itself: {error:#}"));
+            term::warn(format_args!("the lock could not be given back, and will expire: {error:#}"));
         }
     });
     write(store, &lock).await?;
@@ -171,17 +171,20 @@ pub async fn take(store: &Store, owner: Owner, settle: Duration) -> Result<Guard
     match look_again(store).await? {
         Some(there) if there == lock => {}
         Some(other) => bail!("{} took the lock at the same time: wait for that run to end", other.owner),
-        None => bail!("the lock that was just written is gone: find out who deletes s3://{}/{KEY}", store.bucket()),
+        None => bail!(
+            "the lock disappeared right after it was written: find out what deletes s3://{}/{KEY}",
+            store.bucket()
+        ),
     }
     let renewal = tokio::spawn(keep(Arc::clone(&kept)));
     Ok(Guard { kept, renewal, _begun: begun })
 }
 
-/// Removes a lock that a run on this machine left when it was killed; says whether there was one. `read` and `write` are
+/// Removes a lock that a killed run on this machine left; returns whether there was one. `there` and `writable` are
 /// the same bucket.
 ///
 /// # Errors
-/// The bucket cannot be reached, or what is there cannot be read.
+/// The bucket cannot be reached, or the lock there cannot be read.
 pub async fn remove_left<F: Future<Output = Result<Store>>>(
     there: &Store,
     writable: impl FnOnce() -> F,
@@ -193,7 +196,7 @@ pub async fn remove_left<F: Future<Output = Result<Store>>>(
     Ok(true)
 }
 
-/// Renews the lock for as long as it is ours, and gives the reason why it no longer is.
+/// Renews the lock while it is ours, and returns the reason when it no longer is.
 async fn keep(kept: Arc<Kept>) -> Error {
     let mut failed = false;
     loop {
@@ -206,7 +209,7 @@ async fn keep(kept: Arc<Kept>) -> Error {
             }
             Err(error) => {
                 if !failed {
-                    term::warn(format_args!("the lock cannot be renewed, and this is tried again: {error:#}"));
+                    term::warn(format_args!("cannot renew the lock, trying again: {error:#}"));
                 }
                 true
             }
@@ -215,12 +218,12 @@ async fn keep(kept: Arc<Kept>) -> Error {
 }
 
 impl Kept {
-    /// Whether it is still ours; or why not.
+    /// Checks that the lock is still ours; the inner error says why not.
     async fn check(&self, ours: &Lock) -> Result<Result<()>> {
         Ok(match look_again(&self.store).await? {
             Some(there) if there.is(ours) => Ok(()),
-            Some(other) => Err(anyhow!("{} has taken the lock meanwhile: wait for that run to end", other.owner)),
-            None => Err(anyhow!("the lock is gone: find out who deletes s3://{}/{KEY}", self.store.bucket())),
+            Some(other) => Err(anyhow!("{} has taken the lock in the meantime: wait for that run to end", other.owner)),
+            None => Err(anyhow!("the lock has disappeared: find out what deletes s3://{}/{KEY}", self.store.bucket())),
         })
     }
 
@@ -235,27 +238,27 @@ impl Kept {
         Ok(Ok(()))
     }
 
-    /// Removes the lock, unless it is another's by now.
+    /// Removes the lock, unless another run has taken it.
     async fn give_back(&self) -> Result<()> {
-        // A renewal that is under way ends first; a later one finds nothing to renew.
+        // A renewal in progress finishes first; a later one finds no lock of ours.
         let ours = self.lock.lock().await;
         match read(&self.store).await {
             Ok(Some(there)) if !there.is(&ours) => Ok(()),
-            // We wrote it last: an answer that it is not there may be a stale one.
+            // We wrote it last, so an answer that it is missing may be stale.
             Ok(_) => self.store.delete(KEY).await,
             Err(error) => Err(error),
         }
     }
 }
 
-/// Reads a lock that is held.
+/// Checks a lock that is held.
 pub struct Watch(Arc<Kept>);
 
 impl Watch {
-    /// Reads the lock.
+    /// Reads the lock, and checks that it is still ours.
     ///
     /// # Errors
-    /// It is not ours any more, or the bucket cannot be reached.
+    /// The lock is no longer ours, or the bucket cannot be reached.
     pub async fn check(&self) -> Result<()> {
         let lock = self.0.lock.lock().await;
         self.0.check(&lock).await?
@@ -275,7 +278,7 @@ impl Guard {
         self.kept.renew().await?
     }
 
-    /// Ends when the lock is lost, with the reason.
+    /// Waits until the lock is lost, and returns the reason.
     pub async fn lost(&mut self) -> Error {
         match (&mut self.renewal).await {
             Ok(lost) => lost,
@@ -283,7 +286,7 @@ impl Guard {
         }
     }
 
-    /// Gives the lock back, unless it is another's by now.
+    /// Gives the lock back, unless another run has taken it.
     ///
     /// # Errors
     /// The bucket cannot be reached.
@@ -303,7 +306,7 @@ async fn write(store: &Store, lock: &Lock) -> Result<()> {
     store.put_bytes(KEY, serde_json::to_vec(lock)?, &properties).await.context("cannot write the lock")
 }
 
-/// Reads the lock after it was written: a bucket may answer for a moment that it is not there.
+/// Reads the lock after a write. For a moment, a bucket may still answer that it is missing.
 async fn look_again(store: &Store) -> Result<Option<Lock>> {
     for pause in [200, 1000] {
         if let Some(lock) = read(store).await? {
@@ -314,24 +317,24 @@ async fn look_again(store: &Store) -> Result<Option<Lock>> {
     read(store).await
 }
 
-/// What a lock says to somebody who only looks.
+/// A lock, for a report.
 pub struct Seen {
     pub owner: String,
-    /// When it stops counting.
+    /// Time of day at which it stops counting.
     pub until: String,
     pub counts: bool,
 }
 
-/// Reads the text of a lock, to tell of it.
+/// Reads the text of a lock for a report.
 ///
 /// # Errors
-/// It is not a lock that this tool knows.
+/// The text is not a lock that this tool knows.
 pub fn seen(text: &[u8]) -> Result<Seen, String> {
     let lock: Lock = serde_json::from_slice(text).map_err(|error| format!("cannot be read as a lock ({error})"))?;
     Ok(Seen { owner: lock.owner.to_string(), until: lock.until(), counts: lock.counts() })
 }
 
-/// The lock that is there.
+/// Reads the lock in the bucket, if there is one.
 async fn read(store: &Store) -> Result<Option<Lock>> {
     let name = format!("s3://{}/{KEY}", store.bucket());
     let Some(bytes) = store.get(KEY, LIMIT).await.with_context(|| format!("cannot read the lock {name}"))? else {
@@ -339,8 +342,8 @@ async fn read(store: &Store) -> Result<Option<Lock>> {
     };
     serde_json::from_slice(&bytes).map(Some).map_err(|error| {
         anyhow!(
-            "{name} cannot be read as a lock ({error}): a newer tool may be publishing; if nobody is, delete it and run the \
-             same command again"
+            "{name} cannot be read as a lock ({error}): a newer tool may be publishing; if none is, delete it and run \
+             the same command again"
         )
     })
 }

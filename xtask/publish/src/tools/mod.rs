@@ -1,5 +1,4 @@
-//! How S3 servers, registries and public addresses are spoken to, and how throw-away ones are started. No release
-//! policy.
+//! Clients for S3 servers, registries and public addresses, and throw-away servers to test against. No release policy.
 
 pub mod anonymous;
 pub mod bench;

@@ -1,8 +1,7 @@
-//! Owns what Nix does for a binary cache: what a closure is, compressing and signing it, judging it. From Nix 2.8 on.
-//! Refuses to own which paths are published, and to speak to any server that is written to: Debian's Nix knows no S3.
+//! What Nix (2.8 or newer) does for a binary cache: listing a closure, compressing and signing it, verifying it.
 //!
-//! Outputs are named by their paths and derivations with `--derivation`: a bare `.drv` means one thing to older Nix and
-//! another to newer.
+//! Nix writes to local directories only, because Debian's Nix is built without S3. Outputs are named by their paths,
+//! and derivations with `--derivation`: a bare `.drv` means different things to older and newer versions of Nix.
 
 use std::time::Duration;
 
@@ -17,18 +16,18 @@ use super::scratch::Scratch;
 use super::secret_file::SecretFile;
 use crate::domain::cache::path_info::{PathInfo, parse_path_infos};
 
-/// No narinfo is nearly this long.
+/// Longest narinfo that is read, in bytes.
 pub const NARINFO_LIMIT: u64 = 4 << 20;
 
-/// No listing is nearly this long.
+/// Longest listing that is read, in bytes.
 pub const LISTING_LIMIT: u64 = 256 << 20;
 
-/// Lines of Nix's judgement that an error carries.
+/// Number of lines of Nix's output that an error quotes.
 const LAST_LINES: usize = 15;
-/// How long a cache may be silent while Nix reads it; Nix asks again by itself before that.
+/// Time for which a cache may be silent while Nix reads it; Nix retries before that.
 const SILENT: Duration = Duration::from_secs(300);
 
-/// What is published: whole closures of these.
+/// The store paths whose closures are published.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Roots {
     pub outputs: Vec<StorePath>,
@@ -36,7 +35,7 @@ pub struct Roots {
 }
 
 impl Roots {
-    /// What is published of a release.
+    /// The roots of a release.
     pub fn of(record: &Record) -> Roots {
         Roots {
             outputs: record.builds.values().flat_map(|build| build.outputs.values().cloned()).collect(),
@@ -46,7 +45,7 @@ impl Roots {
 }
 
 impl Roots {
-    /// Each kind, with the words that make Nix take it for what it is.
+    /// Returns the paths by kind, with the options that tell Nix the kind.
     fn each(&self) -> impl Iterator<Item = (&[&str], Vec<String>)> {
         let kinds: [(&[&str], &[StorePath]); 2] = [(&[], &self.outputs), (&["--derivation"], &self.derivations)];
         let kinds = kinds.into_iter().filter(|(_, paths)| !paths.is_empty());
@@ -54,10 +53,10 @@ impl Roots {
     }
 }
 
-/// Every path of the closures, once.
+/// Lists every path of the closures once.
 ///
 /// # Errors
-/// Nix's message: one of them is not in the store.
+/// Nix's message, for instance that a path is not in the store.
 pub async fn closure(sh: &Shell, roots: &Roots) -> Result<Vec<PathInfo>> {
     let mut closure = Vec::new();
     for (kind, paths) in roots.each() {
@@ -67,18 +66,18 @@ pub async fn closure(sh: &Shell, roots: &Roots) -> Result<Vec<PathInfo>> {
             false => anyhow!("cannot read what `nix path-info --json` wrote: {why}"),
         })?);
     }
-    // Sources are in both.
+    // Both closures contain the sources.
     closure.sort_by(|a, b| a.path.cmp(&b.path));
     closure.dedup_by(|a, b| a.path == b.path);
     Ok(closure)
 }
 
-/// What is to be done where Nix says that a path is not there.
-const GONE: &str = "what was built is not all in the Nix store any more: build it again";
-/// How our own reader says so.
+/// What to do if Nix says that a path is missing.
+const GONE: &str = "parts of the build are no longer in the Nix store: build it again";
+/// How our own parser says that a path is missing.
 const NOT_THERE: &str = "is not in the store";
 
-/// The JSON of `nix path-info`, in the format that every Nix knows, if that has a name.
+/// Runs `nix path-info --json`, with the format that every version of Nix has, if it can be named.
 async fn path_info(sh: &Shell, kind: &[&str], paths: &[String]) -> Result<String> {
     let wait = Wait::for_("Nix's list of closures");
     let ask = |format: &[&str]| {
@@ -93,14 +92,14 @@ async fn path_info(sh: &Shell, kind: &[&str], paths: &[String]) -> Result<String
     };
     json.map_err(|(message, error)| match message.contains("is not valid") || message.contains(NOT_THERE) {
         true => error.context(GONE),
-        false => error.context("cannot ask Nix about what was built"),
+        false => error.context("cannot ask Nix about the build"),
     })
 }
 
-/// Compresses and signs into a store what it has no narinfo of.
+/// Compresses and signs into a local cache every path for which it has no narinfo.
 ///
 /// # Errors
-/// Nix's message. That it could not sign is none: see to the result.
+/// Nix's message. Nix does not fail if it could not sign, so check the result.
 pub async fn stage(sh: &Shell, store: &str, key: &SecretFile, roots: &Roots) -> Result<()> {
     let url = format!(
         "{store}?compression=zstd&parallel-compression=true&write-nar-listing=true&secret-key={}",
@@ -113,11 +112,11 @@ pub async fn stage(sh: &Shell, store: &str, key: &SecretFile, roots: &Roots) -> 
     Ok(())
 }
 
-/// Lets Nix judge a cache: every path of the closures there and signed by one of `keys` (Nix's spelling, separated by blanks), and with `contents` what its NAR
-/// holds. Returns what Nix objects to.
+/// Lets Nix verify that a cache has every path of the closures, signed by one of `keys` (as in `trusted-public-keys`)
+/// and, with `contents`, with the right NAR. Returns Nix's objection, if it has one.
 ///
 /// # Errors
-/// Nix cannot be run, or fails for reasons that are not the cache's.
+/// Nix cannot be run, or fails for reasons other than the cache's contents.
 pub async fn verify(sh: &Shell, store: &str, keys: &str, contents: bool, roots: &Roots) -> Result<Option<String>> {
     for (kind, paths) in roots.each() {
         let objection =
@@ -129,10 +128,10 @@ pub async fn verify(sh: &Shell, store: &str, keys: &str, contents: bool, roots: 
     Ok(None)
 }
 
-/// The same of every path that a store has. It reads no derivation, so their NARs need not be there.
+/// Lets Nix verify every path that a store has. No derivation is read, so the NARs of derivations may be missing.
 ///
 /// # Errors
-/// Nix cannot be run, or fails for reasons that are not the cache's.
+/// Nix cannot be run, or fails for reasons other than the cache's contents.
 pub async fn verify_all(sh: &Shell, store: &str, keys: &str, contents: bool) -> Result<Option<String>> {
     objection(sh, store, keys, contents, |cmd| cmd.arg("--all")).await
 }
@@ -144,7 +143,7 @@ async fn objection<'a>(
     contents: bool,
     what: impl FnOnce(Cmd<'a>) -> Cmd<'a>,
 ) -> Result<Option<String>> {
-    // Nix remembers what caches said; here it is to look.
+    // Without an empty directory for its own cache, Nix would not look again.
     let memory = Scratch::new()?;
     let cmd = nix(sh, &["store", "verify", "--store", store, "--sigs-needed", "1"])
         .args(["--trusted-public-keys", keys])
@@ -159,11 +158,14 @@ async fn objection<'a>(
     let last = lines[lines.len().saturating_sub(LAST_LINES)..].join("\n");
     match is_about_the_cache(&last) {
         true => Ok(Some(last)),
-        false => Err(anyhow!("Nix could not judge ({}), which says nothing of the cache: {last}", output.status)),
+        false => {
+            let status = output.status;
+            Err(anyhow!("Nix could not verify the cache ({status}), for a reason other than its contents: {last}"))
+        }
     }
 }
 
-/// Whether Nix found fault with what it read, rather than with the machine that it runs on or the way to the cache.
+/// Whether Nix objects to the cache's contents, rather than to this machine or the connection.
 fn is_about_the_cache(message: &str) -> bool {
     const OF_THE_CACHE: [&str; 10] = [
         "was modified",
@@ -193,7 +195,7 @@ fn is_about_the_cache(message: &str) -> bool {
     has(&OF_THE_CACHE) && !has(&OF_ITS_OWN)
 }
 
-/// Makes a secret key with this name.
+/// Generates a secret key with this name.
 ///
 /// # Errors
 /// Nix's message.
@@ -205,7 +207,7 @@ fn nix<'a>(sh: &'a Shell, args: &[&str]) -> Cmd<'a> {
     sh.cmd("nix").args(["--extra-experimental-features", "nix-command"]).args(args)
 }
 
-/// A path, in the address of a store.
+/// Percent-encodes a path for the URL of a store.
 fn encode(path: &str) -> String {
     let byte = |b: u8| match b {
         b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'/' | b'-' | b'.' | b'_' | b'~' => char::from(b).to_string(),

@@ -1,6 +1,7 @@
-//! OCI layouts on disk that are read blob by blob, and published to. Refuses to know which images there should be.
+//! OCI directories (image layouts), which are read blob by blob, and published to.
 //!
-//! skopeo writes layouts, too, but rewrites `index.json` in place: here a blob or a name is there whole, or not at all.
+//! skopeo can write them, too, but rewrites `index.json` in place. Here every blob and every name is written
+//! atomically.
 
 use anyhow::{Context, Result, anyhow};
 use camino::{Utf8Path, Utf8PathBuf};
@@ -11,14 +12,14 @@ use xtask::tools::files;
 
 use super::content::Content;
 
-/// Says that a directory is a layout.
+/// File that marks a directory as an image layout, and its content.
 const MARK: (&str, &str) = ("oci-layout", "{\"imageLayoutVersion\":\"1.0.0\"}");
-/// Where a layout names what it holds.
+/// File with the names.
 const INDEX: &str = "index.json";
-/// Where it holds it, by digest.
+/// Directory of the blobs, by digest.
 const BLOBS: &str = "blobs/sha256";
 
-/// A layout, there or not yet.
+/// An OCI directory, which may not exist yet.
 #[derive(Debug, Clone)]
 pub struct OciDirectory {
     dir: Utf8PathBuf,
@@ -37,10 +38,10 @@ impl OciDirectory {
         self.dir.join(BLOBS).join(digest.to_string())
     }
 
-    /// What the layout names; nothing, if it is not there yet.
+    /// Reads the names; a directory that does not exist has none.
     ///
     /// # Errors
-    /// `index.json` cannot be read, or is something else.
+    /// `index.json` cannot be read, or has another format.
     pub fn names(&self) -> Result<Index> {
         let path = self.dir.join(INDEX);
         match files::bytes_if_there(&path)? {
@@ -49,7 +50,7 @@ impl OciDirectory {
         }
     }
 
-    /// What has a name; `None` if there is no such name.
+    /// Returns the digest that has a name; `None` if the name does not exist.
     ///
     /// # Errors
     /// As for [`OciDirectory::names`].
@@ -59,20 +60,19 @@ impl OciDirectory {
         names.named(name).map(|named| digest(&named.digest)).transpose()
     }
 
-    /// The bytes of a small blob; `None` if it is missing or damaged.
+    /// Reads a small blob; `None` if it is missing or damaged.
     ///
     /// # Errors
-    /// It cannot be read.
+    /// The blob cannot be read.
     pub fn read(&self, digest: Digest) -> Result<Option<Vec<u8>>> {
         let path = self.blob(digest);
         Ok(files::bytes_if_there(&path)?.filter(|bytes| files::digest_of(bytes).sha256 == digest))
     }
 
-    /// Whether a blob of this size is there, and what its digest says. One of another size is not read: it may be
-    /// endless.
+    /// Whether a blob of this size and digest is there. A blob of another size is not read, because it may be huge.
     ///
     /// # Errors
-    /// It cannot be read.
+    /// The blob cannot be read.
     pub async fn holds(&self, digest: Digest, size: u64) -> Result<bool> {
         let path = self.blob(digest);
         Ok(files::is_there(&path)
@@ -80,7 +80,7 @@ impl OciDirectory {
             && Content::of_file(&path).await?.sha256 == digest)
     }
 
-    /// Bytes of all blobs together.
+    /// Total size of all blobs in bytes.
     ///
     /// # Errors
     /// The directory cannot be read.
@@ -93,10 +93,10 @@ impl OciDirectory {
         sizes.sum()
     }
 
-    /// Copies every blob of another layout that is not here, or damaged.
+    /// Copies every blob from another directory that is missing or damaged in this one.
     ///
     /// # Errors
-    /// There is no room, or something cannot be read.
+    /// The disk is full, or a blob cannot be read.
     pub async fn take_from(&self, other: &OciDirectory) -> Result<()> {
         let (mark, content) = MARK;
         files::write_atomic(&self.dir.join(mark), content)?;
@@ -119,10 +119,10 @@ impl OciDirectory {
         Ok(())
     }
 
-    /// Gives a name to an index that is here, and takes it from whatever had it.
+    /// Points a name to an index in this directory, instead of whatever it pointed to.
     ///
     /// # Errors
-    /// The index is not here, or there is no room.
+    /// The index is missing, or the disk is full.
     pub fn name(&self, name: &str, index: Digest) -> Result<()> {
         let bytes = self.read(index)?.with_context(|| format!("{} has no {index}", self.dir))?;
         let mut names = self.names()?;

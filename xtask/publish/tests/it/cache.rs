@@ -223,8 +223,8 @@ fn an_encrypted_key_signs_and_is_seen_nowhere() {
     assert!(all.contains("Sig: test-1:"), "the look was worth something");
 }
 
-/// Whether what stands in for a program ends soon: what kills it is the system's doing, when its turn comes. Its number may
-/// be another program's by then.
+/// Whether what stands in for a program ends soon: what kills it is the system's doing, when its turn comes. Its number
+/// may be another program's by then.
 pub fn is_gone(number: &str) -> bool {
     let deadline = Instant::now() + Duration::from_secs(60);
     let runs = || fs::read_to_string(format!("/proc/{number}/cmdline")).ok();
@@ -509,8 +509,8 @@ fn a_newer_nix_is_asked_for_the_format_that_is_read() {
     );
     fake("echo 'error: database is locked' >&2; exit 1");
     let (_, said) = managed.run("plan", &[]);
-    assert!(said.contains("cannot ask Nix about what was built") && !said.contains("build it again"), "{said}");
+    assert!(said.contains("cannot ask Nix about the build") && !said.contains("build it again"), "{said}");
     fake("echo \"error: path '/nix/store/x' is not valid\" >&2; exit 1");
     let (_, said) = managed.run("plan", &[]);
-    assert!(said.contains("is not all in the Nix store any more: build it again"), "{said}");
+    assert!(said.contains("are no longer in the Nix store: build it again"), "{said}");
 }

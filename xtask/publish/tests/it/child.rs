@@ -80,10 +80,10 @@ async fn what_takes_too_long_or_is_silent_is_given_up() -> Result<()> {
     let sleep = || place.sh.cmd("sleep").arg("600");
     let wait = Wait::for_("the registry r").at_most(Duration::from_secs(1));
     let error = child::read(sleep(), &wait).await.expect_err("it takes too long");
-    assert_eq!(error.to_string(), "the registry r did not answer within 1 s, so `sleep 600` was ended");
+    assert_eq!(error.to_string(), "the registry r did not answer within 1 s, so `sleep 600` was stopped");
     let wait = Wait::for_("the registry r").unless_silent(Duration::from_secs(1));
     let error = child::read(sleep(), &wait).await.expect_err("it is silent");
-    assert_eq!(error.to_string(), "the registry r has been silent for 1 s, so `sleep 600` was ended");
+    assert_eq!(error.to_string(), "the registry r was silent for 1 s, so `sleep 600` was stopped");
 
     // What works is not silent, however long it takes: here it reads and writes a byte each tenth of a second.
     let busy = "i=0; while [ $i -lt 25 ]; do read -r line < input; echo $i; sleep 0.1; i=$((i+1)); done";

@@ -41,10 +41,10 @@ async fn a_long_run_keeps_its_lock_until_somebody_takes_it() -> Result<()> {
     theirs["owner"]["name"] = json!("Puck");
     put(&store, &theirs).await?;
     let lost = held.renew().await.expect_err("it is another's").to_string();
-    assert!(lost.starts_with("Puck (process ") && lost.contains("has taken the lock meanwhile"), "{lost}");
+    assert!(lost.starts_with("Puck (process ") && lost.contains("has taken the lock in the meantime"), "{lost}");
     assert_eq!(text(&store).await?, theirs, "another's lock is not overwritten");
     store.delete(KEY).await?;
-    assert!(held.watch().check().await.expect_err("it is gone").to_string().contains("the lock is gone"));
+    assert!(held.watch().check().await.expect_err("it is gone").to_string().contains("the lock has disappeared"));
     put(&store, &ours).await?;
     held.release().await?;
     assert_eq!(store.get(KEY, 4096).await?, None);

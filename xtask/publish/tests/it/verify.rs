@@ -77,7 +77,7 @@ fn what_ails_nix_itself_is_not_a_broken_cache_and_stops_no_rollback() {
     let ran = run("verify", &[], full);
     assert_eq!(ran.code, Some(1));
     expect![[r#"
-        ?      cache, as Nix reads it             could not be checked: Nix could not judge (exit status: 1), which says nothing of the cache: error: cannot open SQLite database: database or disk is full
+        ?      cache, as Nix reads it             could not be checked: Nix could not verify the cache (exit status: 1), for a reason other than its contents: error: cannot open SQLite database: database or disk is full
     "#]]
     .assert_eq(&lines(&ran, &["broken", "?"]));
     assert!(

@@ -13,7 +13,7 @@ pub fn public_key(cache: &CacheKey) -> Result<Option<PublicKey>, String> {
         CacheKey::Made { .. } => Ok(None),
         CacheKey::Held { key_file, public_key, .. } if public_key.is_empty() => Err(format!(
             "`public-key` is missing in releng.toml, so it is unknown which key users of this cache trust: \
-            add what `nix key convert-secret-to-public < {key_file}` prints"
+             add what `nix key convert-secret-to-public < {key_file}` prints"
         )),
         CacheKey::Held { public_key, .. } => {
             public_key.parse().map(Some).map_err(|why| format!("releng.toml, `public-key`: {why}"))

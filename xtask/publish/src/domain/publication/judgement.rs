@@ -180,7 +180,7 @@ fn half_rolled_back(official: &Official, published: &Published) -> String {
         .unwrap_or_default();
     format!(
         "a rollback withdrew {version} and did not finish, so this still leads to it: {complete}\
-        `rollback --to {version}` undoes it"
+         `rollback --to {version}` undoes it"
     )
 }
 
@@ -284,7 +284,7 @@ fn judge_installer_pointers(act: &Act, tree: &Tree, only_there: &[System], waive
     let unexpected = unexpected(only_there.iter(), waivers, |system| {
         format!(
             "{system} has an installer, but gets no new one: if that is right, add `--drop-system {system}`; \
-            the old one stays"
+             the old one stays"
         )
     });
     match judge_tree(act, tree, waivers) {

@@ -1,5 +1,5 @@
-//! What the embedded server says when its files cannot be read or written. The crate underneath answers
-//! `InternalError` to everything, without a reason, which clients take for a server that is overloaded and ask again.
+//! The errors of the embedded server, with reasons. The crate underneath answers every failed read or write of its
+//! files with a bare `InternalError`, which clients take for overload, so they retry.
 
 use std::io::{self, ErrorKind};
 use std::pin::Pin;
@@ -13,12 +13,12 @@ use s3s_fs::FileSystem;
 #[derive(Debug)]
 pub struct Explained {
     pub files: FileSystem,
-    /// Where its files are, for people.
+    /// Directory of its files, for messages.
     pub data: String,
 }
 
 impl Explained {
-    /// An error with its reason, where the system gave one.
+    /// Adds the system's reason, if there is one, to an error.
     fn explain(&self, error: S3Error) -> S3Error {
         match cause(&error) {
             Some(cause) if *error.code() == S3ErrorCode::InternalError => self.failed(cause),
@@ -26,12 +26,13 @@ impl Explained {
         }
     }
 
-    /// The same where an object is read. The crate takes every file that cannot be opened for one that is not there.
+    /// Adds the system's reason to an error of reading an object: the crate treats every file that it cannot open as
+    /// missing.
     fn explain_read(&self, error: S3Error) -> S3Error {
         let Some(cause) = cause(&error) else { return error };
         match cause.kind() {
             ErrorKind::NotFound | ErrorKind::InvalidFilename => S3Error::new(S3ErrorCode::NoSuchKey),
-            // The key is the beginning of other keys, or begins with one.
+            // The key is a prefix of other keys, or another key is a prefix of it.
             ErrorKind::IsADirectory | ErrorKind::NotADirectory => S3Error::new(S3ErrorCode::NoSuchKey),
             _ => self.failed(cause),
         }
@@ -41,12 +42,12 @@ impl Explained {
         let data = &self.data;
         let (code, message) = match cause.kind() {
             ErrorKind::StorageFull | ErrorKind::QuotaExceeded | ErrorKind::FileTooLarge => {
-                ("StorageFull", format!("there is no space left in {data} ({cause})"))
+                ("StorageFull", format!("no space is left in {data} ({cause})"))
             }
             _ => ("StorageError", format!("a file in {data} cannot be used: {cause}")),
         };
         let mut error = S3Error::with_message(S3ErrorCode::Custom(code.into()), message);
-        // Clients do not try it again.
+        // Clients do not retry this status.
         error.set_status_code(StatusCode::INSUFFICIENT_STORAGE);
         error
     }
@@ -56,7 +57,7 @@ fn cause(error: &S3Error) -> Option<&io::Error> {
     error.source().and_then(|source| source.downcast_ref())
 }
 
-/// What `#[async_trait]` makes of `async fn`.
+/// The return type that `#[async_trait]` gives an `async fn`.
 type Answer<'a, T> = Pin<Box<dyn Future<Output = S3Result<S3Response<T>>> + Send + 'a>>;
 
 macro_rules! explained {

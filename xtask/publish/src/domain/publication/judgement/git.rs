@@ -91,7 +91,7 @@ pub(super) fn judge_review(review: &Review, branch: &str, tag: &TagRecord) -> Ju
         Review::Half { pushed: true } => {
             let why = format!(
                 "{branch} has the release commit {}, and is marked as an official release until the commit that merges \
-                it back, {merge}, is there, too: submit that change in Gerrit, without rebasing, then run this again",
+                 it back, {merge}, is there, too: submit that change in Gerrit, without rebasing, then run this again",
                 tag.commit.short()
             );
             Judgement::new(Status::Waiting(why), format!("pushed {merge}"), Vec::new())
@@ -100,8 +100,8 @@ pub(super) fn judge_review(review: &Review, branch: &str, tag: &TagRecord) -> Ju
         Review::Rewritten(other) => {
             let why = format!(
                 "Gerrit rewrote the release commit: {branch} has {} with the same tree, and the tag is for {}, which is \
-                on no branch. If the tag is not public yet: `git switch {branch}`, `git pull`, and \
-                `cargo xtask release tag --force-tag` there, then build again. Next time, submit by fast-forward",
+                 on no branch. If the tag is not public yet: `git switch {branch}`, `git pull`, and \
+                 `cargo xtask release tag --force-tag` there, then build again. Next time, submit by fast-forward",
                 other.short(),
                 tag.commit.short()
             );

@@ -22,7 +22,7 @@ pub(super) fn judge(ours: &Manifest, live: Option<&Live>, waivers: &Waivers) -> 
             let refusals = unexpected(lost.iter().copied(), waivers, |system| {
                 format!(
                     "{system} disappears, and its users get no more upgrades: if that is right, add \
-                    `--drop-system {system}`"
+                     `--drop-system {system}`"
                 )
             });
             (lost, refusals)
@@ -39,6 +39,6 @@ pub(super) fn judge(ours: &Manifest, live: Option<&Live>, waivers: &Waivers) -> 
 fn unreadable(why: &str) -> String {
     format!(
         "the live {MANIFEST} {why}, so it is unknown which systems would disappear from it: look at it, and replace it \
-        with the `{MANIFEST}` from the version directory that users are on, or roll back"
+         with the `{MANIFEST}` from the version directory that users are on, or roll back"
     )
 }
