@@ -1,6 +1,7 @@
 //! The command line: words become the values that phases take. Nothing is decided here, and nothing is done.
 
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use anyhow::{Context, Result};
 use camino::{Utf8Path, Utf8PathBuf};
@@ -8,7 +9,7 @@ use clap::error::ErrorKind;
 use clap::{Args, CommandFactory, Parser, Subcommand};
 
 use self::local::Local;
-use crate::domain::product;
+use crate::domain::product::Product;
 use crate::phases::{bench, ci};
 use crate::tools::term::{self, Verbosity};
 use crate::tree;
@@ -156,19 +157,19 @@ impl Cli {
         let given =
             given.into_iter().filter_map(|(name, value)| Some(format!(" {name} {}", term::typed(value?.as_str()))));
         term::set_everywhere(given.collect());
+        let config = self.global.config.as_deref().map(tree::config).transpose()?;
+        let product = config.and_then(|config| config.product).unwrap_or_else(Product::built_in);
         let invocation = Invocation {
+            product: Arc::new(product),
             tree: self.global.repo.first().cloned().unwrap_or_else(|| host_of(&workspace)),
             named_trees: self.global.repo,
             workspace,
             config: self.global.config,
             json: self.global.json,
         };
-        if let Some(config) = &invocation.config {
-            tree::config(config)?.product.into_iter().for_each(product::choose);
-        }
         match self.command {
             Command::Ci => ci::run(&invocation.workspace)?,
-            Command::Adopt(args) => return args.run(&invocation.workspace),
+            Command::Adopt(args) => return args.run(&invocation),
             Command::Bench(Bench::Notes) => bench::notes(&invocation.workspace)?,
             Command::Bench(Bench::Store { rounds }) => return publish(Publish::BenchStore { rounds }, &invocation),
             Command::World(world) => return publish(Publish::World(world), &invocation),

@@ -15,7 +15,7 @@ use toml::{Table, Value};
 use self::flake::has_output;
 use super::notes;
 use super::problem::{Problem, Problems, excerpt};
-use super::product::product;
+use super::product::Product;
 use super::release::official;
 use super::release::version_file::{self, VersionFile};
 use super::version::Version;
@@ -61,6 +61,7 @@ pub struct Host {
 /// How a tree is laid out.
 #[derive(Debug)]
 struct Layout {
+    product: String,
     version: Version,
     /// The file with the flag of official releases.
     flag: Option<&'static str>,
@@ -77,7 +78,7 @@ enum Workspace {
 
 impl fmt::Display for Layout {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} {}: ", product().name, self.version)?;
+        write!(f, "{} {}: ", self.product, self.version)?;
         match &self.workspace {
             Workspace::NoManifest => f.write_str("no Cargo workspace"),
             Workspace::PackageAlone => f.write_str("a Cargo package without a workspace"),
@@ -124,10 +125,10 @@ pub struct Adoption {
 ///
 /// # Errors
 /// What makes it impossible to tell: this is not a tree to release, or a file cannot be understood.
-pub fn decide(host: &Host) -> Result<Adoption, Problems> {
+pub fn decide(product: &Product, host: &Host) -> Result<Adoption, Problems> {
     let version = match &host.version_file {
         Some(text) => VersionFile::parse(text).map_err(|why| format!("{} {why}", version_file::PATH)),
-        None => Err(format!("{} is missing: is this a {} tree?", version_file::PATH, product().name)),
+        None => Err(format!("{} is missing: is this a {} tree?", version_file::PATH, product.name)),
     };
     let read = |path: &str, text: &Option<String>| {
         toml_text::parse(text.as_deref().unwrap_or_default()).map_err(|fault| format!("{path} {fault}"))
@@ -160,7 +161,8 @@ pub fn decide(host: &Host) -> Result<Adoption, Problems> {
     }
     let flag = official::find(&version, host.flake.as_deref());
     let flag = flag.map_err(|problem| adoption.left.push(problem.to_string())).ok().map(|flag| flag.path);
-    adoption.layout = Layout { version: version.version, flag, workspace, has_output }.to_string();
+    adoption.layout =
+        Layout { product: product.name.clone(), version: version.version, flag, workspace, has_output }.to_string();
     Ok(adoption)
 }
 

@@ -3,15 +3,11 @@
 //! Owns every artifact name and every key; nowhere else is one spelled out. Refuses to know which files exist.
 
 use std::collections::BTreeSet;
+use std::fmt::Display;
 
-use super::product::product;
+use super::product::Product;
 use super::system::System;
 use super::version::Series;
-
-/// What artifacts, derivations and keys start with.
-pub fn prefix() -> &'static str {
-    &product().prefix
-}
 
 /// The directory of a release, below the top of the tree.
 pub const RELEASE: &str = "release";
@@ -73,22 +69,25 @@ pub const MANUAL_INDEX: &str = "index.html";
 /// Where a `doc` output holds the manual.
 pub const MANUAL_IN_DOC: &str = "share/doc/nix/manual";
 
-/// The names of one release's artifacts.
+/// The names of one release's artifacts, and of what leads users to it.
 #[derive(Debug, Clone)]
 pub struct Layout {
+    /// `lix`
+    prefix: String,
     /// `lix-2.93.1`
     name: String,
 }
 
 impl Layout {
     /// `version` as the builds spell it: with a suffix where the tree is no official release.
-    pub fn new(version: &str) -> Layout {
-        Layout { name: format!("{}-{version}", prefix()) }
+    pub fn new(product: &Product, version: impl Display) -> Layout {
+        let prefix = product.prefix.clone();
+        Layout { name: format!("{prefix}-{version}"), prefix }
     }
 
     /// The key of the version directory, without a slash at the end; below `artifacts/`, its path.
     pub fn version_directory(&self) -> String {
-        format!("{}/{}", prefix(), self.name)
+        format!("{}/{}", self.prefix, self.name)
     }
 
     /// What paths in the source archive start with.
@@ -138,6 +137,32 @@ impl Layout {
     pub fn receipt(&self) -> String {
         format!("{RECEIPTS}{}.json", self.name)
     }
+
+    /// The directory of the installers that follow the newest release, without a slash at the end. They are called as in
+    /// the version directory, and their record lies beside them.
+    pub fn installer_pointers(&self) -> &str {
+        &self.prefix
+    }
+
+    /// What an installer is called.
+    pub fn installer_name(&self, system: impl Display) -> String {
+        format!("{}-installer-{system}", self.prefix)
+    }
+
+    /// The system of what is called like an installer.
+    pub fn installer_system(&self, name: &str) -> Option<System> {
+        name.strip_prefix(&self.prefix)?.strip_prefix("-installer-")?.parse().ok()
+    }
+
+    /// The key of a manual's directory in the docs bucket, without a slash at the end.
+    pub fn docs(&self, docs: Docs) -> String {
+        let name = match docs {
+            Docs::Series(series) => series.to_string(),
+            Docs::Stable => "stable".to_owned(),
+            Docs::Nightly => "nightly".to_owned(),
+        };
+        format!("manual/{}/{name}", self.prefix)
+    }
 }
 
 /// The file beside an archive that holds its SHA-256 and a newline.
@@ -148,22 +173,6 @@ pub fn side_file(archive: &str) -> String {
 /// The archive beside which a side file lies.
 pub fn side_file_of(path: &str) -> Option<&str> {
     path.strip_suffix(".sha256")
-}
-
-/// The directory of the installers that follow the newest release, without a slash at the end. They are called as in the
-/// version directory, and their record lies beside them.
-pub fn installer_pointers() -> &'static str {
-    prefix()
-}
-
-/// What an installer is called.
-pub fn installer_name(system: &System) -> String {
-    format!("{}-installer-{system}", prefix())
-}
-
-/// The system of what is called like an installer.
-pub fn installer_system(name: &str) -> Option<System> {
-    name.strip_prefix(prefix())?.strip_prefix("-installer-")?.parse().ok()
 }
 
 /// A manual in the docs bucket.
@@ -177,17 +186,6 @@ pub enum Docs {
     Nightly,
 }
 
-impl Docs {
-    /// The key of its directory, without a slash at the end.
-    pub fn directory(self) -> String {
-        match self {
-            Docs::Series(series) => format!("manual/{}/{series}", prefix()),
-            Docs::Stable => format!("manual/{}/stable", prefix()),
-            Docs::Nightly => format!("manual/{}/nightly", prefix()),
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -198,15 +196,15 @@ mod tests {
     fn names_and_keys() {
         let systems: Vec<System> =
             ["x86_64-linux", "aarch64-darwin"].iter().map(|system| system.parse().expect(system)).collect();
-        let layout = Layout::new("2.93.1");
+        let layout = Layout::new(&Product::built_in(), "2.93.1");
         let series = "2.93.1".parse::<Version>().expect("valid").series();
         let mut names = vec![layout.version_directory(), layout.source_prefix(), layout.source()];
         names.extend(layout.built_archives(&systems));
         names.extend([side_file(&layout.source()), layout.receipt(), layout.installer_record()]);
-        names.push(format!("{}/{}", installer_pointers(), installer_name(&systems[1])));
-        assert_eq!(installer_system(&installer_name(&systems[1])).as_ref(), Some(&systems[1]));
-        assert_eq!(installer_system("lix-installer-x86_64-linux.sha256"), None);
-        names.extend([Docs::Series(series), Docs::Stable, Docs::Nightly].map(Docs::directory));
+        names.push(format!("{}/{}", layout.installer_pointers(), layout.installer_name(&systems[1])));
+        assert_eq!(layout.installer_system(&layout.installer_name(&systems[1])).as_ref(), Some(&systems[1]));
+        assert_eq!(layout.installer_system("lix-installer-x86_64-linux.sha256"), None);
+        names.extend([Docs::Series(series), Docs::Stable, Docs::Nightly].map(|docs| layout.docs(docs)));
         expect![[r#"
             lix/lix-2.93.1
             lix-2.93.1/

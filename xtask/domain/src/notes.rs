@@ -23,9 +23,9 @@ use self::reference::{Reference, Tracker};
 use self::yaml::Placed;
 use super::date::Date;
 use super::problem::{Problem, Problems};
-use super::product::{fill, product};
+use super::product::{Links, fill};
 use super::release::Release;
-use super::version::{Series, Version};
+use super::version::Series;
 
 /// Where the fragments of unreleased changes lie in the tree.
 pub const FRAGMENTS: &str = "doc/manual/rl-next";
@@ -45,7 +45,7 @@ pub const SUMMARY_MARKER: &str = "<!-- RELENG-AUTO-INSERTION-MARKER";
 ///
 /// # Errors
 /// Every credit that `authors` does not have.
-pub fn render(fragments: &[Fragment], authors: Option<&Authors>) -> Result<String, Problems> {
+pub fn render(fragments: &[Fragment], authors: Option<&Authors>, links: &Links) -> Result<String, Problems> {
     let mut entries: Vec<&Fragment> = fragments.iter().collect();
     entries.sort_by_key(|entry| (entry.category, !entry.significant, entry.file_name()));
     let mut problems = Problems::default();
@@ -53,7 +53,7 @@ pub fn render(fragments: &[Fragment], authors: Option<&Authors>) -> Result<Strin
     for category in entries.chunk_by(|a, b| a.category == b.category) {
         out += &heading(category[0].category);
         for entry in category {
-            render_entry(&mut out, entry, authors, &mut problems);
+            render_entry(&mut out, entry, authors, links, &mut problems);
         }
         out += "\n";
     }
@@ -64,8 +64,7 @@ fn heading(category: Category) -> String {
     format!("## {}\n\n", category.name())
 }
 
-fn render_entry(out: &mut String, entry: &Fragment, authors: Option<&Authors>, problems: &mut Problems) {
-    let links = &product().links;
+fn render_entry(out: &mut String, entry: &Fragment, authors: Option<&Authors>, links: &Links, problems: &mut Problems) {
     let issues = entry.issues.iter().map(|issue| link(issue, &links.issue, &links.nix_issue));
     let prs = entry.prs.iter().map(|pr| link(pr, &links.pull, &links.nix_pull));
     let cls = entry.cls.iter().map(|cl| format!("[cl/{}]({})", cl.value, fill(&links.change, cl.value)));
@@ -83,9 +82,12 @@ fn render_entry(out: &mut String, entry: &Fragment, authors: Option<&Authors>, p
 
     let mut names = Vec::new();
     for credit in &entry.credits {
-        match authors.map_or_else(|| Ok(credit.value.clone()), |authors| credited(&entry.path, credit, authors)) {
-            Ok(name) => names.push(name),
-            Err(problem) => problems.push(problem),
+        match authors {
+            Some(authors) => match authors.link(&credit.value, links) {
+                Some(name) => names.push(name),
+                None => problems.push(unknown(&entry.path, credit, authors)),
+            },
+            None => names.push(credit.value.clone()),
         }
     }
     if !names.is_empty() {
@@ -94,20 +96,19 @@ fn render_entry(out: &mut String, entry: &Fragment, authors: Option<&Authors>, p
     *out += "\n";
 }
 
-/// Who is credited, linked.
-fn credited(path: &str, credit: &Placed<String>, authors: &Authors) -> Result<String, Problem> {
-    authors.link(&credit.value).ok_or_else(|| {
-        let remedy = authors
-            .guess(&credit.value)
-            .map_or_else(|| "add it there".to_owned(), |keys| format!("did you mean `{keys}`?"));
-        let what = format!("credits: `{}` is not in the author list: {remedy}", credit.value.escape_debug());
-        Problem::at(path, credit.line, what)
-    })
+/// That a credit is not in the author list.
+fn unknown(path: &str, credit: &Placed<String>, authors: &Authors) -> Problem {
+    let remedy = authors
+        .guess(&credit.value)
+        .map_or_else(|| "add it there".to_owned(), |keys| format!("did you mean `{keys}`?"));
+    let what = format!("credits: `{}` is not in the author list: {remedy}", credit.value.escape_debug());
+    Problem::at(path, credit.line, what)
 }
 
 /// The credits of files that are not valid fragments: the ones that `authors` does not have.
 pub fn unknown_credits(credits: &[(String, Placed<String>)], authors: &Authors) -> Problems {
-    credits.iter().filter_map(|(path, credit)| credited(path, credit, authors).err()).collect()
+    let strangers = credits.iter().filter(|(_, credit)| !authors.has(&credit.value));
+    strangers.map(|(path, credit)| unknown(path, credit, authors)).collect()
 }
 
 /// A reference, linked to where its tracker has it.
@@ -161,7 +162,7 @@ pub fn add_section(page: Option<&str>, release: &Release, date: Date, body: &str
     if let Some(why) = page.and_then(unusual) {
         return Err(why.to_owned());
     }
-    let section = format!("{}\n{body}", section_heading(release.version(), date));
+    let section = format!("{}\n{body}", section_heading(release, date));
     let text = match page {
         None => format!("{title} ({date})\n\n\n{section}"),
         Some(page) if page.starts_with(&title) => {
@@ -191,16 +192,16 @@ fn unusual(text: &str) -> Option<&'static str> {
 
 /// `# Lix 2.93 "Bici Bici"`, without the date that follows it.
 fn page_title(release: &Release) -> String {
-    format!("# {} {} \"{}\"", product().name, release.series(), release.name())
+    format!("# {} {} \"{}\"", release.product().name, release.series(), release.name())
 }
 
-fn section_heading(version: &Version, date: Date) -> String {
-    format!("# {} {version} ({date})", product().name)
+fn section_heading(release: &Release, date: Date) -> String {
+    format!("# {} ({date})", release.title())
 }
 
-/// The date of a version's section on its page, as written there; `None` if the page has no such section.
-pub fn section_date<'a>(page: &'a str, version: &Version) -> Option<&'a str> {
-    let heading = format!("# {} {version} (", product().name);
+/// The date of a release's section on its page, as written there; `None` if the page has no such section.
+pub fn section_date<'a>(page: &'a str, release: &Release) -> Option<&'a str> {
+    let heading = format!("# {} (", release.title());
     page.lines().find_map(|line| line.strip_prefix(&heading)).map(|rest| rest.trim_end().trim_end_matches(')'))
 }
 
@@ -222,11 +223,11 @@ fn page_name(series: Series) -> String {
 ///
 /// # Errors
 /// There is not exactly one marker, the page is listed already, or the file is not plain text as git keeps it.
-pub fn add_to_summary(summary: &str, series: Series, date: Date) -> Result<String, String> {
+pub fn add_to_summary(summary: &str, release: &Release, date: Date) -> Result<String, String> {
     if let Some(why) = unusual(summary) {
         return Err(why.to_owned());
     }
-    let page = page_name(series);
+    let (series, page) = (release.series(), page_name(release.series()));
     if summary.contains(&format!("(release-notes/{page})")) {
         return Err(format!("already lists {page}, which does not exist: remove that line"));
     }
@@ -241,7 +242,7 @@ pub fn add_to_summary(summary: &str, series: Series, date: Date) -> Result<Strin
     let indent = " ".repeat((marker - line_start).saturating_sub(2));
     Ok(format!(
         "{before}{line_break}{indent}- [{} {series} ({date})](release-notes/{page})\n{}",
-        product().name,
+        release.product().name,
         &summary[line_end..]
     ))
 }

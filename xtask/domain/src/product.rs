@@ -1,10 +1,7 @@
 //! What is released: its name, what its artifacts are called, and where its changes and its people are found.
 //!
 //! Data, from the table `product` of `releng.toml`: our own file's, unless the manager's has one too. It is chosen
-//! once, when the program starts, and does not change while it runs; so it is asked for where it is needed and not
-//! handed through every function. Refuses to read files.
-
-use std::sync::OnceLock;
+//! when the program starts, and travels with the release.
 
 use serde::Deserialize;
 
@@ -64,25 +61,14 @@ struct WithProduct {
     product: Product,
 }
 
-static CHOSEN: OnceLock<Product> = OnceLock::new();
-
-/// The product that is released.
-///
-/// # Panics
-/// Never: our own `releng.toml` describes one, and a test reads it.
-pub fn product() -> &'static Product {
-    CHOSEN.get_or_init(|| {
+impl Product {
+    /// The one that our own `releng.toml` describes.
+    ///
+    /// # Panics
+    /// Never: it describes one, and a test reads it.
+    pub fn built_in() -> Product {
         toml::from_str::<WithProduct>(BUILT_IN).expect("our own releng.toml describes a product").product
-    })
-}
-
-/// Chooses another product, before anything has asked for one.
-///
-/// # Panics
-/// Another product was chosen or asked for before: it would come too late for what was named by that.
-pub fn choose(product: Product) {
-    let chosen = CHOSEN.get_or_init(|| product.clone());
-    assert_eq!(*chosen, product, "a product is chosen once, before it is asked for");
+    }
 }
 
 /// An address with its number or name filled in.
@@ -96,7 +82,7 @@ mod tests {
 
     #[test]
     fn ours_is_lix() {
-        let product = product();
+        let product = Product::built_in();
         assert_eq!((product.name.as_str(), product.prefix.as_str()), ("Lix", "lix"));
         assert_eq!(fill(&product.links.change, 12), "https://gerrit.lix.systems/c/lix/+/12");
     }

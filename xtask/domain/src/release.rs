@@ -12,7 +12,10 @@ pub mod tagging;
 pub mod version_file;
 
 use std::fmt;
+use std::sync::Arc;
 
+use super::layout::Layout;
+use super::product::Product;
 use super::version::{Series, Version};
 
 /// The placeholder in `version.json` for a series that nobody has named yet.
@@ -24,6 +27,7 @@ pub const MAIN: &str = "main";
 /// A version that may be released, with the name of its series.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Release {
+    product: Arc<Product>,
     version: Version,
     name: String,
 }
@@ -89,7 +93,7 @@ impl std::error::Error for NotReleasable {}
 impl Release {
     /// # Errors
     /// `-dev` versions, the name `TBD`, and names that would break the headings they stand in.
-    pub fn new(version: Version, name: &str) -> Result<Release, NotReleasable> {
+    pub fn new(product: &Arc<Product>, version: Version, name: &str) -> Result<Release, NotReleasable> {
         if version.is_dev() {
             return Err(NotReleasable::Dev(version));
         }
@@ -99,11 +103,25 @@ impl Release {
         if name.trim() != name || name.is_empty() || name.chars().any(char::is_control) {
             return Err(NotReleasable::BadName(name.to_owned()));
         }
-        Ok(Release { version, name: name.to_owned() })
+        Ok(Release { product: Arc::clone(product), version, name: name.to_owned() })
+    }
+
+    pub fn product(&self) -> &Product {
+        &self.product
     }
 
     pub fn version(&self) -> &Version {
         &self.version
+    }
+
+    /// `Lix 2.93.1`
+    pub fn title(&self) -> String {
+        format!("{} {}", self.product.name, self.version)
+    }
+
+    /// What its artifacts are called.
+    pub fn layout(&self) -> Layout {
+        Layout::new(&self.product, &self.version)
     }
 
     /// The name of the whole series, `Bici Bici`.
@@ -192,7 +210,7 @@ mod tests {
     use expect_test::expect;
 
     fn release(version: &str, name: &str) -> Result<Release, NotReleasable> {
-        Release::new(version.parse().expect(version), name)
+        Release::new(&Arc::new(Product::built_in()), version.parse().expect(version), name)
     }
 
     #[test]

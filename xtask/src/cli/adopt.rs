@@ -1,10 +1,10 @@
 //! The words of `adopt`.
 
 use anyhow::{Context, Result};
-use camino::{Utf8Path, Utf8PathBuf};
+use camino::Utf8PathBuf;
 use clap::Args;
 
-use super::outcome::Outcome;
+use super::outcome::{Invocation, Outcome};
 use crate::phases::adopt::{self, Consent, Request};
 
 #[derive(Debug, Args)]
@@ -21,13 +21,13 @@ pub struct AdoptArgs {
 }
 
 impl AdoptArgs {
-    pub fn run(self, workspace: &Utf8Path) -> Result<Outcome> {
+    pub fn run(self, invocation: &Invocation) -> Result<Outcome> {
         let consent = match (self.yes, self.check) {
             (_, true) => Consent::Refused,
             (true, _) => Consent::Given,
             _ => Consent::Ask,
         };
-        let whole = adopt::run(workspace, &Request { dir: self.dir, consent });
+        let whole = adopt::run(&invocation.workspace, &invocation.product, &Request { dir: self.dir, consent });
         Ok(if whole.context("cannot adopt the tool")? { Outcome::Done } else { Outcome::Failed })
     }
 }

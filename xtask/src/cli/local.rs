@@ -1,5 +1,7 @@
 //! The part of the command line that is carried out here: words become the requests that phases take.
 
+use std::sync::Arc;
+
 use anyhow::{Context, Result};
 use camino::Utf8PathBuf;
 use clap::{Args, Subcommand};
@@ -125,6 +127,7 @@ impl Local {
     /// The phase's own, and which one it was.
     pub fn run(self, invocation: &Invocation) -> Result<Outcome> {
         let tree = &invocation.tree;
+        let product = Arc::clone(&invocation.product);
         match self {
             Local::Notes(args) => {
                 let authors = match args.authors {
@@ -132,7 +135,7 @@ impl Local {
                     Some(file) => notes::Source::File(file),
                     None => notes::Source::Tree,
                 };
-                let request = notes::Request { dirs: args.dirs, authors };
+                let request = notes::Request { product, dirs: args.dirs, authors };
                 if args.check {
                     let good = notes::check(tree, &request)?;
                     return Ok(if good { Outcome::Done } else { Outcome::Failed });
@@ -143,6 +146,7 @@ impl Local {
                 let git = Git::open(tree)?;
                 let date = args.date.map_or_else(clock::today, Ok)?;
                 let request = prepare::Request {
+                    product,
                     version: args.version,
                     name: args.name,
                     date,
@@ -154,6 +158,7 @@ impl Local {
             Local::Tag(args) => {
                 let git = Git::open(tree)?;
                 let request = tag::Request {
+                    product,
                     sign: args.sign,
                     force: args.force_tag,
                     check_git: !args.no_check_git,
@@ -164,6 +169,7 @@ impl Local {
             }
             Local::Build(args) => {
                 let request = build::Request {
+                    product,
                     target: args.target,
                     profile: args.profile,
                     check_git: !args.no_check_git,
@@ -173,6 +179,7 @@ impl Local {
             }
             Local::Finish(args) => {
                 let request = finish::Request {
+                    product,
                     version: args.version,
                     environment: args.env,
                     config: invocation.config_file(),
@@ -188,7 +195,7 @@ impl Local {
                 });
             }
             Local::Announce => {
-                announce::run(&Git::open(tree)?).context("cannot draft the announcement")?;
+                announce::run(&Git::open(tree)?, &product).context("cannot draft the announcement")?;
             }
         }
         Ok(Outcome::Done)

@@ -1,8 +1,11 @@
 //! What every command knows, and how one ends.
 
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use camino::Utf8PathBuf;
+
+use crate::domain::product::Product;
 
 /// How a command ended that ran to its end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -33,6 +36,8 @@ impl From<Outcome> for ExitCode {
 /// What every command knows.
 #[derive(Debug)]
 pub struct Invocation {
+    /// What is released.
+    pub product: Arc<Product>,
     /// The workspace of this tool, `xtask/`.
     pub workspace: Utf8PathBuf,
     /// The tree that is released.

@@ -17,6 +17,7 @@ use self::copy::Copy;
 use crate::domain::adoption::{self, Adoption, CARGO_CONFIGS, Edit, GUIDE, Host, IGNORED, MANIFEST, TOOL};
 use crate::domain::notes;
 use crate::domain::problem::Problems;
+use crate::domain::product::Product;
 use crate::domain::release::official;
 use crate::domain::release::version_file;
 use crate::domain::shown::one_line;
@@ -47,7 +48,7 @@ pub enum Consent {
 ///
 /// # Errors
 /// Everything that stands in the way, at once: nothing has changed then. Or a file cannot be written: the others stay.
-pub fn run(workspace: &Utf8Path, request: &Request) -> Result<bool> {
+pub fn run(workspace: &Utf8Path, product: &Product, request: &Request) -> Result<bool> {
     let git = open(&request.dir)?;
     let root = git.root();
     let _lock = release_dir::lock(root)?;
@@ -57,7 +58,7 @@ pub fn run(workspace: &Utf8Path, request: &Request) -> Result<bool> {
 
     let places = [MANIFEST, IGNORED, GUIDE].into_iter().chain(CARGO_CONFIGS);
     guard::links(root, places.chain(tool.iter().map(|file| file.path.as_str()))).into_result()?;
-    let (adoption, copy) = decide(&git, tool, request.consent)?;
+    let (adoption, copy) = decide(&git, product, tool, request.consent)?;
     let left = show(&git, &adoption, &copy)?;
     if adoption.edits.is_empty() && copy.is_done() {
         term::say(format_args!("{GOOD}nothing to do{GOOD:#} in {root}"));
@@ -104,9 +105,9 @@ fn observe(root: &Utf8Path) -> Result<Host> {
     })
 }
 
-fn decide(git: &Git, tool: Vec<copy::Brought>, consent: Consent) -> Result<(Adoption, Copy)> {
+fn decide(git: &Git, product: &Product, tool: Vec<copy::Brought>, consent: Consent) -> Result<(Adoption, Copy)> {
     let mut problems = copy::of_others(git, &tool)?;
-    let adoption = problems.collect(adoption::decide(&observe(git.root())?));
+    let adoption = problems.collect(adoption::decide(product, &observe(git.root())?));
     let Some(adoption) = adoption.filter(|_| problems.is_empty()) else {
         return Err(problems).context("nothing was written");
     };

@@ -3,6 +3,7 @@
 //! A draft that a person has edited is theirs: it is never written to again. Posts nothing, and asks no network.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use anyhow::{Context, Result, anyhow, bail, ensure};
 use camino::{Utf8Path, Utf8PathBuf};
@@ -16,7 +17,7 @@ use crate::domain::notes::forward;
 use crate::domain::notes::fragment::Fragment;
 use crate::domain::notes::highlights;
 use crate::domain::problem::{Problem, Problems};
-use crate::domain::product::product;
+use crate::domain::product::Product;
 use crate::domain::release::announcement::{Announcement, Draft};
 use crate::domain::release::{Kind, Release};
 use crate::domain::version::Version;
@@ -35,17 +36,12 @@ const WRITTEN: &str = ".written.json";
 ///
 /// # Errors
 /// Nothing was built, or everything that is missing, at once; nothing is written then.
-pub fn run(git: &Git) -> Result<()> {
-    let observed = Observed::new(git)?;
+pub fn run(git: &Git, product: &Arc<Product>) -> Result<()> {
+    let observed = Observed::new(git, product)?;
     let announcement = decide(observed)?;
     let release = &announcement.release;
     let dir = git.root().join(directory(release.version()));
-    term::say(format_args!(
-        "{BOLD}{} {}{BOLD:#} \"{}\", drafts in {dir}",
-        product().name,
-        release.version(),
-        release.name()
-    ));
+    term::say(format_args!("{BOLD}{}{BOLD:#} \"{}\", drafts in {dir}", release.title(), release.name()));
     write(&dir, &announcement.drafts())?;
     term::say(format_args!("{GOOD}done:{GOOD:#} nothing was posted; next: read and edit them, as checklist.md says"));
     Ok(())
@@ -59,6 +55,7 @@ pub fn directory(version: &Version) -> Utf8PathBuf {
 /// What is there to tell.
 struct Observed {
     record: Record,
+    layout: Layout,
     release: Result<Release, Problem>,
     /// The section of the release, if the page has one.
     section: Option<String>,
@@ -73,7 +70,7 @@ struct Observed {
 }
 
 impl Observed {
-    fn new(git: &Git) -> Result<Observed> {
+    fn new(git: &Git, product: &Arc<Product>) -> Result<Observed> {
         let path = git.root().join(layout::RELEASE).join(layout::RECORD);
         let text = files::read_if_there(&path)?
             .with_context(|| format!("{path} is not there: has `cargo xtask release build` finished?"))?;
@@ -89,21 +86,22 @@ impl Observed {
 
         let page_path = notes::page_path(version.series());
         let page = git.file(&commit, &page_path)?.unwrap_or_default();
-        let section = forward::section(&page, &version);
+        let section = forward::section(product, &page, &version);
         let texts = match section {
-            Some(_) => released::fragments_of(git, &version, &commit, &page_path)?
-                .into_iter()
-                .map(|t| (t.path, t.text))
-                .collect(),
+            Some(_) => {
+                released::fragments_of(git, product, &version, &commit)?.into_iter().map(|t| (t.path, t.text)).collect()
+            }
             None => released::texts(git, &commit)?,
         };
         let committed = record.committed.split('T').next().unwrap_or_default();
-        let date = notes::section_date(&page, &version).unwrap_or(committed);
+        let layout = Layout::new(product, &record.version);
+        let release = Release::new(product, version.clone(), record.name.as_deref().unwrap_or_default());
+        let date = release.as_ref().ok().and_then(|release| notes::section_date(&page, release)).unwrap_or(committed);
         Ok(Observed {
             date: date.parse().map_err(|why| anyhow!("{page_path} dates {version} wrongly: {why}"))?,
             section: section.map(str::to_owned),
-            fragments: parse(&texts),
-            unpacked: unpacked(git, &record),
+            fragments: parse(product, &texts),
+            unpacked: unpacked(git, &record, &layout),
             // A tag that is no version is none of a release.
             newest: git
                 .tags()?
@@ -111,16 +109,15 @@ impl Observed {
                 .filter_map(|tag| tag.parse().ok())
                 .filter(|tag: &Version| !tag.is_pre_release())
                 .max(),
-            release: Release::new(version, record.name.as_deref().unwrap_or_default())
-                .map_err(|why| Problem::new(why.to_string())),
+            release: release.map_err(|why| Problem::new(why.to_string())),
             record,
+            layout,
         })
     }
 }
 
 /// What Nix says about the content of the source archive; nothing depends on it but a draft.
-fn unpacked(git: &Git, record: &Record) -> Option<Digest> {
-    let layout = Layout::new(&record.version);
+fn unpacked(git: &Git, record: &Record, layout: &Layout) -> Option<Digest> {
     let artifacts = git.root().join(layout::RELEASE).join(layout::ARTIFACTS);
     let archive = artifacts.join(layout.version_directory()).join(layout.source());
     let ask = || -> Result<Digest> {
@@ -136,10 +133,10 @@ fn unpacked(git: &Git, record: &Record) -> Option<Digest> {
 }
 
 /// An older release may have fragments that would not pass today: they are no highlights.
-fn parse(texts: &[(String, String)]) -> Vec<Fragment> {
+fn parse(product: &Product, texts: &[(String, String)]) -> Vec<Fragment> {
     let mut fragments = Vec::new();
     for (path, text) in texts {
-        match Fragment::parse(path, text.as_bytes()) {
+        match Fragment::parse(product, path, text.as_bytes()) {
             Ok(fragment) => fragments.push(fragment),
             Err(faults) => term::warn(format_args!("left out of the highlights: {}", Problem::in_file(path, faults))),
         }
@@ -148,10 +145,10 @@ fn parse(texts: &[(String, String)]) -> Vec<Fragment> {
 }
 
 fn decide(observed: Observed) -> Result<Announcement, Problems> {
-    let Observed { record, release, section, date, fragments, unpacked, newest } = observed;
+    let Observed { record, layout, release, section, date, fragments, unpacked, newest } = observed;
     let mut problems = Problems::default();
     let release = problems.collect(release.map_err(Problems::from));
-    let archive = Layout::new(&record.version).source();
+    let archive = layout.source();
     let source = record.files.get(&archive).map(|facts| facts.sha256);
     if source.is_none() {
         problems.add(format!("the record has no {archive}: build the release with `--target all`"));

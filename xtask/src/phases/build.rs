@@ -12,7 +12,6 @@ use anyhow::Result;
 use self::gather::Gathering;
 use self::plan::{Observed, Plan, decide};
 use crate::domain::layout;
-use crate::domain::product::product;
 use crate::domain::system::System;
 use crate::tools::git::Git;
 use crate::tools::nix::Nix;
@@ -65,7 +64,7 @@ fn all(plan: &Plan, nix: &Nix, stage: Stage, steps: &mut Steps) -> Result<String
         stage.replace()?;
         Ok(described)
     })?;
-    Ok(format!("release/ holds {} {}: {described}", product().name, jobs.version))
+    Ok(format!("release/ holds {} {}: {described}", plan.product.name, jobs.version))
 }
 
 fn manual(plan: &Plan, nix: &Nix, stage: Stage, steps: &mut Steps) -> Result<String> {
@@ -79,5 +78,5 @@ fn manual(plan: &Plan, nix: &Nix, stage: Stage, steps: &mut Steps) -> Result<Str
         stage.replace_parts(&[layout::MANUAL, layout::MANUAL_RECORD])?;
         Ok(pages)
     })?;
-    Ok(format!("release/manual/ is that of {} {}: {pages} files", product().name, job.version))
+    Ok(format!("release/manual/ is that of {} {}: {pages} files", plan.product.name, job.version))
 }

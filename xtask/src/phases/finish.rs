@@ -8,6 +8,7 @@ mod maintenance;
 mod outward;
 mod plan;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
@@ -18,6 +19,7 @@ use self::outward::FinishTarget;
 use self::plan::{Line, Plan};
 use crate::domain::oid::Oid;
 use crate::domain::problem::Problems;
+use crate::domain::product::Product;
 use crate::domain::release::tagging::{Relation, TagRecord};
 use crate::domain::release::version_file::{self, VersionFile};
 use crate::domain::release::{self, Kind, MAIN, Release, series_branch};
@@ -34,6 +36,8 @@ pub use self::plan::End;
 /// What was asked for.
 #[derive(Debug)]
 pub struct Request {
+    /// What is released.
+    pub product: Arc<Product>,
     /// The release to finish; without it, the one that was tagged last.
     pub version: Option<Version>,
     /// The environment whose git remote is looked at, and pushed to.
@@ -157,14 +161,14 @@ impl<'a> Observed<'a> {
         let version = version(git, &head, request)?;
         let tag = tag_record::load(git, &version)?;
         let file = tree::version_file(git, &tag.commit)?;
-        let release = Release::new(version, file.name.as_deref().unwrap_or_default())?;
+        let release = Release::new(&request.product, version, file.name.as_deref().unwrap_or_default())?;
         // What goes to `main` is the branch that X.Y.0 was tagged on, whatever its name; and else `main` itself.
         let branch = if release.release_branch() == MAIN { &tag.branch } else { MAIN };
         let line = match git.resolve(&format!("refs/heads/{branch}"))? {
             Some(tip) => Some(ObservedLine {
                 branch: branch.to_owned(),
                 version_file: tree::version_file(git, &tip)?,
-                left: Left::look(git, &tip)?,
+                left: Left::look(git, &request.product, &tip)?,
                 tip,
             }),
             None => None,
@@ -236,7 +240,7 @@ fn decide(observed: &Observed, request: &Request) -> Result<Plan, Problems> {
     }
     let line = observed.line.as_ref().map(|line| {
         warnings.extend(line.left.warnings());
-        let (next, notes) = (next_version(release, &line.version_file), line.left.commit());
+        let (next, notes) = (next_version(release, &line.version_file), line.left.commit(release.product()));
         Line { branch: line.branch.clone(), tip: line.tip.clone(), next, notes }
     });
     if line.is_none() {

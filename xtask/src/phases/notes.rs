@@ -2,18 +2,23 @@
 //!
 //! Needs no git and writes no file, so a contributor gets an answer in milliseconds.
 
+use std::sync::Arc;
+
 use anyhow::{Result, bail};
 use camino::{Utf8Path, Utf8PathBuf};
 
 use crate::domain::notes;
 use crate::domain::notes::authors::Authors;
 use crate::domain::problem::{Problem, Problems};
+use crate::domain::product::Product;
 use crate::tools::term;
 use crate::tree::fragments::{self, Found};
 
 /// What was asked for.
 #[derive(Debug)]
 pub struct Request {
+    /// What is released.
+    pub product: Arc<Product>,
     /// Directories of fragments, rendered together; the tree's own if there are none.
     pub dirs: Vec<Utf8PathBuf>,
     pub authors: Source,
@@ -36,7 +41,8 @@ pub enum Source {
 pub fn render(tree: &Utf8Path, request: &Request) -> Result<()> {
     let Input { found, authors, .. } = Input::read(tree, request)?;
     let mut problems = found.problems;
-    let rendered = problems.collect(notes::render(&found.fragments, authors.as_ref())).unwrap_or_default();
+    let rendered =
+        problems.collect(notes::render(&found.fragments, authors.as_ref(), &request.product.links)).unwrap_or_default();
     problems.into_result()?;
     for stray in found.strays.iter() {
         term::warn(stray);
@@ -66,7 +72,7 @@ pub fn check(tree: &Utf8Path, request: &Request) -> Result<bool> {
 pub fn problems(tree: &Utf8Path, request: &Request) -> Result<(usize, Problems)> {
     let Input { found, authors, authors_shown } = Input::read(tree, request)?;
     let mut problems = found.problems;
-    problems.collect(notes::render(&found.fragments, authors.as_ref()));
+    problems.collect(notes::render(&found.fragments, authors.as_ref(), &request.product.links));
     problems.extend(notes::duplicates(&found.fragments));
     problems.extend(found.strays);
     if let Some(authors) = &authors {
@@ -87,10 +93,10 @@ impl Input {
     fn read(tree: &Utf8Path, request: &Request) -> Result<Input> {
         let mut input = Input::default();
         if request.dirs.is_empty() {
-            input.read_own(tree)?;
+            input.read_own(tree, &request.product)?;
         }
         for dir in &request.dirs {
-            input.read_dir(dir, dir)?;
+            input.read_dir(dir, dir, &request.product)?;
         }
         let (path, shown) = match &request.authors {
             Source::Tree => (tree.join(notes::AUTHORS), notes::AUTHORS.to_owned()),
@@ -108,10 +114,10 @@ impl Input {
     }
 
     /// The tree's own fragments; between releases there may be none, and git keeps no empty directory.
-    fn read_own(&mut self, tree: &Utf8Path) -> Result<()> {
+    fn read_own(&mut self, tree: &Utf8Path, product: &Product) -> Result<()> {
         let dir = tree.join(notes::FRAGMENTS);
         if dir.exists() {
-            return self.read_dir(&dir, Utf8Path::new(notes::FRAGMENTS));
+            return self.read_dir(&dir, Utf8Path::new(notes::FRAGMENTS), product);
         }
         if !tree.join("doc/manual").is_dir() {
             bail!("{tree} has no doc/manual: name a directory of fragments, or the tree with `--repo`");
@@ -120,8 +126,8 @@ impl Input {
         Ok(())
     }
 
-    fn read_dir(&mut self, dir: &Utf8Path, shown: &Utf8Path) -> Result<()> {
-        self.found.extend(fragments::read(dir, shown)?);
+    fn read_dir(&mut self, dir: &Utf8Path, shown: &Utf8Path, product: &Product) -> Result<()> {
+        self.found.extend(fragments::read(dir, shown, product)?);
         Ok(())
     }
 }

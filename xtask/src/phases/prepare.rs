@@ -5,6 +5,8 @@
 
 mod earlier;
 
+use std::sync::Arc;
+
 use anyhow::{Context, Result};
 
 use self::earlier::Earlier;
@@ -13,7 +15,7 @@ use crate::domain::notes;
 use crate::domain::notes::authors::Authors;
 use crate::domain::notes::fragment::Fragment;
 use crate::domain::problem::{Problem, Problems};
-use crate::domain::product::product;
+use crate::domain::product::Product;
 use crate::domain::release::version_file::{self, VersionFile};
 use crate::domain::release::{self, Kind, Release};
 use crate::domain::version::Version;
@@ -27,6 +29,8 @@ use crate::tree::fragments::{self, Found};
 /// What was asked for.
 #[derive(Debug)]
 pub struct Request {
+    /// What is released.
+    pub product: Arc<Product>,
     /// The version to set; without it, that of `version.json` is taken.
     pub version: Option<Version>,
     /// The name of a new MAJOR.
@@ -104,7 +108,11 @@ impl Observed {
         let dir = git.root().join(notes::FRAGMENTS);
         let tracked = fragments::tracked(git, &head.commit, notes::FRAGMENTS)?;
         let tracked: Vec<String> = tracked.into_iter().map(|entry| entry.path).collect();
-        let mut found = if dir.exists() { fragments::read(&dir, notes::FRAGMENTS.into())? } else { Found::default() };
+        let mut found = if dir.exists() {
+            fragments::read(&dir, notes::FRAGMENTS.into(), &request.product)?
+        } else {
+            Found::default()
+        };
         let not_in = |paths: &[String], others: &[String]| -> Vec<String> {
             paths.iter().filter(|path| !others.contains(path)).cloned().collect()
         };
@@ -117,7 +125,7 @@ impl Observed {
         let target = request.version.as_ref().unwrap_or(&current.version);
         let series = target.series();
         Ok(Observed {
-            earlier: Earlier::look(git, &head.commit, target)?,
+            earlier: Earlier::look(git, &request.product, &head.commit, target)?,
             tags: git.tags()?.iter().filter_map(|tag| tag.parse().ok()).collect(),
             dirty: git.dirty_files()?,
             summary: git.file(&head.commit, notes::SUMMARY)?,
@@ -146,13 +154,7 @@ struct Plan {
 impl Plan {
     fn show(&self) {
         let release = &self.release;
-        term::say(format_args!(
-            "{BOLD}{} {}{BOLD:#} \"{}\" ({})",
-            product().name,
-            release.version(),
-            release.name(),
-            release.kind()
-        ));
+        term::say(format_args!("{BOLD}{}{BOLD:#} \"{}\" ({})", release.title(), release.name(), release.kind()));
         for commit in &self.commits {
             commit.show();
         }
@@ -167,7 +169,9 @@ impl Plan {
 
 fn decide(observed: &Observed, request: &Request) -> Result<Plan, Problems> {
     let mut problems = obstacles(observed);
-    let body = problems.collect(notes::render(&observed.fragments, observed.authors.as_ref())).unwrap_or_default();
+    let body = problems
+        .collect(notes::render(&observed.fragments, observed.authors.as_ref(), &request.product.links))
+        .unwrap_or_default();
     let (target, version_commit) = match set_version(observed, request) {
         Ok(decided) => decided,
         Err(problem) => {
@@ -176,7 +180,8 @@ fn decide(observed: &Observed, request: &Request) -> Result<Plan, Problems> {
         }
     };
     let name = target.name.as_deref().unwrap_or_default();
-    let release = Release::new(target.version.clone(), name).map_err(|why| Problem::new(why.to_string()));
+    let release =
+        Release::new(&request.product, target.version.clone(), name).map_err(|why| Problem::new(why.to_string()));
     let release = problems.collect(release.map_err(|problem| Problems::from_iter([problem])));
     problems.extend(already_released(&observed.tags, &target.version));
     let Some(release) = release else { return Err(problems) };
@@ -286,7 +291,7 @@ fn notes_commit(observed: &Observed, date: Date, body: &str, plan: &mut Plan) ->
     let release = &plan.release;
     let page_path = notes::page_path(release.series());
     let fragments = &observed.fragments;
-    if observed.page.as_deref().is_some_and(|page| notes::section_date(page, release.version()).is_some()) {
+    if observed.page.as_deref().is_some_and(|page| notes::section_date(page, release).is_some()) {
         if fragments.is_empty() {
             plan.remarks.push(format!("already prepared: {page_path} has its section, and no fragment is left"));
             return Ok(None);
@@ -305,7 +310,7 @@ fn notes_commit(observed: &Observed, date: Date, body: &str, plan: &mut Plan) ->
     let mut edits = vec![Edit { path: page_path, content: problems.collect(page) }];
     if observed.page.is_none() {
         let summary = observed.summary.as_deref().ok_or_else(|| "is missing: is this a Lix tree?".to_owned());
-        let summary = summary.and_then(|summary| notes::add_to_summary(summary, release.series(), date));
+        let summary = summary.and_then(|summary| notes::add_to_summary(summary, release, date));
         let summary = problems.collect(summary.map_err(|why| at(notes::SUMMARY, why)));
         edits.push(Edit { path: notes::SUMMARY.to_owned(), content: summary });
     }

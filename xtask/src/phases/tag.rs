@@ -4,12 +4,15 @@
 //! tag. A kill at any moment leaves nothing, or everything but the last step, and running it again completes it.
 //! Refuses to push.
 
+use std::sync::Arc;
+
 use anyhow::{Context, Result};
 
 use crate::domain::date::Date;
 use crate::domain::notes;
 use crate::domain::oid::Oid;
 use crate::domain::problem::{NAMED, Problem, Problems};
+use crate::domain::product::Product;
 use crate::domain::release::official::{self, Flag};
 use crate::domain::release::tagging::TagRecord;
 use crate::domain::release::version_file::VersionFile;
@@ -30,6 +33,8 @@ const ORIGIN: &str = "origin";
 /// What was asked for.
 #[derive(Debug)]
 pub struct Request {
+    /// What is released.
+    pub product: Arc<Product>,
     /// Sign the tag and the commits with what git is configured for.
     pub sign: bool,
     /// Replace a tag that was never pushed.
@@ -46,7 +51,7 @@ pub struct Request {
 pub fn dry_run(git: &Git, request: &Request) -> Result<()> {
     let observed = Observed::new(git, request)?;
     if let Some(record) = already_tagged(git, &observed, request)? {
-        return show_record(git, &observed.release()?, &record);
+        return show_record(git, &observed.release(&request.product)?, &record);
     }
     let plan = decide(&observed, request)?;
     plan.show_warnings();
@@ -65,7 +70,7 @@ pub fn run(git: &Git, request: &Request) -> Result<()> {
     let (release, record) = match already_tagged(git, &observed, request)? {
         Some(record) => {
             term::say(format_args!("{} is tagged already", record.version));
-            (observed.release()?, record)
+            (observed.release(&request.product)?, record)
         }
         None => {
             let plan = decide(&observed, request)?;
@@ -153,9 +158,9 @@ impl Observed {
         })
     }
 
-    fn release(&self) -> Result<Release, Problem> {
+    fn release(&self, product: &Arc<Product>) -> Result<Release, Problem> {
         let name = self.version_file.name.as_deref().unwrap_or_default();
-        Release::new(self.version_file.version.clone(), name).map_err(|why| Problem::new(why.to_string()))
+        Release::new(product, self.version_file.version.clone(), name).map_err(|why| Problem::new(why.to_string()))
     }
 }
 
@@ -200,7 +205,7 @@ fn decide(observed: &Observed, request: &Request) -> Result<Plan, Problems> {
     let mut problems = obstacles(observed, request);
     problems.extend(observed.source_faults.clone());
     let mut warnings = Vec::new();
-    let release = problems.collect(observed.release().map_err(Problems::from));
+    let release = problems.collect(observed.release(&request.product).map_err(Problems::from));
     let flag = problems.collect(observed.flag.as_ref().map_err(|problem| problem.clone().into()));
     if let Some(flag) = flag.filter(|flag| flag.set) {
         problems.add(format!(
@@ -270,7 +275,7 @@ fn notes_state(observed: &Observed, release: &Release, today: Date) -> Result<Op
         return Ok(None);
     }
     let path = notes::page_path(release.series());
-    let date = observed.page.as_deref().and_then(|page| notes::section_date(page, release.version()));
+    let date = observed.page.as_deref().and_then(|page| notes::section_date(page, release));
     match date {
         None => Err(Problem::new(format!(
             "{path} has no section for {}: run `cargo xtask release prepare` first",

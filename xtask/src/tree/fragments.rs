@@ -15,6 +15,7 @@ use crate::domain::notes::fragment::{Fragment, Invalid, name};
 use crate::domain::notes::yaml::Placed;
 use crate::domain::oid::Oid;
 use crate::domain::problem::{Problem, Problems};
+use crate::domain::product::Product;
 use crate::domain::shown::one_line;
 use crate::tools::git::{Git, TreeEntry};
 
@@ -56,7 +57,7 @@ impl Found {
 ///
 /// # Errors
 /// The directory cannot be read.
-pub fn read(dir: &Utf8Path, shown: &Utf8Path) -> Result<Found> {
+pub fn read(dir: &Utf8Path, shown: &Utf8Path, product: &Product) -> Result<Found> {
     let mut found = Found::default();
     for entry in entries(dir.as_std_path())? {
         let name = entry.file_name().to_string_lossy().into_owned();
@@ -67,7 +68,7 @@ pub fn read(dir: &Utf8Path, shown: &Utf8Path) -> Result<Found> {
             continue;
         }
         found.paths.push(place);
-        match read_file(&entry).map(|bytes| Fragment::parse(&path, &bytes)) {
+        match read_file(&entry).map(|bytes| Fragment::parse(product, &path, &bytes)) {
             Ok(Ok(fragment)) => found.fragments.push(fragment),
             Ok(Err(Invalid { faults, credits })) => {
                 found.problems.extend(Problem::in_file(&path, faults));

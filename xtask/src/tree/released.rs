@@ -5,6 +5,7 @@ use anyhow::Result;
 use crate::domain::notes;
 use crate::domain::notes::forward::{self, ReleasedFragment};
 use crate::domain::oid::Oid;
+use crate::domain::product::Product;
 use crate::domain::version::Version;
 use crate::tools::git::{Git, TreeEntry};
 use crate::tree::fragments;
@@ -21,7 +22,7 @@ pub struct Past {
 ///
 /// # Errors
 /// git's own.
-pub fn past(git: &Git, wanted: impl Fn(&Version) -> bool) -> Result<Past> {
+pub fn past(git: &Git, product: &Product, wanted: impl Fn(&Version) -> bool) -> Result<Past> {
     let mut past = Past::default();
     let versions: Vec<Version> = releases(git)?.into_iter().filter(wanted).collect();
     for series in versions.chunk_by(|a, b| a.series() == b.series()) {
@@ -29,7 +30,7 @@ pub fn past(git: &Git, wanted: impl Fn(&Version) -> bool) -> Result<Past> {
         let mut left = series.to_vec();
         while let Some(last) = left.pop() {
             let Some(commit) = git.resolve(&format!("refs/tags/{last}^{{commit}}"))? else { continue };
-            for (version, taken) in line(git, &commit, &notes::page_path(last.series()))? {
+            for (version, taken) in line(git, product, &commit, &notes::page_path(last.series()))? {
                 if version != last && !left.contains(&version) {
                     continue;
                 }
@@ -69,18 +70,19 @@ pub fn releases(git: &Git) -> Result<Vec<Version>> {
 ///
 /// # Errors
 /// git's own.
-pub fn fragments_of(git: &Git, version: &Version, release: &Oid, page: &str) -> Result<Vec<ReleasedFragment>> {
-    let line = line(git, release, page)?.into_iter().find(|(of, _)| of == version);
+pub fn fragments_of(git: &Git, product: &Product, version: &Version, release: &Oid) -> Result<Vec<ReleasedFragment>> {
+    let line =
+        line(git, product, release, &notes::page_path(version.series()))?.into_iter().find(|(of, _)| of == version);
     line.and_then(|(_, files)| files).map_or_else(|| Ok(Vec::new()), |files| read(git, version, files))
 }
 
 /// The versions that got their sections on a page, on the line of first parents that ends in `tip`, newest first, and
 /// the fragments that the same commit removed; `None` where history is cut off before it.
-fn line(git: &Git, tip: &Oid, page: &str) -> Result<Vec<(Version, Option<Vec<TreeEntry>>)>> {
+fn line(git: &Git, product: &Product, tip: &Oid, page: &str) -> Result<Vec<(Version, Option<Vec<TreeEntry>>)>> {
     let changes = git.changes_of(tip, page)?;
     let pages = git.versions_of(page, &changes)?;
     let sections: Vec<Vec<Version>> =
-        pages.into_iter().map(|page| forward::versions(&page.unwrap_or_default()).collect()).collect();
+        pages.into_iter().map(|page| forward::versions(product, &page.unwrap_or_default()).collect()).collect();
     let mut line = Vec::new();
     for (at, commit) in changes.iter().enumerate() {
         let before = sections.get(at + 1).map_or(&[][..], Vec::as_slice);

@@ -23,6 +23,9 @@ const PURE: [&str; 2] = ["domain/src", "publish/src/domain"];
 const EFFECTS: [&str; 8] =
     ["std::fs", "std::process", "std::net", "std::env", "std::time", "xshell", "tokio", "::now()"];
 
+/// What a pure floor may not hold: it would be asked for where it is needed, and not handed there.
+const GLOBALS: [&str; 7] = ["OnceLock", "LazyLock", "OnceCell", "LazyCell", "Mutex", "RwLock", "thread_local!"];
+
 #[test]
 fn no_floor_uses_one_above_it() {
     let mut seen = 0;
@@ -93,6 +96,15 @@ fn the_domain_is_pure() {
             for effect in EFFECTS {
                 assert!(!text.contains(effect), "{}: the domain is pure and cannot use `{effect}`", path.display());
             }
+            for global in GLOBALS {
+                assert!(!text.contains(global), "{}: the domain holds no global, no `{global}`", path.display());
+            }
+            let declaration = |line: &&str| {
+                let line = line.trim_start().trim_start_matches("pub ").trim_start_matches("(super) ");
+                line.starts_with("static ") && line.contains(" = ")
+            };
+            let global = text.lines().find(declaration);
+            assert!(global.is_none(), "{}: a global, `{}`", path.display(), global.unwrap_or_default());
             assert!(text.starts_with("//!"), "{}: says nothing about what it owns", path.display());
         });
     }

@@ -123,16 +123,15 @@ impl Index {
                 &image.system,
                 Descriptor { platform, annotations: BTreeMap::new(), ..image.descriptor.clone() },
             ));
-            annotations.extend(image.labels().clone());
+            annotations.extend(image.labels().map(|(name, value)| (name.clone(), value.clone())));
         }
         for (label, value) in &annotations {
-            let of = |image: &Image| image.labels().get(label).cloned();
-            if let Some(other) = images.iter().find(|image| of(image).as_ref() != Some(value)) {
-                let has = |image: &Image| match of(image) {
+            if let Some(other) = images.iter().find(|image| image.label(label) != Some(value)) {
+                let has = |image: &Image| match image.label(label) {
                     Some(value) => format!("{} says `{value}`", image.system),
                     None => format!("{} has none", image.system),
                 };
-                let one = images.iter().find(|image| of(image).as_ref() == Some(value)).unwrap_or(other);
+                let one = images.iter().find(|image| image.label(label) == Some(value)).unwrap_or(other);
                 let what = format!("the images disagree on the label {label}: {}, {}", has(one), has(other));
                 problems.add(what);
             }
@@ -161,9 +160,12 @@ impl Index {
 }
 
 impl Image {
-    fn labels(&self) -> &BTreeMap<String, String> {
-        static NONE: BTreeMap<String, String> = BTreeMap::new();
-        self.config.config.labels.as_ref().unwrap_or(&NONE)
+    fn labels(&self) -> impl Iterator<Item = (&String, &String)> {
+        self.config.config.labels.iter().flatten()
+    }
+
+    fn label(&self, name: &str) -> Option<&String> {
+        self.config.config.labels.as_ref()?.get(name)
     }
 }
 

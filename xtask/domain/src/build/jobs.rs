@@ -7,8 +7,8 @@ use std::collections::BTreeMap;
 
 use serde::Deserialize;
 
-use crate::layout::prefix;
 use crate::problem::{Problem, Problems};
+use crate::product::Product;
 use crate::store_path::StorePath;
 use crate::system::System;
 
@@ -133,7 +133,7 @@ pub struct ManualJob {
 impl Jobs {
     /// # Errors
     /// Every row that did not evaluate, and everything that is missing or there twice.
-    pub fn decide(rows: Vec<Row>) -> Result<Jobs, Problems> {
+    pub fn decide(product: &Product, rows: Vec<Row>) -> Result<Jobs, Problems> {
         // What is missing may be among what did not evaluate: that is said first.
         let (builds, tarballs) = sort(rows)?;
         let mut problems = Problems::default();
@@ -147,7 +147,7 @@ impl Jobs {
         }
         let tarballs = problems.collect(tarballs.ok_or_else(|| missing(TARBALLS)));
         problems.extend(tarballs.iter().flat_map(|job| lacking_outputs(TARBALLS, job, &[OUT])).collect());
-        let version = problems.collect(common_version(&builds));
+        let version = problems.collect(common_version(product, &builds));
         problems.into_result()?;
         match (version, tarballs) {
             (Some(version), Some(tarballs)) => Ok(Jobs { version, builds, tarballs }),
@@ -188,13 +188,14 @@ fn sort(rows: Vec<Row>) -> Result<(BTreeMap<System, Derivation>, Option<Derivati
 impl ManualJob {
     /// # Errors
     /// Nix's message, or what the build lacks.
-    pub fn decide(row: Row) -> Result<ManualJob, Problems> {
+    pub fn decide(product: &Product, row: Row) -> Result<ManualJob, Problems> {
         let build = evaluated(row)?;
         lacking_outputs(&format!("{BUILD}.{}", System::main()), &build, &[DOC])
             .into_iter()
             .collect::<Problems>()
             .into_result()?;
-        let version = version_in_name(&System::main(), &build).map_err(|problem| Problems::from_iter([problem]))?;
+        let version =
+            version_in_name(product, &System::main(), &build).map_err(|problem| Problems::from_iter([problem]))?;
         Ok(ManualJob { version, build })
     }
 
@@ -218,11 +219,11 @@ fn lacking_outputs(attr: &str, job: &Derivation, needed: &[&str]) -> Vec<Problem
 }
 
 /// All builds are of one version; the first that says another is a problem.
-fn common_version(builds: &BTreeMap<System, Derivation>) -> Result<String, Problems> {
+fn common_version(product: &Product, builds: &BTreeMap<System, Derivation>) -> Result<String, Problems> {
     let mut problems = Problems::default();
     let mut versions: Vec<(&System, String)> = Vec::new();
     for (system, build) in builds {
-        let version = version_in_name(system, build).map_err(|problem| Problems::from_iter([problem]));
+        let version = version_in_name(product, system, build).map_err(|problem| Problems::from_iter([problem]));
         versions.extend(problems.collect(version).map(|version| (system, version)));
     }
     if let Some([(one, a), (other, b)]) = versions.windows(2).find(|pair| pair[0].1 != pair[1].1) {
@@ -232,11 +233,14 @@ fn common_version(builds: &BTreeMap<System, Derivation>) -> Result<String, Probl
     Ok(versions.into_iter().next().map(|(_, version)| version).unwrap_or_default())
 }
 
-fn version_in_name(system: &System, build: &Derivation) -> Result<String, Problem> {
-    let version = build.name.strip_prefix(prefix()).and_then(|rest| rest.strip_prefix('-'));
+fn version_in_name(product: &Product, system: &System, build: &Derivation) -> Result<String, Problem> {
+    let version = build.name.strip_prefix(&product.prefix).and_then(|rest| rest.strip_prefix('-'));
     version.filter(|version| version.starts_with(|c: char| c.is_ascii_digit())).map(str::to_owned).ok_or_else(|| {
         let name = &build.name;
-        Problem::new(format!("`{BUILD}.{system}` is called `{name}`, and not {}-VERSION: is it the build?", prefix()))
+        Problem::new(format!(
+            "`{BUILD}.{system}` is called `{name}`, and not {}-VERSION: is it the build?",
+            product.prefix
+        ))
     })
 }
 
@@ -262,7 +266,7 @@ mod tests {
 
     fn decide(lines: &[String]) -> Result<Jobs, String> {
         let rows = lines.iter().map(|line| Row::parse(line)).collect::<Result<_, _>>()?;
-        Jobs::decide(rows).map_err(|problems| problems.to_string())
+        Jobs::decide(&Product::built_in(), rows).map_err(|problems| problems.to_string())
     }
 
     const BOTH: &[&str] = &["out", "doc"];
@@ -365,7 +369,7 @@ mod tests {
 
     #[test]
     fn the_manual_alone_needs_a_doc() {
-        let job = |line: &str| ManualJob::decide(Row::parse(line).expect("a row"));
+        let job = |line: &str| ManualJob::decide(&Product::built_in(), Row::parse(line).expect("a row"));
         let [build, _, tarballs] = good();
         assert_eq!(job(&build).expect("good").doc().to_string(), path("lix-2.93.1-doc"));
         assert!(job(&tarballs).is_err());

@@ -8,7 +8,7 @@ use std::collections::HashMap;
 use super::fragment::source::conflict;
 use super::yaml::{self, Fault, Key, Node, Reading, Value};
 use crate::problem::nearest;
-use crate::product::{fill, product};
+use crate::product::{Links, fill};
 
 const KEYS: [&str; 3] = ["display_name", "forgejo", "github"];
 
@@ -75,13 +75,17 @@ impl Authors {
         authors
     }
 
+    pub fn has(&self, key: &str) -> bool {
+        self.by_key.contains_key(key)
+    }
+
     /// How a key is shown: linked where the person has a profile; `None` if there is no such author.
-    pub fn link(&self, key: &str) -> Option<String> {
+    pub fn link(&self, key: &str, links: &Links) -> Option<String> {
         let author = self.by_key.get(key)?;
         let name = author.display_name.as_deref().unwrap_or(key);
         Some(match (&author.forgejo, &author.github) {
-            (Some(user), _) => format!("[{name}]({})", fill(&product().links.forgejo, user)),
-            (None, Some(user)) => format!("[{name}]({})", fill(&product().links.github, user)),
+            (Some(user), _) => format!("[{name}]({})", fill(&links.forgejo, user)),
+            (None, Some(user)) => format!("[{name}]({})", fill(&links.github, user)),
             (None, None) => name.to_owned(),
         })
     }
@@ -175,6 +179,7 @@ impl Author {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::product::Product;
     use expect_test::expect;
 
     const PEOPLE: &str = "\
@@ -195,14 +200,15 @@ nobody:
     #[test]
     fn forgejo_goes_before_github_before_plain_text() {
         let authors = Authors::parse(PEOPLE).expect("valid");
-        let shown = ["9p4", "Artturin", "horrors", "nobody"].map(|key| authors.link(key).expect(key));
+        let links = Product::built_in().links;
+        let shown = ["9p4", "Artturin", "horrors", "nobody"].map(|key| authors.link(key, &links).expect(key));
         expect![[r#"
             [Ersei Saggi](https://github.com/9p4)
             [Artturin](https://github.com/Artturin)
             [eldritch horrors](https://git.lix.systems/pennae)
             Nobody "N" <n@x> 名"#]]
         .assert_eq(&shown.join("\n"));
-        assert_eq!(authors.link("horrers"), None);
+        assert_eq!(authors.link("horrers", &links), None);
         assert!(authors.unsorted().is_empty());
     }
 
@@ -273,7 +279,7 @@ nobody:
             let faulty = Authors::parse(text).expect_err(text);
             assert_eq!(faulty.faults.len(), 1, "{text}");
             for key in ["jade", "9p4", "x y"] {
-                assert!(faulty.authors.link(key).is_some(), "{key} of {text}");
+                assert!(faulty.authors.has(key), "{key} of {text}");
             }
             assert_eq!(faulty.authors.keys.len(), 3, "{text}");
         }

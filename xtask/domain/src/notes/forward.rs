@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use super::enumerate;
 use super::fragment::Fragment;
-use crate::product::product;
+use crate::product::Product;
 use crate::version::Version;
 
 /// A page, cut where its sections start: no byte is lost.
@@ -20,11 +20,11 @@ struct NotesPage<'a> {
 }
 
 impl<'a> NotesPage<'a> {
-    fn cut(text: &'a str) -> NotesPage<'a> {
+    fn cut(product: &Product, text: &'a str) -> NotesPage<'a> {
         let mut starts = Vec::new();
         let mut at = 0;
         for line in text.split_inclusive('\n') {
-            starts.extend(heading(line).map(|version| (version, at)));
+            starts.extend(heading(product, line).map(|version| (version, at)));
             at += line.len();
         }
         let ends: Vec<usize> = starts.iter().map(|(_, start)| *start).skip(1).chain([text.len()]).collect();
@@ -35,23 +35,23 @@ impl<'a> NotesPage<'a> {
 }
 
 /// The version, if a line is the heading of its section: `# Lix 2.93.1 (2025-06-18)`.
-fn heading(line: &str) -> Option<Version> {
-    line.strip_prefix(&format!("# {} ", product().name))?.split_once(" (")?.0.parse().ok()
+fn heading(product: &Product, line: &str) -> Option<Version> {
+    line.strip_prefix("# ")?.strip_prefix(&product.name)?.strip_prefix(' ')?.split_once(" (")?.0.parse().ok()
 }
 
 /// The section of a version, from its heading to the next.
-pub fn section<'a>(page: &'a str, version: &Version) -> Option<&'a str> {
-    NotesPage::cut(page).sections.into_iter().find(|(of, _)| of == version).map(|(_, text)| text)
+pub fn section<'a>(product: &Product, page: &'a str, version: &Version) -> Option<&'a str> {
+    NotesPage::cut(product, page).sections.into_iter().find(|(of, _)| of == version).map(|(_, text)| text)
 }
 
 /// The versions that have sections on a page.
-pub fn versions(page: &str) -> impl Iterator<Item = Version> {
-    NotesPage::cut(page).sections.into_iter().map(|(version, _)| version)
+pub fn versions(product: &Product, page: &str) -> impl Iterator<Item = Version> {
+    NotesPage::cut(product, page).sections.into_iter().map(|(version, _)| version)
 }
 
 /// The page with those sections that it does not have yet, all of them newest first.
-pub fn add_sections(page: &str, released: &BTreeMap<Version, String>) -> String {
-    let NotesPage { title, mut sections } = NotesPage::cut(page);
+pub fn add_sections(product: &Product, page: &str, released: &BTreeMap<Version, String>) -> String {
+    let NotesPage { title, mut sections } = NotesPage::cut(product, page);
     let first_so_far = sections.first().map(|(version, _)| version.clone());
     for (version, text) in released {
         if sections.iter().all(|(there, _)| there != version) {
@@ -106,11 +106,11 @@ impl Match {
 
 /// Compares the fragments of a tree, paths and texts, with those that were released. Names decide nothing: a backport
 /// may be named otherwise, and an unrelated note the same.
-pub fn matches(here: &[(String, String)], taken: &[ReleasedFragment]) -> Matches {
+pub fn matches(product: &Product, here: &[(String, String)], taken: &[ReleasedFragment]) -> Matches {
     let mut same_news: HashMap<News, BTreeSet<&Version>> = HashMap::new();
     let mut alike: HashMap<String, BTreeSet<&Version>> = HashMap::new();
     for ReleasedFragment { version, path, text } in taken {
-        let news = News::of(path, text);
+        let news = News::of(product, path, text);
         for name in news.names(path) {
             alike.entry(name).or_default().insert(version);
         }
@@ -118,7 +118,7 @@ pub fn matches(here: &[(String, String)], taken: &[ReleasedFragment]) -> Matches
     }
     let mut matches = Matches::default();
     for (path, text) in here {
-        let news = News::of(path, text);
+        let news = News::of(product, path, text);
         let found = |versions: BTreeSet<&Version>| Match {
             path: path.clone(),
             versions: versions.into_iter().cloned().collect(),
@@ -146,8 +146,8 @@ struct News {
 }
 
 impl News {
-    fn of(path: &str, text: &str) -> News {
-        match Fragment::parse(path, text.as_bytes()) {
+    fn of(product: &Product, path: &str, text: &str) -> News {
+        match Fragment::parse(product, path, text.as_bytes()) {
             Ok(fragment) => News { synopsis: words(&fragment.synopsis.value), body: words(&fragment.body) },
             Err(_) => News { synopsis: String::new(), body: words(text) },
         }
@@ -180,7 +180,8 @@ mod tests {
     fn pages(bodies: &[String]) -> Vec<String> {
         let mut pages: Vec<String> = Vec::new();
         for (patch, body) in bodies.iter().enumerate() {
-            let release = Release::new(version(&format!("2.93.{patch}")), "Bici Bici").expect("a release");
+            let release = Release::new(&Product::built_in().into(), version(&format!("2.93.{patch}")), "Bici Bici")
+                .expect("a release");
             let day = format!("2025-05-{:02}", 9 + patch).parse().expect("a date");
             pages.push(notes::add_section(pages.last().map(String::as_str), &release, day, body).expect("same series"));
         }
@@ -188,7 +189,9 @@ mod tests {
     }
 
     fn sections(page: &str, versions: &[&str]) -> BTreeMap<Version, String> {
-        let one = |text: &&str| (version(text), section(page, &version(text)).expect("a section").to_owned());
+        let one = |text: &&str| {
+            (version(text), section(&Product::built_in(), page, &version(text)).expect("a section").to_owned())
+        };
         versions.iter().map(one).collect()
     }
 
@@ -215,8 +218,11 @@ mod tests {
             # Lix 2.93.0 (d)
             zero, with a typo mended
         "#]]
-        .assert_eq(&add_sections(main, &released));
-        assert_eq!(section("# Lix 2.93 \"N\" (d)\n# Release 2.18 (d)\n", &version("2.93.0")), None);
+        .assert_eq(&add_sections(&Product::built_in(), main, &released));
+        assert_eq!(
+            section(&Product::built_in(), "# Lix 2.93 \"N\" (d)\n# Release 2.18 (d)\n", &version("2.93.0")),
+            None
+        );
     }
 
     #[test]
@@ -242,7 +248,7 @@ mod tests {
             ("c.md", "not a  fragment\r\n\r\n".to_owned()),
             ("d.md", note("D", "1", "three")),
         ];
-        let matches = matches(&here.map(|(path, text)| (path.to_owned(), text)), &released);
+        let matches = matches(&Product::built_in(), &here.map(|(path, text)| (path.to_owned(), text)), &released);
         let shown = |matches: &[Match]| {
             matches.iter().map(|found| format!("{}: {}", found.path, found.releases())).collect::<Vec<_>>()
         };
@@ -263,10 +269,11 @@ mod tests {
             let pages = pages(&bodies);
             let known = known.min(pages.len() - 1);
             let last = pages.last().expect("at least two");
-            let all = NotesPage::cut(last).sections.into_iter().map(|(version, text)| (version, text.to_owned())).collect();
-            let caught_up = add_sections(&pages[known], &all);
+            let product = Product::built_in();
+            let all = NotesPage::cut(&product, last).sections.into_iter().map(|(version, text)| (version, text.to_owned())).collect();
+            let caught_up = add_sections(&product, &pages[known], &all);
             prop_assert_eq!(&caught_up, last);
-            prop_assert_eq!(&add_sections(&caught_up, &all), last);
+            prop_assert_eq!(&add_sections(&product, &caught_up, &all), last);
         }
     }
 }

@@ -13,6 +13,7 @@ use super::category::Category;
 use super::reference::Reference;
 use super::yaml::{self, Fault, Placed, Value};
 use crate::problem::nearest;
+use crate::product::Product;
 
 /// A fragment that is valid by itself; whether its credits exist is decided against [`super::authors::Authors`].
 #[derive(Debug)]
@@ -77,7 +78,7 @@ impl Fragment {
     ///
     /// # Errors
     /// Every fault of the file, by line.
-    pub fn parse(path: &str, bytes: &[u8]) -> Result<Fragment, Invalid> {
+    pub fn parse(product: &Product, path: &str, bytes: &[u8]) -> Result<Fragment, Invalid> {
         let text = text_of(bytes)?;
         if let Some(fault) = conflict(&text) {
             return Err(fault.into());
@@ -103,7 +104,7 @@ impl Fragment {
             body: source.body.trim().to_owned(),
         };
         for (key, node) in entries {
-            let mut field = Field { key: &key.name, front_matter: &source, faults: &mut faults };
+            let mut field = Field { product, key: &key.name, front_matter: &source, faults: &mut faults };
             match key.name.as_str() {
                 "synopsis" => synopsis = Some(Placed { line: node.line, value: field.synopsis(&node) }),
                 "cls" => fragment.cls = field.each(&node, Field::change),

@@ -92,6 +92,7 @@ pub fn credits(section: &str) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::product::Product;
     use proptest::prelude::*;
 
     const SECTION: &str = "\
@@ -129,7 +130,7 @@ mod tests {
     fn significant_changes_go_before_all_else() {
         let fragment = |name: &str, more: &str| {
             let text = format!("---\nsynopsis: About {name}\n{more}\n---\nBody of {name}.\n");
-            Fragment::parse(name, text.as_bytes()).expect(name)
+            Fragment::parse(&Product::built_in(), name, text.as_bytes()).expect(name)
         };
         let fragments = [
             fragment("a.md", "significance: significant"),

@@ -3,10 +3,11 @@
 use expect_test::expect;
 
 use super::*;
+use crate::product::Product;
 
 fn fragment(name: &str, front_matter: &str, body: &str) -> Fragment {
     let text = format!("---\n{front_matter}\n---\n{body}");
-    Fragment::parse(&format!("rl-next/{name}"), text.as_bytes()).expect(name)
+    Fragment::parse(&Product::built_in(), &format!("rl-next/{name}"), text.as_bytes()).expect(name)
 }
 
 fn some_fragments() -> Vec<Fragment> {
@@ -26,7 +27,7 @@ fn some_fragments() -> Vec<Fragment> {
 
 #[test]
 fn rendering() {
-    let rendered = render(&some_fragments(), None).expect("no authors asked for");
+    let rendered = render(&some_fragments(), None, &Product::built_in().links).expect("no authors asked for");
     expect![[r#"
         ## Breaking Changes
 
@@ -75,14 +76,16 @@ fn rendering() {
 
 #[test]
 fn blank_lines_of_a_body_stay_as_they_are() {
-    let rendered = render(&[fragment("a.md", "synopsis: x", "one\n \t \n\ntwo\n")], None).expect("no authors");
+    let rendered = render(&[fragment("a.md", "synopsis: x", "one\n \t \n\ntwo\n")], None, &Product::built_in().links)
+        .expect("no authors");
     assert!(rendered.contains("\n  one\n \t \n\n  two\n"), "{rendered:?}");
 }
 
 #[test]
 fn an_unknown_credit_names_the_nearest() {
     let authors = Authors::parse("jade: {}\npuck: {}\nwinters: {}\n").expect("valid");
-    let problems = render(&some_fragments(), Some(&authors)).expect_err("winter is missing");
+    let problems =
+        render(&some_fragments(), Some(&authors), &Product::built_in().links).expect_err("winter is missing");
     expect!["rl-next/a-b.md:4: credits: `winter` is not in the author list: did you mean `winters`?"]
         .assert_eq(&problems.to_string());
 }
@@ -101,7 +104,7 @@ fn the_same_story_twice() {
 }
 
 fn release(version: &str, name: &str) -> Release {
-    Release::new(version.parse().expect(version), name).expect(name)
+    Release::new(&Product::built_in().into(), version.parse().expect(version), name).expect(name)
 }
 
 #[test]
@@ -143,9 +146,8 @@ fn a_page_grows_from_the_top() {
         - a
     "##]]
     .assert_eq(&third);
-    let version = |text: &str| text.parse().expect(text);
-    assert_eq!(section_date(&third, &version("2.93.1")), Some("2025-06-03"));
-    assert_eq!(section_date(&third, &version("2.93.10")), None);
+    assert_eq!(section_date(&third, &release("2.93.1", "Bici Bici")), Some("2025-06-03"));
+    assert_eq!(section_date(&third, &release("2.93.10", "Bici Bici")), None);
     let error = add_section(Some(&third), &release("2.93.3", "Other"), "2025-07-01".parse().expect("a date"), "")
         .expect_err("other name");
     expect![[r#"starts with `# Lix 2.93 "Bici Bici" (2025-05-09)`, not with `# Lix 2.93 "Other"`: correct the page or the release name, whichever is wrong"#]].assert_eq(&error);
@@ -186,9 +188,9 @@ fn a_damaged_page_is_refused_and_one_without_a_final_newline_is_not() {
 
 #[test]
 fn the_summary_gets_one_line() {
-    let series = "2.95.0".parse::<Version>().expect("valid").series();
+    let release = release("2.95.0", "Kakigōri");
     let summary = "- [Notes](n.md)\n    <!-- RELENG-AUTO-INSERTION-MARKER (x) -->\n  - [Lix 2.94 (d)](release-notes/rl-2.94.md)\n";
-    let edited = add_to_summary(summary, series, "2026-03-13".parse().expect("a date")).expect("one marker");
+    let edited = add_to_summary(summary, &release, "2026-03-13".parse().expect("a date")).expect("one marker");
     expect![[r#"
         - [Notes](n.md)
             <!-- RELENG-AUTO-INSERTION-MARKER (x) -->
@@ -197,13 +199,14 @@ fn the_summary_gets_one_line() {
     "#]]
     .assert_eq(&edited);
     assert_eq!(
-        add_to_summary(&summary.replace('\n', "\r\n"), series, "2026-03-13".parse().expect("a date")),
+        add_to_summary(&summary.replace('\n', "\r\n"), &release, "2026-03-13".parse().expect("a date")),
         Err("has CRLF line ends: save it with LF line ends".to_owned())
     );
     for wrong in ["", &format!("{summary}{summary}"), &edited] {
-        add_to_summary(wrong, series, "2026-03-13".parse().expect("a date")).expect_err(wrong);
+        add_to_summary(wrong, &release, "2026-03-13".parse().expect("a date")).expect_err(wrong);
     }
-    let at_the_end = add_to_summary("<!-- RELENG-AUTO-INSERTION-MARKER", series, "2026-03-13".parse().expect("a date"))
-        .expect("one marker");
+    let at_the_end =
+        add_to_summary("<!-- RELENG-AUTO-INSERTION-MARKER", &release, "2026-03-13".parse().expect("a date"))
+            .expect("one marker");
     assert!(at_the_end.contains("MARKER\n- [Lix 2.95"));
 }

@@ -7,10 +7,10 @@
 use super::{Kind, Release};
 use crate::date::Date;
 use crate::digest::Digest;
-use crate::layout::{Docs, Layout};
+use crate::layout::Docs;
 use crate::notes::highlights::Highlight;
 use crate::notes::notes_page;
-use crate::product::product;
+use crate::product::Product;
 use crate::version::Version;
 
 mod blog;
@@ -48,6 +48,10 @@ pub struct Draft {
 }
 
 impl Announcement {
+    fn product(&self) -> &Product {
+        self.release.product()
+    }
+
     /// All drafts.
     pub fn drafts(&self) -> Vec<Draft> {
         vec![
@@ -64,20 +68,20 @@ impl Announcement {
     /// pre-release, its start page.
     fn notes_link(&self) -> String {
         let series = self.release.series();
-        let manual = format!("{}/{}", product().links.docs, Docs::Series(series).directory());
+        let manual = format!("{}/{}", self.product().links.docs, self.release.layout().docs(Docs::Series(series)));
         if self.has_notes_page { format!("{manual}/{}", notes_page(series)) } else { format!("{manual}/") }
     }
 
     fn source_link(&self) -> String {
-        let layout = Layout::new(&self.release.tag());
-        format!("{}/{}/{}", product().links.releases, layout.version_directory(), layout.source())
+        let layout = self.release.layout();
+        format!("{}/{}/{}", self.product().links.releases, layout.version_directory(), layout.source())
     }
 
     /// `Lix 2.94 “Name”` for a new MAJOR, and else the version alone: the name is that of the series.
     fn title(&self) -> String {
         match self.release.kind() {
-            Kind::NewMajor => format!("{} {} “{}”", product().name, self.release.series(), self.release.name()),
-            Kind::Patch | Kind::PreRelease => format!("{} {}", product().name, self.release.version()),
+            Kind::NewMajor => format!("{} {} “{}”", self.product().name, self.release.series(), self.release.name()),
+            Kind::Patch | Kind::PreRelease => self.release.title(),
         }
     }
 

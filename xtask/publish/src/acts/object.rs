@@ -84,7 +84,7 @@ pub async fn receipt(delivery: &Delivery<'_>) -> Result<Prospect> {
 /// # Errors
 /// The bucket cannot be read.
 pub async fn withdraw(delivery: &Delivery<'_>, to: &Version) -> Result<Prospect> {
-    let (now, unclear) = published_in_any_case(delivery.read.of(Bucket::Releases)).await?;
+    let (now, unclear) = published_in_any_case(delivery.read.of(Bucket::Releases), &delivery.site.product).await?;
     let ours = withdrawn_by_rollback(to, &now);
     let unclear = unclear.map(|unclear| unclear.why);
     Ok(Prospect {

@@ -3,7 +3,7 @@
 use std::collections::{BTreeSet, HashSet};
 
 use anyhow::{Context, Result};
-use xtask::domain::layout::{Docs, INSTALLER_RECORD, MANUAL_INDEX, RECORD, SUMS, installer_pointers, installer_system};
+use xtask::domain::layout::{Docs, INSTALLER_RECORD, Layout, MANUAL_INDEX, RECORD, SUMS};
 use xtask::domain::system::System;
 use xtask::tools::term;
 
@@ -121,7 +121,7 @@ pub async fn installers(delivery: &Delivery<'_>) -> Result<Prospect> {
 /// # Errors
 /// The bucket cannot be read.
 pub async fn docs(delivery: &Delivery<'_>, docs: &Docs) -> Result<Prospect> {
-    let prefix = format!("{}/", docs.directory());
+    let prefix = format!("{}/", delivery.built.layout().docs(*docs));
     let looked = look(delivery, Bucket::Docs, prefix, &delivery.built.manual, Order::Mirror, MOVING).await?;
     Ok(if delivery.deletes { looked } else { Prospect { gone: Vec::new(), ..looked } })
 }
@@ -131,17 +131,17 @@ pub async fn docs(delivery: &Delivery<'_>, docs: &Docs) -> Result<Prospect> {
 /// # Errors
 /// The bucket cannot be read.
 pub async fn installer_pointers_of(delivery: &Delivery<'_>) -> Result<Prospect> {
-    let ours = &delivery.built.installers;
+    let (ours, layout) = (&delivery.built.installers, delivery.built.layout());
     let store = delivery.read.of(Bucket::Install);
-    let top = format!("{}/", installer_pointers());
+    let top = format!("{}/", layout.installer_pointers());
     let tree = look(delivery, Bucket::Install, top.clone(), ours, Order::RecordLast, MOVING).await?;
     // An older tool left no record, and one that cannot be read keeps no rollback from replacing it: then every installer
     // there counts, also one that a system kept when it was dropped.
-    let there = match installer_systems(store, &format!("{top}{INSTALLER_RECORD}")).await? {
+    let there = match installer_systems(store, &layout, &format!("{top}{INSTALLER_RECORD}")).await? {
         Some(systems) => systems,
-        None => tree.gone.iter().filter_map(|key| installer_system(key.strip_prefix(&top)?)).collect(),
+        None => tree.gone.iter().filter_map(|key| layout.installer_system(key.strip_prefix(&top)?)).collect(),
     };
-    let ours: BTreeSet<System> = ours.keys().filter_map(|name| installer_system(name)).collect();
+    let ours: BTreeSet<System> = ours.keys().filter_map(|name| layout.installer_system(name)).collect();
     // Nothing is deleted here, and the version directories lie there, too.
     let only_there = Some(there.difference(&ours).cloned().collect());
     Ok(Prospect { gone: Vec::new(), only_there, ..tree })
@@ -190,10 +190,10 @@ async fn digest_there(store: &Store, key: &str, listing: &Listing) -> Result<Str
 ///
 /// # Errors
 /// The bucket cannot be read.
-async fn installer_systems(install: &Store, key: &str) -> Result<Option<BTreeSet<System>>> {
+async fn installer_systems(install: &Store, layout: &Layout, key: &str) -> Result<Option<BTreeSet<System>>> {
     let Some(text) = install.get(key, LIMIT).await? else { return Ok(None) };
-    Ok(match InstallerRecord::parse(&String::from_utf8_lossy(&text)) {
-        Ok(record) => Some(record.systems()),
+    Ok(match InstallerRecord::parse(layout, &String::from_utf8_lossy(&text)) {
+        Ok(record) => Some(record.systems(layout)),
         Err(why) => {
             term::warn(format_args!("{key} {why}; so the installers there are told by their names alone"));
             None

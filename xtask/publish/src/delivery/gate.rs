@@ -4,7 +4,6 @@
 use anyhow::{Context, Result, anyhow, bail, ensure};
 use camino::Utf8Path;
 use xtask::cli::{Invocation, PlanArgs};
-use xtask::domain::layout::Layout;
 use xtask::phases::build;
 
 use crate::domain::publication::acts::Subject;
@@ -28,12 +27,12 @@ impl Destination {
     /// # Errors
     /// Its release is not published, or the environment cannot be looked at.
     pub async fn takes_manual_alone(&self, subject: &Subject) -> Result<()> {
-        let (Some(earlier), Subject::Official(official)) = (&self.site.environment.requires, subject) else {
+        let (Some(earlier), Subject::Official(release)) = (&self.site.environment.requires, subject) else {
             return Ok(());
         };
-        let version = official.release.version();
+        let version = release.version();
         ensure!(
-            published(self.read.of(Bucket::Releases)).await?.versions.contains(version),
+            published(self.read.of(Bucket::Releases), &self.site.product).await?.versions.contains(version),
             "{version} is not published to {0}, and its manual alone is for repairs: `upload --env {earlier}`, then \
              `upload --env {0}`",
             self.site.name
@@ -104,9 +103,9 @@ impl Earlier {
         let receipt = match asked.with_context(|| cannot_ask(&environment))? {
             StoredReceipt::Missing => None,
             StoredReceipt::Is(receipt) => Some(receipt),
-            StoredReceipt::Newer(why) => bail!("{} of {environment} {why}", Layout::new(version).receipt()),
+            StoredReceipt::Newer(why) => bail!("{} of {environment} {why}", destination.site.layout(version).receipt()),
             StoredReceipt::Unreadable(why) => {
-                let key = Layout::new(version).receipt();
+                let key = destination.site.layout(version).receipt();
                 bail!("{key} of {environment} {why}: `upload --env {environment}` writes it anew")
             }
         };

@@ -1,15 +1,18 @@
 //! A release as it is published in an environment: its record, and what can be downloaded of it to be published again
 //! under other names. Refuses to judge whether it is whole; that is `verify`'s.
 
+use std::sync::Arc;
+
 use anyhow::{Context, Result, anyhow, ensure};
 use camino::Utf8Path;
 use xtask::domain::build::record::{Files, Record};
 use xtask::domain::layout::{INSTALLER_RECORD, Layout, MANUAL, RECORD};
+use xtask::domain::product::Product;
 use xtask::domain::release::Release;
 use xtask::domain::version::Version;
 use xtask::tools::files;
 
-use crate::domain::publication::acts::{Official, Subject};
+use crate::domain::publication::acts::Subject;
 use crate::domain::publication::installer::InstallerRecord;
 use crate::site::built::{Built, LocalFile, LocalFiles};
 use crate::tools::content::Content;
@@ -23,8 +26,8 @@ pub const LIMIT: u64 = 256 << 20;
 ///
 /// # Errors
 /// It has none, or one that makes no sense.
-pub async fn find(releases: &Store, version: &Version) -> Result<Built> {
-    let layout = Layout::new(&version.to_string());
+pub async fn find(releases: &Store, product: &Arc<Product>, version: &Version) -> Result<Built> {
+    let layout = Layout::new(product, version);
     let text = releases.get(&format!("{}/{RECORD}", layout.version_directory()), LIMIT).await?;
     let text =
         text.with_context(|| format!("{version} has no {RECORD} here: it is not published, or by an older tool"))?;
@@ -35,28 +38,28 @@ pub async fn find(releases: &Store, version: &Version) -> Result<Built> {
         "the record that is published as {version} is of {}",
         record.version
     );
-    let release = Release::new(version.clone(), record.name.as_deref().unwrap_or_default())?;
-    let subject = Subject::Official(Box::new(Official { release, layout }));
-    Built::published(record, files::digest_of(&text).sha256, subject)
+    let release = Release::new(product, version.clone(), record.name.as_deref().unwrap_or_default())?;
+    Built::published(record, files::digest_of(&text).sha256, Subject::Official(Box::new(release)))
 }
 
 /// Downloads the manual of a published release to `scratch`.
 ///
 /// # Errors
 /// A page is gone or damaged, or there is no room.
-pub async fn manual(releases: &Store, record: &Record, scratch: &Utf8Path) -> Result<LocalFiles> {
-    let directory = format!("{}/{MANUAL}", Layout::new(&record.version).version_directory());
-    download(releases, &directory, record.manual(), scratch).await
+pub async fn manual(releases: &Store, built: &Built, scratch: &Utf8Path) -> Result<LocalFiles> {
+    let directory = format!("{}/{MANUAL}", built.layout().version_directory());
+    download(releases, &directory, built.record.manual(), scratch).await
 }
 
 /// A record of installers and its text, if there is one.
 ///
 /// # Errors
 /// The bucket cannot be read, or the record makes no sense.
-async fn installer_record(install: &Store, key: &str) -> Result<Option<(InstallerRecord, String)>> {
-    let Some(text) = install.get(key, LIMIT).await? else { return Ok(None) };
+async fn installer_record(install: &Store, layout: &Layout) -> Result<Option<(InstallerRecord, String)>> {
+    let key = layout.installer_record();
+    let Some(text) = install.get(&key, LIMIT).await? else { return Ok(None) };
     let text = String::from_utf8(text).map_err(|_| anyhow!("{key} is not UTF-8"))?;
-    let record = InstallerRecord::parse(&text).map_err(|why| anyhow!("{key} {why}"))?;
+    let record = InstallerRecord::parse(layout, &text).map_err(|why| anyhow!("{key} {why}"))?;
     Ok(Some((record, text)))
 }
 
@@ -64,12 +67,12 @@ async fn installer_record(install: &Store, key: &str) -> Result<Option<(Installe
 ///
 /// # Errors
 /// As for [`manual`].
-pub async fn installers(install: &Store, layout: &Layout, scratch: &Utf8Path) -> Result<LocalFiles> {
+pub async fn installers(install: &Store, built: &Built, scratch: &Utf8Path) -> Result<LocalFiles> {
+    let layout = built.layout();
+    let Some((record, text)) = installer_record(install, &layout).await? else { return Ok(LocalFiles::new()) };
     let key = layout.installer_record();
-    let Some((record, text)) = installer_record(install, &key).await? else { return Ok(LocalFiles::new()) };
-    let directory = layout.version_directory();
-    ensure!(directory == Layout::new(&record.version).version_directory(), "{key} is of {}", record.version);
-    let mut files = download(install, &directory, record.files, scratch).await?;
+    ensure!(record.version == built.record.version, "{key} is of {}", record.version);
+    let mut files = download(install, &layout.version_directory(), record.files, scratch).await?;
     let path = scratch.join(INSTALLER_RECORD);
     files::create(&path, &text)?;
     files.insert(INSTALLER_RECORD.to_owned(), LocalFile { path, content: Content::of_bytes(text.as_bytes()) });

@@ -50,8 +50,8 @@ impl<'a> Delivery<'a> {
         let acts = acts::acts(built.subject.series(), target, environment).map_err(|why| anyhow!(why))?;
         let wants_git = acts.iter().any(|act| act.push().is_some());
         let git_side = match (&built.subject, &built.tag) {
-            (Subject::Official(official), Some(tag)) if wants_git => {
-                Some(GitSide::find(git, &environment.git, &official.release, tag)?)
+            (Subject::Official(release), Some(tag)) if wants_git => {
+                Some(GitSide::find(git, &environment.git, release, tag)?)
             }
             _ => None,
         };
@@ -82,7 +82,7 @@ impl<'a> Delivery<'a> {
     /// `None` for a tree that is no official release.
     fn version(&self) -> Option<&Version> {
         match &self.built.subject {
-            Subject::Official(official) => Some(official.release.version()),
+            Subject::Official(release) => Some(release.version()),
             Subject::Nightly { .. } => None,
         }
     }
@@ -116,6 +116,7 @@ impl<'a> Delivery<'a> {
             acts.push(planned);
         }
         Ok(Plan {
+            product: self.built.subject.product().name.clone(),
             environment: self.site.name.clone(),
             version: self.built.record.version.clone(),
             kind: kind(&self.built.subject, &self.acts, published),
@@ -180,7 +181,7 @@ impl<'a> Train<'a> {
     pub async fn check_unchanged(&self, stores: &Stores) -> Result<()> {
         let Some(Beside { found, .. }) = &self.beside else { return Ok(()) };
         ensure!(
-            published_in_any_case(stores.of(Bucket::Releases)).await? == *found,
+            published_in_any_case(stores.of(Bucket::Releases), &self.site().product).await? == *found,
             "another manager published to {} since the plan was made: run the same command again, and read its plan",
             self.site().name
         );
@@ -205,7 +206,7 @@ impl<'a> Train<'a> {
             return Ok(after.clone());
         }
         let arriving = self.deliveries.iter().filter_map(Delivery::version).cloned().collect();
-        Ok(Published { arriving, ..published(self.first().read.of(Bucket::Releases)).await? })
+        Ok(Published { arriving, ..published(self.first().read.of(Bucket::Releases), &self.site().product).await? })
     }
 
     /// Looks at every act and judges it.

@@ -3,6 +3,7 @@
 //! Looks and tries; what it writes to try a bucket it removes again. Refuses to fix anything.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use anyhow::{Context, Result, ensure};
 use camino::Utf8Path;
@@ -13,6 +14,7 @@ use xtask::domain::build::builders;
 use xtask::domain::build::program::{PROGRAMS, Program};
 use xtask::domain::environment::{Access, GitTarget};
 use xtask::domain::notes;
+use xtask::domain::product::Product;
 use xtask::domain::profile::Profile;
 use xtask::domain::release::Release;
 use xtask::phases::build::RELEASE_JOBS;
@@ -53,7 +55,7 @@ pub async fn run(invocation: &Invocation, args: &DoctorArgs) -> Result<Outcome> 
     checkup.begin("this machine");
     check_machine(&git, &args.nix_args, opened, &mut checkup);
     checkup.begin("the tree");
-    check_tree(&git, opened, &mut checkup)?;
+    check_tree(&git, &invocation.product, opened, &mut checkup)?;
     if let Some((name, site)) = &site {
         checkup.begin(name);
         match site {
@@ -176,7 +178,7 @@ fn complete(git: &Git) -> Result<String> {
     Ok("complete".to_owned())
 }
 
-fn check_tree(git: &Git, site: Option<&Site>, checkup: &mut Checkup) -> Result<()> {
+fn check_tree(git: &Git, product: &Arc<Product>, site: Option<&Site>, checkup: &mut Checkup) -> Result<()> {
     checkup.add("git identity", message_of(git.require_identity().and_then(|()| git.identity())));
     // Where there is Gerrit, it is checked with the rest of it.
     if !site.is_some_and(|site| matches!(site.environment.git, GitTarget::Gerrit { .. })) {
@@ -190,7 +192,7 @@ fn check_tree(git: &Git, site: Option<&Site>, checkup: &mut Checkup) -> Result<(
         checkup.note("refs", remedy);
     }
     checkup.add("work tree", clean(&git.dirty_files()?));
-    let request = Request { dirs: Vec::new(), authors: Source::Tree };
+    let request = Request { product: Arc::clone(product), dirs: Vec::new(), authors: Source::Tree };
     let valid = match problems(git.root(), &request) {
         Ok((count, found)) if found.is_empty() => {
             Ok(format!("{} in {}, no problems", counted(count, "fragment"), notes::FRAGMENTS))
@@ -199,7 +201,7 @@ fn check_tree(git: &Git, site: Option<&Site>, checkup: &mut Checkup) -> Result<(
         Err(error) => Err(format!("{error:#}")),
     };
     checkup.add("release notes", valid);
-    match version(git) {
+    match version(git, product) {
         Ok(release) => checkup.add("version", Ok(format!("{} \"{}\"", release.version(), release.name()))),
         // A tree on the way is how it should be before `prepare`.
         Err(error) => checkup.note("version", format!("{error:#}")),
@@ -215,9 +217,9 @@ fn clean(dirty: &[String]) -> Result<String, String> {
     }
 }
 
-fn version(git: &Git) -> Result<Release> {
+fn version(git: &Git, product: &Arc<Product>) -> Result<Release> {
     let file = tree::version_file(git, &git.head()?.commit)?;
-    Ok(Release::new(file.version, file.name.as_deref().unwrap_or_default())?)
+    Ok(Release::new(product, file.version, file.name.as_deref().unwrap_or_default())?)
 }
 
 /// Whether there are keys to read and to write with, and whether they do.
@@ -228,7 +230,7 @@ async fn check_buckets(site: &Site, checkup: &mut Checkup) {
         Err(error) => return checkup.add("key for reading", Err(format!("{error:#}"))),
     };
     checkup.add("key for reading", Ok("obtained".to_owned()));
-    let published = published(stores.of(Bucket::Releases)).await;
+    let published = published(stores.of(Bucket::Releases), &site.product).await;
     let published = published.map(|published| counted(published.versions.len(), "version"));
     checkup.add("published", message_of(published));
     match site.connect(Access::ReadWrite, &buckets).await {

@@ -13,7 +13,7 @@ use xtask::domain::amounts::bytes_for_people;
 use xtask::domain::build::record::Record;
 use xtask::domain::digest::FileFacts;
 use xtask::domain::format::Format;
-use xtask::domain::layout::{INSTALLER_RECORD, installer_system};
+use xtask::domain::layout::{INSTALLER_RECORD, Layout};
 use xtask::domain::system::System;
 use xtask::domain::version::Version;
 use xtask::tools::git::Git;
@@ -55,7 +55,7 @@ pub async fn run(invocation: &Invocation, args: &InstallerArgs) -> Result<Outcom
     })?;
     let scratch = tempfile::tempdir().context("cannot make a temporary directory")?;
     let scratch = Utf8Path::from_path(scratch.path()).context("the temporary directory's name is not UTF-8")?;
-    let installers = open(&args.from, &published.record, scratch).await?;
+    let installers = open(&args.from, &published.layout(), &published.record, scratch).await?;
 
     let built = Built { installers, ..published };
     let waivers = Waivers { drop_systems: args.drop_system.clone(), ..Waivers::default() };
@@ -88,25 +88,25 @@ pub async fn run(invocation: &Invocation, args: &InstallerArgs) -> Result<Outcom
 
 /// A release of which all is published: no name may lead to installers of one that still waits for its review.
 async fn finished(destination: &Destination, version: &Version) -> Result<Built> {
-    let published = published::find(destination.read.of(Bucket::Releases), version).await?;
+    let published = published::find(destination.read.of(Bucket::Releases), &destination.site.product, version).await?;
     let own = receipt(destination, &published.record.version).await?;
     ensure!(own.is_of(published.record_digest), "its upload was not finished: run it again");
     Ok(published)
 }
 
 /// The installers in a directory, copied to `scratch` so that what was looked at is what is sent, and their record.
-async fn open(dir: &Utf8Path, release: &Record, scratch: &Utf8Path) -> Result<LocalFiles> {
+async fn open(dir: &Utf8Path, layout: &Layout, release: &Record, scratch: &Utf8Path) -> Result<LocalFiles> {
     let mut runs_on = BTreeMap::new();
     for entry in dir.read_dir_utf8().with_context(|| format!("cannot read {dir}"))? {
         let entry = entry.with_context(|| format!("cannot read {dir}"))?;
         let (path, name) = (entry.path(), entry.file_name().to_owned());
-        if installer_system(&name).is_some() {
+        if layout.installer_system(&name).is_some() {
             let says = copied(path, &scratch.join(&name))?;
             runs_on.insert(name, says);
         }
     }
     let systems: BTreeSet<&System> = release.builds.keys().collect();
-    let names = check(&runs_on, &systems)
+    let names = check(layout, &runs_on, &systems)
         .with_context(|| format!("{dir} does not hold the installers of {}", release.version))?;
 
     let mut installers = LocalFiles::new();

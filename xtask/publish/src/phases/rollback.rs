@@ -46,7 +46,7 @@ async fn plan_and_publish(invocation: &Invocation, args: &RollbackArgs) -> Resul
     let _working = release_dir::lock(git.root())?;
     let destination = Destination::open(invocation, git.root(), &args.env, &Bucket::ALL).await?;
     let (site, read, to) = (&destination.site, &destination.read, &args.to);
-    let found = published_in_any_case(read.of(Bucket::Releases)).await?;
+    let found = published_in_any_case(read.of(Bucket::Releases), &site.product).await?;
     let (now, unclear) = &found;
     ensure!(
         !now.begun.contains(to),
@@ -73,11 +73,10 @@ async fn plan_and_publish(invocation: &Invocation, args: &RollbackArgs) -> Resul
 
     let scratch = tempfile::tempdir().context("cannot make a temporary directory")?;
     let scratch = Utf8Path::from_path(scratch.path()).context("the temporary directory's name is not UTF-8")?;
-    let built = published::find(read.of(Bucket::Releases), to).await?;
-    let layout = built.layout();
+    let built = published::find(read.of(Bucket::Releases), &site.product, to).await?;
     let built = Built {
-        manual: published::manual(read.of(Bucket::Releases), &built.record, &scratch.join("manual")).await?,
-        installers: published::installers(read.of(Bucket::Install), &layout, &scratch.join("installers")).await?,
+        manual: published::manual(read.of(Bucket::Releases), &built, &scratch.join("manual")).await?,
+        installers: published::installers(read.of(Bucket::Install), &built, &scratch.join("installers")).await?,
         ..built
     };
     // What was only begun holds no rollback back: it is the way out, also while a fix waits for its review.

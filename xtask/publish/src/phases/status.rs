@@ -5,6 +5,8 @@
 
 mod live;
 
+use std::sync::Arc;
+
 use anyhow::Result;
 use futures_util::future::join_all;
 use xtask::cli::{Invocation, Outcome};
@@ -13,7 +15,7 @@ use xtask::domain::digest::Digest;
 use xtask::domain::environment::{self, Storage};
 use xtask::domain::layout;
 use xtask::domain::notes;
-use xtask::domain::product::product;
+use xtask::domain::product::Product;
 use xtask::domain::release::tagging::TagRecord;
 use xtask::domain::release::version_file::VersionFile;
 use xtask::domain::release::{Kind, NotReleasable, Release};
@@ -37,9 +39,9 @@ pub async fn run(invocation: &Invocation) -> Result<Outcome> {
     let git = Git::open(&invocation.tree)?;
     let head = git.head()?;
     let file = tree::version_file(&git, &head.commit)?;
-    let mut page = match subject(&git, &file)? {
+    let mut page = match subject(&git, &invocation.product, &file)? {
         Ok(release) => standing(invocation, &git, &head, &file, &release).await?.page(),
-        Err(why) => unprepared(&head, &file, &why),
+        Err(why) => unprepared(&invocation.product, &head, &file, &why),
     };
     for next in page.next.iter_mut().filter(|next| next.command.starts_with(term::PHASE)) {
         next.command = term::next(&next.command[term::PHASE.len()..]);
@@ -52,12 +54,12 @@ pub async fn run(invocation: &Invocation) -> Result<Outcome> {
 }
 
 /// The release that this is about: the tree's or, once that is on the way to another, the one that was tagged last.
-fn subject(git: &Git, file: &VersionFile) -> Result<Result<Release, NotReleasable>> {
-    let here = Release::new(file.version.clone(), file.name.as_deref().unwrap_or_default());
+fn subject(git: &Git, product: &Arc<Product>, file: &VersionFile) -> Result<Result<Release, NotReleasable>> {
+    let here = Release::new(product, file.version.clone(), file.name.as_deref().unwrap_or_default());
     let (Err(NotReleasable::Dev(_)), Some(last)) = (&here, tag_record::version(git)?) else { return Ok(here) };
     let Some(commit) = git.tagged_commit(&last.to_string())? else { return Ok(here) };
     let name = tree::version_file(git, &commit)?.name;
-    Ok(Release::new(last, name.as_deref().unwrap_or_default()))
+    Ok(Release::new(product, last, name.as_deref().unwrap_or_default()))
 }
 
 fn place_of(head: &Head) -> String {
@@ -68,7 +70,7 @@ fn place_of(head: &Head) -> String {
 }
 
 /// A tree that is on the way, with nothing released from it that is still here.
-fn unprepared(head: &Head, file: &VersionFile, why: &NotReleasable) -> Page {
+fn unprepared(product: &Product, head: &Head, file: &VersionFile, why: &NotReleasable) -> Page {
     let version = file.version.base();
     let name = if version.patch() == 0 { " --name NAME" } else { "" };
     let why = match why {
@@ -77,7 +79,7 @@ fn unprepared(head: &Head, file: &VersionFile, why: &NotReleasable) -> Page {
         NotReleasable::BadName(_) => why.to_string(),
     };
     Page {
-        product: product().name.clone(),
+        product: product.name.clone(),
         version: file.version.to_string(),
         name: None,
         head: place_of(head),
@@ -105,7 +107,7 @@ async fn standing(
     let environments = environments(invocation, &look).await?;
     let finish = finish_line(invocation, git, release, tag.is_ok(), published_last(&environments));
     Ok(Standing {
-        product: product().name.clone(),
+        product: release.product().name.clone(),
         version: version.to_string(),
         name: release.name().to_owned(),
         head: at,
@@ -142,7 +144,7 @@ fn notes_line(git: &Git, head: &Head, release: &Release, tag: Option<&TagRecord>
     let page = notes::page_path(release.series());
     let text = git.file(tag.map_or(&head.commit, |tag| &tag.commit), &page)?.unwrap_or_default();
     let name = page.rsplit('/').next().unwrap_or(&page);
-    Ok(match notes::section_date(&text, release.version()) {
+    Ok(match notes::section_date(&text, release) {
         Some(date) => Line::done(format!("in {name}, dated {date}")),
         None => Line::open(format!("{name} has no section for {}", release.version())),
     })
@@ -220,6 +222,7 @@ fn finish_line(
     }
     let left = |environment: Option<&EnvironmentStanding>| {
         let request = finish::Request {
+            product: Arc::clone(&invocation.product),
             version: Some(release.version().clone()),
             environment: environment.map(|environment| environment.name.clone()),
             config: invocation.config_file(),

@@ -83,7 +83,7 @@ pub async fn with_train<T>(
     Site::known(invocation, &args.env)?;
     let mut built = Vec::new();
     for git in trees {
-        built.push(Built::open(git, args).await?);
+        built.push(Built::open(git, &invocation.product, args).await?);
     }
     let destination =
         Destination::open(invocation, first, &args.env, &[Bucket::Docs, Bucket::Releases, Bucket::Cache]).await?;
@@ -189,7 +189,7 @@ async fn tell_of_rollback(
 ) -> Result<Outcome> {
     let environment = &train.site().name;
     let rollback = |to: &str| term::next(&format!("rollback --env {environment} --to {to}"));
-    let live = live(train.deliveries[0].read.of(Bucket::Releases)).await?;
+    let live = live(train.deliveries[0].read.of(Bucket::Releases), &train.site().product).await?;
     if is_half || live.as_ref().is_some_and(|live| published.withdrawn.contains(live)) {
         let to = target(Follows::NewestStable, published).map_or_else(|| "VERSION".to_owned(), Version::to_string);
         term::say(format_args!(

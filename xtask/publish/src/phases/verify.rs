@@ -44,7 +44,7 @@ pub async fn run(invocation: &Invocation, args: &VerifyArgs) -> Result<Outcome> 
     };
     let site = Site::open(invocation, git.root(), &args.env).await?;
     let stores = site.connect(Access::Read, &Bucket::ALL).await?;
-    let (published, unclear) = published_in_any_case(stores.of(Bucket::Releases)).await?;
+    let (published, unclear) = published_in_any_case(stores.of(Bucket::Releases), &site.product).await?;
     let sources = Sources::new(&site, &stores);
     let view = View { git: &git, sources, site: &site, published, version, deep: args.deep };
 
@@ -101,10 +101,6 @@ fn current(git: &Git) -> Result<Version> {
     Ok(file.version)
 }
 
-fn record_key(version: &Version) -> String {
-    format!("{}/{RECORD}", Layout::new(&version.to_string()).version_directory())
-}
-
 /// The buckets, from both sides.
 struct Sources {
     cache: Sides,
@@ -152,9 +148,18 @@ struct View<'a> {
 }
 
 impl View<'_> {
+    /// What the artifacts of this version are called.
+    fn layout(&self) -> Layout {
+        self.site.layout(&self.version)
+    }
+
+    fn record_key(&self, version: &Version) -> String {
+        format!("{}/{RECORD}", self.site.layout(version).version_directory())
+    }
+
     /// The published record of a version, and its text; `None` if there is nothing. What is not a record says why.
     async fn record(&self, version: &Version) -> Result<Option<Result<(Record, Vec<u8>), Misread>>> {
-        let key = record_key(version);
+        let key = self.record_key(version);
         let Some(text) = self.sources.releases.get(&key).await? else { return Ok(None) };
         Ok(Some(match Record::parse_published(&String::from_utf8_lossy(&text)) {
             Ok(record) if record.version == version.to_string() => Ok((record, text)),
@@ -176,7 +181,7 @@ impl View<'_> {
     /// Uploads that were only begun: their manager may have forgotten them.
     fn note_begun(&self, report: &mut Report) {
         for version in self.published.begun.iter().filter(|version| **version != self.version) {
-            let title = format!("releases {}/", Layout::new(&version.to_string()).version_directory());
+            let title = format!("releases {}/", self.site.layout(version).version_directory());
             let waits = if holds_pointers_back(version, &self.published) { "; pointers wait for it" } else { "" };
             let why = "was begun and is not finished (it may wait for a review): upload it again, or delete it";
             report.note(&title, &format!("{why}{waits}"));
@@ -185,7 +190,7 @@ impl View<'_> {
 
     /// Without a record there is nothing to check the rest with.
     fn cannot_read_record(&self, why: Misread, report: &mut Report) {
-        let title = format!("releases {}", record_key(&self.version));
+        let title = format!("releases {}", self.record_key(&self.version));
         let why = match why {
             Misread::Newer(why) => Misread::Newer(format!("{why}; nothing of this version can be checked without it")),
             damaged @ Misread::Wrong(_) => damaged,
@@ -234,11 +239,11 @@ impl View<'_> {
 
     /// What people call an act, for one that could not be looked at.
     fn title(&self, act: &Act) -> String {
-        let layout = Layout::new(&self.version.to_string());
+        let layout = self.layout();
         match act {
             Act::VersionDirectory => format!("releases {}/", layout.version_directory()),
             Act::Cache => "cache".to_owned(),
-            Act::Docs(docs) => format!("docs {}/", docs.directory()),
+            Act::Docs(docs) => format!("docs {}/", layout.docs(*docs)),
             Act::RootManifest => format!("releases {MANIFEST}"),
             Act::Branch | Act::Review => "branch".to_owned(),
             Act::Tag => format!("tag {}", self.version),

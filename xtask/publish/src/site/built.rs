@@ -3,6 +3,7 @@
 //! Reads every byte once; what is uploaded later is compared with what was read here. Refuses to change anything.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use anyhow::{Context, Result, anyhow};
 use camino::{Utf8Path, Utf8PathBuf};
@@ -12,6 +13,7 @@ use xtask::domain::build::record::{Files, Record};
 use xtask::domain::digest::{Digest, FileFacts};
 use xtask::domain::layout::{self, Layout};
 use xtask::domain::problem::{Problem, Problems};
+use xtask::domain::product::Product;
 use xtask::domain::release::Release;
 use xtask::domain::release::tagging::TagRecord;
 use xtask::phases::build::Target;
@@ -19,7 +21,7 @@ use xtask::tools::files;
 use xtask::tools::git::Git;
 use xtask::tree::tag_record;
 
-use crate::domain::publication::acts::{Official, Subject};
+use crate::domain::publication::acts::Subject;
 use crate::tools::content::Content;
 use crate::tools::images::{Found, Images};
 use crate::tools::oci;
@@ -79,7 +81,7 @@ impl Built {
     ///
     /// # Errors
     /// Nothing was built, or everything that is not as built or as tagged, at once.
-    pub async fn open(git: &Git, args: &PlanArgs) -> Result<Built> {
+    pub async fn open(git: &Git, product: &Arc<Product>, args: &PlanArgs) -> Result<Built> {
         let dir = git.root().join(layout::RELEASE);
         if dir.exists() {
             files::require_directory(&dir)?;
@@ -92,7 +94,7 @@ impl Built {
         let record = Record::parse(&text).map_err(|why| anyhow!("{record_path} {why}"))?;
 
         let mut problems = if args.no_check_git { Problems::default() } else { off_the_record(git, &record)? };
-        let layout = Layout::new(&record.version);
+        let layout = Layout::new(product, &record.version);
         let manual = read(&dir.join(layout::MANUAL), &record.manual(), &mut problems).await?;
         problems.collect(record.compare_manual(&facts(&manual)));
         let (mut published, mut root_manifest, mut images) = (LocalFiles::new(), String::new(), None);
@@ -124,7 +126,7 @@ impl Built {
         }
         problems.into_result().with_context(|| format!("{dir} cannot be published as it is"))?;
 
-        let (subject, tag) = subject(git, &record, layout)?;
+        let (subject, tag) = subject(git, product, &record)?;
         let record_digest = record_facts.sha256;
         let installers = LocalFiles::new();
         Ok(Built {
@@ -142,7 +144,7 @@ impl Built {
 
     /// Every name that comes with it.
     pub fn layout(&self) -> Layout {
-        Layout::new(&self.record.version)
+        self.subject.layout()
     }
 
     /// What goes to registries.
@@ -170,10 +172,12 @@ fn off_the_record(git: &Git, record: &Record) -> Result<Problems> {
 }
 
 /// What the record is a record of, as git has it; and the tag of an official release.
-fn subject(git: &Git, record: &Record, layout: Layout) -> Result<(Subject, Option<TagRecord>)> {
-    let Some(tag) = &record.tag else { return Ok((Subject::Nightly { version: record.version.clone() }, None)) };
+fn subject(git: &Git, product: &Arc<Product>, record: &Record) -> Result<(Subject, Option<TagRecord>)> {
+    let Some(tag) = &record.tag else {
+        return Ok((Subject::Nightly { product: Arc::clone(product), version: record.version.clone() }, None));
+    };
     let version = tag.parse().with_context(|| format!("the record's tag {tag}"))?;
-    let release = Release::new(version, record.name.as_deref().unwrap_or_default())?;
+    let release = Release::new(product, version, record.name.as_deref().unwrap_or_default())?;
     let tag = tag_record::load(git, release.version())?;
     if (&tag.commit, &tag.tree) != (&record.commit, &record.tree) {
         return Err(anyhow!(
@@ -183,7 +187,7 @@ fn subject(git: &Git, record: &Record, layout: Layout) -> Result<(Subject, Optio
             tag.commit
         ));
     }
-    Ok((Subject::Official(Box::new(Official { release, layout })), Some(tag)))
+    Ok((Subject::Official(Box::new(release)), Some(tag)))
 }
 
 /// Reads a directory that was built. A file of another size than `built` says may be anything and is not hashed: the

@@ -4,6 +4,8 @@
 //! buckets that are written. Refuses to know what is published.
 
 use std::collections::BTreeMap;
+use std::fmt::Display;
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow, ensure};
@@ -11,6 +13,8 @@ use camino::{Utf8Path, Utf8PathBuf};
 use xtask::cli::Invocation;
 use xtask::domain::environment::image_target::ImageTarget;
 use xtask::domain::environment::{Access, Buckets, CacheKey, Config, Environment, GitTarget, Storage};
+use xtask::domain::layout::Layout;
+use xtask::domain::product::Product;
 use xtask::tree;
 
 use crate::domain::cache::faults::Keys;
@@ -62,6 +66,8 @@ impl Bucket {
 /// An environment that is connected to.
 pub struct Site {
     pub name: String,
+    /// What is released there.
+    pub product: Arc<Product>,
     pub environment: Environment,
     /// What its directories are relative to.
     tree: Utf8PathBuf,
@@ -117,6 +123,11 @@ impl Destination {
 }
 
 impl Site {
+    /// What the artifacts of a version are called.
+    pub fn layout(&self, version: impl Display) -> Layout {
+        Layout::new(&self.product, version)
+    }
+
     /// What `releng.toml` says of an environment.
     ///
     /// # Errors
@@ -147,6 +158,7 @@ impl Site {
         };
         Ok(Site {
             name: name.to_owned(),
+            product: Arc::clone(&invocation.product),
             environment,
             tree: tree.to_owned(),
             tagging: tokio::sync::Mutex::default(),

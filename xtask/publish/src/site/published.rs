@@ -4,7 +4,8 @@ use std::collections::BTreeSet;
 
 use anyhow::{Result, bail};
 use xtask::domain::format::Misread;
-use xtask::domain::layout::{Layout, MANIFEST, RECEIPTS, RECORD, SUMS, WITHDRAWN, WITHDRAWN_COPY, prefix};
+use xtask::domain::layout::{Layout, MANIFEST, RECEIPTS, RECORD, SUMS, WITHDRAWN, WITHDRAWN_COPY};
+use xtask::domain::product::Product;
 use xtask::domain::version::Version;
 
 use crate::domain::publication::pointers::Published;
@@ -22,8 +23,8 @@ const LIMIT: u64 = 1 << 20;
 ///
 /// # Errors
 /// The bucket cannot be read, or it cannot be told which versions are withdrawn: an upload could take users to one.
-pub async fn published(releases: &Store) -> Result<Published> {
-    let (published, withdrawn) = look(releases).await?;
+pub async fn published(releases: &Store, product: &Product) -> Result<Published> {
+    let (published, withdrawn) = look(releases, product).await?;
     match withdrawn {
         Withdrawn::Told(withdrawn) => Ok(Published { withdrawn, ..published }),
         Withdrawn::Unclear(Unclear { why, is_damaged: false }, _) => {
@@ -41,8 +42,8 @@ pub async fn published(releases: &Store) -> Result<Published> {
 ///
 /// # Errors
 /// The bucket cannot be read.
-pub async fn published_in_any_case(releases: &Store) -> Result<(Published, Option<Unclear>)> {
-    let (published, withdrawn) = look(releases).await?;
+pub async fn published_in_any_case(releases: &Store, product: &Product) -> Result<(Published, Option<Unclear>)> {
+    let (published, withdrawn) = look(releases, product).await?;
     Ok(match withdrawn {
         Withdrawn::Told(withdrawn) => (Published { withdrawn, ..published }, None),
         Withdrawn::Unclear(unclear, names) => (Published { withdrawn: names, ..published }, Some(unclear)),
@@ -65,8 +66,8 @@ pub struct Unclear {
 }
 
 /// Everything but the withdrawn versions, and those.
-async fn look(releases: &Store) -> Result<(Published, Withdrawn)> {
-    let start = format!("{0}/{0}-", prefix());
+async fn look(releases: &Store, product: &Product) -> Result<(Published, Withdrawn)> {
+    let start = format!("{0}/{0}-", product.prefix);
     // What is not called like a version is not one of ours.
     let version = |directory: &String| directory.strip_prefix(&start)?.parse::<Version>().ok();
     let there: BTreeSet<Version> = releases.directories(&start).await?.iter().filter_map(version).collect();
@@ -74,12 +75,13 @@ async fn look(releases: &Store) -> Result<(Published, Withdrawn)> {
     let withdrawn = look_at_withdrawn(releases, receipts.contains(WITHDRAWN_COPY)).await?;
 
     let (mut finished, unclear): (BTreeSet<_>, BTreeSet<_>) =
-        there.into_iter().partition(|version| receipts.contains(&Layout::new(&version.to_string()).receipt()));
-    let live = if unclear.is_empty() { None } else { live(releases).await? };
+        there.into_iter().partition(|version| receipts.contains(&Layout::new(product, version).receipt()));
+    let live = if unclear.is_empty() { None } else { live(releases, product).await? };
     let kinds = transfer::all(unclear.into_iter().map(|version| {
         let releases = releases.clone();
+        let layout = Layout::new(product, &version);
         let is_live = live.as_ref() == Some(&version);
-        async move { Ok((is_live || is_of_an_earlier_tool(&releases, &version).await?, version)) }
+        async move { Ok((is_live || is_of_an_earlier_tool(&releases, &layout).await?, version)) }
     }));
     let mut begun = BTreeSet::new();
     for (is_finished, version) in kinds.await? {
@@ -94,8 +96,8 @@ async fn look(releases: &Store) -> Result<(Published, Withdrawn)> {
 
 /// Whether what is there without a receipt was published before there were receipts. This tool sends the sums first, and
 /// a release has a manifest: anything else is an upload that was only begun, or a stray object.
-async fn is_of_an_earlier_tool(releases: &Store, version: &Version) -> Result<bool> {
-    let directory = Layout::new(&version.to_string()).version_directory();
+async fn is_of_an_earlier_tool(releases: &Store, layout: &Layout) -> Result<bool> {
+    let directory = layout.version_directory();
     let has = async |name: &str| Ok::<_, anyhow::Error>(releases.head(&format!("{directory}/{name}")).await?.is_some());
     Ok(!has(SUMS).await? && !has(RECORD).await? && has(MANIFEST).await?)
 }
@@ -105,9 +107,9 @@ async fn is_of_an_earlier_tool(releases: &Store, version: &Version) -> Result<bo
 ///
 /// # Errors
 /// The bucket cannot be read, or what is there is no such manifest.
-pub async fn live(releases: &Store) -> Result<Option<Version>> {
+pub async fn live(releases: &Store, product: &Product) -> Result<Option<Version>> {
     match releases.get(MANIFEST, LIMIT).await? {
-        Some(bytes) => Ok(root_manifest::read(&bytes).await?.version().parse().ok()),
+        Some(bytes) => Ok(root_manifest::read(&bytes).await?.version(product).parse().ok()),
         None => Ok(None),
     }
 }
@@ -152,6 +154,6 @@ pub async fn receipt(destination: &Destination, version: &str) -> Result<StoredR
 /// # Errors
 /// As for [`receipt`].
 pub async fn receipt_in(site: &Site, read: &Stores, version: &str) -> Result<StoredReceipt> {
-    let text = read.of(Bucket::Releases).get(&Layout::new(version).receipt(), RECEIPT_LIMIT).await?;
+    let text = read.of(Bucket::Releases).get(&site.layout(version).receipt(), RECEIPT_LIMIT).await?;
     Ok(StoredReceipt::parse(text.as_deref(), &site.name, version))
 }

@@ -8,14 +8,15 @@ use xtask::domain::digest::Digest;
 use xtask::domain::environment::image_target::ImageTarget;
 use xtask::domain::environment::{Config, Environment};
 use xtask::domain::format::Format;
-use xtask::domain::layout::{Docs, Layout};
+use xtask::domain::layout::Docs;
 use xtask::domain::oid::Oid;
+use xtask::domain::product::Product;
 use xtask::domain::release::Release;
 use xtask::domain::release::tagging::{Relation, Tag, TagRecord};
 use xtask::domain::store_path::StorePath;
 use xtask_publish::domain::cache::faults;
 use xtask_publish::domain::cache::path_info::PathInfo;
-use xtask_publish::domain::publication::acts::{Act, Official, Subject, Target, acts};
+use xtask_publish::domain::publication::acts::{Act, Subject, Target, acts};
 use xtask_publish::domain::publication::image_tag::{ImageTag, Pushed};
 use xtask_publish::domain::publication::judgement::{Changed, Object, Review, Seen, Tree, Waivers, judge};
 use xtask_publish::domain::publication::live_manifest::Live;
@@ -33,11 +34,11 @@ fn oid(digit: char) -> Oid {
 }
 
 fn subject(version: &str) -> Subject {
-    Subject::Official(Box::new(Official { layout: Layout::new(version), release: release(version) }))
+    Subject::Official(Box::new(release(version)))
 }
 
 fn release(version: &str) -> Release {
-    Release::new(version.parse().expect(version), "Name").expect("releasable")
+    Release::new(&Product::built_in().into(), version.parse().expect(version), "Name").expect("releasable")
 }
 
 /// The commits of a version, and what has become of them in Gerrit.
@@ -176,6 +177,7 @@ fn plan_of(acts: &[Act], version: &str, name: &str, published: &Published) -> Pl
     let judged =
         |act: &Act| judge(act, &subject, &seen(act, version, acts, environment), published, &Waivers::default());
     Plan {
+        product: subject.product().name.clone(),
         environment: name.to_owned(),
         version: version.to_owned(),
         kind: kind(&subject, acts, published),

@@ -8,6 +8,7 @@ use xtask::domain::build::manifest;
 use xtask::domain::build::record::{Build, Record};
 use xtask::domain::format::Format;
 use xtask::domain::layout::{self, Layout};
+use xtask::domain::product::Product;
 use xtask::tools::files;
 
 use crate::repo::{NIX_CONFIG, Ran, Repo};
@@ -70,14 +71,14 @@ impl Release {
     }
 
     pub fn version_dir(&self) -> Utf8PathBuf {
-        let layout = Layout::new(&self.version);
+        let layout = Layout::new(&Product::built_in(), &self.version);
         self.release_dir().join(layout::ARTIFACTS).join(layout.version_directory())
     }
 
     /// Makes what `build` makes; `pages` is how many pages the manual has.
     pub fn seal(&self, systems: &[&str], pages: usize) {
         let git = |revision: &str| self.repo.git(&["rev-parse", revision]).parse().expect("an object");
-        let (layout, version) = (Layout::new(&self.version), &self.version);
+        let (layout, version) = (Layout::new(&Product::built_in(), &self.version), &self.version);
         let dir = self.release_dir();
         for part in [layout::ARTIFACTS, layout::MANUAL, layout::IMAGES] {
             let _ = fs::remove_dir_all(dir.join(part));

@@ -37,7 +37,7 @@ impl<'a> Gathering<'a> {
     /// `dir` is empty.
     pub fn new(plan: &'a Plan, jobs: &'a Jobs, dir: Utf8PathBuf) -> Gathering<'a> {
         let record = new_record(plan, &jobs.version, &jobs.builds);
-        Gathering { plan, jobs, layout: Layout::new(&jobs.version), dir, record }
+        Gathering { plan, jobs, layout: Layout::new(&plan.product, &jobs.version), dir, record }
     }
 
     fn version_dir(&self) -> Utf8PathBuf {

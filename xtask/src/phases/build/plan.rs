@@ -1,6 +1,7 @@
 //! What `build` would do: the tree, the repository and the machine are looked at, and a plan is made or refused.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use anyhow::{Context, Result};
 use camino::{Utf8Path, Utf8PathBuf};
@@ -9,7 +10,7 @@ use clap::ValueEnum;
 use crate::domain::build::nix_fault::Fault;
 use crate::domain::oid::Oid;
 use crate::domain::problem::{Problem, Problems};
-use crate::domain::product::product;
+use crate::domain::product::Product;
 use crate::domain::profile::Profile;
 use crate::domain::release::Release;
 use crate::domain::release::version_file::{self, VersionFile};
@@ -25,6 +26,8 @@ use crate::tree::tag_record;
 /// What was asked for.
 #[derive(Debug)]
 pub struct Request {
+    /// What is released.
+    pub product: Arc<Product>,
     pub target: Target,
     pub profile: Profile,
     /// Without it, any commit is built, and even changes that are not committed.
@@ -114,6 +117,7 @@ impl Observed {
 /// What is built, and what people are told.
 #[derive(Debug)]
 pub struct Plan {
+    pub product: Arc<Product>,
     pub version: Version,
     pub name: Option<String>,
     /// `None` if this is no official release.
@@ -134,9 +138,7 @@ impl Plan {
         let at = self.commit.short();
         term::say(format_args!(
             "{BOLD}{} {}{BOLD:#}{name}{what} ({} at {at})",
-            product().name,
-            self.version,
-            self.profile
+            self.product.name, self.version, self.profile
         ));
         for warning in &self.warnings {
             term::warn(warning);
@@ -165,7 +167,7 @@ pub fn decide(observed: Observed, request: &Request) -> Result<Plan, Problems> {
     let on_tag = observed.tagged.as_ref() == Some(&observed.head.commit);
     let (mut problems, mut warnings) = (machine(&observed, request), Vec::new());
     if request.check_git {
-        problems.extend(off_the_tag(&observed));
+        problems.extend(off_the_tag(&observed, &request.product));
     } else if !observed.dirty.is_empty() {
         let what = "changes that are not committed";
         warnings.push(match on_tag {
@@ -189,6 +191,7 @@ pub fn decide(observed: Observed, request: &Request) -> Result<Plan, Problems> {
     problems.into_result()?;
     let Observed { head, current, .. } = observed;
     Ok(Plan {
+        product: Arc::clone(&request.product),
         tag: on_tag.then(|| current.version.to_string()),
         version: current.version,
         name: current.name,
@@ -230,11 +233,11 @@ fn machine(observed: &Observed, request: &Request) -> Problems {
 }
 
 /// What keeps this from being the release that the tag says.
-fn off_the_tag(observed: &Observed) -> Problems {
+fn off_the_tag(observed: &Observed, product: &Arc<Product>) -> Problems {
     let mut problems = Problems::default();
     let (version, head) = (&observed.current.version, &observed.head);
     let name = observed.current.name.as_deref().unwrap_or_default();
-    let never = Release::new(version.clone(), name).err().filter(|_| observed.current.name.is_some());
+    let never = Release::new(product, version.clone(), name).err().filter(|_| observed.current.name.is_some());
     match &observed.tagged {
         _ if never.is_some() => problems.extend(never.into_iter().map(|why| Problem::new(why.to_string())).collect()),
         // The look at the tag says what there is in its place.

@@ -29,7 +29,7 @@ pub fn evaluate(nix: &Nix, plan: &Plan, roots: &Utf8Path) -> Result<(Jobs, Vec<R
         }
         Ok(())
     })?;
-    Ok((Jobs::decide(rows)?, early))
+    Ok((Jobs::decide(&plan.product, rows)?, early))
 }
 
 /// Builds all jobs.
@@ -60,5 +60,5 @@ pub fn evaluate_manual(nix: &Nix, plan: &Plan) -> Result<ManualJob> {
     let below = [jobs::BUILD.to_owned(), System::main().to_string()];
     let row = nix.job(&plan.flake, &path, &below)?;
     let row = row.with_context(|| format!("`{}` is not a derivation", below.join(".")))?;
-    Ok(ManualJob::decide(row)?)
+    Ok(ManualJob::decide(&plan.product, row)?)
 }

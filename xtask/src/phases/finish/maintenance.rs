@@ -8,6 +8,7 @@ use anyhow::Result;
 use crate::domain::notes;
 use crate::domain::notes::forward::{self, Matches};
 use crate::domain::oid::Oid;
+use crate::domain::product::Product;
 use crate::domain::release;
 use crate::domain::version::{Series, Version};
 use crate::tools::git::Git;
@@ -30,7 +31,7 @@ impl Left {
     ///
     /// # Errors
     /// git's own, or a page or fragment that is not UTF-8.
-    pub fn look(git: &Git, tip: &Oid) -> Result<Left> {
+    pub fn look(git: &Git, product: &Product, tip: &Oid) -> Result<Left> {
         let mut left = Left::default();
         let maintenance = |version: &Version| version.patch() > 0;
         let mut versions = released::releases(git)?;
@@ -44,8 +45,8 @@ impl Left {
             for version in releases {
                 let Some(commit) = git.resolve(&format!("refs/tags/{version}^{{commit}}"))? else { continue };
                 let released = git.file(&commit, &path)?.unwrap_or_default();
-                let Some(section) = forward::section(&released, version) else { continue };
-                if forward::section(&page, version).is_none() {
+                let Some(section) = forward::section(product, &released, version) else { continue };
+                if forward::section(product, &page, version).is_none() {
                     sections.insert(version.clone(), section.to_owned());
                 }
             }
@@ -55,20 +56,20 @@ impl Left {
         }
         let here = released::texts(git, tip)?;
         if !here.is_empty() {
-            let past = released::past(git, maintenance)?;
-            left.matches = forward::matches(&here, &past.taken);
+            let past = released::past(git, product, maintenance)?;
+            left.matches = forward::matches(product, &here, &past.taken);
             left.unknown = past.unknown;
         }
         Ok(left)
     }
 
     /// The commit for `main`; `None` if it has everything.
-    pub fn commit(&self) -> Option<Commit> {
+    pub fn commit(&self, product: &Product) -> Option<Commit> {
         let mut edits = Vec::new();
         let mut versions: Vec<Version> =
             self.matches.released.iter().flat_map(|found| found.versions.clone()).collect();
         for (series, (page, sections)) in &self.pages {
-            let content = Some(forward::add_sections(page, sections));
+            let content = Some(forward::add_sections(product, page, sections));
             edits.push(Edit { path: notes::page_path(*series), content });
             versions.extend(sections.keys().cloned());
         }

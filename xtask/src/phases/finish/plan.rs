@@ -3,7 +3,6 @@
 use anyhow::Result;
 
 use crate::domain::oid::Oid;
-use crate::domain::product::product;
 use crate::domain::release::tagging::TagRecord;
 use crate::domain::release::{Release, series_branch};
 use crate::tools::git::Git;
@@ -69,13 +68,7 @@ impl Line {
 impl Plan {
     pub fn show(&self) {
         let Plan { release, tag, .. } = self;
-        let kind = release.kind();
-        term::say(format_args!(
-            "{BOLD}{} {}{BOLD:#} \"{}\" ({kind})",
-            product().name,
-            release.version(),
-            release.name()
-        ));
+        term::say(format_args!("{BOLD}{}{BOLD:#} \"{}\" ({})", release.title(), release.name(), release.kind()));
         if self.switch {
             term::say(format_args!("  switch  back to {}", tag.branch));
         }

@@ -6,6 +6,7 @@ use anyhow::Result;
 use crate::domain::notes;
 use crate::domain::notes::forward::{self, Match, Matches};
 use crate::domain::oid::Oid;
+use crate::domain::product::Product;
 use crate::domain::version::Version;
 use crate::tools::git::Git;
 use crate::tree::released::{self, Past};
@@ -26,18 +27,18 @@ impl Earlier {
     ///
     /// # Errors
     /// git's own.
-    pub fn look(git: &Git, head: &Oid, target: &Version) -> Result<Earlier> {
+    pub fn look(git: &Git, product: &Product, head: &Oid, target: &Version) -> Result<Earlier> {
         let here = released::texts(git, head)?;
         if here.is_empty() || target.is_pre_release() {
             return Ok(Earlier::default());
         }
         let is_earlier =
             |version: &Version| version < target && (target.patch() == 0 || version.series() == target.series());
-        let Past { taken, unknown } = released::past(git, is_earlier)?;
+        let Past { taken, unknown } = released::past(git, product, is_earlier)?;
         let tagged = released::releases(git)?;
-        let mut untagged = sections(git, head)?;
+        let mut untagged = sections(git, product, head)?;
         untagged.retain(|version| is_earlier(version) && !tagged.contains(version));
-        Ok(Earlier { matches: forward::matches(&here, &taken), cut_off: unknown, untagged })
+        Ok(Earlier { matches: forward::matches(product, &here, &taken), cut_off: unknown, untagged })
     }
 
     /// What would be announced again, and what a person has to look at.
@@ -65,12 +66,13 @@ impl Earlier {
 }
 
 /// The releases that have sections on the pages of a commit, but for pre-releases.
-fn sections(git: &Git, commit: &Oid) -> Result<Vec<Version>> {
+fn sections(git: &Git, product: &Product, commit: &Oid) -> Result<Vec<Version>> {
     let mut pages = git.list(commit, notes::PAGES)?;
     pages.retain(|page| page.is_file() && page.path.ends_with(".md"));
     let texts = git.contents(pages.iter().map(|page| &page.oid))?;
     let texts = texts.iter().map(|text| String::from_utf8_lossy(text));
-    let mut versions: Vec<Version> = texts.flat_map(|page| forward::versions(&page).collect::<Vec<_>>()).collect();
+    let mut versions: Vec<Version> =
+        texts.flat_map(|page| forward::versions(product, &page).collect::<Vec<_>>()).collect();
     versions.retain(|version| !version.is_pre_release());
     versions.sort();
     versions.dedup();

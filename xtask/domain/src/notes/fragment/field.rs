@@ -8,9 +8,11 @@ use crate::notes::reference::pasted::suggestion;
 use crate::notes::reference::{List, Reference, decimal};
 use crate::notes::yaml::{Fault, Node, Placed, Reading, Scalar, Value};
 use crate::problem::nearest;
+use crate::product::Product;
 
 /// Reads the value of one key, and says what is wrong with it.
 pub(super) struct Field<'a> {
+    pub product: &'a Product,
     pub key: &'a str,
     pub front_matter: &'a Source<'a>,
     pub faults: &'a mut Vec<Fault>,
@@ -142,7 +144,7 @@ impl Field<'_> {
         };
         let comment = self.front_matter.comment(line).unwrap_or_default().to_owned();
         if scalar.reading() == Reading::Null {
-            let remedy = suggestion(list, &comment, item.in_list);
+            let remedy = suggestion(self.product, list, &comment, item.in_list);
             self.null(line, remedy.as_deref().unwrap_or("write fj#N (Lix) or gh#N (CppNix)"));
             return None;
         }
@@ -152,7 +154,7 @@ impl Field<'_> {
         let value = read(&scalar.text).filter(|_| !cut_off);
         if value.is_none() {
             let shown = written.escape_debug();
-            let what = match suggestion(list, &written, item.in_list) {
+            let what = match suggestion(self.product, list, &written, item.in_list) {
                 Some(suggestion) => format!("`{shown}` is not {}: {suggestion}", kind(list)),
                 None => format!("`{shown}` is not {expected}"),
             };

@@ -5,7 +5,7 @@ use expect_test::{Expect, expect};
 use super::*;
 
 fn parse(text: &str) -> Result<Fragment, Vec<Fault>> {
-    Fragment::parse("x.md", text.as_bytes()).map_err(|invalid| invalid.faults)
+    Fragment::parse(&Product::built_in(), "x.md", text.as_bytes()).map_err(|invalid| invalid.faults)
 }
 
 fn faults(front_matter: &str, expected: Expect) {
@@ -98,6 +98,6 @@ fn what_is_no_fragment() {
         2: the front matter has no end: a fragment starts with a line `---`, YAML, and another line `---`
         5: this is the mark of a merge conflict: resolve it"#]]
     .assert_eq(&shown.join("\n"));
-    let fault = Fragment::parse("x.md", b"---\nsynopsis: x\n---\n\xff").expect_err("invalid");
+    let fault = Fragment::parse(&Product::built_in(), "x.md", b"---\nsynopsis: x\n---\n\xff").expect_err("invalid");
     assert_eq!(fault.faults[0].line, 4);
 }

@@ -3,21 +3,20 @@
 //! Addresses and repositories are those of the product's links.
 
 use super::{List, Tracker, decimal};
-use crate::product::product;
+use crate::product::{Links, Product};
 
 /// What to write instead of a value that is not a reference, as the end of a sentence; `None` if it is anyone's guess.
 ///
 /// `in_list` tells whether the value is one of several in brackets already.
-pub fn suggestion(list: List, value: &str, in_list: bool) -> Option<String> {
+pub fn suggestion(product: &Product, list: List, value: &str, in_list: bool) -> Option<String> {
     let text = value.trim();
     let is_change_id = text.strip_prefix('I').is_some_and(|hex| hex.len() == 40 && hex.bytes().all(is_hex_digit));
     if is_change_id {
         return Some("this is a Change-Id; write the number in the change's address, as in `cls: 1234`".to_owned());
     }
-    let items = match pasted(text) {
+    let items = match pasted(&product.links, text) {
         Pasted::References(items) => items,
         Pasted::Foreign => {
-            let product = product();
             return Some(format!(
                 "only issues, pull requests and changes of {} and of {} are listed here; link others in the text",
                 product.name,
@@ -97,12 +96,12 @@ struct Context {
     tracker: Option<Tracker>,
 }
 
-fn pasted(text: &str) -> Pasted {
+fn pasted(links: &Links, text: &str) -> Pasted {
     let mut items = Vec::new();
     let mut context = Context::default();
     for token in tokens(text) {
         if let Some(address) = address(token) {
-            match of_address(address) {
+            match of_address(links, address) {
                 Some(item) => items.push(item),
                 None => return Pasted::Foreign,
             }
@@ -111,7 +110,7 @@ fn pasted(text: &str) -> Pasted {
         let at = token.find(|c: char| digit(c).is_some()).unwrap_or(token.len());
         let (word, number) = token.split_at(at);
         if number.is_empty() {
-            match of_word(word) {
+            match of_word(links, word) {
                 Some(said) => context = said,
                 None if is_filler(word) => {}
                 None => return Pasted::Unknown,
@@ -123,7 +122,7 @@ fn pasted(text: &str) -> Pasted {
         let said = match word {
             "" | "#" | "+" => context,
             "!" => Context { list: Some(List::Prs), tracker: None },
-            word => match of_word(word) {
+            word => match of_word(links, word) {
                 Some(said) => said,
                 None if hash && word.contains(|c: char| c.is_alphabetic()) => return Pasted::Foreign,
                 None => return Pasted::Unknown,
@@ -153,8 +152,7 @@ fn address(token: &str) -> Option<&str> {
 }
 
 /// `git.lix.systems/lix-project/lix/issues/12#issuecomment-3`, and the like.
-fn of_address(address: &str) -> Option<Item> {
-    let links = &product().links;
+fn of_address(links: &Links, address: &str) -> Option<Item> {
     let numbered = [
         (&links.issue, List::Issues, Tracker::Lix),
         (&links.pull, List::Prs, Tracker::Lix),
@@ -180,8 +178,7 @@ fn of_address(address: &str) -> Option<Item> {
 }
 
 /// What `fj`, `NixOS/nix#`, `cl/` or `PR` says about the number behind it.
-fn of_word(word: &str) -> Option<Context> {
-    let links = &product().links;
+fn of_word(links: &Links, word: &str) -> Option<Context> {
     let word = word.trim_matches(['#', '/', '-', ':', '_', '!', '=', '~', '@', '+']).to_lowercase();
     let is = |link: &str| repository(link).is_some_and(|name| name.to_lowercase() == word);
     let context = |list, tracker| Some(Context { list, tracker });

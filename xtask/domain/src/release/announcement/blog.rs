@@ -3,12 +3,12 @@
 use super::{Announcement, quoted};
 use crate::notes::enumerate;
 use crate::notes::highlights::Highlight;
-use crate::product::{fill, product};
+use crate::product::fill;
 use crate::release::Kind;
 
 impl Announcement {
     pub(super) fn blog(&self) -> String {
-        let announcement = &product().announcement;
+        let announcement = &self.product().announcement;
         let (title, author) = (quoted(&format!("Announcing {}", self.title())), quoted(&announcement.author));
         let mut text =
             format!("+++\ntitle = {title}\nauthor = {author}\ndate = {}\n+++\n\n", quoted(&self.date.to_string()));
@@ -16,8 +16,8 @@ impl Announcement {
         if self.release.kind() == Kind::NewMajor {
             text += "\n<!-- What the name stands for, and a picture of it. -->\n";
             text += &format!("\n{}\n", announcement.about);
-            text += &format!("\n## Upgrading from CppNix or previous {} versions\n\n", product().name);
-            text += &format!("{}\n", fill(&announcement.upgrading, &product().links.install));
+            text += &format!("\n## Upgrading from CppNix or previous {} versions\n\n", self.product().name);
+            text += &format!("{}\n", fill(&announcement.upgrading, &self.product().links.install));
         }
         text += "\n## Changes\n";
         text += &self.changes();
@@ -29,7 +29,7 @@ impl Announcement {
     }
 
     fn opening(&self) -> String {
-        let (release, name, title) = (&self.release, &product().name, self.title());
+        let (release, name, title) = (&self.release, &self.product().name, self.title());
         match release.kind() {
             Kind::NewMajor => {
                 format!("We at the {name} team are proud to announce {title}, a new major release.\n")

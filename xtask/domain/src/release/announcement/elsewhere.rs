@@ -1,7 +1,6 @@
 //! What other repositories have to know: the website, nixpkgs, and a list of what only a person can do.
 
 use super::{Announcement, quoted};
-use crate::product::product;
 use crate::release::Kind;
 
 /// Where nixpkgs keeps the package.
@@ -18,14 +17,14 @@ impl Announcement {
             ("notes", quoted(&self.notes_link())),
         ];
         let lines = lines.map(|(key, value)| format!("{key} = {value}\n")).concat();
-        let install = &product().links.install;
+        let install = &self.product().links.install;
         format!(
             "# For the install page, {install}: in the website's repository,\n#     python3 update_version.py {version}\n{lines}"
         )
     }
 
     pub(super) fn nixpkgs(&self) -> String {
-        let (series, source) = (self.release.series(), &product().links.source);
+        let (series, source) = (self.release.series(), &self.product().links.source);
         let file = format!("{PACKAGE}/{series}.nix");
         let place = match self.release.kind() {
             Kind::Patch => format!("# For nixpkgs, {file}."),
@@ -85,7 +84,7 @@ impl Announcement {
             items.push("nixpkgs: a pull request (nixpkgs.toml), with backports to the stable branches".to_owned());
         }
         let items: String = items.iter().map(|item| format!("- [ ] {item}\n")).collect();
-        format!("# After {} {version}\n\nWhat no tool does:\n\n{items}", product().name)
+        format!("# After {}\n\nWhat no tool does:\n\n{items}", release.title())
     }
 
     /// What the post's file calls the release.

@@ -8,7 +8,7 @@ use super::*;
 
 fn announcement(version: &str, name: &str, highlights: Vec<Highlight>) -> Announcement {
     Announcement {
-        release: Release::new(version.parse().expect(version), name).expect(name),
+        release: Release::new(&Product::built_in().into(), version.parse().expect(version), name).expect(name),
         date: "2026-03-13".parse().expect("a date"),
         highlights,
         credits: ["[jade](x)", "puck"].map(str::to_owned).into(),

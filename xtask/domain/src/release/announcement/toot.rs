@@ -1,7 +1,6 @@
 //! The toot, within what Mastodon allows.
 
 use super::Announcement;
-use crate::product::product;
 
 /// Characters that a toot may have.
 pub(super) const TOOT: usize = 500;
@@ -15,7 +14,7 @@ impl Announcement {
         let end = format!("\n{what}: {}\n", self.notes_link());
         let mut start = format!("{} is out!\n\n", self.title());
         if length(&start) + length(&end) > TOOT {
-            start = format!("{} {} is out!\n\n", product().name, self.release.version());
+            start = format!("{} is out!\n\n", self.release.title());
         }
         for highlight in &self.highlights {
             let line = format!("• {}\n", plain(&highlight.synopsis));

@@ -6,11 +6,13 @@
 //! [`crate::domain::publication::judgement`] and shown in [`crate::domain::publication::plan`].
 
 use std::fmt;
+use std::sync::Arc;
 
 use serde::Serialize;
 use xtask::domain::environment::image_target::ImageTarget;
 use xtask::domain::environment::{Environment, GitTarget};
-use xtask::domain::layout::{Docs, Layout, MANIFEST, WITHDRAWN, installer_pointers, prefix};
+use xtask::domain::layout::{Docs, Layout, MANIFEST, WITHDRAWN};
+use xtask::domain::product::Product;
 use xtask::domain::release::Release;
 use xtask::domain::version::{Series, Version};
 
@@ -20,18 +22,12 @@ use crate::domain::publication::pointers::Follows;
 /// What is published: an official release, or the manual of a tree between releases.
 #[derive(Debug, Clone)]
 pub enum Subject {
-    Official(Box<Official>),
+    Official(Box<Release>),
     /// Only its manual is published, as the docs `nightly`.
     Nightly {
+        product: Arc<Product>,
         version: String,
     },
-}
-
-/// An official release, and the names of its artifacts.
-#[derive(Debug, Clone)]
-pub struct Official {
-    pub release: Release,
-    pub layout: Layout,
 }
 
 /// How much of the subject is published.
@@ -127,8 +123,23 @@ impl Subject {
     /// Series of the release; `None` for a nightly.
     pub fn series(&self) -> Option<Series> {
         match self {
-            Subject::Official(official) => Some(official.release.series()),
+            Subject::Official(release) => Some(release.series()),
             Subject::Nightly { .. } => None,
+        }
+    }
+
+    pub fn product(&self) -> &Product {
+        match self {
+            Subject::Official(release) => release.product(),
+            Subject::Nightly { product, .. } => product,
+        }
+    }
+
+    /// Every name that comes with it.
+    pub fn layout(&self) -> Layout {
+        match self {
+            Subject::Official(release) => release.layout(),
+            Subject::Nightly { product, version } => Layout::new(product, version),
         }
     }
 }
@@ -239,24 +250,21 @@ impl Act {
 
     /// Name of the act in plans and reports.
     pub fn title(&self, subject: &Subject) -> String {
-        let (version, layout) = match subject {
-            Subject::Official(official) => (official.release.version().to_string(), official.layout.clone()),
-            Subject::Nightly { version } => (version.clone(), Layout::new(version)),
-        };
-        let branch = || match subject {
-            Subject::Official(official) => official.release.release_branch(),
-            Subject::Nightly { version } => format!("of {version}"),
+        let layout = subject.layout();
+        let (version, branch) = match subject {
+            Subject::Official(release) => (release.version().to_string(), release.release_branch()),
+            Subject::Nightly { version, .. } => (version.clone(), format!("of {version}")),
         };
         match self {
-            Act::Docs(docs) => format!("docs {}/", docs.directory()),
+            Act::Docs(docs) => format!("docs {}/", layout.docs(*docs)),
             Act::Cache => "cache closures".to_owned(),
             Act::RootManifest => format!("releases {MANIFEST}"),
             Act::VersionDirectory => format!("releases {}/", layout.version_directory()),
             Act::Installers => format!("install {}/", layout.version_directory()),
-            Act::InstallerPointers => format!("install {0}/{1}-installer-*", installer_pointers(), prefix()),
+            Act::InstallerPointers => format!("install {}/{}", layout.installer_pointers(), layout.installer_name("*")),
             Act::Receipt => format!("releases {}", layout.receipt()),
-            Act::Branch => format!("branch {}", branch()),
-            Act::Review => format!("review for {}", branch()),
+            Act::Branch => format!("branch {}", branch),
+            Act::Review => format!("review for {}", branch),
             Act::Tag => format!("tag {version}"),
             Act::Withdraw { .. } => format!("releases {WITHDRAWN}"),
             Act::Images { target } => format!("images {target}"),

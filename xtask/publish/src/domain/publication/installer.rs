@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 use xtask::domain::build::record::Files;
 use xtask::domain::format::{self, Format, Misread};
-use xtask::domain::layout::{installer_name, installer_system};
+use xtask::domain::layout::Layout;
 use xtask::domain::problem::{Problem, Problems};
 use xtask::domain::system::System;
 
@@ -25,9 +25,9 @@ impl InstallerRecord {
     ///
     /// # Errors
     /// Says what is wrong with the text; the caller adds the key.
-    pub fn parse(text: &str) -> Result<InstallerRecord, Misread> {
+    pub fn parse(layout: &Layout, text: &str) -> Result<InstallerRecord, Misread> {
         let record: InstallerRecord = format::parse(text, "a record of installers")?;
-        match record.files.keys().find(|name| installer_system(name).is_none()) {
+        match record.files.keys().find(|name| layout.installer_system(name).is_none()) {
             Some(name) => {
                 let name = name.escape_debug();
                 Err(Misread::Wrong(format!("is not a record of installers: it lists `{name}`")))
@@ -37,8 +37,8 @@ impl InstallerRecord {
     }
 
     /// The systems that have an installer.
-    pub fn systems(&self) -> BTreeSet<System> {
-        self.files.keys().filter_map(|name| installer_system(name)).collect()
+    pub fn systems(&self, layout: &Layout) -> BTreeSet<System> {
+        self.files.keys().filter_map(|name| layout.installer_system(name)).collect()
     }
 
     /// # Panics
@@ -55,13 +55,14 @@ impl InstallerRecord {
 /// Every system without an installer, every installer for another system, and every installer that is not what its name
 /// says.
 pub fn check(
+    layout: &Layout,
     found: &BTreeMap<String, Result<System, String>>,
     systems: &BTreeSet<&System>,
 ) -> Result<BTreeMap<System, String>, Problems> {
     let mut problems = Problems::default();
     let mut installers = BTreeMap::new();
     for (name, runs_on) in found {
-        let Some(system) = installer_system(name) else { continue };
+        let Some(system) = layout.installer_system(name) else { continue };
         match runs_on {
             _ if !systems.contains(&system) => {
                 problems.push(Problem::new(format!("{name}: this release has no build for {system}")));
@@ -75,7 +76,10 @@ pub fn check(
         installers.insert(system, name.clone());
     }
     for system in systems.iter().filter(|system| !installers.contains_key(*system)) {
-        problems.push(Problem::new(format!("{} is missing: the release has a build for it", installer_name(system))));
+        problems.push(Problem::new(format!(
+            "{} is missing: the release has a build for it",
+            layout.installer_name(system)
+        )));
     }
     problems.into_result().map(|()| installers)
 }
@@ -84,6 +88,11 @@ pub fn check(
 mod tests {
     use super::*;
     use expect_test::expect;
+    use xtask::domain::product::Product;
+
+    fn layout() -> Layout {
+        Layout::new(&Product::built_in(), "2.93.1")
+    }
 
     fn system(text: &str) -> System {
         text.parse().expect(text)
@@ -106,28 +115,31 @@ mod tests {
             lix-installer-x86_64-darwin: this release has no build for x86_64-darwin
             lix-installer-x86_64-linux is empty
             lix-installer-aarch64-darwin is missing: the release has a build for it"#]]
-        .assert_eq(&check(&found, &systems).expect_err("everything is wrong").to_string());
+        .assert_eq(&check(&layout(), &found, &systems).expect_err("everything is wrong").to_string());
 
-        let found = systems.iter().map(|system| (installer_name(system), Ok((*system).clone()))).collect();
-        assert_eq!(check(&found, &systems).expect("everything is right").len(), 3);
-        assert_eq!(check(&BTreeMap::new(), &systems).expect_err("nothing is there").len(), 3);
+        let found = systems.iter().map(|system| (layout().installer_name(system), Ok((*system).clone()))).collect();
+        assert_eq!(check(&layout(), &found, &systems).expect("everything is right").len(), 3);
+        assert_eq!(check(&layout(), &BTreeMap::new(), &systems).expect_err("nothing is there").len(), 3);
     }
 
     #[test]
     fn the_record_reads_what_it_writes() {
         let record = InstallerRecord { format: Format, version: "2.93.1".to_owned(), files: Files::new() };
-        assert_eq!(InstallerRecord::parse(&record.to_json()), Ok(record));
+        assert_eq!(InstallerRecord::parse(&layout(), &record.to_json()), Ok(record));
         let facts = r#"{ "size": 1, "sha256": "0000000000000000000000000000000000000000000000000000000000000000" }"#;
-        let error = InstallerRecord::parse(&format!(r#"{{ "version": "2.93.1", "files": {{ "/etc/x": {facts} }} }}"#));
+        let error = InstallerRecord::parse(
+            &layout(),
+            &format!(r#"{{ "version": "2.93.1", "files": {{ "/etc/x": {facts} }} }}"#),
+        );
         assert_eq!(
             error.expect_err("a file elsewhere").to_string(),
             "is not a record of installers: it lists `/etc/x`"
         );
         let later = r#"{ "format": 1, "version": "2.93.1", "files": {}, "signed": true }"#;
-        assert_eq!(InstallerRecord::parse(later).expect("more than we know").version, "2.93.1");
-        let error = InstallerRecord::parse(&later.replace("1,", "2,")).expect_err("a newer format");
+        assert_eq!(InstallerRecord::parse(&layout(), later).expect("more than we know").version, "2.93.1");
+        let error = InstallerRecord::parse(&layout(), &later.replace("1,", "2,")).expect_err("a newer format");
         assert_eq!(error.to_string(), "was made by a newer tool (format 2): use that tool");
-        let error = InstallerRecord::parse("{}").expect_err("nothing in it");
+        let error = InstallerRecord::parse(&layout(), "{}").expect_err("nothing in it");
         assert!(error.to_string().starts_with("is not a record of installers: missing field"), "{error}");
     }
 }

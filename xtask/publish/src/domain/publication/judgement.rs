@@ -6,12 +6,15 @@
 use xtask::domain::amounts::bytes_for_people;
 use xtask::domain::build::manifest::Manifest;
 use xtask::domain::digest::Digest;
+use xtask::domain::layout::Layout;
 use xtask::domain::oid::Oid;
+use xtask::domain::product::Product;
 use xtask::domain::release::tagging::{Relation, Tag, TagRecord};
 use xtask::domain::system::System;
+use xtask::domain::version::Version;
 
 use crate::domain::cache::faults;
-use crate::domain::publication::acts::{Act, Official, Rule, Subject};
+use crate::domain::publication::acts::{Act, Rule, Subject};
 use crate::domain::publication::image_tag::Pushed;
 use crate::domain::publication::live_manifest::Live;
 use crate::domain::publication::plan::{Judgement, Planned, Status};
@@ -149,17 +152,20 @@ const SMALL: usize = 2;
 
 /// Judges an act, given what was seen of its target.
 pub fn judge(act: &Act, subject: &Subject, seen: &Seen, published: &Published, waivers: &Waivers) -> Planned {
-    let mut judged = judge_seen(act, seen, waivers);
-    if let (Some(follows), Subject::Official(official)) = (act.follows(), subject) {
-        match pointers::judge(follows, official.release.version(), published) {
+    let mut judged = judge_seen(act, subject, seen, waivers);
+    if let (Some(follows), Subject::Official(release)) = (act.follows(), subject) {
+        match pointers::judge(follows, release.version(), published) {
             Verdict::Moves(why) if judged.is_to_do() => judged.summary += &format!(": {why}"),
             Verdict::Moves(_) => {}
             // A rollback withdrew this version and stopped before it moved this pointer.
-            Verdict::Stays(_) if judged.status == Status::Same && leads_to_withdrawn(follows, official, published) => {
-                judged.status = Status::Waiting(half_rolled_back(official, published));
+            Verdict::Stays(_)
+                if judged.status == Status::Same && leads_to_withdrawn(follows, release.version(), published) =>
+            {
+                judged.status = Status::Waiting(half_rolled_back(release.version(), published));
             }
             Verdict::Stays(why) => judged = Judgement::stays(why),
-            Verdict::Waits(why) if judged.is_to_do() => {
+            Verdict::Waits(begun) if judged.is_to_do() => {
+                let why = unfinished(&begun, release.product());
                 judged = Judgement::new(Status::Waiting(why), "", Vec::new());
             }
             Verdict::Waits(_) => {}
@@ -168,13 +174,19 @@ pub fn judge(act: &Act, subject: &Subject, seen: &Seen, published: &Published, w
     Planned::new(act, subject, judged)
 }
 
-/// Whether a rollback should have moved a pointer away from this version.
-fn leads_to_withdrawn(follows: Follows, official: &Official, published: &Published) -> bool {
-    follows == Follows::NewestStable && published.withdrawn.contains(official.release.version())
+fn unfinished(begun: &Version, product: &Product) -> String {
+    format!(
+        "the upload of {begun}, which is newer, was begun here and is not finished: finish it, or remove what it left in {}/",
+        Layout::new(product, begun).version_directory()
+    )
 }
 
-fn half_rolled_back(official: &Official, published: &Published) -> String {
-    let version = official.release.version();
+/// Whether a rollback should have moved a pointer away from this version.
+fn leads_to_withdrawn(follows: Follows, version: &Version, published: &Published) -> bool {
+    follows == Follows::NewestStable && published.withdrawn.contains(version)
+}
+
+fn half_rolled_back(version: &Version, published: &Published) -> String {
     let complete = pointers::target(Follows::NewestStable, published)
         .map(|to| format!("`rollback --to {to}` completes it, "))
         .unwrap_or_default();
@@ -184,11 +196,11 @@ fn half_rolled_back(official: &Official, published: &Published) -> String {
     )
 }
 
-fn judge_seen(act: &Act, seen: &Seen, waivers: &Waivers) -> Judgement {
+fn judge_seen(act: &Act, subject: &Subject, seen: &Seen, waivers: &Waivers) -> Judgement {
     match seen {
         Seen::Tree(tree) => judge_tree(act, tree, waivers),
         Seen::Cache(seen) => faults::judge(seen),
-        Seen::Manifest { ours, live } => manifest::judge(ours, live.as_ref(), waivers),
+        Seen::Manifest { ours, live } => manifest::judge(subject.product(), ours, live.as_ref(), waivers),
         Seen::Branch { ours, remote, relation } => git::judge_branch(ours, remote.as_ref(), *relation),
         Seen::Tag { ours, remote, ready } => git::judge_tag(ours, remote.as_ref(), ready, waivers),
         Seen::Review { review, branch, tag } => git::judge_review(review, branch, tag),
@@ -198,7 +210,7 @@ fn judge_seen(act: &Act, seen: &Seen, waivers: &Waivers) -> Judgement {
         Seen::Nothing { why } => Judgement::stays(why.clone()),
         Seen::Receipt(seen) => receipt::judge(seen),
         Seen::Withdrawn(seen) => withdrawn::judge(seen),
-        Seen::Misserved { seen, faults } => match judge_seen(act, seen, waivers) {
+        Seen::Misserved { seen, faults } => match judge_seen(act, subject, seen, waivers) {
             Judgement { status: Status::Same, .. } => {
                 let change = format!("repair its headers: {}", faults.join(", "));
                 Judgement::different("repair its headers", vec![change])

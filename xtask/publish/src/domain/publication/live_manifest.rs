@@ -10,7 +10,7 @@ use std::str::Chars;
 use serde_json::Value;
 use xtask::domain::build::manifest::Manifest;
 use xtask::domain::problem::excerpt;
-use xtask::domain::product::product;
+use xtask::domain::product::Product;
 use xtask::domain::store_path::StorePath;
 use xtask::domain::system::System;
 
@@ -24,8 +24,8 @@ pub struct Live {
 
 impl Live {
     /// The version that it leads to, for messages.
-    pub fn version(&self) -> String {
-        self.says.as_ref().map_or_else(|_| UNREADABLE.to_owned(), version_of)
+    pub fn version(&self, product: &Product) -> String {
+        self.says.as_ref().map_or_else(|_| UNREADABLE.to_owned(), |manifest| version_of(product, manifest))
     }
 }
 
@@ -170,11 +170,11 @@ impl Reader<'_> {
 }
 
 /// Returns the version that a manifest leads to, for messages: the part of its store paths after the product's name.
-pub fn version_of(manifest: &Manifest) -> String {
+pub fn version_of(product: &Product, manifest: &Manifest) -> String {
     let version = |path: &String| match StorePath::parse(path) {
         Ok(path) => {
             let name = path.name();
-            name.strip_prefix(&product().prefix).and_then(|rest| rest.strip_prefix('-')).unwrap_or(name).to_owned()
+            name.strip_prefix(&product.prefix).and_then(|rest| rest.strip_prefix('-')).unwrap_or(name).to_owned()
         }
         Err(_) => format!("`{}`", excerpt(path)),
     };
@@ -238,7 +238,7 @@ mod tests {
         ] {
             assert_eq!(parse(&text), Ok(expected.clone()), "{text}");
         }
-        assert_eq!(version_of(&expected), "2.3.16 and 2.95.3");
+        assert_eq!(version_of(&Product::built_in(), &expected), "2.3.16 and 2.95.3");
     }
 
     #[test]
@@ -285,7 +285,7 @@ mod tests {
 
     #[test]
     fn a_version_is_shown_without_the_product() {
-        let version = |text: &str| version_of(&parse(text).expect(text));
+        let version = |text: &str| version_of(&Product::built_in(), &parse(text).expect(text));
         let of = |path: &str| version(&format!("{{ x86_64-linux = \"{path}\"; }}"));
         assert_eq!(of(&path("2.90.0-rc1")), "2.90.0-rc1");
         assert_eq!(of(&path("2.90.0").replace("lix-", "nix-")), "nix-2.90.0");

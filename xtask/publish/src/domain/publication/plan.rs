@@ -7,7 +7,6 @@ use serde::Serialize;
 use sha2::{Digest as _, Sha256};
 use xtask::domain::amounts::counted;
 use xtask::domain::digest::Digest;
-use xtask::domain::product::product;
 use xtask::domain::release::Kind;
 use xtask::domain::shown::one_line;
 
@@ -142,6 +141,9 @@ impl Planned {
 /// Everything that publishing would do in one environment.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Plan {
+    /// The name of what is released.
+    #[serde(skip)]
+    pub product: String,
     pub environment: String,
     /// The version as artifacts spell it.
     pub version: String,
@@ -178,7 +180,7 @@ impl Plan {
 
     /// The page that a manager reads before saying yes, without colours; `verbose` lists every change.
     pub fn to_text(&self, verbose: bool) -> String {
-        let mut text = format!("{} {} to {} ({})\n", product().name, self.version, self.environment, self.kind);
+        let mut text = format!("{} {} to {} ({})\n", self.product, self.version, self.environment, self.kind);
         let width = title_width(self.acts.iter());
         for wave in Wave::ALL {
             let acts: Vec<&Planned> = self.acts.iter().filter(|act| act.wave == wave).collect();
@@ -230,8 +232,8 @@ impl Plans<'_> {
             return plan.to_text(verbose);
         }
         let releases: Vec<String> = self.0.iter().map(|plan| format!("{} ({})", plan.version, plan.kind)).collect();
-        let environment = self.0.first().map_or("", |plan| &plan.environment);
-        let mut text = format!("{} {} to {environment}\n", product().name, releases.join(", "));
+        let (product, environment) = self.0.first().map_or(("", ""), |plan| (&plan.product, &plan.environment));
+        let mut text = format!("{product} {} to {environment}\n", releases.join(", "));
         let acts = || self.0.iter().flat_map(|plan| plan.acts.iter().map(|act| (&plan.version, act)));
         let version_width = self.0.iter().map(|plan| plan.version.len()).max().unwrap_or_default();
         let width = title_width(acts().map(|(_, act)| act)) + version_width + 2;
@@ -281,10 +283,10 @@ pub fn kind(subject: &Subject, acts: &[Act], published: &Published) -> &'static 
     match subject {
         _ if acts.iter().any(|act| act.wave() == Wave::Withdrawal) => "rollback",
         Subject::Nightly { .. } => "nightly",
-        Subject::Official(official) => match official.release.kind() {
+        Subject::Official(release) => match release.kind() {
             Kind::NewMajor => "new MAJOR",
             Kind::PreRelease => "pre-release",
-            Kind::Patch if published.all().any(|v| !v.is_pre_release() && v.series() > official.release.series()) => {
+            Kind::Patch if published.all().any(|v| !v.is_pre_release() && v.series() > release.series()) => {
                 "maintenance"
             }
             Kind::Patch => "patch",

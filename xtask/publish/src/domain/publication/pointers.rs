@@ -7,7 +7,6 @@
 
 use std::collections::BTreeSet;
 
-use xtask::domain::layout::Layout;
 use xtask::domain::version::{Series, Version};
 
 /// What is published in one environment.
@@ -53,8 +52,8 @@ pub enum Verdict {
     Moves(String),
     /// The pointer stays where it is, for this reason.
     Stays(String),
-    /// The pointer should move to the version, but not before something else is settled.
-    Waits(String),
+    /// The pointer should move to the version, but not before the upload of this one, which is newer, is finished.
+    Waits(Version),
 }
 
 /// Returns the version that a pointer should lead to; `None` if no published version qualifies.
@@ -86,11 +85,7 @@ pub fn judge(follows: Follows, version: &Version, published: &Published) -> Verd
     }
     match target(follows, &with_it) {
         Some(target) if target == version => match begun_beyond(follows, version, &with_it) {
-            Some(begun) => Verdict::Waits(format!(
-                "the upload of {begun}, which is newer, was begun here and is not finished: finish it, or remove what it \
-                 left in {}/",
-                Layout::new(&begun.to_string()).version_directory()
-            )),
+            Some(begun) => Verdict::Waits(begun),
             None => Verdict::Moves(match follows {
                 Follows::NewestStable if version.is_pre_release() => "no stable release is published here".to_owned(),
                 Follows::NewestStable => "the newest stable release here".to_owned(),
@@ -159,7 +154,7 @@ mod tests {
                 let show = |follows| match judge(follows, &releasing, &published) {
                     Verdict::Moves(why) => format!("moves ({why})"),
                     Verdict::Stays(why) => format!("stays ({why})"),
-                    Verdict::Waits(why) => format!("waits ({why})"),
+                    Verdict::Waits(begun) => format!("waits for {begun}"),
                 };
                 let series = show(Follows::Series(releasing.series()));
                 format!(
@@ -225,7 +220,7 @@ mod tests {
             let of = |follows| match judge(follows, &version(text), &published) {
                 Verdict::Moves(why) => format!("moves ({why})"),
                 Verdict::Stays(why) => format!("stays ({why})"),
-                Verdict::Waits(why) => format!("waits ({why})"),
+                Verdict::Waits(begun) => format!("waits for {begun}"),
             };
             format!(
                 "{text}\n  newest stable {}\n  series        {}\n",
@@ -238,8 +233,8 @@ mod tests {
               newest stable stays (2.95.1 is published here and newer)
               series        moves (the newest release of 2.94 here)
             2.95.2
-              newest stable waits (the upload of 2.95.3, which is newer, was begun here and is not finished: finish it, or remove what it left in lix/lix-2.95.3/)
-              series        waits (the upload of 2.95.3, which is newer, was begun here and is not finished: finish it, or remove what it left in lix/lix-2.95.3/)
+              newest stable waits for 2.95.3
+              series        waits for 2.95.3
             2.95.3
               newest stable moves (the newest stable release here)
               series        moves (the newest release of 2.95 here)

@@ -12,6 +12,7 @@ use xtask::domain::digest::Digest;
 use xtask::domain::environment::{self, Access, GitTarget, Storage};
 use xtask::domain::format::Misread;
 use xtask::domain::layout::{self, Docs, Layout, MANIFEST, MANUAL_INDEX, RECORD, SUMS, WITHDRAWN, WITHDRAWN_COPY};
+use xtask::domain::product::Product;
 use xtask::domain::release::Release;
 use xtask::domain::release::tagging::TagRecord;
 use xtask::domain::version::Version;
@@ -79,9 +80,9 @@ struct Others {
     unread: Vec<Unread>,
 }
 
-async fn others(releases: &Source) -> Result<Others> {
+async fn others(releases: &Source, product: &Product) -> Result<Others> {
     if let Source::Store(store) = releases {
-        let (published, unclear) = published_in_any_case(store).await?;
+        let (published, unclear) = published_in_any_case(store, product).await?;
         let here = format!("s3://{}/", store.bucket());
         let unread = unclear.map(|Unclear { why, is_damaged }| Unread { why: why.replace(&here, ""), is_damaged });
         return Ok(Others {
@@ -178,7 +179,7 @@ impl Look<'_> {
 
     async fn look(&self, name: &str, sources: &Sources, environment: &environment::Environment) -> Result<Live> {
         let version = self.release.version();
-        let layout = Layout::new(&version.to_string());
+        let layout = self.release.layout();
         let releases = &sources.releases;
         self.see_that_looking_changes_nothing(name, releases).await?;
         let record = releases.get(&format!("{}/{RECORD}", layout.version_directory())).await?;
@@ -189,7 +190,7 @@ impl Look<'_> {
             (Some(Err(why)), _) => Directory::Unread(Unread::new(RECORD, why.clone())),
             _ => self.unrecorded(releases, &layout).await?,
         };
-        let Others { withdrawn, begun, mut unread } = others(releases).await?;
+        let Others { withdrawn, begun, mut unread } = others(releases, self.release.product()).await?;
         let receipt =
             StoredReceipt::parse(releases.get(&layout.receipt()).await?.as_deref(), name, &version.to_string());
         if let StoredReceipt::Newer(why) = &receipt {
@@ -282,7 +283,7 @@ impl Look<'_> {
     async fn pointers(&self, sources: &Sources, record: Option<&Record>) -> Result<Vec<Pointer>> {
         let version = self.release.version();
         let live = match sources.releases.get(MANIFEST).await? {
-            Some(bytes) => Some(root_manifest::read(&bytes).await?.version()),
+            Some(bytes) => Some(root_manifest::read(&bytes).await?.version(self.release.product())),
             None => None,
         };
         let leads = match live {
@@ -295,7 +296,7 @@ impl Look<'_> {
         let series = self.release.series();
         for (what, docs) in [(format!("docs {series}"), Docs::Series(series)), ("docs stable".to_owned(), Docs::Stable)]
         {
-            let page = sources.docs.get(&format!("{}/{MANUAL_INDEX}", docs.directory())).await?;
+            let page = sources.docs.get(&format!("{}/{MANUAL_INDEX}", self.release.layout().docs(docs))).await?;
             let leads = match page {
                 None => Leads::Nowhere,
                 Some(page) if files::digest_of(&page) == index => Leads::Here,

@@ -27,7 +27,8 @@ impl View<'_> {
 
     fn look_at_branch(&self, record: &Record) -> Result<(String, Vec<String>)> {
         let remote = Remote::find(self.git, &self.site.environment.git)?;
-        let release = Release::new(self.version.clone(), record.name.as_deref().unwrap_or_default())?;
+        let release =
+            Release::new(&self.site.product, self.version.clone(), record.name.as_deref().unwrap_or_default())?;
         let branch = release.release_branch();
         let commit = &record.commit;
         let Some(tip) = remote.branch(&branch)? else {

@@ -4,7 +4,7 @@ use anyhow::Result;
 use xtask::domain::amounts::counted;
 use xtask::domain::build::record::Record;
 use xtask::domain::format::Misread;
-use xtask::domain::layout::{INSTALLER_RECORD, Layout, installer_pointers, prefix};
+use xtask::domain::layout::INSTALLER_RECORD;
 use xtask::domain::version::Version;
 use xtask::tools::files;
 
@@ -17,14 +17,16 @@ use crate::domain::publication::serving::{IMMUTABLE, MOVING};
 impl View<'_> {
     /// The published record of a version's installers, and its text; `None` if it has none.
     async fn installer_record(&self, version: &Version) -> Result<Option<Result<(InstallerRecord, Vec<u8>), Misread>>> {
-        let key = Layout::new(&version.to_string()).installer_record();
+        let layout = self.site.layout(version);
+        let key = layout.installer_record();
         let Some(text) = self.sources.install.get(&key).await? else { return Ok(None) };
-        let record = InstallerRecord::parse(&String::from_utf8_lossy(&text));
+        let record = InstallerRecord::parse(&layout, &String::from_utf8_lossy(&text));
         Ok(Some(record.map(|record| (record, text)).map_err(|why| why.of(&format!("the published {key}")))))
     }
 
     pub(super) async fn check_installers(&self, release: &Record, report: &mut Report) -> Result<()> {
-        let directory = Layout::new(&release.version).version_directory();
+        let layout = self.layout();
+        let directory = layout.version_directory();
         let title = format!("install {directory}/");
         let who = "everyone who installs this version";
         let record = match self.installer_record(&self.version).await? {
@@ -45,7 +47,7 @@ impl View<'_> {
         if record.version != release.version {
             broken.push(format!("{INSTALLER_RECORD} is of {}", record.version));
         }
-        let without = release.builds.keys().filter(|system| !record.systems().contains(*system));
+        let without = release.builds.keys().filter(|system| !record.systems(&layout).contains(*system));
         broken.extend(without.map(|system| format!("{INSTALLER_RECORD} lists none for {system}")));
         report.check(&title, &counted(record.files.len(), "installer"), findings, who);
         if !extra.is_empty() {
@@ -56,7 +58,8 @@ impl View<'_> {
 
     pub(super) async fn check_installer_pointers(&self, act: &Act, report: &mut Report) -> Result<()> {
         let Some(target) = self.belongs_on(act) else { return Ok(()) };
-        let title = format!("install {}/{}-installer-*", installer_pointers(), prefix());
+        let layout = self.layout();
+        let title = format!("install {}/{}", layout.installer_pointers(), layout.installer_name("*"));
         let (record, text) = match self.installer_record(target).await? {
             Some(Ok(read)) => read,
             Some(Err(why)) if *target == self.version => {
@@ -74,7 +77,7 @@ impl View<'_> {
         };
         let mut expected = record.files;
         expected.insert(INSTALLER_RECORD.to_owned(), files::digest_of(&text));
-        let compared = compare(&self.sources.install, installer_pointers(), &expected, Some(MOVING)).await?;
+        let compared = compare(&self.sources.install, layout.installer_pointers(), &expected, Some(MOVING)).await?;
         report.check(&title, &format!("are on {target}"), compared.findings, "everyone who installs");
         Ok(())
     }

@@ -65,7 +65,7 @@ impl View<'_> {
         };
         let mut findings = Findings::from(broken);
         if let (true, Some(bytes)) = (findings.is_empty(), bytes) {
-            findings = self.sources.releases.shown(MANIFEST, &bytes, version_of).await;
+            findings = self.sources.releases.shown(MANIFEST, &bytes, |bytes| self.version_of(bytes)).await;
         }
         findings.broken.extend(half);
         report.check(&title, &format!("is on {target}"), findings, who);
@@ -74,17 +74,16 @@ impl View<'_> {
 
     /// What to do where a rollback stopped before the pointers moved.
     fn half_a_rollback(&self, live: Option<&Live>, target: &Version) -> Option<String> {
-        let there: Version = live?.version().parse().ok()?;
+        let there: Version = live?.version(&self.site.product).parse().ok()?;
         let rollback = || term::next(&format!("rollback --env {} --to {target}", self.site.name));
         self.published.withdrawn.contains(&there).then(|| {
             format!("it leads to {there}, which a rollback withdrew and did not finish: run it again, {}", rollback())
         })
     }
-}
 
-/// The version that a plain manifest leads to.
-fn version_of(bytes: &[u8]) -> Option<String> {
-    let text = String::from_utf8_lossy(bytes).into_owned();
-    let says = live_manifest::parse(&text);
-    says.is_ok().then(|| Live { text, says }.version())
+    /// The version that a plain manifest leads to.
+    fn version_of(&self, bytes: &[u8]) -> Option<String> {
+        let says = live_manifest::parse(&String::from_utf8_lossy(bytes));
+        says.ok().map(|manifest| live_manifest::version_of(&self.site.product, &manifest))
+    }
 }

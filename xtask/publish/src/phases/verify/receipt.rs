@@ -1,7 +1,6 @@
 //! The environment's receipt: whether the publication of this very record ran to its end.
 
 use anyhow::Result;
-use xtask::domain::layout::Layout;
 use xtask::tools::files;
 
 use super::report::Findings;
@@ -11,7 +10,7 @@ use crate::domain::publication::receipt::StoredReceipt;
 impl View<'_> {
     pub(super) async fn check_receipt(&self, text: &[u8], report: &mut Report) -> Result<()> {
         let version = self.version.to_string();
-        let key = Layout::new(&version).receipt();
+        let key = self.layout().receipt();
         let record = files::digest_of(text).sha256;
         let there = self.sources.releases.get(&key).await?;
         let mut findings = Findings::default();

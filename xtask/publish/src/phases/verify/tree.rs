@@ -4,7 +4,7 @@ use anyhow::Result;
 use xtask::domain::amounts::{bytes_for_people, counted};
 use xtask::domain::build::record::{Files, Record};
 use xtask::domain::digest::{Digest, FileFacts};
-use xtask::domain::layout::{Docs, Layout, MANUAL_INDEX, RECORD, SUMS, side_file_of};
+use xtask::domain::layout::{Docs, MANUAL_INDEX, RECORD, SUMS, side_file_of};
 use xtask::domain::problem::excerpt;
 use xtask::tools::files;
 
@@ -26,7 +26,7 @@ impl View<'_> {
         text: &[u8],
         report: &mut Report,
     ) -> Result<()> {
-        let directory = Layout::new(&record.version).version_directory();
+        let directory = self.layout().version_directory();
         let mut expected = record.files.clone();
         let sums = record.sums(files::digest_of(text).sha256);
         expected.insert(SUMS.to_owned(), files::digest_of(sums.as_bytes()));
@@ -44,7 +44,7 @@ impl View<'_> {
     }
 
     pub(super) async fn check_docs(&self, act: &Act, docs: Docs, record: &Record, report: &mut Report) -> Result<()> {
-        let directory = docs.directory();
+        let directory = self.layout().docs(docs);
         let who = format!("readers of {directory}/");
         let Some(target) = self.belongs_on(act) else { return Ok(()) };
         let title = format!("docs {directory}/");
@@ -69,7 +69,7 @@ impl View<'_> {
 
     /// A version that was published before there were records: its archives are held against the digests beside them.
     pub(super) async fn check_unrecorded(&self, releases: &Store, report: &mut Report) -> Result<()> {
-        let directory = Layout::new(&self.version.to_string()).version_directory();
+        let directory = self.layout().version_directory();
         let title = format!("releases {directory}/");
         let listing = releases.list(&format!("{directory}/")).await?;
         if listing.is_empty() {

@@ -51,7 +51,7 @@ fn what_people_paste() {
         (List::Cls, "1.5"),
         (List::Issues, "fj#"),
     ] {
-        let suggestion = suggestion(list, value, false).unwrap_or_else(|| "-".to_owned());
+        let suggestion = suggestion(&Product::built_in(), list, value, false).unwrap_or_else(|| "-".to_owned());
         shown += &format!("{}: {value}\n    {suggestion}\n", list.key());
     }
     expect![[r#"
@@ -137,7 +137,7 @@ fn what_people_paste() {
             -
     "#]]
     .assert_eq(&shown);
-    assert_eq!(suggestion(List::Cls, "1 2", true).as_deref(), Some("did you mean `1, 2`?"));
+    assert_eq!(suggestion(&Product::built_in(), List::Cls, "1 2", true).as_deref(), Some("did you mean `1, 2`?"));
 }
 
 proptest! {
@@ -152,7 +152,7 @@ proptest! {
             4 => format!("GH {number}"),
             _ => format!("00{number}"),
         };
-        let suggestion = suggestion(List::Issues, &value, false).expect("a suggestion");
+        let suggestion = suggestion(&Product::built_in(), List::Issues, &value, false).expect("a suggestion");
         let written = suggestion.split('`').nth(1).expect("in quotes");
         let read = Reference::parse(written);
         prop_assert_eq!(read.map(|reference| reference.number), Some(number), "{}", suggestion);
@@ -160,11 +160,11 @@ proptest! {
 
     #[test]
     fn no_text_panics(value in "\\PC{0,40}", list in 0usize..3) {
-        let _ = suggestion(List::ALL[list], &value, false);
+        let _ = suggestion(&Product::built_in(), List::ALL[list], &value, false);
     }
 
     #[test]
     fn nearly_references_do_not_panic(value in "(https?://)?[a-z./#+0-9 ,\\[\\]()!-]{0,40}") {
-        let _ = suggestion(List::Issues, &value, true);
+        let _ = suggestion(&Product::built_in(), List::Issues, &value, true);
     }
 }
