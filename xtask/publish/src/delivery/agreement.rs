@@ -1,16 +1,17 @@
-//! The manager's consent to exactly one plan: a sentence that is typed, or what the command line says in its place.
+//! The manager's consent to exactly one plan: how it is shown, and the sentence that is typed, or what the command line says
+//! in its place.
 
 use std::io::BufRead;
 
 use anyhow::{Context, Result, bail, ensure};
-use xtask::cli::Agreement;
+use xtask::cli::{Agreement, Invocation};
 use xtask::domain::environment::Colour;
 use xtask::tools::term;
 
 use crate::domain::publication::plan::Plans;
 use crate::site::Site;
 
-/// Shows the plans.
+/// Shows the plans to people.
 ///
 /// # Errors
 /// They may not be carried out; every reason, at once.
@@ -19,6 +20,28 @@ pub fn show(plans: &Plans) -> Result<()> {
     let refusals = plans.refusals();
     ensure!(refusals.is_empty(), "the plan may not be carried out:\n{}", refusals.join("\n"));
     Ok(())
+}
+
+/// Writes the plans to stdout, as a page or as JSON.
+///
+/// # Errors
+/// stdout is closed.
+pub fn data(invocation: &Invocation, plans: &Plans) -> Result<()> {
+    if invocation.json {
+        term::json(&json(plans)?)
+    } else {
+        term::data(term::paint_plan(&plans.to_text(term::is_verbose())))
+    }
+}
+
+/// A plan with its digest; of several, a list with the digest of all of them.
+fn json(plans: &Plans) -> Result<serde_json::Value> {
+    let mut json = match plans.0.as_slice() {
+        [plan] => serde_json::to_value(plan)?,
+        plans => serde_json::json!({ "plans": plans }),
+    };
+    json["digest"] = plans.digest().to_string().into();
+    Ok(json)
 }
 
 /// Gets consent.

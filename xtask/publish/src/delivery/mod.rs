@@ -4,6 +4,7 @@ pub mod agreement;
 pub mod carry_out;
 pub mod gate;
 pub mod preflight;
+pub mod publish;
 pub mod published;
 pub mod purge;
 pub mod train;

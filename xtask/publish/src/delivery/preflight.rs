@@ -1,7 +1,7 @@
 //! What has to be right about an environment before anything is published to it: server, git remote, logins, key.
 //!
 //! Each check adds its own lines to a list and asks nothing of the others, so that `doctor` makes all of them and
-//! `upload` those that it needs. Writes nothing anywhere.
+//! [`check_plan`] those that a plan needs. Writes nothing anywhere.
 
 use anyhow::{Context, Result};
 use futures_util::future::join_all;
@@ -12,6 +12,10 @@ use xtask::domain::release::MAIN;
 use xtask::tools::git::Git;
 use xtask::tools::remote::Remote;
 
+use super::train::PlannedTrain;
+use crate::acts::delivery::Delivery;
+use crate::domain::cache::signing::SecretKey;
+use crate::domain::publication::acts::{Push, Wave};
 use crate::domain::reports::checkup::Checkup;
 use crate::site::Site;
 use crate::tools::http::{self, Introduction};
@@ -157,4 +161,34 @@ fn check_signing_key(site: &Site, checkup: &mut Checkup) {
             checkup.add("signing key", message_of(opened));
         }
     }
+}
+
+/// Finds out what would stop us half-way, while nothing is public yet: what `doctor` knows of the environment, this plan
+/// needs, and looking has not shown already (server, region and clock are right, or there would be no plan). Gives what
+/// signs.
+///
+/// # Errors
+/// Everything that would stop us, at once.
+pub async fn check_plan(planned: &PlannedTrain<'_>) -> Result<Option<SecretKey>> {
+    let (train, site) = (planned.train, planned.train.site());
+    let mut checkup = Checkup::default();
+    // A rollback is the way out, also where a registry does not know us: what can be moved is moved.
+    let is_rollback = planned.acts().any(|(_, planned)| planned.wave == Wave::Withdrawal);
+    if !is_rollback && planned.acts().any(|(_, planned)| planned.act.is_of_images() && planned.is_to_do()) {
+        check_logins(site, &mut checkup).await;
+    }
+    for (delivery, planned) in planned.acts() {
+        if let Some(push) = planned.act.push().filter(|_| planned.is_to_do()) {
+            let pushable = try_push(delivery, push).map(|()| "would be accepted".to_owned());
+            checkup.add(&train.title(delivery, planned), message_of(pushable));
+        }
+    }
+    let key = planned.signing_key().inspect_err(|error| checkup.add("binary cache", Err(format!("{error:#}"))));
+    checkup.into_result().with_context(|| format!("{} is not ready, and nothing was published", site.name))?;
+    key
+}
+
+fn try_push(delivery: &Delivery, push: Push) -> Result<()> {
+    let side = delivery.git_side()?;
+    side.remote.try_push(&[side.refspec(push, delivery.waivers.force_push_tag)])
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use anyhow::{Context, Result, anyhow, ensure};
-use xtask::cli::PlanArgs;
+use xtask::cli::{Invocation, PlanArgs};
 use xtask::domain::version::Version;
 use xtask::phases::build;
 use xtask::tools::git::Git;
@@ -11,6 +11,7 @@ use xtask::tools::git::Git;
 use crate::acts::delivery::Delivery;
 use crate::acts::git::GitSide;
 use crate::acts::{Prospect, look};
+use crate::delivery::gate::Earlier;
 use crate::delivery::purge;
 use crate::domain::cache::signing::SecretKey;
 use crate::domain::publication::acts::{self, Act, Rule, Subject, Target};
@@ -238,6 +239,39 @@ impl<'a> Train<'a> {
             _ => format!("{}  {}", delivery.built.record.version, planned.title),
         }
     }
+}
+
+/// What is to be published from some trees; the environment's own directories are relative to the first.
+///
+/// # Errors
+/// A release is not as built or tagged, may not go to this environment, or the environment cannot be reached.
+pub async fn with_train<T>(
+    invocation: &Invocation,
+    trees: &[Git],
+    args: &PlanArgs,
+    then: impl AsyncFnOnce(&Train<'_>) -> Result<T>,
+) -> Result<T> {
+    let first = trees.first().context("no tree to release")?.root();
+    // Before anything is read: a slip of the keyboard costs no time.
+    Site::known(invocation, &args.env)?;
+    let mut built = Vec::new();
+    for git in trees {
+        built.push(Built::open(git, &invocation.product, args).await?);
+    }
+    let destination =
+        Destination::open(invocation, first, &args.env, &[Bucket::Docs, Bucket::Releases, Bucket::Cache]).await?;
+    let mut there = Vec::new();
+    for built in &built {
+        there.push(destination.has(built).await?);
+    }
+    let all_there = there.iter().all(|there| *there);
+    let earlier = if all_there { Earlier::None } else { destination.earlier(invocation, first, args).await? };
+    let mut deliveries = Vec::new();
+    for ((git, built), there) in trees.iter().zip(built).zip(there) {
+        let gate = if there { Gate::Open } else { earlier.gate(&built.record.version).await? };
+        deliveries.push(Delivery::new(&destination, gate, git, built, args).await?);
+    }
+    then(&Train::new(deliveries)?).await
 }
 
 /// A train, and what it would do: each release with its plan.

@@ -21,10 +21,8 @@ use xtask::tools::{files, term};
 use xtask::tree::{self, release_dir};
 
 use crate::acts::delivery::Delivery;
-use crate::delivery::agreement;
-use crate::delivery::carry_out::{carry_out, remove_left_lock};
+use crate::delivery::publish::{Ended, Request, publish};
 use crate::delivery::published::{self, LIMIT};
-use crate::delivery::purge;
 use crate::delivery::train::Train;
 use crate::domain::publication::acts::INSTALLER_ACTS;
 use crate::domain::publication::executable::{HEADER, system_of};
@@ -62,21 +60,16 @@ pub async fn run(invocation: &Invocation, args: &InstallerArgs) -> Result<Outcom
     let delivery = Delivery::of_published(&destination, &git, built, INSTALLER_ACTS.to_vec(), waivers);
     let train = Train::new(vec![delivery])?;
     let planned = train.plan().await?;
-    let plans = planned.plans();
-    if args.dry_run {
-        return super::plan::show(invocation, &plans).map(|()| Outcome::Done);
+    let sentence = format!("I want to release these installers to {}", args.env);
+    let request = Request { invocation, sentence, agreement: &args.agreement, dry_run: args.dry_run };
+    let ended = publish(&planned, &request).await?;
+    if let Ended::Shown = ended {
+        return Ok(Outcome::Done);
     }
-    agreement::show(&plans)?;
-    if !plans.is_done() {
-        let sentence = format!("I want to release these installers to {}", args.env);
-        agreement::ask(&destination.site, &plans, &sentence, &args.agreement)?;
-        let done = carry_out(&planned, None).await?;
-        term::say(done.summary());
-    } else {
-        remove_left_lock(&train).await;
+    if !ended.waiting(&planned).is_empty() {
+        term::say(format_args!("the installers of {version} are not completely published to {} yet", args.env));
+        return Ok(Outcome::Waiting);
     }
-    purge::run(&train.deliveries).await;
-    super::plan::tell(invocation, &plans)?;
     term::say(format_args!(
         "{} the installers of {version} are published to {}; next: {}",
         term::good("done:"),

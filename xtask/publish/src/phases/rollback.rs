@@ -17,10 +17,8 @@ use xtask::tree::release_dir;
 
 use super::verify::{self, Contents};
 use crate::acts::delivery::Delivery;
-use crate::delivery::agreement;
-use crate::delivery::carry_out::{carry_out, remove_left_lock};
+use crate::delivery::publish::{Ended, Request, Stopped, publish};
 use crate::delivery::published;
-use crate::delivery::purge;
 use crate::delivery::train::{PlannedTrain, Train};
 use crate::domain::publication::acts::{Act, Wave};
 use crate::domain::publication::image_tag::ImageTag;
@@ -37,39 +35,21 @@ use crate::site::{Bucket, Destination, Site};
 /// The version is not published or not whole, the manager does not agree, or a pointer cannot be moved. The message says
 /// what moved and what did not.
 pub async fn run(invocation: &Invocation, args: &RollbackArgs) -> Result<Outcome> {
-    plan_and_publish(invocation, args).await.context("nothing was rolled back by this run")?
+    roll_back(invocation, args).await.map_err(|stopped| match stopped {
+        Stopped::Before(error) => error.context("nothing was rolled back by this run"),
+        Stopped::UnderWay(error) | Stopped::Untold(error) => error,
+    })
 }
 
-/// The outer error: nothing was written. The inner one says how things stand.
-async fn plan_and_publish(invocation: &Invocation, args: &RollbackArgs) -> Result<Result<Outcome>> {
+/// Errors that come under way say how things stand.
+async fn roll_back(invocation: &Invocation, args: &RollbackArgs) -> Result<Outcome, Stopped> {
     let git = Git::open(&invocation.tree)?;
     let _working = release_dir::lock(git.root())?;
     let destination = Destination::open(invocation, git.root(), &args.env, &Bucket::ALL).await?;
     let (site, read, to) = (&destination.site, &destination.read, &args.to);
     let found = published_in_any_case(read.of(Bucket::Releases), &site.product).await?;
     let (now, unclear) = &found;
-    ensure!(
-        !now.begun.contains(to),
-        "the upload of {to} to {} was begun and is not finished: finish it first, or roll back to another version",
-        site.name
-    );
-    ensure!(
-        now.versions.contains(to) && !to.is_pre_release(),
-        "{to} is not a stable release that is published in {}",
-        site.name
-    );
-    if let Some(Unclear { why, .. }) = unclear {
-        term::warn(format_args!("{why}; this rollback writes {WITHDRAWN} anew"));
-    }
-    term::say(format_args!("Checking that {to} is complete in {}", site.name));
-    match verify::contents(&git, site, read, to).await? {
-        Contents::Complete => {}
-        Contents::Broken => bail!("{to} is not complete in {}: roll back to another version", site.name),
-        Contents::Unclear => bail!(
-            "whether {to} is complete in {} could not be checked, for the reasons above: run the same command again",
-            site.name
-        ),
-    }
+    check_target(&git, &destination, now, unclear.as_ref(), to).await?;
 
     let scratch = tempfile::tempdir().context("cannot make a temporary directory")?;
     let scratch = Utf8Path::from_path(scratch.path()).context("the temporary directory's name is not UTF-8")?;
@@ -90,42 +70,60 @@ async fn plan_and_publish(invocation: &Invocation, args: &RollbackArgs) -> Resul
     let train = Train::new(vec![Delivery::of_published(&destination, &git, built, acts(site, to), waivers)])?;
     let train = train.beside(found, after);
     let planned = train.plan().await?;
-    if args.dry_run {
-        return super::plan::show(invocation, &planned.plans()).map(|()| Ok(Outcome::Done));
-    }
-    let ended = publish(&planned, args).await?;
-    Ok(ended.and_then(|outcome| super::plan::tell(invocation, &planned.plans()).map(|()| outcome)))
+    let sentence = format!("I want to roll {} back to {to}", site.name);
+    let request = Request { invocation, sentence, agreement: &args.agreement, dry_run: args.dry_run };
+    let said = match publish(&planned, &request).await {
+        Ok(Ended::Shown) => return Ok(Outcome::Done),
+        Ok(Ended::NothingToDo) => format!("{} is on {to} already", site.name),
+        Ok(Ended::Done(_)) => {
+            format!("users of {} are back on {to}; `rollback --to` a newer version undoes it", site.name)
+        }
+        Err(Stopped::UnderWay(error)) => {
+            return Err(Stopped::UnderWay(error.context(how_it_stands(&planned, to).await)));
+        }
+        Err(stopped) => return Err(stopped),
+    };
+    term::say(format_args!("{} {said}", term::good("done:")));
+    Ok(Outcome::Done)
 }
 
-/// Shows, asks, and does. Errors are as those of [`plan_and_publish`].
-async fn publish(planned: &PlannedTrain<'_>, args: &RollbackArgs) -> Result<Result<Outcome>> {
-    let train = planned.train;
-    let (environment, plans) = (&train.site().name, planned.plans());
-    agreement::show(&plans)?;
-    if plans.is_done() {
-        remove_left_lock(train).await;
-        term::say(format_args!("{} {environment} is on {} already", term::good("done:"), args.to));
-        purge::run(&train.deliveries).await;
-        return Ok(Ok(Outcome::Done));
+/// Makes sure that users can be taken to a version: it is published, and complete.
+async fn check_target(
+    git: &Git,
+    destination: &Destination,
+    now: &Published,
+    unclear: Option<&Unclear>,
+    to: &Version,
+) -> Result<()> {
+    let Destination { site, read } = destination;
+    ensure!(
+        !now.begun.contains(to),
+        "the upload of {to} to {} was begun and is not finished: finish it first, or roll back to another version",
+        site.name
+    );
+    ensure!(
+        now.versions.contains(to) && !to.is_pre_release(),
+        "{to} is not a stable release that is published in {}",
+        site.name
+    );
+    if let Some(Unclear { why, .. }) = unclear {
+        term::warn(format_args!("{why}; this rollback writes {WITHDRAWN} anew"));
     }
-    let sentence = format!("I want to roll {environment} back to {}", args.to);
-    agreement::ask(train.site(), &plans, &sentence, &args.agreement)?;
-    if let Err(error) = carry_out(planned, None).await {
-        return Ok(Err(error.context(how_it_stands(planned, args).await)));
+    term::say(format_args!("Checking that {to} is complete in {}", site.name));
+    match verify::contents(git, site, read, to).await? {
+        Contents::Complete => Ok(()),
+        Contents::Broken => bail!("{to} is not complete in {}: roll back to another version", site.name),
+        Contents::Unclear => bail!(
+            "whether {to} is complete in {} could not be checked, for the reasons above: run the same command again",
+            site.name
+        ),
     }
-    purge::run(&train.deliveries).await;
-    term::say(format_args!(
-        "{} users of {environment} are back on {}; `rollback --to` a newer version undoes it",
-        term::good("done:"),
-        args.to
-    ));
-    Ok(Ok(Outcome::Done))
 }
 
 /// How far a rollback came that failed, as it is seen now.
-async fn how_it_stands(planned: &PlannedTrain<'_>, args: &RollbackArgs) -> String {
+async fn how_it_stands(planned: &PlannedTrain<'_>, to: &Version) -> String {
     let train = planned.train;
-    let (environment, to) = (&train.site().name, &args.to);
+    let environment = &train.site().name;
     let seen = match train.plan().await {
         Ok(seen) => seen,
         Err(error) => {

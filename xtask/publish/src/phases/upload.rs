@@ -5,28 +5,19 @@
 
 use anyhow::{Context, Result, ensure};
 use camino::{Utf8Path, Utf8PathBuf};
-use xtask::cli::{Invocation, Outcome, PlanArgs, TrainArgs, UploadArgs};
+use xtask::cli::{Invocation, Outcome, TrainArgs, UploadArgs};
 use xtask::domain::version::Version;
 use xtask::tools::git::Git;
 use xtask::tools::term;
 use xtask::tree::release_dir;
 
 use crate::acts::cache;
-use crate::acts::delivery::Delivery;
-use crate::delivery::agreement;
-use crate::delivery::carry_out::{carry_out, remove_left_lock};
-use crate::delivery::gate::Earlier;
-use crate::delivery::preflight::{self, message_of};
-use crate::delivery::purge;
-use crate::delivery::train::{PlannedTrain, Train};
-use crate::domain::cache::signing::SecretKey;
-use crate::domain::publication::acts::{Act, Push};
+use crate::delivery::publish::{Ended, Request, publish};
+use crate::delivery::train::{PlannedTrain, Train, with_train};
+use crate::domain::publication::acts::Act;
 use crate::domain::publication::pointers::{Follows, Published, target};
-use crate::domain::publication::receipt::Gate;
-use crate::domain::reports::checkup::Checkup;
-use crate::site::built::Built;
+use crate::site::Bucket;
 use crate::site::published::live;
-use crate::site::{Bucket, Destination, Site};
 
 /// Publishes what was built in one tree.
 ///
@@ -34,7 +25,7 @@ use crate::site::{Bucket, Destination, Site};
 /// Something stands in the way, the manager does not agree, or an act fails: what is done by then stays done, and the
 /// same command goes on from there.
 pub async fn run(invocation: &Invocation, args: &UploadArgs) -> Result<Outcome> {
-    publish(invocation, &[Git::open(&invocation.tree)?], args, false).await
+    publish_trees(invocation, &[Git::open(&invocation.tree)?], args, false).await
 }
 
 /// Publishes what was built in several trees.
@@ -53,7 +44,7 @@ pub async fn run_train(invocation: &Invocation, args: &TrainArgs) -> Result<Outc
         let twice = trees[..position].iter().any(|other| other.root() == tree.root());
         ensure!(!twice, "{} is named twice", tree.root());
     }
-    publish(invocation, &trees, &args.upload, args.dry_run).await
+    publish_trees(invocation, &trees, &args.upload, args.dry_run).await
 }
 
 /// The trees that a file lists: a directory a line, relative to the file.
@@ -68,40 +59,7 @@ fn listed(file: &Utf8Path) -> Result<Vec<Utf8PathBuf>> {
     Ok(trees)
 }
 
-/// What is to be published from some trees; the environment's own directories are relative to the first.
-///
-/// # Errors
-/// A release is not as built or tagged, may not go to this environment, or the environment cannot be reached.
-pub async fn with_train<T>(
-    invocation: &Invocation,
-    trees: &[Git],
-    args: &PlanArgs,
-    then: impl AsyncFnOnce(&Train<'_>) -> Result<T>,
-) -> Result<T> {
-    let first = trees.first().context("no tree to release")?.root();
-    // Before anything is read: a slip of the keyboard costs no time.
-    Site::known(invocation, &args.env)?;
-    let mut built = Vec::new();
-    for git in trees {
-        built.push(Built::open(git, &invocation.product, args).await?);
-    }
-    let destination =
-        Destination::open(invocation, first, &args.env, &[Bucket::Docs, Bucket::Releases, Bucket::Cache]).await?;
-    let mut there = Vec::new();
-    for built in &built {
-        there.push(destination.has(built).await?);
-    }
-    let all_there = there.iter().all(|there| *there);
-    let earlier = if all_there { Earlier::None } else { destination.earlier(invocation, first, args).await? };
-    let mut deliveries = Vec::new();
-    for ((git, built), there) in trees.iter().zip(built).zip(there) {
-        let gate = if there { Gate::Open } else { earlier.gate(&built.record.version).await? };
-        deliveries.push(Delivery::new(&destination, gate, git, built, args).await?);
-    }
-    then(&Train::new(deliveries)?).await
-}
-
-async fn publish(invocation: &Invocation, trees: &[Git], args: &UploadArgs, dry_run: bool) -> Result<Outcome> {
+async fn publish_trees(invocation: &Invocation, trees: &[Git], args: &UploadArgs, dry_run: bool) -> Result<Outcome> {
     let mut working = Vec::new();
     for git in trees {
         working.push(release_dir::lock(git.root())?);
@@ -112,33 +70,15 @@ async fn publish(invocation: &Invocation, trees: &[Git], args: &UploadArgs, dry_
     }
     with_train(invocation, trees, &args.plan, async |train| {
         let planned = train.plan().await?;
-        let plans = planned.plans();
-        if dry_run {
-            return super::plan::show(invocation, &plans).map(|()| Outcome::Done);
-        }
-        agreement::show(&plans)?;
-        if plans.is_done() {
-            remove_left_lock(train).await;
-            super::plan::tell(invocation, &plans)?;
-            let outcome = finish(&planned).await?;
-            if planned.waiting().is_empty() {
-                // What an earlier run left.
-                purge::run(&train.deliveries).await;
-            }
-            return Ok(outcome);
-        }
-        let signing_key = check(&planned).await?;
         let sentence = format!("I want to release this to {}", train.site().name);
-        agreement::ask(train.site(), &plans, &sentence, &args.agreement)?;
-        let done = carry_out(&planned, signing_key).await?;
-        term::say(done.summary());
-        super::plan::tell(invocation, &plans)?;
-        let outcome = finish(&done.after).await?;
-        if done.after.waiting().is_empty() {
-            purge::run(&train.deliveries).await;
-            done.write_receipts(&plans);
+        let request = Request { invocation, sentence, agreement: &args.agreement, dry_run };
+        let ended = publish(&planned, &request).await?;
+        match &ended {
+            Ended::Shown => return Ok(Outcome::Done),
+            Ended::Done(done) if done.after.waiting().is_empty() => done.write_receipts(&planned.plans()),
+            Ended::Done(_) | Ended::NothingToDo => {}
         }
-        Ok(outcome)
+        finish(ended.after(&planned)).await
     })
     .await
 }
@@ -148,9 +88,6 @@ async fn finish(planned: &PlannedTrain<'_>) -> Result<Outcome> {
     let (train, waiting) = (planned.train, planned.waiting());
     let environment = &train.site().name;
     let versions: Vec<&str> = planned.deliveries.iter().map(|(_, plan)| plan.version.as_str()).collect();
-    for why in &waiting {
-        term::say(format_args!("waits  {why}"));
-    }
     let published = train.published().await?;
     let withdrawn: Vec<String> =
         published.arriving.intersection(&published.withdrawn).map(Version::to_string).collect();
@@ -208,29 +145,4 @@ async fn tell_of_rollback(
         ));
     }
     Ok(Outcome::Done)
-}
-
-/// Finds out what would stop us half-way, while nothing is public yet: what `doctor` knows of the environment, this plan
-/// needs, and looking has not shown already (server, region and clock are right, or there would be no plan). Gives what
-/// signs.
-async fn check(planned: &PlannedTrain<'_>) -> Result<Option<SecretKey>> {
-    let (train, site) = (planned.train, planned.train.site());
-    let mut checkup = Checkup::default();
-    if planned.acts().any(|(_, planned)| planned.act.is_of_images() && planned.is_to_do()) {
-        preflight::check_logins(site, &mut checkup).await;
-    }
-    for (delivery, planned) in planned.acts() {
-        if let Some(push) = planned.act.push().filter(|_| planned.is_to_do()) {
-            let pushable = try_push(delivery, push).map(|()| "would be accepted".to_owned());
-            checkup.add(&train.title(delivery, planned), message_of(pushable));
-        }
-    }
-    let key = planned.signing_key().inspect_err(|error| checkup.add("binary cache", Err(format!("{error:#}"))));
-    checkup.into_result().with_context(|| format!("{} is not ready, and nothing was published", site.name))?;
-    key
-}
-
-fn try_push(delivery: &Delivery, push: Push) -> Result<()> {
-    let side = delivery.git_side()?;
-    side.remote.try_push(&[side.refspec(push, delivery.waivers.force_push_tag)])
 }

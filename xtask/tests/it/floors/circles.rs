@@ -12,8 +12,7 @@ use super::{at, visit};
 const PACKAGES: [&str; 3] = ["src", "domain/src", "publish/src"];
 
 /// Circles that are still to be opened, by one of their files. Nothing is added here.
-const NOT_YET: &[&str] =
-    &["publish/src/phases/plan", "publish/src/phases/status", "publish/src/tools/store", "publish/src/tools/wire"];
+const NOT_YET: &[&str] = &["publish/src/phases/status", "publish/src/tools/store", "publish/src/tools/wire"];
 
 type Module = Vec<String>;
 
