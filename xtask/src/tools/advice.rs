@@ -6,7 +6,7 @@ use std::fmt;
 /// What an operating system, SQLite and programs say when there is no room to write.
 const NO_ROOM: [&str; 5] = [
     "no space left",
-    "no room on the server",
+    "the server's disk is full",
     "database or disk is full",
     "disk quota exceeded",
     "file too large (os error",

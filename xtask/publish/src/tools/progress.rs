@@ -1,4 +1,4 @@
-//! Progress by bytes, on a terminal; silent elsewhere.
+//! Progress in bytes, shown on a terminal only.
 
 use std::fmt::Display;
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -9,14 +9,14 @@ use xtask::tools::term;
 
 use super::store::Progress;
 
-/// The bar that is drawn now, if there is one.
+/// The bar that is currently drawn, if any.
 static DRAWN: Mutex<Option<ProgressBar>> = Mutex::new(None);
 
 fn drawn() -> Option<ProgressBar> {
     DRAWN.lock().unwrap_or_else(PoisonError::into_inner).clone()
 }
 
-/// A message, above the bar if there is one.
+/// Prints a message, above the bar if there is one.
 pub fn say(message: impl Display) {
     match drawn() {
         Some(bar) => bar.suspend(|| term::say(message)),
@@ -24,21 +24,21 @@ pub fn say(message: impl Display) {
     }
 }
 
-/// Takes the bar away, whoever drew it.
+/// Removes the bar, if there is one.
 pub fn clear() {
     if let Some(bar) = drawn() {
         bar.finish_and_clear();
     }
 }
 
-/// Counts the bytes of some transfers that run side by side.
+/// Counts the bytes of concurrent transfers.
 pub struct Meter {
     bar: ProgressBar,
     sent: Arc<AtomicI64>,
 }
 
 impl Meter {
-    /// Announces the transfers.
+    /// Starts counting, and draws a bar for `what`.
     pub fn start(what: impl Display) -> Meter {
         let shown = term::is_terminal() && !term::is_quiet();
         let bar = if shown { ProgressBar::new_spinner() } else { ProgressBar::hidden() };
@@ -50,7 +50,7 @@ impl Meter {
         Meter { bar, sent: Arc::default() }
     }
 
-    /// For a transfer.
+    /// Returns the counter for a transfer to call.
     pub fn progress(&self) -> Progress {
         let (bar, sent) = (self.bar.clone(), Arc::clone(&self.sent));
         Arc::new(move |bytes| {
@@ -59,12 +59,12 @@ impl Meter {
         })
     }
 
-    /// A line above the bar.
+    /// Prints a line above the bar.
     pub fn line(&self, line: impl Display) {
         self.bar.suspend(|| term::say(line));
     }
 
-    /// Takes the bar away; gives the bytes.
+    /// Removes the bar, and returns the number of bytes.
     pub fn finish(self) -> u64 {
         self.sent.load(Ordering::Relaxed).try_into().unwrap_or(0)
     }
@@ -72,7 +72,7 @@ impl Meter {
 
 impl Drop for Meter {
     fn drop(&mut self) {
-        // Also when an act fails: an error is not written behind half a line.
+        // Also when an act fails, so that the error starts on a line of its own.
         self.bar.finish_and_clear();
         *DRAWN.lock().unwrap_or_else(PoisonError::into_inner) = None;
     }

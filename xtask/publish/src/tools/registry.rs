@@ -1,6 +1,5 @@
-//! Owns a container registry on loopback, started from the program `docker-registry`, with all its data in one
-//! directory. Refuses to own how images get there. It is for tests and rehearsals: plain HTTP, and open to whoever can
-//! reach it unless told otherwise.
+//! A container registry on loopback for tests and rehearsals: the program `docker-registry`, with its data in one
+//! directory. Plain HTTP, and without authentication unless asked for.
 
 use std::net::SocketAddr;
 use std::path::Path;
@@ -11,10 +10,10 @@ use serde_json::json;
 
 use super::server::{Life, Server, free_addresses};
 
-/// Ports can be taken between being found free and being used.
+/// Number of attempts to start: a free port may be taken before the registry uses it.
 const STARTS: u32 = 3;
 
-/// A running registry. It ends when this is dropped; its data stays.
+/// A running registry, which ends when this is dropped; its data stays.
 #[derive(Debug)]
 pub struct Registry {
     address: SocketAddr,
@@ -27,13 +26,13 @@ impl Registry {
         Command::new("docker-registry").arg("--version").output().is_ok_and(|output| output.status.success())
     }
 
-    /// Starts it on a free port, with data, configuration and log in `data`. With a file of `htpasswd -B` it wants
-    /// Basic authentication.
+    /// Starts it on a free port, with data, configuration and log in `data`. With a file made by `htpasswd -B`, it
+    /// requires Basic authentication.
     pub async fn start(data: &Path, htpasswd: Option<&Path>) -> Result<Self> {
         Self::start_for(data, htpasswd, Life::Ours).await
     }
 
-    /// The same, with a life of its own if that is wanted.
+    /// Starts it as [`Registry::start`] does, possibly to outlive this process.
     pub async fn start_for(data: &Path, htpasswd: Option<&Path>, life: Life) -> Result<Self> {
         std::fs::create_dir_all(data)
             .with_context(|| format!("cannot make {} for the registry's data", data.display()))?;
@@ -46,12 +45,12 @@ impl Registry {
         }
     }
 
-    /// Lets it go on without us, and gives its number.
+    /// Lets it run on without us, and returns its process id.
     pub fn leave(self) -> u32 {
         self.server.leave()
     }
 
-    /// `HOST:PORT`, as it stands at the front of an image's name.
+    /// `HOST:PORT`, as at the start of an image's name.
     pub fn address(&self) -> SocketAddr {
         self.address
     }

@@ -1,7 +1,7 @@
-//! Reads a `manifest.nix` that anybody may have written: plain ones here, and whatever else as Nix reads it.
+//! Reads a `manifest.nix` from a bucket: plain ones by itself, others through Nix.
 //!
-//! It comes from a bucket, so Nix gets it as it would get a stranger's program: it may read no other file, fetch
-//! nothing, build nothing, write nothing to the store, and take only so much time and memory.
+//! The file is untrusted, so Nix evaluates it in isolation: it cannot read other files, fetch, build or write to the
+//! store, and its time and memory are limited.
 
 use std::time::Duration;
 
@@ -13,13 +13,13 @@ use xtask::tools::{files, process};
 
 use crate::domain::publication::live_manifest::{self, Live};
 
-/// No manifest takes nearly this long.
+/// Time limit for the evaluation.
 const PATIENCE: Duration = Duration::from_secs(10);
-/// Memory of the evaluator, in bytes.
+/// Memory limit for the evaluation, in bytes.
 const MEMORY: &str = "1073741824";
-/// What the file is called on Nix's search path, which holds nothing else.
+/// Name of the file on Nix's search path, which has nothing else.
 const NAME: &str = "releng-manifest";
-/// Bounds what Nix prints, however large the values are.
+/// Expression that evaluates the manifest, and limits Nix's output whatever its values are.
 const READ: &str = r#"
     let
       manifest = import <releng-manifest>;
@@ -36,7 +36,7 @@ const READ: &str = r#"
     else
       builtins.mapAttrs string manifest
 "#;
-/// Settings that a manager's own configuration may have, too.
+/// Settings that isolate the evaluation, whatever the manager's own configuration says.
 const RESTRICTIONS: [(&str, &str); 6] = [
     ("restrict-eval", "true"),
     ("allowed-uris", ""),
@@ -46,10 +46,10 @@ const RESTRICTIONS: [(&str, &str); 6] = [
     ("show-trace", "false"),
 ];
 
-/// What a manifest says.
+/// Reads a manifest.
 ///
 /// # Errors
-/// It could not be handed to Nix. What Nix says of it is a part of the value.
+/// Nix could not be run. Nix's own error about the manifest is part of the value.
 pub async fn read(bytes: &[u8]) -> Result<Live> {
     let text = String::from_utf8_lossy(bytes).into_owned();
     let says = match live_manifest::parse(&text) {
@@ -62,10 +62,10 @@ pub async fn read(bytes: &[u8]) -> Result<Live> {
     Ok(Live { text, says })
 }
 
-/// What Nix reads, where our own reader gave up, and why it did.
+/// Evaluates a manifest that our own parser rejected for the reason `why`.
 fn evaluate(bytes: &[u8], why: &str) -> Result<Result<Manifest, String>> {
     if !files::on_path("nix-instantiate") {
-        return Ok(Err(format!("{why}, and there is no Nix here to read it")));
+        return Ok(Err(format!("{why}, and Nix, which might read it, is not installed")));
     }
     let dir = tempfile::tempdir().context("cannot make a temporary directory")?;
     let dir = Utf8Path::from_path(dir.path()).context("the temporary directory's name is not UTF-8")?;
@@ -86,7 +86,7 @@ fn evaluate(bytes: &[u8], why: &str) -> Result<Result<Manifest, String>> {
     })
 }
 
-/// The heart of Nix's message, on one line, or what became of it. The command says nothing about the manifest.
+/// Shortens the error of an evaluation to Nix's reason, on one line, without the command.
 fn reason(message: &str, dir: &Utf8Path) -> String {
     let text = message.rsplit("error: ").next().filter(|text| text.len() < message.len());
     let text = text.or_else(|| message.rsplit("` ").next()).unwrap_or(message);

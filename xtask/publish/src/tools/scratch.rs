@@ -1,8 +1,7 @@
-//! Private directories for what lies on disk only while we need it. Those of a run that was killed are found and
-//! removed by the next run that makes one.
+//! Private temporary directories. Directories that a killed run left are removed by the next run that makes one.
 //!
-//! A directory is held by a lock that the system gives back when its process ends, however it ends. So a directory that
-//! can be locked belongs to nobody any more.
+//! Each directory is held with a file lock, which the system releases when the process ends for any reason. So a
+//! directory that can be locked was left.
 
 use std::fs::{DirBuilder, File};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt};
@@ -14,35 +13,36 @@ use rustix::io::Errno;
 
 use super::progress;
 
-/// What its name begins with.
+/// Start of each directory's name.
 const PREFIX: &str = "lix-releng-";
-/// How often another name is tried: another process may be tidying up just now.
+/// Number of names to try, because another process may be tidying up.
 const ATTEMPTS: u32 = 100;
 
-/// A directory with mode 0700. It and all in it are removed when this is dropped.
+/// A directory with mode 0700, which is removed with its contents when this is dropped.
 #[derive(Debug)]
 pub struct Scratch {
     path: Utf8PathBuf,
-    /// Locked while this lives.
+    /// Handle of the directory, locked while this exists.
     _lock: File,
 }
 
 impl Scratch {
-    /// In the directory for temporary files.
+    /// Makes a directory in the system's directory for temporary files.
     ///
     /// # Errors
-    /// It cannot be made.
+    /// The directory cannot be made.
     pub fn new() -> Result<Scratch> {
         Scratch::new_in(&temporary()?)
     }
 
-    /// In the runtime directory, which is in memory and ours alone, or else in the one for temporary files.
+    /// Makes a directory in the runtime directory, which is in memory and private to us, or if there is none, in the
+    /// one for temporary files.
     ///
     /// # Errors
-    /// It cannot be made.
+    /// The directory cannot be made.
     pub fn in_memory() -> Result<Scratch> {
         let places = [runtime(), Some(temporary()?)];
-        // What was left may lie in either: a session over ssh has no runtime directory, another one has.
+        // Killed runs may have used either: sessions over ssh may have no runtime directory.
         places.iter().flatten().for_each(|place| tidy(place));
         let place = places.into_iter().flatten().next().context("there is no directory for temporary files")?;
         Scratch::new_in(&place)
@@ -58,14 +58,14 @@ impl Scratch {
                 made => made.with_context(making)?,
             }
             let Ok(lock) = File::open(&path) else { continue };
-            // Between the two steps, another process may have taken it for one that was left.
+            // Before it was locked, another process may have taken it for one that was left.
             let taken = flock(&lock, FlockOperation::NonBlockingLockExclusive) == Err(Errno::WOULDBLOCK);
-            // A file system without locks is one where nothing is tidied up, either.
+            // On a file system without locks, nothing is tidied up either.
             if !taken && is_there(&path, &lock) {
                 return Ok(Scratch { path, _lock: lock });
             }
         }
-        bail!("{}: every name was taken from us", making())
+        bail!("{}: another process removed every directory that was made", making())
     }
 
     pub fn path(&self) -> &Utf8Path {
@@ -80,13 +80,13 @@ impl Drop for Scratch {
     }
 }
 
-/// Whether a path still names what was opened.
+/// Whether a path still names the opened file.
 fn is_there(path: &Utf8Path, opened: &File) -> bool {
     let (there, opened) = (std::fs::symlink_metadata(path), opened.metadata());
     matches!((there, opened), (Ok(there), Ok(opened)) if (there.dev(), there.ino()) == (opened.dev(), opened.ino()))
 }
 
-/// Removes what runs that are dead left in a directory. What cannot be removed is somebody else's, or is said.
+/// Removes the directories that killed runs left in `place`. Other users' directories are skipped; failures are shown.
 fn tidy(place: &Utf8Path) {
     let Ok(entries) = place.read_dir_utf8() else { return };
     for entry in entries.flatten().filter(|entry| entry.file_name().starts_with(PREFIX)) {
@@ -98,11 +98,9 @@ fn tidy(place: &Utf8Path) {
             continue;
         }
         match std::fs::remove_dir_all(path) {
-            Ok(()) => progress::say(format_args!("  removed {path}, which a run left that was killed")),
+            Ok(()) => progress::say(format_args!("  removed {path}, which a killed run had left")),
             Err(error) => {
-                xtask::tools::term::warn(format_args!(
-                    "cannot remove {path}, which a run left that was killed: {error}"
-                ));
+                xtask::tools::term::warn(format_args!("cannot remove {path}, which a killed run left: {error}"));
             }
         }
     }
@@ -118,7 +116,7 @@ fn temporary() -> Result<Utf8PathBuf> {
     Utf8PathBuf::from_path_buf(path).map_err(|path| anyhow!("{} is not UTF-8", path.display()))
 }
 
-/// A number that is another one each time.
+/// Returns a random number.
 fn fresh() -> u32 {
     use std::hash::BuildHasher;
     std::collections::hash_map::RandomState::new().hash_one(std::process::id()) as u32
@@ -130,7 +128,7 @@ mod tests {
     use std::os::unix::fs::PermissionsExt;
 
     #[test]
-    fn what_a_dead_run_left_is_removed_and_what_lives_stays() {
+    fn only_directories_of_dead_runs_are_removed() {
         let place = tempfile::tempdir().expect("a directory");
         let place = Utf8Path::from_path(place.path()).expect("UTF-8");
         let left = place.join(format!("{PREFIX}1-0-0"));

@@ -1,5 +1,5 @@
-//! Owns secrets that another program can only read from a file: 0600, in a private directory in memory where there is
-//! one, and gone afterwards, however that comes. Refuses to know what the secret is.
+//! Secrets for programs that read them from a file: mode 0600, in a private directory, in memory if possible, and
+//! removed afterwards, also after an error or a signal.
 
 use std::io::Write;
 use std::os::unix::fs::OpenOptionsExt;
@@ -10,7 +10,7 @@ use camino::{Utf8Path, Utf8PathBuf};
 
 use super::scratch::Scratch;
 
-/// The directories that are there now, until we end.
+/// The directories that exist now, and whether the process is about to end.
 static PRESENT: Mutex<Present> = Mutex::new(Present { directories: Vec::new(), ended: false });
 
 struct Present {
@@ -18,7 +18,7 @@ struct Present {
     ended: bool,
 }
 
-/// A secret in a file, removed when this is dropped. Only `kill -9` leaves it, until our next run finds it.
+/// A secret in a file, which is removed when this is dropped. Only `kill -9` leaves it, until our next run.
 #[derive(Debug)]
 pub struct SecretFile {
     path: Utf8PathBuf,
@@ -26,12 +26,14 @@ pub struct SecretFile {
 }
 
 impl SecretFile {
+    /// Writes a secret to a new file.
+    ///
     /// # Errors
-    /// There is no place for it.
+    /// The file cannot be written.
     pub fn new(secret: &str) -> Result<SecretFile> {
-        // Held until it is listed: a signal waits for it, and then removes it.
+        // Held until the directory is listed, so that a signal that arrives meanwhile removes it.
         let mut present = present();
-        ensure!(!present.ended, "no secret is written any more, since we are about to end");
+        ensure!(!present.ended, "no secret is written, because this run is being stopped");
         let directory = Scratch::in_memory()?;
         present.directories.push(directory.path().to_owned());
         let path = directory.path().join("key");
@@ -48,12 +50,12 @@ impl SecretFile {
 
 impl Drop for SecretFile {
     fn drop(&mut self) {
-        // The directory removes itself after this.
+        // The directory is removed after this.
         present().directories.retain(|path| *path != self.directory.path());
     }
 }
 
-/// Removes what is there, for an end at once. From then on, no file is made any more.
+/// Removes all secrets before the process exits. No file is made after this.
 pub fn remove_all() {
     let mut present = present();
     present.ended = true;

@@ -1,5 +1,4 @@
-//! Owns server programs that run beside us for a while: started on loopback, waited for, and never left behind, unless
-//! on purpose. Refuses to own their configuration and what they serve.
+//! Server programs on loopback: started, waited for, and never left running by accident.
 
 use std::fs::File;
 use std::io;
@@ -12,20 +11,20 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail, ensure};
 use tokio::net::TcpStream;
 
-/// How long a server may take until it accepts connections.
+/// Time in which a server has to accept connections.
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// When a server ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Life {
-    /// With us, however we end.
+    /// With this process, however it ends.
     Ours,
-    /// When somebody stops it, once it was [left](Server::leave).
+    /// When the manager stops it, after it was [left](Server::leave).
     Own,
 }
 
-/// A running program. It is killed when this is dropped, and, with [`Life::Ours`], by Linux when the thread that
-/// started it ends in any other way.
+/// A running server. It is killed when this is dropped and, with [`Life::Ours`], by Linux when the thread that started
+/// it ends for any other reason.
 #[derive(Debug)]
 pub(super) struct Server {
     child: Child,
@@ -42,7 +41,7 @@ impl Server {
         command.stdin(Stdio::null()).stdout(output.try_clone().with_context(starting)?).stderr(output);
         match life {
             Life::Ours => die_with_parent(&mut command),
-            // Ctrl-C is meant for us.
+            // So that Ctrl-C does not stop it, too.
             Life::Own => drop(command.process_group(0)),
         }
         let child = match command.spawn() {
@@ -52,7 +51,7 @@ impl Server {
         Ok(Self { child, name, log: log.to_owned() })
     }
 
-    /// Waits until something accepts connections at each address; an error holds the end of the log.
+    /// Waits until each address accepts connections. An error quotes the end of the log.
     pub(super) async fn ready(&mut self, addresses: &[SocketAddr]) -> Result<()> {
         let deadline = Instant::now() + PATIENCE;
         for address in addresses {
@@ -62,7 +61,7 @@ impl Server {
                 }
                 ensure!(
                     Instant::now() < deadline,
-                    "{} does not listen on {address} after {PATIENCE:?}:\n{}",
+                    "{} is not listening on {address} after {PATIENCE:?}:\n{}",
                     self.name,
                     self.last_words()
                 );
@@ -72,10 +71,10 @@ impl Server {
         Ok(())
     }
 
-    /// Lets it go on without us, and gives its number.
+    /// Lets it run on without us, and returns its process id.
     pub(super) fn leave(self) -> u32 {
         let pid = self.child.id();
-        // Dropping would kill it; what is leaked is a number.
+        // Dropping it would kill the server.
         std::mem::forget(self);
         pid
     }
@@ -90,16 +89,15 @@ impl Server {
 
 impl Drop for Server {
     fn drop(&mut self) {
-        // It may have ended by itself; then there is nothing to kill, and waiting still buries it.
+        // If it has already ended, the kill fails, and waiting reaps it.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
 }
 
-/// Addresses on loopback that were free a moment ago. Somebody else may take one before the server does; then it says
-/// so and ends.
+/// Finds free addresses on loopback. If another process takes one before the server does, the server fails.
 pub(super) fn free_addresses<const N: usize>() -> Result<[SocketAddr; N]> {
-    // All are held until the last is known, so that no two are equal.
+    // All are held until the last is found, so that no two are equal.
     let held: Vec<_> = (0..N)
         .map(|_| TcpListener::bind(("127.0.0.1", 0)))
         .collect::<io::Result<_>>()

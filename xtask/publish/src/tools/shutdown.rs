@@ -1,8 +1,8 @@
-//! The end of this process, whether by its own doing or by a signal.
+//! How this process ends, normally or by a signal.
 //!
-//! On a signal, the work is dropped first, with the programs that it started; then what was begun outside is taken back
-//! (a lock, half an upload), for no longer than [`LONGEST`]; then one calm line says what is there. A second signal ends
-//! everything at once. Files with secrets are removed in every case.
+//! On a signal, the work is dropped first, and the programs that it started are ended; then unfinished things outside
+//! are undone (the lock, a multipart upload), for at most [`LONGEST`]; then one line says what users see. A second
+//! signal ends everything at once. Files with secrets are removed in every case.
 
 use std::fmt::Display;
 use std::future::Future;
@@ -18,32 +18,32 @@ use xtask::tools::term;
 
 use super::{child, progress, secret_file};
 
-/// How long taking back may take; what is left then expires by itself.
+/// Time limit for undoing; the rest expires.
 const LONGEST: Duration = Duration::from_secs(2);
-/// When a process that does not come to its end is ended: it hangs in something that cannot be dropped.
+/// Time after which a process that hangs in something that cannot be dropped is ended.
 const HANGS: Duration = Duration::from_secs(7);
 /// `XCPU` and `XFSZ`, which have the same numbers on Linux and macOS: the limits for time and for a file's size.
 const LIMITS: [i32; 2] = [24, 25];
 
 type Ending = Box<dyn FnOnce() -> Pin<Box<dyn Future<Output = ()> + Send>> + Send>;
 
-/// What is to be taken back, in the order in which it was begun.
+/// What to undo on a signal, in the order in which it was begun.
 static BEGUN: Mutex<Vec<(u64, Ending)>> = Mutex::new(Vec::new());
 /// What users see if we end now.
 static STATE: Mutex<Option<String>> = Mutex::new(None);
-/// Whether a signal has come: from then on, what is registered stays so.
+/// Whether a signal has arrived. From then on, nothing is unregistered.
 static STOPPING: AtomicBool = AtomicBool::new(false);
 
 fn held<T>(mutex: &'static Mutex<T>) -> MutexGuard<'static, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Something that a signal takes back. Dropped, it is forgotten: it came to its end in the ordinary way.
+/// Something that is undone on a signal. Dropping this unregisters it, because it has ended normally.
 #[must_use]
 #[derive(Debug)]
 pub struct Begun(u64);
 
-/// Registers how something is taken back if a signal ends us. It runs after the work was dropped.
+/// Registers how to undo something if a signal ends the process. It runs after the work was dropped.
 pub fn on_signal<F>(taking_back: impl FnOnce() -> F + Send + 'static) -> Begun
 where
     F: Future<Output = ()> + Send + 'static,
@@ -62,22 +62,24 @@ impl Drop for Begun {
     }
 }
 
-/// Whether a signal has come, and what was begun is about to be taken back.
+/// Whether a signal has arrived, and unfinished things are being undone.
 pub fn is_stopping() -> bool {
     STOPPING.load(Ordering::SeqCst)
 }
 
-/// Notes what users see if we end from now on, for the last line: `no pointer has moved, users see what they saw`.
+/// Sets what users see if the process ends now, for its last line: `no pointer has moved, users see what they saw`.
 pub fn users_see(state: impl Display) {
     *held(&STATE) = Some(state.to_string());
 }
 
-/// Signals, as they come.
+/// The signals that arrive.
 pub struct Signals(mpsc::UnboundedReceiver<i32>);
 
 impl Signals {
+    /// Starts listening for signals.
+    ///
     /// # Errors
-    /// Signals cannot be listened to.
+    /// The system refuses.
     pub fn listen() -> Result<Signals> {
         let (sender, receiver) = mpsc::unbounded_channel();
         let kinds = [
@@ -90,7 +92,7 @@ impl Signals {
             SignalKind::user_defined2(),
         ];
         for kind in kinds.into_iter().chain(LIMITS.map(SignalKind::from_raw)) {
-            let mut signals = signal(kind).context("cannot listen to signals")?;
+            let mut signals = signal(kind).context("cannot listen for signals")?;
             let sender = sender.clone();
             tokio::spawn(async move {
                 let mut first = true;
@@ -99,11 +101,12 @@ impl Signals {
                         leave(kind.as_raw_value());
                     }
                     first = false;
-                    // The work may hang in something that cannot be dropped, such as a program that asks for a passphrase.
+                    // The work may hang in something that cannot be dropped, such as a program that asks for a
+                    // passphrase.
                     tokio::spawn(async move {
                         tokio::time::sleep(HANGS).await;
                         term::warn(format_args!(
-                            "stopped by {}, without waiting any longer for what does not end: run the same command again",
+                            "stopped by {}, although part of the work did not end: run the same command again",
                             name(kind.as_raw_value())
                         ));
                         leave(kind.as_raw_value());
@@ -114,7 +117,7 @@ impl Signals {
         Ok(Signals(receiver))
     }
 
-    /// Waits for the first.
+    /// Waits for the first signal.
     pub async fn first(&mut self) -> i32 {
         match self.0.recv().await {
             Some(number) => number,
@@ -123,12 +126,12 @@ impl Signals {
     }
 }
 
-/// Takes back what was begun, and says how things stand. The work has been dropped.
+/// Undoes what is unfinished, and says what users see. The work must have been dropped.
 pub async fn take_back(signal: i32) {
     progress::clear();
     child::all_ended().await;
     let begun = std::mem::take(&mut *held(&BEGUN));
-    // The last first, as scopes end.
+    // In reverse order, as scopes end.
     let taking_back = async {
         for (_, ending) in begun.into_iter().rev() {
             ending().await;
@@ -137,23 +140,23 @@ pub async fn take_back(signal: i32) {
     let all = tokio::time::timeout(LONGEST, taking_back).await.is_ok();
     secret_file::remove_all();
     let name = name(signal);
-    let left = if all { "" } else { "; not everything that was begun could be taken back in time" };
+    let left = if all { "" } else { "; not everything unfinished could be undone in time" };
     match held(&STATE).as_deref() {
         Some(state) => term::warn(format_args!(
-            "stopped by {name}{left}: {state}\nnothing that is done is lost: run the same command again"
+            "stopped by {name}{left}: {state}\nfinished work is kept: run the same command again"
         )),
         None => term::warn(format_args!("stopped by {name}{left}")),
     }
 }
 
-/// Ends at once.
+/// Ends the process at once.
 fn leave(signal: i32) -> ! {
     secret_file::remove_all();
-    // As a shell tells it.
+    // The shells' convention.
     std::process::exit(128 + signal)
 }
 
-/// As people know a signal.
+/// Name of a signal for messages.
 fn name(signal: i32) -> String {
     match signal {
         1 => "a hangup (SIGHUP)".to_owned(),
@@ -164,10 +167,10 @@ fn name(signal: i32) -> String {
     }
 }
 
-/// Keeps secrets in memory from being written to disk: neither a crash nor another program of ours dumps this process.
+/// Keeps secrets in memory from being written to disk, by forbidding core dumps and other programs of ours to read it.
 pub fn keep_memory_private() {
     use rustix::process::{Resource, Rlimit, setrlimit};
-    // Where the system refuses, there is nothing to be done about it, and nothing that depends on it.
+    // If the system refuses, nothing else depends on it.
     let _ = setrlimit(Resource::Core, Rlimit { current: Some(0), maximum: Some(0) });
     #[cfg(target_os = "linux")]
     let _ = rustix::process::set_dumpable_behavior(rustix::process::DumpableBehavior::NotDumpable);

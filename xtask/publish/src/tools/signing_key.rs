@@ -1,5 +1,5 @@
-//! Owns where the key of a binary cache comes from: a file, a file encrypted by age, or made on the spot.
-//! Refuses to write an opened key anywhere; for that there are secret files.
+//! Finds the signing key of a binary cache: in a file, in a file encrypted by age, or generated for a rehearsal.
+//! A decrypted key is never written here; `secret_file` does that.
 
 use std::fs::Permissions;
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
@@ -13,50 +13,50 @@ use xtask::tools::{files, process, term};
 
 use crate::domain::cache::signing::SecretKey;
 
-/// Programs that decrypt, by the same options.
+/// Programs that decrypt, with the same options.
 const DECRYPTORS: [&str; 2] = ["age", "rage"];
 const ARMOUR: &str = "-----BEGIN AGE ENCRYPTED FILE-----";
-/// How a file begins that was encrypted with a passphrase and nothing else.
+/// Start of a file that was encrypted with a passphrase only.
 const BY_PASSPHRASE: &str = "age-encryption.org/v1\n-> scrypt ";
-/// Names another file of identities.
+/// Environment variable that names another file of identities.
 const IDENTITY: &str = "AGE_IDENTITY";
 
-/// Finds and opens a key that a manager has.
+/// Finds and opens the manager's key.
 ///
 /// # Errors
-/// It is nowhere, cannot be decrypted, or is no key.
+/// The key is missing, cannot be decrypted, or is invalid.
 pub fn open(name: &str, tree: &Utf8Path) -> Result<SecretKey> {
     let path = find(name, tree)?;
     let text = if is_encrypted(&path) { decrypt(&path)? } else { read(&path)? };
     text.parse().map_err(|why| anyhow!("{path} is not a signing key: {why}"))
 }
 
-/// Where a key lies that a manager has.
+/// Finds the file of the manager's key.
 ///
 /// # Errors
-/// It is nowhere; the message lists its places.
+/// The file is missing; the message lists the places.
 pub fn find(name: &str, tree: &Utf8Path) -> Result<Utf8PathBuf> {
     let places = places(name, tree);
     places.iter().find(|path| path.is_file()).cloned().with_context(|| {
         let places: String = places.iter().map(|path| format!("\n{path}")).collect();
-        format!("the signing key `{name}` is in none of its places: put it in one of them{places}")
+        format!("the signing key `{name}` is missing: put it in one of these places{places}")
     })
 }
 
-/// Whether a key has to be decrypted first.
+/// Whether a key is encrypted.
 pub fn is_encrypted(path: &Utf8Path) -> bool {
     path.extension() == Some("age")
 }
 
-/// The program that decrypts, if one is installed.
+/// Returns the program that decrypts, if one is installed.
 pub fn decryptor() -> Option<&'static str> {
     DECRYPTORS.into_iter().find(|program| files::on_path(program))
 }
 
-/// Opens a key that is made on the spot; `None` if it is not made yet.
+/// Opens a generated key; `None` if it does not exist yet.
 ///
 /// # Errors
-/// It cannot be read, or is no key.
+/// The key cannot be read, or is invalid.
 pub fn open_made(path: &Utf8Path) -> Result<Option<SecretKey>> {
     if !path.exists() {
         return Ok(None);
@@ -64,10 +64,10 @@ pub fn open_made(path: &Utf8Path) -> Result<Option<SecretKey>> {
     read(path)?.parse().map(Some).map_err(|why| anyhow!("{path} is not a signing key: {why}"))
 }
 
-/// Opens a key that is made on the spot, and makes it first where it is missing.
+/// Opens a generated key, and generates it first if it does not exist.
 ///
 /// # Errors
-/// Nix cannot make it, or it cannot be written.
+/// Nix cannot generate it, or it cannot be written.
 pub fn open_or_make(path: &Utf8Path, name: &str) -> Result<SecretKey> {
     if let Some(key) = open_made(path)? {
         return Ok(key);
@@ -79,7 +79,7 @@ pub fn open_or_make(path: &Utf8Path, name: &str) -> Result<SecretKey> {
         std::fs::create_dir_all(parent).with_context(writing)?;
     }
     let beside = path.with_extension("new");
-    // One that a killed run left has whatever mode it has.
+    // A file that a killed run left may have another mode.
     match std::fs::remove_file(&beside) {
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error).with_context(writing),
         _ => {}
@@ -90,22 +90,22 @@ pub fn open_or_make(path: &Utf8Path, name: &str) -> Result<SecretKey> {
     text.parse().map_err(|why| anyhow!("`nix key generate-secret` printed an invalid key: {why}"))
 }
 
-/// Outside any checkout first: what lies in one ends up in an archive some day.
+/// Lists where a key may be, outside the checkout first: a key inside it may end up in an archive.
 fn places(name: &str, tree: &Utf8Path) -> Vec<Utf8PathBuf> {
     let directories =
         configuration().map(|directory| directory.join("lix-releng")).into_iter().chain([tree.to_owned()]);
     directories.flat_map(|directory| [directory.join(name), directory.join(format!("{name}.age"))]).collect()
 }
 
-/// Reads a key that is not encrypted, and sees to it that only its owner can.
+/// Reads an unencrypted key, and makes sure that only its owner can.
 fn read(path: &Utf8Path) -> Result<String> {
     let mode = std::fs::metadata(path).with_context(|| format!("cannot look at {path}"))?.permissions().mode() & 0o777;
     if mode & 0o077 != 0 {
         std::fs::set_permissions(path, Permissions::from_mode(mode & 0o700)).with_context(|| {
-            format!("the signing key {path} can be read by others (mode {mode:o}), and that cannot be changed")
+            format!("cannot make the signing key {path} private: others can read it (mode {mode:o})")
         })?;
         term::warn(format_args!(
-            "the signing key {path} could be read by others (mode {mode:o}), and now only by you: if others use this \
+            "others could read the signing key {path} (mode {mode:o}), and now only you can: if others use this \
              machine, make a new key"
         ));
     }
@@ -130,11 +130,11 @@ fn decrypt(path: &Utf8Path) -> Result<String> {
             ),
         }
     })?;
-    // Not its error: that would hold the text.
+    // The error itself would contain the text.
     String::from_utf8(text).map_err(|_| anyhow!("{path} is not a signing key: it is not text"))
 }
 
-/// Whether the file wants a passphrase: then age refuses identities.
+/// Whether the file needs a passphrase; age then rejects identities.
 fn is_by_passphrase(file: &[u8]) -> bool {
     let start = |bytes: &[u8]| bytes.starts_with(BY_PASSPHRASE.as_bytes());
     let text = String::from_utf8_lossy(&file[..file.len().min(512)]);
@@ -142,7 +142,7 @@ fn is_by_passphrase(file: &[u8]) -> bool {
     armoured.map_or(start(file), |line| BASE64.decode(line.trim()).is_ok_and(|bytes| start(&bytes)))
 }
 
-/// The files of identities that people have.
+/// Finds the usual files of identities.
 fn identities() -> Result<Vec<Utf8PathBuf>> {
     let mut found = Vec::new();
     if let Some(named) = std::env::var(IDENTITY).ok().filter(|named| !named.is_empty()) {
@@ -156,7 +156,8 @@ fn identities() -> Result<Vec<Utf8PathBuf>> {
     found.extend(ssh.filter(|path| path.is_file()));
     if found.is_empty() {
         bail!(
-            "there is no age identity: none named in {IDENTITY}, no ~/.config/age/*.txt, no ~/.ssh/id_ed25519 and no ~/.ssh/id_rsa"
+            "no age identity: {IDENTITY} is not set, and there is no ~/.config/age/*.txt, ~/.ssh/id_ed25519 or \
+             ~/.ssh/id_rsa"
         );
     }
     Ok(found)

@@ -1,7 +1,7 @@
-//! Registries, through skopeo: its transports, its logins, its credential helpers.
+//! Registries, through skopeo with its transports, logins and credential helpers.
 //!
-//! Registries that are busy, out of order or not reached are asked again, for reading as for writing; what they say is
-//! read in [`answer`]. Refuses to know which images there should be.
+//! A registry that is busy, failing or unreachable is asked again, for reads and writes. Its answers are interpreted in
+//! [`answer`].
 
 mod answer;
 
@@ -18,18 +18,18 @@ use self::answer::Answer;
 use super::child::{self, Wait};
 use super::progress;
 
-/// How often something is asked for.
+/// Number of attempts.
 const ATTEMPTS: u32 = 5;
-/// Before the second time; doubled before each further one.
+/// Pause before the second attempt, doubled before each further one.
 const PAUSE: Duration = Duration::from_secs(1);
-/// How long a registry may take for a manifest.
+/// Time limit for a manifest.
 const LONGEST: Duration = Duration::from_secs(60);
-/// How long it may be silent while images go there or come from there.
+/// Time for which a registry may be silent while images are transferred.
 const SILENT: Duration = Duration::from_secs(120);
-/// Every image of an index, and the index.
+/// Option to copy an index with all of its images.
 const ALL: &str = "--multi-arch=all";
 
-/// That a registry does not let us read or write: perhaps only because there is no such repository yet.
+/// A registry's refusal to let us read or write, which may only mean that the repository does not exist yet.
 #[derive(Debug)]
 pub struct Denied(String);
 
@@ -41,7 +41,7 @@ impl fmt::Display for Denied {
 
 impl std::error::Error for Denied {}
 
-/// Whether an error comes from a registry that does not let us.
+/// Whether an error is a registry's refusal.
 pub fn is_denied(error: &anyhow::Error) -> bool {
     error.downcast_ref::<Denied>().is_some()
 }
@@ -54,11 +54,11 @@ pub struct Skopeo {
     tls_verify: bool,
 }
 
-/// What is asked about a manifest.
+/// A part of an image.
 #[derive(Debug, Clone, Copy)]
 pub enum Part {
     Manifest,
-    /// The configuration that it names.
+    /// The configuration that the manifest names.
     Config,
 }
 
@@ -67,17 +67,17 @@ impl Skopeo {
         Skopeo { repository: repository.to_owned(), tls_verify }
     }
 
-    /// `:TAG`, or `@DIGEST`, made a whole reference.
+    /// Makes a full reference from `:TAG` or `@DIGEST`.
     fn reference(&self, which: &str) -> String {
         format!("docker://{}{which}", self.repository)
     }
 
-    /// The host, as `skopeo login` takes it.
+    /// Host of the registry, as for `skopeo login`.
     pub fn registry(&self) -> &str {
         self.repository.split('/').next().unwrap_or(&self.repository)
     }
 
-    /// The bytes that a tag leads to; `None` if there is no such tag.
+    /// Reads the manifest that a tag points to; `None` if the tag does not exist.
     ///
     /// # Errors
     /// The registry gives no clear answer, or does not let us read.
@@ -85,7 +85,7 @@ impl Skopeo {
         self.inspect(self.reference(&format!(":{tag}")), Part::Manifest).await
     }
 
-    /// The bytes of a manifest or an index, or of the configuration that a manifest names; `None` if it is not there.
+    /// Reads a manifest or an index, or the configuration that a manifest names; `None` if it does not exist.
     ///
     /// # Errors
     /// As for [`Skopeo::tagged`].
@@ -123,15 +123,15 @@ impl Skopeo {
         Wait::for_(format!("the registry {}", self.registry()))
     }
 
-    /// Sends everything of a layout's index, and the index under its digest: no tag leads there.
+    /// Pushes an OCI directory's index and everything below it, by digest only, without a tag.
     ///
     /// # Errors
-    /// skopeo's, which are the registry's.
+    /// The registry's error, as skopeo shows it.
     pub async fn push(&self, layout: &Utf8Path, name: &str, index: Digest) -> Result<()> {
         self.copy(ALL, Some(layout), &format!("oci:.:{name}"), &self.reference(&format!("@{}", index.oci()))).await
     }
 
-    /// Makes a tag lead to what the registry has under a digest. Nothing but the index is sent.
+    /// Points a tag to an index that the registry has. Only the index is sent.
     ///
     /// # Errors
     /// As for [`Skopeo::push`].
@@ -140,17 +140,18 @@ impl Skopeo {
         self.copy("--multi-arch=index-only", None, &from, &self.reference(&format!(":{tag}"))).await
     }
 
-    /// Downloads everything of an index into the new directory `to`; skopeo compares each blob with its digest.
+    /// Downloads everything below an index into the new directory `to`; skopeo checks every digest.
     ///
     /// # Errors
-    /// Something is missing or damaged, or the registry gives no clear answer: skopeo's words.
+    /// A part is missing or damaged, or the registry gives no clear answer.
     pub async fn download(&self, index: Digest, to: &Utf8Path) -> Result<()> {
         self.copy(ALL, Some(to), &self.reference(&format!("@{}", index.oci())), "dir:.").await
     }
 
-    /// `dir` is what a directory's name is relative to: skopeo takes a `:` in it for the end of the name.
+    /// Runs `skopeo copy` in `dir`, to which local references are relative: skopeo takes a `:` in a directory's name
+    /// for its end.
     async fn copy(&self, images: &str, dir: Option<&Utf8Path>, from: &str, to: &str) -> Result<()> {
-        // Only the debugging output has the registry's words about an index that it refused.
+        // Only the debug output quotes the registry when it refuses an index.
         let words = ["--debug", "--insecure-policy", "copy", "--quiet", images, "--preserve-digests"];
         let mut args: Vec<String> = words.map(str::to_owned).into();
         for (side, reference) in [("src", from), ("dest", to)] {
@@ -171,8 +172,10 @@ impl Skopeo {
             match Answer::of(&said) {
                 Answer::Busy if patience.pauses(self.registry(), &said).await => {}
                 Answer::Denied => {
-                    let remedy =
-                        format!("{} does not let us: `skopeo login {0}`, with a login that may push", self.registry());
+                    let registry = self.registry();
+                    let remedy = format!(
+                        "{registry} does not let us push: `skopeo login {registry}`, with a login that may push"
+                    );
                     return Err(error.context(Denied(remedy)));
                 }
                 Answer::Absent | Answer::Busy | Answer::Other => return Err(error),
@@ -180,12 +183,12 @@ impl Skopeo {
         }
     }
 
-    /// Whether the registry knows us: skopeo has a login, and the registry takes it. Asks nobody, writes nothing.
+    /// Checks that skopeo has a login and the registry accepts it, without asking the manager or writing anything.
     ///
-    /// Whether that login may push, no question of skopeo's tells: the push does.
+    /// Whether the login may push shows only when pushing.
     ///
     /// # Errors
-    /// What to type.
+    /// The message says what to type.
     pub async fn check_login(&self) -> Result<()> {
         let (registry, verify) = (self.registry(), format!("--tls-verify={}", self.tls_verify));
         let remedy = format!("type `skopeo login {registry}`, with a login that may push to {}", self.repository);
@@ -195,21 +198,21 @@ impl Skopeo {
         if !known.status.success() {
             let said = answer::reasons(&known.stderr).join("\n");
             if said.contains("not logged in") {
-                bail!("{registry} does not know us: {remedy}");
+                bail!("not logged in to {registry}: {remedy}");
             }
-            // A credential helper that is not installed, a file that cannot be read: a login would fail, too.
+            // For instance, a credential helper is not installed or a file cannot be read: a login would fail, too.
             return Err(failure(&shown, &known, &said).context(format!("skopeo cannot look up a login for {registry}")));
         }
-        // With a login at hand, skopeo tries it. If the registry refuses, it asks for another one, and finds no stdin.
+        // skopeo tries its login. If the registry rejects it, skopeo asks for another one, and fails without a stdin.
         let (_, tried) = run(&login(&[&verify, &self.repository]), &wait).await?;
         let user = String::from_utf8_lossy(&known.stdout).trim().to_owned();
         let said = answer::reasons(&tried.stderr).join("\n");
-        ensure!(tried.status.success(), "{registry} does not take our login as {user}: {remedy}\n{said}");
+        ensure!(tried.status.success(), "{registry} rejects the login {user}: {remedy}\n{said}");
         Ok(())
     }
 }
 
-/// How often a registry was asked for the same thing.
+/// The attempts at one request.
 struct Patience {
     asked: u32,
     pause: Duration,
@@ -222,18 +225,18 @@ impl Default for Patience {
 }
 
 impl Patience {
-    /// Waits before the next attempt, and says so; `false` if there is none.
+    /// Waits before the next attempt, and says so; returns `false` if there are no more.
     async fn pauses(&mut self, registry: &str, said: &str) -> bool {
         if self.asked == ATTEMPTS {
             return false;
         }
         self.asked += 1;
-        // The beginning only says what was asked for.
+        // The start of the message only repeats the request.
         let said = said.lines().last().unwrap_or_default();
         let (seconds, why) =
             (self.pause.as_secs(), said.rmatch_indices(": ").nth(1).map_or(said, |(at, _)| &said[at + 2..]));
         progress::say(format_args!(
-            "  {registry} cannot do it now, and is asked again in {seconds} s ({} of {ATTEMPTS}): {why}",
+            "  {registry} is not available, trying again in {seconds} s ({} of {ATTEMPTS}): {why}",
             self.asked
         ));
         tokio::time::sleep(self.pause).await;
@@ -242,12 +245,12 @@ impl Patience {
     }
 }
 
-/// A failed skopeo, with the reason that was found in what it wrote.
+/// Makes the error of a failed skopeo, with the reason from its output.
 fn failure(shown: &str, output: &Output, said: &str) -> anyhow::Error {
     anyhow!("`{shown}` failed ({})\n{said}", output.status)
 }
 
-/// Runs skopeo to its end, whatever its exit status; the command is for messages.
+/// Runs skopeo, and returns the command for messages and the output, whatever the exit status.
 async fn run(args: &[String], wait: &Wait) -> Result<(String, Output)> {
     run_in(Utf8Path::new("."), args, wait).await
 }

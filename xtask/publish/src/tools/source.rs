@@ -1,4 +1,4 @@
-//! Where a bucket is read: at its public address, as users do, or through S3. Refuses to write.
+//! A bucket for reading, at its public address, as users read it, or through S3.
 
 use anyhow::Result;
 use xtask::domain::digest::FileFacts;
@@ -8,10 +8,10 @@ use super::http::Http;
 use super::store::Store;
 use crate::domain::publication::serving::Served;
 
-/// No record, manifest or page is nearly this long, in bytes.
+/// Longest record, manifest or page that is read, in bytes.
 const LIMIT: u64 = 64 << 20;
 
-/// A bucket, for reading.
+/// A bucket for reading.
 #[derive(Clone)]
 pub enum Source {
     Public(Http),
@@ -19,15 +19,15 @@ pub enum Source {
 }
 
 impl Source {
-    /// A small object; `None` if there is nothing.
+    /// Reads a small object; `None` if it does not exist.
     ///
     /// # Errors
-    /// No answer, or an object that is not small.
+    /// The server does not answer, or the object is too long.
     pub async fn get(&self, key: &str) -> Result<Option<Vec<u8>>> {
         self.get_at_most(key, LIMIT).await
     }
 
-    /// The same, up to a number of bytes.
+    /// Reads an object of at most `limit` bytes; `None` if it does not exist.
     ///
     /// # Errors
     /// As for [`Source::get`].
@@ -38,25 +38,25 @@ impl Source {
         }
     }
 
-    /// The size of an object, in bytes; `None` if there is nothing.
+    /// Returns the decoded size of an object in bytes; `None` if it does not exist.
     ///
     /// # Errors
-    /// No answer.
+    /// The server does not answer.
     pub async fn size(&self, key: &str) -> Result<Option<u64>> {
         match self {
             Source::Public(http) => http.size(key).await,
             Source::Store(store) => match store.head(key).await? {
-                // What a client has is known only when it is decoded.
+                // The decoded size is known only after decoding.
                 Some(head) if head.served.is_encoded() => Ok(store.content(key).await?.map(|content| content.size)),
                 head => Ok(head.map(|head| head.size)),
             },
         }
     }
 
-    /// What an object is, computed while it is downloaded; `None` if there is nothing.
+    /// Downloads an object, and returns its size and digest; `None` if it does not exist.
     ///
     /// # Errors
-    /// No answer, or the download breaks again and again.
+    /// The server does not answer, or the download fails repeatedly.
     pub async fn facts(&self, key: &str) -> Result<Option<FileFacts>> {
         let content = match self {
             Source::Public(http) => http.content(key).await?,
@@ -65,11 +65,11 @@ impl Source {
         Ok(content.map(|Content { size, sha256, .. }| FileFacts { size, sha256 }))
     }
 
-    /// The size of an object as it is sent, in bytes, where the server tells it, and how it is served; `None` if there is
-    /// nothing.
+    /// Returns the size of an object in bytes before decoding, if the server says it, and its headers; `None` if it
+    /// does not exist.
     ///
     /// # Errors
-    /// No answer.
+    /// The server does not answer.
     pub async fn look(&self, key: &str) -> Result<Option<(Option<u64>, Served)>> {
         match self {
             Source::Public(http) => Ok(http.head(key).await?.map(|headers| (headers.length(), headers.served()))),

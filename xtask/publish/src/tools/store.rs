@@ -1,13 +1,13 @@
-//! Owns the conversation with one bucket of an S3 server: what lies there, whether it is what we have, and changing it.
-//! Refuses to own what should lie there, in which order it is changed, and where credentials come from.
+//! A client for one bucket of an S3 server: listing, comparing, reading and changing objects. Which objects there
+//! should be, and in which order they change, is decided in `acts`.
 //!
-//! Written for the servers behind Lix's buckets, which differ from Amazon's where it hurts:
-//! * path-style addresses, and none of the SDK's newer default checksums (Garage refuses them): `Content-MD5` guards
+//! Written for the servers behind Lix's buckets, which differ from Amazon's in ways that matter:
+//! * path-style addresses, and none of the SDK's newer default checksums (Garage rejects them): `Content-MD5` protects
 //!   every upload instead;
-//! * Garage accepts conditional writes and ignores them, so nothing here rests on them;
-//! * some servers list no ETags, or ETags that are not an MD5: then our SHA-256 in the object's metadata decides, and
-//!   without it the bytes do;
-//! * objects may be stored encoded (`Content-Encoding`): what a client gets after decoding is their content.
+//! * Garage accepts conditional writes and ignores them, so nothing here depends on them;
+//! * some servers list no ETags, or ETags that are not an MD5: then our SHA-256 in the object's metadata decides or, if
+//!   it is missing, the bytes do;
+//! * objects may be stored encoded (`Content-Encoding`): their content is what a client gets after decoding.
 
 mod client;
 mod download;
@@ -32,30 +32,30 @@ use super::wire::Patience;
 use crate::domain::publication::serving::Served;
 use xtask::domain::digest::Digest;
 
-/// The name, in an object's metadata, of the SHA-256 of its content.
+/// Name in an object's metadata of the SHA-256 of its content.
 const SHA256: &str = "sha256";
-/// How many mebibytes of uploads may be in memory at once.
+/// Most memory for concurrent uploads, in MiB.
 const UPLOAD_BUDGET: usize = 128;
-/// In bytes, as S3 has it.
+/// Longest key that S3 allows, in bytes.
 const LONGEST_KEY: usize = 1024;
 
-/// Where an S3 server listens.
+/// Address of an S3 server.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Endpoint {
     /// `https://HOST[:PORT]`, or `http://…` on loopback.
     pub url: String,
-    /// Part of every signature: a wrong one is refused.
+    /// Region, which is part of every signature: the server rejects a wrong one.
     pub region: String,
 }
 
-/// An access key. It lives in memory, and `Debug` shows only its public half.
+/// An access key, kept in memory. `Debug` shows only its public half.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Credentials {
     /// The public half.
     pub id: String,
     /// The secret half.
     pub secret: String,
-    /// What temporary AWS credentials carry besides; Garage has none.
+    /// Session token of temporary AWS credentials; Garage has none.
     pub session_token: Option<String>,
 }
 
@@ -65,17 +65,17 @@ impl fmt::Debug for Credentials {
     }
 }
 
-/// How an object is served to whoever downloads it.
+/// The headers with which an object is served.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Properties {
-    /// Its `Content-Type`.
+    /// `Content-Type` of the object.
     pub content_type: String,
-    /// Its `Cache-Control`.
+    /// `Cache-Control` of the object.
     pub cache_control: String,
 }
 
-/// Told the bytes handed to the network since the last call; negative when an attempt failed and its bytes are sent
-/// again.
+/// Called with the number of bytes handed to the network since the last call, negative when an attempt failed and its
+/// bytes are sent again.
 pub type Progress = Arc<dyn Fn(i64) + Send + Sync>;
 
 /// A listing: what the server says about each key.
@@ -84,39 +84,39 @@ pub type Listing = BTreeMap<String, Listed>;
 /// One entry of a [`Listing`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Listed {
-    /// In bytes.
+    /// Size of the object in bytes, as stored.
     pub size: u64,
-    /// Without quotes and without the mark of a weak one; `None` where the server lists none.
+    /// ETag without quotes and without the mark of a weak one; `None` if the server does not list it.
     pub etag: Option<String>,
 }
 
 /// What the server says about one object.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Head {
-    /// In bytes.
+    /// Size of the object in bytes, as stored.
     pub size: u64,
     pub served: Served,
-    /// What the uploader said the SHA-256 of the content is.
+    /// SHA-256 of the content, as stated by whoever uploaded it.
     pub sha256: Option<Digest>,
-    /// Without quotes.
+    /// ETag without quotes.
     pub etag: Option<String>,
-    /// Whether it is encrypted in a way after which its ETag says nothing of its content.
+    /// Whether it is encrypted so that its ETag says nothing about its content.
     pub is_encrypted: bool,
 }
 
-/// What can be said about an object from its [`Listed`] entry alone.
+/// The comparison of an object with our content by its [`Listed`] entry alone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Comparison {
     Same,
     Different,
-    /// Same size, but the ETag is absent, or not that of our content as this program uploads it: ask [`Store::holds`].
+    /// Same size, but the ETag is missing, or not the one that our upload would have: ask [`Store::holds`].
     Unknown,
 }
 
-/// Compares a listed object with what we have, by content, without a request.
+/// Compares a listed object with our content, without a request.
 ///
-/// An ETag that is our MD5 decides. One that is not decides nothing: it may be the MD5 of another content, or of parts
-/// other than ours, or no MD5 at all, as of objects that are encrypted with a key of the server's.
+/// Our MD5 as ETag decides. Any other ETag decides nothing: it may be the MD5 of other content, or of parts of another
+/// size, or not an MD5 at all, as for objects that the server encrypts.
 pub fn compare(listed: &Listed, content: &Content) -> Comparison {
     match listed.etag.as_deref() {
         _ if listed.size != content.size => Comparison::Different,
@@ -137,20 +137,19 @@ pub struct Store {
     bucket: String,
     credentials: Arc<RwLock<Credentials>>,
     upload_budget: Arc<Semaphore>,
-    /// Whether the server has shown this bucket to us: a 404 to `HEAD` does not say whether it is the bucket that is
-    /// missing.
+    /// Whether the bucket is known to exist: a 404 to `HEAD` may mean that the bucket is missing.
     is_there: Arc<AtomicBool>,
-    /// Whether an ETag in the form of an MD5 was seen that is not the MD5.
+    /// Whether an ETag was seen that looks like an MD5 and is not the content's MD5.
     etags_are_strange: Arc<AtomicBool>,
 }
 
 impl Store {
-    /// Connects lazily: nothing is sent before the first operation.
+    /// Opens a bucket, with the usual patience. Nothing is sent before the first operation.
     pub fn new(endpoint: &Endpoint, credentials: Credentials, bucket: impl Into<String>) -> Self {
         Self::with_patience(endpoint, credentials, bucket, Patience::LONG)
     }
 
-    /// The same, waiting as long as it is told to.
+    /// Opens a bucket, with the given patience.
     pub fn with_patience(
         endpoint: &Endpoint,
         credentials: Credentials,
@@ -168,23 +167,23 @@ impl Store {
         }
     }
 
-    /// Another bucket on the same server with the same credentials, over the same connections.
+    /// Opens another bucket on the same server with the same credentials, over the same connections.
     pub fn sibling(&self, bucket: impl Into<String>) -> Self {
         Self { bucket: bucket.into(), is_there: Arc::default(), etags_are_strange: Arc::default(), ..self.clone() }
     }
 
-    /// The bucket's name.
+    /// Name of the bucket.
     pub fn bucket(&self) -> &str {
         &self.bucket
     }
 
-    /// Signs every later request, of clones and siblings too, with another access key: for keys that run out during a
-    /// long upload.
+    /// Signs later requests, also those of clones and siblings, with another access key, because keys may expire during
+    /// a long upload.
     pub fn renew(&self, credentials: Credentials) {
         *self.credentials.write().unwrap_or_else(|poisoned| poisoned.into_inner()) = credentials;
     }
 
-    /// One object's metadata, or `None` if there is no such object.
+    /// Reads an object's metadata; `None` if it does not exist.
     pub async fn head(&self, key: &str) -> Result<Option<Head>> {
         self.check_key(key)?;
         let head = match self.client.head_object().bucket(&self.bucket).key(key).send().await {
@@ -205,8 +204,8 @@ impl Store {
         }))
     }
 
-    /// Whether the object is there and has this content. Asks for the metadata and downloads only where that says
-    /// nothing, or contradicts an ETag that may be an MD5.
+    /// Whether the object exists with this content. Asks for its metadata, and downloads it only if that says nothing,
+    /// or contradicts an ETag that may be an MD5.
     pub async fn holds(&self, key: &str, content: &Content) -> Result<bool> {
         match self.head(key).await? {
             Some(head) => self.is(key, &head, content).await,
@@ -214,10 +213,10 @@ impl Store {
         }
     }
 
-    /// Whether an object that was looked at has this content.
+    /// Whether an object with this metadata has this content.
     pub async fn is(&self, key: &str, head: &Head, content: &Content) -> Result<bool> {
         if head.served.is_encoded() {
-            // Its size and ETag are those of what is stored; what a client gets is the content.
+            // Its size and ETag are those of the encoded bytes; the content is what a client gets.
             return Ok(self.content(key).await?.is_some_and(|there| there.sha256 == content.sha256));
         }
         let listed = Listed { size: head.size, etag: head.etag.clone() };
@@ -234,16 +233,16 @@ impl Store {
             Some(_) if !may_be_md5 => return Ok(true),
             Some(_) | None => {}
         }
-        // Our own word says "same" and the server's "different", or there is no word: the bytes decide.
+        // Our metadata says "same" and the ETag "different", or there is no metadata: the bytes decide.
         let is_same = self.content(key).await?.is_some_and(|there| there.sha256 == content.sha256);
         if is_same && may_be_md5 {
-            // So the server's word was not an MD5, and there is no need to download the next one.
+            // So the ETag was not an MD5, and the next object need not be downloaded.
             self.etags_are_strange.store(true, Ordering::Relaxed);
         }
         Ok(is_same)
     }
 
-    /// Deletes one object. That it was not there is no error.
+    /// Deletes an object, if it exists.
     pub async fn delete(&self, key: &str) -> Result<()> {
         self.client
             .delete_object()
@@ -255,13 +254,13 @@ impl Store {
         Ok(())
     }
 
-    /// Notes that the bucket is there.
+    /// Notes that the bucket exists, and returns the answer that showed it.
     fn seen<T>(&self, answer: T) -> T {
         self.is_there.store(true, Ordering::Relaxed);
         answer
     }
 
-    /// After a 404 to `HEAD`, which has no body to say what is missing: makes sure that it is not the bucket.
+    /// Makes sure, after a 404 to `HEAD`, that it is not the bucket that is missing: the answer has no body to say so.
     async fn missing(&self, key: &str) -> Result<()> {
         if self.is_there.load(Ordering::Relaxed) {
             return Ok(());
@@ -274,18 +273,14 @@ impl Store {
         Ok(())
     }
 
-    /// What S3 has no key for is refused here, because the SDK would call it a construction failure.
+    /// Rejects keys that S3 does not allow, because the SDK would call them a construction failure.
     fn check_key(&self, key: &str) -> Result<()> {
-        ensure!(!key.is_empty(), "an object in {} is asked for without a key", self.bucket);
-        ensure!(
-            key.len() <= LONGEST_KEY,
-            "{} is not a key of an object: S3 allows {LONGEST_KEY} bytes",
-            self.name(key)
-        );
+        ensure!(!key.is_empty(), "a key in {} is empty", self.bucket);
+        ensure!(key.len() <= LONGEST_KEY, "the key {} is too long: S3 allows {LONGEST_KEY} bytes", self.name(key));
         Ok(())
     }
 
-    /// How messages call an object.
+    /// Name of an object in messages.
     fn name(&self, key: &str) -> String {
         format!("s3://{}/{key}", self.bucket)
     }
@@ -293,10 +288,10 @@ impl Store {
 
 fn size(size: Option<i64>, name: impl FnOnce() -> String) -> Result<u64> {
     size.and_then(|size| size.try_into().ok())
-        .with_context(|| format!("the server did not tell the size of {}", name()))
+        .with_context(|| format!("the server did not give the size of {}", name()))
 }
 
-/// Whether a server encrypts with a key of its own service or of a customer: only then it says that an ETag is not an
+/// Whether the server encrypts with a key of its key service or of a customer, so that the ETag is known not to be an
 /// MD5.
 fn is_encrypted(by_service: Option<&ServerSideEncryption>, by_customer: Option<&str>) -> bool {
     by_customer.is_some() || by_service.is_some_and(|how| *how != ServerSideEncryption::Aes256)

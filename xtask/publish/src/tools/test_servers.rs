@@ -1,8 +1,8 @@
-//! A whole world on loopback, made of the servers that Lix's is made of: Garage with its buckets and keys, a registry,
-//! a bare git repository, and the `releng.toml` that leads to them.
+//! Servers on loopback for rehearsals and tests, the same as Lix's: Garage with buckets and keys, a registry, a bare
+//! git repository, and a `releng.toml` for them.
 //!
-//! For rehearsals and tests. Access keys lie in its directory, and a program there prints them as the real one does, so
-//! that nothing about credentials is different here. Refuses to know what is published to it.
+//! Access keys lie in the servers' directory, and a program there prints them as the real one does, so that credentials
+//! work as they do in production.
 
 use std::fs::Permissions;
 use std::net::ToSocketAddrs;
@@ -19,23 +19,23 @@ use super::registry::Registry;
 use super::server::Life;
 use xtask::tools::files;
 
-/// What `releng.toml` calls it.
+/// Name of the environment in `releng.toml`.
 pub const ENVIRONMENT: &str = "world";
-/// In its directory.
+/// Name of the configuration in the servers' directory.
 pub const CONFIG: &str = "releng.toml";
-/// The numbers of its servers, while they have a life of their own.
+/// File with the servers' process ids, while they run on without us.
 const PIDS: &str = "pids";
-/// Prints access keys.
+/// Program that prints access keys.
 const KEYS: &str = "keys";
-/// One for each bucket.
+/// Purpose of each bucket.
 const PURPOSES: [&str; 4] = ["cache", "docs", "install", "releases"];
-/// How long a server may take to end, in steps of [`STEP`].
+/// Time that a server has to end, in steps of [`STEP`].
 const STEPS: u32 = 100;
 const STEP: Duration = Duration::from_millis(100);
 
-/// What prints keys: the one that was asked for.
+/// Text of the program that prints the requested access key.
 const KEYS_PROGRAM: &str = "#!/bin/sh
-# Stands in for garage-ephemeral-key: prints the access key that can do what is asked for.
+# Stands in for garage-ephemeral-key: prints the access key with the requested rights.
 cd \"$(dirname \"$0\")\" || exit 1
 for argument; do
     [ \"$argument\" != --write ] || exec cat read-write.json
@@ -43,7 +43,7 @@ done
 exec cat read.json
 ";
 
-/// The servers, running.
+/// The running servers.
 pub struct TestServers {
     dir: Utf8PathBuf,
     garage: Garage,
@@ -51,21 +51,21 @@ pub struct TestServers {
 }
 
 impl TestServers {
-    /// Whether what it is made of is on `PATH`.
+    /// Whether the servers' programs are on `PATH`.
     pub fn is_installed() -> bool {
         Garage::is_installed() && Registry::is_installed()
     }
 
-    /// Starts the servers on free ports, with everything in `dir`; what was published there before is there again.
+    /// Starts the servers on free ports, with everything in `dir`, including what was published there before.
     ///
     /// # Errors
-    /// Something is not installed, or does not start.
+    /// A server is not installed, or does not start.
     pub async fn start(dir: &Utf8Path, life: Life) -> Result<TestServers> {
         ensure!(Garage::is_installed(), "garage is not installed: `cargo install --locked garage`");
         ensure!(Registry::is_installed(), "docker-registry is not installed: `apt-get install docker-registry`");
         std::fs::create_dir_all(dir).with_context(|| format!("cannot make {dir}"))?;
         let dir = dir.canonicalize_utf8().with_context(|| format!("cannot find {dir}"))?;
-        // Keys lie in it.
+        // It contains keys.
         set_mode(&dir, 0o700)?;
         let names = PURPOSES.map(bucket);
         let names = names.each_ref().map(String::as_str);
@@ -89,12 +89,12 @@ impl TestServers {
         Ok(servers)
     }
 
-    /// The `releng.toml` that leads here.
+    /// Path of the `releng.toml` for these servers.
     pub fn config(&self) -> Utf8PathBuf {
         self.dir.join(CONFIG)
     }
 
-    /// Where images go, as `REGISTRY/REPOSITORY`.
+    /// Repository for images, as `REGISTRY/REPOSITORY`.
     pub fn registry(&self) -> String {
         format!("{}/lix", self.registry.address())
     }
@@ -103,29 +103,29 @@ impl TestServers {
         &self.garage
     }
 
-    /// Lets the servers go on until [`stop`].
+    /// Lets the servers run until [`stop`].
     ///
     /// # Errors
-    /// Their numbers cannot be written down; then they go on all the same.
+    /// The process ids cannot be written; the servers then run on regardless.
     pub fn leave(self) -> Result<()> {
         let pids = [self.garage.leave(), self.registry.leave()].map(|pid| format!("{pid}\n"));
         files::write_atomic(&self.dir.join(PIDS), &pids.concat())
     }
 
-    /// `public`: the address of each bucket.
+    /// Makes the text of `releng.toml`; `public` has the address of each bucket.
     fn releng_toml(&self, public: &[String]) -> String {
         let quoted = |text: &str| json!(text).to_string();
         let lines = |values: Vec<String>| -> String {
             PURPOSES.iter().zip(values).map(|(purpose, value)| format!("{purpose} = {}\n", quoted(&value))).collect()
         };
-        // Not every system resolves names under localhost.
+        // Not every system resolves names below localhost.
         let resolves = |url: &String| url.trim_start_matches("http://").to_socket_addrs().is_ok();
         let public = match public.iter().all(resolves) {
             true => format!("\n[environments.{ENVIRONMENT}.public]\n{}", lines(public.to_vec())),
-            false => "\n# No public addresses: names under localhost do not resolve on this machine.\n".to_owned(),
+            false => "\n# No public addresses: names below localhost do not resolve on this machine.\n".to_owned(),
         };
         format!(
-            r#"# Made by this tool, and made again with every start: servers on loopback, their data in this directory.
+            r#"# Generated at every start: servers on loopback, with their data in this directory.
 
 [environments.{ENVIRONMENT}]
 colour = "blue"
@@ -166,10 +166,10 @@ login = false
     }
 }
 
-/// Stops the servers that were left in `dir`; gives how many there were.
+/// Stops the servers that were left running in `dir`, and returns their number.
 ///
 /// # Errors
-/// One does not end.
+/// A server does not end.
 pub async fn stop(dir: &Utf8Path) -> Result<usize> {
     let path = dir.join(PIDS);
     let Ok(pids) = std::fs::read_to_string(&path) else { return Ok(0) };
@@ -193,7 +193,7 @@ pub async fn stop(dir: &Utf8Path) -> Result<usize> {
     Ok(stopped)
 }
 
-/// Whether a process is one of ours: the number may have become another's. Its command line holds the directory.
+/// Whether a process is one of our servers, whose command lines name the directory: process ids are reused.
 fn is_of(pid: Pid, dir: &Utf8Path) -> bool {
     let words = std::fs::read(format!("/proc/{}/cmdline", pid.as_raw_nonzero())).unwrap_or_default();
     let dir = dir.as_str().as_bytes();

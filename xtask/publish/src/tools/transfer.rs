@@ -1,5 +1,5 @@
-//! Owns bringing many files to a bucket: finding out which differ, sending those, deleting keys, all with bounded
-//! parallelism. Refuses to own which files there are, under which keys, and whether a difference is welcome.
+//! Transfers of many files to a bucket: finding out which differ, sending those, and deleting keys, with bounded
+//! parallelism. Whether a difference is allowed is judged in `domain`.
 
 use anyhow::Result;
 use camino::Utf8PathBuf;
@@ -9,32 +9,32 @@ use super::content::Content;
 use super::store::{Comparison, Listed, Listing, Progress, Properties, Store, compare};
 use super::unusable::usable;
 
-/// Files looked at, sent or deleted at once.
+/// Files that are looked at, sent or deleted concurrently.
 const PARALLEL: usize = 32;
 
-/// A file that was read, and the object it becomes.
+/// A file that was read, and the object to make of it.
 #[derive(Clone, Debug)]
 pub struct Item {
-    /// In the bucket.
+    /// Key of the object.
     pub key: String,
-    /// Of the file.
+    /// Path of the file.
     pub path: Utf8PathBuf,
-    /// Of the file, when it was read.
+    /// The file's content when it was read.
     pub content: Content,
-    /// Of the object.
+    /// Headers of the object.
     pub properties: Properties,
 }
 
 /// How an item's object compares with its file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Difference {
-    /// There is no such object.
+    /// The object does not exist.
     Absent,
-    /// It has the file's content, and is served as it should be.
+    /// The object has the file's content and the right headers.
     Same,
-    /// It has the file's content, and its headers are others.
+    /// The object has the file's content and the wrong headers.
     Misserved,
-    /// It has another content.
+    /// The object has different content.
     Different,
 }
 
@@ -42,9 +42,9 @@ pub enum Difference {
 #[derive(Clone, Debug)]
 pub struct Surveyed {
     pub item: Item,
-    /// Of its object.
+    /// Comparison of the item's object with its file.
     pub difference: Difference,
-    /// What is wrong with its headers, where that is all.
+    /// What is wrong with the object's headers, if nothing else is.
     pub faults: Vec<String>,
 }
 
@@ -54,21 +54,21 @@ impl Surveyed {
     }
 }
 
-/// What a transfer did: numbers of objects, and the bytes that were sent.
+/// Result of a transfer: numbers of objects, and the bytes that were sent.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Counts {
     pub added: usize,
     pub replaced: usize,
     pub same: usize,
     pub deleted: usize,
-    /// In bytes, each content counted once.
+    /// Total size of the objects that were sent, in bytes.
     pub sent: u64,
 }
 
-/// Compares files with `listing`, and asks the server about each object that is there: a listing tells no headers.
+/// Compares files with `listing`, and asks the server about each object that exists, because a listing has no headers.
 /// Writes nothing.
 ///
-/// `listing` must cover the items' keys. The result has the items' order.
+/// `listing` must cover the items' keys. The result is in the order of the items.
 pub async fn survey(store: &Store, items: Vec<Item>, listing: &Listing) -> Result<Vec<Surveyed>> {
     let looking = items.into_iter().enumerate().map(|(index, item)| {
         let (store, listed) = (store.clone(), listing.get(&item.key).cloned());
@@ -87,7 +87,7 @@ pub async fn survey(store: &Store, items: Vec<Item>, listing: &Listing) -> Resul
 
 async fn look(store: &Store, item: Item, listed: &Listed) -> Result<Surveyed> {
     let Some(head) = store.head(&item.key).await? else { return Ok(Surveyed::of(item, Difference::Absent)) };
-    // What is stored with our bytes and with a `Content-Encoding` that they do not have is wrong in that header alone.
+    // If our bytes are stored with a `Content-Encoding` that they do not have, only that header is wrong.
     let stored = Listed { size: head.size, etag: head.etag.clone() };
     let is_stored = [listed, &stored].into_iter().any(|there| compare(there, &item.content) == Comparison::Same);
     let is_same = is_stored || usable(store.is(&item.key, &head, &item.content).await)?.unwrap_or(false);
@@ -99,8 +99,8 @@ async fn look(store: &Store, item: Item, listed: &Listed) -> Result<Surveyed> {
     Ok(Surveyed { item, difference, faults })
 }
 
-/// Sends what is absent, different or served with other headers: every `index.html` after everything else, so that no page leads to one that is
-/// not there yet.
+/// Sends files whose objects are absent, different or have the wrong headers. Every `index.html` is sent after
+/// everything else, so that no page links to one that does not exist yet.
 pub async fn send(store: &Store, surveyed: &[Surveyed], progress: &Progress) -> Result<Counts> {
     let is_index = |one: &&Surveyed| one.item.key.rsplit('/').next() == Some("index.html");
     let (last, first): (Vec<_>, Vec<_>) =
@@ -122,7 +122,7 @@ pub async fn send(store: &Store, surveyed: &[Surveyed], progress: &Progress) -> 
     })
 }
 
-/// Deletes objects; that some are gone already is no error.
+/// Deletes objects, if they exist.
 pub async fn delete(store: &Store, keys: impl IntoIterator<Item = String>) -> Result<()> {
     let deleting = keys.into_iter().map(|key| {
         let store = store.clone();
@@ -131,8 +131,8 @@ pub async fn delete(store: &Store, keys: impl IntoIterator<Item = String>) -> Re
     all(deleting).await.map(|_: Vec<()>| ())
 }
 
-/// Makes what lies under `prefix` equal to `items`, whose keys must all start with it: new and changed, then every
-/// `index.html`, then deletions. Refusing to empty a bucket by mistake is the caller's business.
+/// Makes the objects below `prefix` equal to `items`, whose keys must all start with it: first new and changed ones,
+/// then every `index.html`, then deletions. The caller must not empty a bucket by mistake.
 pub async fn mirror(store: &Store, prefix: &str, items: Vec<Item>, progress: &Progress) -> Result<Counts> {
     let mut listing = store.list(prefix).await?;
     let surveyed = survey(store, items, &listing).await?;
@@ -145,7 +145,7 @@ pub async fn mirror(store: &Store, prefix: &str, items: Vec<Item>, progress: &Pr
     Ok(Counts { deleted, ..counts })
 }
 
-/// Runs futures as tasks, so that they use every core, at most [`PARALLEL`] at once. The first error stops the others.
+/// Runs futures as tasks on every core, at most [`PARALLEL`] at once. The first error stops the others.
 pub async fn all<T: Send + 'static>(
     futures: impl Iterator<Item = impl Future<Output = Result<T>> + Send + 'static>,
 ) -> Result<Vec<T>> {

@@ -1,12 +1,12 @@
-//! What was read and cannot be used: damaged, encoded in an unknown way, or larger than it may be. That is an answer
-//! about the object, as "there is nothing" is: asking again does not help, and replacing the object does.
+//! Objects that were read and cannot be used: damaged, with an unknown encoding, or too large. As with a missing
+//! object, reading it again does not help, but replacing it does.
 
 use std::error::Error;
 use std::fmt;
 
 use anyhow::Result;
 
-/// Why an object cannot be used, in a clause whose subject is "it".
+/// Why an object cannot be used, as a clause about "it".
 #[derive(Clone, Debug)]
 pub struct Unusable(pub String);
 
@@ -18,10 +18,10 @@ impl fmt::Display for Unusable {
 
 impl Error for Unusable {}
 
-/// What was read, or why it cannot be used.
+/// Returns the object, or why it cannot be used.
 ///
 /// # Errors
-/// Every other error: what the object is is not known then.
+/// Every other error, after which nothing is known about the object.
 pub fn usable<T>(read: Result<T>) -> Result<Result<T, String>> {
     let error = match read {
         Ok(read) => return Ok(Ok(read)),

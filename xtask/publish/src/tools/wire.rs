@@ -1,7 +1,7 @@
-//! Owns the wire to one server: when its silence is spoken of and when it is given up, how long it is waited for when it
-//! asks us to come back later, and how many requests are under way meanwhile. Knows neither S3 nor what is asked for.
+//! The HTTP connection to one server: reports its silence and gives up after a limit, waits as long as the server asks,
+//! and limits concurrent requests while it is overloaded.
 //!
-//! A limit for a whole request would cut off a large upload on a slow line; so what is measured is silence.
+//! Only silence is limited: a time limit for a request would cut off a large upload on a slow connection.
 
 mod watch;
 
@@ -27,21 +27,21 @@ use xtask::tools::term;
 
 use self::watch::{Incoming, Outgoing};
 
-/// How long a server is waited for.
+/// Time limits for a server.
 #[derive(Clone, Copy, Debug)]
 pub struct Patience {
-    /// After so much silence it is spoken of.
+    /// Silence after which it is reported.
     pub quiet: Duration,
-    /// After so much silence an attempt is given up.
+    /// Silence after which an attempt is given up.
     pub attempt: Duration,
-    /// After so much silence, all attempts of one operation taken together, the operation is given up.
+    /// Silence, over all attempts, after which an operation is given up.
     pub operation: Duration,
-    /// How long an operation waits in all because the server asked for it.
+    /// Longest time, over all attempts, that an operation waits because the server asks for it.
     pub asked: Duration,
 }
 
 impl Patience {
-    /// For what is to be done.
+    /// The usual limits.
     pub const LONG: Patience = Patience {
         quiet: Duration::from_secs(10),
         attempt: Duration::from_secs(60),
@@ -50,25 +50,25 @@ impl Patience {
     };
 }
 
-/// How long a connection may take to come about.
+/// Time limit for making a connection.
 const CONNECT: Duration = Duration::from_secs(20);
-/// Requests under way at once.
+/// Most concurrent requests.
 const SLOTS: usize = 64;
-/// And while a server has too much to do.
+/// Most concurrent requests to an overloaded server.
 const FEWEST_SLOTS: usize = 2;
-/// After so many answers of a server that had too much to do, it gets one request more at once.
+/// Number of good answers after which an overloaded server gets one more concurrent request.
 const RECOVERY: u64 = 8;
-/// In bytes a second. What is slower than this is not slow but stuck.
+/// Slowest upload that counts as alive, in bytes per second.
 const SLOWEST_UPLOAD: u64 = 32 << 10;
-/// What the system may hold of an upload that is still to be sent, in bytes.
+/// Most bytes of an upload that the system may buffer before sending them.
 const UNSENT: u64 = 4 << 20;
 
-/// The wire to one server. Clones share connections, slots and what the server asked for.
+/// The connection to one server. Clones share connections, slots and the server's requests to wait.
 #[derive(Clone)]
 pub struct Wire(Arc<Shared>);
 
 struct Shared {
-    /// How messages call the server.
+    /// Name of the server in messages.
     name: String,
     connector: Connector,
     patience: Patience,
@@ -77,29 +77,29 @@ struct Shared {
 }
 
 struct State {
-    /// No request begins before.
+    /// Time before which no request is sent.
     not_before: Instant,
-    /// Slots that exist.
+    /// Number of slots.
     slots: usize,
-    /// Good answers since the server had too much to do.
+    /// Number of good answers since the server was last overloaded.
     good: u64,
-    /// Whether its silence was spoken of since it last sent something.
-    was_told: bool,
+    /// Whether its silence was reported since it last sent something.
+    was_reported: bool,
 }
 
-/// What one operation has waited in vain, all its attempts taken together; goes with its requests.
+/// The waiting time of one operation over all attempts, which travels with its requests.
 #[derive(Clone, Debug, Default)]
 pub struct Waited(Arc<Times>);
 
 #[derive(Debug, Default)]
 struct Times {
-    /// In milliseconds.
+    /// Silence of the server in milliseconds.
     silent: AtomicU64,
-    /// Because the server asked for it, in milliseconds.
+    /// Time that the server asked us to wait, in milliseconds.
     asked: AtomicU64,
 }
 
-/// A server that cannot be asked: it cannot be reached, is silent, or has too much to do. What it has is not known then.
+/// A server that cannot be asked, because it is unreachable, silent or overloaded. Nothing is known about its contents.
 #[derive(Clone, Debug)]
 pub struct CannotAsk(pub String);
 
@@ -111,14 +111,14 @@ impl fmt::Display for CannotAsk {
 
 impl Error for CannotAsk {}
 
-/// Whether an error says only that a server could not be asked, and nothing of what it has.
+/// Whether an error says only that a server could not be asked, and nothing about its contents.
 pub fn cannot_be_asked(error: &anyhow::Error) -> bool {
     error.chain().any(|cause| cause.is::<CannotAsk>())
 }
 
 impl Wire {
-    /// To the server at a URL; connects with the first request. `proxies`: whether the proxies of the environment are
-    /// used, as curl would; never to reach this machine.
+    /// Prepares a connection to the server at a URL, which is made with the first request. `proxies` uses the proxies
+    /// that environment variables name, as curl does, except to reach this machine.
     pub fn new(url: &str, patience: Patience, proxies: bool) -> Wire {
         let name = host(url).to_owned();
         let settings = HttpConnectorSettings::builder().connect_timeout(CONNECT.min(patience.attempt)).build();
@@ -131,12 +131,12 @@ impl Wire {
                 false => proxy::ProxyConfig::disabled(),
             })
             .build();
-        let state = State { not_before: Instant::now(), slots: SLOTS, good: 0, was_told: false };
+        let state = State { not_before: Instant::now(), slots: SLOTS, good: 0, was_reported: false };
         let slots = Semaphore::new(SLOTS);
         Wire(Arc::new(Shared { name, connector, patience, slots, state: Mutex::new(state) }))
     }
 
-    /// How messages call the server: its host, and its port if it is not the usual one.
+    /// Name of the server in messages: its host, with the port if the URL has one.
     pub fn name(&self) -> &str {
         &self.0.name
     }
@@ -144,8 +144,8 @@ impl Wire {
     /// Sends a request once.
     ///
     /// # Errors
-    /// The server cannot be reached, or is silent for too long. What no further attempt can help is an error of the
-    /// user kind, which is not tried again.
+    /// The server cannot be reached, or is silent for too long. An error that another attempt cannot help is of the
+    /// user kind, which is not retried.
     pub async fn send(&self, mut request: HttpRequest, waited: Waited) -> Result<HttpResponse, ConnectorError> {
         let shared = &self.0;
         let _slot = shared.turn(&waited).await?;
@@ -155,7 +155,7 @@ impl Wire {
             let body = request.take_body();
             *request.body_mut() = SdkBody::from_body_1_x(outgoing.watch(body));
         }
-        // The system takes more than it has sent.
+        // The system buffers bytes that it has not sent.
         let unsent = Duration::from_secs(size.min(UNSENT) / SLOWEST_UPLOAD);
         let mut answer = shared.connector.call(request);
         let mut response = loop {
@@ -167,7 +167,7 @@ impl Wire {
                 answer = &mut answer => break answer?,
                 () = tokio::time::sleep_until(quiet_at), if Instant::now() < quiet_at => {
                     if outgoing.last() + patience.quiet + unsent <= Instant::now() {
-                        shared.tell_of_silence();
+                        shared.report_silence();
                     }
                 }
                 () = tokio::time::sleep_until(given_up_at) => {
@@ -190,17 +190,17 @@ impl Wire {
 }
 
 impl Shared {
-    /// Waits until the server wants to be asked again, and until there is a slot.
+    /// Waits until the server accepts requests again and a slot is free.
     async fn turn(&self, waited: &Waited) -> Result<SemaphorePermit<'_>, ConnectorError> {
         let too_long = |why: String| Err(ConnectorError::user(Box::new(CannotAsk(why))));
         let silent = Duration::from_millis(waited.0.silent.load(Ordering::Relaxed));
         if silent >= self.patience.operation {
-            return too_long(format!("{} was silent for {} s, and is given up", self.name, silent.as_secs()));
+            return too_long(format!("{} was silent for {} s: giving up", self.name, silent.as_secs()));
         }
         let asked = Duration::from_millis(waited.0.asked.load(Ordering::Relaxed));
         if asked > self.patience.asked {
             return too_long(format!(
-                "{} has too much to do and asks us to wait {} s, which is longer than we do ({} s): try again later",
+                "{} is overloaded and asks us to wait {} s, longer than the limit of {} s: try again later",
                 self.name,
                 asked.as_secs(),
                 self.patience.asked.as_secs()
@@ -217,7 +217,7 @@ impl Shared {
         }
     }
 
-    /// Obeys a server that has too much to do.
+    /// Adjusts to the server's load: fewer requests and pauses when it is overloaded, more as it recovers.
     fn note_load(&self, response: &HttpResponse, waited: &Waited) {
         let mut state = self.state();
         let status = response.status().as_u16();
@@ -245,22 +245,18 @@ impl Shared {
         }
         let until = Instant::now() + wait;
         if until > state.not_before + Duration::from_secs(1) {
-            term::warn(format_args!(
-                "{} has too much to do and asks us to wait {} s: waiting",
-                self.name,
-                wait.as_secs()
-            ));
+            term::warn(format_args!("{} is overloaded and asks us to wait {} s: waiting", self.name, wait.as_secs()));
         }
         state.not_before = state.not_before.max(until);
     }
 
-    /// Says once that the server is silent.
-    fn tell_of_silence(&self) {
+    /// Reports once that the server is silent.
+    fn report_silence(&self) {
         let mut state = self.state();
-        if !std::mem::replace(&mut state.was_told, true) {
+        if !std::mem::replace(&mut state.was_reported, true) {
             let Patience { quiet, operation, .. } = self.patience;
             term::warn(format_args!(
-                "{} has been silent for {} s; it is given up after {} s of silence",
+                "{} has been silent for {} s; giving up after {} s of silence",
                 self.name,
                 quiet.as_secs(),
                 operation.as_secs()
@@ -268,20 +264,20 @@ impl Shared {
         }
     }
 
-    /// The error of an attempt, or of the operation if that has waited long enough.
+    /// Makes the error of an attempt, or of the operation if that has waited long enough.
     fn silent(&self, waited: &Waited, now: Duration) -> ConnectorError {
         let now = u64::try_from(now.as_millis()).unwrap_or(u64::MAX);
         let silent = waited.0.silent.fetch_add(now, Ordering::Relaxed).saturating_add(now);
         let why = format!("{} was silent for {} s", self.name, silent / 1000);
         match Duration::from_millis(silent) < self.patience.operation {
             true => ConnectorError::timeout(Box::new(CannotAsk(why))),
-            false => ConnectorError::user(Box::new(CannotAsk(format!("{why}, and is given up")))),
+            false => ConnectorError::user(Box::new(CannotAsk(format!("{why}: giving up")))),
         }
     }
 
     /// Notes that the server has sent something.
     fn heard(&self) {
-        self.state().was_told = false;
+        self.state().was_reported = false;
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -295,7 +291,7 @@ impl fmt::Debug for Wire {
     }
 }
 
-/// For the AWS SDK, whose attempts of one operation carry the same [`Waited`].
+/// For the AWS SDK. All attempts of one operation have the same [`Waited`].
 impl HttpConnector for Wire {
     fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
         let wire = self.clone();
@@ -310,25 +306,25 @@ impl HttpClient for Wire {
     }
 }
 
-/// The host of a URL, with its port.
+/// Returns the host of a URL, with its port.
 fn host(url: &str) -> &str {
     let (_, rest) = url.split_once("://").unwrap_or(("", url));
     let authority = rest.split(['/', '?', '#']).next().unwrap_or(rest);
-    // What stands before is a name and a password.
+    // A user name and a password may come before it.
     authority.rsplit('@').next().unwrap_or(authority)
 }
 
-/// How long a `Retry-After` asks to wait: it is a number of seconds or a date.
+/// Reads how long a `Retry-After` asks to wait; it is a number of seconds or a date.
 fn retry_after(value: &str, now: SystemTime) -> Option<Duration> {
     if let Ok(seconds) = value.trim().parse::<u32>() {
         return Some(Duration::from_secs(seconds.into()));
     }
     let then: SystemTime = date(value.trim())?.into();
-    // Its clock and ours may differ.
+    // The server's clock and ours may differ.
     Some(then.duration_since(now).unwrap_or_default())
 }
 
-/// The time in a `Date` header.
+/// Reads the time in a `Date` header.
 pub fn date(value: &str) -> Option<OffsetDateTime> {
     OffsetDateTime::parse(value, &Rfc2822).ok()
 }

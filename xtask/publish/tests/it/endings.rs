@@ -42,13 +42,13 @@ async fn the_last_line_says_what_to_do_and_is_true() -> Result<()> {
         the upload is not finished
           cannot publish releases lix/lix-2.93.1/
           cannot upload s3://local-releases/lix/lix-2.93.1/SHA256SUMS
-          the server answered 403 without a reason; the access key may have expired or does not have this permission on this bucket, or what was asked for does not exist (some servers answer 403 then)
+          the server answered 403 without a reason; the access key may have expired, or may not do this in this bucket, or the object does not exist (some servers then answer 403)
         next: when that is put right, run the same command again; what is done stays done
 
         the upload is not finished
           cannot publish releases manifest.nix
           cannot upload s3://local-releases/manifest.nix
-          the server answered 507 without a reason: there is no room on the server
+          the server answered 507 without a reason: the server's disk is full
         next: make room there, and run the same command again
 
         the upload is not finished

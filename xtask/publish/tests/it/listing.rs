@@ -43,20 +43,20 @@ async fn a_listing_that_is_cut_off_is_refused() -> Result<()> {
     let whole = |text: &str| vec![text.to_owned()];
     refused(
         whole(&format!("<IsTruncated>true</IsTruncated>{}", object("lix/a"))),
-        expect!["the listing of s3://test-bucket/lix/ is not complete or not sound, and nothing is decided by a part of it: after 1 entries the server says that there are more, and gives no token to ask for them with"],
+        expect!["the listing of s3://test-bucket/lix/ is incomplete or inconsistent, so it is not used: after 1 entries, the server says that there are more, but gives no token to ask for them"],
     )
     .await?;
-    refused(whole(&format!("{}{}", more(""), object("lix/a"))), expect!["the listing of s3://test-bucket/lix/ is not complete or not sound, and nothing is decided by a part of it: after 1 entries the server says that there are more, and gives no token to ask for them with"])
+    refused(whole(&format!("{}{}", more(""), object("lix/a"))), expect!["the listing of s3://test-bucket/lix/ is incomplete or inconsistent, so it is not used: after 1 entries, the server says that there are more, but gives no token to ask for them"])
         .await?;
-    refused(whole(&format!("{LAST}<KeyCount>2</KeyCount>{}", object("lix/a"))), expect!["the listing of s3://test-bucket/lix/ is not complete or not sound, and nothing is decided by a part of it: a page says that it has 2 entries, and has 1"]).await?;
+    refused(whole(&format!("{LAST}<KeyCount>2</KeyCount>{}", object("lix/a"))), expect!["the listing of s3://test-bucket/lix/ is incomplete or inconsistent, so it is not used: a page announces 2 entries, but has 1"]).await?;
     refused(
         vec![format!("{}{}", more("x"), object("lix/a")), format!("{}{}", more("x"), object("lix/b"))],
-        expect!["the listing of s3://test-bucket/lix/ is not complete or not sound, and nothing is decided by a part of it: the server gives the same token again, so that it never ends"],
+        expect!["the listing of s3://test-bucket/lix/ is incomplete or inconsistent, so it is not used: the server repeats a token, so the listing would never end"],
     )
     .await?;
     refused(
         vec![format!("{}{}", more("x"), object("lix/b")), format!("{LAST}{}", object("lix/a"))],
-        expect!["the listing of s3://test-bucket/lix/ is not complete or not sound, and nothing is decided by a part of it: a page goes back: it has lix/a, and the pages before it came to lix/b"],
+        expect!["the listing of s3://test-bucket/lix/ is incomplete or inconsistent, so it is not used: a page goes back: it has lix/a, but earlier pages went up to lix/b"],
     )
     .await
 }
@@ -69,11 +69,11 @@ async fn entries_that_make_no_sense_are_refused() -> Result<()> {
         ("<Contents><Key>lix/a</Key><Size>-1</Size></Contents>", expect!["lix/a has the size -1"]),
         (
             "<Contents><Key>other</Key><Size>1</Size></Contents>",
-            expect!["other is listed, which does not start with lix/"],
+            expect!["other is listed, but does not start with lix/"],
         ),
         (
             "<CommonPrefixes><Prefix>other/</Prefix></CommonPrefixes>",
-            expect!["other/ is listed, which does not start with lix/"],
+            expect!["other/ is listed, but does not start with lix/"],
         ),
         ("<CommonPrefixes></CommonPrefixes>", expect!["a directory has no name"]),
     ] {
@@ -126,25 +126,25 @@ async fn an_answer_that_is_not_one_of_s3_is_described() -> Result<()> {
     for (body, expected) in [
         (
             "<!DOCTYPE html><html><body>Welcome</body></html>",
-            expect!["the server answered 200 with a page of HTML: is the endpoint the address of an S3 server?"],
+            expect!["the server answered 200 with an HTML page: is the endpoint the address of an S3 server?"],
         ),
-        ("", expect!["the server answered 200, but its answer is empty: it broke off, or this is not an S3 server"]),
+        ("", expect!["the server answered 200 with an empty body: it was cut off, or this is not an S3 server"]),
         (
             cut.as_str(),
             expect![
-                "the server answered 200, but its answer broke off or is not what S3 answers: it ends before </ListBucketResult>"
+                "the server answered 200 with a body that was cut off or is not from an S3 server: it ends before </ListBucketResult>"
             ],
         ),
         (
             &cut[..cut.len() - 9],
             expect![
-                "the server answered 200, but its answer broke off or is not what S3 answers: it ends before </ListBucketResult>"
+                "the server answered 200 with a body that was cut off or is not from an S3 server: it ends before </ListBucketResult>"
             ],
         ),
         (
             "{\"ok\":true}",
             expect![
-                "the server answered 200, but its answer broke off or is not what S3 answers: error parsing XML: no root element"
+                "the server answered 200 with a body that was cut off or is not from an S3 server: error parsing XML: no root element"
             ],
         ),
     ] {
@@ -189,7 +189,7 @@ async fn refusals_say_what_helps_and_only_that() -> Result<()> {
             "AccessDenied",
             "Forbidden",
             expect![
-                "the server answered 403 AccessDenied: Forbidden; the access key may have expired or does not have this permission on this bucket, or what was asked for does not exist (some servers answer 403 then)"
+                "the server answered 403 AccessDenied: Forbidden; the access key may have expired, or may not do this in this bucket, or the object does not exist (some servers then answer 403)"
             ],
         ),
         (
@@ -240,7 +240,7 @@ async fn refusals_say_what_helps_and_only_that() -> Result<()> {
     }
     let server = Scripted::start(|_| Answer::new(404, "<html>not here</html>")).await?;
     let error = server.store().get("page", 100).await.expect_err("that is not an S3 server");
-    expect!["the server answered 404 with a page of HTML: is the endpoint the address of an S3 server?"]
+    expect!["the server answered 404 with an HTML page: is the endpoint the address of an S3 server?"]
         .assert_eq(&error.root_cause().to_string());
     Ok(())
 }

@@ -63,7 +63,7 @@ fn what_a_clone_lacks_is_fetched_for_the_scratch_clone() {
         let said = rehearsed(&clone);
         let named = options.iter().find_map(|option| option.strip_prefix("--origin="));
         let remote = named.unwrap_or("origin");
-        assert!(said.contains(&format!("what is missing is fetched from `{remote}`")), "{said}");
+        assert!(said.contains(&format!("fetching the rest from `{remote}`")), "{said}");
         let scratch = scratch_clone(&clone);
         assert_eq!(missing(&scratch), (0, false), "{options:?}");
         assert!(scratch.git(&["rev-list", "HEAD"]).contains(&clone.git(&["rev-parse", "HEAD"])));
@@ -84,14 +84,14 @@ fn what_cannot_be_fetched_is_said_before_anything_is_done() {
     fs::rename(&upstream.root, upstream.beside("elsewhere")).expect("renamed");
     let said = clone.xtask(&["release", "rehearse"]).fails(1);
     assert!(
-        said.contains("this clone is shallow (`git fetch --unshallow`), and `origin` does not give the rest"),
+        said.contains("this clone is shallow (`git fetch --unshallow`), and the rest cannot be fetched from `origin`"),
         "{said}"
     );
     assert!(!said.contains("cargo xtask release prepare"), "{said}");
     assert!(!clone.root.join("release/rehearsal").exists());
     clone.git(&["remote", "remove", "origin"]);
     let said = clone.xtask(&["release", "rehearse"]).fails(1);
-    assert!(said.contains("and has no remote that has the rest"), "{said}");
+    assert!(said.contains("and no remote has the rest"), "{said}");
 }
 
 #[test]

@@ -80,7 +80,7 @@ impl View<'_> {
 
     async fn let_nix_judge(&self, roots: nix_cache::Roots, keys: &Keys, report: &mut Report) -> Result<()> {
         if !files::on_path("nix") {
-            let error = anyhow!("there is no Nix here to ask");
+            let error = anyhow!("Nix is not installed");
             match report.is_aside() {
                 true => report.note(NIX, &error.to_string()),
                 false => report.unknown(NIX, &error),

@@ -42,7 +42,7 @@ impl Explained {
         let data = &self.data;
         let (code, message) = match cause.kind() {
             ErrorKind::StorageFull | ErrorKind::QuotaExceeded | ErrorKind::FileTooLarge => {
-                ("StorageFull", format!("no space is left in {data} ({cause})"))
+                ("StorageFull", format!("no space left in {data} ({cause})"))
             }
             _ => ("StorageError", format!("a file in {data} cannot be used: {cause}")),
         };

@@ -1,20 +1,20 @@
-//! What skopeo's messages mean. Their words differ from version to version and from registry to registry, so they are
-//! matched loosely, and an error always shows the original.
+//! The meaning of skopeo's messages. Their words differ between versions and registries, so they are matched loosely,
+//! and an error always quotes the original.
 
-/// What a registry, or skopeo itself, said.
+/// The meaning of a message from a registry, or from skopeo itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Answer {
-    /// There is no such thing.
+    /// The thing does not exist.
     Absent,
-    /// We may not.
+    /// We are not allowed to do it.
     Denied,
-    /// It may be different in a moment: too busy, out of order, or not reached.
+    /// It may work later: the registry is busy, failing, or unreachable.
     Busy,
     /// Anything else.
     Other,
 }
 
-/// That there is no such thing. The status alone comes from proxies and from young registries.
+/// Words for something that does not exist. Proxies and new registries give only a status.
 const ABSENT: [&str; 6] = [
     "manifest unknown",
     "name unknown",
@@ -23,7 +23,7 @@ const ABSENT: [&str; 6] = [
     "manifest_unknown",
     "name_unknown",
 ];
-/// That we may not.
+/// Words for something that is not allowed.
 const DENIED: [&str; 6] = [
     "unauthorized",
     "denied",
@@ -32,9 +32,9 @@ const DENIED: [&str; 6] = [
     "insufficient_scope",
     "forbidden",
 ];
-/// What a local file says that may not be read: no answer of a registry.
+/// Words for a local file that cannot be read, which is not a registry's answer.
 const LOCAL: [&str; 2] = ["permission denied", "operation not permitted"];
-/// That it is worth another try. Servers say the first ones, the network says the others.
+/// Words for something that may work later. The first come from servers, the others from the network.
 const BUSY: [&str; 18] = [
     "toomanyrequests",
     "too many requests",
@@ -57,7 +57,7 @@ const BUSY: [&str; 18] = [
 ];
 
 impl Answer {
-    /// Reads a message.
+    /// Interprets a message.
     pub fn of(message: &str) -> Answer {
         let mut said = message.to_lowercase();
         for words in LOCAL {
@@ -65,7 +65,7 @@ impl Answer {
         }
         let says = |words: &[&str]| words.iter().any(|words| said.contains(words));
         match status(&said) {
-            // What the words say is clearer than the status that came with them.
+            // The words are more precise than the status.
             _ if says(&ABSENT) => Answer::Absent,
             Some(408 | 425 | 429 | 500 | 502..=504) => Answer::Busy,
             Some(404) => Answer::Absent,
@@ -77,8 +77,8 @@ impl Answer {
     }
 }
 
-/// The HTTP status that a message names, in whatever words: `unexpected HTTP status: 503 Service Unavailable`, `invalid
-/// status code from registry 404 (Not Found)`, `StatusCode: 429`.
+/// Finds the HTTP status in a message, such as `unexpected HTTP status: 503 Service Unavailable`, `invalid status code
+/// from registry 404 (Not Found)` or `StatusCode: 429`.
 fn status(said: &str) -> Option<u16> {
     said.match_indices("status").find_map(|(at, word)| {
         let after: String = said[at + word.len()..].chars().take(40).collect();
@@ -87,13 +87,13 @@ fn status(said: &str) -> Option<u16> {
     })
 }
 
-/// Why a copy failed that ran with `--debug`: skopeo's last words, and before them what the registry said. Of a refused
-/// index the last words are only that skopeo will not convert it. Nothing else of that output may be shown.
+/// Finds the reasons in the debug output of a failed copy: the registry's answer, and then skopeo's last message, which
+/// for a refused index is only that skopeo will not convert it. Nothing else in that output may be shown.
 pub fn reasons(stderr: &[u8]) -> Vec<String> {
     let text = String::from_utf8_lossy(stderr);
     let lines: Vec<(&str, String)> = text.lines().filter_map(entry).collect();
     if lines.is_empty() {
-        // It did not get as far as its log: a wrong option, or no such program.
+        // It failed before it logged anything, for instance because of a wrong option.
         return text
             .trim_end()
             .lines()
@@ -115,7 +115,7 @@ pub fn reasons(stderr: &[u8]) -> Vec<String> {
     reasons
 }
 
-/// `time="…" level=fatal msg="…"`
+/// Parses a line of skopeo's log: `time="…" level=fatal msg="…"`.
 fn entry(line: &str) -> Option<(&str, String)> {
     let (_, rest) = line.split_once(" level=")?;
     let (level, message) = rest.split_once(" msg=")?;

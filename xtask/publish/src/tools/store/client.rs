@@ -1,4 +1,4 @@
-//! Owns how the AWS SDK is set up and what its errors say to people. Refuses to own operations.
+//! The AWS SDK's configuration, and the messages for its errors.
 
 use std::error::Error;
 use std::fmt;
@@ -27,7 +27,7 @@ use aws_smithy_types::config_bag::{Storable, StoreReplace};
 use super::{Credentials, Endpoint};
 use crate::tools::wire::{CannotAsk, Patience, Waited, Wire};
 
-/// Attempts of one request. With the backoff below they outlast half a minute of a server that is restarting or
+/// Attempts at one request. With the backoff below, they bridge half a minute in which a server restarts or is
 /// overloaded.
 const ATTEMPTS: u32 = 10;
 const FIRST_BACKOFF: Duration = Duration::from_millis(250);
@@ -46,7 +46,7 @@ pub(super) fn connect(endpoint: &Endpoint, credentials: Arc<RwLock<Credentials>>
         .request_checksum_calculation(RequestChecksumCalculation::WhenRequired)
         .response_checksum_validation(ResponseChecksumValidation::WhenRequired)
         .credentials_provider(SharedCredentialsProvider::new(Current(credentials)))
-        // A cached identity would outlive a renewed key.
+        // A cached identity would still be used after the key was renewed.
         .identity_cache(IdentityCache::no_cache())
         .retry_config(
             RetryConfig::standard()
@@ -54,18 +54,18 @@ pub(super) fn connect(endpoint: &Endpoint, credentials: Arc<RwLock<Credentials>>
                 .with_initial_backoff(FIRST_BACKOFF)
                 .with_max_backoff(LONGEST_BACKOFF),
         )
-        // The SDK stops retrying after a hundred failures in a row, all requests of the process taken together. A busy
-        // server answers a thousand small uploads with as many `SlowDown`s; attempts, backoff and bounded parallelism
-        // are limit enough.
+        // The SDK stops retrying after a hundred failures in a row across all requests of the process. A busy server
+        // may answer each of a thousand small uploads with `SlowDown`; attempts, backoff and bounded parallelism are
+        // limit enough.
         .retry_partition(RetryPartition::custom("store").token_bucket(TokenBucket::unlimited()).build())
-        // The wire watches for silence, and speaks of it; a limit for a whole request would cut off slow uploads.
+        // The wire limits silence instead; a time limit for a request would cut off slow uploads.
         .stalled_stream_protection(StalledStreamProtectionConfig::disabled())
         .timeout_config(TimeoutConfig::disabled())
         .build();
     Client::from_conf(config)
 }
 
-/// Lets all attempts of one operation count together what they waited.
+/// Makes all attempts of one operation share their waiting time.
 #[derive(Debug)]
 struct OneWaiting;
 
@@ -100,8 +100,8 @@ impl Intercept for OneWaiting {
     }
 }
 
-/// Refuses answers that break off. The SDK reads XML up to where it ends, and takes what it found for all of it; a
-/// server or proxy of HTTP/1.0 ends an answer by closing the connection, whether or not that was all.
+/// Rejects answers that were cut off. The SDK accepts XML that ends early; and a server or proxy with HTTP/1.0 ends
+/// every answer by closing the connection, whether it is complete or not.
 #[derive(Debug)]
 struct WholeAnswers;
 
@@ -117,7 +117,7 @@ impl Intercept for WholeAnswers {
         _: &mut ConfigBag,
     ) -> Result<(), BoxError> {
         let response = context.response();
-        // The bytes of an object are still on their way, and are counted.
+        // The body of an object is streamed, and its bytes are counted.
         match response.body().bytes() {
             Some(body) if response.status().is_success() => Ok(ends(body)?),
             _ => Ok(()),
@@ -125,11 +125,11 @@ impl Intercept for WholeAnswers {
     }
 }
 
-/// Holds a document of XML against its end.
+/// Checks that an XML document is complete.
 fn ends(body: &[u8]) -> Result<(), String> {
     let text = String::from_utf8_lossy(body);
     let starts = text.split('<').skip(1);
-    // Before the first element there may be a declaration and comments.
+    // A declaration and comments may come before the first element.
     let Some(root) = starts.clone().find(|start| start.starts_with(|first: char| first.is_alphabetic())) else {
         return Ok(());
     };
@@ -140,12 +140,12 @@ fn ends(body: &[u8]) -> Result<(), String> {
     if is_closed || is_empty_element { Ok(()) } else { Err(format!("it ends before </{name}>")) }
 }
 
-/// The pause after a broken download. The attempts of one download do not race each other, so it needs no jitter.
+/// Pause after a broken download, without jitter, because attempts at one download do not compete.
 pub(super) fn backoff(attempt: u32) -> Duration {
     (FIRST_BACKOFF * 2_u32.pow(attempt)).min(LONGEST_BACKOFF)
 }
 
-/// Hands the SDK whichever credentials are current.
+/// Gives the SDK the current credentials.
 struct Current(Arc<RwLock<Credentials>>);
 
 impl ProvideCredentials for Current {
@@ -166,8 +166,8 @@ impl fmt::Debug for Current {
     }
 }
 
-/// Whether the server said that there is no such object. A 404 for something else, such as the bucket, or with a page
-/// of somebody who is not an S3 server, is not an answer to that.
+/// Whether the server said that the object does not exist. A 404 for something else, such as the bucket, or with a page
+/// from something other than an S3 server, does not count.
 pub(super) fn is_missing<E>(error: &SdkError<E, HttpResponse>) -> bool
 where
     SdkError<E, HttpResponse>: ProvideErrorMetadata,
@@ -196,7 +196,7 @@ where
             let status = error.raw_response().map(|response| response.status().as_u16());
             let answer = answer(&error);
             let error = match status {
-                // Where there is no room to write, reading goes on.
+                // A full disk does not keep the server from being read.
                 Some(507) => anyhow!("{answer}"),
                 Some(429 | 500..=599) | None => anyhow::Error::new(CannotAsk(answer)),
                 Some(_) => anyhow!("{answer}"),
@@ -206,7 +206,7 @@ where
     }
 }
 
-/// What lies at the bottom of an error: the rest is the SDK's own words for it.
+/// Returns the innermost cause of an error, without the SDK's wrappers.
 fn root_cause(error: &(dyn Error + 'static)) -> String {
     let mut cause = error;
     while let Some(source) = cause.source() {
@@ -215,7 +215,7 @@ fn root_cause(error: &(dyn Error + 'static)) -> String {
     cause.to_string()
 }
 
-/// Why there is no answer: the wire has words for silence.
+/// Says why there was no answer, in the wire's own words if it has some.
 fn not_answered(failure: &DispatchFailure) -> String {
     let Some(error) = failure.as_connector_error() else { return "the server cannot be reached".to_owned() };
     let mut cause: Option<&(dyn Error + 'static)> = Some(error);
@@ -248,35 +248,33 @@ where
     format!("the server answered {status} {code}{said}{}", remedy(status, code, message))
 }
 
-/// What an answer that no S3 server would give looks like.
+/// Describes an answer without an S3 error code.
 fn without_a_code(status: u16, response: &HttpResponse, error: &(dyn Error + 'static)) -> String {
     let body = response.body().bytes().unwrap_or_default();
     let start = String::from_utf8_lossy(&body[..body.len().min(512)]).trim_start().to_ascii_lowercase();
     let is_html = start.starts_with("<!doctype html") || start.starts_with("<html");
     match status {
-        _ if is_html => " with a page of HTML: is the endpoint the address of an S3 server?".to_owned(),
-        200..=299 if start.is_empty() => {
-            ", but its answer is empty: it broke off, or this is not an S3 server".to_owned()
-        }
+        _ if is_html => " with an HTML page: is the endpoint the address of an S3 server?".to_owned(),
+        200..=299 if start.is_empty() => " with an empty body: it was cut off, or this is not an S3 server".to_owned(),
         200..=299 => {
-            format!(", but its answer broke off or is not what S3 answers: {}", root_cause(error))
+            format!(" with a body that was cut off or is not from an S3 server: {}", root_cause(error))
         }
         301 | 302 | 307 | 308 => {
             let to = response.headers().get("location").map(|to| format!(" to {to}")).unwrap_or_default();
-            format!(" and sends us elsewhere{to}: check the endpoint and the region")
+            format!(" and redirects{to}: check the endpoint and the region")
         }
         403 => format!(" without a reason; {REFUSED}"),
-        507 => " without a reason: there is no room on the server".to_owned(),
+        507 => " without a reason: the server's disk is full".to_owned(),
         500.. => format!(" without a reason{OVERLOADED}"),
         _ => " without a reason".to_owned(),
     }
 }
 
-const REFUSED: &str = "the access key may have expired or does not have this permission on this bucket, or what was asked for does \
-                       not exist (some servers answer 403 then)";
-const OVERLOADED: &str = "; it stayed so over many attempts: the server is down or overloaded, try again later";
+const REFUSED: &str = "the access key may have expired, or may not do this in this bucket, or the object does not \
+ exist (some servers then answer 403)";
+const OVERLOADED: &str = "; every attempt failed: the server is down or overloaded, try again later";
 
-/// What helps, where the server's own words do not say it.
+/// Returns a remedy, unless the server's own message has one.
 fn remedy(status: u16, code: &str, message: &str) -> String {
     let says_more = !message.is_empty() && !message.eq_ignore_ascii_case(code) && code != "AccessDenied";
     match (status, code) {
@@ -287,15 +285,13 @@ fn remedy(status: u16, code: &str, message: &str) -> String {
         (_, "SignatureDoesNotMatch") => "; check the secret key, the region and this machine's clock".to_owned(),
         (_, "AuthorizationHeaderMalformed") => "; check the region and the access key".to_owned(),
         (_, "RequestTimeTooSkewed") => "; set this machine's clock".to_owned(),
-        (_, "InvalidAccessKeyId") => "; the access key is not known there, or has expired".to_owned(),
+        (_, "InvalidAccessKeyId") => "; the server does not know the access key, or it has expired".to_owned(),
         (_, "ExpiredToken" | "InvalidToken") => "; the temporary access key has expired: get a new one".to_owned(),
         (301 | 307, _) => "; the bucket is at another endpoint or in another region".to_owned(),
-        // A quota, a policy or a lock says so itself.
+        // A message about a quota, a policy or a lock is enough.
         (403, _) if !says_more => format!("; {REFUSED}"),
-        (_, "InsufficientStorage" | "StorageFull" | "XMinioStorageFull") => {
-            "; there is no room on the server".to_owned()
-        }
-        (507, _) if !says_more => "; there is no room on the server".to_owned(),
+        (_, "InsufficientStorage" | "StorageFull" | "XMinioStorageFull") => "; the server's disk is full".to_owned(),
+        (507, _) if !says_more => "; the server's disk is full".to_owned(),
         (507, _) => String::new(),
         (500.., _) => OVERLOADED.to_owned(),
         _ => String::new(),

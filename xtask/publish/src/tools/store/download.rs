@@ -1,4 +1,4 @@
-//! Owns downloads: one object at a time, decoded, started again when its stream breaks, and never more than expected.
+//! Downloads of objects: decoded, restarted when the stream breaks, and limited in size.
 
 use anyhow::{Context, Result, anyhow, ensure};
 use aws_sdk_s3::operation::get_object::GetObjectOutput;
@@ -14,40 +14,38 @@ use crate::tools::encoding::Encodings;
 use crate::tools::unusable::Unusable;
 use crate::tools::wire::{CannotAsk, cannot_be_asked};
 
-/// How often a download is started again after its stream broke. Requests are retried by the client; the bytes after a
-/// response are not.
+/// Attempts at a download whose stream breaks. The SDK retries requests, but not the bodies of answers.
 const DOWNLOADS: u32 = 5;
-/// And after it stalled, which takes longer.
+/// Attempts at a download that stalls, which takes longer.
 const STALLED_DOWNLOADS: u32 = 3;
-/// So much more than it decodes to may an encoding of something small have, in bytes.
+/// Bytes by which the encoded form of something small may exceed the decoded one.
 const ENCODING_OVERHEAD: u64 = 64 << 10;
-/// Nothing that is stored encoded has more bytes than this when it is decoded.
+/// Most bytes that something stored with an encoding may decode to.
 const DECODED_LIMIT: u64 = 16 << 30;
 
-/// A small object that was read.
+/// A small object.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Object {
-    /// As a client has them, decoded.
+    /// The decoded bytes.
     pub bytes: Vec<u8>,
     pub served: Served,
 }
 
-/// An object as it is stored, on its way.
+/// An object as it is stored, with a body that has not been read yet.
 pub struct Stored {
-    /// In bytes.
+    /// Size in bytes, as stored.
     pub size: u64,
     pub served: Served,
     pub body: ByteStream,
 }
 
 impl Store {
-    /// One object's bytes, decoded, or `None` if there is no such object. An object of more than `limit` bytes is an
-    /// error.
+    /// Downloads and decodes an object; `None` if it does not exist. More than `limit` bytes are an error.
     pub async fn get(&self, key: &str, limit: u64) -> Result<Option<Vec<u8>>> {
         Ok(self.read(key, limit).await?.map(|object| object.bytes))
     }
 
-    /// The same, with how it is served.
+    /// Downloads and decodes an object of at most `limit` bytes, and returns it with its headers.
     pub async fn read(&self, key: &str, limit: u64) -> Result<Option<Object>> {
         let start = |size, served: &Served| {
             let limit = if served.is_encoded() { limit.saturating_add(ENCODING_OVERHEAD) } else { limit };
@@ -63,19 +61,18 @@ impl Store {
         Ok(Some(Object { bytes, served }))
     }
 
-    /// One object's content, computed from its decoded bytes as they are downloaded, or `None` if there is no such
-    /// object.
+    /// Downloads and decodes an object of any size, and returns the facts about it; `None` if it does not exist.
     pub async fn content(&self, key: &str) -> Result<Option<Content>> {
         self.digest(key, u64::MAX, None).await
     }
 
-    /// Downloads an object of at most `limit` bytes to a file, decoded; gives its content, or `None` if there is no such
-    /// object. What is in the file after an error is of no use.
+    /// Downloads and decodes an object of at most `limit` bytes to a file, and returns the facts about it; `None` if it
+    /// does not exist. After an error, the file is useless.
     pub async fn save(&self, key: &str, path: &Utf8Path, limit: u64) -> Result<Option<Content>> {
         self.digest(key, limit, Some(path)).await
     }
 
-    /// One object as it is stored, or `None` if there is no such object. A stream that breaks stays broken.
+    /// Opens an object as it is stored; `None` if it does not exist. A stream that breaks is not restarted.
     pub async fn stream(&self, key: &str) -> Result<Option<Stored>> {
         let Some(object) = self.open(key).await? else { return Ok(None) };
         let (size, served) = (size(object.content_length, || self.name(key))?, served(&object));
@@ -107,7 +104,7 @@ impl Store {
         }
     }
 
-    /// Streams an object into what `start` makes of its size, from the beginning again when the stream breaks.
+    /// Streams an object into the sink that `start` makes, and starts again with a new one when the stream breaks.
     async fn download<T>(
         &self,
         key: &str,
@@ -123,7 +120,11 @@ impl Store {
                 match body.next().await {
                     Some(Ok(chunk)) => {
                         received += chunk.len() as u64;
-                        ensure!(received <= size, "{} has more bytes than the server said, {size}", self.name(key));
+                        ensure!(
+                            received <= size,
+                            "{} has more than the {size} bytes that the server announced",
+                            self.name(key)
+                        );
                         take(&mut sink, &chunk)?;
                     }
                     None if received == size => return Ok(Some((sink, served))),
@@ -135,7 +136,7 @@ impl Store {
             if attempt >= attempts {
                 let name = self.name(key);
                 return Err(anyhow::Error::new(CannotAsk(format!("{broken:#}"))).context(format!(
-                    "cannot download {name}: it broke off {attempts} times, at last after {received} of {size} bytes"
+                    "cannot download {name}: it broke off {attempts} times, the last after {received} of {size} bytes"
                 )));
             }
             tokio::time::sleep(backoff(attempt)).await;
@@ -149,7 +150,7 @@ fn bounded(size: u64, limit: u64) -> Result<()> {
     Ok(())
 }
 
-/// What is served with an object.
+/// Returns the headers of an object.
 fn served(object: &GetObjectOutput) -> Served {
     Served {
         content_type: object.content_type.clone(),
@@ -159,7 +160,7 @@ fn served(object: &GetObjectOutput) -> Served {
     }
 }
 
-/// Why a stream broke, in the words of the wire if it has some.
+/// Returns why a stream broke, in the wire's own words if it has some.
 fn broken(error: anyhow::Error) -> anyhow::Error {
     match error.chain().find_map(|cause| cause.downcast_ref::<CannotAsk>()) {
         Some(why) => why.clone().into(),
@@ -167,11 +168,11 @@ fn broken(error: anyhow::Error) -> anyhow::Error {
     }
 }
 
-/// Decodes what was read. Our own texts are also read where the encoding is there and the header that names it was lost:
-/// what they guard matters more than that nobody else can read them, which is said.
+/// Decodes bytes that were read. Our own texts are decoded even if the header that names the encoding was lost, because
+/// releases depend on them; a warning says that other programs cannot read them.
 ///
 /// # Errors
-/// It is damaged, encoded in an unknown way, or more than `limit` bytes.
+/// The bytes are damaged, have an unknown encoding, or decode to more than `limit` bytes.
 pub fn decoded(name: &str, key: &str, bytes: Vec<u8>, served: &Served, limit: u64) -> Result<Vec<u8>> {
     let reading = || format!("cannot read {name}");
     let mut encodings = Encodings::parse(served.content_encoding.as_deref()).with_context(reading)?;
@@ -179,7 +180,7 @@ pub fn decoded(name: &str, key: &str, bytes: Vec<u8>, served: &Served, limit: u6
         encodings = Encodings::by_magic_number(&bytes);
         if !encodings.is_identity() {
             term::warn(format_args!(
-                "{name} is stored as {encodings} and does not say so: other programs cannot read it"
+                "{name} is stored as {encodings} without a Content-Encoding: other programs cannot read it"
             ));
         }
     }

@@ -1,5 +1,5 @@
-//! Owns listings: page after page, until the server says that this was the last one. A part is never taken for the
-//! whole: a page that breaks off, repeats or contradicts itself is an error.
+//! Listings of a bucket: page after page, until the server says that this is the last one. A partial listing is never
+//! taken for a complete one: a page that is cut off, repeats or contradicts itself is an error.
 
 use std::collections::HashSet;
 
@@ -9,17 +9,17 @@ use aws_sdk_s3::operation::list_objects_v2::ListObjectsV2Output;
 use super::client::Attempted;
 use super::{Listed, Listing, Store, unquoted};
 
-/// S3 allows pages without entries; a server that gives so many in a row never ends.
+/// Most pages without entries in a row. S3 allows such pages, but a listing has to end.
 const EMPTY_PAGES: u32 = 100;
 
 impl Store {
-    /// Everything whose key starts with `prefix`: a request for each 1,000 objects.
+    /// Lists every object whose key starts with `prefix`, with a request for each 1,000 objects.
     pub async fn list(&self, prefix: &str) -> Result<Listing> {
         Ok(self.pages(prefix, None).await?.listing)
     }
 
-    /// The directories that start with `prefix`, without the slash at their ends: one request for each 1,000 of them,
-    /// however much is in them.
+    /// Lists the directories that start with `prefix`, without their final slash, with a request for each 1,000
+    /// directories, whatever they contain.
     pub async fn directories(&self, prefix: &str) -> Result<Vec<String>> {
         Ok(self.pages(prefix, Some("/")).await?.directories)
     }
@@ -39,9 +39,9 @@ impl Store {
                 .await
                 .attempted(|| format!("cannot list {name}"))?;
             let page = self.seen(page);
-            let is_last = pages.take(page).with_context(|| {
-                format!("the listing of {name} is not complete or not sound, and nothing is decided by a part of it")
-            })?;
+            let is_last = pages
+                .take(page)
+                .with_context(|| format!("the listing of {name} is incomplete or inconsistent, so it is not used"))?;
             if is_last {
                 return Ok(pages);
             }
@@ -49,17 +49,17 @@ impl Store {
     }
 }
 
-/// What the pages so far had.
+/// The contents of the pages so far.
 struct Pages {
     prefix: String,
     listing: Listing,
     directories: Vec<String>,
-    /// The greatest key or directory of the pages so far: those to come go on behind it.
+    /// Greatest key or directory of the pages so far, after which later pages continue.
     greatest: Option<String>,
-    /// What to ask for the next page with.
+    /// Token to ask for the next page with.
     token: Option<String>,
     tokens: HashSet<String>,
-    /// Pages without entries since the last one with some.
+    /// Number of pages without entries since the last one that had some.
     empty: u32,
 }
 
@@ -76,12 +76,12 @@ impl Pages {
         }
     }
 
-    /// Takes a page; says whether it was the last one.
+    /// Takes a page, and returns whether it was the last one.
     fn take(&mut self, page: ListObjectsV2Output) -> Result<bool> {
         let entries = page.contents().len() + page.common_prefixes().len();
-        // More than it says is nothing to worry about: some servers count objects and not directories.
+        // More entries than announced are fine: some servers count objects and not directories.
         if let Some(count) = page.key_count() {
-            ensure!(entries as i64 >= i64::from(count), "a page says that it has {count} entries, and has {entries}");
+            ensure!(entries as i64 >= i64::from(count), "a page announces {count} entries, but has {entries}");
         }
         let (is_truncated, token) = (page.is_truncated(), page.next_continuation_token().map(str::to_owned));
         let mut greatest = self.greatest.clone();
@@ -100,14 +100,15 @@ impl Pages {
             self.check_place(&directory)?;
             let name = directory
                 .strip_suffix('/')
-                .with_context(|| format!("the directory {directory} has no / at its end"))?;
+                .with_context(|| format!("the directory {directory} does not end with /"))?;
             self.directories.push(name.to_owned());
             greatest = greatest.max(Some(directory));
         }
         self.greatest = greatest;
         let is_last = match (is_truncated, &token) {
             (Some(true), _) => false,
-            // Servers that give a token with the last page mean nothing by it; one that says nothing may mean more.
+            // A token with a page that is marked as the last one means nothing. Without a mark, a token means more
+            // pages.
             (Some(false), _) | (None, None) => true,
             (None, Some(token)) => token.is_empty(),
         };
@@ -116,27 +117,27 @@ impl Pages {
         }
         let token = token.filter(|token| !token.is_empty()).with_context(|| {
             format!(
-                "after {} entries the server says that there are more, and gives no token to ask for them with",
+                "after {} entries, the server says that there are more, but gives no token to ask for them",
                 self.listing.len() + self.directories.len()
             )
         })?;
         self.empty = if entries == 0 { self.empty + 1 } else { 0 };
         ensure!(
             self.empty < EMPTY_PAGES,
-            "{EMPTY_PAGES} pages in a row have no entries, and the server says that there are more"
+            "{EMPTY_PAGES} pages in a row have no entries, but the server says that there are more"
         );
-        ensure!(self.tokens.insert(token.clone()), "the server gives the same token again, so that it never ends");
+        ensure!(self.tokens.insert(token.clone()), "the server repeats a token, so the listing would never end");
         self.token = Some(token);
         Ok(false)
     }
 
-    /// An entry is below the prefix, and behind everything on the pages before.
+    /// Checks that an entry is below the prefix, and after everything on earlier pages.
     fn check_place(&self, name: &str) -> Result<()> {
-        ensure!(name.starts_with(&self.prefix), "{name} is listed, which does not start with {}", self.prefix);
+        ensure!(name.starts_with(&self.prefix), "{name} is listed, but does not start with {}", self.prefix);
         if let Some(greatest) = &self.greatest {
             ensure!(
                 name > greatest.as_str(),
-                "a page goes back: it has {name}, and the pages before it came to {greatest}"
+                "a page goes back: it has {name}, but earlier pages went up to {greatest}"
             );
         }
         Ok(())

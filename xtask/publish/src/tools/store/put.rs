@@ -1,5 +1,4 @@
-//! Owns uploads: one request, or several parts with bounded memory. Refuses to own the decision whether an upload is
-//! needed.
+//! Uploads of objects, in one request or in several parts, with bounded memory.
 
 use std::os::unix::fs::FileExt;
 use std::pin::Pin;
@@ -25,18 +24,18 @@ use crate::tools::content::{Content, PART_SIZE};
 use crate::tools::shutdown;
 use xtask::tools::files;
 
-/// Parts of one file on their way at once.
+/// Parts of one file that are sent concurrently.
 const PARALLEL_PARTS: usize = 4;
-/// How long an error waits for the server to forget the parts of an upload.
+/// Time that an error waits until the server has aborted the upload.
 const ABORT_LIMIT: Duration = Duration::from_secs(5);
-/// The most parts S3 allows.
+/// Most parts that S3 allows.
 const MOST_PARTS: usize = 10_000;
-/// How much of a body is handed to the connection at once: small enough that progress moves and a stalled line shows.
+/// Bytes of a body that are handed to the connection at once: few enough to show progress and a stalled connection.
 const CHUNK: usize = 256 << 10;
 
 impl Store {
-    /// Uploads a file, replacing what lies under `key`. `content` is what [`Content::of_file`] said about it: a file
-    /// that has changed since is refused, by us or by the server.
+    /// Uploads a file to `key`. `content` comes from [`Content::of_file`]: a file that has changed since is rejected,
+    /// by us or by the server.
     pub async fn put_file(
         &self,
         key: &str,
@@ -53,7 +52,7 @@ impl Store {
         self.put(key, bytes, *md5, content, properties, progress).await
     }
 
-    /// Uploads bytes in one request, replacing what lies under `key`.
+    /// Uploads bytes to `key` in one request.
     pub async fn put_bytes(&self, key: &str, bytes: impl Into<Bytes>, properties: &Properties) -> Result<()> {
         let bytes = bytes.into();
         let content = Content::of_bytes(&bytes);
@@ -87,7 +86,7 @@ impl Store {
             .metadata(SHA256, content.sha256.to_string())
             .body(body(bytes, progress))
             .customize()
-            // The signature covers Content-MD5, which covers the payload: no third hash of the same bytes.
+            // The signature covers Content-MD5, which covers the payload, so a third hash is unnecessary.
             .disable_payload_signing()
             .send()
             .await
@@ -117,28 +116,29 @@ impl Store {
             .send()
             .await
             .attempted(|| format!("cannot begin the upload of {name}"))?;
-        let id = created.upload_id.with_context(|| format!("the server gave the upload of {name} no identifier"))?;
+        let id =
+            created.upload_id.with_context(|| format!("the server gave no identifier for the upload of {name}"))?;
         let mut upload = Multipart { store: self, key, id, abandoned: true };
         let (store, owned_key, id) = (self.clone(), key.to_owned(), upload.id.clone());
         let _begun = shutdown::on_signal(move || async move { store.abort(&owned_key, &id).await });
         let uploaded = upload.run(path, content, progress).await;
         upload.abandoned = false;
         if uploaded.is_err() {
-            // The error is the one to tell, and a server that is gone keeps nobody waiting.
+            // The original error is reported, and a dead server must not delay it.
             let _ = tokio::time::timeout(ABORT_LIMIT, self.abort(key, &upload.id)).await;
         }
         uploaded
     }
 
-    /// Tells the server to forget the parts of an upload. Best effort: what stays is found by the next upload there.
+    /// Aborts a multipart upload. Best effort: the next upload to the key finds what stays.
     async fn abort(&self, key: &str, id: &str) {
         let abort = self.client.abort_multipart_upload().bucket(&self.bucket).key(key).upload_id(id);
         let _ = abort.send().await;
     }
 
-    /// Aborts what an earlier run began to upload under a key and had no time to abort: it was killed, or lost its line.
-    /// Nobody else uploads there, because we hold the lock. Some servers cannot list uploads, and some keys may not: the
-    /// upload at hand is worth more than the room that old parts take.
+    /// Aborts uploads to a key that an earlier run left unfinished, because it was killed or lost its connection. No
+    /// other run uploads there, because we hold the lock. Errors are ignored: some servers cannot list uploads, some
+    /// access keys may not, and the current upload is worth more than the space of old parts.
     async fn forget_unfinished(&self, key: &str) {
         let listing = self.client.list_multipart_uploads().bucket(&self.bucket).prefix(key);
         let Ok(found) = listing.send().await else { return };
@@ -149,13 +149,13 @@ impl Store {
         }
     }
 
-    /// Waits until `size` bytes more may be in memory.
+    /// Waits until another `size` bytes may be held in memory.
     async fn reserve(&self, size: u64) -> Result<SemaphorePermit<'_>> {
         Ok(self.upload_budget.acquire_many(size.div_ceil(1 << 20).try_into()?).await?)
     }
 }
 
-/// An upload in parts. Dropped before its end, because a sibling failed, it tells the server to forget the parts.
+/// A multipart upload. Dropping it early, because another upload failed, aborts it.
 struct Multipart<'a> {
     store: &'a Store,
     key: &'a str,
@@ -228,16 +228,16 @@ async fn read(path: &Utf8Path, start: u64, length: u64) -> Result<Bytes> {
     let path = path.to_owned();
     let reading = move || {
         let mut bytes = vec![0; length as usize];
-        // Never a pipe, on which opening waits for a writer.
+        // `open_file` rejects pipes, for which opening would wait for a writer.
         let (file, _) = files::open_file(&path).with_context(|| format!("cannot upload {path}"))?;
         file.read_exact_at(&mut bytes, start)
-            .with_context(|| format!("cannot read {length} bytes of {path} from byte {start} on: has it changed?"))?;
+            .with_context(|| format!("cannot read {length} bytes of {path} from byte {start}: has it changed?"))?;
         Ok(bytes.into())
     };
     tokio::task::spawn_blocking(reading).await?
 }
 
-/// A body that can be sent again, and that reports what the connection took from it.
+/// Makes a body that can be sent again, and that reports the bytes that the connection took.
 fn body(bytes: Bytes, progress: &Progress) -> ByteStream {
     let (progress, sent) = (Arc::clone(progress), Arc::new(AtomicI64::new(0)));
     ByteStream::new(SdkBody::retryable(move || {

@@ -1,5 +1,5 @@
-//! Bodies that are watched: what goes out, so that a slow upload is not taken for silence, and what comes in, so that
-//! silence and a trickle end.
+//! Bodies that are watched: outgoing ones, so that a slow upload does not count as silence, and incoming ones, so that
+//! a silent or very slow download ends.
 
 use std::pin::Pin;
 use std::sync::{Arc, Mutex};
@@ -15,10 +15,10 @@ use super::{CannotAsk, Waited, Wire};
 
 type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
-/// In bytes a second, over the time of an attempt's patience. What comes more slowly never ends.
+/// Slowest download, in bytes per second, averaged over an attempt's patience.
 const SLOWEST_DOWNLOAD: u64 = 256;
 
-/// When the connection last took something from the body of a request.
+/// Time at which the connection last took bytes from a request's body.
 #[derive(Clone)]
 pub struct Outgoing(Arc<Mutex<Instant>>);
 
@@ -63,14 +63,14 @@ impl Body for Watched {
     }
 }
 
-/// The body of an answer. Only the time counts in which we wait for the server, not the time in which it waits for us.
+/// The body of an answer. Only the time counts in which we wait for the server, not that in which it waits for us.
 pub struct Incoming {
     body: SdkBody,
     wire: Wire,
     waited: Waited,
-    /// Since when we wait, and what wakes us.
+    /// Start of the current wait, and the timer that wakes us.
     waiting: Option<(Instant, Pin<Box<Sleep>>)>,
-    /// The time waited and the bytes received since the speed was last judged.
+    /// Time waited and bytes received since the speed was last checked.
     window: (Duration, u64),
 }
 
@@ -89,16 +89,16 @@ impl Incoming {
             ready!(sleep.as_mut().poll(cx));
             let silent = since.elapsed();
             if silent >= patience.attempt {
-                // The attempt after this one learns from `waited` whether there is to be one.
+                // `waited` decides whether there is another attempt.
                 return Poll::Ready(self.wire.0.silent(&self.waited, silent).into_source());
             }
-            self.wire.0.tell_of_silence();
+            self.wire.0.report_silence();
             let until = *since + patience.attempt;
             sleep.as_mut().reset(until);
         }
     }
 
-    /// Judges the speed, once enough time was spent waiting.
+    /// Checks the speed, once enough time was spent waiting.
     fn received(&mut self, bytes: u64) -> Result<(), BoxError> {
         let patience = self.wire.patience().attempt;
         let (time, sum) = &mut self.window;
@@ -116,7 +116,7 @@ impl Incoming {
         }
         self.wire.0.silent(&self.waited, time);
         let name = self.wire.name();
-        Err(Box::new(CannotAsk(format!("{name} sent {sum} bytes in {} s: that never ends", time.as_secs()))))
+        Err(Box::new(CannotAsk(format!("{name} is too slow: it sent {sum} bytes in {} s", time.as_secs()))))
     }
 }
 
