@@ -31,9 +31,10 @@ impl FromStr for Date {
         let year: u16 = year.parse().map_err(|_| wrong())?;
         let number = |part: &str| part.parse::<u8>().map_err(|_| wrong());
         let (month, day) = (number(month)?, number(day)?);
-        match (1..=days_of(year, month)).contains(&day) {
-            true => Ok(Date { year, month, day }),
-            false => Err(format!("there is no day {text}")),
+        if (1..=days_of(year, month)).contains(&day) {
+            Ok(Date { year, month, day })
+        } else {
+            Err(format!("there is no day {text}"))
         }
     }
 }

@@ -216,9 +216,10 @@ impl GitTarget {
 /// Names of environments become names of files and words of commands.
 fn check_name(name: &str) -> Result<(), String> {
     let plain = name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_');
-    match plain && name.starts_with(|c: char| c.is_ascii_alphanumeric()) {
-        true => Ok(()),
-        false => Err(format!("environment `{}`: a name has only letters, digits, `-` and `_`", excerpt(name))),
+    if plain && name.starts_with(|c: char| c.is_ascii_alphanumeric()) {
+        Ok(())
+    } else {
+        Err(format!("environment `{}`: a name has only letters, digits, `-` and `_`", excerpt(name)))
     }
 }
 

@@ -134,10 +134,7 @@ impl Observed {
         let version_file = tree::version_file(git, &head.commit)?;
         let version = &version_file.version;
         let name = version.to_string();
-        let on_origin = match request.check_git {
-            false => OnOrigin::NotAsked,
-            true => OnOrigin::ask(git, &name)?,
-        };
+        let on_origin = if request.check_git { OnOrigin::ask(git, &name)? } else { OnOrigin::NotAsked };
         let tag = git.resolve(&format!("refs/tags/{name}"))?;
         Ok(Observed {
             dirty: if request.check_git { git.dirty_files()? } else { Vec::new() },

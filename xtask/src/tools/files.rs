@@ -124,12 +124,16 @@ pub fn open_file(path: &Utf8Path) -> Result<(File, u64)> {
 }
 
 fn kind(kind: fs::FileType) -> &'static str {
-    match () {
-        () if kind.is_dir() => "a directory",
-        () if kind.is_fifo() => "a pipe",
-        () if kind.is_socket() => "a socket",
-        () if kind.is_symlink() => "a link",
-        () => "a device",
+    if kind.is_dir() {
+        "a directory"
+    } else if kind.is_fifo() {
+        "a pipe"
+    } else if kind.is_socket() {
+        "a socket"
+    } else if kind.is_symlink() {
+        "a link"
+    } else {
+        "a device"
     }
 }
 
@@ -205,10 +209,7 @@ pub fn require_directory(dir: &Utf8Path) -> Result<()> {
     ensure!(
         facts.is_dir(),
         "{dir} is {}, where a directory was built: build it again",
-        match facts.is_file() {
-            true => "a file",
-            false => kind(facts.file_type()),
-        }
+        if facts.is_file() { "a file" } else { kind(facts.file_type()) }
     );
     Ok(())
 }
@@ -268,10 +269,12 @@ pub fn list(dir: &Utf8Path) -> Result<Vec<Utf8PathBuf>> {
         for entry in here.read_dir_utf8().with_context(|| format!("cannot read {here}"))? {
             let entry = entry.with_context(|| format!("cannot read {here}"))?;
             let (path, kind) = (sub.join(entry.file_name()), entry.file_type()?);
-            match () {
-                () if kind.is_dir() => todo.push(path),
-                () if kind.is_file() => files.push(path),
-                () => bail!("{} is neither a file nor a directory: it cannot be published", entry.path()),
+            if kind.is_dir() {
+                todo.push(path)
+            } else if kind.is_file() {
+                files.push(path)
+            } else {
+                bail!("{} is neither a file nor a directory: it cannot be published", entry.path())
             }
         }
     }

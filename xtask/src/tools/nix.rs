@@ -282,11 +282,13 @@ impl Nix {
         let root = gc_roots.join(derivation.base_name());
         let cmd =
             self.sh.cmd("nix-store").args(["--realise", &derivation.path.to_string(), "--add-root", root.as_str()]);
-        let cmd = match () {
-            () if term::is_quiet() => cmd.args(["--quiet", "--no-build-output"]),
+        let cmd = if term::is_quiet() {
+            cmd.args(["--quiet", "--no-build-output"])
+        } else if term::is_terminal() {
             // As `nix build` draws it; elsewhere, the whole log is worth having.
-            () if term::is_terminal() => cmd.args(["--log-format", "bar"]),
-            () => cmd,
+            cmd.args(["--log-format", "bar"])
+        } else {
+            cmd
         };
         running::start(cmd.args(&self.args.build))
     }

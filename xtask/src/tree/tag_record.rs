@@ -160,9 +160,10 @@ fn not_merged(git: &Git, version: &Version, commit: &Oid) -> Result<String> {
     };
     let branch = remote.split_once('/').map_or(remote, |(_, branch)| branch);
     let here = git.resolve(&format!("refs/heads/{branch}"))?.is_some();
-    let remedy = match here {
-        true => format!("`git switch {branch}`, then `git merge --ff-only {remote}`"),
-        false => format!("`git switch {branch}`"),
+    let remedy = if here {
+        format!("`git switch {branch}`, then `git merge --ff-only {remote}`")
+    } else {
+        format!("`git switch {branch}`")
     };
     Ok(format!("the tag {version} is merged back to {remote}, which is not on a branch here: {remedy}"))
 }

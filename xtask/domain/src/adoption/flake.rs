@@ -17,12 +17,16 @@ fn is_separator(c: char) -> bool {
 fn code(flake: &str) -> String {
     let (mut code, mut rest) = (String::new(), flake);
     while let Some(c) = rest.chars().next() {
-        let end = match () {
-            () if c == '#' => Some("\n"),
-            () if rest.starts_with("/*") => Some("*/"),
-            () if c == '"' => Some("\""),
-            () if rest.starts_with("''") && !code.ends_with(|c: char| c.is_alphanumeric() || c == '_') => Some("''"),
-            () => None,
+        let end = if c == '#' {
+            Some("\n")
+        } else if rest.starts_with("/*") {
+            Some("*/")
+        } else if c == '"' {
+            Some("\"")
+        } else if rest.starts_with("''") && !code.ends_with(|c: char| c.is_alphanumeric() || c == '_') {
+            Some("''")
+        } else {
+            None
         };
         let Some(end) = end else {
             code.push(c);

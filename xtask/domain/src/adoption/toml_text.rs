@@ -144,9 +144,10 @@ fn into_list(text: &str, list: &DeArray, value: &Spanned<DeValue>, item: &str) -
     let end = line_end(text, last.end);
     let comma = if text[last.end..end].trim_start().starts_with(',') { "" } else { "," };
     let (before, rest) = (&text[..last.end], &text[last.end..end]);
-    match rest.trim_start().starts_with(']') {
-        true => format!("{before}, {item}{}", &text[last.end..]),
-        false => format!("{before}{comma}{rest}{}{indent}{item},{}", newline(text), &text[end..]),
+    if rest.trim_start().starts_with(']') {
+        format!("{before}, {item}{}", &text[last.end..])
+    } else {
+        format!("{before}{comma}{rest}{}{indent}{item},{}", newline(text), &text[end..])
     }
 }
 

@@ -120,9 +120,10 @@ fn review_at(remote: &Remote, branch: &str, tag: &TagRecord, tip: Option<Oid>) -
         if history.contains(&tip, &tag.commit)? {
             // Another commit may bring it back: Gerrit can have written the last one anew.
             let brings_back = submitted.iter().any(|it| it.parents.contains(&tag.commit) && it.tree == base);
-            return Ok(match brings_back {
-                true => Review::Submitted,
-                false => Review::Half { pushed: remote.has_in_review(&tag.merge_commit)? },
+            return Ok(if brings_back {
+                Review::Submitted
+            } else {
+                Review::Half { pushed: remote.has_in_review(&tag.merge_commit)? }
             });
         }
         if let Some(rewritten) = submitted.into_iter().find(|commit| commit.tree == tag.tree) {

@@ -105,13 +105,16 @@ fn check_hook(git: &Git, site: &Site, checkup: &mut Checkup) {
     let GitTarget::Gerrit { url, .. } = &site.environment.git else { return };
     let host = url.split_once("://").map_or("", |(_, rest)| rest.split(['/', ':']).next().unwrap_or_default());
     let host = if host.is_empty() { "GERRIT" } else { host.rsplit('@').next().unwrap_or(host) };
-    let found = message_of(git.has_hook(HOOK)).and_then(|there| match there {
-        true => Ok("installed".to_owned()),
-        false => Err(format!(
-            "Gerrit takes no commits without the Change-Id that its hook adds, and it is not installed, or is no \
+    let found = message_of(git.has_hook(HOOK)).and_then(|there| {
+        if there {
+            Ok("installed".to_owned())
+        } else {
+            Err(format!(
+                "Gerrit takes no commits without the Change-Id that its hook adds, and it is not installed, or is no \
              program:\n`hook=$(git rev-parse --git-path hooks/{HOOK})`\n\
              `curl --location --output \"$hook\" https://{host}/tools/hooks/{HOOK} && chmod +x \"$hook\"`"
-        )),
+            ))
+        }
     });
     checkup.add("commit-msg hook", found);
 }

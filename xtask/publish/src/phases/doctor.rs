@@ -59,10 +59,13 @@ pub async fn run(invocation: &Invocation, args: &DoctorArgs) -> Result<Outcome> 
     if let Some((name, site)) = &site {
         checkup.begin(name);
         match site {
-            Ok(site) => match preflight(&git, site, &mut checkup).await {
-                true => check_buckets(site, &mut checkup).await,
-                false => checkup.note("buckets", "not tried, as long as the server cannot be used"),
-            },
+            Ok(site) => {
+                if preflight(&git, site, &mut checkup).await {
+                    check_buckets(site, &mut checkup).await
+                } else {
+                    checkup.note("buckets", "not tried, as long as the server cannot be used")
+                }
+            }
             Err(error) => checkup.add("environment", Err(format!("{error:#}"))),
         }
     }

@@ -42,8 +42,8 @@ pub async fn run(command: Publish, invocation: &Invocation) -> Result<Outcome> {
 
 /// Says what to do where a server could not be asked, which passes.
 fn again(outcome: Result<Outcome>) -> Result<Outcome> {
-    outcome.map_err(|error| match cannot_be_asked(&error) {
-        true => advice::advised(error, "run the same command again"),
-        false => error,
-    })
+    match outcome {
+        Err(error) if cannot_be_asked(&error) => Err(advice::advised(error, "run the same command again")),
+        outcome => outcome,
+    }
 }

@@ -46,9 +46,10 @@ pub async fn run(invocation: &Invocation) -> Result<Outcome> {
     for next in page.next.iter_mut().filter(|next| next.command.starts_with(term::PHASE)) {
         next.command = term::next(&next.command[term::PHASE.len()..]);
     }
-    match invocation.json {
-        true => term::json(&page)?,
-        false => term::data(term::paint_checks(&page.to_text()))?,
+    if invocation.json {
+        term::json(&page)?
+    } else {
+        term::data(term::paint_checks(&page.to_text()))?
     }
     Ok(Outcome::Done)
 }
@@ -253,8 +254,9 @@ fn finish_line(
 
 fn announce_line(git: &Git, release: &Release) -> Line {
     let drafts = announce::directory(release.version());
-    match git.root().join(&drafts).is_dir() {
-        true => Line::done(format!("drafts in {drafts}/")),
-        false => Line::open("no drafts yet"),
+    if git.root().join(&drafts).is_dir() {
+        Line::done(format!("drafts in {drafts}/"))
+    } else {
+        Line::open("no drafts yet")
     }
 }

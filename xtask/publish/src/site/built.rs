@@ -203,9 +203,10 @@ async fn read(dir: &Utf8Path, built: &Files, problems: &mut Problems) -> Result<
         let expected = built.get(relative.as_str()).map(|facts| facts.size);
         async move {
             let (_, size) = files::open_file(&path)?;
-            let content = match expected.map_or(size <= files::SMALL, |expected| expected == size) {
-                true => Content::of_file(&path).await?,
-                false => Content { size, ..Content::of_bytes(b"") },
+            let content = if expected.map_or(size <= files::SMALL, |expected| expected == size) {
+                Content::of_file(&path).await?
+            } else {
+                Content { size, ..Content::of_bytes(b"") }
             };
             Ok((relative.into_string(), LocalFile { path, content }))
         }

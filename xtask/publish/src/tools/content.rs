@@ -100,13 +100,12 @@ impl Download {
         let named = path.map(create).transpose()?;
         let hasher = Hasher::new(size);
         let mut place = path.map_or_else(|| "the download".to_owned(), Utf8Path::to_string);
-        Ok(match encodings.is_identity() {
-            true => Download { hasher, encodings, file: named, decoded: None, place },
-            false => {
-                let spool = tempfile::tempfile().context("cannot make a temporary file")?;
-                place = format!("{place} (decoded from a file in {})", std::env::temp_dir().display());
-                Download { hasher, encodings, file: Some(spool), decoded: named, place }
-            }
+        Ok(if encodings.is_identity() {
+            Download { hasher, encodings, file: named, decoded: None, place }
+        } else {
+            let spool = tempfile::tempfile().context("cannot make a temporary file")?;
+            place = format!("{place} (decoded from a file in {})", std::env::temp_dir().display());
+            Download { hasher, encodings, file: Some(spool), decoded: named, place }
         })
     }
 

@@ -58,11 +58,14 @@ impl Encodings {
     /// Recognises compressed bytes that should be text, when the server did not name an encoding.
     pub fn by_magic_number(bytes: &[u8]) -> Encodings {
         let is = |magic: &[u8]| bytes.starts_with(magic);
-        Encodings(match () {
-            () if is(b"\x28\xb5\x2f\xfd") => vec![Encoding::Zstd],
-            () if is(b"\x1f\x8b\x08") => vec![Encoding::Gzip],
-            () if is(b"\xfd7zXZ\0") => vec![Encoding::Xz],
-            () => Vec::new(),
+        Encodings(if is(b"\x28\xb5\x2f\xfd") {
+            vec![Encoding::Zstd]
+        } else if is(b"\x1f\x8b\x08") {
+            vec![Encoding::Gzip]
+        } else if is(b"\xfd7zXZ\0") {
+            vec![Encoding::Xz]
+        } else {
+            Vec::new()
         })
     }
 

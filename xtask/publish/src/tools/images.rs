@@ -211,10 +211,7 @@ impl Images {
 
 impl Found {
     fn note(&mut self, there: bool, what: impl Fn() -> String) {
-        match there {
-            true => self.parts += 1,
-            false => self.missing.push(what()),
-        }
+        if there { self.parts += 1 } else { self.missing.push(what()) }
     }
 }
 

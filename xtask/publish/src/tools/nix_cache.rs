@@ -61,9 +61,12 @@ pub async fn closure(sh: &Shell, roots: &Roots) -> Result<Vec<PathInfo>> {
     let mut closure = Vec::new();
     for (kind, paths) in roots.each() {
         let json = path_info(sh, kind, &paths).await?;
-        closure.extend(parse_path_infos(&json).map_err(|why| match why.ends_with(NOT_THERE) {
-            true => anyhow!("{why}").context(GONE),
-            false => anyhow!("cannot read what `nix path-info --json` wrote: {why}"),
+        closure.extend(parse_path_infos(&json).map_err(|why| {
+            if why.ends_with(NOT_THERE) {
+                anyhow!("{why}").context(GONE)
+            } else {
+                anyhow!("cannot read what `nix path-info --json` wrote: {why}")
+            }
         })?);
     }
     // Both closures contain the sources.
@@ -90,9 +93,12 @@ async fn path_info(sh: &Shell, kind: &[&str], paths: &[String]) -> Result<String
         Err((message, _)) if older(&message) => ask(&[]).await,
         json => json,
     };
-    json.map_err(|(message, error)| match message.contains("is not valid") || message.contains(NOT_THERE) {
-        true => error.context(GONE),
-        false => error.context("cannot ask Nix about the build"),
+    json.map_err(|(message, error)| {
+        if message.contains("is not valid") || message.contains(NOT_THERE) {
+            error.context(GONE)
+        } else {
+            error.context("cannot ask Nix about the build")
+        }
     })
 }
 
@@ -156,12 +162,11 @@ async fn objection<'a>(
     let text = String::from_utf8_lossy(&output.stderr);
     let lines: Vec<&str> = text.lines().filter(|line| !line.starts_with("checking ")).collect();
     let last = lines[lines.len().saturating_sub(LAST_LINES)..].join("\n");
-    match is_about_the_cache(&last) {
-        true => Ok(Some(last)),
-        false => {
-            let status = output.status;
-            Err(anyhow!("Nix could not verify the cache ({status}), for a reason other than its contents: {last}"))
-        }
+    if is_about_the_cache(&last) {
+        Ok(Some(last))
+    } else {
+        let status = output.status;
+        Err(anyhow!("Nix could not verify the cache ({status}), for a reason other than its contents: {last}"))
     }
 }
 

@@ -120,9 +120,10 @@ impl TestServers {
         };
         // Not every system resolves names below localhost.
         let resolves = |url: &String| url.trim_start_matches("http://").to_socket_addrs().is_ok();
-        let public = match public.iter().all(resolves) {
-            true => format!("\n[environments.{ENVIRONMENT}.public]\n{}", lines(public.to_vec())),
-            false => "\n# No public addresses: names below localhost do not resolve on this machine.\n".to_owned(),
+        let public = if public.iter().all(resolves) {
+            format!("\n[environments.{ENVIRONMENT}.public]\n{}", lines(public.to_vec()))
+        } else {
+            "\n# No public addresses: names below localhost do not resolve on this machine.\n".to_owned()
         };
         format!(
             r#"# Generated at every start: servers on loopback, with their data in this directory.

@@ -126,9 +126,10 @@ impl Wire {
         let connector = Connector::builder()
             .tls_provider(tls::Provider::Rustls(tls::rustls_provider::CryptoMode::Ring))
             .connector_settings(settings)
-            .proxy_config(match proxies && !is_here {
-                true => proxy::ProxyConfig::from_env(),
-                false => proxy::ProxyConfig::disabled(),
+            .proxy_config(if proxies && !is_here {
+                proxy::ProxyConfig::from_env()
+            } else {
+                proxy::ProxyConfig::disabled()
             })
             .build();
         let state = State { not_before: Instant::now(), slots: SLOTS, good: 0, was_reported: false };
@@ -269,9 +270,10 @@ impl Shared {
         let now = u64::try_from(now.as_millis()).unwrap_or(u64::MAX);
         let silent = waited.0.silent.fetch_add(now, Ordering::Relaxed).saturating_add(now);
         let why = format!("{} was silent for {} s", self.name, silent / 1000);
-        match Duration::from_millis(silent) < self.patience.operation {
-            true => ConnectorError::timeout(Box::new(CannotAsk(why))),
-            false => ConnectorError::user(Box::new(CannotAsk(format!("{why}: giving up")))),
+        if Duration::from_millis(silent) < self.patience.operation {
+            ConnectorError::timeout(Box::new(CannotAsk(why)))
+        } else {
+            ConnectorError::user(Box::new(CannotAsk(format!("{why}: giving up"))))
         }
     }
 

@@ -59,10 +59,7 @@ fn page(stdout: &str) -> String {
             return String::new();
         }
         shortened = of_machine.contains(&what.trim_end());
-        match shortened {
-            true => format!("{}…\n", line.chars().take(25).collect::<String>()),
-            false => format!("{line}\n"),
-        }
+        if shortened { format!("{}…\n", line.chars().take(25).collect::<String>()) } else { format!("{line}\n") }
     };
     stdout.lines().map(line).collect()
 }

@@ -22,9 +22,10 @@ fn nix(text: &str) -> Result<Manifest, String> {
     std::fs::write(&file, text).expect("written");
     let output =
         Command::new("nix-instantiate").args(["--eval", "--strict", "--json"]).arg(file).output().expect("Nix");
-    match output.status.success() {
-        true => of_json(&String::from_utf8_lossy(&output.stdout)),
-        false => Err(String::from_utf8_lossy(&output.stderr).into_owned()),
+    if output.status.success() {
+        of_json(&String::from_utf8_lossy(&output.stdout))
+    } else {
+        Err(String::from_utf8_lossy(&output.stderr).into_owned())
     }
 }
 

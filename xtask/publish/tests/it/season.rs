@@ -142,9 +142,10 @@ impl Season {
 /// The header of an executable, and the version after it.
 fn executable(system: &str, version: &str) -> Vec<u8> {
     let (machine, mach_o) = if system.starts_with("aarch64") { (183, 12) } else { (62, 7) };
-    let mut file = match system.ends_with("linux") {
-        true => [&b"\x7fELF\x02\x01\x01\0\0\0\0\0\0\0\0\0\x02\0"[..], &[machine, 0]].concat(),
-        false => [&[0xcf, 0xfa, 0xed, 0xfe, mach_o, 0, 0, 1, 0, 0, 0, 0, 2, 0, 0, 0], &[0; 16][..]].concat(),
+    let mut file = if system.ends_with("linux") {
+        [&b"\x7fELF\x02\x01\x01\0\0\0\0\0\0\0\0\0\x02\0"[..], &[machine, 0]].concat()
+    } else {
+        [&[0xcf, 0xfa, 0xed, 0xfe, mach_o, 0, 0, 1, 0, 0, 0, 0, 2, 0, 0, 0], &[0; 16][..]].concat()
     };
     file.extend(version.as_bytes());
     file

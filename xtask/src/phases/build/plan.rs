@@ -170,9 +170,10 @@ pub fn decide(observed: Observed, request: &Request) -> Result<Plan, Problems> {
         problems.extend(off_the_tag(&observed, &request.product));
     } else if !observed.dirty.is_empty() {
         let what = "changes that are not committed";
-        warnings.push(match on_tag {
-            true => format!("there are {what}: they are left out"),
-            false => format!("there are {what}: they are built, and missing in the source archive"),
+        warnings.push(if on_tag {
+            format!("there are {what}: they are left out")
+        } else {
+            format!("there are {what}: they are built, and missing in the source archive")
         });
     }
     for (place, free) in observed.free.iter().filter(|(_, free)| *free < ROOMY) {

@@ -51,13 +51,14 @@ pub struct Seen {
 /// Returns what is wrong with the narinfo of one of our paths, apart from who signed it; `None` if nothing is.
 pub fn fault(ours: &PathInfo, theirs: &NarInfo) -> Option<String> {
     let info = &theirs.info;
-    match () {
-        () if info.path != ours.path => Some(format!("its narinfo is for {}", info.path)),
-        () if (info.nar_hash, info.nar_size) != (ours.nar_hash, ours.nar_size) => {
-            Some(format!("its narinfo has the NAR hash {}, and ours is {}", info.nar_hash, ours.nar_hash))
-        }
-        () if info.references != ours.references => Some("its narinfo has different references".to_owned()),
-        () => theirs.signature_fault().or_else(|| theirs.nar_name_fault()),
+    if info.path != ours.path {
+        Some(format!("its narinfo is for {}", info.path))
+    } else if (info.nar_hash, info.nar_size) != (ours.nar_hash, ours.nar_size) {
+        Some(format!("its narinfo has the NAR hash {}, and ours is {}", info.nar_hash, ours.nar_hash))
+    } else if info.references != ours.references {
+        Some("its narinfo has different references".to_owned())
+    } else {
+        theirs.signature_fault().or_else(|| theirs.nar_name_fault())
     }
 }
 
@@ -106,9 +107,10 @@ fn unsigned(narinfo: &NarInfo) -> String {
     let mut others: Vec<&str> = narinfo.signatures.iter().filter_map(|signature| key_of(signature)).collect();
     others.dedup();
     others.truncate(NAMED);
-    match others.is_empty() {
-        true => UNSIGNED.to_owned(),
-        false => format!("{UNSIGNED} (it names {})", excerpt(&others.join(", "))),
+    if others.is_empty() {
+        UNSIGNED.to_owned()
+    } else {
+        format!("{UNSIGNED} (it names {})", excerpt(&others.join(", ")))
     }
 }
 
@@ -169,18 +171,23 @@ pub fn judge(seen: &Seen) -> Judgement {
     let describe = |info: &PathInfo| format!("{} {} {}", info.path, info.nar_size, info.nar_hash);
     let new = seen.new.iter().map(|info| format!("add {}", describe(info)));
     let broken = seen.broken.iter().map(|(info, why)| format!("repair {}: {why}", describe(info)));
-    let unsigned = seen.unsigned.iter().map(|(info, by)| match by.is_empty() {
-        true => format!("sign {}: {UNSIGNED}", info.path),
-        false => format!("sign {}: so far it is signed by {}", info.path, by.join(", ")),
+    let unsigned = seen.unsigned.iter().map(|(info, by)| {
+        if by.is_empty() {
+            format!("sign {}: {UNSIGNED}", info.path)
+        } else {
+            format!("sign {}: so far it is signed by {}", info.path, by.join(", "))
+        }
     });
     let unlisted = seen.unlisted.iter().map(|(info, why)| format!("list the files of {}: {why}", info.path));
     let info = (!seen.info).then(|| format!("write {INFO}"));
     let changes: Vec<String> = new.chain(broken).chain(unsigned).chain(unlisted).chain(info).collect();
 
-    let status = match () {
-        () if changes.is_empty() => Status::Same,
-        () if seen.new.len() + usize::from(!seen.info) == changes.len() && seen.same == 0 => Status::Absent,
-        () => Status::Different,
+    let status = if changes.is_empty() {
+        Status::Same
+    } else if seen.new.len() + usize::from(!seen.info) == changes.len() && seen.same == 0 {
+        Status::Absent
+    } else {
+        Status::Different
     };
     Judgement::new(status, summary, changes)
 }

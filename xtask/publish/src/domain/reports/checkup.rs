@@ -131,10 +131,12 @@ fn wrap(line: &str) -> Vec<String> {
     for word in words(line) {
         let current = lines.last_mut().expect("never empty");
         let fits = TEXT + current.chars().count() + 1 + word.chars().count() <= WIDTH;
-        match fits {
-            _ if current.is_empty() => *current = word,
-            true => *current += &format!(" {word}"),
-            false => lines.push(word),
+        if current.is_empty() {
+            *current = word;
+        } else if fits {
+            *current += &format!(" {word}");
+        } else {
+            lines.push(word);
         }
     }
     lines

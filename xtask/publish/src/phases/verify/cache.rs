@@ -51,16 +51,18 @@ impl View<'_> {
         if let (true, Some(edge)) = (findings.is_empty(), edge) {
             walk = Walk::through(&starts, &Source::Public(edge.clone()), &keys, self.deep).await?;
             let shown = std::mem::take(&mut walk.broken);
-            let damaged = match self.deep && !shown.is_empty() {
-                true => Walk::through(&starts, &bucket, &keys, true).await?.broken,
-                false => Vec::new(),
+            let damaged = if self.deep && !shown.is_empty() {
+                Walk::through(&starts, &bucket, &keys, true).await?.broken
+            } else {
+                Vec::new()
             };
-            findings = match damaged.is_empty() {
-                true => Findings {
+            findings = if damaged.is_empty() {
+                Findings {
                     stale: shown.into_iter().map(|why| format!("{why}: the bucket has it right")).collect(),
                     ..Findings::default()
-                },
-                false => damaged.into(),
+                }
+            } else {
+                damaged.into()
             };
         }
         let sound = findings.is_empty();
@@ -72,18 +74,16 @@ impl View<'_> {
             let paths = counted(paths, "path");
             report.note(TITLE, &format!("{paths} signed by {key} and not yet by our key: `upload` adds our signature"));
         }
-        match sound {
-            true => self.let_nix_judge(roots, &keys, report).await,
-            false => Ok(()),
-        }
+        if sound { self.let_nix_judge(roots, &keys, report).await } else { Ok(()) }
     }
 
     async fn let_nix_judge(&self, roots: nix_cache::Roots, keys: &Keys, report: &mut Report) -> Result<()> {
         if !files::on_path("nix") {
             let error = anyhow!("Nix is not installed");
-            match report.is_aside() {
-                true => report.note(NIX, &error.to_string()),
-                false => report.unknown(NIX, &error),
+            if report.is_aside() {
+                report.note(NIX, &error.to_string())
+            } else {
+                report.unknown(NIX, &error)
             }
             return Ok(());
         }

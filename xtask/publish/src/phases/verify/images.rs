@@ -52,12 +52,13 @@ impl View<'_> {
         };
         let name = tag.name(&self.version.to_string());
         let title = format!("image {target}:{name}");
-        let other = match *belongs == self.version {
-            true => record.clone(),
-            false => match self.record_to_follow(belongs, &title, report).await? {
+        let other = if *belongs == self.version {
+            record.clone()
+        } else {
+            match self.record_to_follow(belongs, &title, report).await? {
                 Some(other) => other,
                 None => return Ok(()),
-            },
+            }
         };
         let Some((_, index)) = recorded(&other)? else {
             report.note(&title, &format!("belongs on {belongs}, which has no record of images to check it with"));

@@ -46,10 +46,11 @@ impl View<'_> {
         let half = self.half_a_rollback(live.as_ref(), target);
         let title = format!("releases {MANIFEST}");
         let who = "everyone who runs `nix upgrade-nix`";
-        let expected = match *target == self.version {
-            true => Some(record.manifest()),
+        let expected = if *target == self.version {
+            Some(record.manifest())
+        } else {
             // Its own names tell as much, where it has no record that can be read.
-            false => self.record(target).await?.and_then(Result::ok).map(|(record, _)| record.manifest()),
+            self.record(target).await?.and_then(Result::ok).map(|(record, _)| record.manifest())
         };
         let broken = match live.map(|live| live.says) {
             None => vec![format!("it is missing, and belongs on {target}")],

@@ -143,9 +143,10 @@ impl Live {
         lines.extend(self.unread.iter().map(Unread::line));
         lines.extend(self.review.as_ref().map(Reviewed::line));
         if !matches!(self.directory, Directory::Absent | Directory::Begun) {
-            lines.push(match self.installers {
-                true => Line::done("installers published"),
-                false => Line::open("no installers yet"),
+            lines.push(if self.installers {
+                Line::done("installers published")
+            } else {
+                Line::open("no installers yet")
             });
         }
         if !self.begun.is_empty() {
