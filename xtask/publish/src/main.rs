@@ -1,4 +1,4 @@
-//! `xtask-publish`: the same command line as the front door's, which becomes this program for what it cannot do itself.
+//! `xtask-publish`: the same command line as the front door, which runs this program for everything that publishes.
 
 use std::process::ExitCode;
 use std::time::Duration;
@@ -9,7 +9,7 @@ use xtask::cli::{Invocation, Outcome, Publish};
 use xtask::tools::term;
 use xtask_publish::tools::{child, shutdown};
 
-/// How long the threads of the runtime may take to end.
+/// Time that the runtime's threads have to end.
 const LONGEST_END: Duration = Duration::from_secs(1);
 
 fn main() -> ExitCode {
@@ -26,7 +26,7 @@ fn run(command: Publish, invocation: &Invocation) -> Result<Outcome> {
             signal = signals.first() => Ok(Err(signal)),
         }
     });
-    // Said before anything is waited for.
+    // The error is shown before anything is waited for.
     let code = match ended {
         Ok(Ok(outcome)) => outcome,
         Ok(Err(signal)) => {
@@ -39,8 +39,9 @@ fn run(command: Publish, invocation: &Invocation) -> Result<Outcome> {
         }
     };
     runtime.block_on(child::all_ended());
-    // What cannot be dropped (a name that is looked up, a file on a dead disk) is left behind in the end. Threads are waited
-    // for first: `shutdown_background` detaches them while they end, and glibc 2.36 (Debian 12) crashes in that race.
+    // What cannot be dropped (a name that is being resolved, a file on a dead disk) is left behind. Threads get a
+    // limited time to end, because `shutdown_background` detaches them while they end, and glibc 2.36 (Debian 12)
+    // crashes then.
     runtime.shutdown_timeout(LONGEST_END);
     Ok(code)
 }

@@ -73,7 +73,7 @@ impl Observed {
     fn new(git: &Git, product: &Arc<Product>) -> Result<Observed> {
         let path = git.root().join(layout::RELEASE).join(layout::RECORD);
         let text = files::read_if_there(&path)?
-            .with_context(|| format!("{path} is not there: has `cargo xtask release build` finished?"))?;
+            .with_context(|| format!("{path} does not exist: has `cargo xtask release build` finished?"))?;
         let record = Record::parse(&text).map_err(|why| anyhow!("{path} {why}"))?;
         let version: Version = match &record.tag {
             Some(tag) => tag.parse().with_context(|| format!("{path} is of the tag {tag}"))?,

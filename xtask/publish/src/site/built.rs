@@ -1,6 +1,6 @@
-//! The directory `release/`, opened and found to be exactly what its record says, and what the tag says.
+//! The directory `release/`, opened and checked to be exactly what its record and the tag say.
 //!
-//! Reads every byte once; what is uploaded later is compared with what was read here. Refuses to change anything.
+//! Every byte is read once, and uploads are compared with what was read here. Nothing is changed.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -27,30 +27,30 @@ use crate::tools::images::{Found, Images};
 use crate::tools::oci;
 use crate::tools::transfer;
 
-/// A release that may be published.
+/// A built release, ready to be published.
 pub struct Built {
     pub record: Record,
-    /// Of the record's own bytes.
+    /// Digest of the record's own bytes.
     pub record_digest: Digest,
     pub subject: Subject,
-    /// `None` for what is not pushed: a tree that is not an official release, or a release that is published already.
+    /// The tag to push; `None` for a tree that is not an official release, and for a release that is already published.
     pub tag: Option<TagRecord>,
-    /// In the version directory, by path there.
+    /// Files of the version directory, by path there.
     pub files: LocalFiles,
-    /// The manual, by path in it.
+    /// Files of the manual, by path there.
     pub manual: LocalFiles,
-    /// The text of the root manifest.
+    /// Text of the root manifest.
     pub root_manifest: String,
-    /// By name, with their record; empty where none are at hand.
+    /// Installers with their record, by name; empty if there are none.
     pub installers: LocalFiles,
-    /// `None` where the manual alone is published.
+    /// The images; `None` if only the manual is published.
     pub built_images: Option<BuiltImages>,
 }
 
-/// Files that were read, by their path in the directory that is published.
+/// Files that were read, by path in the directory that is published.
 pub type LocalFiles = BTreeMap<String, LocalFile>;
 
-/// A file and what it held when it was read.
+/// A file, and its content when it was read.
 #[derive(Debug, Clone)]
 pub struct LocalFile {
     pub path: Utf8PathBuf,
@@ -58,10 +58,10 @@ pub struct LocalFile {
 }
 
 impl Built {
-    /// A release that is published already, with nothing at hand yet but what its record says.
+    /// Makes a release that is already published from its record, without any files.
     ///
     /// # Errors
-    /// The record's image digest makes no sense.
+    /// The record's image digest is invalid.
     pub fn published(record: Record, record_digest: Digest, subject: Subject) -> Result<Built> {
         let images = record.image.is_some().then(|| BuiltImages::published(&record)).transpose()?;
         Ok(Built {
@@ -77,10 +77,10 @@ impl Built {
         })
     }
 
-    /// Opens what `args` wants to publish.
+    /// Opens what `args` asks to publish.
     ///
     /// # Errors
-    /// Nothing was built, or everything that is not as built or as tagged, at once.
+    /// Nothing was built, or the release differs from its record or its tag; every difference is listed.
     pub async fn open(git: &Git, product: &Arc<Product>, args: &PlanArgs) -> Result<Built> {
         let dir = git.root().join(layout::RELEASE);
         if dir.exists() {
@@ -90,7 +90,7 @@ impl Built {
         let manual_alone = args.target == Target::Manual && alone.exists();
         let record_path = if manual_alone { alone } else { dir.join(layout::RECORD) };
         let text = files::read_if_there(&record_path)?
-            .with_context(|| format!("{record_path} is not there: has `cargo xtask release build` finished?"))?;
+            .with_context(|| format!("{record_path} does not exist: has `cargo xtask release build` finished?"))?;
         let record = Record::parse(&text).map_err(|why| anyhow!("{record_path} {why}"))?;
 
         let mut problems = if args.no_check_git { Problems::default() } else { off_the_record(git, &record)? };
@@ -109,15 +109,14 @@ impl Built {
             let sums = files::digest_of(record.sums(record_facts.sha256).as_bytes());
             for (name, expected) in [(layout::RECORD, record_facts), (layout::SUMS, sums)] {
                 if found.get(name) != Some(&expected) {
-                    problems.push(Problem::new(format!(
-                        "{name} in the version directory does not follow from {record_path}"
-                    )));
+                    problems
+                        .push(Problem::new(format!("{name} in the version directory does not match {record_path}")));
                 }
             }
             let path = artifacts.join(layout::MANIFEST);
             root_manifest = files::read_text(&path)?;
             if root_manifest != manifest::render(&record.manifest()) {
-                problems.push(Problem::new(format!("{path} does not follow from {record_path}")));
+                problems.push(Problem::new(format!("{path} does not match {record_path}")));
             }
             match BuiltImages::open(oci::OciDirectory::new(images_dir), &record).await? {
                 Ok(built) => images = Some(built),
@@ -142,28 +141,28 @@ impl Built {
         })
     }
 
-    /// Every name that comes with it.
+    /// Names of the release's artifacts.
     pub fn layout(&self) -> Layout {
         self.subject.layout()
     }
 
-    /// What goes to registries.
+    /// The images.
     ///
     /// # Errors
-    /// The manual alone is published.
+    /// Only the manual is published.
     pub fn images(&self) -> Result<&BuiltImages> {
-        self.built_images.as_ref().context("there are no images where the manual alone is published")
+        self.built_images.as_ref().context("only the manual is published, without images")
     }
 }
 
-/// Where the tree is not at what was built.
+/// Lists how the tree differs from what was built.
 fn off_the_record(git: &Git, record: &Record) -> Result<Problems> {
     let mut problems = Problems::default();
     let head = git.head()?;
     if head.commit != record.commit {
         let at = record.tag.as_deref().unwrap_or(record.commit.as_str());
         problems.push(Problem::new(format!(
-            "HEAD is at {}, and release/ was built from {at}: `git switch --detach {at}`",
+            "HEAD is at {}, but release/ was built from {at}: `git switch --detach {at}`",
             head.commit.short()
         )));
     }
@@ -171,7 +170,7 @@ fn off_the_record(git: &Git, record: &Record) -> Result<Problems> {
     Ok(problems)
 }
 
-/// What the record is a record of, as git has it; and the tag of an official release.
+/// Returns the subject of the record, and the tag of an official release, as git has them.
 fn subject(git: &Git, product: &Arc<Product>, record: &Record) -> Result<(Subject, Option<TagRecord>)> {
     let Some(tag) = &record.tag else {
         return Ok((Subject::Nightly { product: Arc::clone(product), version: record.version.clone() }, None));
@@ -181,7 +180,7 @@ fn subject(git: &Git, product: &Arc<Product>, record: &Record) -> Result<(Subjec
     let tag = tag_record::load(git, release.version())?;
     if (&tag.commit, &tag.tree) != (&record.commit, &record.tree) {
         return Err(anyhow!(
-            "release/ was built from commit {}, and the tag {} is at {}: build it again",
+            "release/ was built from commit {}, but the tag {} is at {}: build it again",
             record.commit,
             release.tag(),
             tag.commit
@@ -190,16 +189,16 @@ fn subject(git: &Git, product: &Arc<Product>, record: &Record) -> Result<(Subjec
     Ok((Subject::Official(Box::new(release)), Some(tag)))
 }
 
-/// Reads a directory that was built. A file of another size than `built` says may be anything and is not hashed: the
-/// comparison that follows names it.
+/// Reads a directory that was built. A file whose size differs from `built` may be huge, so it is not hashed: the
+/// comparison afterwards reports it.
 async fn read(dir: &Utf8Path, built: &Files, problems: &mut Problems) -> Result<LocalFiles> {
     files::require_directory(dir)?;
     for path in files::empty_directories(dir)? {
-        problems.push(Problem::new(format!("{} is an empty directory, which was not built", dir.join(path))));
+        problems.push(Problem::new(format!("{} is an empty directory, and was not built", dir.join(path))));
     }
     let reading = files::list(dir)?.into_iter().map(|relative| {
         let path = dir.join(&relative);
-        // The record and the sums are not listed, and are small.
+        // The record and the sums are not in the record, and are small.
         let expected = built.get(relative.as_str()).map(|facts| facts.size);
         async move {
             let (_, size) = files::open_file(&path)?;
@@ -219,21 +218,21 @@ fn facts(local: &LocalFiles) -> Files {
     local.iter().map(|(path, file)| (path.clone(), facts(&file.content))).collect()
 }
 
-/// The images that were built: an OCI layout that is whole, with one index.
+/// The images that were built: a complete OCI directory with one index.
 pub struct BuiltImages {
     pub layout: oci::OciDirectory,
-    /// What the layout calls the index.
+    /// Name of the index in the OCI directory.
     pub name: String,
     pub index: Digest,
-    /// Of everything.
+    /// Total size of all blobs in bytes.
     pub bytes: u64,
 }
 
 impl BuiltImages {
-    /// Images that are published already: only what names them is at hand.
+    /// Makes images that are already published from their record, without any blobs.
     ///
     /// # Errors
-    /// The record's digest makes no sense.
+    /// The record's digest is invalid.
     pub fn published(record: &Record) -> Result<BuiltImages> {
         let image = record.image.as_ref().context("the record has no images")?;
         let index = Digest::from_oci(&image.digest).map_err(|why| anyhow!("the record's image: {why}"))?;
@@ -241,10 +240,10 @@ impl BuiltImages {
         Ok(BuiltImages { layout, name: record.version.clone(), index, bytes: 0 })
     }
 
-    /// Reads every blob.
+    /// Opens an OCI directory, and reads every blob.
     ///
     /// # Errors
-    /// The layout cannot be read, or everything in it that is not as the record says, at once.
+    /// The directory cannot be read; the inner error lists everything that differs from the record.
     pub async fn open(layout: oci::OciDirectory, record: &Record) -> Result<Result<BuiltImages, Problems>> {
         let mut problems = Problems::default();
         let dir = layout.dir().to_owned();
@@ -258,10 +257,10 @@ impl BuiltImages {
         }
         let Found { platforms, missing, .. } = Images::Directory(layout.clone()).find(index).await?;
         if missing.is_empty() && platforms != image.platforms {
-            problems.push(Problem::new(format!("{dir} has images for other platforms than the record")));
+            problems.push(Problem::new(format!("{dir} has images for platforms other than the record's")));
         }
         for part in missing {
-            problems.push(Problem::new(format!("{part} is not in {dir}, or damaged there")));
+            problems.push(Problem::new(format!("{part} is missing or damaged in {dir}")));
         }
         let bytes = layout.bytes()?;
         Ok(problems.into_result().map(|()| BuiltImages { layout, name: record.version.clone(), index, bytes }))

@@ -1,7 +1,7 @@
-//! An environment that is connected to: its buckets, with keys for just what is done there, and what signs its cache.
+//! A connection to an environment: its buckets, with access keys of no more rights than needed, and its signing key.
 //!
-//! Observing uses a key that can only read; a key that can write is asked for after the confirmation, for just the
-//! buckets that are written. Refuses to know what is published.
+//! Looking uses a key that can only read. A key that can write is obtained after the manager has agreed, for just the
+//! buckets that are written.
 
 use std::collections::BTreeMap;
 use std::fmt::Display;
@@ -32,15 +32,15 @@ pub mod published;
 /// Reads `releng.toml`.
 ///
 /// # Errors
-/// It cannot be read, or is not valid.
+/// The file cannot be read, or is invalid.
 pub fn config(invocation: &Invocation) -> Result<Config> {
     tree::config(&invocation.config_file())
 }
 
-/// How long another manager's write to a shared server may take to show.
+/// Time after which another manager's write to a shared server is visible.
 const SETTLE: Duration = Duration::from_secs(2);
 
-/// A bucket, by what it is for.
+/// A bucket, by its purpose.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Bucket {
     Docs,
@@ -52,7 +52,7 @@ pub enum Bucket {
 impl Bucket {
     pub const ALL: [Bucket; 4] = [Bucket::Docs, Bucket::Releases, Bucket::Cache, Bucket::Install];
 
-    /// What is said of it where something is said of each: its name, or its address.
+    /// Picks this bucket's name or address.
     pub fn among(self, buckets: &Buckets) -> &str {
         match self {
             Bucket::Docs => &buckets.docs,
@@ -63,23 +63,22 @@ impl Bucket {
     }
 }
 
-/// An environment that is connected to.
+/// A connected environment.
 pub struct Site {
     pub name: String,
     /// What is released there.
     pub product: Arc<Product>,
     pub environment: Environment,
-    /// What its directories are relative to.
+    /// Directory to which the environment's directories are relative.
     tree: Utf8PathBuf,
-    /// Whose turn it is to look at a tag of images or to move one: a registry that stores an index again, for another
-    /// tag, may not find it meanwhile.
+    /// Serialises tag operations: while a registry stores an index again for one tag, it may not find it for another.
     pub tagging: tokio::sync::Mutex<()>,
     endpoint: Endpoint,
-    /// Serves the environment's buckets as long as it lives.
+    /// The embedded server, if the environment has one; it runs while this exists.
     embedded: Option<Embedded>,
 }
 
-/// Connections to some buckets, with one access key; and what signs what is written to them.
+/// Connections to some buckets with one access key, and the signing key.
 pub struct Stores {
     stores: BTreeMap<Bucket, Store>,
     signing: Option<SecretKey>,
@@ -87,34 +86,36 @@ pub struct Stores {
 }
 
 impl Stores {
+    /// Returns the connection to a bucket.
+    ///
     /// # Panics
-    /// The bucket was not asked for.
+    /// The bucket was not connected to.
     pub fn of(&self, bucket: Bucket) -> &Store {
         &self.stores[&bucket]
     }
 
-    /// The same, able to sign.
+    /// Adds the signing key.
     pub fn with_signing_key(self, key: Option<SecretKey>) -> Stores {
         Stores { signing: key, ..self }
     }
 
-    /// `None` if there was nothing to sign when these were made.
+    /// The signing key; `None` if there was nothing to sign.
     pub fn signing_key(&self) -> Option<&SecretKey> {
         self.signing.as_ref()
     }
 }
 
-/// Where releases go, connected to for looking.
+/// An environment with connections for looking.
 pub struct Destination {
     pub site: Site,
     pub read: Stores,
 }
 
 impl Destination {
-    /// Connects, to look at some buckets. Directories that the environment names are relative to `tree`.
+    /// Connects to some buckets for looking. Directories that the environment names are relative to `tree`.
     ///
     /// # Errors
-    /// There is no such environment, or it cannot be reached.
+    /// The environment does not exist, or cannot be reached.
     pub async fn open(invocation: &Invocation, tree: &Utf8Path, name: &str, buckets: &[Bucket]) -> Result<Destination> {
         let site = Site::open(invocation, tree, name).await?;
         let read = site.connect(Access::Read, buckets).await?;
@@ -128,22 +129,22 @@ impl Site {
         Layout::new(&self.product, version)
     }
 
-    /// What `releng.toml` says of an environment.
+    /// Reads an environment from `releng.toml`.
     ///
     /// # Errors
-    /// The file is not valid, or there is no such environment.
+    /// The file is invalid, or the environment does not exist.
     pub fn known(invocation: &Invocation, name: &str) -> Result<Environment> {
         let config = config(invocation)?;
         Ok(config.environment(name).map_err(|why| anyhow!("{}: {why}", invocation.config_file()))?.clone())
     }
 
-    /// Reads `releng.toml` and finds the environment in it; starts its server, if it is one of ours.
+    /// Reads an environment from `releng.toml`, and starts its embedded server, if it has one.
     ///
     /// # Errors
-    /// The file is not valid, or there is no such environment.
+    /// The file is invalid, or the environment does not exist.
     pub async fn open(invocation: &Invocation, tree: &Utf8Path, name: &str) -> Result<Site> {
         let mut environment = Site::known(invocation, name)?;
-        // Whichever repository pushes there.
+        // Absolute, because the pushing repository may be elsewhere.
         if let GitTarget::Directory { path, .. } = &mut environment.git {
             *path = tree.join(&path).into_string();
         }
@@ -167,20 +168,20 @@ impl Site {
         })
     }
 
-    /// A place for images.
+    /// Opens a target for images.
     pub fn images(&self, target: &ImageTarget) -> Images {
         Images::new(target, &self.tree, self.environment.images.tls_verify)
     }
 
-    /// What its directories are relative to.
+    /// Directory to which the environment's directories are relative.
     pub fn tree(&self) -> &Utf8Path {
         &self.tree
     }
 
-    /// What users of the cache trust; `None` if its key is yet to be made.
+    /// Returns the keys that users of the cache trust, without the cache's own key if that has not been made yet.
     ///
     /// # Errors
-    /// Nobody knows, and why.
+    /// Says why the keys are unknown.
     pub fn cache_keys(&self) -> Result<Keys, String> {
         let own = match &self.environment.cache {
             CacheKey::Made { key_file, .. } => {
@@ -192,10 +193,10 @@ impl Site {
         Ok(Keys { own, also: also_trusted(&self.environment.cache)? })
     }
 
-    /// Opens what signs the cache, and makes sure that it is what users trust.
+    /// Opens the cache's signing key, and makes sure that users trust it.
     ///
     /// # Errors
-    /// It cannot be found or opened, or it is another one.
+    /// The key is missing, cannot be opened, or is not the one that users trust.
     pub fn open_signing_key(&self) -> Result<SecretKey> {
         match &self.environment.cache {
             CacheKey::Made { key_file, name } => signing_key::open_or_make(&self.tree.join(key_file), name),
@@ -204,7 +205,7 @@ impl Site {
                 let key = signing_key::open(key_file, &self.tree)?;
                 ensure!(
                     trusted.as_ref() == Some(key.public()),
-                    "`{key_file}` is not the key of {}: its public half is {}, and users trust {}",
+                    "`{key_file}` is not the signing key of {}: its public half is {}, but users trust {}",
                     self.name,
                     key.public(),
                     trusted.map(|key| key.to_string()).unwrap_or_default()
@@ -214,15 +215,15 @@ impl Site {
         }
     }
 
-    /// How long to wait for others' writes.
+    /// Time after which another manager's write is visible.
     pub fn settle(&self) -> Duration {
         if self.embedded.is_some() { Duration::ZERO } else { SETTLE }
     }
 
-    /// Connects to some buckets with a key for them and nothing else.
+    /// Connects to some buckets, with a key for exactly these.
     ///
     /// # Errors
-    /// There is no key to be had.
+    /// A key cannot be obtained.
     pub async fn connect(&self, access: Access, buckets: &[Bucket]) -> Result<Stores> {
         let names: Vec<String> =
             buckets.iter().map(|bucket| bucket.among(&self.environment.buckets).to_owned()).collect();

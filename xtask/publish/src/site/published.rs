@@ -1,4 +1,4 @@
-//! What is published in an environment: which versions are finished, which were only begun, and which a rollback withdrew.
+//! What is published in an environment: the versions that are finished, only begun, or withdrawn by a rollback.
 
 use std::collections::BTreeSet;
 
@@ -16,59 +16,59 @@ use crate::tools::root_manifest;
 use crate::tools::store::Store;
 use crate::tools::transfer;
 
-/// No list of versions and no manifest is nearly this long, in bytes.
+/// Longest list of versions or manifest that is read, in bytes.
 const LIMIT: u64 = 1 << 20;
 
-/// What is published.
+/// Reads what is published.
 ///
 /// # Errors
-/// The bucket cannot be read, or it cannot be told which versions are withdrawn: an upload could take users to one.
+/// The bucket cannot be read, or the withdrawn versions are unknown, so that an upload might bring users to one.
 pub async fn published(releases: &Store, product: &Product) -> Result<Published> {
     let (published, withdrawn) = look(releases, product).await?;
     match withdrawn {
-        Withdrawn::Told(withdrawn) => Ok(Published { withdrawn, ..published }),
+        Withdrawn::Known(withdrawn) => Ok(Published { withdrawn, ..published }),
         Withdrawn::Unclear(Unclear { why, is_damaged: false }, _) => {
-            bail!("{why}\nso this run cannot tell which versions a rollback withdrew, and moves no pointer")
+            bail!("{why}\nso this run does not know which versions a rollback withdrew, and moves no pointer")
         }
         Withdrawn::Unclear(Unclear { why, is_damaged: true }, _) => bail!(
-            "{why}\nso it is unknown which versions a rollback withdrew: look at it; `rollback --to VERSION`, the version \
-             that users should have, writes it anew"
+            "{why}\nso it is unknown which versions a rollback withdrew: look at it, or rewrite it with \
+             `rollback --to VERSION`, naming the version that users should have"
         ),
     }
 }
 
-/// The same for a rollback, which is the way out of whatever lies there; and what is wrong with the list of withdrawn
-/// versions that it replaces.
+/// Reads what is published for a rollback, which must work whatever is there, and says what is wrong with the list of
+/// withdrawn versions, which the rollback replaces.
 ///
 /// # Errors
 /// The bucket cannot be read.
 pub async fn published_in_any_case(releases: &Store, product: &Product) -> Result<(Published, Option<Unclear>)> {
     let (published, withdrawn) = look(releases, product).await?;
     Ok(match withdrawn {
-        Withdrawn::Told(withdrawn) => (Published { withdrawn, ..published }, None),
+        Withdrawn::Known(withdrawn) => (Published { withdrawn, ..published }, None),
         Withdrawn::Unclear(unclear, names) => (Published { withdrawn: names, ..published }, Some(unclear)),
     })
 }
 
-/// What the environment says of withdrawn versions.
+/// The withdrawn versions of an environment.
 enum Withdrawn {
-    Told(BTreeSet<Version>),
-    /// It cannot be told. These are named all the same.
+    Known(BTreeSet<Version>),
+    /// The list cannot be read; these versions are mentioned in it.
     Unclear(Unclear, BTreeSet<Version>),
 }
 
-/// Why it cannot be told which versions are withdrawn.
+/// Why the withdrawn versions are unknown.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Unclear {
     pub why: String,
-    /// Whether the list is wrong. Otherwise it could not be read: there was no answer, or a newer tool made it.
+    /// Whether the list is damaged. Otherwise the server did not answer, or a newer tool wrote the list.
     pub is_damaged: bool,
 }
 
-/// Everything but the withdrawn versions, and those.
+/// Reads the published versions and, separately, the withdrawn ones.
 async fn look(releases: &Store, product: &Product) -> Result<(Published, Withdrawn)> {
     let start = format!("{0}/{0}-", product.prefix);
-    // What is not called like a version is not one of ours.
+    // Directories that are not named after a version are ignored.
     let version = |directory: &String| directory.strip_prefix(&start)?.parse::<Version>().ok();
     let there: BTreeSet<Version> = releases.directories(&start).await?.iter().filter_map(version).collect();
     let receipts: BTreeSet<String> = releases.list(RECEIPTS).await?.into_keys().collect();
@@ -94,19 +94,19 @@ async fn look(releases: &Store, product: &Product) -> Result<(Published, Withdra
     Ok((Published { versions: finished, begun, ..Published::default() }, withdrawn))
 }
 
-/// Whether what is there without a receipt was published before there were receipts. This tool sends the sums first, and
-/// a release has a manifest: anything else is an upload that was only begun, or a stray object.
+/// Whether a version without a receipt was published before receipts existed: it then has a manifest, and neither sums,
+/// which this tool sends first, nor a record. Anything else is an unfinished upload or a stray object.
 async fn is_of_an_earlier_tool(releases: &Store, layout: &Layout) -> Result<bool> {
     let directory = layout.version_directory();
     let has = async |name: &str| Ok::<_, anyhow::Error>(releases.head(&format!("{directory}/{name}")).await?.is_some());
     Ok(!has(SUMS).await? && !has(RECORD).await? && has(MANIFEST).await?)
 }
 
-/// The version that the root manifest leads to: users have it, whatever became of its upload. A manifest that cannot be
-/// read is its own judgement's matter.
+/// Returns the version that the root manifest leads to: users have it, even if its upload did not finish. `None` if the
+/// manifest is missing or unreadable, which the judgement of the manifest reports.
 ///
 /// # Errors
-/// The bucket cannot be read, or what is there is no such manifest.
+/// The bucket cannot be read.
 pub async fn live(releases: &Store, product: &Product) -> Result<Option<Version>> {
     match releases.get(MANIFEST, LIMIT).await? {
         Some(bytes) => Ok(root_manifest::read(&bytes).await?.version(product).parse().ok()),
@@ -117,14 +117,14 @@ pub async fn live(releases: &Store, product: &Product) -> Result<Option<Version>
 async fn look_at_withdrawn(releases: &Store, has_copy: bool) -> Result<Withdrawn> {
     let name = |key: &str| format!("s3://{}/{key}", releases.bucket());
     let (why, is_damaged, mut names) = match releases.get(WITHDRAWN, LIMIT).await {
-        Ok(None) if !has_copy => return Ok(Withdrawn::Told(BTreeSet::new())),
+        Ok(None) if !has_copy => return Ok(Withdrawn::Known(BTreeSet::new())),
         Ok(None) => (
-            format!("{} is missing, and a rollback wrote it: see {}", name(WITHDRAWN), name(WITHDRAWN_COPY)),
+            format!("{} is missing, although a rollback wrote it: see {}", name(WITHDRAWN), name(WITHDRAWN_COPY)),
             true,
             BTreeSet::new(),
         ),
         Ok(Some(text)) => match withdrawn::parse(&text) {
-            Ok(withdrawn) => return Ok(Withdrawn::Told(withdrawn)),
+            Ok(withdrawn) => return Ok(Withdrawn::Known(withdrawn)),
             Err(why) => {
                 let is_damaged = matches!(why, Misread::Wrong(_));
                 (format!("{} {why}", name(WITHDRAWN)), is_damaged, withdrawn::salvage(&text))
@@ -138,10 +138,10 @@ async fn look_at_withdrawn(releases: &Store, has_copy: bool) -> Result<Withdrawn
     Ok(Withdrawn::Unclear(Unclear { why, is_damaged }, names))
 }
 
-/// No receipt is nearly this long.
+/// Longest receipt that is read, in bytes.
 const RECEIPT_LIMIT: u64 = 1 << 20;
 
-/// The receipt that an environment has of a version.
+/// Reads the receipt for a version in an environment.
 ///
 /// # Errors
 /// The bucket cannot be read.
@@ -149,7 +149,7 @@ pub async fn receipt(destination: &Destination, version: &str) -> Result<StoredR
     receipt_in(&destination.site, &destination.read, version).await
 }
 
-/// The same, given the environment and connections to it.
+/// Reads the receipt for a version, given an environment and connections to it.
 ///
 /// # Errors
 /// As for [`receipt`].

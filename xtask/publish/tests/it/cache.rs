@@ -141,8 +141,8 @@ fn without_the_right_key_nothing_is_staged_and_nothing_is_sent() {
     let (other, _) = generate();
     managed.key_file("test.key", &other);
     let error = managed.refused();
-    assert!(error.contains("`test.key` is not the key of local: its public half is test-1:"), "{error}");
-    assert!(error.contains("and users trust PUBLIC"), "{error}");
+    assert!(error.contains("`test.key` is not the signing key of local: its public half is test-1:"), "{error}");
+    assert!(error.contains("but users trust PUBLIC"), "{error}");
     managed.key_file("test.key", &managed.public);
     errors.push(managed.refused());
     managed.key_file("test.key", "");

@@ -238,7 +238,7 @@ fn the_signing_key_is_opened_and_compared() {
     expect![[r#"
         ✗ signing key the signing key `test.key` is missing: put it in one of these places BESIDE/config/lix-releng/test.key BESIDE/config/lix-releng/test.key.age BESIDE/tree/test.key BESIDE/tree/test.key.age
         ✓ signing key BESIDE/config/lix-releng/test.key, public half PUBLIC
-        ✗ signing key the binary cache cannot be signed: `test.key` is not the key of local: its public half is ANOTHER, and users trust PUBLIC
+        ✗ signing key the binary cache cannot be signed: `test.key` is not the signing key of local: its public half is ANOTHER, but users trust PUBLIC
         ✗ signing key the binary cache cannot be signed: `public-key` is missing in releng.toml, so it is unknown which key users of this cache trust: add what `nix key convert-secret-to-public < test.key` prints"#]].assert_eq(&shown.join("\n"));
 }
 

@@ -171,10 +171,10 @@ fn what_is_not_as_built_or_not_for_this_environment_is_refused() {
           page-1.html has changed: built with 26 bytes, and now it has 7
           manual/page-2.html is missing
           extra was not built with the rest
-          SHA256SUMS in the version directory does not follow from TREE/release/release.json
+          SHA256SUMS in the version directory does not match TREE/release/release.json
         error: cannot plan the publication
           TREE/release cannot be published as it is
-          TREE/release/manual/empty/a is an empty directory, which was not built
+          TREE/release/manual/empty/a is an empty directory, and was not built
           page-1.html has changed: built with 26 bytes, and now it has 214748364800
         error: cannot plan the publication
           TREE/release/release.json is not a regular file, but a pipe
@@ -188,13 +188,13 @@ fn what_is_not_as_built_or_not_for_this_environment_is_refused() {
           TREE/release is a link, where a directory was built: build it again
         error: cannot plan the publication
           TREE/release cannot be published as it is
-          HEAD is at MAIN, and release/ was built from 2.93.1: `git switch --detach 2.93.1`
+          HEAD is at MAIN, but release/ was built from 2.93.1: `git switch --detach 2.93.1`
         error: cannot plan the publication
           release/ was built with profile all, and local takes only x86_64-linux-only: build it with another `--profile`
         error: cannot plan the publication
           BESIDE/releng.toml: there is no environment `nowhere`: known are local, production, staging
         error: cannot plan the publication
-          TREE/release/release.json is not there: has `cargo xtask release build` finished?"#]]
+          TREE/release/release.json does not exist: has `cargo xtask release build` finished?"#]]
     .assert_eq(&shown.join("\n"));
 }
 

@@ -358,7 +358,7 @@ async fn what_others_left_and_what_newer_tools_wrote() -> Result<()> {
     fs::remove_file(world.object("staging", "releases/withdrawn.json"))?;
     fs::write(receipts.join("withdrawn.json"), r#"["2.93.1"]"#)?;
     let page = status(&release);
-    assert!(page.contains("✗ withdrawn.json is missing, and a rollback wrote it"), "{page}");
+    assert!(page.contains("✗ withdrawn.json is missing, although a rollback wrote it"), "{page}");
     assert!(page.contains("staging      ✓ published as built, and withdrawn by a rollback"), "{page}");
     Ok(())
 }

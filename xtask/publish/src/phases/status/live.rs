@@ -93,7 +93,7 @@ async fn others(releases: &Source, product: &Product) -> Result<Others> {
     }
     let Some(text) = releases.get(WITHDRAWN).await? else {
         let Some(copy) = releases.get(WITHDRAWN_COPY).await? else { return Ok(Others::default()) };
-        let why = Misread::Wrong("is missing, and a rollback wrote it".to_owned());
+        let why = Misread::Wrong("is missing, although a rollback wrote it".to_owned());
         let unread = vec![Unread::new(WITHDRAWN, why)];
         return Ok(Others { withdrawn: withdrawn::salvage(&copy), unread, ..Others::default() });
     };

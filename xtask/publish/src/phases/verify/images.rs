@@ -21,7 +21,7 @@ impl View<'_> {
         let Found { platforms, missing, .. } = images.find(index).await?;
         let mut broken: Vec<String> = missing.into_iter().map(|part| format!("{part} is not there")).collect();
         if broken.is_empty() && platforms != image.platforms {
-            broken.push("it has images for other platforms than the record".to_owned());
+            broken.push("it has images for platforms other than the record's".to_owned());
         }
         // What is known to be missing is not looked for again.
         if broken.is_empty()
