@@ -4,28 +4,26 @@
 //! change anything, and to wait long for anybody.
 
 mod live;
+mod local;
 
 use std::sync::Arc;
 
 use anyhow::Result;
 use futures_util::future::join_all;
 use xtask::cli::{Invocation, Outcome};
-use xtask::domain::build::record::Record;
-use xtask::domain::digest::Digest;
 use xtask::domain::environment::{self, Storage};
-use xtask::domain::layout;
 use xtask::domain::notes;
 use xtask::domain::product::Product;
 use xtask::domain::release::tagging::TagRecord;
 use xtask::domain::release::version_file::VersionFile;
 use xtask::domain::release::{Kind, NotReleasable, Release};
 use xtask::phases::{announce, finish};
-use xtask::tools::files;
 use xtask::tools::git::{Git, Head};
 use xtask::tools::term;
 use xtask::tree::{self, tag_record};
 
 use self::live::{Look, PATIENCE};
+use self::local::LocalRecord;
 use crate::domain::reports::standing::{
     Command, EnvironmentStanding, Line, On, Page, Standing, State, Topic, published_last,
 };
@@ -98,7 +96,7 @@ async fn standing(
 ) -> Result<Standing> {
     let version = release.version();
     let tag = tag_record::load(git, version);
-    let built = Built::read(git);
+    let built = LocalRecord::read(git);
     let mut at = place_of(head);
     if file.version != *version {
         at += &format!(", which is on the way to {}", file.version.base());
@@ -151,27 +149,7 @@ fn notes_line(git: &Git, head: &Head, release: &Release, tag: Option<&TagRecord>
     })
 }
 
-/// What lies in `release/`.
-struct Built {
-    record: Record,
-    /// Of the record's text.
-    digest: Digest,
-}
-
-impl Built {
-    /// `None` if there is nothing.
-    ///
-    /// # Errors
-    /// What is there is no record, in words.
-    fn read(git: &Git) -> Result<Option<Built>, String> {
-        let path = git.root().join(layout::RELEASE).join(layout::RECORD);
-        let Some(text) = files::read_if_there(&path).map_err(|error| format!("{error:#}"))? else { return Ok(None) };
-        let record = Record::parse(&text).map_err(|why| format!("release/{} {why}", layout::RECORD))?;
-        Ok(Some(Built { record, digest: files::digest_of(text.as_bytes()).sha256 }))
-    }
-}
-
-fn built_line(built: &Result<Option<Built>, String>, release: &Release, tag: Option<&TagRecord>) -> Line {
+fn built_line(built: &Result<Option<LocalRecord>, String>, release: &Release, tag: Option<&TagRecord>) -> Line {
     let record = match built {
         Ok(Some(built)) => &built.record,
         Ok(None) => return Line::open("nothing is built"),

@@ -20,7 +20,7 @@ use xtask::tools::files;
 use xtask::tools::git::Git;
 use xtask::tools::remote::Remote;
 
-use super::Built;
+use super::local::LocalRecord;
 use crate::acts::git::review;
 use crate::domain::publication::receipt::StoredReceipt;
 use crate::domain::publication::withdrawn;
@@ -59,7 +59,7 @@ pub struct Look<'a> {
     pub git: &'a Git,
     pub release: &'a Release,
     pub tag: Option<&'a TagRecord>,
-    pub built: Option<&'a Built>,
+    pub built: Option<&'a LocalRecord>,
 }
 
 /// The buckets that are looked at.

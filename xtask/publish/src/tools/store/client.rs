@@ -1,4 +1,4 @@
-//! The AWS SDK's configuration, and the messages for its errors.
+//! The AWS SDK's configuration for a server and an access key, and the messages for its errors.
 
 use std::error::Error;
 use std::fmt;
@@ -24,7 +24,6 @@ use aws_smithy_runtime::client::retries::classifiers::HttpStatusCodeClassifier;
 use aws_smithy_runtime_api::client::result::DispatchFailure;
 use aws_smithy_types::config_bag::{Storable, StoreReplace};
 
-use super::{Credentials, Endpoint};
 use crate::tools::wire::{CannotAsk, Patience, Waited, Wire};
 
 /// Attempts at one request. With the backoff below, they bridge half a minute in which a server restarts or is
@@ -32,6 +31,32 @@ use crate::tools::wire::{CannotAsk, Patience, Waited, Wire};
 const ATTEMPTS: u32 = 10;
 const FIRST_BACKOFF: Duration = Duration::from_millis(250);
 const LONGEST_BACKOFF: Duration = Duration::from_secs(20);
+
+/// Address of an S3 server.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Endpoint {
+    /// `https://HOST[:PORT]`, or `http://…` on loopback.
+    pub url: String,
+    /// Region, which is part of every signature: the server rejects a wrong one.
+    pub region: String,
+}
+
+/// An access key, kept in memory. `Debug` shows only its public half.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Credentials {
+    /// The public half.
+    pub id: String,
+    /// The secret half.
+    pub secret: String,
+    /// Session token of temporary AWS credentials; Garage has none.
+    pub session_token: Option<String>,
+}
+
+impl fmt::Debug for Credentials {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Credentials").field("id", &self.id).finish_non_exhaustive()
+    }
+}
 
 pub(super) fn connect(endpoint: &Endpoint, credentials: Arc<RwLock<Credentials>>, patience: Patience) -> Client {
     let config = Config::builder()

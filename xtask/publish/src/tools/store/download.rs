@@ -6,8 +6,8 @@ use aws_sdk_s3::primitives::ByteStream;
 use camino::Utf8Path;
 use xtask::tools::term;
 
+use super::bucket::{Store, size};
 use super::client::{Attempted, backoff, is_missing};
-use super::{Store, size};
 use crate::domain::publication::serving::{Served, is_text};
 use crate::tools::content::{Content, Download};
 use crate::tools::encoding::Encodings;

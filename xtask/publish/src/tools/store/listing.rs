@@ -6,8 +6,8 @@ use std::collections::HashSet;
 use anyhow::{Context, Result, anyhow, ensure};
 use aws_sdk_s3::operation::list_objects_v2::ListObjectsV2Output;
 
+use super::bucket::{Listed, Listing, Store, unquoted};
 use super::client::Attempted;
-use super::{Listed, Listing, Store, unquoted};
 
 /// Most pages without entries in a row. S3 allows such pages, but a listing has to end.
 const EMPTY_PAGES: u32 = 100;

@@ -18,8 +18,8 @@ use futures_util::{StreamExt, TryStreamExt, stream};
 use hyper::body::{Body, Frame, SizeHint};
 use tokio::sync::SemaphorePermit;
 
+use super::bucket::{Progress, Properties, SHA256, Store};
 use super::client::Attempted;
-use super::{Progress, Properties, SHA256, Store};
 use crate::tools::content::{Content, PART_SIZE};
 use crate::tools::shutdown;
 use xtask::tools::files;

@@ -11,7 +11,7 @@ use bytes::Bytes;
 use hyper::body::{Body, Frame, SizeHint};
 use tokio::time::{Instant, Sleep};
 
-use super::{CannotAsk, Waited, Wire};
+use super::pace::{CannotAsk, Pace, Waited};
 
 type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
@@ -66,7 +66,7 @@ impl Body for Watched {
 /// The body of an answer. Only the time counts in which we wait for the server, not that in which it waits for us.
 pub struct Incoming {
     body: SdkBody,
-    wire: Wire,
+    pace: Arc<Pace>,
     waited: Waited,
     /// Start of the current wait, and the timer that wakes us.
     waiting: Option<(Instant, Pin<Box<Sleep>>)>,
@@ -75,12 +75,12 @@ pub struct Incoming {
 }
 
 impl Incoming {
-    pub fn new(body: SdkBody, wire: Wire, waited: Waited) -> Incoming {
-        Incoming { body, wire, waited, waiting: None, window: (Duration::ZERO, 0) }
+    pub fn new(body: SdkBody, pace: Arc<Pace>, waited: Waited) -> Incoming {
+        Incoming { body, pace, waited, waiting: None, window: (Duration::ZERO, 0) }
     }
 
     fn wait(&mut self, cx: &mut Context<'_>) -> Poll<BoxError> {
-        let patience = self.wire.patience();
+        let patience = self.pace.patience();
         let (since, sleep) = self.waiting.get_or_insert_with(|| {
             let now = Instant::now();
             (now, Box::pin(tokio::time::sleep_until(now + patience.quiet)))
@@ -90,9 +90,9 @@ impl Incoming {
             let silent = since.elapsed();
             if silent >= patience.attempt {
                 // `waited` decides whether there is another attempt.
-                return Poll::Ready(self.wire.0.silent(&self.waited, silent).into_source());
+                return Poll::Ready(self.pace.silent(&self.waited, silent).into_source());
             }
-            self.wire.0.report_silence();
+            self.pace.report_silence();
             let until = *since + patience.attempt;
             sleep.as_mut().reset(until);
         }
@@ -100,12 +100,12 @@ impl Incoming {
 
     /// Checks the speed, once enough time was spent waiting.
     fn received(&mut self, bytes: u64) -> Result<(), BoxError> {
-        let patience = self.wire.patience().attempt;
+        let patience = self.pace.patience().attempt;
         let (time, sum) = &mut self.window;
         *sum += bytes;
         if let Some((since, _)) = self.waiting.take() {
             *time += since.elapsed();
-            self.wire.0.heard();
+            self.pace.heard();
         }
         if *time < patience {
             return Ok(());
@@ -114,8 +114,8 @@ impl Incoming {
         if sum >= SLOWEST_DOWNLOAD * time.as_secs().max(1) {
             return Ok(());
         }
-        self.wire.0.silent(&self.waited, time);
-        let name = self.wire.name();
+        self.pace.silent(&self.waited, time);
+        let name = self.pace.name();
         Err(Box::new(CannotAsk(format!("{name} is too slow: it sent {sum} bytes in {} s", time.as_secs()))))
     }
 }
