@@ -1,7 +1,7 @@
-//! The binary cache of a release: looking at it, staging what is missing, sending that.
+//! A release's paths in the binary cache: looking at them, staging what is missing, and sending it.
 //!
-//! Nix compresses and signs, into a directory; our store sends. Nothing is staged for paths that the bucket has and
-//! that are good: their narinfos are put into the stage first, and Nix skips what has one.
+//! Nix compresses and signs into a directory, and our store sends that. Good paths in the bucket are not staged again:
+//! their narinfos are put into the directory first, and Nix skips any path that has one.
 
 use std::io::ErrorKind;
 use std::sync::Arc;
@@ -35,24 +35,24 @@ use crate::tools::store::{Progress, Properties, Store};
 use crate::tools::transfer::{self, Difference, Item, Surveyed};
 use crate::tools::unusable::usable;
 
-/// What was seen, and what applying it takes.
+/// What was seen of the cache, and what is needed to apply the act.
 pub struct Prospect<'a> {
-    /// Below which it is staged.
+    /// Tree in whose `release/` paths are staged.
     tree: &'a Utf8Path,
     record: &'a Record,
     pub(super) seen: Seen,
-    /// The narinfos that stay.
+    /// Narinfos that stay.
     kept: Vec<(StorePath, Vec<u8>)>,
-    /// Those that stay, with a signature more.
+    /// Narinfos that get another signature.
     unsigned: Vec<(String, NarInfo)>,
-    /// Those that go, as far as they could be read: their signatures may be good.
+    /// Readable narinfos that are replaced; their signatures may be valid.
     replaced: Vec<NarInfo>,
-    /// Listings to be written.
+    /// Listings to write.
     listings: Vec<(StorePath, Value)>,
 }
 
-/// Compares the bucket with the closures in the local store, path by path: a request for each that is missing, three for
-/// each that is there, however much else the bucket holds.
+/// Compares the bucket with the closures in the local store, path by path: with one request for a missing path and
+/// three for one that is there, whatever else the bucket has.
 ///
 /// # Errors
 /// The closures are not in the local store, or the bucket cannot be read.
@@ -69,7 +69,7 @@ pub async fn look<'a>(delivery: &'a Delivery<'_>) -> Result<Prospect<'a>> {
         async move { look_at_path(&store, &info, &keys).await.map(|found| (info, found)) }
     });
     let mut found = transfer::all(looking).await?;
-    // They were found in the order of the answers; a plan has one order.
+    // The order of the answers varies; that of a plan must not.
     found.sort_by(|(a, _), (b, _)| a.path.cmp(&b.path));
     let info = usable(store.get(INFO, NARINFO_LIMIT).await)?.ok().flatten();
     let info = info.is_some_and(|text| is_good_info(&String::from_utf8_lossy(&text)));
@@ -83,13 +83,13 @@ pub async fn look<'a>(delivery: &'a Delivery<'_>) -> Result<Prospect<'a>> {
 /// What a cache has of a path.
 enum Found {
     Nothing,
-    /// Why it is broken, and its narinfo, as far as that could be read.
+    /// Why the path is broken, with its narinfo if that could be read.
     Broken(String, Option<NarInfo>),
     Right {
         text: Vec<u8>,
         narinfo: NarInfo,
         signed: Signed,
-        /// What is wrong with its listing, and the right one.
+        /// What is wrong with the path's listing, if anything is, and the right listing.
         listing: Option<(String, Value)>,
     },
 }
@@ -101,7 +101,7 @@ impl<'a> Prospect<'a> {
         Prospect { tree, record, seen, kept, unsigned, replaced, listings }
     }
 
-    /// The keys of what changes where clients look.
+    /// The keys that clients read and that change.
     pub(super) fn keys(&self) -> Vec<String> {
         let broken = self.seen.broken.iter().map(|(info, _)| info);
         let unsigned = self.seen.unsigned.iter().map(|(info, _)| info);
@@ -155,13 +155,13 @@ async fn look_at_path(store: &Store, ours: &PathInfo, keys: &Keys) -> Result<Fou
     Ok(Found::Right { text, signed: keys.signed(&narinfo), narinfo, listing })
 }
 
-/// What is wrong with the NAR that a narinfo leads to, as far as a look tells; `None` if nothing is.
+/// Returns what is wrong with a narinfo's NAR, as far as its headers show; `None` if nothing is.
 async fn look_at_nar(store: &Store, narinfo: &NarInfo) -> Result<Option<String>> {
     let (size, served) = store.head(&narinfo.url).await?.map(|head| (head.size, head.served)).unzip();
     Ok(encoding_fault(narinfo, &served.unwrap_or_default()).or_else(|| nar_fault(narinfo, size)))
 }
 
-/// What is wrong with the listing of a path, and the right one.
+/// Returns what is wrong with a path's listing, and the right one; `None` if nothing is.
 async fn look_at_listing(store: &Store, path: &StorePath) -> Result<Option<(String, Value)>> {
     let there = usable(store.get(&path.listing(), LISTING_LIMIT).await)?;
     let place = Utf8PathBuf::from(path.to_string());
@@ -174,12 +174,12 @@ async fn look_at_listing(store: &Store, path: &StorePath) -> Result<Option<(Stri
     Ok(why.map(|why| (why, ours)))
 }
 
-/// Stages what is missing or broken, and sends it.
+/// Stages missing and broken paths, and sends them.
 ///
 /// # Errors
-/// Nix cannot stage, what it staged is not signed or not right, or the server refuses.
+/// Nix cannot stage them, does not sign them or stages something wrong, or the server refuses.
 pub async fn apply(looked: &Prospect<'_>, stores: &Stores, progress: &Progress) -> Result<()> {
-    let key = stores.signing_key().context("there is something to sign, and no signing key")?;
+    let key = stores.signing_key().context("paths have to be signed, but there is no signing key")?;
     let signed = |(text, narinfo): &(String, NarInfo)| (narinfo.info.path.clone(), narinfo::signed(text, narinfo, key));
     let stage = Stage {
         directory: looked.tree.join(RELEASE).join(CACHE_STAGE),
@@ -193,7 +193,7 @@ pub async fn apply(looked: &Prospect<'_>, stores: &Stores, progress: &Progress) 
     };
     let directory = stage.directory.clone();
     if !stage.ours.is_empty() {
-        // Large closures take minutes, in which nothing is sent.
+        // For large closures this takes minutes, and nothing is sent meanwhile.
         progress::say(format_args!(
             "  Nix compresses and signs {} in {RELEASE}/{CACHE_STAGE}/",
             counted(stage.ours.len(), "path")
@@ -205,17 +205,17 @@ pub async fn apply(looked: &Prospect<'_>, stores: &Stores, progress: &Progress) 
     std::fs::remove_dir_all(&directory).with_context(|| format!("cannot remove {directory}"))
 }
 
-/// Removes what an earlier run staged in a tree and did not come to send: it may be signed by another key, or not at all.
-/// That it cannot be removed is no reason not to publish where nothing is to be staged.
+/// Removes what an earlier run staged in a tree and did not send: it may be signed by another key, or unsigned. If that
+/// fails, it is only a warning, because a publication that stages nothing does not need it.
 pub fn forget_staged(tree: &Utf8Path) {
     match clear(&tree.join(RELEASE).join(CACHE_STAGE)) {
         Ok(true) => term::detail(format_args!("removed {RELEASE}/{CACHE_STAGE}/, which an earlier run left")),
         Ok(false) => {}
-        Err(error) => term::warn(format_args!("{error:#}; it is what an earlier run staged, and of no use")),
+        Err(error) => term::warn(format_args!("{error:#}; an earlier run left it, and it is not needed")),
     }
 }
 
-/// Removes whatever has this name, and says whether there was something.
+/// Removes a file or directory, and returns whether it existed.
 fn clear(path: &Utf8Path) -> Result<bool> {
     let removed = match std::fs::symlink_metadata(path) {
         Ok(facts) if facts.is_dir() => std::fs::remove_dir_all(path),
@@ -227,24 +227,24 @@ fn clear(path: &Utf8Path) -> Result<bool> {
     Ok(true)
 }
 
-/// What is staged, and where.
+/// The directory to stage in, and its contents.
 struct Stage {
     directory: Utf8PathBuf,
     roots: Roots,
-    /// What must be in it.
+    /// Paths that Nix has to stage.
     ours: Vec<PathInfo>,
-    /// What the bucket has.
+    /// Narinfos that the bucket has and keeps.
     kept: Vec<(StorePath, Vec<u8>)>,
-    /// What it gets another signature of.
+    /// Narinfos with their new signature.
     signed: Vec<(StorePath, String)>,
-    /// What the bucket had of some of `ours`.
+    /// Narinfos in the bucket that are replaced.
     replaced: Vec<NarInfo>,
     listings: Vec<(StorePath, Value)>,
     key: PublicKey,
 }
 
 impl Stage {
-    /// Makes it anew: what an earlier run left may be signed by another key, or not at all.
+    /// Stages everything in a new directory: what an earlier run left may be signed by another key, or unsigned.
     async fn make(self, secret: SecretFile) -> Result<()> {
         let directory = &self.directory;
         let making = || format!("cannot make {directory}");
@@ -256,7 +256,8 @@ impl Stage {
         }
         files::create(&directory.join(INFO), INFO_TEXT)?;
         let sh = process::shell_in(directory)?;
-        // Older Nix takes the address of a store as it stands, newer Nix decodes it: a plain one is the same to both.
+        // Older versions of Nix take a store's URL literally, newer ones decode it: a plain path means the same to
+        // both.
         let plain = Scratch::new()?;
         let link = plain.path().join("stage");
         std::os::unix::fs::symlink(directory, &link).context("cannot make a temporary link")?;
@@ -281,19 +282,19 @@ impl Stage {
         Ok(())
     }
 
-    /// What other keys have signed stays signed by them.
+    /// Keeps the signatures by other keys on replaced narinfos.
     fn keep_signatures(&self) -> Result<()> {
         for old in &self.replaced {
             let path = self.directory.join(old.info.path.narinfo());
-            // What it was of may be another path, which is not staged.
+            // The broken narinfo may name another path, which is not staged.
             let Some(text) = files::read_if_there(&path)? else { continue };
-            let new = NarInfo::parse(&text).map_err(|why| anyhow!("Nix staged {path}, and {why}"))?;
+            let new = NarInfo::parse(&text).map_err(|why| anyhow!("Nix staged {path}, but {why}"))?;
             files::write_atomic(&path, &narinfo::keeping_signatures(&text, &new, old))?;
         }
         Ok(())
     }
 
-    /// Nix stages without signing where it finds no key, and says nothing.
+    /// Checks what Nix staged: without a key, for instance, it silently does not sign.
     fn check(&self) -> Result<()> {
         let wrong = |info: &PathInfo| -> Option<String> {
             let path = self.directory.join(info.path.narinfo());
@@ -310,11 +311,11 @@ impl Stage {
         };
         let problem = |info: &PathInfo| wrong(info).map(|why| Problem::new(format!("{}: {why}", info.path)));
         let problems: Problems = self.ours.iter().filter_map(problem).collect();
-        problems.into_result().with_context(|| format!("Nix did not stage in {} what it should", self.directory))
+        problems.into_result().with_context(|| format!("what Nix staged in {} is wrong", self.directory))
     }
 }
 
-/// Sends what was staged: NARs, then their listings, then what leads to them.
+/// Sends what was staged: NARs, then listings, then narinfos, then `nix-cache-info`.
 async fn send(store: &Store, directory: &Utf8Path, has_info: bool, progress: &Progress) -> Result<()> {
     let mut waves: [Vec<String>; 4] = Default::default();
     for path in files::list(directory)? {
@@ -337,7 +338,7 @@ async fn send(store: &Store, directory: &Utf8Path, has_info: bool, progress: &Pr
     Ok(())
 }
 
-/// Whether a NAR is there, and served as we serve it: unencoded.
+/// Whether a NAR exists and is served without an encoding.
 async fn is_sent(store: &Store, key: &str, content: &Content) -> Result<bool> {
     match store.head(key).await? {
         Some(head) if !head.served.is_encoded() => store.is(key, &head, content).await,
@@ -347,13 +348,13 @@ async fn is_sent(store: &Store, key: &str, content: &Content) -> Result<bool> {
 
 async fn survey(store: &Store, key: String, path: Utf8PathBuf) -> Result<Surveyed> {
     let content = Content::of_file(&path).await?;
-    // NARs are named by their content, and what they belong to may be all that was broken.
+    // NARs are named by their content, and perhaps only the narinfo was broken.
     let is_nar = key.starts_with("nar/");
     let difference =
         if is_nar && is_sent(store, &key, &content).await? { Difference::Same } else { Difference::Absent };
     if is_nar {
         let name = faults::nar_name(&content.sha256);
-        ensure!(key.contains(&name), "{path} is not what its name says: has something changed it?");
+        ensure!(key.contains(&name), "{path} does not match its name: has something changed it?");
     }
     let cache_control = if is_nar { IMMUTABLE } else { MOVING };
     let properties = Properties { content_type: content_type(&key).into(), cache_control: cache_control.into() };

@@ -1,4 +1,4 @@
-//! A release on its way to an environment: its acts, and what is needed to look at them.
+//! A release on its way to an environment, with everything that its acts need.
 
 use anyhow::{Context, Result};
 use xtask::tools::git::Git;
@@ -14,23 +14,23 @@ use crate::site::{Site, Stores};
 pub struct Delivery<'a> {
     pub site: &'a Site,
     pub read: &'a Stores,
-    /// The tree that it is released from.
+    /// The repository that it is released from.
     pub git: &'a Git,
     pub built: Built,
     pub acts: Vec<Act>,
-    /// Where its branch and its tag go, if they do.
+    /// Where its branch and tag are pushed, if they are.
     pub git_side: Option<GitSide<'a>>,
     pub gate: Gate,
     pub waivers: Waivers,
-    /// Whether what only the environment has is deleted from trees that move. A rollback deletes nothing.
+    /// Whether files that only the environment has are deleted from manuals. A rollback deletes nothing.
     pub deletes: bool,
 }
 
 impl<'a> Delivery<'a> {
-    /// What git publishes of it, and where.
+    /// What is pushed, and where.
     ///
     /// # Errors
-    /// It is published already, or is not an official release.
+    /// The release is already published, or is not an official release.
     pub fn git_side(&self) -> Result<&GitSide<'a>> {
         self.git_side.as_ref().context("this release is not pushed anywhere")
     }

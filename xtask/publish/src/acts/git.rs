@@ -1,4 +1,4 @@
-//! Looking at what a git remote has of a release: its branch, its review, its tag.
+//! A release's branch, review and tag on a git remote.
 
 use anyhow::Result;
 use xtask::domain::environment::GitTarget;
@@ -11,17 +11,17 @@ use xtask::tools::remote::Remote;
 use crate::domain::publication::acts::Push;
 use crate::domain::publication::judgement::{Review, Seen};
 
-/// What git publishes of a release, and where it goes.
+/// What is pushed of a release, and where.
 pub struct GitSide<'a> {
     pub remote: Remote<'a>,
-    /// Its branch.
+    /// Name of the release branch.
     branch: String,
     tag: TagRecord,
-    /// What the tag is called.
+    /// Name of the tag.
     name: String,
 }
 
-/// A push that may be to be done.
+/// A push that may be necessary.
 pub struct Prospect<'a> {
     remote: &'a Remote<'a>,
     refspec: String,
@@ -48,15 +48,17 @@ impl Prospect<'_> {
 }
 
 impl<'a> GitSide<'a> {
+    /// Finds the remote for a release.
+    ///
     /// # Errors
-    /// There is no such remote.
+    /// The remote does not exist.
     pub fn find(git: &'a Git, target: &GitTarget, release: &Release, tag: &TagRecord) -> Result<GitSide<'a>> {
         let (branch, name) = (release.release_branch(), release.tag());
         Ok(GitSide { remote: Remote::find(git, target)?, branch, tag: tag.clone(), name })
     }
 
-    /// What is pushed, for git. A tag that is there and another is replaced only after consent, which is `force_tag`: the
-    /// judgement has seen to that.
+    /// Returns the refspec of a push. `force_tag` replaces a different tag on the remote; the judgement allows that
+    /// only with the manager's consent.
     pub fn refspec(&self, push: Push, force_tag: bool) -> String {
         let GitSide { branch, tag, name, .. } = self;
         match push {
@@ -92,7 +94,7 @@ impl<'a> GitSide<'a> {
                 Review::Submitted => Ok(()),
                 Review::Half { .. } => Err("the commit that merges it back is not submitted yet".to_owned()),
                 Review::Unknown | Review::Open | Review::Rewritten(_) => {
-                    Err("its commit is not submitted yet, and Gerrit takes the tag only then".to_owned())
+                    Err("its commit is not submitted yet, and Gerrit accepts the tag only then".to_owned())
                 }
             }
         };
@@ -100,7 +102,7 @@ impl<'a> GitSide<'a> {
     }
 }
 
-/// What has become of the release's commits in Gerrit.
+/// Returns the state of the release's commits in Gerrit.
 ///
 /// # Errors
 /// The remote cannot be asked.
@@ -108,7 +110,7 @@ pub fn review(remote: &Remote, branch: &str, tag: &TagRecord) -> Result<Review> 
     review_at(remote, branch, tag, remote.branch(branch)?)
 }
 
-/// The same where the tip of the branch is known.
+/// Returns the state of the release's commits, given the tip of the branch.
 fn review_at(remote: &Remote, branch: &str, tag: &TagRecord, tip: Option<Oid>) -> Result<Review> {
     if let Some(tip) = tip {
         let history = remote.history(branch, &tip)?;
@@ -118,9 +120,9 @@ fn review_at(remote: &Remote, branch: &str, tag: &TagRecord, tip: Option<Oid>) -
         let base = history.commit(&tag.merge_commit)?.tree;
         let submitted = history.only_in(&tip, &tag.commit)?;
         if history.contains(&tip, &tag.commit)? {
-            // Another commit may bring it back: Gerrit can have written the last one anew.
-            let brings_back = submitted.iter().any(|it| it.parents.contains(&tag.commit) && it.tree == base);
-            return Ok(if brings_back {
+            // Another commit may merge it back, because Gerrit may have rewritten ours.
+            let is_merged_back = submitted.iter().any(|it| it.parents.contains(&tag.commit) && it.tree == base);
+            return Ok(if is_merged_back {
                 Review::Submitted
             } else {
                 Review::Half { pushed: remote.has_in_review(&tag.merge_commit)? }

@@ -1,4 +1,4 @@
-//! Container images: those that are named by their digest, and the tags that lead to them.
+//! Container images by digest, and the tags that point to them.
 
 use anyhow::Result;
 use xtask::domain::environment::image_target::ImageTarget;
@@ -12,7 +12,7 @@ use crate::site::built::BuiltImages;
 use crate::tools::images::Found;
 use crate::tools::skopeo;
 
-/// Images that are pushed to a target.
+/// Images to push to a target.
 pub struct Push<'a> {
     site: &'a Site,
     built: &'a BuiltImages,
@@ -20,7 +20,7 @@ pub struct Push<'a> {
     pub(super) seen: Seen,
 }
 
-/// A tag that moves in a target.
+/// A tag to move in a target.
 pub struct Move<'a> {
     site: &'a Site,
     built: &'a BuiltImages,
@@ -36,13 +36,13 @@ pub struct Move<'a> {
 pub async fn look<'a>(delivery: &'a Delivery<'_>, target: &ImageTarget) -> Result<Push<'a>> {
     let (site, built) = (delivery.site, delivery.built.images()?);
     let found = match site.images(target).find(built.index).await {
-        // What registries answer for a repository that is not there yet.
+        // Registries answer this if the repository does not exist yet.
         Err(error) if skopeo::is_denied(&error) => {
             term::warn(format_args!(
-                "{target} does not let us look whether the images are there: perhaps the repository does not exist yet; \
-                 the push decides"
+                "{target} does not let us look for the images, perhaps because the repository does not exist yet; \
+                 the push will show"
             ));
-            let all = "all images, since the registry does not let us look for them".to_owned();
+            let all = "all images, because the registry does not let us look for them".to_owned();
             Found { missing: vec![all], ..Found::default() }
         }
         found => found?,
@@ -62,7 +62,7 @@ pub async fn look_at_tag<'a>(delivery: &'a Delivery<'_>, target: &ImageTarget, t
     let _turn = site.tagging.lock().await;
     let (images, ours) = (site.images(target), built.index);
     let there = match images.tagged(&name).await {
-        // Where nothing at all may be read, perhaps nothing is there yet. Once the images were pushed, it can be read.
+        // If nothing can be read, perhaps the repository does not exist yet. After the push, the tag can be read.
         Err(error) if skopeo::is_denied(&error) => match images.find(ours).await {
             Err(all) if skopeo::is_denied(&all) => None,
             _ => return Err(error),

@@ -1,7 +1,7 @@
-//! Each kind of act, whole: how it is looked at, and how it is applied.
+//! Each kind of act, complete: how it is looked at, and how it is applied.
 //!
-//! An act that one of the two forgets does not compile: [`look`] has an arm for every act, and [`Prospect::apply`] one
-//! for everything that was seen.
+//! If one of the two forgets an act, it does not compile: [`look`] has an arm for every act, and [`Prospect::apply`]
+//! one for every prospect.
 
 use anyhow::Result;
 use xtask::domain::environment::Buckets;
@@ -20,7 +20,7 @@ pub mod images;
 pub mod object;
 pub mod tree;
 
-/// What was seen of an act's target, with everything that bringing it about takes.
+/// What was seen of an act's target, with everything that is needed to apply the act.
 pub enum Prospect<'a> {
     Tree(tree::Prospect),
     Object(object::Prospect),
@@ -34,7 +34,7 @@ pub enum Prospect<'a> {
     },
 }
 
-/// Looks at one act: what is there, compared with ours by content. Writes nothing.
+/// Looks at an act's target, and compares it with ours by content. Writes nothing.
 ///
 /// # Errors
 /// The server or the remote cannot be asked.
@@ -64,7 +64,7 @@ fn look_at_git<'a>(delivery: &'a Delivery<'_>, push: Push) -> Result<git::Prospe
 }
 
 impl Prospect<'_> {
-    /// For judging.
+    /// What was seen, for the judgement.
     pub fn seen(&self) -> Seen {
         match self {
             Prospect::Tree(tree) => tree.seen(),
@@ -77,10 +77,10 @@ impl Prospect<'_> {
         }
     }
 
-    /// Brings about what was looked at a moment ago.
+    /// Applies the act that was just looked at.
     ///
     /// # Errors
-    /// The server or the remote refuses; running the same command again goes on from there.
+    /// The server or the remote refuses; running the same command again continues from there.
     pub async fn apply(&self, stores: &Stores, progress: &Progress) -> Result<()> {
         match self {
             Prospect::Tree(tree) => tree.apply(stores, progress).await,
@@ -93,7 +93,7 @@ impl Prospect<'_> {
         }
     }
 
-    /// The public addresses behind which it changes something.
+    /// The public addresses whose content changes.
     pub fn addresses(&self, public: &Buckets) -> Vec<String> {
         let (bucket, keys) = match self {
             Prospect::Tree(tree) => (tree.bucket, tree.keys()),

@@ -1,4 +1,4 @@
-//! One small object: the root manifest, a receipt, the list of withdrawn versions.
+//! A single small object: the root manifest, a receipt, or the list of withdrawn versions.
 
 use anyhow::Result;
 use time::OffsetDateTime;
@@ -17,28 +17,28 @@ use crate::site::{Bucket, Stores};
 use crate::tools::root_manifest;
 use crate::tools::store::{Properties, Store};
 
-/// No manifest is nearly this long.
+/// Longest manifest that is read, in bytes.
 const MANIFEST_LIMIT: u64 = 1 << 20;
 
-/// An object of the releases bucket, as it is to be.
+/// An object in the releases bucket, and what it should be.
 pub struct Prospect {
-    /// Written in this order.
+    /// Keys to write, in this order.
     keys: Vec<String>,
     text: Vec<u8>,
     properties: Properties,
-    /// Whether a cache may keep it.
+    /// Whether caches may keep it.
     is_kept: bool,
     pub(super) seen: Seen,
 }
 
 impl Prospect {
-    /// A file that moves.
+    /// Makes the prospect of a pointer or a receipt.
     fn new(key: String, text: String, seen: Seen) -> Prospect {
         let properties = Properties { content_type: content_type(&key).into(), cache_control: MOVING.into() };
         Prospect { keys: vec![key], text: text.into_bytes(), properties, is_kept: true, seen }
     }
 
-    /// The keys that a cache may know.
+    /// The keys that caches may have.
     pub(super) fn keys(&self) -> Vec<String> {
         if self.is_kept { self.keys.clone() } else { Vec::new() }
     }
@@ -96,7 +96,7 @@ pub async fn withdraw(delivery: &Delivery<'_>, to: &Version) -> Result<Prospect>
     })
 }
 
-/// Of a release of which all is done now.
+/// Makes the receipt of a release that is now completely published.
 pub fn receipt_of(delivery: &Delivery) -> Receipt {
     Receipt {
         format: Format,
@@ -108,7 +108,7 @@ pub fn receipt_of(delivery: &Delivery) -> Receipt {
     }
 }
 
-/// What is wrong with the headers of a small file that moves.
+/// Returns what is wrong with the headers of a pointer or a receipt.
 async fn header_faults(store: &Store, key: &str) -> Result<Vec<String>> {
     let head = store.head(key).await?;
     Ok(head.map(|head| head.served.faults(content_type(key), MOVING)).unwrap_or_default())

@@ -1,4 +1,4 @@
-//! A directory in a bucket: the version directory, a manual, installers and the names that lead to the newest ones.
+//! A directory in a bucket: a version directory, a manual, or the installers at the top of the bucket.
 
 use std::collections::{BTreeSet, HashSet};
 
@@ -16,30 +16,30 @@ use crate::site::{Bucket, Stores};
 use crate::tools::store::{Listing, Progress, Properties, Store};
 use crate::tools::transfer::{self, Difference, Item, Surveyed, survey};
 
-/// No record of installers is nearly this long, in bytes.
+/// Longest record of installers that is read, in bytes.
 const LIMIT: u64 = 256 << 20;
 
 /// A directory in a bucket, compared with ours.
 pub struct Prospect {
     pub(super) bucket: Bucket,
     order: Order,
-    /// What the directory's keys start with.
+    /// Start of the directory's keys.
     prefix: String,
     surveyed: Vec<Surveyed>,
-    /// Keys of objects that we do not have.
+    /// Keys of objects that only the bucket has.
     gone: Vec<String>,
-    /// For each object that differs, what the bucket knows of its content.
+    /// Digest of the bucket's content for each object that differs.
     theirs: Vec<String>,
-    /// Of installers that lead to the newest: the systems that only the bucket has one for.
+    /// For the installers at the top, the systems for which only the bucket has one.
     only_there: Option<BTreeSet<System>>,
 }
 
-/// How a directory is sent.
+/// The order in which a directory is sent.
 #[derive(Clone, Copy)]
 enum Order {
-    /// The sums first, which tell that a publication was begun, and the record last: where it is, everything is.
+    /// The sums first, to show that an upload was begun, and the record last, to show that it is complete.
     RecordLast,
-    /// New and changed pages, every `index.html` after them, and then what is no longer there is deleted.
+    /// New and changed pages, then every `index.html`, then deletions.
     Mirror,
 }
 
@@ -72,8 +72,8 @@ impl Prospect {
         }
     }
 
-    /// The keys behind which something changes. New ones, too: that they did not exist may be remembered. A start page is
-    /// known by its directory's address, too.
+    /// The keys whose content changes, including new ones, because caches may remember that they were missing. The
+    /// start page of a directory is also listed by the directory's own key.
     pub(super) fn keys(&self) -> Vec<String> {
         let sent = self.surveyed.iter().filter(|one| one.difference != Difference::Same).map(|one| &one.item.key);
         let mut keys = Vec::new();
@@ -98,7 +98,7 @@ impl Prospect {
     }
 }
 
-/// Looks at the version directory of the releases.
+/// Looks at the version directory in the releases bucket.
 ///
 /// # Errors
 /// The bucket cannot be read.
@@ -107,7 +107,7 @@ pub async fn version_directory(delivery: &Delivery<'_>) -> Result<Prospect> {
     look(delivery, Bucket::Releases, prefix, &delivery.built.files, Order::RecordLast, IMMUTABLE).await
 }
 
-/// Looks at the version directory of the installers.
+/// Looks at the version directory in the install bucket.
 ///
 /// # Errors
 /// The bucket cannot be read.
@@ -126,7 +126,7 @@ pub async fn docs(delivery: &Delivery<'_>, docs: &Docs) -> Result<Prospect> {
     Ok(if delivery.deletes { looked } else { Prospect { gone: Vec::new(), ..looked } })
 }
 
-/// Looks at the installers that lead to the newest.
+/// Looks at the installers at the top of the install bucket.
 ///
 /// # Errors
 /// The bucket cannot be read.
@@ -135,14 +135,14 @@ pub async fn installer_pointers_of(delivery: &Delivery<'_>) -> Result<Prospect> 
     let store = delivery.read.of(Bucket::Install);
     let top = format!("{}/", layout.installer_pointers());
     let tree = look(delivery, Bucket::Install, top.clone(), ours, Order::RecordLast, MOVING).await?;
-    // An older tool left no record, and one that cannot be read keeps no rollback from replacing it: then every installer
-    // there counts, also one that a system kept when it was dropped.
+    // If there is no record, because an older tool left none, or it cannot be read, which must not stop a rollback,
+    // every installer there counts, also that of a dropped system.
     let there = match installer_systems(store, &layout, &format!("{top}{INSTALLER_RECORD}")).await? {
         Some(systems) => systems,
         None => tree.gone.iter().filter_map(|key| layout.installer_system(key.strip_prefix(&top)?)).collect(),
     };
     let ours: BTreeSet<System> = ours.keys().filter_map(|name| layout.installer_system(name)).collect();
-    // Nothing is deleted here, and the version directories lie there, too.
+    // Nothing is deleted here, where the version directories are, too.
     let only_there = Some(there.difference(&ours).cloned().collect());
     Ok(Prospect { gone: Vec::new(), only_there, ..tree })
 }
@@ -173,9 +173,10 @@ async fn look(
     Ok(Prospect { bucket, order, prefix, surveyed, gone, theirs, only_there: None })
 }
 
-/// The digest that a bucket knows of an object: ours, if we stored one, and else its ETag.
+/// Returns the digest of an object's content as the bucket knows it: the ETag, or if there is none, the SHA-256 that we
+/// stored.
 async fn digest_there(store: &Store, key: &str, listing: &Listing) -> Result<String> {
-    let listed = listing.get(key).with_context(|| format!("{key} vanished while it was looked at"))?;
+    let listed = listing.get(key).with_context(|| format!("{key} disappeared during the look"))?;
     match &listed.etag {
         Some(etag) => Ok(format!("ETag {etag}")),
         None => {
@@ -186,7 +187,7 @@ async fn digest_there(store: &Store, key: &str, listing: &Listing) -> Result<Str
     }
 }
 
-/// The systems that a record of installers names; `None` if there is no record, or none that can be read.
+/// Returns the systems in a record of installers; `None` if it is missing or unreadable.
 ///
 /// # Errors
 /// The bucket cannot be read.
@@ -195,7 +196,7 @@ async fn installer_systems(install: &Store, layout: &Layout, key: &str) -> Resul
     Ok(match InstallerRecord::parse(layout, &String::from_utf8_lossy(&text)) {
         Ok(record) => Some(record.systems(layout)),
         Err(why) => {
-            term::warn(format_args!("{key} {why}; so the installers there are told by their names alone"));
+            term::warn(format_args!("{key} {why}; so the installers there are known only by their names"));
             None
         }
     })

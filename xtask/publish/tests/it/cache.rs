@@ -311,7 +311,7 @@ fn what_nix_did_not_sign_is_not_sent() {
     managed.nix_that_stages("exec nix \"${@/&secret-key=*/}\"");
     let (code, said) = managed.run("upload", &["--noconfirm"]);
     assert_eq!(code, Some(1), "{said}");
-    assert!(said.contains("Nix did not stage in") && said.contains("Nix did not sign it"), "{said}");
+    assert!(said.contains("what Nix staged in") && said.contains("Nix did not sign it"), "{said}");
     assert_eq!(fs::read_dir(managed.release.object(BUCKET)).expect("a bucket").count(), 0);
     fs::remove_file(managed.place("bin/nix")).expect("removed");
     let (code, said) = managed.run("upload", &["--noconfirm"]);
