@@ -1,4 +1,4 @@
-//! The command line: words become the values that phases take. Nothing is decided here, and nothing is done.
+//! The command line: turns words into the values that phases take. It decides nothing and carries out nothing.
 
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -39,19 +39,19 @@ struct Cli {
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Everywhere")]
 struct Global {
-    /// The tree to release [default: the one this tool stands in]; several of them for `train`
+    /// The tree to release [default: the one that contains this tool]; repeat it for `train`
     #[arg(long, global = true, value_name = "DIR")]
     repo: Vec<Utf8PathBuf>,
     /// Another releng.toml [default: the one beside this tool]
     #[arg(long, global = true, value_name = "FILE")]
     config: Option<Utf8PathBuf>,
-    /// Write data as JSON to stdout: verify, status, doctor, and the plan of what was or would be published
+    /// Write JSON to stdout: for verify, status, doctor, and the plan of what was or would be published
     #[arg(long, global = true)]
     json: bool,
-    /// Say errors and warnings only
+    /// Print only errors and warnings
     #[arg(long, short, global = true, conflicts_with = "verbose")]
     quiet: bool,
-    /// Also say which programs are run
+    /// Also print the commands that are run
     #[arg(long, short, global = true)]
     verbose: bool,
 }
@@ -63,12 +63,12 @@ enum Command {
     Release(Phase),
     /// Check format, lints and tests
     Ci,
-    /// Put this tool into a tree, or check that it is there: shows the difference, and asks
+    /// Add this tool to a tree, or check that it is there; shows the difference and asks first
     Adopt(adopt::AdoptArgs),
-    /// A Garage and a registry on loopback, to release to
+    /// Run a local S3 server (Garage) and a registry to practise on
     #[command(subcommand)]
     World(World),
-    /// Measure; nothing is checked
+    /// Run measurements; checks nothing
     #[command(subcommand)]
     Bench(Bench),
 }
@@ -83,7 +83,7 @@ enum Phase {
 }
 
 impl Command {
-    /// Whether there is data to write as JSON.
+    /// Whether the command writes data, which `--json` formats.
     fn speaks_json(&self) -> bool {
         match self {
             Command::Release(Phase::Publish(phase)) => !matches!(phase, Publish::Rehearse(_)),
@@ -99,17 +99,18 @@ impl Command {
 #[derive(Debug, Subcommand)]
 #[command(arg_required_else_help = true)]
 enum Bench {
-    /// Rendering of no fragments and of 2,000
+    /// Time the rendering of no fragments and of 2,000
     Notes,
-    /// Uploads to a Garage on loopback, side by side with `aws` and `s5cmd` where they are installed
+    /// Time uploads to a local Garage, next to `aws` and `s5cmd` if they are installed
     Store {
-        /// How often each tool does each task; they take turns
+        /// How many times each tool does each task; the tools take turns
         #[arg(long, default_value_t = 5)]
         rounds: u32,
     },
 }
 
-/// Reads the command line, does what it says, and gives the exit code. `publish` does what this package cannot.
+/// Reads the command line, carries out the command and returns the exit code. `publish` carries out the commands that
+/// this package cannot.
 pub fn main(publish: impl FnOnce(Publish, &Invocation) -> Result<Outcome>) -> ExitCode {
     Cli::parse().run(publish).map_or_else(
         |error| {
@@ -120,7 +121,7 @@ pub fn main(publish: impl FnOnce(Publish, &Invocation) -> Result<Outcome>) -> Ex
     )
 }
 
-/// Ends the program as clap does: with its words and its exit code.
+/// Ends the program as clap does on a usage error: with its wording and its exit code.
 fn wrong_usage(why: &str) -> ! {
     Cli::command().error(ErrorKind::ArgumentConflict, why).exit()
 }
@@ -137,20 +138,20 @@ impl Cli {
         if self.global.repo.len() > 1 && !takes_several {
             wrong_usage("only `release train` takes more than one `--repo`");
         }
-        // clap forgets those that stand before the phase where more stand behind it.
+        // If `--repo` stands both before and after the phase, clap drops those before it.
         let words = std::env::args_os().map(|word| word.to_string_lossy().into_owned());
         let ours = words.take_while(|word| word != "--");
         if ours.filter(|word| word == "--repo" || word.starts_with("--repo=")).count() > self.global.repo.len() {
-            wrong_usage("give every `--repo` in one place, behind the name of the phase");
+            wrong_usage("put every `--repo` after the name of the phase");
         }
         if self.global.json && !self.command.speaks_json() {
-            wrong_usage("this writes no data, so there is nothing for `--json` to change");
+            wrong_usage("this command has no `--json`: it writes no data");
         }
         if self.command.is_train_without_file() && self.global.repo.is_empty() {
-            wrong_usage("which trees? Name each with `--repo`, or a file that lists them");
+            wrong_usage("no trees given: name each with `--repo`, or pass a file that lists them");
         }
         if matches!(self.command, Command::Adopt(_)) && (!self.global.repo.is_empty() || self.global.config.is_some()) {
-            wrong_usage("`adopt` takes the tree as its argument, and neither `--repo` nor `--config`");
+            wrong_usage("`adopt` takes the tree as its argument, not `--repo` or `--config`");
         }
         let repo = self.global.repo.first().filter(|_| self.global.repo.len() == 1);
         let given = [("--repo", repo), ("--config", self.global.config.as_ref())];
@@ -180,7 +181,7 @@ impl Cli {
     }
 }
 
-/// The workspace of this tool: cargo says where while it runs us, and said so when it built us.
+/// Returns this tool's workspace: the one that cargo names while it runs us, or else the one that we were built from.
 fn workspace() -> Result<Utf8PathBuf> {
     let package = std::env::var("CARGO_MANIFEST_DIR").unwrap_or_else(|_| env!("CARGO_MANIFEST_DIR").to_owned());
     let package = Utf8PathBuf::from(package);
@@ -188,7 +189,7 @@ fn workspace() -> Result<Utf8PathBuf> {
     workspace.map(Utf8Path::to_owned).with_context(|| format!("{package} is not in the workspace of this tool"))
 }
 
-/// The tree that a workspace of this tool stands in.
+/// Returns the tree that contains a workspace of this tool.
 fn host_of(workspace: &Utf8Path) -> Utf8PathBuf {
     workspace.parent().unwrap_or(workspace).to_owned()
 }

@@ -1,9 +1,9 @@
 //! Lix's release tool, as a library.
 //!
-//! Five floors, an upper one using lower ones and never the reverse: `cli` turns words into values; `phases`, one file
-//! for each command, decide order and ask for consent; `tree` knows the tree that is released; `tools` speak to git,
-//! Nix, files and the terminal; `domain` is pure, and a package of its own, which compiles beside the dependencies of
-//! the rest.
+//! Five floors; each may use the floors below it, never those above. `cli` turns words into values; `phases`, one file
+//! for each command, decide the order and ask for consent; `tree` knows the tree that is released; `tools` talk to git,
+//! Nix, files and the terminal; `domain` is pure, and a separate package, so that it compiles while the dependencies of
+//! the other floors do.
 
 pub mod cli;
 pub mod phases;

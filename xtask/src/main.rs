@@ -1,5 +1,5 @@
-//! The front door of Lix's release tool: reads the command line and runs what it asks for. Exit codes: 0 done, 1
-//! failed, 2 wrong usage, 3 waiting for something outside. What there is to ask for stands in `cli.rs`.
+//! The front door of Lix's release tool: reads the command line and runs the command. Exit codes: 0 done, 1 failed,
+//! 2 wrong usage, 3 waiting for something outside. The commands are in `cli.rs`.
 
 use std::process::ExitCode;
 

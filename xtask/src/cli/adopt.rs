@@ -1,4 +1,4 @@
-//! The words of `adopt`.
+//! The arguments of `adopt`.
 
 use anyhow::{Context, Result};
 use camino::Utf8PathBuf;
@@ -9,7 +9,7 @@ use crate::phases::adopt::{self, Consent, Request};
 
 #[derive(Debug, Args)]
 pub struct AdoptArgs {
-    /// The top of the tree that gets the tool
+    /// Top directory of the tree that gets the tool
     #[arg(value_name = "DIR")]
     dir: Utf8PathBuf,
     /// Do not ask
@@ -27,7 +27,7 @@ impl AdoptArgs {
             (true, _) => Consent::Given,
             _ => Consent::Ask,
         };
-        let whole = adopt::run(&invocation.workspace, &invocation.product, &Request { dir: self.dir, consent });
-        Ok(if whole.context("cannot adopt the tool")? { Outcome::Done } else { Outcome::Failed })
+        let complete = adopt::run(&invocation.workspace, &invocation.product, &Request { dir: self.dir, consent });
+        Ok(if complete.context("cannot adopt the tool")? { Outcome::Done } else { Outcome::Failed })
     }
 }

@@ -1,4 +1,4 @@
-//! The part of the command line that is carried out here: words become the requests that phases take.
+//! The commands that this package carries out: turns their words into the requests that phases take.
 
 use std::sync::Arc;
 
@@ -15,7 +15,8 @@ use crate::phases::{announce, build, finish, notes, prepare, tag};
 use crate::tools::clock;
 use crate::tools::git::Git;
 
-/// The phases that this package carries out. All phases are shown in the order in which a manager meets them.
+/// The phases that this package carries out. `display_order` lists all phases in the order in which a manager meets
+/// them.
 #[derive(Debug, Subcommand)]
 pub enum Local {
     /// Render release-note fragments to stdout, or check them
@@ -24,16 +25,16 @@ pub enum Local {
     /// Set the version, turn the fragments into release notes, and commit
     #[command(display_order = 2)]
     Prepare(PrepareArgs),
-    /// Make the release commit and the tag, and merge them back to the branch
+    /// Make the release commit and the tag, and merge them back into the branch
     #[command(display_order = 3)]
     Tag(TagArgs),
     /// Build the tag with Nix and gather everything in release/
     #[command(display_order = 4)]
     Build(BuildArgs),
-    /// After publishing: branch off, set the next version, bring release notes to main, go back to the branch
+    /// After publishing: branch off, set the next version, bring release notes to main, return to the branch
     #[command(display_order = 9)]
     Finish(FinishArgs),
-    /// Draft the blog post, the toot and what others have to know in release/announce/; nothing is posted
+    /// Draft the blog post, the toot and the facts for downstream in release/announce/; posts nothing
     #[command(display_order = 10)]
     Announce,
 }
@@ -43,20 +44,20 @@ pub struct NotesArgs {
     /// Directories of fragments [default: doc/manual/rl-next]
     #[arg(value_name = "DIR")]
     dirs: Vec<Utf8PathBuf>,
-    /// Report every problem of every fragment and render nothing; exit 1 if there is one
+    /// Report every problem in every fragment instead of rendering; exit 1 if there are any
     #[arg(long)]
     check: bool,
     /// The author list [default: doc/manual/change-authors.yml]
     #[arg(long, value_name = "FILE", conflicts_with = "no_authors")]
     authors: Option<Utf8PathBuf>,
-    /// Show credits by their keys, unlinked
+    /// Show credits as keys, without links
     #[arg(long)]
     no_authors: bool,
 }
 
 #[derive(Debug, Args)]
 pub struct PrepareArgs {
-    /// The version to release, such as 2.93.1 [default: what version.json holds]
+    /// The version to release, such as 2.93.1 [default: the one in version.json]
     version: Option<Version>,
     /// The release name of a new MAJOR
     #[arg(long)]
@@ -64,26 +65,26 @@ pub struct PrepareArgs {
     /// The date in the release notes, YYYY-MM-DD [default: today]
     #[arg(long)]
     date: Option<Date>,
-    /// Announce again what an earlier release announced already
+    /// Allow notes that an earlier release has announced already
     #[arg(long)]
     despite_released: bool,
-    /// Show the changes and make none
+    /// Show the changes without making them
     #[arg(long)]
     dry_run: bool,
 }
 
 #[derive(Debug, Args)]
 pub struct TagArgs {
-    /// Sign the tag and the commits, with what git is configured for
+    /// Sign the tag and the commits, as git is configured to
     #[arg(long)]
     sign: bool,
     /// Replace a tag that exists here and was never pushed
     #[arg(long)]
     force_tag: bool,
-    /// Do not look for uncommitted changes, a shallow clone, or the tag on `origin`
+    /// Do not check for uncommitted changes, a shallow clone, or the tag on `origin`
     #[arg(long)]
     no_check_git: bool,
-    /// Show the commits and the difference, and make none
+    /// Show the commits and the diff without making them
     #[arg(long)]
     dry_run: bool,
 }
@@ -93,28 +94,28 @@ pub struct BuildArgs {
     /// What to build
     #[arg(long, value_enum, default_value_t = build::Target::All)]
     target: build::Target,
-    /// Which of the flake's `release-jobs`
+    /// Which of the flake's `release-jobs` to build
     #[arg(long, value_parser = profile(), default_value_t = Profile::All)]
     profile: Profile,
-    /// Build whatever is here, tagged and committed or not
+    /// Build the tree as it is, even if it is not tagged or committed
     #[arg(long)]
     no_check_git: bool,
-    /// For every call of Nix, such as `--max-jobs 4`, `--builders …` or `--option NAME VALUE`
+    /// Arguments for every call of Nix, such as `--max-jobs 4`, `--builders …` or `--option NAME VALUE`
     #[arg(last = true, value_name = "NIX-ARGS")]
     nix_args: Vec<String>,
 }
 
 #[derive(Debug, Args)]
 pub struct FinishArgs {
-    /// The release to finish [default: the one that was tagged last]
+    /// The release to finish [default: the one tagged last]
     version: Option<Version>,
-    /// Look whether this environment's git remote, as in releng.toml, has it all
+    /// Check that the git remote of this environment in releng.toml has everything
     #[arg(long, alias = "environment", value_name = "ENV")]
     env: Option<String>,
-    /// Push what it lacks, after asking
+    /// Push what is missing there, after asking
     #[arg(long, requires = "env")]
     push: bool,
-    /// Do not ask, where releng.toml allows it
+    /// Do not ask, if releng.toml allows that
     #[arg(long)]
     yes: bool,
     /// Show what would be done and do nothing
@@ -124,7 +125,7 @@ pub struct FinishArgs {
 
 impl Local {
     /// # Errors
-    /// The phase's own, and which one it was.
+    /// The phase's error, with the name of the phase.
     pub fn run(self, invocation: &Invocation) -> Result<Outcome> {
         let tree = &invocation.tree;
         let product = Arc::clone(&invocation.product);

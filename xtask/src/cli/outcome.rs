@@ -1,4 +1,4 @@
-//! What every command knows, and how one ends.
+//! What every command is given, and how it ends.
 
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -7,15 +7,15 @@ use camino::Utf8PathBuf;
 
 use crate::domain::product::Product;
 
-/// How a command ended that ran to its end.
+/// The outcome of a command that ran to its end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Outcome {
     Done,
-    /// What was checked is not right; the details are printed.
+    /// A check failed; the details have been printed.
     Failed,
-    /// It goes on once something outside has happened.
+    /// The rest has to wait for something outside, such as a review.
     Waiting,
-    /// A signal ended it.
+    /// A signal ended the command.
     Stopped {
         signal: i32,
     },
@@ -27,31 +27,31 @@ impl From<Outcome> for ExitCode {
             Outcome::Done => ExitCode::SUCCESS,
             Outcome::Failed => ExitCode::FAILURE,
             Outcome::Waiting => ExitCode::from(3),
-            // As a shell tells it.
+            // As a shell reports it.
             Outcome::Stopped { signal } => ExitCode::from(u8::try_from(128 + signal).unwrap_or(u8::MAX)),
         }
     }
 }
 
-/// What every command knows.
+/// What every command is given.
 #[derive(Debug)]
 pub struct Invocation {
     /// What is released.
     pub product: Arc<Product>,
-    /// The workspace of this tool, `xtask/`.
+    /// This tool's workspace, `xtask/`.
     pub workspace: Utf8PathBuf,
-    /// The tree that is released.
+    /// The tree to release.
     pub tree: Utf8PathBuf,
-    /// Every tree that was named, for what takes several.
+    /// Every `--repo` that was given, for commands that take several.
     pub named_trees: Vec<Utf8PathBuf>,
-    /// Another `releng.toml`.
+    /// The `releng.toml` of `--config`.
     pub config: Option<Utf8PathBuf>,
     /// Whether data on stdout is JSON.
     pub json: bool,
 }
 
 impl Invocation {
-    /// `releng.toml`.
+    /// Returns the path of the `releng.toml` to read.
     pub fn config_file(&self) -> Utf8PathBuf {
         self.config.clone().unwrap_or_else(|| self.workspace.join("releng.toml"))
     }

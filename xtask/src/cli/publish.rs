@@ -1,4 +1,4 @@
-//! The part of the command line that `xtask-publish` carries out. Words only; nothing is done here.
+//! The commands that `xtask-publish` carries out: their words only.
 
 use camino::Utf8PathBuf;
 use clap::{Args, Subcommand, ValueEnum};
@@ -9,26 +9,26 @@ use crate::domain::system::System;
 use crate::domain::version::Version;
 use crate::phases::build;
 
-/// The phases that speak to the world. The package `xtask-publish` does them, so that nobody else compiles what that
-/// takes.
+/// The phases that talk to environments. The package `xtask-publish` carries them out, so that the other phases do not
+/// have to compile its dependencies.
 #[derive(Debug, Subcommand)]
 pub enum Publish {
-    /// Show what publishing would do; nothing is written
+    /// Show what publishing would do; writes nothing
     #[command(display_order = 5)]
     Plan(PlanArgs),
     /// Publish release/ to an environment, after asking
     #[command(display_order = 6)]
     Upload(UploadArgs),
-    /// Publish several trees' releases together: one plan, one question, and each pointer moved once
+    /// Publish the releases of several trees together: one plan, one question, one move of each pointer
     #[command(display_order = 11)]
     Train(TrainArgs),
     /// Check what users get from an environment
     #[command(display_order = 7)]
     Verify(VerifyArgs),
-    /// Make a whole release in a scratch clone and publish it on this machine
+    /// Make a complete release in a scratch clone and publish it on this machine
     #[command(display_order = 15)]
     Rehearse(RehearseArgs),
-    /// Take users of the newest stable release back to an older one
+    /// Move users of the newest stable release back to an older one
     #[command(display_order = 12)]
     Rollback(RollbackArgs),
     /// Publish the installers of a release, which are built elsewhere
@@ -37,31 +37,31 @@ pub enum Publish {
     /// Check every precondition at once, each with its remedy
     #[command(display_order = 13)]
     Doctor(DoctorArgs),
-    /// Show where this release stands, and what to type next
+    /// Show how far this release is, and what to type next
     #[command(display_order = 14)]
     Status,
-    /// Not a phase, but done in the same place.
+    /// Not a phase, but `xtask-publish` carries it out, too.
     #[command(skip)]
     World(World),
-    /// The same.
+    /// Not a phase, either.
     #[command(skip)]
     BenchStore { rounds: u32 },
 }
 
 #[derive(Debug, Args)]
 pub struct DoctorArgs {
-    /// Also an environment's, as in releng.toml
+    /// An environment in releng.toml, whose preconditions are checked, too
     #[arg(long, alias = "environment", value_name = "ENV")]
     pub env: Option<String>,
-    /// For every call of Nix, as for `build`: whoever builds with `--builders …` checks with it
+    /// Arguments for every call of Nix: give the same as to `build`, such as `--builders …`
     #[arg(last = true, value_name = "NIX-ARGS")]
     pub nix_args: Vec<String>,
 }
 
-/// What is published, and where.
+/// What to publish, and where.
 #[derive(Debug, Args)]
 pub struct PlanArgs {
-    /// The environment, as in releng.toml
+    /// The name of an environment in releng.toml
     #[arg(long, alias = "environment", value_name = "ENV")]
     pub env: String,
     /// What to publish
@@ -76,10 +76,10 @@ pub struct PlanArgs {
     /// Replace a tag that the remote has
     #[arg(long)]
     pub force_push_tag: bool,
-    /// Publish whatever commit and changes are checked out, as long as release/ is what was built
+    /// Publish release/ as it was built, whatever commit and changes are checked out
     #[arg(long)]
     pub no_check_git: bool,
-    /// Go on though the environment that should have this release before has not; the reason is recorded, in public
+    /// Publish although the environment in `requires` has not received this release; REASON is recorded publicly
     #[arg(long, value_name = "REASON")]
     pub skip_staging: Option<String>,
 }
@@ -94,7 +94,7 @@ pub struct UploadArgs {
 
 #[derive(Debug, Args)]
 pub struct TrainArgs {
-    /// A list of trees: a directory a line, relative to the file; ` #` begins a comment. Or say `--repo` for each
+    /// A list of trees: one directory per line, relative to the file; ` #` begins a comment. Or pass `--repo` for each
     #[arg(value_name = "FILE")]
     pub file: Option<Utf8PathBuf>,
     #[command(flatten)]
@@ -104,26 +104,26 @@ pub struct TrainArgs {
     pub dry_run: bool,
 }
 
-/// What stands in for the sentence that is asked for.
+/// What replaces the sentence that the manager is asked to type.
 #[derive(Debug, Args)]
 pub struct Agreement {
-    /// Do not ask, if this is the digest of the plan
+    /// Do not ask, if the plan has this digest
     #[arg(long, value_name = "DIGEST", conflicts_with = "noconfirm")]
     pub plan: Option<String>,
-    /// Do not ask, where releng.toml allows it
+    /// Do not ask, if releng.toml allows that
     #[arg(long)]
     pub noconfirm: bool,
 }
 
 #[derive(Debug, Args)]
 pub struct InstallerArgs {
-    /// The environment, as in releng.toml
+    /// The name of an environment in releng.toml
     #[arg(long, alias = "environment", value_name = "ENV")]
     pub env: String,
-    /// The directory with one installer for each system
+    /// Directory with one installer for each system
     #[arg(long, value_name = "DIR")]
     pub from: Utf8PathBuf,
-    /// The release that they install [default: what version.json holds]
+    /// The release that they install [default: the version in version.json]
     pub version: Option<Version>,
     /// Let a system that the release no longer has keep its last installer
     #[arg(long, value_name = "SYSTEM")]
@@ -137,19 +137,19 @@ pub struct InstallerArgs {
 
 #[derive(Debug, Args)]
 pub struct VerifyArgs {
-    /// The environment, as in releng.toml
+    /// The name of an environment in releng.toml
     #[arg(long, alias = "environment", value_name = "ENV")]
     pub env: String,
-    /// The version to check [default: what version.json holds]
+    /// The version to check [default: the one in version.json]
     pub version: Option<Version>,
-    /// Download everything, also what has a digest for a name
+    /// Download everything, content-addressed objects included
     #[arg(long)]
     pub deep: bool,
 }
 
 #[derive(Debug, Args)]
 pub struct RollbackArgs {
-    /// The environment, as in releng.toml
+    /// The name of an environment in releng.toml
     #[arg(long, alias = "environment", value_name = "ENV")]
     pub env: String,
     /// The version that users get instead
@@ -167,21 +167,21 @@ pub struct RollbackArgs {
 
 #[derive(Debug, Args)]
 pub struct RehearseArgs {
-    /// The version to rehearse [default: the next one after version.json's]
+    /// The version to rehearse [default: the one after version.json's]
     #[arg(long)]
     pub version: Option<Version>,
-    /// Which of the flake's `release-jobs`
+    /// Which of the flake's `release-jobs` to build
     #[arg(long, value_parser = profile(), default_value_t = Profile::All)]
     pub profile: Profile,
-    /// Where to publish to
+    /// The servers to publish to
     #[arg(long, value_enum, default_value_t = RehearsalServers::Embedded)]
     pub world: RehearsalServers,
-    /// Leave the scratch clone in release/rehearsal
+    /// Keep the scratch clone, in release/rehearsal/tree
     #[arg(long)]
     pub keep: bool,
 }
 
-/// Where a rehearsal publishes.
+/// The servers that a rehearsal publishes to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum RehearsalServers {
     /// An S3 server in this program, and directories
@@ -190,12 +190,12 @@ pub enum RehearsalServers {
     Real,
 }
 
-/// A world on loopback that stays.
+/// Test servers on loopback that outlive the command.
 #[derive(Debug, Subcommand)]
 #[command(arg_required_else_help = true)]
 pub enum World {
-    /// Start it, and say how to use it
+    /// Start the servers and show how to use them
     Up,
-    /// Stop it; its data stays in release/world
+    /// Stop the servers; their data stays in release/world
     Down,
 }

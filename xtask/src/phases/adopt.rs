@@ -1,8 +1,8 @@
 //! `adopt`: puts this tool into a tree, or checks that it is there as it should be.
 //!
-//! The tool's own files are copied, and a few lines of the tree's files are added, once they were shown and agreed to.
-//! Each file is written beside its place and renamed there, in an order in which the tree's own `cargo` works at every
-//! moment: after a kill the same command goes on, and where nothing is missing it does nothing.
+//! Copies the tool's files and adds a few lines to the tree's own, after showing them and asking. Each file is written
+//! under a temporary name and renamed, in an order that keeps the tree's own `cargo` working at every moment. After a
+//! kill, the same command completes the work; if nothing is missing, it does nothing.
 
 mod copy;
 mod guard;
@@ -43,11 +43,10 @@ pub enum Consent {
     Refused,
 }
 
-/// Puts the tool that stands in `workspace` into a tree. Gives whether the tree has it in the end, with nothing left to
-/// do.
+/// Copies the tool in `workspace` into a tree. Returns whether the tree is complete, with nothing left to do by hand.
 ///
 /// # Errors
-/// Everything that stands in the way, at once: nothing has changed then. Or a file cannot be written: the others stay.
+/// Every problem at once; nothing has changed then. Or a file cannot be written; those written before it stay.
 pub fn run(workspace: &Utf8Path, product: &Product, request: &Request) -> Result<bool> {
     let git = open(&request.dir)?;
     let root = git.root();
@@ -70,26 +69,26 @@ pub fn run(workspace: &Utf8Path, product: &Product, request: &Request) -> Result
             return Ok(false);
         }
         Consent::Ask if !term::ask(format_args!("Write this to {root}?"))? => {
-            bail!("nothing was written, because the answer was not yes; without a terminal, say `--yes`");
+            bail!("nothing was written: the answer was not yes (without a terminal, pass `--yes`)");
         }
         Consent::Ask | Consent::Given => write(root, &adoption, &copy)?,
     }
     term::say(format_args!(
-        "{GOOD}done:{GOOD:#} {root} has the tool; next: commit that, and `cargo xtask release doctor` there"
+        "{GOOD}done:{GOOD:#} {root} has the tool; next: commit it, then `cargo xtask release doctor` there"
     ));
     Ok(left == 0)
 }
 
-/// The tree, if this is its top.
+/// Opens the tree whose top is `dir`.
 fn open(dir: &Utf8Path) -> Result<Git> {
     ensure!(dir.is_dir(), "{dir} is not a directory: name the top of the tree that gets the tool");
     let git = Git::open(dir)?;
     let same = dir.canonicalize_utf8().ok() == git.root().canonicalize_utf8().ok();
-    ensure!(same, "{dir} lies in the tree {}: name the top of the tree", git.root());
+    ensure!(same, "{dir} is inside the tree {}: name the top of the tree", git.root());
     Ok(git)
 }
 
-/// The files of a tree that matter here.
+/// Reads the files of a tree that adoption edits or checks.
 fn observe(root: &Utf8Path) -> Result<Host> {
     let read = |path: &str| files::read_if_there(&root.join(path));
     let [old, usual] = CARGO_CONFIGS;
@@ -105,7 +104,7 @@ fn observe(root: &Utf8Path) -> Result<Host> {
     })
 }
 
-fn decide(git: &Git, product: &Product, tool: Vec<copy::Brought>, consent: Consent) -> Result<(Adoption, Copy)> {
+fn decide(git: &Git, product: &Product, tool: Vec<copy::ToolFile>, consent: Consent) -> Result<(Adoption, Copy)> {
     let mut problems = copy::of_others(git, &tool)?;
     let adoption = problems.collect(adoption::decide(product, &observe(git.root())?));
     let Some(adoption) = adoption.filter(|_| problems.is_empty()) else {
@@ -120,7 +119,7 @@ fn decide(git: &Git, product: &Product, tool: Vec<copy::Brought>, consent: Conse
     Ok((adoption, copy))
 }
 
-/// Gives how many things are left to a person.
+/// Shows what will change. Returns how many things are left to do by hand.
 fn show(git: &Git, adoption: &Adoption, copy: &Copy) -> Result<usize> {
     term::say(format_args!("{BOLD}{}{BOLD:#} {}", git.root(), adoption.layout));
     if !copy.new.is_empty() {
@@ -148,14 +147,14 @@ fn show(git: &Git, adoption: &Adoption, copy: &Copy) -> Result<usize> {
         Some(Err(fault)) => left.push(fault),
         None => {}
     }
-    let strays = Problems::of_files(&copy.strays, "is not the tool's, and stays");
+    let strays = Problems::of_files(&copy.strays, "is not part of the tool and stays");
     adoption.remarks.iter().for_each(|remark| term::say(format_args!("  {remark}")));
     strays.iter().for_each(|stray| term::say(format_args!("  {stray}")));
     left.iter().for_each(|what| term::warn(format_args!("left to you: {what}")));
     Ok(left.len())
 }
 
-/// The alias comes last: it is of use once everything else is there.
+/// Writes the alias last: it works only once everything else is there.
 fn write(root: &Utf8Path, adoption: &Adoption, copy: &Copy) -> Result<()> {
     let (aliases, lines): (Vec<&Edit>, Vec<&Edit>) =
         adoption.edits.iter().partition(|edit| CARGO_CONFIGS.contains(&edit.path));
@@ -166,10 +165,7 @@ fn write(root: &Utf8Path, adoption: &Adoption, copy: &Copy) -> Result<()> {
 
 fn place(root: &Utf8Path, edit: &Edit) -> Result<()> {
     let path = root.join(edit.path);
-    ensure!(
-        files::read_if_there(&path)? == edit.before,
-        "{path} was changed at the same time: run the same command again"
-    );
+    ensure!(files::read_if_there(&path)? == edit.before, "{path} changed in the meantime: run the same command again");
     let mode = fs::metadata(&path).map_or(0o666, |facts| facts.permissions().mode() & 0o777);
     files::write_atomic_with_mode(&path, edit.after.as_bytes(), mode)
 }

@@ -1,6 +1,6 @@
-//! `release announce`: drafts of what is said about the release, in `release/announce/VERSION/`.
+//! `release announce`: drafts of what is announced about the release, in `release/announce/VERSION/`.
 //!
-//! A draft that a person has edited is theirs: it is never written to again. Posts nothing, and asks no network.
+//! A draft that was edited is never overwritten. Posts nothing and does not use the network.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -27,15 +27,15 @@ use crate::tools::nix::Nix;
 use crate::tools::term::{self, BOLD, GOOD};
 use crate::tree::released;
 
-/// Below `release/`.
+/// Directory of the drafts, below `release/`.
 const ANNOUNCE: &str = "announce";
-/// Beside the drafts: the digests of those that we wrote, by which edited ones are known.
+/// File beside the drafts with the digests of those that we wrote, to recognise edited ones.
 const WRITTEN: &str = ".written.json";
 
 /// Writes the drafts.
 ///
 /// # Errors
-/// Nothing was built, or everything that is missing, at once; nothing is written then.
+/// Nothing was built, or something is missing (all of it at once); nothing is written then.
 pub fn run(git: &Git, product: &Arc<Product>) -> Result<()> {
     let observed = Observed::new(git, product)?;
     let announcement = decide(observed)?;
@@ -47,12 +47,12 @@ pub fn run(git: &Git, product: &Arc<Product>) -> Result<()> {
     Ok(())
 }
 
-/// Where the drafts of a version lie, relative to the top of the tree.
+/// Returns the directory of a version's drafts, relative to the top of the tree.
 pub fn directory(version: &Version) -> Utf8PathBuf {
     Utf8Path::new(layout::RELEASE).join(ANNOUNCE).join(version.to_string())
 }
 
-/// What is there to tell.
+/// What the drafts are made from.
 struct Observed {
     record: Record,
     layout: Layout,
@@ -61,9 +61,9 @@ struct Observed {
     section: Option<String>,
     /// The date of the section, or of the commit.
     date: Date,
-    /// What the section was made of; for a pre-release, which has none, what it holds.
+    /// Fragments that the section was made from; for a pre-release, which has no section, those in its tree.
     fragments: Vec<Fragment>,
-    /// Digest of what is in the source archive.
+    /// Nix's digest of the unpacked source archive.
     unpacked: Option<Digest>,
     /// The newest stable version that is tagged.
     newest: Option<Version>,
@@ -76,12 +76,12 @@ impl Observed {
             .with_context(|| format!("{path} does not exist: has `cargo xtask release build` finished?"))?;
         let record = Record::parse(&text).map_err(|why| anyhow!("{path} {why}"))?;
         let version: Version = match &record.tag {
-            Some(tag) => tag.parse().with_context(|| format!("{path} is of the tag {tag}"))?,
-            None => bail!("{path} is of a tree that is not an official release: there is nothing to announce"),
+            Some(tag) => tag.parse().with_context(|| format!("{path} was built from the tag {tag}"))?,
+            None => bail!("{path} was built from a tree that is not an official release: there is nothing to announce"),
         };
         let commit = record.commit.clone();
         git.resolve(&format!("{commit}^{{commit}}"))?.with_context(|| {
-            format!("{} does not have the commit {commit} that {path} is of: `git fetch --tags`", git.root())
+            format!("{} does not have the commit {commit} that {path} was built from: `git fetch --tags`", git.root())
         })?;
 
         let page_path = notes::page_path(version.series());
@@ -98,11 +98,11 @@ impl Observed {
         let release = Release::new(product, version.clone(), record.name.as_deref().unwrap_or_default());
         let date = release.as_ref().ok().and_then(|release| notes::section_date(&page, release)).unwrap_or(committed);
         Ok(Observed {
-            date: date.parse().map_err(|why| anyhow!("{page_path} dates {version} wrongly: {why}"))?,
+            date: date.parse().map_err(|why| anyhow!("{page_path} has an invalid date for {version}: {why}"))?,
             section: section.map(str::to_owned),
             fragments: parse(product, &texts),
             unpacked: unpacked(git, &record, &layout),
-            // A tag that is no version is none of a release.
+            // A tag that is not a version does not belong to a release.
             newest: git
                 .tags()?
                 .iter()
@@ -116,7 +116,7 @@ impl Observed {
     }
 }
 
-/// What Nix says about the content of the source archive; nothing depends on it but a draft.
+/// Asks Nix for the hash of the unpacked source archive. Only a draft needs it, so a failure is a warning.
 fn unpacked(git: &Git, record: &Record, layout: &Layout) -> Option<Digest> {
     let artifacts = git.root().join(layout::RELEASE).join(layout::ARTIFACTS);
     let archive = artifacts.join(layout.version_directory()).join(layout.source());
@@ -124,15 +124,15 @@ fn unpacked(git: &Git, record: &Record, layout: &Layout) -> Option<Digest> {
         let text = files::read(&archive)?;
         ensure!(
             record.files.get(&layout.source()) == Some(&files::digest_of(&text)),
-            "{archive} is not as it was built"
+            "{archive} has changed since it was built"
         );
         Nix::new(git.root(), &[])?.hash_of_unpacked(&archive)
     };
-    let warn = |error| term::warn(format_args!("nixpkgs.toml does without the hash of the unpacked source: {error:#}"));
+    let warn = |error| term::warn(format_args!("nixpkgs.toml is without the hash of the unpacked source: {error:#}"));
     ask().map_err(warn).ok()
 }
 
-/// An older release may have fragments that would not pass today: they are no highlights.
+/// Parses the fragments. An older release may have some that would not pass today: those are left out of the highlights.
 fn parse(product: &Product, texts: &[(String, String)]) -> Vec<Fragment> {
     let mut fragments = Vec::new();
     for (path, text) in texts {
@@ -159,7 +159,7 @@ fn decide(observed: Observed) -> Result<Announcement, Problems> {
     let section = section.unwrap_or_default();
     let (Some(release), Some(source), true) = (release, source, problems.is_empty()) else { return Err(problems) };
     let manual = record.manual();
-    // Without a manual in the build, nobody knows; the tree has the page then.
+    // A build without the manual cannot tell; the tree has the page in that case.
     let has_page = manual.is_empty() || manual.contains_key(&notes::notes_page(release.series()));
     Ok(Announcement {
         has_notes_page: release.kind() != Kind::PreRelease && has_page,
@@ -173,7 +173,7 @@ fn decide(observed: Observed) -> Result<Announcement, Problems> {
     })
 }
 
-/// Writes what nobody has edited; a newer draft of what somebody has goes beside it.
+/// Writes the drafts. One that was edited stays, and the newer draft goes beside it.
 fn write(dir: &Utf8Path, drafts: &[Draft]) -> Result<()> {
     let ledger = dir.join(WRITTEN);
     let mut written: BTreeMap<String, Digest> = match read(&ledger)? {
@@ -186,14 +186,14 @@ fn write(dir: &Utf8Path, drafts: &[Draft]) -> Result<()> {
         let before = written.get(*file).copied();
         let there = read(&path)?.map(|text| files::digest_of(text.as_bytes()).sha256);
         match there {
-            Some(there) if there == fresh => term::say(format_args!("  as it was  {file}")),
+            Some(there) if there == fresh => term::say(format_args!("  unchanged  {file}")),
             Some(there) if before != Some(there) && before == Some(fresh) => {
-                term::say(format_args!("  edited     {file}, and stays as it is"));
+                term::say(format_args!("  edited     {file}, kept as it is"));
             }
             Some(there) if before != Some(there) => {
                 let beside = beside(dir, file, &written)?;
                 files::write_atomic(&dir.join(&beside), text)?;
-                term::warn(format_args!("{path} was edited and stays as it is; the newer draft is {beside}"));
+                term::warn(format_args!("{path} was edited and is kept as it is; the newer draft is {beside}"));
                 written.insert(beside, fresh);
             }
             _ => {
@@ -206,7 +206,7 @@ fn write(dir: &Utf8Path, drafts: &[Draft]) -> Result<()> {
     files::write_atomic(&ledger, &format!("{}\n", serde_json::to_string_pretty(&written)?))
 }
 
-/// A name that nobody has edited anything under: `blog.new.md` for `blog.md`, and so on.
+/// Returns a name for the newer draft under which no edited file exists: `blog.new.md` for `blog.md`, and so on.
 fn beside(dir: &Utf8Path, file: &str, written: &BTreeMap<String, Digest>) -> Result<String> {
     let (stem, extension) = file.rsplit_once('.').unwrap_or((file, "txt"));
     let mut name = format!("{stem}.new.{extension}");

@@ -1,4 +1,4 @@
-//! `bench`: measurements, side by side and by hand. Never part of a test: a slow machine is no defect.
+//! `bench`: measurements, side by side and by hand. Never part of a test: a slow machine is not a defect.
 
 use std::time::{Duration, Instant};
 
@@ -10,7 +10,7 @@ use crate::tools::cargo::Program;
 use crate::tools::process;
 use crate::tools::term;
 
-/// Enough that the median means something, few enough to wait for.
+/// Number of runs: enough for a meaningful median, few enough to wait for.
 const RUNS: usize = 15;
 
 /// Times `release notes` of a release build on no fragments and on 2,000, as a contributor would run it.
@@ -20,8 +20,7 @@ const RUNS: usize = 15;
 pub fn notes(workspace: &Utf8Path) -> Result<()> {
     let sh = process::shell_in(workspace)?;
     let manifest = workspace.join("Cargo.toml");
-    let program =
-        Program { what: "what is measured", manifest: &manifest, package: "xtask", release: true }.built(&sh)?;
+    let program = Program { what: "xtask", manifest: &manifest, package: "xtask", release: true }.built(&sh)?;
     for count in [0, 2000] {
         let dir = tempfile::tempdir().context("cannot make a temporary directory")?;
         for i in 0..count {
@@ -39,13 +38,13 @@ pub fn notes(workspace: &Utf8Path) -> Result<()> {
     Ok(())
 }
 
-/// In milliseconds.
+/// Returns the median in milliseconds.
 fn median(mut times: Vec<Duration>) -> f64 {
     times.sort();
     times[times.len() / 2].as_secs_f64() * 1000.0
 }
 
-/// A fragment of ordinary size, different for every `i`.
+/// Returns a fragment of ordinary size, different for every `i`.
 fn fragment(i: usize) -> String {
     let category = Category::ALL[i % Category::ALL.len()].name();
     let paragraph =

@@ -1,7 +1,7 @@
-//! `release build`: the tag's jobs, built by Nix, become `release/`: complete, checked and recorded.
+//! `release build`: builds the tag's jobs with Nix and makes `release/` of them: complete, checked and recorded.
 //!
-//! Everything is gathered beside the release that is there, and takes its place at the end in one step. Publishes
-//! nothing, and needs no key.
+//! Everything is gathered beside the existing release and replaces it at the end, in one step. Publishes nothing and
+//! needs no key.
 
 mod gather;
 mod plan;
@@ -23,12 +23,12 @@ pub use self::plan::{RELEASE_JOBS, Request, Target};
 /// Builds.
 ///
 /// # Errors
-/// Everything that stands in the way, at once; or what failed. The release that was there is untouched then.
+/// Every problem at once, or the step that failed. The existing release is untouched then.
 pub fn run(git: &Git, request: &Request) -> Result<()> {
     let nix = Nix::new(git.root(), &request.nix_args)?;
     nix.warn_of_lost_arguments(&request.nix_args);
     let mut steps = Steps::default();
-    // Nix copies the tree to its store first, which takes a while for a large one.
+    // Nix first copies the tree to its store, which takes a while for a large tree.
     let what = "the tree, as Nix fetches it, and this machine";
     let observed = steps.run("look", what, || Observed::new(git, &nix, request))?;
     let plan = decide(observed, request)?;
@@ -78,5 +78,5 @@ fn manual(plan: &Plan, nix: &Nix, stage: Stage, steps: &mut Steps) -> Result<Str
         stage.replace_parts(&[layout::MANUAL, layout::MANUAL_RECORD])?;
         Ok(pages)
     })?;
-    Ok(format!("release/manual/ is that of {} {}: {pages} files", plan.product.name, job.version))
+    Ok(format!("release/manual/ holds the manual of {} {}: {pages} files", plan.product.name, job.version))
 }

@@ -1,4 +1,4 @@
-//! `ci`: what every change has to pass, in the order in which it fails soonest.
+//! `ci`: what every change has to pass, the quickest check first.
 
 use std::time::Instant;
 
@@ -8,7 +8,7 @@ use camino::Utf8Path;
 use crate::tools::process;
 use crate::tools::term::{self, BOLD, DIM, GOOD};
 
-/// Each part and the arguments that cargo gets for it.
+/// The parts, each with the arguments that cargo gets for it.
 const PARTS: [(&str, &[&str]); 3] = [
     ("format", &["fmt", "--all", "--check"]),
     ("lints", &["clippy", "--workspace", "--all-targets", "--locked", "--", "--deny", "warnings"]),
@@ -18,7 +18,7 @@ const PARTS: [(&str, &[&str]); 3] = [
 /// Runs the parts on `workspace` and stops at the first that fails.
 ///
 /// # Errors
-/// That part, named.
+/// The name of the part that failed.
 pub fn run(workspace: &Utf8Path) -> Result<()> {
     let sh = process::shell_in(workspace)?;
     let mut times = Vec::new();

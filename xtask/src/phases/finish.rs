@@ -1,8 +1,8 @@
 //! `release finish`: what comes after publishing: the branch of a new series, the next version, the notes of
 //! maintenance releases for `main`, and HEAD back on the branch.
 //!
-//! Commits are made aside and land in one step, and each step is looked at before it is done: a run that was killed is
-//! completed by running it again. Pushes only what was asked about, and publishes nothing.
+//! Commits are made in a scratch repository and land in one step, and a step that is done already is skipped: a run that
+//! was killed is completed by running it again. Pushes only what the manager agreed to, and publishes nothing.
 
 mod maintenance;
 mod outward;
@@ -38,23 +38,23 @@ pub use self::plan::End;
 pub struct Request {
     /// What is released.
     pub product: Arc<Product>,
-    /// The release to finish; without it, the one that was tagged last.
+    /// The release to finish; if `None`, the one that was tagged last.
     pub version: Option<Version>,
     /// The environment whose git remote is looked at, and pushed to.
     pub environment: Option<String>,
-    /// `releng.toml`.
+    /// Path of `releng.toml`.
     pub config: Utf8PathBuf,
     pub push: bool,
-    /// Do not ask.
+    /// Whether to push without asking.
     pub yes: bool,
-    /// How long looks at the remote may take.
+    /// Time limit for each look at the remote.
     pub patience: Option<Duration>,
 }
 
 /// Shows what would be done.
 ///
 /// # Errors
-/// Everything that stands in the way, at once.
+/// Every problem at once.
 pub fn dry_run(git: &Git, request: &Request) -> Result<End> {
     let observed = Observed::new(git, request)?;
     let plan = decide(&observed, request)?;
@@ -66,7 +66,7 @@ pub fn dry_run(git: &Git, request: &Request) -> Result<End> {
     }
     let Some(environment) = &observed.environment else { return Ok(End::Done) };
     if plan.line.as_ref().is_some_and(|line| line.commits().next().is_some()) {
-        term::say(format_args!("  {} will lack the commits above, once they are made", environment.name));
+        term::say(format_args!("  {} will not have the commits above until they are pushed", environment.name));
         return environment.look(&plan, None);
     }
     environment.look(&plan, plan.line.as_ref().map(|line| &line.tip))
@@ -75,7 +75,7 @@ pub fn dry_run(git: &Git, request: &Request) -> Result<End> {
 /// Finishes.
 ///
 /// # Errors
-/// Everything that stands in the way, at once; nothing has changed then.
+/// Every problem at once; nothing has changed then.
 pub fn run(git: &Git, request: &Request) -> Result<End> {
     let observed = Observed::new(git, request)?;
     let plan = decide(&observed, request)?;
@@ -86,11 +86,12 @@ pub fn run(git: &Git, request: &Request) -> Result<End> {
     let scratch = ScratchRepo::new(git)?;
     let tip = plan.line.as_ref().map(|line| line.make(git, &scratch, request.yes)).transpose()?;
 
-    // A branch that is about to be made contains the merge, too: only the record knows which one the release is from.
+    // The branch that is about to be created contains the merge, too: only the record tells which branch the release was
+    // tagged on.
     tag_record::write(git, &plan.tag)?;
     if plan.switch {
         git.switch_to(&plan.tag.branch)
-            .with_context(|| format!("cannot switch back to {}, and nothing else was done", plan.tag.branch))?;
+            .with_context(|| format!("cannot switch back to {}; nothing else was done", plan.tag.branch))?;
     }
     if plan.branch_off {
         let branch = RefMove {
@@ -116,33 +117,33 @@ pub fn run(git: &Git, request: &Request) -> Result<End> {
     }
 }
 
-/// What finishing a release would still do, in words: nothing, once it is done. Looks at an environment's remote, if one
-/// is asked for.
+/// Describes what finishing a release would still do; empty once it is finished. Looks at an environment's remote, if
+/// the request names one.
 ///
 /// # Errors
-/// What stands in the way.
+/// Every problem at once.
 pub fn left(git: &Git, request: &Request) -> Result<Vec<String>> {
     let observed = Observed::new(git, request)?;
     let plan = decide(&observed, request)?;
     let mut left = plan.left();
     if let Some(environment) = &observed.environment {
-        left.extend(environment.lacks(&plan)?);
+        left.extend(environment.missing(&plan)?);
     }
     Ok(left)
 }
 
-/// What the tree and the repository say.
+/// The state of the tree and the repository.
 struct Observed<'a> {
     head: Head,
     dirty: Vec<String>,
     release: Release,
     tag: TagRecord,
-    /// The branch of the series, if it is here: where it is, and how it relates to the merged release.
+    /// The local branch of the series, if there is one: its relation to the merged release, and its tip.
     series: Option<(Relation, Oid)>,
-    /// The branch that goes to `main`, if it is here.
+    /// The local branch that goes to `main`, if there is one.
     line: Option<ObservedLine>,
     environment: Option<FinishTarget<'a>>,
-    /// What the environment's `main` has and the branch that goes there has not.
+    /// Tip of the environment's `main`, if the branch that goes there does not contain it.
     ahead: Option<Oid>,
 }
 
@@ -151,7 +152,7 @@ struct ObservedLine {
     branch: String,
     tip: Oid,
     version_file: VersionFile,
-    /// The notes of maintenance releases that are not on it.
+    /// Notes of maintenance releases that are missing on it.
     left: Left,
 }
 
@@ -162,7 +163,7 @@ impl<'a> Observed<'a> {
         let tag = tag_record::load(git, &version)?;
         let file = tree::version_file(git, &tag.commit)?;
         let release = Release::new(&request.product, version, file.name.as_deref().unwrap_or_default())?;
-        // What goes to `main` is the branch that X.Y.0 was tagged on, whatever its name; and else `main` itself.
+        // The branch that X.Y.0 was tagged on goes to `main`, whatever its name; for other releases, `main` itself.
         let branch = if release.release_branch() == MAIN { &tag.branch } else { MAIN };
         let line = match git.resolve(&format!("refs/heads/{branch}"))? {
             Some(tip) => Some(ObservedLine {
@@ -177,7 +178,7 @@ impl<'a> Observed<'a> {
         let open = |name: &String| FinishTarget::open(git, &request.config, name, request.patience);
         let environment = environment.map(open).transpose()?;
         let ahead = match (&environment, &line) {
-            // Review brings the commits of a new MAJOR on top of whatever has come meanwhile.
+            // Review puts the commits of a new MAJOR on top of whatever has landed in the meantime.
             (Some(environment), Some(_)) if release.kind() == Kind::NewMajor && environment.reviews() => None,
             (Some(environment), Some(line)) => environment.ahead_of(&line.tip)?,
             _ => None,
@@ -195,7 +196,7 @@ impl<'a> Observed<'a> {
     }
 }
 
-/// The release to finish: the one that was named, or whose tag HEAD is on, or that was tagged last.
+/// Returns the release to finish: the one that was named, or whose tag HEAD is on, or that was tagged last.
 fn version(git: &Git, head: &Head, request: &Request) -> Result<Version> {
     if let Some(version) = &request.version {
         return Ok(version.clone());
@@ -224,17 +225,17 @@ fn decide(observed: &Observed, request: &Request) -> Result<Plan, Problems> {
     let series = series_branch(release.series());
     match (&observed.series, release.kind()) {
         (Some((Relation::Contains, _)), Kind::NewMajor | Kind::Patch) => {
-            remarks.push(format!("{series} holds the release"));
+            remarks.push(format!("{series} contains the release"));
         }
         (Some((Relation::Behind | Relation::Diverged, tip)), Kind::NewMajor)
         | (Some((Relation::Diverged, tip)), Kind::Patch) => problems.add(format!(
-            "the branch {series} is here, at {}, and does not hold the merged release: if nobody needs it as it is, \
+            "the local branch {series}, at {}, does not contain the merged release: if it is not needed as it is, \
              `git branch --force {series} {}`",
             tip.short(),
             tag.merge_commit.short()
         )),
         (Some((Relation::Behind, _)), Kind::Patch) => {
-            remarks.push(format!("{series} here is not at the release: once it is published, fetch it"));
+            remarks.push(format!("{series} is behind the release here: fetch it once it is published"));
         }
         (None, _) | (Some(_), Kind::PreRelease) => {}
     }
@@ -245,7 +246,7 @@ fn decide(observed: &Observed, request: &Request) -> Result<Plan, Problems> {
     });
     if line.is_none() {
         warnings.push(format!(
-            "there is no branch {MAIN} here, so no release notes are brought to it: `git branch {MAIN} origin/{MAIN}`"
+            "there is no local branch {MAIN} to bring release notes to: `git branch {MAIN} origin/{MAIN}`"
         ));
     }
     problems.into_result()?;
@@ -260,7 +261,7 @@ fn decide(observed: &Observed, request: &Request) -> Result<Plan, Problems> {
     })
 }
 
-/// What stands in the way of anything.
+/// Returns the problems that prevent every step.
 fn obstacles(observed: &Observed, request: &Request) -> Problems {
     let Observed { head, release, tag, .. } = observed;
     let mut problems = Problems::default();
@@ -269,7 +270,7 @@ fn obstacles(observed: &Observed, request: &Request) -> Problems {
     let mut add = |what: String| problems.add(what);
     match &head.branch {
         Some(here) if here != branch => {
-            add(format!("HEAD is on {here}, and {version} was tagged on {branch}: `git switch {branch}`"));
+            add(format!("HEAD is on {here}, but {version} was tagged on {branch}: `git switch {branch}`"));
         }
         None if head.commit != tag.commit => {
             let here = head.commit.short();
@@ -288,8 +289,8 @@ fn obstacles(observed: &Observed, request: &Request) -> Problems {
         (&observed.ahead, &observed.environment, &observed.line)
     {
         add(format!(
-            "{} has commits on {MAIN} that are not on {line} here, up to {}: bring ours on top of them \
-             (`git fetch {} {MAIN}`, then on {line} `git rebase FETCH_HEAD`), and run it again",
+            "{} has commits on {MAIN} that are not on {line} here, up to {}: rebase ours onto them \
+             (`git fetch {} {MAIN}`, then on {line} `git rebase FETCH_HEAD`) and run it again",
             environment.name,
             ahead.short(),
             environment.shown()
@@ -298,12 +299,12 @@ fn obstacles(observed: &Observed, request: &Request) -> Problems {
     if let Some(environment) = observed.environment.as_ref().filter(|_| request.push && request.yes)
         && !environment.may_go_unasked()
     {
-        add(format!("{} does not allow to push without asking: leave `--yes` out", environment.name));
+        add(format!("{} does not allow pushing without asking: leave out `--yes`", environment.name));
     }
     problems
 }
 
-/// The commit that sets the version of the next series; `None` if that is done, or not this release's to do.
+/// Returns the commit that sets the version of the next series; `None` if that is done, or if this release does not.
 fn next_version(release: &Release, file: &VersionFile) -> Option<Commit> {
     if release.kind() != Kind::NewMajor || file.version.series() != release.series() {
         return None;

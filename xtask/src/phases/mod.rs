@@ -1,4 +1,4 @@
-//! What the tool does, one file for each command: order and consent.
+//! What the tool does. One file for each command decides its order and asks for consent.
 //!
 //! Every phase observes, decides (a pure function that returns a value), shows that value, and acts, in this order. A
 //! dry run is the first three.

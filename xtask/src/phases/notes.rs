@@ -1,4 +1,4 @@
-//! `release notes`: renders fragments for reading, or checks them.
+//! `release notes`: renders fragments for people to read, or checks them.
 //!
 //! Needs no git and writes no file, so a contributor gets an answer in milliseconds.
 
@@ -19,25 +19,25 @@ use crate::tree::fragments::{self, Found};
 pub struct Request {
     /// What is released.
     pub product: Arc<Product>,
-    /// Directories of fragments, rendered together; the tree's own if there are none.
+    /// Directories of fragments, rendered together; if empty, the tree's own.
     pub dirs: Vec<Utf8PathBuf>,
     pub authors: Source,
 }
 
-/// Where names and links come from.
+/// Source of the authors' names and links.
 #[derive(Debug)]
 pub enum Source {
     /// The tree's own list.
     Tree,
     File(Utf8PathBuf),
-    /// Names stay plain.
+    /// No list: credits stay plain.
     None,
 }
 
-/// Renders to stdout; what is not read is named on stderr.
+/// Renders to stdout; files that are not read are named on stderr.
 ///
 /// # Errors
-/// A directory cannot be read, or a fragment is not valid: every problem of every file is in the error.
+/// A directory cannot be read, or a fragment is invalid: the error has every problem of every file.
 pub fn render(tree: &Utf8Path, request: &Request) -> Result<()> {
     let Input { found, authors, .. } = Input::read(tree, request)?;
     let mut problems = found.problems;
@@ -50,7 +50,7 @@ pub fn render(tree: &Utf8Path, request: &Request) -> Result<()> {
     term::exact(&rendered)
 }
 
-/// Prints every problem of every file to stdout; says whether there was none.
+/// Prints every problem of every file to stdout. Returns whether there were none.
 ///
 /// # Errors
 /// A directory cannot be read.
@@ -65,7 +65,7 @@ pub fn check(tree: &Utf8Path, request: &Request) -> Result<bool> {
     }
 }
 
-/// How many valid fragments there are, and every problem of every file.
+/// Returns the number of valid fragments, and every problem of every file.
 ///
 /// # Errors
 /// A directory cannot be read.

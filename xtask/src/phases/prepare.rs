@@ -1,7 +1,7 @@
 //! `release prepare`: sets the version, turns fragments into release notes, and commits both.
 //!
-//! Everything is rendered and checked in memory, the commits are made aside, and the branch moves to them in one step
-//! of git's: a kill at any moment leaves the tree as before or as after. Refuses to tag.
+//! Everything is rendered and checked in memory, the commits are made in a scratch repository, and one step of git's
+//! moves the branch to them: a kill at any moment leaves the tree unchanged or prepared. Does not tag.
 
 mod earlier;
 
@@ -31,20 +31,20 @@ use crate::tree::fragments::{self, Found};
 pub struct Request {
     /// What is released.
     pub product: Arc<Product>,
-    /// The version to set; without it, that of `version.json` is taken.
+    /// The version to set; if `None`, the one in `version.json` stays.
     pub version: Option<Version>,
     /// The name of a new MAJOR.
     pub name: Option<String>,
     /// The date in the headings.
     pub date: Date,
-    /// Whether notes may be announced again that an earlier release announced.
+    /// Whether to allow notes that an earlier release has announced already.
     pub despite_released: bool,
 }
 
 /// Shows what would be committed.
 ///
 /// # Errors
-/// Everything that stands in the way, at once.
+/// Every problem at once.
 pub fn dry_run(git: &Git, request: &Request) -> Result<()> {
     let observed = Observed::new(git, request)?;
     let plan = decide(&observed, request)?;
@@ -58,7 +58,7 @@ pub fn dry_run(git: &Git, request: &Request) -> Result<()> {
 /// Commits.
 ///
 /// # Errors
-/// Everything that stands in the way, at once; nothing has changed then.
+/// Every problem at once; nothing has changed then.
 pub fn run(git: &Git, request: &Request) -> Result<()> {
     let observed = Observed::new(git, request)?;
     let plan = decide(&observed, request)?;
@@ -78,7 +78,7 @@ pub fn run(git: &Git, request: &Request) -> Result<()> {
     Ok(())
 }
 
-/// What the tree and the repository say.
+/// The state of the tree and the repository.
 struct Observed {
     head: Head,
     tags: Vec<Version>,
@@ -92,10 +92,10 @@ struct Observed {
     /// Paths of fragments that only HEAD has, as in a sparse checkout.
     absent: Vec<String>,
     authors: Option<Authors>,
-    /// What is wrong in fragments and author list.
+    /// Problems of the fragments and the author list.
     faults: Problems,
     summary: Option<String>,
-    /// The page of the series that is prepared.
+    /// The series' page of release notes.
     page: Option<String>,
     earlier: Earlier,
 }
@@ -142,7 +142,7 @@ impl Observed {
     }
 }
 
-/// What will be committed, and what people are told.
+/// What will be committed, and what the manager is told.
 #[derive(Debug)]
 struct Plan {
     release: Release,
@@ -188,7 +188,7 @@ fn decide(observed: &Observed, request: &Request) -> Result<Plan, Problems> {
 
     let mut plan = Plan { release, commits: version_commit.into_iter().collect(), remarks: vec![], warnings: vec![] };
     if plan.release.kind() == Kind::PreRelease {
-        plan.remarks.push(format!("a pre-release takes no notes: the fragments stay for {}", target.version.base()));
+        plan.remarks.push(format!("a pre-release has no notes: the fragments stay for {}", target.version.base()));
     } else if let Some(commit) = problems.collect(notes_commit(observed, request.date, &body, &mut plan)) {
         plan.commits.extend(commit);
         let (again, doubts) = observed.earlier.remarks();
@@ -204,11 +204,11 @@ fn decide(observed: &Observed, request: &Request) -> Result<Plan, Problems> {
     problems.into_result().map(|()| plan)
 }
 
-/// What stands in the way of any commit.
+/// Returns the problems that prevent any commit.
 fn obstacles(observed: &Observed) -> Problems {
     let mut problems = observed.faults.clone();
     if observed.head.branch.is_none() {
-        problems.add("HEAD is detached, so there is no branch to commit to: `git switch` to the release's branch");
+        problems.add("HEAD is detached: `git switch` to the branch you want to release from");
     }
     problems.extend(Problems::uncommitted(&observed.dirty));
     let untracked = "is not in git and would be lost from history: commit it, or move it away";
@@ -218,18 +218,18 @@ fn obstacles(observed: &Observed) -> Problems {
     problems
 }
 
-/// `version.json` as it will be, and the commit that makes it so, if one is needed.
+/// Returns the new `version.json`, and the commit that changes it, if one is needed.
 fn set_version(observed: &Observed, request: &Request) -> Result<(VersionFile, Option<Commit>), Problem> {
     let current = &observed.current;
     let Some(version) = &request.version else {
         if request.name.is_some() {
-            return Err(Problem::new("`--name` goes with VERSION: say which release gets the name"));
+            return Err(Problem::new("`--name` needs VERSION: say which release gets the name"));
         }
         return Ok((current.clone(), None));
     };
     if *version < current.version {
         return Err(Problem::new(format!(
-            "{version} is older than {}, which {} holds: is this the right branch?",
+            "{version} is older than {} in {}: is this the right branch?",
             current.version,
             version_file::PATH
         )));
@@ -237,7 +237,7 @@ fn set_version(observed: &Observed, request: &Request) -> Result<(VersionFile, O
     let same_series = version.series() == current.version.series();
     if !same_series && version.patch() > 0 {
         return Err(Problem::new(format!(
-            "{version} is a patch release of {}, and this tree is at {}: switch to {}",
+            "{version} is a patch release of {}, but this tree is at {}: switch to {}",
             version.series(),
             current.version,
             release::series_branch(version.series())
@@ -248,14 +248,14 @@ fn set_version(observed: &Observed, request: &Request) -> Result<(VersionFile, O
     let name = match request.name.as_deref() {
         Some(name) if named && name != current_name => {
             return Err(Problem::new(format!(
-                "{} is already called \"{current_name}\": leave `--name` out, a series keeps its name",
+                "{} is already called \"{current_name}\", and a series keeps its name: leave out `--name`",
                 version.series()
             )));
         }
         Some(name) => name,
         None if named => current_name,
         None => {
-            return Err(Problem::new(format!("{version} opens a series: give it a name with `--name NAME`")));
+            return Err(Problem::new(format!("{version} starts a series: give it a name with `--name NAME`")));
         }
     };
     if current.name.is_none() {
@@ -269,13 +269,13 @@ fn set_version(observed: &Observed, request: &Request) -> Result<(VersionFile, O
     Ok((target, commit))
 }
 
-/// A version is released once, and later than those before it in its series.
+/// Checks that the version is not released yet, and that it is newer than the others of its series.
 fn already_released(tags: &[Version], version: &Version) -> Problems {
     let mut problems = Problems::default();
     let last = tags.iter().filter(|tag| tag.series() == version.series()).max();
     match last {
         _ if tags.contains(version) => problems.add(format!(
-            "the tag {version} exists: it is released, prepare the next version with `cargo xtask release prepare VERSION`"
+            "the tag {version} exists, so it is released: prepare a later one with `cargo xtask release prepare VERSION`"
         )),
         Some(last) if last > version => problems.add(format!(
             "{version} is not newer than {last}, the last tag of {}: prepare a later version",
@@ -286,19 +286,19 @@ fn already_released(tags: &[Version], version: &Version) -> Problems {
     problems
 }
 
-/// The commit that moves the fragments to the page; `None` if that is done already.
+/// Returns the commit that moves the fragments to the page; `None` if that is done already.
 fn notes_commit(observed: &Observed, date: Date, body: &str, plan: &mut Plan) -> Result<Option<Commit>, Problems> {
     let release = &plan.release;
     let page_path = notes::page_path(release.series());
     let fragments = &observed.fragments;
     if observed.page.as_deref().is_some_and(|page| notes::section_date(page, release).is_some()) {
         if fragments.is_empty() {
-            plan.remarks.push(format!("already prepared: {page_path} has its section, and no fragment is left"));
+            plan.remarks.push(format!("already prepared: {page_path} has its section, and no fragments are left"));
             return Ok(None);
         }
         let paths: Vec<String> = fragments.iter().map(|fragment| fragment.path.clone()).collect();
         let what = format!(
-            "came after {page_path} got its section for {}: undo that commit, or leave this one for the next release",
+            "was added after {page_path} got its section for {}: undo that commit, or keep this for the next release",
             release.version()
         );
         return Err(Problems::of_files(&paths, &what));
@@ -314,7 +314,7 @@ fn notes_commit(observed: &Observed, date: Date, body: &str, plan: &mut Plan) ->
         let summary = problems.collect(summary.map_err(|why| at(notes::SUMMARY, why)));
         edits.push(Edit { path: notes::SUMMARY.to_owned(), content: summary });
     }
-    // What is not both tracked and read was refused before.
+    // Fragments that are not both tracked and read have been refused above.
     edits.extend(observed.tracked.iter().map(|path| Edit { path: path.clone(), content: None }));
     problems.into_result()?;
 

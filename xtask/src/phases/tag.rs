@@ -1,8 +1,8 @@
 //! `release tag`: the release commit, the annotated tag, and the merge back to the branch.
 //!
-//! The three objects are made aside; one ref transaction creates the tag and moves the branch; then HEAD goes to the
-//! tag. A kill at any moment leaves nothing, or everything but the last step, and running it again completes it.
-//! Refuses to push.
+//! The three objects are made in a scratch repository; one ref transaction creates the tag and moves the branch; then
+//! HEAD goes to the tag. A kill at any moment leaves nothing done, or everything but the last step, and running the
+//! phase again completes it. Does not push.
 
 use std::sync::Arc;
 
@@ -35,11 +35,11 @@ const ORIGIN: &str = "origin";
 pub struct Request {
     /// What is released.
     pub product: Arc<Product>,
-    /// Sign the tag and the commits with what git is configured for.
+    /// Whether to sign the tag and the commits, as git is configured to.
     pub sign: bool,
-    /// Replace a tag that was never pushed.
+    /// Whether to replace a tag that was never pushed.
     pub force: bool,
-    /// Look at the state of tree, clone and remote.
+    /// Whether to check the state of the tree, the clone and the remote.
     pub check_git: bool,
     pub today: Date,
 }
@@ -47,7 +47,7 @@ pub struct Request {
 /// Shows the graph and the difference.
 ///
 /// # Errors
-/// Everything that stands in the way, at once.
+/// Every problem at once.
 pub fn dry_run(git: &Git, request: &Request) -> Result<()> {
     let observed = Observed::new(git, request)?;
     if let Some(record) = already_tagged(git, &observed, request)? {
@@ -64,7 +64,7 @@ pub fn dry_run(git: &Git, request: &Request) -> Result<()> {
 /// Tags.
 ///
 /// # Errors
-/// Everything that stands in the way, at once; no ref has moved then.
+/// Every problem at once; no ref has moved then.
 pub fn run(git: &Git, request: &Request) -> Result<()> {
     let observed = Observed::new(git, request)?;
     let (release, record) = match already_tagged(git, &observed, request)? {
@@ -81,14 +81,14 @@ pub fn run(git: &Git, request: &Request) -> Result<()> {
         }
     };
     git.detach_at(&format!("refs/tags/{}", release.tag()))
-        .context("the tag is made, but HEAD could not go there: fix this and run the same command again")?;
+        .context("the tag is made, but HEAD cannot be moved to it: fix this and run the same command again")?;
     tag_record::write(git, &record)?;
     show_record(git, &release, &record)?;
     term::say(format_args!("{GOOD}done:{GOOD:#} HEAD is on the tag; next: {}", term::next("build")));
     Ok(())
 }
 
-/// What the tree and the repository say.
+/// The state of the tree and the repository.
 struct Observed {
     head: Head,
     dirty: Vec<String>,
@@ -96,19 +96,19 @@ struct Observed {
     version_file: VersionFile,
     flag: Result<Flag, Problem>,
     tags: Vec<Version>,
-    /// The tag of this version, here.
+    /// The local tag of this version.
     tag: Option<Oid>,
     on_origin: OnOrigin,
     page: Option<String>,
     /// Paths of fragments that HEAD still has.
     fragments: Vec<String>,
-    /// Why no source archive could be made of it.
+    /// Reasons why no source archive could be made.
     source_faults: Problems,
 }
 
 /// Whether `origin` has the tag.
 enum OnOrigin {
-    /// The manager wants no such checks.
+    /// The manager turned the checks off.
     NotAsked,
     NoSuchRemote,
     Absent,
@@ -142,7 +142,7 @@ impl Observed {
             flag: official::find(&version_file, file(official::FLAKE)?.as_deref()),
             tags: git.tags()?.iter().filter_map(|tag| tag.parse().ok()).collect(),
             source_faults: match tag {
-                // It is too late.
+                // The tag is made: too late for that.
                 Some(_) if !request.force => Problems::default(),
                 _ => Source::open(git, &head.commit, None)?.faults()?,
             },
@@ -161,7 +161,7 @@ impl Observed {
     }
 }
 
-/// The finished tag, if HEAD stands where an earlier run has put it: on the tag, or still on the branch at the merge.
+/// Returns the finished tag, if HEAD is where an earlier run left it: on the tag, or still on the branch at the merge.
 fn already_tagged(git: &Git, observed: &Observed, request: &Request) -> Result<Option<TagRecord>> {
     if observed.tag.is_none() {
         return Ok(None);
@@ -170,7 +170,7 @@ fn already_tagged(git: &Git, observed: &Observed, request: &Request) -> Result<O
     let is_done = match &observed.head.branch {
         None => observed.head.commit == record.commit,
         Some(branch) if observed.head.commit == record.merge_commit && *branch == record.branch => {
-            // A run that was killed had not recorded it yet; one that was not is what is to be replaced.
+            // A run that was killed has not recorded its tag, and is completed; a recorded tag is what is to be replaced.
             !request.force || !tag_record::holds(git, &record)
         }
         Some(_) => false,
@@ -182,7 +182,7 @@ fn already_tagged(git: &Git, observed: &Observed, request: &Request) -> Result<O
 struct Plan {
     release: Release,
     branch: String,
-    /// P.
+    /// Commit that is released, which the branch is at.
     base: Oid,
     edit: Edit,
     /// The tag that is replaced.
@@ -206,7 +206,7 @@ fn decide(observed: &Observed, request: &Request) -> Result<Plan, Problems> {
     let flag = problems.collect(observed.flag.as_ref().map_err(|problem| problem.clone().into()));
     if let Some(flag) = flag.filter(|flag| flag.set) {
         problems.add(format!(
-            "{} marks an official release already: a release commit leaked onto this branch, revert it",
+            "{} marks an official release already: revert the release commit that leaked onto this branch",
             flag.path
         ));
     }
@@ -221,7 +221,7 @@ fn decide(observed: &Observed, request: &Request) -> Result<Plan, Problems> {
             warnings.push(format!("there is no remote `{ORIGIN}` to ask whether the tag was pushed"));
         }
         OnOrigin::NotAsked if request.force => {
-            warnings.push(format!("{ORIGIN} was not asked whether it has the tag: one that was pushed must stay"));
+            warnings.push(format!("{ORIGIN} was not asked whether it has the tag: a tag that was pushed must stay"));
         }
         _ => {}
     }
@@ -233,23 +233,23 @@ fn decide(observed: &Observed, request: &Request) -> Result<Plan, Problems> {
     Ok(Plan { release, branch, base: observed.head.commit.clone(), edit, replaces: observed.tag.clone(), warnings })
 }
 
-/// What stands in the way as far as git is concerned.
+/// Returns the problems with the state of git.
 fn obstacles(observed: &Observed, request: &Request) -> Problems {
     let mut problems = Problems::uncommitted(&observed.dirty);
     let mut add = |what: String| problems.add(what);
     let version = &observed.version_file.version;
     if observed.head.branch.is_none() {
-        add("HEAD is detached, so there is no branch to merge the release back to: `git switch` to it".to_owned());
+        add("HEAD is detached: `git switch` to the branch you want to release from".to_owned());
     }
     if observed.shallow {
-        add("this clone is shallow, so the history is not all there: `git fetch --unshallow`".to_owned());
+        add("this clone is shallow, so part of the history is missing: `git fetch --unshallow`".to_owned());
     }
     if observed.tag.is_some() && !request.force {
         add(format!("the tag {version} exists: if it was never pushed, replace it with `--force-tag`"));
     }
     match &observed.on_origin {
         OnOrigin::Present => {
-            add(format!("{ORIGIN} has the tag {version} already: it is public, release a later version"))
+            add(format!("{ORIGIN} has the tag {version} already, so it is public: release a later version"))
         }
         OnOrigin::Unknown(error) => add(format!(
             "cannot ask {ORIGIN} whether it has the tag {version} (offline? then `--no-check-git`): {error:#}"
@@ -266,7 +266,7 @@ fn obstacles(observed: &Observed, request: &Request) -> Problems {
     problems
 }
 
-/// Whether the release notes are ready; a warning where they look odd.
+/// Checks that the release notes are ready. Returns a warning if they look odd.
 fn notes_state(observed: &Observed, release: &Release, today: Date) -> Result<Option<String>, Problem> {
     if release.kind() == Kind::PreRelease {
         return Ok(None);
@@ -286,7 +286,7 @@ fn notes_state(observed: &Observed, release: &Release, today: Date) -> Result<Op
     }
 }
 
-/// What is said of fragments that came after the notes.
+/// Returns the warning about fragments that were added after the notes.
 fn left_over(fragments: &[String], version: &Version) -> String {
     if let [path] = fragments {
         return format!("{path} is still there and not in the notes of {version}");
@@ -297,7 +297,7 @@ fn left_over(fragments: &[String], version: &Version) -> String {
     format!("{} fragments are still there and not in the notes of {version}:{named}{rest}", fragments.len())
 }
 
-/// Makes the objects aside and then the tag and the merge, both at once.
+/// Makes the objects in a scratch repository, and then the tag and the merge in one step.
 fn make(git: &Git, plan: &Plan, sign: bool) -> Result<TagRecord> {
     let release = &plan.release;
     let scratch = ScratchRepo::new(git)?;

@@ -1,9 +1,9 @@
-//! What to do about an error: the last line of its message. Refuses to know what was done.
+//! What to do about an error: the last line of its message.
 
 use std::error::Error;
 use std::fmt;
 
-/// What an operating system, SQLite and programs say when there is no room to write.
+/// Messages of operating systems, SQLite and other programs when there is no room to write.
 const NO_ROOM: [&str; 5] = [
     "no space left",
     "the server's disk is full",
@@ -21,7 +21,7 @@ struct Advised {
 
 impl fmt::Display for Advised {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // Never all of its causes: they are ours, too.
+        // Without its causes, which are passed on as ours.
         write!(f, "{}", self.error)
     }
 }
@@ -32,7 +32,7 @@ impl Error for Advised {
     }
 }
 
-/// An error that says what to do next. What was advised already, nearer to where it arose, stays.
+/// Adds advice to an error. Advice that was given before, nearer to the cause, stays.
 pub fn advised(error: anyhow::Error, next: impl Into<String>) -> anyhow::Error {
     match advice(&error) {
         Some(_) => error,
@@ -44,7 +44,7 @@ fn advice(error: &anyhow::Error) -> Option<&str> {
     error.chain().find_map(|cause| cause.downcast_ref()).map(|Advised { next, .. }| next.as_str())
 }
 
-/// What to do about an error, where its message does not say it at its end.
+/// Returns what to do about an error, unless its message ends with that already.
 pub fn next(error: &anyhow::Error) -> Option<String> {
     let said = format!("{error:#}").to_lowercase();
     if error.root_cause().to_string().contains("the same command again") {
@@ -80,7 +80,7 @@ mod tests {
     }
 
     #[test]
-    fn no_room_is_named_whoever_says_so() {
+    fn a_full_disk_is_recognised_whichever_program_reports_it() {
         let by_the_system = |code| anyhow!(std::io::Error::from_raw_os_error(code)).context("cannot write release/x");
         for error in [
             by_the_system(28),

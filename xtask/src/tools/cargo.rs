@@ -1,5 +1,5 @@
-//! Programs of this workspace, built by cargo. A build that takes more than a moment is not silent: how far it is, cargo
-//! counts, in its own progress bar. Its warnings and errors are shown as it writes them.
+//! Programs of this workspace, built by cargo. A build that takes more than a moment shows its progress, read from
+//! cargo's own progress bar. cargo's warnings and errors are shown as it writes them.
 
 mod progress;
 
@@ -16,12 +16,12 @@ use xshell::{Cmd, Shell};
 use self::progress::{Heard, Telling, heard};
 use super::{process, term};
 
-/// How long cargo's streams may stay open once it has ended: a program that it left behind may hold them.
+/// How long to wait for cargo's streams after it has ended: a program that it left running may hold them open.
 const LINGER: Duration = Duration::from_millis(500);
-/// How often cargo is looked at while it writes nothing.
+/// Interval at which cargo is checked while it writes nothing.
 const STEP: Duration = Duration::from_millis(100);
 
-/// cargo's progress bar also where there is no terminal, and whatever cargo is configured for.
+/// Arguments that make cargo draw its progress bar even without a terminal, whatever its configuration.
 const WITH_PROGRESS: [&str; 8] = [
     "--config",
     "term.quiet=false",
@@ -35,21 +35,21 @@ const WITH_PROGRESS: [&str; 8] = [
 
 /// A program of a workspace.
 pub struct Program<'a> {
-    /// What messages call it.
+    /// Name of the program in messages.
     pub what: &'a str,
     /// The workspace's `Cargo.toml`.
     pub manifest: &'a Utf8Path,
-    /// Its package, which has its name.
+    /// The program's package, which has the same name.
     pub package: &'a str,
-    /// Whether it is built for speed.
+    /// Whether to build with optimisations.
     pub release: bool,
 }
 
 impl Program<'_> {
-    /// Builds it where that has to be, and gives its path: cargo knows best where it puts things.
+    /// Builds the program if necessary, and returns its path as cargo reports it.
     ///
     /// # Errors
-    /// cargo cannot be started, or fails: its words were shown.
+    /// cargo cannot be started, or fails; its messages have been shown.
     pub fn built(&self, sh: &Shell) -> Result<Utf8PathBuf> {
         let mut build = vec!["build", "--locked", "--package", self.package, "--manifest-path", self.manifest.as_str()];
         build.extend(self.release.then_some("--release"));
@@ -60,7 +60,7 @@ impl Program<'_> {
     }
 }
 
-/// What of cargo's messages is read.
+/// The part of cargo's JSON messages that is read.
 #[derive(Deserialize)]
 struct Artifact {
     target: Target,
@@ -72,16 +72,16 @@ struct Target {
     name: String,
 }
 
-/// The path of a program in the message that tells of it.
+/// Returns the path of the program `name`, if the message reports it.
 fn executable(message: &str, name: &str) -> Option<Utf8PathBuf> {
     let artifact: Artifact = serde_json::from_str(message).ok()?;
     (artifact.target.name == name).then_some(artifact.executable.into())
 }
 
-/// Runs cargo and says how far it is; `each` gets each line of its stdout.
+/// Runs cargo and shows its progress; `each` gets each line of its stdout.
 ///
 /// # Errors
-/// It cannot be started, or fails: its words were shown.
+/// cargo cannot be started, or fails; its messages have been shown.
 fn watched(sh: &Shell, what: &str, arguments: &[&str], mut each: impl FnMut(&str)) -> Result<()> {
     let colour = if term::has_colour() { "always" } else { "never" };
     let cmd = sh.cmd("cargo").args(WITH_PROGRESS).args(["--color", colour]).args(arguments);
@@ -104,20 +104,20 @@ fn watched(sh: &Shell, what: &str, arguments: &[&str], mut each: impl FnMut(&str
     view.erase();
     let status = child.wait().context("cannot wait for cargo")?;
     if !status.success() {
-        bail!("cannot build {what}: cargo failed ({status}), and says why above");
+        bail!("cannot build {what}: cargo failed ({status}); its messages are above");
     }
     Ok(())
 }
 
-/// A line that cargo wrote, without its end.
+/// A line that cargo wrote, without its line end.
 enum Written {
-    /// To stdout.
+    /// A line on stdout.
     Data(String),
-    /// To stderr. Progress ends with a carriage return, and is drawn over what stood there.
+    /// A line on stderr. Progress ends with a carriage return, so that the next line overwrites it.
     Message { line: String, is_redrawn: bool },
 }
 
-/// Starts cargo, and reads both of its streams beside us.
+/// Starts cargo, and threads that read its two streams.
 fn started(cmd: Cmd) -> Result<(Child, Receiver<Written>)> {
     term::detail(format_args!("$ {cmd}"));
     let shown = cmd.to_string();
@@ -141,7 +141,7 @@ fn read_lines(
 ) {
     std::thread::spawn(move || {
         let mut line = Vec::new();
-        // What cannot be read is as good as ended: the exit status says how it went.
+        // A read error counts as the end of the stream: the exit status tells success from failure.
         for byte in BufReader::new(stream).bytes().map_while(Result::ok) {
             if !matches!(byte, b'\n' | b'\r') {
                 line.push(byte);
@@ -149,7 +149,7 @@ fn read_lines(
             }
             let text = String::from_utf8_lossy(&line).into_owned();
             line.clear();
-            // Nobody may be listening any more.
+            // The receiver may be gone.
             if sender.send(as_written(text, byte == b'\r')).is_err() {
                 return;
             }
@@ -160,7 +160,7 @@ fn read_lines(
     });
 }
 
-/// What people see of a build.
+/// The display of a build's progress.
 struct View<'a> {
     telling: Telling<'a>,
     start: Instant,

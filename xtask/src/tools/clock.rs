@@ -1,12 +1,12 @@
-//! Today, where this machine is.
+//! Today's date.
 
 use anyhow::{Context, Result, anyhow};
 
 use super::process;
 use crate::domain::date::Date;
 
-/// Today's date in the local time zone, which `date` knows: a program every system has, in place of a library that reads
-/// time zones.
+/// Returns today's date in the local time zone. Asks `date`, which every system has, so that no library for time zones
+/// is needed.
 ///
 /// # Errors
 /// `date` cannot be run, or prints something else.

@@ -11,7 +11,7 @@ let
           inherit attrPath;
           inherit (value) drvPath name system;
           attr = builtins.concatStringsSep "." attrPath;
-          # The primitive `derivation` knows no `outputs` unless it was given some.
+          # The primitive `derivation` has no `outputs` unless it was given some.
           outputs = builtins.listToAttrs (
             map (output: {
               name = output;

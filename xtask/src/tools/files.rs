@@ -1,4 +1,4 @@
-//! Files and directories, with the size and SHA-256 of all that is read or written. Refuses to know what they mean.
+//! Files and directories; what copies or writes a file also returns its size and SHA-256.
 
 use std::fs::{self, File};
 use std::io::{self, BufWriter, Read, Write};
@@ -12,7 +12,7 @@ use sha2::{Digest as _, Sha256};
 
 use crate::domain::digest::{Digest, FileFacts};
 
-/// Passes bytes on and remembers what they were.
+/// A writer that passes bytes on and computes their size and digest.
 struct Hashing<W> {
     inner: W,
     hash: Sha256,
@@ -43,12 +43,12 @@ impl<W: Write> Write for Hashing<W> {
     }
 }
 
-/// Of bytes in memory.
+/// Returns the size and digest of bytes in memory.
 pub fn digest_of(bytes: &[u8]) -> FileFacts {
     FileFacts { size: bytes.len() as u64, sha256: Digest::new(Sha256::digest(bytes).into()) }
 }
 
-/// A new file, with the directories above it.
+/// Creates a new file, and the directories above it.
 fn create_new(path: &Utf8Path) -> Result<File> {
     let file = match File::create_new(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
@@ -65,30 +65,32 @@ fn create_hashing(path: &Utf8Path) -> Result<Hashing<BufWriter<File>>> {
     Ok(Hashing::new(BufWriter::with_capacity(BUFFER, create_new(path)?)))
 }
 
-/// Bytes that are read or written at a time.
+/// Number of bytes that are read or written at a time.
 const BUFFER: usize = 1 << 15;
 
 fn cannot_write(path: &Utf8Path) -> String {
     format!("cannot write {path}")
 }
 
+/// Creates a file with this content, and the directories above it.
+///
 /// # Errors
-/// The file exists, or there is no room for it.
+/// The file exists, or cannot be written.
 pub fn create(path: &Utf8Path, content: impl AsRef<[u8]>) -> Result<FileFacts> {
     create_new(path)?.write_all(content.as_ref()).with_context(|| cannot_write(path))?;
     Ok(digest_of(content.as_ref()))
 }
 
-/// Writes a small file beside its place and renames it there; makes the directories above it. It is on the disk then,
-/// and others may read it as far as the umask lets them.
+/// Writes a small file under a temporary name, to disk, and renames it; creates the directories above it. Others may
+/// read it if the umask allows.
 ///
 /// # Errors
-/// The place cannot be written to; what was there is still there then.
+/// The file cannot be written; the old one stays then.
 pub fn write_atomic(path: &Utf8Path, content: &str) -> Result<()> {
     write_atomic_with_mode(path, content.as_bytes(), 0o666)
 }
 
-/// The same with this mode, as far as the umask lets it be.
+/// Like [`write_atomic`], with this mode less the umask.
 ///
 /// # Errors
 /// As for [`write_atomic`].
@@ -107,14 +109,13 @@ pub fn write_atomic_with_mode(path: &Utf8Path, content: &[u8], mode: u32) -> Res
     write().with_context(|| cannot_write(path))
 }
 
-/// A flag of `open(2)`, for the standard library.
+/// `O_NONBLOCK`, as the standard library takes it.
 const NONBLOCK: i32 = rustix::fs::OFlags::NONBLOCK.bits() as i32;
 
-/// Opens what must be a file, and waits for nobody: neither for the writer of a pipe nor for a device. Gives its size
-/// in bytes, too.
+/// Opens a regular file, and returns its size in bytes, too. Does not wait for the writer of a pipe, or for a device.
 ///
 /// # Errors
-/// It cannot be read, or is not a regular file.
+/// The file cannot be read, or is not a regular file.
 pub fn open_file(path: &Utf8Path) -> Result<(File, u64)> {
     let reading = || format!("cannot read {path}");
     let file = File::options().read(true).custom_flags(NONBLOCK).open(path).with_context(reading)?;
@@ -137,30 +138,30 @@ fn kind(kind: fs::FileType) -> &'static str {
     }
 }
 
-/// The texts and indexes of a release are not nearly this long, in bytes.
+/// Largest size in bytes of a file that is read into memory, far above that of any text or index of a release.
 pub const SMALL: u64 = 64 << 20;
 
-/// The bytes of a small file.
+/// Reads a small file.
 ///
 /// # Errors
-/// It cannot be read, is not a regular file, or is far too long.
+/// The file cannot be read, is not a regular file, or is far too large.
 pub fn read(path: &Utf8Path) -> Result<Vec<u8>> {
     let (file, size) = open_file(path)?;
-    ensure!(size <= SMALL, "{path} has {size} bytes, which is too many for what it should be");
+    ensure!(size <= SMALL, "{path} has {size} bytes, which is far too large for this file");
     let mut bytes = Vec::new();
     file.take(SMALL).read_to_end(&mut bytes).with_context(|| format!("cannot read {path}"))?;
     Ok(bytes)
 }
 
-/// The text of a small file.
+/// Reads a small text file.
 ///
 /// # Errors
-/// As for [`read`], and it is not UTF-8.
+/// As for [`read`], or the file is not UTF-8.
 pub fn read_text(path: &Utf8Path) -> Result<String> {
     String::from_utf8(read(path)?).with_context(|| format!("{path} is not text"))
 }
 
-/// The text of a small file, or `None` if it is not there.
+/// Reads a small text file; `None` if it does not exist.
 ///
 /// # Errors
 /// As for [`read_text`].
@@ -168,7 +169,7 @@ pub fn read_if_there(path: &Utf8Path) -> Result<Option<String>> {
     Ok(if is_there(path) { Some(read_text(path)?) } else { None })
 }
 
-/// The bytes of a small file, or `None` if it is not there.
+/// Reads a small file; `None` if it does not exist.
 ///
 /// # Errors
 /// As for [`read`].
@@ -176,15 +177,15 @@ pub fn bytes_if_there(path: &Utf8Path) -> Result<Option<Vec<u8>>> {
     Ok(if is_there(path) { Some(read(path)?) } else { None })
 }
 
-/// Whether anything has this name, be it a link that leads nowhere. What cannot be looked at is there.
+/// Whether anything has this name, even a dangling link. What cannot be examined counts as there.
 pub fn is_there(path: &Utf8Path) -> bool {
     !matches!(fs::symlink_metadata(path), Err(error) if error.kind() == io::ErrorKind::NotFound)
 }
 
-/// Adds a line to a file, which is made where it is missing, and the directory above it.
+/// Appends a line to a file; creates the file and the directory above it if they are missing.
 ///
 /// # Errors
-/// It cannot be written to, or is not a regular file.
+/// The file cannot be written, or is not a regular file.
 pub fn append_line(path: &Utf8Path, line: &str) -> Result<()> {
     let write = || -> io::Result<fs::Metadata> {
         fs::create_dir_all(path.parent().unwrap_or(path))?;
@@ -200,7 +201,7 @@ pub fn append_line(path: &Utf8Path, line: &str) -> Result<()> {
     Ok(())
 }
 
-/// Whether `dir` is a directory, and not a link to one: what lies elsewhere was not built here.
+/// Checks that `dir` is a directory, not a link to one: what is elsewhere was not built here.
 ///
 /// # Errors
 /// It is something else.
@@ -208,13 +209,13 @@ pub fn require_directory(dir: &Utf8Path) -> Result<()> {
     let facts = fs::symlink_metadata(dir).with_context(|| format!("cannot look at {dir}"))?;
     ensure!(
         facts.is_dir(),
-        "{dir} is {}, where a directory was built: build it again",
+        "{dir} is {}, not the directory that was built: build it again",
         if facts.is_file() { "a file" } else { kind(facts.file_type()) }
     );
     Ok(())
 }
 
-/// Copies one file's content to each of some places; the mode becomes what is usual there, whatever it was.
+/// Copies a file's content to several paths, each with the default mode.
 ///
 /// # Errors
 /// As for [`create`], or the source cannot be read.
@@ -236,7 +237,7 @@ pub fn copy(from: &Utf8Path, to: &[&Utf8Path]) -> Result<FileFacts> {
     }
 }
 
-/// Decompresses.
+/// Decompresses a gzip file.
 ///
 /// # Errors
 /// As for [`create`], or the file is not gzip.
@@ -248,7 +249,7 @@ pub fn gunzip(from: &Utf8Path, to: &Utf8Path) -> Result<FileFacts> {
         .with_context(|| format!("cannot decompress {from} to {to}"))
 }
 
-/// Compresses: the bytes depend on nothing but the source.
+/// Compresses a stream with gzip; the result depends on nothing but the content.
 ///
 /// # Errors
 /// As for [`create`], or the source fails.
@@ -257,7 +258,7 @@ pub fn gzip(source: &mut impl Read, to: &Utf8Path) -> Result<FileFacts> {
     io::copy(source, &mut gzip).and_then(|_| gzip.finish()).and_then(Hashing::finish).with_context(|| cannot_write(to))
 }
 
-/// The files below `dir`, relative to it, sorted.
+/// Lists the files below `dir`, relative to it, sorted.
 ///
 /// # Errors
 /// The directory cannot be read, or something in it is neither a file nor a directory.
@@ -282,7 +283,7 @@ pub fn list(dir: &Utf8Path) -> Result<Vec<Utf8PathBuf>> {
     Ok(files)
 }
 
-/// The directories below `dir` with nothing in them, relative to it, sorted. No bucket and no archive of ours has any.
+/// Lists the empty directories below `dir`, relative to it, sorted. Neither a bucket nor our archives have any.
 ///
 /// # Errors
 /// A directory cannot be read.
@@ -306,7 +307,7 @@ pub fn empty_directories(dir: &Utf8Path) -> Result<Vec<Utf8PathBuf>> {
     Ok(empty)
 }
 
-/// The names in `dir` and, for each, the target of the symlink that it is.
+/// Lists the symlinks in `dir`, names and targets.
 ///
 /// # Errors
 /// The directory cannot be read, or holds something else.
@@ -321,10 +322,10 @@ pub fn links(dir: &Utf8Path) -> Result<Vec<(String, Utf8PathBuf)>> {
         .collect()
 }
 
-/// The first bytes of a file: `length`, or all there are.
+/// Reads the first `length` bytes of a file, or all of a shorter one.
 ///
 /// # Errors
-/// It cannot be read.
+/// The file cannot be read.
 pub fn read_prefix(path: &Utf8Path, length: usize) -> Result<Vec<u8>> {
     let mut bytes = Vec::with_capacity(length);
     let (file, _) = open_file(path)?;
@@ -332,7 +333,7 @@ pub fn read_prefix(path: &Utf8Path, length: usize) -> Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// The file system on which `path` lies, and the free space there, in bytes, for whoever is not root.
+/// Returns the file system of `path`, and the free space there in bytes for users other than root.
 ///
 /// # Errors
 /// `path` does not exist.

@@ -1,7 +1,7 @@
-//! The repository that is released: what it says, and the few ways in which it is changed.
+//! The repository that is released: how to read it, and the few ways to change it.
 //!
-//! Owns git's command line and its formats. New objects are made in [`super::scratch_repo`]; what moves here
-//! moves in one step, without hooks. Refuses to know what a release is.
+//! Owns git's command line and its formats. New objects are made in [`super::scratch_repo`]; refs are moved here, in
+//! one step and without hooks.
 
 mod contents;
 pub mod environment;
@@ -16,6 +16,7 @@ use camino::{Utf8Path, Utf8PathBuf};
 use xshell::{Cmd, Shell};
 
 use super::process;
+use crate::domain::amounts::counted;
 use crate::domain::oid::Oid;
 use crate::domain::release::tagging::Commit;
 
@@ -25,20 +26,20 @@ pub struct Git {
     root: Utf8PathBuf,
 }
 
-/// Where HEAD stands.
+/// Where HEAD is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Head {
     pub commit: Oid,
-    /// Without `refs/heads/`; `None` if HEAD is detached.
+    /// Name of the branch without `refs/heads/`; `None` if HEAD is detached.
     pub branch: Option<String>,
 }
 
-/// A ref to move, under the condition that it still is where it was seen.
+/// A ref to move, provided that it still is where it was seen.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RefMove {
-    /// The full name, `refs/…`.
+    /// Full name of the ref, `refs/…`.
     pub name: String,
-    /// `None` if it must not exist yet.
+    /// Object that the ref must still name; `None` if it must not exist yet.
     pub from: Option<Oid>,
     pub to: Oid,
 }
@@ -46,10 +47,10 @@ pub struct RefMove {
 /// One line of `git ls-tree`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TreeEntry {
-    /// `100644`, `100755`, `120000` (symlink), `040000` (directory), `160000` (submodule).
+    /// Mode: `100644`, `100755`, `120000` (symlink), `040000` (directory), `160000` (submodule).
     pub mode: String,
     pub oid: Oid,
-    /// Relative to the root of the tree.
+    /// Path relative to the root of the tree.
     pub path: String,
 }
 
@@ -61,33 +62,33 @@ impl TreeEntry {
 }
 
 impl Git {
-    /// The work tree that `dir` lies in.
+    /// Opens the work tree that contains `dir`.
     ///
     /// # Errors
-    /// `dir` does not exist, or lies in no git work tree.
+    /// `dir` does not exist, or is not in a git work tree.
     pub fn open(dir: &Utf8Path) -> Result<Git> {
         if !dir.is_dir() {
             bail!("{dir} is not a directory: `--repo` names the tree to release");
         }
         let git = Git { sh: process::shell_in(dir)?, root: dir.to_owned() };
         let root = git.read(["rev-parse", "--show-toplevel"]).with_context(|| {
-            format!("{dir} is not in a git work tree, or git refuses it: a release needs one, with its history")
+            format!("{dir} is not in a git work tree, or git refuses to use it: a release needs the tree's history")
         })?;
         git.sh.change_dir(&root);
         Ok(Git { root: Utf8PathBuf::from(root), ..git })
     }
 
-    /// The top of the work tree.
+    /// Returns the top of the work tree.
     pub fn root(&self) -> &Utf8Path {
         &self.root
     }
 
-    /// A git command, run at the top of the work tree.
+    /// Returns a git command that runs at the top of the work tree.
     pub fn cmd(&self, args: impl IntoIterator<Item = impl AsRef<OsStr>>) -> Cmd<'_> {
         environment::plain(self.raw()).args(args)
     }
 
-    /// git without anything, run at the top of the work tree.
+    /// Returns a git command that runs at the top of the work tree in an unchanged environment.
     pub(super) fn raw(&self) -> Cmd<'_> {
         self.sh.cmd("git")
     }
@@ -96,11 +97,11 @@ impl Git {
         process::read(self.cmd(args))
     }
 
-    /// The object that a revision names; `None` if there is no such ref or object, or not of the kind that the revision
-    /// asks for.
+    /// Returns the object that a revision names; `None` if there is no such ref or object, or if it is not of the kind
+    /// that the revision asks for.
     ///
     /// # Errors
-    /// The ref is there and what it leads to cannot be read.
+    /// The ref exists, but its object cannot be read.
     pub fn resolve(&self, revision: &str) -> Result<Option<Oid>> {
         let options = ["rev-parse", "--verify", "--quiet", "--end-of-options"];
         let cmd = self.cmd(options).arg(revision);
@@ -110,24 +111,22 @@ impl Git {
             return parse_oid(String::from_utf8_lossy(&output.stdout).trim_end()).map(Some);
         }
         let reference = revision.split("^{").next().unwrap_or(revision);
-        let whole = || self.find(options.into_iter().chain([format!("{reference}^{{}}").as_str()]));
+        let peeled = || self.find(options.into_iter().chain([format!("{reference}^{{}}").as_str()]));
         if !is_no(&output) {
-            // git complains of an object of another kind, too, although it is to be quiet.
-            return if whole()?.is_some() { Ok(None) } else { process::check(&shown, &output).map(|()| None) };
+            // git also complains about an object of another kind, in spite of `--quiet`.
+            return if peeled()?.is_some() { Ok(None) } else { process::check(&shown, &output).map(|()| None) };
         }
-        // git says the same where the object is missing or damaged.
+        // git answers the same if the object is missing or damaged.
         if reference.starts_with("refs/") {
             let listed = self.read(["for-each-ref", "--format=%(refname)", reference])?;
-            if listed.lines().any(|name| name == reference) && whole()?.is_none() {
-                bail!(
-                    "{reference} leads to an object that this repository does not have, or cannot read: try `git fsck`"
-                );
+            if listed.lines().any(|name| name == reference) && peeled()?.is_none() {
+                bail!("{reference} names an object that this repository does not have or cannot read: try `git fsck`");
             }
         }
         Ok(None)
     }
 
-    /// What a command says that has an exit status for "there is none", which is 1.
+    /// Runs a command that exits with 1 if it finds nothing. Returns its output, or `None`.
     fn find(&self, args: impl IntoIterator<Item = impl AsRef<OsStr>>) -> Result<Option<String>> {
         let cmd = self.cmd(args);
         let shown = cmd.to_string();
@@ -139,8 +138,10 @@ impl Git {
         process::text(&shown, output.stdout).map(Some)
     }
 
+    /// Returns where HEAD is.
+    ///
     /// # Errors
-    /// The branch has no commit yet.
+    /// The branch has no commit yet, or the commit cannot be read.
     pub fn head(&self) -> Result<Head> {
         let branch = self.find(["symbolic-ref", "--quiet", "HEAD"]).context("cannot see which branch HEAD is on")?;
         let commit = match &branch {
@@ -149,24 +150,24 @@ impl Git {
         };
         let commit = commit.with_context(|| match branch {
             Some(_) => "this repository has no commit yet: there is nothing to release",
-            None => "HEAD leads to a commit that this repository does not have, or cannot read: try `git fsck`",
+            None => "HEAD names a commit that this repository does not have or cannot read: try `git fsck`",
         })?;
         Ok(Head { commit, branch: branch.and_then(|name| name.strip_prefix("refs/heads/").map(str::to_owned)) })
     }
 
-    /// Every tag of this repository, by name; not those whose names are not UTF-8, which no version has.
+    /// Returns the names of all tags, except those that are not UTF-8, which are never versions.
     pub fn tags(&self) -> Result<Vec<String>> {
         self.names(["for-each-ref", "--format=%(refname:strip=2)", "refs/tags"])
     }
 
-    /// Lines that are UTF-8.
+    /// Returns the lines that a command prints, except those that are not UTF-8.
     fn names<const N: usize>(&self, args: [&str; N]) -> Result<Vec<String>> {
         let list = process::read_bytes(self.cmd(args))?;
         let names = list.split(|byte| *byte == b'\n').filter_map(|name| std::str::from_utf8(name).ok());
         Ok(names.filter(|name| !name.is_empty()).map(str::to_owned).collect())
     }
 
-    /// Tracked files that differ from HEAD, in the index or in the work tree: for messages.
+    /// Returns the tracked files that differ from HEAD, in the index or in the work tree, for messages.
     pub fn dirty_files(&self) -> Result<Vec<String>> {
         let look = ["status", "--porcelain=v1", "-z", "--untracked-files=no", "--no-renames"];
         let status = process::read_bytes(self.cmd(look).arg("--ignore-submodules=untracked"))?;
@@ -176,7 +177,7 @@ impl Git {
         lines.map(|line| path(line).with_context(|| format!("`git status` wrote an unexpected line: {line}"))).collect()
     }
 
-    /// What lies directly in directory `dir` of a commit; nothing if there is no such directory.
+    /// Returns the entries directly in the directory `dir` of a commit; none if there is no such directory.
     pub fn list(&self, commit: &Oid, dir: &str) -> Result<Vec<TreeEntry>> {
         self.ls_tree(commit, &format!("{dir}/"))
     }
@@ -194,13 +195,13 @@ impl Git {
                 let shown = String::from_utf8_lossy(line);
                 let path = shown.split('\t').next_back().unwrap_or_default();
                 let line = std::str::from_utf8(line).ok();
-                let line = line.with_context(|| format!("the name of {path} is not UTF-8: give it another one"))?;
+                let line = line.with_context(|| format!("the name of {path} is not UTF-8: rename it"))?;
                 entry(line).with_context(|| format!("`git ls-tree` wrote an unexpected line: {line}"))
             })
             .collect()
     }
 
-    /// One file of a commit, as text; `None` if it has no such file.
+    /// Reads one file of a commit as text; `None` if the commit does not have it.
     ///
     /// # Errors
     /// The path is a directory, or the file is not UTF-8.
@@ -212,37 +213,37 @@ impl Git {
         String::from_utf8(bytes).map(Some).with_context(|| format!("{path} is not UTF-8"))
     }
 
-    /// A file or directory of the repository, wherever this work tree has it.
+    /// Returns the path of a file or directory in this work tree's repository.
     pub fn path(&self, name: &str) -> Result<Utf8PathBuf> {
         self.read(["rev-parse", "--path-format=absolute", "--git-path", name]).map(Utf8PathBuf::from)
     }
 
-    /// `sha1` or `sha256`.
+    /// Returns the object format: `sha1` or `sha256`.
     pub fn object_format(&self) -> Result<String> {
         self.read(["rev-parse", "--show-object-format"])
     }
 
-    /// That the objects are named as Nix knows them.
+    /// Checks that Nix can read the repository's object format.
     ///
     /// # Errors
-    /// They are not.
+    /// It cannot.
     pub fn require_format_of_nix(&self) -> Result<()> {
         match self.object_format()?.as_str() {
             "sha1" => Ok(()),
-            _ => bail!("its objects are named by SHA-256, which no Nix reads: use a repository with SHA-1"),
+            _ => bail!("its objects use SHA-256, which Nix cannot read: use a repository with SHA-1"),
         }
     }
 
-    /// Whether refs are kept as a reftable.
+    /// Whether refs are stored in a reftable.
     pub fn has_reftable(&self) -> Result<bool> {
         let formats = self.settings(|key| key == "extensions.refstorage")?;
         Ok(formats.last().is_some_and(|(_, format)| format.starts_with("reftable")))
     }
 
-    /// That every object of a commit's tree is here, or with `history` those of all commits before it, too.
+    /// Checks that every object of a commit's tree is here; with `history`, also those of all commits before it.
     ///
     /// # Errors
-    /// Some are missing, and how they are fetched.
+    /// Objects are missing; the message says how to fetch them.
     pub fn require_objects(&self, commit: &Oid, history: bool) -> Result<()> {
         let which = if history { "--in-commit-order" } else { "--no-walk" };
         let list = process::read_bytes(self.cmd(["rev-list", "--objects", "--missing=print", which, commit.as_str()]))?;
@@ -251,33 +252,33 @@ impl Git {
             return Ok(());
         }
         let what = if history { "the history of commit" } else { "commit" };
-        let what = format!("{what} {} is not all there, objects that are missing: {missing}", commit.short());
+        let what = format!("{what} {} is missing {}", commit.short(), counted(missing, "object"));
         let promisor = |key: &str| key.starts_with("remote.") && key.ends_with(".promisor");
         match self.settings(promisor)?.pop() {
             Some((key, _)) => {
                 let remote = key.trim_start_matches("remote.").trim_end_matches(".promisor");
-                bail!("this is a partial clone: {what}; fetch all with `git fetch --refetch --no-filter {remote}`")
+                bail!("this is a partial clone: {what}; fetch them with `git fetch --refetch --no-filter {remote}`")
             }
             None => bail!("this repository is damaged: {what}; `git fsck` shows more"),
         }
     }
 
-    /// Where this repository's objects lie, as the file `objects/info/alternates` of another one names them.
+    /// Returns the directories of this repository's objects, in the format of `objects/info/alternates`.
     pub fn object_directories(&self) -> Result<String> {
         let counted = self.read(["count-objects", "--verbose"])?;
         let alternates = counted.lines().filter_map(|line| line.strip_prefix("alternate: "));
         Ok([self.path("objects")?.as_str()].into_iter().chain(alternates).map(|line| format!("{line}\n")).collect())
     }
 
-    /// Shows the difference of two trees on stdout, in colour on a terminal.
+    /// Prints the diff of two trees to stdout, in colour on a terminal.
     pub fn show_diff(&self, from: &Oid, to: &Oid, environment: &[(&str, String)]) -> Result<()> {
-        // Unlike `git diff`, it takes no notice of anybody's settings.
+        // Unlike `git diff`, it ignores the user's settings.
         let cmd = self.cmd(["--no-pager", "diff-tree", "-r", "--patch", "--no-ext-diff", "--no-textconv"]);
         let cmd = cmd.args(["--find-renames", "--color=auto", from.as_str(), to.as_str()]);
         process::show(cmd.envs(environment.iter().map(|(key, value)| (key, value))))
     }
 
-    /// What an annotated tag points at; `None` if there is no tag of this name, or it is not an annotated one.
+    /// Returns the commit that an annotated tag points at; `None` if there is no annotated tag of this name.
     pub fn tagged_commit(&self, tag: &str) -> Result<Option<Oid>> {
         match self.resolve(&format!("refs/tags/{tag}^{{tag}}"))? {
             Some(_) => self.resolve(&format!("refs/tags/{tag}^{{commit}}")),
@@ -285,7 +286,7 @@ impl Git {
         }
     }
 
-    /// The commit's time in UTC, such as `2025-06-18T20:00:00Z`.
+    /// Returns the commit's time in UTC, such as `2025-06-18T20:00:00Z`.
     pub fn committed_at(&self, commit: &Oid) -> Result<String> {
         let format = ["--no-commit-header", "--date=format-local:%Y-%m-%dT%H:%M:%SZ", "--format=%cd"];
         let cmd = self.cmd(["rev-list", "--max-count=1"]).args(format).args([commit.as_str(), "--"]);
@@ -302,24 +303,24 @@ impl Git {
         Ok(self.find(["merge-base", "--is-ancestor", ancestor.as_str(), descendant.as_str()])?.is_some())
     }
 
-    /// The commits on the line of first parents that end in `tip` and change a file, newest first.
+    /// Returns the commits that change a file on the line of first parents that ends in `tip`, newest first.
     pub fn changes_of(&self, tip: &Oid, path: &str) -> Result<Vec<Oid>> {
         let list = self.read(["rev-list", "--first-parent", tip.as_str(), "--", path])?;
         list.lines().map(parse_oid).collect()
     }
 
-    /// The first line of a commit's message.
+    /// Returns the first line of a commit's message.
     pub fn subject(&self, commit: &Oid) -> Result<String> {
         self.show(commit, "%s")
     }
 
-    /// A commit's tree and parents.
+    /// Returns a commit's tree and parents.
     pub fn commit(&self, oid: &Oid) -> Result<Commit> {
         let commits = self.log(["--max-count=1", oid.as_str()])?;
         commits.into_iter().next().with_context(|| format!("there is no commit {oid}"))
     }
 
-    /// The merge commits on the way from `ancestor` to `tip`, newest first.
+    /// Returns the merge commits on the way from `ancestor` to `tip`, newest first.
     pub fn merges_between(&self, ancestor: &Oid, tip: &str) -> Result<Vec<Commit>> {
         self.log(["--merges", "--ancestry-path", &format!("{ancestor}..{tip}")])
     }
@@ -329,13 +330,13 @@ impl Git {
         list.lines().map(parse_commit).collect()
     }
 
-    /// The local branches that contain a commit, without `refs/heads/`.
+    /// Returns the local branches that contain a commit, without `refs/heads/`.
     pub fn branches_with(&self, commit: &Oid) -> Result<Vec<String>> {
         let contains = format!("--contains={commit}");
         self.names(["for-each-ref", "--format=%(refname:lstrip=2)", &contains, "refs/heads"])
     }
 
-    /// Whether history is cut off somewhere.
+    /// Whether the history of this clone is cut off.
     pub fn is_shallow(&self) -> Result<bool> {
         Ok(self.read(["rev-parse", "--is-shallow-repository"])? == "true")
     }
@@ -346,10 +347,10 @@ impl Git {
     }
 }
 
-/// History, a commit a line, for [`parse_commit`].
+/// Arguments that list history, one commit per line, for [`parse_commit`].
 pub(super) const LOG: [&str; 3] = ["rev-list", "--no-commit-header", "--format=%H %T %P"];
 
-/// Whether a command that looks for something says that it is not there: with status 1, and without a word.
+/// Whether a command that looks for something found nothing: it exits with 1 and prints no message.
 fn is_no(output: &Output) -> bool {
     output.status.code() == Some(1) && output.stderr.is_empty()
 }
@@ -362,7 +363,7 @@ pub(super) fn parse_commit(line: &str) -> Result<Commit> {
     }
 }
 
-/// An object name that git wrote.
+/// Parses an object name that git wrote.
 pub(super) fn parse_oid(name: &str) -> Result<Oid> {
     name.parse().map_err(|why| anyhow!("git wrote something unexpected: {why}"))
 }

@@ -1,6 +1,6 @@
 //! Our history and a remote branch's, side by side, in a scratch repository that has the objects of both.
 //!
-//! An answer that git could not find is an error, never a no. Refuses to reach the remote: [`super::remote`] does.
+//! If git cannot tell, that is an error, never a no. [`super::remote`] fetches what is needed.
 
 use anyhow::{Context, Result};
 use camino::{Utf8Path, Utf8PathBuf};
@@ -20,7 +20,7 @@ pub struct History<'a> {
 }
 
 impl<'a> History<'a> {
-    /// A repository that has our objects.
+    /// Makes a scratch repository that has our objects.
     pub(super) fn new(git: &'a Git) -> Result<History<'a>> {
         let scratch = tempfile::tempdir().context("cannot make a temporary directory")?;
         let dir =
@@ -34,7 +34,7 @@ impl<'a> History<'a> {
         Ok(History { git, dir, _scratch: scratch })
     }
 
-    /// The scratch repository.
+    /// Returns the directory of the scratch repository.
     pub(super) fn dir(&self) -> &Utf8Path {
         &self.dir
     }
@@ -46,7 +46,7 @@ impl<'a> History<'a> {
     /// Whether `descendant` contains `ancestor`.
     ///
     /// # Errors
-    /// The history of `descendant` is not all there.
+    /// The history of `descendant` is incomplete.
     pub fn contains(&self, descendant: &Oid, ancestor: &Oid) -> Result<bool> {
         let cmd = self.cmd(&["merge-base", "--is-ancestor", ancestor.as_str(), descendant.as_str()]);
         let shown = cmd.to_string();
@@ -54,13 +54,13 @@ impl<'a> History<'a> {
         match output.status.code() {
             Some(0) => Ok(true),
             Some(1) => Ok(false),
-            // What is nowhere here is not in a history that is all here.
+            // A commit that is not here is not in a history that is complete.
             _ if !self.has(ancestor)? && self.is_complete(descendant)? => Ok(false),
             _ => process::check(&shown, &output).map(|()| false).with_context(|| self.why_incomplete(descendant)),
         }
     }
 
-    /// How a branch of the remote relates to a commit of ours.
+    /// Returns how a branch of the remote relates to a commit of ours.
     ///
     /// # Errors
     /// As for [`History::contains`].
@@ -87,22 +87,22 @@ impl<'a> History<'a> {
         let tip = tip.short();
         match self.git.is_shallow() {
             Ok(true) => {
-                format!("this clone is shallow, so the history of {tip} is not all here: `git fetch --unshallow`")
+                format!("this clone is shallow, so the history of {tip} is incomplete: `git fetch --unshallow`")
             }
-            _ => format!("the history of {tip} is not all here: `git fsck --connectivity-only` says what is missing"),
+            _ => format!("the history of {tip} is incomplete: `git fsck --connectivity-only` says what is missing"),
         }
     }
 
-    /// A commit's tree and parents.
+    /// Returns a commit's tree and parents.
     ///
     /// # Errors
-    /// It is not there.
+    /// There is no such commit.
     pub fn commit(&self, oid: &Oid) -> Result<Commit> {
         let line = process::read(self.cmd(&LOG).args(["--max-count=1", oid.as_str(), "--"]))?;
         parse_commit(&line)
     }
 
-    /// One file of a commit, as text; `None` if it has no such file.
+    /// Reads one file of a commit as text; `None` if the commit does not have it.
     ///
     /// # Errors
     /// The commit or the file is not there, or the file is not UTF-8.
@@ -117,10 +117,10 @@ impl<'a> History<'a> {
         String::from_utf8(bytes).map(Some).with_context(|| format!("{path} is not UTF-8"))
     }
 
-    /// The commits of `tip` that `known` does not contain, newest first.
+    /// Returns the commits of `tip` that `known` does not contain, newest first.
     ///
     /// # Errors
-    /// The history is not all there.
+    /// The history is incomplete.
     pub fn only_in(&self, tip: &Oid, known: &Oid) -> Result<Vec<Commit>> {
         let list = process::read(self.cmd(&LOG).args([tip.as_str(), "--not", known.as_str(), "--"]))
             .with_context(|| self.why_incomplete(tip))?;

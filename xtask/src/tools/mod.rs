@@ -1,4 +1,4 @@
-//! How git, nix, files and the terminal are spoken to. No release policy: what to do, and whether, is decided above.
+//! How to use git, Nix, files and the terminal. No release policy: the floors above decide whether and what to do.
 
 pub mod advice;
 pub mod cargo;

@@ -1,7 +1,7 @@
 //! Nix: evaluation and realisation.
 //!
-//! Owns the command lines of `nix`, `nix-eval-jobs` and `nix-store`, from Nix 2.8 on, without asking for any global
-//! configuration. Every call gets the arguments that people add after `--`. Refuses to know what a job is for.
+//! Owns the command lines of `nix`, `nix-eval-jobs` and `nix-store`, from Nix 2.8 on. Needs no global configuration.
+//! Every call gets the arguments that the manager adds after `--`.
 
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader};
@@ -24,14 +24,14 @@ use crate::domain::oid::Oid;
 use crate::domain::problem::excerpt;
 use crate::domain::store_path::from_base32;
 
-/// Turns an attribute set of jobs into the rows that `nix-eval-jobs` gives.
+/// Nix function that turns an attribute set of jobs into the rows that `nix-eval-jobs` prints.
 const EVAL_ROWS: &str = include_str!("eval-rows.nix");
-/// The names to descend into, to find out which job it is that fails.
+/// Nix function that returns the names to descend into, to find the job that fails.
 const CHILDREN: &str = r#"jobs: if jobs.type or "" == "derivation" then [ ] else builtins.attrNames jobs"#;
-/// The system that each derivation of a set is built on. Nothing is instantiated for that.
+/// Nix function that returns the system of each derivation in a set, without instantiating it.
 const SYSTEMS: &str = "builtins.mapAttrs (_: job: job.system)";
 const EVAL_JOBS: &str = "nix-eval-jobs";
-/// Each takes the memory of an evaluation of its own.
+/// Largest number of workers: each takes the memory of a separate evaluation.
 const MAX_WORKERS: usize = 4;
 
 /// A flake in a git work tree.
@@ -39,12 +39,12 @@ const MAX_WORKERS: usize = 4;
 pub struct Flake(String);
 
 impl Flake {
-    /// One commit of it, which `reference` leads to; the state of the work tree does not matter.
+    /// Names one commit, which `reference` leads to; the state of the work tree does not matter.
     pub fn at(dir: &Utf8Path, reference: &str, commit: &Oid) -> Flake {
         Flake(format!("git+file://{}?ref={}&rev={commit}", encode(dir.as_str()), encode(reference)))
     }
 
-    /// The work tree as it is, with its changes.
+    /// Names the work tree as it is, with its changes.
     pub fn work_tree(dir: &Utf8Path) -> Flake {
         Flake(format!("git+file://{}", encode(dir.as_str())))
     }
@@ -56,7 +56,7 @@ impl Flake {
     }
 }
 
-/// A path as it stands in a URL.
+/// Percent-encodes a path for a URL.
 fn encode(path: &str) -> String {
     let byte = |b: u8| match b {
         b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'/' | b'-' | b'.' | b'_' | b'~' => char::from(b).to_string(),
@@ -65,7 +65,7 @@ fn encode(path: &str) -> String {
     path.bytes().map(byte).collect()
 }
 
-/// Nix, with what people want it to be told.
+/// Nix, with the manager's arguments.
 pub struct Nix {
     sh: Shell,
     args: NixArgs,
@@ -82,7 +82,7 @@ impl Nix {
         let cmd =
             self.sh.cmd("nix").args(EXPERIMENTAL).args(["eval", "--json", &flake.attr(path), "--apply", function]);
         let output = process::capture_long(cmd.args(&self.args.eval)).map_err(Failure::NotRun)?;
-        // What it wrote before it failed may look whole.
+        // What it wrote before it failed may look complete.
         if !output.status.success() {
             let says = String::from_utf8_lossy(&output.stderr);
             return Err(Failure::Message(Fault::new(&says, &self.version())));
@@ -90,13 +90,13 @@ impl Nix {
         Ok(output)
     }
 
-    /// What Nix says of its version.
+    /// Returns the version that Nix reports.
     fn version(&self) -> String {
         let says = process::read(self.sh.cmd("nix").arg("--version")).unwrap_or_default();
         says.lines().next().unwrap_or("this Nix").to_owned()
     }
 
-    /// The names of the attributes in a flake's output, and whether Nix lacks the users that build.
+    /// Returns the names of the attributes in a flake's output, and whether Nix has no build users.
     ///
     /// # Errors
     /// There is no such output, or Nix is not usable.
@@ -107,12 +107,13 @@ impl Nix {
             Failure::NotRun(error) => odd(error),
         })?;
         let warnings = String::from_utf8_lossy(&output.stderr);
-        // Nix only warns here, and fails with the same words when it is to build.
+        // Nix only warns here, but fails with the same message when it has to build.
         let no_users = warnings.contains("'build-users-group' does not exist");
         Ok((json(&output.stdout).map_err(odd)?, no_users))
     }
 
-    /// The hash of what is in an archive, as a fetcher that unpacks sees it: of the NAR. The content gets into the store.
+    /// Returns the hash of an archive's content, as a fetcher that unpacks it computes it: that of the NAR. Adds the content
+    /// to the store.
     ///
     /// # Errors
     /// Nix's message.
@@ -121,10 +122,10 @@ impl Nix {
         let cmd = self.sh.cmd("nix-prefetch-url").args(["--unpack", "--type", "sha256", &url]).args(&self.args.build);
         let hash = process::read(cmd)?;
         let bytes = hash.lines().last().and_then(|hash| from_base32(hash.trim()));
-        bytes.map(Digest::new).with_context(|| format!("`nix-prefetch-url` said something odd: {hash}"))
+        bytes.map(Digest::new).with_context(|| format!("`nix-prefetch-url` wrote something unexpected: {hash}"))
     }
 
-    /// The system that each job of a set is built on, by the job's name.
+    /// Returns the system that each job of a set is built on, by the job's name.
     ///
     /// # Errors
     /// Nix's message.
@@ -132,12 +133,12 @@ impl Nix {
         json(&self.eval(flake, path, SYSTEMS).map_err(Failure::into_error)?.stdout)
     }
 
-    /// Who builds, as Nix is configured.
+    /// Returns the machines that Nix is configured to build on.
     ///
     /// # Errors
     /// Nix does not show its configuration.
     pub fn machines(&self) -> Result<Machines> {
-        // The first is what old ones know, the second what new ones call it.
+        // Old versions know the first spelling, new ones the second.
         let show = |words: &[&str]| {
             process::read_bytes(self.sh.cmd("nix").args(EXPERIMENTAL).args(words).arg("--json").args(&self.args.config))
         };
@@ -153,7 +154,7 @@ impl Nix {
             for line in builders::parse(&list) {
                 match line {
                     Line::Builder(builder) => machines.builders.push(builder),
-                    // One that is not there is an empty one, to Nix too.
+                    // Nix, too, takes a missing file for an empty one.
                     Line::File(path) if !read.contains(&path) => {
                         lists.push(files::read_if_there(Utf8Path::new(&path))?.unwrap_or_default());
                         read.push(path);
@@ -165,7 +166,7 @@ impl Nix {
         Ok(machines)
     }
 
-    /// Says so where an option is of no use, since the evaluator that knows it is not there.
+    /// Warns about options that are left out because the evaluator that knows them is not installed.
     pub fn warn_of_lost_arguments(&self, args: &[String]) {
         let lost = NixArgs::only_for_eval_jobs(args);
         if !lost.is_empty() && !files::on_path(EVAL_JOBS) {
@@ -176,16 +177,16 @@ impl Nix {
         }
     }
 
-    /// The name of the evaluator that [`Nix::jobs`] uses.
+    /// Returns the name of the evaluator that [`Nix::jobs`] uses.
     pub fn evaluator() -> &'static str {
         if files::on_path(EVAL_JOBS) { EVAL_JOBS } else { "nix eval" }
     }
 
-    /// Every job below `path`; what does not evaluate is a row, too. An evaluator that streams shows the jobs to `each`
+    /// Evaluates every job below `path`; one that fails is a row, too. An evaluator that streams passes the jobs to `each`
     /// as they come, so that building can begin.
     ///
     /// # Errors
-    /// Evaluation could not even begin, or `each` fails.
+    /// Evaluation cannot begin, or `each` fails.
     pub fn jobs(
         &self,
         flake: &Flake,
@@ -199,10 +200,10 @@ impl Nix {
         self.eval_jobs(flake, path, &mut Vec::new())
     }
 
-    /// One job; its row says where it stands below `path`.
+    /// Evaluates one job; its row has the path below `path`.
     ///
     /// # Errors
-    /// Evaluation could not even begin.
+    /// Evaluation cannot begin.
     pub fn job(&self, flake: &Flake, path: &[String], below: &[String]) -> Result<Option<Row>> {
         Ok(self.eval_jobs(flake, path, &mut below.to_vec())?.pop())
     }
@@ -223,7 +224,10 @@ impl Nix {
             for line in BufReader::new(stdout).lines() {
                 let line = line.context("cannot read what `nix-eval-jobs` writes")?;
                 let mut row = Row::parse(&line).map_err(|why| {
-                    anyhow!("`nix-eval-jobs` wrote an odd line: {why}; `-- --workers 1` may help\n{}", excerpt(&line))
+                    anyhow!(
+                        "`nix-eval-jobs` wrote an unexpected line: {why}; `-- --workers 1` may help\n{}",
+                        excerpt(&line)
+                    )
                 })?;
                 row.result = row.result.map_err(|says| Fault::new(&says, EVAL_JOBS).to_string());
                 each(&row)?;
@@ -232,7 +236,7 @@ impl Nix {
             Ok(())
         });
         match ended {
-            // Then these say why.
+            // The rows that failed say why.
             Err(_) if rows.iter().any(|row| row.result.is_err()) => Ok(rows),
             Err(error) => Err(match meaning(&format!("{error:#}"), EVAL_JOBS) {
                 Some(meaning) => error.context(meaning),
@@ -242,13 +246,13 @@ impl Nix {
         }
     }
 
-    /// Plain Nix gives all rows or an error: then each child is asked for its own.
+    /// Evaluates with plain Nix, which gives all rows or an error; after an error, evaluates each child separately.
     fn eval_jobs(&self, flake: &Flake, root: &[String], below: &mut Vec<String>) -> Result<Vec<Row>> {
         let path = [root, below].concat();
         let fault = match self.eval(flake, &path, EVAL_ROWS) {
             Ok(output) => {
                 let text = String::from_utf8_lossy(&output.stdout);
-                let rows = Row::parse_list(&text).map_err(|why| anyhow!("`nix eval` wrote odd rows: {why}"))?;
+                let rows = Row::parse_list(&text).map_err(|why| anyhow!("`nix eval` wrote unexpected rows: {why}"))?;
                 let place = |row: Row| Row { attr_path: [&below[..], &row.attr_path].concat(), ..row };
                 return Ok(rows.into_iter().map(place).collect());
             }
@@ -266,15 +270,15 @@ impl Nix {
             rows.extend(self.eval_jobs(flake, root, below)?);
             below.pop();
         }
-        // A set whose children all evaluate does not itself: what it says must not get lost.
+        // All children evaluate, but the set does not: its message must not get lost.
         if rows.iter().all(|row| row.result.is_ok()) {
             rows.push(Row { attr_path: below.clone(), result: Err(fault.to_string()) });
         }
         Ok(rows)
     }
 
-    /// Starts to build a derivation, or to fetch it, with all its outputs. Each is kept from the garbage collector by a
-    /// link in `gc_roots`, named after the derivation.
+    /// Starts to build or fetch a derivation with all its outputs. Links in `gc_roots`, named after the derivation, protect
+    /// them from the garbage collector.
     ///
     /// # Errors
     /// `nix-store` cannot be started.
@@ -285,7 +289,7 @@ impl Nix {
         let cmd = if term::is_quiet() {
             cmd.args(["--quiet", "--no-build-output"])
         } else if term::is_terminal() {
-            // As `nix build` draws it; elsewhere, the whole log is worth having.
+            // As `nix build` draws it; without a terminal, the complete log is more useful.
             cmd.args(["--log-format", "bar"])
         } else {
             cmd
@@ -298,9 +302,9 @@ const EXPERIMENTAL: [&str; 2] = ["--extra-experimental-features", "nix-command f
 
 /// Why an evaluation gave no value.
 enum Failure {
-    /// Nix says so.
+    /// Nix failed with this message.
     Message(Fault),
-    /// There is no Nix.
+    /// Nix cannot be run.
     NotRun(anyhow::Error),
 }
 
@@ -315,7 +319,7 @@ impl Failure {
 
 fn json<T: DeserializeOwned>(bytes: &[u8]) -> Result<T> {
     serde_json::from_slice(bytes)
-        .with_context(|| format!("`nix eval` wrote something odd: {}", String::from_utf8_lossy(bytes)))
+        .with_context(|| format!("`nix eval` wrote something unexpected: {}", String::from_utf8_lossy(bytes)))
 }
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
-//! Programs that speak to another machine: spoken of while it is silent, and given up in the end.
+//! Programs that talk to another machine: the manager is told if it is silent, and in the end the program is ended.
 //!
-//! Such a program gets a session without a terminal, so that it and everything that it started can be killed, and so
-//! that nothing asks a question that nobody sees.
+//! Such a program gets a session without a terminal, so that it can be killed with everything that it started, and so
+//! that nothing asks a question that is not seen.
 
 use std::process::Output;
 use std::time::{Duration, Instant};
@@ -12,19 +12,19 @@ use xshell::Cmd;
 use super::process;
 use super::term;
 
-/// Who is waited for, and for how long.
+/// How long to wait for another machine.
 #[derive(Debug, Clone)]
 pub struct Patience {
     /// The other machine, for messages.
     pub whom: String,
-    /// When its silence is spoken of.
+    /// Silence after which the manager is told.
     pub spoken_of: Duration,
-    /// When the program is ended, counted from the last thing that it wrote.
+    /// Silence after which the program is ended.
     pub given_up: Duration,
 }
 
 impl Patience {
-    /// Its silence is spoken of after 10 s.
+    /// Tells the manager after 10 s of silence.
     pub fn with(whom: impl Into<String>, given_up: Duration) -> Patience {
         Patience { whom: whom.into(), spoken_of: Duration::from_secs(10), given_up }
     }
@@ -44,7 +44,7 @@ impl Patience {
         })
     }
 
-    /// What is to be said of a program that has written so many bytes by now.
+    /// Returns what to tell the manager about a program that has written this many bytes by now.
     fn look(&self, silence: &mut Silence, written: u64, shown: &str) -> Result<Option<String>> {
         if written != silence.written {
             *silence = Silence { written, since: Instant::now(), spoken: silence.spoken };
@@ -63,9 +63,9 @@ impl Patience {
     }
 }
 
-/// How long a program has written nothing.
+/// The time for which a program has written nothing.
 struct Silence {
-    /// Bytes.
+    /// Number of bytes that it wrote before.
     written: u64,
     since: Instant,
     spoken: bool,

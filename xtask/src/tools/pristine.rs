@@ -1,5 +1,6 @@
-//! A repository in a temporary directory that has the objects of ours, and nothing else of it: no refs but those it is
-//! given, no replaced objects, no attributes, filters, hooks or settings. What is made there is the same in every clone.
+//! A repository in a temporary directory that shares the objects of ours and nothing else: no refs except those that it
+//! is given, no replaced objects, no attributes, filters, hooks or settings. What is made there is the same in every
+//! clone.
 
 use std::ffi::OsStr;
 use std::fs;
@@ -14,7 +15,7 @@ use super::git::{Git, environment, parse_oid};
 use super::process;
 use crate::domain::oid::Oid;
 
-/// Settings of the repository, for programs that bring somebody's global ones.
+/// Settings of the repository, for programs that read global ones, too.
 const CONFIG: &str = "\
 [core]
 	abbrev = no
@@ -33,7 +34,7 @@ const CONFIG: &str = "\
 	auto = 0
 ";
 
-/// A repository with an empty work tree, gone with this value.
+/// A repository with an empty work tree, removed with this value.
 #[derive(Debug)]
 pub struct Pristine {
     sh: Shell,
@@ -42,8 +43,10 @@ pub struct Pristine {
 }
 
 impl Pristine {
+    /// Makes the repository, without refs.
+    ///
     /// # Errors
-    /// There is no room for temporary files.
+    /// Temporary files cannot be written.
     pub fn new(git: &Git) -> Result<Pristine> {
         let scratch = tempfile::tempdir().context("cannot make a temporary directory")?;
         let root = Utf8Path::from_path(scratch.path()).context("the temporary directory's name is not UTF-8")?;
@@ -53,7 +56,7 @@ impl Pristine {
 
         let format = format!("--object-format={}", git.object_format()?);
         let init = pristine.cmd(["init", "--quiet", "--template=", "--initial-branch=main", &format]);
-        // Nix reads no other kind. A git that knows only this one takes no notice.
+        // Nix cannot read reftables. A git that knows nothing else than files ignores the variable.
         process::read(init.env("GIT_DEFAULT_REF_FORMAT", "files"))?;
         let append = |name: &str, text: &str| {
             let path = pristine.git_dir().join(name);
@@ -72,7 +75,7 @@ impl Pristine {
         Ok(pristine)
     }
 
-    /// With HEAD, and `reference` if one is given, at a commit or at the tag that leads to it.
+    /// Makes the repository with HEAD at a commit and, if one is given, with a ref at the tag that leads to it.
     ///
     /// # Errors
     /// As for [`Pristine::new`].
@@ -89,12 +92,12 @@ impl Pristine {
         Ok(pristine)
     }
 
-    /// The empty work tree.
+    /// Returns the empty work tree.
     pub fn root(&self) -> &Utf8Path {
         &self.root
     }
 
-    /// A place that vanishes with the repository.
+    /// Returns a path that is removed with the repository.
     pub fn beside(&self, name: &str) -> Utf8PathBuf {
         self.root.with_file_name(name)
     }
@@ -103,22 +106,22 @@ impl Pristine {
         self.root.join(".git")
     }
 
-    /// A git command that sees nobody's settings.
+    /// Returns a git command that ignores the user's settings.
     pub fn cmd(&self, args: impl IntoIterator<Item = impl AsRef<OsStr>>) -> Cmd<'_> {
         environment::without_settings(self.sh.cmd("git"), &[]).args(args)
     }
 
-    /// A git command with some settings of a person, run where that person is, that makes its objects in `git` and its
-    /// refs here.
+    /// Returns a git command with some of the user's settings that runs where the user works, and makes its objects in
+    /// `git` and its refs here.
     ///
     /// # Errors
-    /// git's own.
+    /// git fails.
     pub fn cmd_like<'a>(&self, git: &'a Git, settings: &[(String, String)]) -> Result<Cmd<'a>> {
         let cmd = environment::without_settings(git.raw(), settings);
         Ok(cmd.env("GIT_DIR", self.git_dir()).env("GIT_OBJECT_DIRECTORY", git.path("objects")?))
     }
 
-    /// What a ref leads to.
+    /// Returns the object that a ref names.
     ///
     /// # Errors
     /// There is no such ref.

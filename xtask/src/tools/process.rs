@@ -1,7 +1,8 @@
 //! Running other programs, through `xshell`: arguments as lists, never through a shell.
 //!
-//! Owns what a failure looks like: the command, the exit status and the last lines that the program wrote; and what
-//! every program gets: [`prepared`]. On Linux a program ends when we do, unless it must not be interrupted half-way.
+//! Owns what a failure looks like: the command, the exit status and the last lines that the program wrote; and the
+//! environment that every program gets: [`prepared`]. On Linux, a program ends when we do, unless it must not be
+//! interrupted half-way.
 
 pub mod running;
 
@@ -20,15 +21,15 @@ use xshell::{Cmd, Shell};
 
 use super::term;
 
-/// Lines of a failed program's output that its error carries.
+/// Number of lines of a failed program's output that its error carries.
 const LAST_LINES: usize = 15;
-/// How often a program that is watched is looked at.
+/// Interval at which a watched program is checked.
 const STEP: Duration = Duration::from_millis(10);
 
-/// How long a stream may stay open once its program has ended: a program that was left behind may hold it.
+/// How long to wait for a stream after its program has ended: a program that it left running may hold it open.
 const LINGER: Duration = Duration::from_secs(1);
 
-/// A shell whose commands run in `dir`.
+/// Returns a shell whose commands run in `dir`.
 ///
 /// # Errors
 /// The current directory is gone.
@@ -38,14 +39,14 @@ pub fn shell_in(dir: &Utf8Path) -> Result<Shell> {
     Ok(sh)
 }
 
-/// A program, with the environment that every program gets: without secrets that are meant for us, and with loopback
-/// addresses reached directly where a proxy is set.
+/// Gives a command the environment that every program gets: without the secrets that are meant for us, and with
+/// loopback addresses exempt from proxies.
 pub fn prepared(cmd: Cmd) -> Cmd {
     let names = variables().into_iter().filter(|name| is_secret(name));
     prepared_with_secrets(names.fold(cmd, Cmd::env_remove))
 }
 
-/// The same for the one program that makes access keys: it may need the secrets that it makes them with.
+/// Like [`prepared`], for the one program that makes access keys, which may need our secrets.
 pub fn prepared_with_secrets(cmd: Cmd) -> Cmd {
     if !variables().iter().any(|name| name.to_ascii_lowercase().ends_with("_proxy")) {
         return cmd;
@@ -56,20 +57,20 @@ pub fn prepared_with_secrets(cmd: Cmd) -> Cmd {
     })
 }
 
-/// The names of our environment; one that is not UTF-8 is none of those that matter here.
+/// Returns the names of our environment variables, except those that are not UTF-8, which do not matter here.
 fn variables() -> Vec<String> {
     std::env::vars_os().filter_map(|(name, _)| name.into_string().ok()).collect()
 }
 
-/// What is never reached through a proxy.
+/// Hosts that are never reached through a proxy.
 const LOOPBACK: [&str; 3] = ["127.0.0.1", "localhost", "::1"];
 
-/// Whether a variable of the environment holds what opens the buckets: `AWS_SECRET_ACCESS_KEY` and its kin.
+/// Whether an environment variable holds a key of the buckets: `AWS_SECRET_ACCESS_KEY` and others like it.
 fn is_secret(name: &str) -> bool {
     name.starts_with("AWS_") && ["SECRET", "TOKEN", "ACCESS_KEY", "PASSWORD"].iter().any(|word| name.contains(word))
 }
 
-/// Lets Linux end a program when the thread that starts it ends in any way.
+/// Makes Linux end a program when the thread that starts it ends, for whatever reason.
 #[cfg(target_os = "linux")]
 pub fn end_with_us(command: &mut Command, signal: Signal) {
     let parent = rustix::process::getpid();
@@ -88,7 +89,7 @@ pub fn end_with_us(command: &mut Command, signal: Signal) {
 #[cfg(not(target_os = "linux"))]
 pub fn end_with_us(_: &mut Command, _: Signal) {}
 
-/// Gives a program a session: it has no terminal to ask on, and what it starts can be killed with it.
+/// Gives a program a separate session: it has no terminal to ask on, and what it starts can be killed with it.
 pub fn own_session(command: &mut Command) {
     // SAFETY: between fork and exec only one system call is made, and nothing is allocated or locked.
     unsafe { command.pre_exec(|| rustix::process::setsid().map(drop).map_err(Into::into)) };
@@ -108,7 +109,7 @@ pub fn signal_one(number: u32, signal: Signal) {
     let _ = pid.map(|pid| rustix::process::kill_process(pid, signal));
 }
 
-/// A program that ends when we do, ready to be started.
+/// Turns a command into a program that ends when we do, ready to be started.
 pub(super) fn ours(cmd: Cmd) -> Command {
     let mut command = Command::from(prepared(cmd));
     end_with_us(&mut command, Signal::TERM);
@@ -155,7 +156,7 @@ pub fn read(cmd: Cmd) -> Result<String> {
     text(&shown, read_bytes(cmd)?)
 }
 
-/// What a program wrote, as text without its final newline.
+/// Returns what a program wrote as text without its final newline.
 ///
 /// # Errors
 /// It is not UTF-8.
@@ -164,10 +165,10 @@ pub fn text(shown: &str, written: Vec<u8>) -> Result<String> {
     Ok(text.strip_suffix('\n').map(str::to_owned).unwrap_or(text))
 }
 
-/// Like [`read`], for a program that may take only so long and cannot ask anything: it has no terminal.
+/// Like [`read`], with a time limit, and without a terminal, so that the program cannot ask anything.
 ///
 /// # Errors
-/// As for [`read`], and no end in time: then it and what it started are killed.
+/// As for [`read`], or the program does not end in time: then it and what it started are killed.
 pub fn read_within(patience: Duration, cmd: Cmd) -> Result<String> {
     let shown = cmd.to_string();
     let deadline = Instant::now() + patience;
@@ -182,10 +183,10 @@ pub fn read_within(patience: Duration, cmd: Cmd) -> Result<String> {
 /// Runs a program to its end and captures what it writes, whatever its exit status. It has no stdin and no terminal.
 /// `shown` is the command, for messages.
 ///
-/// All the while `watch` gets how many bytes it has written so far.
+/// While it runs, `watch` gets the number of bytes that it has written so far.
 ///
 /// # Errors
-/// It cannot be started, or `watch` has had enough of it: then it and what it started are killed.
+/// It cannot be started, or `watch` fails: then it and what it started are killed.
 pub fn capture_watched(cmd: Cmd, shown: &str, mut watch: impl FnMut(u64) -> Result<()>) -> Result<Output> {
     term::detail(format_args!("$ {shown}"));
     let streams = || -> std::io::Result<_> {
@@ -213,12 +214,12 @@ pub fn capture_watched(cmd: Cmd, shown: &str, mut watch: impl FnMut(u64) -> Resu
     })
 }
 
-/// A program with its own session, which ends with this value.
+/// A program with a separate session, killed with this value.
 struct Leader(Child);
 
 impl Drop for Leader {
     fn drop(&mut self) {
-        // Only while it was not waited for is the number its own.
+        // Once it has been waited for, its number may belong to another program.
         if matches!(self.0.try_wait(), Ok(None)) {
             signal_group(self.0.id(), Signal::KILL);
             let _ = self.0.wait();
@@ -229,7 +230,7 @@ impl Drop for Leader {
 /// Like [`read_bytes`], for a program that may ask something on the terminal, where its messages go.
 ///
 /// # Errors
-/// It cannot be started, or fails. The error holds nothing of what it wrote to stdout.
+/// It cannot be started, or fails. The error has nothing of what it wrote to stdout.
 pub fn ask(cmd: Cmd) -> Result<Vec<u8>> {
     term::detail(format_args!("$ {cmd}"));
     let shown = cmd.to_string();
@@ -255,24 +256,25 @@ pub fn show(cmd: Cmd) -> Result<()> {
     Ok(())
 }
 
-/// Reads a stream to its end beside us: a program would wait for ever once the pipe is full.
+/// Reads a stream to its end in a thread: the child would block once the pipe is full.
 fn drained(mut stream: impl Read + Send + 'static) -> Receiver<Vec<u8>> {
     let (sender, receiver) = std::sync::mpsc::channel();
     std::thread::spawn(move || {
         let mut bytes = Vec::new();
-        // What was read until an error is still worth showing.
+        // What was read before an error is still worth showing.
         let _ = stream.read_to_end(&mut bytes);
-        // Nobody may be waiting any more.
+        // The receiver may be gone.
         let _ = sender.send(bytes);
     });
     receiver
 }
 
-/// Runs a program that must not be interrupted half-way: in a process group of its own, so that neither Ctrl-C nor a
+/// Runs a program that must not be interrupted half-way: in a separate process group, so that neither Ctrl-C nor a
 /// signal to our group reaches it, and so that it finishes even if we are killed.
 ///
-/// Its stdin and stderr are files, so that it reads all of its input and can say what it likes even then. Its stdout is
-/// our stderr, on which it writes nothing: who waits for our output to end then waits for the program, too.
+/// Its stdin and stderr are files, so that even then it can read all of its input and write its messages. Its stdout is
+/// our stderr, although it writes nothing there: a parent that reads our output to its end then waits for the program,
+/// too.
 ///
 /// # Errors
 /// It cannot be started, or fails.
@@ -302,14 +304,14 @@ fn length(file: &std::fs::File) -> u64 {
     file.metadata().map(|metadata| metadata.len()).unwrap_or_default()
 }
 
-/// Everything in a file.
+/// Reads a file from its start to its end.
 fn all(file: &mut std::fs::File) -> std::io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
     file.rewind()?;
     file.read_to_end(&mut bytes).map(|_| bytes)
 }
 
-/// Turns this process into a program: it gets our terminal, and its exit code is ours.
+/// Replaces this process with a program, which gets our terminal, and whose exit code is ours.
 ///
 /// # Errors
 /// It cannot be started; otherwise this does not return.
@@ -319,20 +321,20 @@ pub fn exec(cmd: Cmd) -> Result<Infallible> {
     Err(Command::from(cmd).exec()).with_context(|| cannot_run(&shown))
 }
 
-/// Whether a process of this machine is there.
+/// Whether this machine has a process with this number.
 pub fn is_running(number: u32) -> bool {
     let pid = i32::try_from(number).ok().and_then(Pid::from_raw);
-    // Somebody else's process may not be signalled, and is there.
+    // A process of another user may not be signalled, but it exists.
     pid.is_some_and(|pid| rustix::process::test_kill_process(pid) != Err(rustix::io::Errno::SRCH))
 }
 
-/// The beginning of an error about a program that cannot be started.
+/// Returns the message about a program that cannot be started.
 pub fn cannot_run(shown: &str) -> String {
     let program = shown.split(' ').next().unwrap_or_default();
     format!("cannot run `{shown}`: is `{program}` installed and on PATH?")
 }
 
-/// Turns a failed program into an error that a person can act on.
+/// Checks that a program succeeded.
 ///
 /// # Errors
 /// It failed: the error holds the command, the status, and the last lines of stderr.
@@ -343,7 +345,7 @@ pub fn check(shown: &str, output: &Output) -> Result<()> {
     bail!("`{shown}` failed ({})\n{}", output.status, last_lines(&output.stderr));
 }
 
-/// The last lines that a program wrote. Of a line that it drew again and again (progress), as it was last.
+/// Returns the last lines that a program wrote; of a line that it redrew, as progress, only the last state.
 pub fn last_lines(stderr: &[u8]) -> String {
     let text = String::from_utf8_lossy(stderr);
     let drawn = |line: &'_ str| line.rsplit('\r').find(|part| !part.is_empty()).unwrap_or_default().to_owned();
@@ -356,7 +358,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_takes_too_long_is_killed_with_all_that_it_started() {
+    fn what_takes_too_long_is_killed_with_everything_that_it_started() {
         let dir = tempfile::tempdir().expect("a directory");
         let sh = shell_in(Utf8Path::from_path(dir.path()).expect("UTF-8")).expect("a shell");
         let script = "echo $$ > pid; sleep 600 & echo $! > child; wait";
@@ -368,7 +370,7 @@ mod tests {
             let deadline = Instant::now() + Duration::from_secs(60);
             loop {
                 let state = std::fs::read_to_string(format!("/proc/{}/stat", number.trim())).unwrap_or_default();
-                // It dies when it is its turn, and whoever inherits it buries it when it likes.
+                // It dies once it is scheduled, and its new parent reaps it at any time after that.
                 if state.is_empty() || state.contains(") Z ") {
                     break;
                 }

@@ -1,7 +1,7 @@
 //! A git remote: what it has, how that relates to ours, and pushing to it.
 //!
 //! Looking never writes to our repository: what has to be fetched goes into a scratch repository, which shares our
-//! objects and vanishes. Refuses to know what is pushed when, and to hold credentials; git and ssh have their own.
+//! objects and is removed afterwards. Holds no credentials: git and ssh have their own.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -23,26 +23,26 @@ use crate::domain::environment::{GitTarget, same_but_for_user};
 use crate::domain::oid::Oid;
 use crate::domain::release::tagging::Tag;
 
-/// A place to push to.
+/// A git remote to look at or to push to.
 pub struct Remote<'a> {
     git: &'a Git,
-    /// What git calls it.
+    /// Name of the remote for git.
     name: String,
-    /// Where it is, as somebody wrote it: it may hold a password.
+    /// URL as it is configured: it may contain a password.
     url: String,
-    /// A bare repository on this machine that is made when it is first pushed to.
+    /// Path of a bare repository on this machine that is made by the first push; `None` for other remotes.
     directory: Option<Utf8PathBuf>,
-    /// How long a look may take; without it, [`LOOK`], and ssh may ask for a passphrase.
+    /// Time limit for looks; if `None`, [`LOOK`] counts, and ssh may ask for a passphrase.
     patience: Option<Duration>,
-    /// What was taken for review since we began, `COMMIT`: not every server shows its changes.
+    /// Commits that were taken for review since we started: not every server shows its changes.
     taken: Mutex<Vec<String>>,
 }
 
-/// What git calls a remote whose URL it gets from us, with its environment: everybody can read command lines.
+/// Name for git of a remote whose URL we pass in the environment, because every user can read command lines.
 const GIVEN: &str = "releng-remote";
-/// How long a remote may be silent when it is looked at.
+/// How long a remote may be silent during a look.
 const LOOK: Duration = Duration::from_secs(60);
-/// How long a remote may be silent while something is pushed to it: it may have hooks that take their time.
+/// How long a remote may be silent during a push: its hooks may take a while.
 const PUSH: Duration = Duration::from_secs(300);
 
 /// How a push ended.
@@ -53,16 +53,16 @@ pub enum Pushed {
     NothingNew,
 }
 
-/// Branches and tags of a remote at one moment: those that were asked for.
+/// The branches and tags of a remote that were asked for, at one moment.
 pub struct Heads(BTreeMap<String, Oid>);
 
 impl Heads {
-    /// The commit at which a branch is; `None` if the remote has no such branch.
+    /// Returns the commit that a branch is at; `None` if the remote has no such branch.
     pub fn branch(&self, name: &str) -> Option<Oid> {
         self.0.get(&format!("refs/heads/{name}")).cloned()
     }
 
-    /// A tag; `None` if the remote has no tag of this name.
+    /// Returns a tag; `None` if the remote has no tag of this name.
     pub fn tag(&self, name: &str) -> Option<Tag> {
         let reference = format!("refs/tags/{name}");
         let object = self.0.get(&reference)?.clone();
@@ -75,7 +75,7 @@ impl Heads {
 }
 
 impl<'a> Remote<'a> {
-    /// Finds where an environment's branch and tag go.
+    /// Finds the remote of an environment's branches and tags.
     ///
     /// # Errors
     /// No remote of the repository has the URL; the message says how to add it.
@@ -97,10 +97,10 @@ impl<'a> Remote<'a> {
         Ok(Remote::new(git, GIVEN, url, directory))
     }
 
-    /// A remote of the repository, to look at; `None` if there is none of this name.
+    /// Returns a remote of the repository, to look at; `None` if there is none of this name.
     ///
     /// # Errors
-    /// git's own.
+    /// git fails.
     pub fn named(git: &'a Git, name: &str) -> Result<Option<Remote<'a>>> {
         if !git.has_remote(name)? {
             return Ok(None);
@@ -113,16 +113,16 @@ impl<'a> Remote<'a> {
         Remote { git, name: name.to_owned(), url, directory, patience: None, taken: Mutex::default() }
     }
 
-    /// Gives up looking after a while, and is asked nothing: for a look that is worth no wait.
+    /// Limits the time that looks may take, and lets nothing be asked: for a look that is not worth a wait.
     #[must_use]
     pub fn impatient(self, patience: Duration) -> Remote<'a> {
         Remote { patience: Some(patience), ..self }
     }
 
-    /// Runs a git that speaks to the remote, whatever its exit status.
+    /// Runs a git command that talks to the remote, whatever its exit status.
     ///
-    /// It has no terminal at first. Only where ssh wants to ask something, and somebody may be there to answer, is it
-    /// run again with one.
+    /// It has no terminal at first. Only if ssh wants to ask something, and there is a terminal to ask on, is it run
+    /// again with one.
     fn speak(&self, silence: Duration, cmd: &dyn Fn() -> Cmd<'a>) -> Result<(String, Output)> {
         let quiet = |cmd: Cmd<'a>| {
             let cmd = cmd.env("GIT_TERMINAL_PROMPT", "0").env("GIT_ASKPASS", "");
@@ -143,7 +143,7 @@ impl<'a> Remote<'a> {
         Ok((shown, output))
     }
 
-    /// Every URL that may be in use for this remote, as settings have them: git replaces the start of one by another.
+    /// Returns every URL that may be in use for this remote: settings can make git replace the start of one by another.
     fn urls(&self) -> Result<Vec<String>> {
         let settings = self.git.settings(|key| key.starts_with("url.") || key.starts_with("remote."))?;
         let base = |key: &str| Some(key.strip_prefix("url.")?.rsplit_once('.')?.0.to_owned());
@@ -151,7 +151,7 @@ impl<'a> Remote<'a> {
         Ok(std::iter::once(self.url.clone()).chain(settings.into_iter().map(of_setting)).collect())
     }
 
-    /// Messages of git without what opens a remote, and without progress that was written over.
+    /// Returns git's messages without credentials, and without progress that was overwritten.
     fn readable(&self, messages: &[u8], urls: &[String]) -> String {
         let text = String::from_utf8_lossy(messages);
         let last = |line: &'_ str| line.trim_end().rsplit('\r').next().unwrap_or_default().to_owned();
@@ -160,24 +160,24 @@ impl<'a> Remote<'a> {
         remote_url::redact(&lines.join("\n"), urls).replace(GIVEN, &self.shown())
     }
 
-    /// Runs a git that speaks to the remote and changes nothing there.
+    /// Runs a git command that talks to the remote and changes nothing there.
     fn look(&self, cmd: &dyn Fn() -> Cmd<'a>) -> Result<String> {
         let (shown, output) = self.speak(LOOK, cmd)?;
         process::check(&shown, &output)?;
         String::from_utf8(output.stdout).with_context(|| format!("`{shown}` wrote something other than UTF-8"))
     }
 
-    /// For messages: without a password, should somebody have put one there.
+    /// Returns the URL for messages, without its password.
     pub fn shown(&self) -> String {
         remote_url::shown(&self.url)
     }
 
-    /// Whether there is nothing to look at yet.
+    /// Whether this is a repository on this machine that has not been made yet.
     fn is_to_be_made(&self) -> bool {
         self.directory.as_ref().is_some_and(|directory| !directory.exists())
     }
 
-    /// The refs that match the patterns, with what they point at.
+    /// Returns the refs that match the patterns, with the objects that they name.
     ///
     /// # Errors
     /// The remote cannot be reached.
@@ -194,7 +194,7 @@ impl<'a> Remote<'a> {
         list.lines().map(entry).collect()
     }
 
-    /// The commit at which a branch is; `None` if the remote has no such branch.
+    /// Returns the commit that a branch is at; `None` if the remote has no such branch.
     ///
     /// # Errors
     /// The remote cannot be reached.
@@ -202,7 +202,7 @@ impl<'a> Remote<'a> {
         Ok(self.heads(&[name], None)?.branch(name))
     }
 
-    /// A tag; `None` if the remote has no tag of this name.
+    /// Returns a tag; `None` if the remote has no tag of this name.
     ///
     /// # Errors
     /// The remote cannot be reached.
@@ -210,7 +210,7 @@ impl<'a> Remote<'a> {
         Ok(self.heads(&[], Some(name))?.tag(name))
     }
 
-    /// Some branches, and perhaps a tag, as they are at one moment: with one connection.
+    /// Reads some branches and, if one is given, a tag at one moment, with one connection.
     ///
     /// # Errors
     /// The remote cannot be reached.
@@ -220,7 +220,7 @@ impl<'a> Remote<'a> {
         self.refs(&patterns.iter().map(String::as_str).collect::<Vec<_>>()).map(Heads)
     }
 
-    /// Whether a commit is in review: among the changes that the remote shows, or taken since we began.
+    /// Whether a commit is in review: among the changes that the remote shows, or taken since we started.
     ///
     /// # Errors
     /// The remote cannot be reached.
@@ -233,10 +233,10 @@ impl<'a> Remote<'a> {
         Ok(self.refs(&["refs/changes/*"])?.iter().any(is_change))
     }
 
-    /// The history of a branch that is at `tip`, fetched if we do not have it.
+    /// Returns the history of a branch that is at `tip`, fetched if we do not have it.
     ///
     /// # Errors
-    /// It cannot be fetched.
+    /// The branch cannot be fetched.
     pub fn history(&self, branch: &str, tip: &Oid) -> Result<History<'a>> {
         let history = History::new(self.git)?;
         if self.git.resolve(&format!("{tip}^{{commit}}"))?.is_none() {
@@ -252,7 +252,7 @@ impl<'a> Remote<'a> {
         Ok(history)
     }
 
-    /// Whether we may push, as far as that is found out without pushing.
+    /// Checks that we may push, as far as that shows without pushing.
     ///
     /// # Errors
     /// The remote's refusal, with its words.
@@ -263,7 +263,7 @@ impl<'a> Remote<'a> {
         self.git_push(&["--dry-run"], refspecs).map(drop)
     }
 
-    /// Pushes; makes the repository first, if it is one that we make.
+    /// Pushes. Makes the repository first, if it is one that we make.
     ///
     /// # Errors
     /// The remote's refusal, with its words.
@@ -277,7 +277,8 @@ impl<'a> Remote<'a> {
         Ok(pushed)
     }
 
-    /// Makes a bare repository beside its place and renames it there: half of one would be taken for a broken one.
+    /// Makes a bare repository under a temporary name and renames it: an unfinished one would be taken for a broken
+    /// one.
     fn make(&self, directory: &Utf8Path) -> Result<()> {
         let parent = directory.parent().context("it has no parent directory")?;
         std::fs::create_dir_all(parent)?;
@@ -291,7 +292,7 @@ impl<'a> Remote<'a> {
 
     fn git_push(&self, options: &[&str], refspecs: &[String]) -> Result<Pushed> {
         let cmd = || {
-            // Our own hooks have nothing to say about a release that was checked here.
+            // The clone's hooks do not apply to a release that was checked here.
             let cmd = self.git.cmd(["-c", "core.hooksPath=/dev/null", "push", "--porcelain", "--progress"]);
             cmd.args(options).args(["--no-follow-tags", &self.name]).args(refspecs)
         };
@@ -309,8 +310,8 @@ impl<'a> Remote<'a> {
     }
 }
 
-/// The URL of a remote that leads to `wanted`, whoever the user is; as it is written in the configuration: git rewrites
-/// it (`insteadOf`) when it is used.
+/// Finds a remote that leads to `wanted`, with any user. Returns its URL as it is configured: git rewrites it
+/// (`insteadOf`) when it is used.
 fn written_url(git: &Git, wanted: &str) -> Result<Option<String>> {
     for name in process::read(git.cmd(["remote"]))?.lines() {
         let leads_to = process::read(git.cmd(["ls-remote", "--get-url", name]))?;
@@ -322,7 +323,7 @@ fn written_url(git: &Git, wanted: &str) -> Result<Option<String>> {
     Ok(None)
 }
 
-/// Gives git a setting with its environment, after those that are there already.
+/// Passes git a setting in its environment, after those that are there already.
 fn with_config<'c>(cmd: Cmd<'c>, key: &str, value: &str) -> Cmd<'c> {
     let number: usize = std::env::var("GIT_CONFIG_COUNT").ok().and_then(|count| count.parse().ok()).unwrap_or(0);
     cmd.env("GIT_CONFIG_COUNT", (number + 1).to_string())
@@ -330,7 +331,7 @@ fn with_config<'c>(cmd: Cmd<'c>, key: &str, value: &str) -> Cmd<'c> {
         .env(format!("GIT_CONFIG_VALUE_{number}"), value)
 }
 
-/// Whether ssh could go on if it had a terminal: for a passphrase, a password, or a host that it does not know.
+/// Whether ssh needs a terminal, to ask for a passphrase or a password, or about a host that it does not know.
 fn wants_to_ask(output: &Output) -> bool {
     let stderr = String::from_utf8_lossy(&output.stderr);
     let asks = ["Permission denied (", "Host key verification failed"];

@@ -1,7 +1,7 @@
-//! New git objects, built aside: trees, commits and tags that nobody sees until a ref names them.
+//! New git objects: trees, commits and tags that are unreachable until a ref names them.
 //!
-//! Works with an index of its own, so neither the repository's index nor the work tree is touched; a kill leaves
-//! unreachable objects, which git collects, and nothing else. Refuses to move refs.
+//! Uses a separate index, so that neither the repository's index nor the work tree is touched; a kill leaves only
+//! unreachable objects, which git collects. Does not move refs: [`Git::move_refs`] does.
 
 use anyhow::{Context, Result, ensure};
 use camino::{Utf8Path, Utf8PathBuf};
@@ -12,18 +12,19 @@ use super::pristine::Pristine;
 use super::process;
 use crate::domain::oid::Oid;
 
-/// Settings that say who somebody is and how they sign.
+/// Prefixes of the settings for identity and signing.
 const WHO: [&str; 4] = ["user.", "author.", "committer.", "gpg."];
 
-/// One file of a new tree: its whole content, or `None` where it is removed.
+/// One changed file of a new tree.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Edit {
-    /// Relative to the root of the tree.
+    /// Path relative to the root of the tree.
     pub path: String,
+    /// The new content; `None` removes the file.
     pub content: Option<String>,
 }
 
-/// A place to build objects in.
+/// A place to make objects in.
 pub struct ScratchRepo<'a> {
     git: &'a Git,
     scratch: TempDir,
@@ -31,17 +32,17 @@ pub struct ScratchRepo<'a> {
 }
 
 impl<'a> ScratchRepo<'a> {
-    /// Objects go into the repository, unreachable at first.
+    /// Makes objects in the repository, unreachable at first.
     ///
     /// # Errors
-    /// There is no room for temporary files.
+    /// Temporary files cannot be written.
     pub fn new(git: &'a Git) -> Result<ScratchRepo<'a>> {
         let scratch = tempfile::tempdir().context("cannot make a temporary directory")?;
         let index = utf8(scratch.path())?.join("index");
         Ok(ScratchRepo { git, scratch, environment: vec![("GIT_INDEX_FILE", index.into_string())] })
     }
 
-    /// Objects go into a temporary directory and vanish with this value: for showing what would be.
+    /// Makes objects in a temporary directory, which is removed with this value: to show what would be committed.
     ///
     /// # Errors
     /// As for [`ScratchRepo::new`].
@@ -55,12 +56,12 @@ impl<'a> ScratchRepo<'a> {
         Ok(repo)
     }
 
-    /// What git needs in its environment to see the objects made here.
+    /// Returns the environment variables that git needs to see the objects made here.
     pub fn environment(&self) -> &[(&'static str, String)] {
         &self.environment
     }
 
-    /// The index that is built here takes its shape from nobody's settings.
+    /// Returns a git command for the separate index, whose form does not depend on the user's settings.
     fn index(&self, args: &[&str]) -> xshell::Cmd<'_> {
         let plain = ["-c", "core.splitIndex=false", "-c", "core.sparseCheckout=false", "-c", "core.ignoreCase=false"];
         self.cmd(&[&plain, args].concat())
@@ -70,10 +71,10 @@ impl<'a> ScratchRepo<'a> {
         self.git.cmd(args).envs(self.environment.iter().map(|(key, value)| (key, value)))
     }
 
-    /// The tree of `base` with some files changed. Existing files keep their mode.
+    /// Makes the tree of `base` with some files changed. Existing files keep their mode.
     ///
     /// # Errors
-    /// git's own, such as a full disk.
+    /// git fails, for example because the disk is full.
     pub fn tree(&self, base: &Oid, edits: &[Edit]) -> Result<Oid> {
         process::read(self.index(&["read-tree", base.as_str()]))?;
         let mut changes = Vec::new();
@@ -98,10 +99,10 @@ impl<'a> ScratchRepo<'a> {
         Ok(listed.split_once(' ').map_or("100644", |(mode, _)| mode).to_owned())
     }
 
-    /// A commit by the configured author and committer, signed where git is configured so or `sign` asks for it.
+    /// Makes a commit by the configured author and committer, signed if git is configured to or `sign` asks for it.
     ///
     /// # Errors
-    /// git's own, such as a signing program that fails.
+    /// git fails, for example because the signing program does.
     pub fn commit(&self, tree: &Oid, parents: &[&Oid], message: &str, sign: bool) -> Result<Oid> {
         let mut cmd = self.cmd(&["commit-tree", tree.as_str(), "-F", "-"]);
         for parent in parents {
@@ -113,14 +114,15 @@ impl<'a> ScratchRepo<'a> {
         parse_oid(&process::read(cmd.stdin(message))?)
     }
 
-    /// An annotated tag, as an object that no ref names yet; signed where git is configured so or `sign` asks for it.
+    /// Makes an annotated tag, as an object that no ref names yet; signed if git is configured to or `sign` asks for
+    /// it.
     ///
-    /// Only `git tag` knows how to sign, and it always makes a ref: it gets a repository of its own to make it in, which
-    /// shares our objects and vanishes. There, git would not see what our repository is configured for by where it lies
-    /// or what is checked out (`includeIf`, `config.worktree`), so it is told what holds here.
+    /// Only `git tag` can sign, and it always makes a ref: it makes it in a temporary repository that shares our
+    /// objects. There, git would miss settings that depend on the place or the branch of our repository (`includeIf`,
+    /// `config.worktree`), so it is given those that apply here.
     ///
     /// # Errors
-    /// git's own, such as a signing program that fails; or the tag is not by the committer of `target`.
+    /// git fails, for example because the signing program does; or the tag is not by the committer of `target`.
     pub fn tag(&self, name: &str, target: &Oid, message: &str, sign: bool) -> Result<Oid> {
         let elsewhere = Pristine::new(self.git)?;
         let sign = sign || self.git.config_bool("tag.gpgSign")? || self.git.config_bool("tag.forceSignAnnotated")?;
@@ -134,7 +136,7 @@ impl<'a> ScratchRepo<'a> {
         Ok(tag)
     }
 
-    /// That a tag is by whom the commit is by, and signed if it was to be.
+    /// Checks that a tag is by the committer of its commit, and signed if it should be.
     fn check_tag(&self, tag: &Oid, target: &Oid, sign: bool) -> Result<()> {
         let person = |object: &Oid, kind: &str, role: &str| {
             let bytes = process::read_bytes(self.cmd(&["cat-file", kind, object.as_str()]))?;
@@ -144,14 +146,14 @@ impl<'a> ScratchRepo<'a> {
         };
         let (committer, _) = person(target, "commit", "committer ")?;
         let (tagger, text) = person(tag, "tag", "tagger ")?;
-        ensure!(tagger == committer, "it is by {tagger}, and its commit by {committer}");
+        ensure!(tagger == committer, "it is by {tagger}, but its commit is by {committer}");
         let signed = text.lines().any(|line| line.starts_with("-----BEGIN "));
         ensure!(signed || !sign, "it is not signed");
         Ok(())
     }
 
-    /// The message after the repository's `commit-msg` hook, if there is one, has had its say: Gerrit's adds the
-    /// `Change-Id` that Gerrit demands. No other hook is run.
+    /// Passes a message through the repository's `commit-msg` hook, if there is one: Gerrit's adds the `Change-Id` that
+    /// Gerrit demands. No other hook is run.
     ///
     /// # Errors
     /// The hook refuses the message.
@@ -176,7 +178,7 @@ fn utf8(path: &std::path::Path) -> Result<Utf8PathBuf> {
     Utf8Path::from_path(path).map(Utf8Path::to_owned).context("the temporary directory's name is not UTF-8")
 }
 
-/// git splits the list at colons, but for entries in quotes.
+/// Quotes an entry: git splits the list at colons, except in quotes.
 fn quote_path_list_entry(path: &str) -> String {
     format!("\"{}\"", path.replace('\\', "\\\\").replace('"', "\\\""))
 }

@@ -1,4 +1,4 @@
-//! Container images, through skopeo and in OCI layouts on disk. Refuses to know what an image is for.
+//! Container images, through skopeo and in OCI layouts on disk.
 
 use anyhow::{Context, Result};
 use camino::{Utf8Path, Utf8PathBuf};
@@ -10,42 +10,43 @@ use crate::domain::build::image::{Config, Descriptor, Image, Index, OciManifest}
 use crate::domain::digest::{Digest, FileFacts};
 use crate::domain::system::System;
 
-/// Where a layout names what it holds.
+/// File in which a layout names its images.
 const INDEX: &str = "index.json";
-/// What says that a directory is a layout, byte by byte: newer skopeos end it with a newline.
+/// File that marks a directory as a layout, and its content: newer versions of skopeo add a newline.
 const MARK: (&str, &str) = ("oci-layout", r#"{"imageLayoutVersion":"1.0.0"}"#);
 
-/// A layout on disk, while it is made.
+/// An OCI layout on disk that is being made.
 pub struct OciLayout {
     sh: Shell,
     dir: Utf8PathBuf,
 }
 
-/// Whether skopeo is there and runs.
+/// Checks that skopeo is installed and runs.
 ///
 /// # Errors
-/// What to do about it.
+/// It is not, or does not; the message says what to do.
 pub fn check() -> Result<()> {
     let cmd = process::shell_in(Utf8Path::new("."))?;
     process::read(cmd.cmd("skopeo").arg("--version")).map(drop)
 }
 
 impl OciLayout {
+    /// Starts a layout in `dir`.
+    ///
     /// # Errors
     /// The current directory is gone.
     pub fn new(dir: Utf8PathBuf) -> Result<OciLayout> {
         Ok(OciLayout { sh: process::shell_in(Utf8Path::new("."))?, dir })
     }
 
-    /// Adds the image in `archive`, a gzipped docker-archive, by way of the file `scratch` beside the layout, which is
-    /// removed.
+    /// Adds the image in `archive`, a gzipped docker-archive. `scratch` is a temporary file beside the layout.
     ///
     /// # Errors
-    /// It is no such archive; skopeo's own.
+    /// The file is not such an archive, or skopeo fails.
     pub fn add(&self, archive: &Utf8Path, system: &System, scratch: &Utf8Path) -> Result<Image> {
-        // skopeo reads gzipped archives, too, but old ones fail on some of them.
+        // skopeo reads gzipped archives, too, but old versions fail on some of them.
         files::gunzip(archive, scratch)?;
-        // It takes a `:` in a path for the path's end, so it runs where the files are and gets relative names.
+        // skopeo takes a `:` in a path for its end, so it runs in the files' directory and gets relative names.
         let beside = scratch.parent().context("the scratch file has no directory")?;
         let (archive_name, layout) = (scratch.strip_prefix(beside)?, self.dir.strip_prefix(beside)?);
         let (from, to) = (format!("docker-archive:{archive_name}"), format!("oci:{layout}:{system}"));
@@ -59,16 +60,16 @@ impl OciLayout {
         let index: Index = self.read(&self.dir.join(INDEX))?;
         let name = system.to_string();
         let descriptor = index.manifests.into_iter().find(|manifest| manifest.ref_name() == Some(&name));
-        let descriptor = descriptor.with_context(|| format!("skopeo has put no image {name} into {}", self.dir))?;
+        let descriptor = descriptor.with_context(|| format!("skopeo did not put an image {name} into {}", self.dir))?;
         let manifest: OciManifest = self.blob(&descriptor)?;
         let config: Config = self.blob(&manifest.config)?;
         Ok(Image { system: system.clone(), descriptor, config })
     }
 
-    /// Adds an index, and makes it, under `name`, the only thing that the layout names.
+    /// Adds an index and makes it, under `name`, the only image that the layout names.
     ///
     /// # Errors
-    /// The file system's.
+    /// A file cannot be written.
     pub fn seal(&self, name: &str, index: &Index) -> Result<Digest> {
         let text = index.to_json();
         let FileFacts { size, sha256 } = files::digest_of(text.as_bytes());
@@ -87,6 +88,6 @@ impl OciLayout {
 
     fn read<T: DeserializeOwned>(&self, path: &Utf8Path) -> Result<T> {
         let bytes = files::read(path)?;
-        serde_json::from_slice(&bytes).with_context(|| format!("{path} is not what OCI puts there"))
+        serde_json::from_slice(&bytes).with_context(|| format!("{path} is not a valid OCI file"))
     }
 }

@@ -1,6 +1,7 @@
-//! The source of a commit as an archive: what the commit's tree and the attributes in it say, and nothing of the clone.
+//! The source of a commit as an archive, which depends on the commit's tree and the attributes in it, but not on the
+//! clone.
 //!
-//! git makes the archive in a [`Pristine`] repository, and what it made is held against the tree, file by file.
+//! git makes the archive in a [`Pristine`] repository, and the result is compared with the tree, file by file.
 
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
@@ -25,12 +26,12 @@ use crate::domain::problem::Problems;
 /// The attributes that decide what an archive holds.
 const ATTRIBUTES: [&str; 6] = ["export-ignore", "export-subst", "filter", "eol", "ident", "working-tree-encoding"];
 
-/// A commit's files, and a repository that has nothing but them.
+/// A commit's files, and a repository that has nothing else.
 #[derive(Debug)]
 pub struct Source {
     pristine: Pristine,
     commit: Oid,
-    /// By path; that of a directory ends with `/`.
+    /// Entries by path; the path of a directory ends with `/`.
     entries: BTreeMap<Vec<u8>, Entry>,
 }
 
@@ -38,7 +39,7 @@ pub struct Source {
 struct Entry {
     mode: Vec<u8>,
     oid: Oid,
-    /// Those that are set or have a value.
+    /// Attributes that are set or have a value.
     attributes: BTreeMap<String, String>,
 }
 
@@ -59,7 +60,7 @@ impl Entry {
         self.attributes.get(attribute).map(String::as_str).filter(|value| *value != "set")
     }
 
-    /// Whether what is archived is something else than the blob.
+    /// Whether git converts the blob when it archives the file.
     fn is_converted(&self) -> bool {
         self.is_file()
             && (self.value("eol") == Some("crlf") || self.has("ident") || self.value("working-tree-encoding").is_some())
@@ -67,10 +68,10 @@ impl Entry {
 }
 
 impl Source {
-    /// Looks at a commit. The repository made for it has `reference`, too, with what it leads to.
+    /// Reads a commit. The repository made for it also has the ref and object of `reference`, if they are given.
     ///
     /// # Errors
-    /// git's own, such as an object that is missing.
+    /// git fails, for example because an object is missing.
     pub fn open(git: &Git, commit: &Oid, reference: Option<(&str, &Oid)>) -> Result<Source> {
         let pristine = Pristine::at(git, commit, reference)?;
         process::read(pristine.cmd(["read-tree", commit.as_str()]))?;
@@ -96,7 +97,8 @@ impl Source {
             let [path, attribute, value] = answer else { anyhow::bail!("`git check-attr` wrote something unexpected") };
             let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
             let entry = self.entries.get_mut(*path);
-            let entry = entry.with_context(|| format!("`git check-attr` speaks of {}", text(path)))?;
+            let entry = entry
+                .with_context(|| format!("`git check-attr` answered for {}, which is not in the tree", text(path)))?;
             if !matches!(*value, b"unspecified" | b"unset") {
                 entry.attributes.insert(text(attribute), text(value));
             }
@@ -104,15 +106,15 @@ impl Source {
         Ok(())
     }
 
-    /// The repository of this commit alone, for programs that read it themselves.
+    /// Returns the repository that has only this commit, for programs that read it themselves.
     pub fn repository(&self) -> &Utf8Path {
         self.pristine.root()
     }
 
-    /// What makes an archive depend on the clone or the machine, and so cannot be released.
+    /// Returns what would make the archive depend on the clone or the machine, and so prevents a release.
     ///
     /// # Errors
-    /// git's own.
+    /// git fails.
     pub fn faults(&self) -> Result<Problems> {
         let mut problems = Problems::default();
         let mut filtered: BTreeMap<&str, Vec<_>> = BTreeMap::new();
@@ -126,7 +128,7 @@ impl Source {
                 if !unstable.is_empty() {
                     problems.add(format!(
                         "{path} has the attribute `export-subst`, and {} in it differs from clone to clone or from day to \
-                         day: use `%H` or another one that does not",
+                         day: use `%H` or another placeholder that does not",
                         unstable.join(" ")
                     ));
                 }
@@ -138,25 +140,25 @@ impl Source {
                 paths => format!("{} and {} have", paths[0], counted(paths.len() - 1, "other file")),
             };
             problems.add(format!(
-                "{files} the attribute `filter={filter}`, and what that filter does each clone decides for itself: release \
-                 what git has, without the attribute"
+                "{files} the attribute `filter={filter}`, and each clone decides for itself what that filter does: remove \
+                 the attribute, and release the content that git has"
             ));
         }
         Ok(problems)
     }
 
-    /// The submodules, of which an archive has only the directory.
+    /// Returns the paths of the submodules, for which an archive has only empty directories.
     pub fn submodules(&self) -> Vec<String> {
         let submodules = self.archived().filter(|(_, entry)| entry.mode == b"160000");
         submodules.map(|(path, _)| String::from_utf8_lossy(path).trim_end_matches('/').to_owned()).collect()
     }
 
-    /// Files, links and submodules that the attributes do not leave out.
+    /// Returns the files, links and submodules that the attributes do not exclude.
     fn archived(&self) -> impl Iterator<Item = (&Vec<u8>, &Entry)> {
         self.entries().filter(|(_, entry)| !entry.is_directory())
     }
 
-    /// What the attributes do not leave out.
+    /// Returns the entries that the attributes do not exclude.
     fn entries(&self) -> impl Iterator<Item = (&Vec<u8>, &Entry)> {
         let is_out = |path: &[u8]| self.entries.get(path).is_some_and(|entry| entry.has("export-ignore"));
         self.entries.iter().filter(move |(path, _)| !directories(path).any(is_out) && !is_out(path))
@@ -166,10 +168,10 @@ impl Source {
         process::read_bytes(self.pristine.cmd(["cat-file", "blob", entry.oid.as_str()]))
     }
 
-    /// Writes the archive, and reads it again.
+    /// Writes the archive, and reads it back to check it.
     ///
     /// # Errors
-    /// git's own, there is no room, or the archive does not hold what it should.
+    /// git fails, the file cannot be written, or the archive does not hold what it should.
     pub fn archive(&self, prefix: &str, to: &Utf8Path) -> Result<FileFacts> {
         let mailmap = format!("mailmap.blob={}:.mailmap", self.commit);
         let cmd = self.pristine.cmd(["-c", &mailmap, "archive", "--format=tar", &format!("--prefix={prefix}")]);
@@ -177,11 +179,11 @@ impl Source {
         let expected = self.expected(prefix)?;
         let archive = File::open(to).with_context(|| format!("cannot read {to}"))?;
         tarball::check(GzDecoder::new(archive), expected)
-            .with_context(|| format!("the archive of {} is not what its tree says", self.commit.short()))?;
+            .with_context(|| format!("the archive of {} differs from its tree", self.commit.short()))?;
         Ok(facts)
     }
 
-    /// What the archive should hold.
+    /// Returns what the archive should hold.
     fn expected(&self, prefix: &str) -> Result<BTreeMap<Vec<u8>, Expected>> {
         let mut blobs = self.blobs()?;
         let mut converted = self.converted()?;
@@ -209,7 +211,7 @@ impl Source {
         Ok(expected)
     }
 
-    /// The files that git puts into a work tree with other line ends or in another encoding, as it does.
+    /// Returns the files that git checks out with other line ends or in another encoding, as it checks them out.
     fn converted(&self) -> Result<BTreeMap<&[u8], Vec<u8>>> {
         let converted = || self.archived().filter(|(_, entry)| entry.is_converted()).map(|(path, _)| path.as_slice());
         let paths: Vec<u8> = converted().flat_map(|path| path.iter().chain(b"\0")).copied().collect();
@@ -224,7 +226,7 @@ impl Source {
         converted().map(read).collect()
     }
 
-    /// The content of every file and link.
+    /// Reads the content of every file and link.
     fn blobs(&self) -> Result<BTreeMap<Vec<u8>, Vec<u8>>> {
         let wanted: Vec<_> = self.archived().filter(|(_, entry)| entry.mode != b"160000").collect();
         let names: String = wanted.iter().map(|(_, entry)| format!("{}\n", entry.oid)).collect();
@@ -241,7 +243,7 @@ impl Source {
     }
 }
 
-/// One answer of `git cat-file --batch`: `OID blob SIZE`, the content, and a newline.
+/// Splits off one answer of `git cat-file --batch`: `OID blob SIZE`, the content, and a newline.
 fn next_blob<'a>(rest: &mut &'a [u8], oid: &Oid) -> Option<&'a [u8]> {
     let line = rest.iter().position(|byte| *byte == b'\n')?;
     let size = std::str::from_utf8(&rest[..line]).ok()?.strip_prefix(&format!("{oid} blob "))?.parse::<usize>().ok()?;
@@ -250,12 +252,12 @@ fn next_blob<'a>(rest: &mut &'a [u8], oid: &Oid) -> Option<&'a [u8]> {
     Some(content)
 }
 
-/// One line of `git ls-tree`: `MODE KIND OID`, a tab, and the path.
+/// Parses one line of `git ls-tree`: `MODE KIND OID`, a tab, and the path.
 fn parse_entry(line: &[u8]) -> Option<(Vec<u8>, Entry)> {
     let tab = line.iter().position(|byte| *byte == b'\t')?;
     let [mode, kind, oid] = line[..tab].split(|byte| *byte == b' ').collect::<Vec<_>>()[..] else { return None };
     let mut path = line[tab + 1..].to_vec();
-    // As git's patterns and archives have them.
+    // As git writes directories in patterns and archives.
     if kind != b"blob" {
         path.push(b'/');
     }
@@ -263,7 +265,7 @@ fn parse_entry(line: &[u8]) -> Option<(Vec<u8>, Entry)> {
     Some((path, Entry { mode: mode.to_vec(), oid, attributes: BTreeMap::new() }))
 }
 
-/// The directories above a path, each with its `/`.
+/// Returns the directories above a path, each with its `/`.
 fn directories(path: &[u8]) -> impl Iterator<Item = &[u8]> {
     let inner = &path[..path.len().saturating_sub(1)];
     inner.iter().enumerate().filter(|(_, byte)| **byte == b'/').map(|(at, _)| &path[..=at])

@@ -1,4 +1,4 @@
-//! A tar archive, held against what it should hold: every entry with its mode and content, and nothing else.
+//! Compares a tar archive with what it should hold: every entry with its mode and content, and nothing else.
 
 use std::collections::BTreeMap;
 use std::io::Read;
@@ -12,13 +12,13 @@ use crate::domain::build::placeholder;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Expected {
     Directory,
-    /// A directory of whose content nothing is archived: git writes it if there were files in it.
+    /// A directory whose content is all excluded: git writes it if it has files.
     EmptyDirectory,
     File {
         executable: bool,
         content: Content,
     },
-    /// Where it leads.
+    /// A link with this target.
     Symlink(Vec<u8>),
 }
 
@@ -26,7 +26,7 @@ pub enum Expected {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Content {
     Bytes(Vec<u8>),
-    /// This, with its placeholders filled in.
+    /// This content, with its placeholders filled in.
     Filled(Vec<u8>),
 }
 
@@ -39,27 +39,27 @@ impl Content {
     }
 }
 
-/// Holds an archive against what it should hold, by path. The path of a directory ends with `/`.
+/// Compares an archive with the expected entries, by path. The path of a directory ends with `/`.
 ///
 /// # Errors
-/// What differs first, by the entry's name; or the archive is damaged.
+/// The first entry that differs, by its name; or the archive is damaged.
 pub fn check(archive: impl Read, mut expected: BTreeMap<Vec<u8>, Expected>) -> Result<()> {
     let mut archive = tar::Archive::new(archive);
     for entry in archive.entries().context("it is not a tar archive")? {
         let mut entry = entry.context("it is damaged")?;
-        // git's own remark, which holds the commit.
+        // git's own header, which names the commit.
         if entry.header().entry_type() == EntryType::XGlobalHeader {
             continue;
         }
         let path = entry.path_bytes().into_owned();
         let shown = String::from_utf8_lossy(&path).into_owned();
         let wanted = expected.remove(&path);
-        let wanted = wanted.with_context(|| format!("{shown} is in it twice, or should not be there at all"))?;
-        compare(&mut entry, &wanted).with_context(|| format!("{shown} is not as the tree has it"))?;
+        let wanted = wanted.with_context(|| format!("{shown} occurs twice, or should not be there"))?;
+        compare(&mut entry, &wanted).with_context(|| format!("{shown} differs from the tree"))?;
     }
     let mut rest = Vec::new();
     archive.into_inner().read_to_end(&mut rest).context("it is damaged")?;
-    ensure!(rest.iter().all(|byte| *byte == 0), "there is something behind its end");
+    ensure!(rest.iter().all(|byte| *byte == 0), "there is data after its end");
     if let Some((path, _)) = expected.iter().find(|(_, what)| **what != Expected::EmptyDirectory) {
         bail!("{} is missing", String::from_utf8_lossy(path));
     }
@@ -74,20 +74,20 @@ fn compare<R: Read>(entry: &mut Entry<'_, R>, expected: &Expected) -> Result<()>
         Expected::Symlink(_) => (EntryType::Symlink, 0o777),
     };
     let is = entry.header().entry_type();
-    ensure!(is == kind, "it is of the type {is:?}, and should be {kind:?}");
+    ensure!(is == kind, "its type is {is:?}, but should be {kind:?}");
     let is = entry.header().mode().context("its mode cannot be read")?;
-    ensure!(is == mode, "its mode is {is:o}, and should be {mode:o}");
+    ensure!(is == mode, "its mode is {is:o}, but should be {mode:o}");
     match expected {
         Expected::Directory | Expected::EmptyDirectory => {}
         Expected::Symlink(target) => {
             let is = entry.link_name_bytes().unwrap_or_default();
             let shown = String::from_utf8_lossy(&is).into_owned();
-            ensure!(*is == **target, "it leads to {shown}, and should to {}", String::from_utf8_lossy(target));
+            ensure!(*is == **target, "its target is {shown}, but should be {}", String::from_utf8_lossy(target));
         }
         Expected::File { content, .. } => {
             let mut bytes = Vec::new();
             entry.read_to_end(&mut bytes).context("it is cut off")?;
-            ensure!(content.is(&bytes), "it holds something else");
+            ensure!(content.is(&bytes), "its content is different");
         }
     }
     Ok(())
@@ -125,7 +125,7 @@ mod tests {
     /// Path, kind, mode, content, and where a link leads.
     type Entry<'a> = (&'a str, EntryType, u32, &'a [u8], &'a str);
 
-    /// An archive as it should be, but for what `change` does to an entry, and what `more` appends.
+    /// Makes an archive as it should be, except for what `change` does to an entry, and what `more` appends.
     fn archive(change: impl Fn(&mut Entry), more: impl Fn(&mut Builder<Vec<u8>>)) -> Vec<u8> {
         let mut tar = Builder::new(Vec::new());
         let entries: [Entry; 4] = [
@@ -164,28 +164,28 @@ mod tests {
         let mut cut = archive(|_| {}, |_| {});
         cut.truncate(1024 + 100);
         let cases: [(Vec<u8>, Expect); 12] = [
-            (more("lix/a"), expect!["lix/a is in it twice, or should not be there at all"]),
-            (more("lix/new"), expect!["lix/new is in it twice, or should not be there at all"]),
-            (more("lix/../a"), expect!["lix/../a is in it twice, or should not be there at all"]),
-            (more("/etc/passwd"), expect!["/etc/passwd is in it twice, or should not be there at all"]),
+            (more("lix/a"), expect!["lix/a occurs twice, or should not be there"]),
+            (more("lix/new"), expect!["lix/new occurs twice, or should not be there"]),
+            (more("lix/../a"), expect!["lix/../a occurs twice, or should not be there"]),
+            (more("/etc/passwd"), expect!["/etc/passwd occurs twice, or should not be there"]),
             (changed("lix/a", |entry| entry.0 = ""), expect!["lix/a is missing"]),
             (
                 changed("lix/a", |entry| entry.2 = 0o644),
-                expect!["lix/a is not as the tree has it: its mode is 644, and should be 664"],
+                expect!["lix/a differs from the tree: its mode is 644, but should be 664"],
             ),
             (
                 changed("lix/a", |entry| entry.3 = b"TEXT"),
-                expect!["lix/a is not as the tree has it: it holds something else"],
+                expect!["lix/a differs from the tree: its content is different"],
             ),
             (
                 changed("lix/link", |entry| entry.4 = "/etc"),
-                expect!["lix/link is not as the tree has it: it leads to /etc, and should to a"],
+                expect!["lix/link differs from the tree: its target is /etc, but should be a"],
             ),
             (
                 changed("lix/link", |entry| entry.1 = EntryType::Link),
-                expect!["lix/link is not as the tree has it: it is of the type Link, and should be Symlink"],
+                expect!["lix/link differs from the tree: its type is Link, but should be Symlink"],
             ),
-            (behind, expect!["there is something behind its end"]),
+            (behind, expect!["there is data after its end"]),
             (cut, expect!["it is damaged: unexpected EOF during skip"]),
             (b"nothing like it".to_vec(), expect!["it is damaged: failed to read entire block"]),
         ];

@@ -1,12 +1,12 @@
-//! What people see, and how much is said. This is the only way to the terminal.
+//! The terminal: everything that the manager sees goes through here.
 //!
-//! Messages go to stderr, so that stdout stays data. Whatever is said passes [`rendered`], which spells out characters
-//! that steer a terminal or cannot be seen: file names, answers of servers and lines of other programs are written by
-//! others. A message's lines after its first are indented, so that no text of others can pass for a message of ours.
-//! Only a [`Tone`] of ours becomes an escape sequence. Colours vanish where stderr is not a terminal or `NO_COLOR` is set.
+//! Messages go to stderr, so that stdout is only data. Every message passes [`rendered`], which escapes control and
+//! invisible characters: file names, answers of servers and output of other programs are not ours. The lines of a
+//! message after its first are indented, so that foreign text cannot pass for a message of ours. Only a [`Tone`]
+//! becomes an escape sequence. There are no colours if stderr is not a terminal or `NO_COLOR` is set.
 //!
-//! Exempt are programs that get the terminal itself ([`super::process::show`], [`super::process::ask`]), and cargo, whose
-//! words are passed on as they are ([`relay`]): what they write is theirs.
+//! The exceptions are programs that get the terminal itself ([`super::process::show`], [`super::process::ask`]), and
+//! cargo, whose output is passed on unchanged ([`relay`]).
 
 use std::collections::hash_map::RandomState;
 use std::fmt::{self, Display};
@@ -37,7 +37,7 @@ pub const BLUE: Tone = Tone(6);
 pub const GREEN: Tone = Tone(7);
 pub const RED: Tone = Tone(5);
 
-/// By a tone's number; the first ends any other.
+/// Styles by a tone's number; the first ends any other.
 const STYLES: [Style; 8] = [
     Style::new(),
     Style::new().bold(),
@@ -49,7 +49,7 @@ const STYLES: [Style; 8] = [
     AnsiColor::Green.on_default().bold(),
 ];
 
-/// What a tone begins with. Nothing written before this process started can contain it.
+/// Returns the mark that a tone begins with. Nothing written before this process started can contain it.
 fn mark() -> &'static str {
     static MARK: OnceLock<String> = OnceLock::new();
     MARK.get_or_init(|| format!("\u{fdd0}{:016x}", RandomState::new().hash_one(std::process::id())))
@@ -61,7 +61,7 @@ impl Display for Tone {
     }
 }
 
-/// The gate: tones become escape sequences if there is to be colour, and hidden characters of others are spelled out.
+/// Replaces tones by escape sequences, or removes them without `colour`, and escapes hidden characters.
 fn rendered(text: &str, colour: bool) -> String {
     let mut shown = String::with_capacity(text.len());
     let mut rest = text;
@@ -86,7 +86,7 @@ fn rendered(text: &str, colour: bool) -> String {
     shown
 }
 
-/// Writes to stderr. If nobody can read it, the work goes on: what it does matters more than what it says.
+/// Writes to stderr. If that fails, the work goes on: it matters more than its messages.
 fn emit(text: &str) {
     let _ = try_emit(text);
 }
@@ -101,13 +101,13 @@ fn raw(text: &str) -> std::io::Result<()> {
     stderr.flush()
 }
 
-/// How much is said; set once, from the command line.
+/// How much is printed; set once, from the command line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Verbosity {
     /// Errors and warnings.
     Quiet,
     Normal,
-    /// Also each program that is run.
+    /// Also each command that is run.
     Verbose,
 }
 
@@ -117,12 +117,12 @@ pub fn set_verbosity(verbosity: Verbosity) {
     VERBOSITY.store(verbosity as u8, Ordering::Relaxed);
 }
 
-/// Whether people asked for silence: then other programs are asked for it, too.
+/// Whether `--quiet` was given: other programs are then asked to be quiet, too.
 pub fn is_quiet() -> bool {
     !at_least(Verbosity::Normal)
 }
 
-/// Whether people asked for every detail.
+/// Whether `--verbose` was given.
 pub fn is_verbose() -> bool {
     at_least(Verbosity::Verbose)
 }
@@ -132,12 +132,12 @@ pub fn is_terminal() -> bool {
     std::io::IsTerminal::is_terminal(&std::io::stderr())
 }
 
-/// Whether stderr is a terminal on which a line can be written over.
+/// Whether stderr is a terminal on which a line can be overwritten.
 pub fn can_redraw() -> bool {
     is_terminal() && std::env::var_os("TERM").is_none_or(|term| term != "dumb")
 }
 
-/// Whether what is written to stderr is in colour.
+/// Whether messages on stderr are in colour.
 pub fn has_colour() -> bool {
     AutoStream::choice(&std::io::stderr()) != ColorChoice::Never
 }
@@ -146,19 +146,19 @@ fn at_least(verbosity: Verbosity) -> bool {
     VERBOSITY.load(Ordering::Relaxed) >= verbosity as u8
 }
 
-/// What stands before the name of a phase.
+/// The command line up to the name of a phase.
 pub const PHASE: &str = "cargo xtask release ";
 
-/// What every command was told about where to work, as it would be typed again.
+/// Options that say which tree and which `releng.toml` to use, as they would be typed again.
 static EVERYWHERE: OnceLock<String> = OnceLock::new();
 
-/// Chooses what [`next`] adds, once, from the command line.
+/// Sets the options that [`next`] adds, once, from the command line.
 pub fn set_everywhere(words: String) {
-    // A second choice would come too late for what was said after the first.
+    // A second call would come too late for messages after the first.
     let _ = EVERYWHERE.set(words);
 }
 
-/// A word as a shell wants it.
+/// Quotes a word for a shell, if necessary.
 pub fn typed(word: &str) -> String {
     let plain = |c: char| c.is_alphanumeric() || "/._-+:@=,".contains(c);
     if !word.is_empty() && word.chars().all(plain) {
@@ -168,73 +168,74 @@ pub fn typed(word: &str) -> String {
     }
 }
 
-/// A phase to type next, in the same tree and with the same `releng.toml` as this one.
+/// Returns the command line of a phase to run next, in the same tree and with the same `releng.toml` as this one.
 pub fn next(phase: &str) -> String {
     format!("{PHASE}{phase}{}", EVERYWHERE.get().map_or("", String::as_str))
 }
 
-/// A word of success.
+/// Returns a word in the colour of success.
 pub fn good(word: &str) -> String {
     format!("{GOOD}{word}{GOOD:#}")
 }
 
-/// A word of failure.
+/// Returns a word in the colour of failure.
 pub fn bad(word: &str) -> String {
     format!("{BAD}{word}{BAD:#}")
 }
 
-/// The ordinary account of what happens: one message.
+/// Prints one message.
 pub fn say(message: impl Display) {
     if at_least(Verbosity::Normal) {
         emit(&format!("{}\n", one_message(&message.to_string())));
     }
 }
 
-/// A line that is written over by the next of its kind, where [`can_redraw`] says so. [`erase`] ends it.
+/// Draws a line that the next one overwrites, where [`can_redraw`] allows it. [`erase`] removes it.
 pub fn redraw(line: impl Display) {
     if at_least(Verbosity::Normal) {
-        // Nobody may be looking.
+        // A failure does not matter.
         let _ = raw(&format!("{LINE_START}{}", rendered(&line.to_string(), has_colour())));
     }
 }
 
-/// Takes the line away that was drawn last.
+/// Erases the line that was drawn last.
 pub fn erase() {
     if at_least(Verbosity::Normal) {
         let _ = raw(LINE_START);
     }
 }
 
-/// To the start of an empty line.
+/// Goes to the start of the line, and empties it.
 const LINE_START: &str = "\r\u{1b}[2K";
 
-/// A line of cargo's, as it is: it writes to terminals by itself, too.
+/// Prints a line of cargo's unchanged, as cargo itself would.
 pub fn relay(line: &str) {
     let _ = raw(&format!("{line}\n"));
 }
 
-/// A page of ours, of several lines, each as it is: whoever makes it puts what others wrote through
-/// [`shown::one_line`].
+/// Prints a page of several lines, without indenting them. The caller passes foreign text through [`shown::one_line`].
 pub fn page(text: impl Display) {
     if at_least(Verbosity::Normal) {
         emit(&format!("{text}\n"));
     }
 }
 
-/// Empty lines that stand before the message stay; its lines after the first are indented.
+/// Indents the lines of a message after its first; empty lines before the message stay.
 fn one_message(text: &str) -> String {
     let message = text.trim_start_matches('\n');
     let gap = &text[..text.len() - message.len()];
     format!("{gap}{}", indented(message, CONTINUED))
 }
 
-/// The parts of a long piece of work, announced as they begin, and how long each took.
+/// The steps of a long task, each announced as it begins, and how long they took.
 #[derive(Default)]
 pub struct Steps(Vec<(&'static str, Duration)>);
 
 impl Steps {
+    /// Announces a step, runs it and takes the time.
+    ///
     /// # Errors
-    /// Those of `work`.
+    /// `work` fails.
     pub fn run<T>(&mut self, name: &'static str, what: impl Display, work: impl FnOnce() -> Result<T>) -> Result<T> {
         say(format_args!("  {name:<9} {what}"));
         let start = Instant::now();
@@ -256,7 +257,7 @@ impl Display for Steps {
     }
 }
 
-/// A page for people, to stdout, whatever the verbosity. A reader that has seen enough (`| head`) is no error.
+/// Prints a page for people to stdout, whatever the verbosity. A reader that stops early (`| head`) is not an error.
 ///
 /// # Errors
 /// stdout cannot be written to.
@@ -265,7 +266,7 @@ pub fn data(text: impl Display) -> Result<()> {
     to_stdout(&rendered(&text.to_string(), colour))
 }
 
-/// One message of a page that is shown bit by bit, as [`data`].
+/// Prints one message of a page that is shown piece by piece, like [`data`].
 ///
 /// # Errors
 /// As for [`data`].
@@ -273,7 +274,7 @@ pub fn row(message: impl Display) -> Result<()> {
     data(format_args!("{}\n", one_message(&message.to_string())))
 }
 
-/// Data for programs, as [`data`].
+/// Prints data for programs, like [`data`].
 ///
 /// # Errors
 /// As for [`data`].
@@ -281,7 +282,7 @@ pub fn json(value: &impl Serialize) -> Result<()> {
     to_stdout(&(shown::json(&serde_json::to_string_pretty(value)?) + "\n"))
 }
 
-/// A text whose every byte counts: changed only on its way to a terminal.
+/// Prints a text byte for byte, except on a terminal, where hidden characters are escaped.
 ///
 /// # Errors
 /// As for [`data`].
@@ -297,15 +298,15 @@ fn to_stdout(text: &str) -> Result<()> {
     }
 }
 
-/// Shows a question, whatever the verbosity, and leaves the cursor behind it.
+/// Shows a question, whatever the verbosity, and leaves the cursor after it.
 ///
 /// # Errors
-/// stderr cannot be written to: then nobody can answer.
+/// stderr cannot be written to.
 pub fn prompt(question: impl Display) -> Result<()> {
     try_emit(&question.to_string()).context("cannot show a question on stderr")
 }
 
-/// Asks for a yes; whatever else is typed, or nothing, is a no.
+/// Asks a yes-or-no question; every answer other than yes is a no.
 ///
 /// # Errors
 /// The answer cannot be read.
@@ -316,7 +317,7 @@ pub fn ask(question: impl Display) -> Result<bool> {
     Ok(matches!(answer.trim(), "y" | "Y" | "yes"))
 }
 
-/// A plan's page in colour: headings bold, marks by what they mean.
+/// Colours a plan's page: headings bold, marks by what they mean.
 pub fn paint_plan(text: &str) -> String {
     let paint = |line: &str| match line.trim_start().chars().next() {
         Some('+' | '~') if line.starts_with("  ") => format!("{GOOD}{line}{GOOD:#}\n"),
@@ -329,7 +330,7 @@ pub fn paint_plan(text: &str) -> String {
     text.lines().map(paint).collect()
 }
 
-/// A page of checks in colour: headings bold, marks by what they mean.
+/// Colours a page of checks: headings bold, marks by what they mean.
 pub fn paint_checks(text: &str) -> String {
     let paint = |line: &str| {
         let painted = line.replacen('✓', &good("✓"), 1).replacen('✗', &bad("✗"), 1);
@@ -339,19 +340,19 @@ pub fn paint_checks(text: &str) -> String {
     text.lines().map(paint).collect()
 }
 
-/// For `--verbose` only.
+/// Prints a message only with `--verbose`.
 pub fn detail(message: impl Display) {
     if at_least(Verbosity::Verbose) {
         emit(&format!("{DIM}{}{DIM:#}\n", indented(&message.to_string(), CONTINUED)));
     }
 }
 
-/// Something odd that does not stop the work; shown even when quiet.
+/// Prints a warning, even with `--quiet`.
 pub fn warn(message: impl Display) {
     emit(&format!("{WARNING}warning:{WARNING:#} {}\n", indented(&message.to_string(), CONTINUED)));
 }
 
-/// An error and what led to it, outermost first, and then what to do about it.
+/// Prints an error and its causes, outermost first, and then what to do about it.
 pub fn error(error: &anyhow::Error) {
     let mut text = format!("{BAD}error:{BAD:#} {}\n", indented(&error.to_string(), "  "));
     for cause in error.chain().skip(1) {
@@ -363,10 +364,10 @@ pub fn error(error: &anyhow::Error) {
     emit(&text);
 }
 
-/// What stands before the lines of a message after its first.
+/// Indentation of the lines of a message after its first.
 const CONTINUED: &str = "      ";
 
-/// Lines after the first move right, below the text of the first; empty ones stay empty.
+/// Indents the lines after the first; empty lines stay empty.
 fn indented(text: &str, by: &str) -> String {
     let mut lines = text.trim_end().split('\n');
     let mut indented = lines.next().unwrap_or_default().to_owned();

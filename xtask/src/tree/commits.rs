@@ -1,5 +1,4 @@
-//! Commits that a phase plans on top of a branch: shown first, made aside, and landed in one step. Refuses to decide
-//! what is in them.
+//! Commits that a phase plans on top of a branch: shown first, made in a scratch repository, and landed in one step.
 
 use anyhow::{Context, Result};
 
@@ -16,6 +15,7 @@ pub struct Commit {
 }
 
 impl Commit {
+    /// Prints the subject and the files.
     pub fn show(&self) {
         term::say(format_args!("  commit  {}", self.message.lines().next().unwrap_or_default()));
         let (written, removed): (Vec<_>, Vec<_>) = self.edits.iter().partition(|edit| edit.content.is_some());
@@ -32,7 +32,7 @@ impl Commit {
         }
     }
 
-    /// Makes the commit on top of `base`; no ref knows it yet.
+    /// Makes the commit on top of `base`; no ref names it yet.
     ///
     /// # Errors
     /// The `commit-msg` hook refuses the message, or git fails.
@@ -43,11 +43,11 @@ impl Commit {
     }
 }
 
-/// Moves a branch from `from` to its descendant `to`: with index and files where it is checked out, whichever work tree
-/// that is in.
+/// Moves a branch from `from` to its descendant `to`. If a work tree has the branch checked out, its index and files
+/// move, too.
 ///
 /// # Errors
-/// The branch has moved meanwhile, or a file is in the way; nothing has changed then.
+/// The branch has moved in the meantime, or a file is in the way; nothing has changed then.
 pub fn land(git: &Git, branch: &str, from: &Oid, to: &Oid, reason: &str) -> Result<()> {
     let moved = match git.work_tree_of(branch)? {
         Some(work_tree) => Git::open(&work_tree)?.fast_forward(to, reason),

@@ -1,4 +1,4 @@
-//! The files of a Lix tree, and of this tool, that more than one phase reads. Refuses to decide anything from them.
+//! The files of a Lix tree, and of this tool, that more than one phase reads.
 
 use anyhow::{Context, Result, anyhow};
 use camino::Utf8Path;
@@ -8,10 +8,10 @@ use crate::domain::oid::Oid;
 use crate::domain::release::version_file::{self, VersionFile};
 use crate::tools::git::Git;
 
-/// `version.json`, as a commit has it.
+/// Reads `version.json` of a commit.
 ///
 /// # Errors
-/// There is none, or it is not valid.
+/// The file is missing or invalid.
 pub fn version_file(git: &Git, commit: &Oid) -> Result<VersionFile> {
     let text = git
         .file(commit, version_file::PATH)?
@@ -19,10 +19,10 @@ pub fn version_file(git: &Git, commit: &Oid) -> Result<VersionFile> {
     VersionFile::parse(&text).map_err(|why| anyhow!("{} {why}", version_file::PATH))
 }
 
-/// `releng.toml`, wherever it lies.
+/// Reads a `releng.toml`.
 ///
 /// # Errors
-/// It cannot be read, or is not valid.
+/// The file cannot be read, or is invalid.
 pub fn config(path: &Utf8Path) -> Result<Config> {
     let text = std::fs::read_to_string(path).with_context(|| format!("cannot read {path}"))?;
     Config::parse(&text).map_err(|why| anyhow!("{path}: {why}"))

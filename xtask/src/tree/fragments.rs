@@ -1,6 +1,5 @@
-//! Fragments and author lists on disk: which files count, and their bytes.
-//!
-//! Refuses to decide what is in them; that is [`crate::domain::notes::fragment`]'s.
+//! Fragments and author lists on disk: which files count, and their bytes. [`crate::domain::notes::fragment`] parses
+//! them.
 
 use std::fs::{DirEntry, File};
 use std::io::Read;
@@ -19,28 +18,28 @@ use crate::domain::product::Product;
 use crate::domain::shown::one_line;
 use crate::tools::git::{Git, TreeEntry};
 
-/// No fragment is nearly this long; whatever is, is there by mistake.
+/// Largest size of a fragment or author list in bytes, far above that of any real one.
 const MAX_BYTES: u64 = 1 << 20;
 
-/// Room for most of them, so that reading one takes one buffer.
+/// Size in bytes that most fragments stay below, so that reading one takes one buffer.
 const USUAL_BYTES: usize = 4096;
 
 /// What a directory of fragments holds.
 #[derive(Debug, Default)]
 pub struct Found {
     pub fragments: Vec<Fragment>,
-    /// Every file that counts, valid or not: the directory's name for messages, and the file's name.
+    /// Path of every file that counts, valid or not: the directory's name for messages, and the file's name.
     pub paths: Vec<String>,
     /// The problems of all files at once.
     pub problems: Problems,
-    /// Credits of files that are not valid, and the files.
+    /// Credits in invalid files, each with the file.
     pub credits: Vec<(String, Placed<String>)>,
-    /// Files that are not read, and might be meant as fragments.
+    /// Files that are not read, but might be meant as fragments.
     pub strays: Problems,
 }
 
 impl Found {
-    /// Takes over what another directory holds.
+    /// Adds what another directory holds.
     pub fn extend(&mut self, other: Found) {
         self.fragments.extend(other.fragments);
         self.paths.extend(other.paths);
@@ -50,10 +49,10 @@ impl Found {
     }
 }
 
-/// Reads every `*.md` directly in `dir`, in code-point order, but for names that start with a dot; looks what else
+/// Reads every `*.md` directly in `dir`, in code-point order, except names that start with a dot, and notes what else
 /// is there.
 ///
-/// Messages name a file by `shown/NAME`; where a name is not UTF-8, with replacement characters.
+/// Messages name a file as `shown/NAME`; a name that is not UTF-8 gets replacement characters.
 ///
 /// # Errors
 /// The directory cannot be read.
@@ -80,7 +79,7 @@ pub fn read(dir: &Utf8Path, shown: &Utf8Path, product: &Product) -> Result<Found
     Ok(found)
 }
 
-/// By name.
+/// Returns the entries of a directory, sorted by name.
 fn entries(dir: &Path) -> Result<Vec<DirEntry>> {
     let entries = std::fs::read_dir(dir).and_then(Iterator::collect::<std::io::Result<Vec<_>>>);
     let mut entries = entries.with_context(|| format!("cannot read the directory {}", dir.display()))?;
@@ -88,7 +87,8 @@ fn entries(dir: &Path) -> Result<Vec<DirEntry>> {
     Ok(entries)
 }
 
-/// What is said of something that is not read; of a directory, of each file below it that may be meant as a note.
+/// Returns the remark about an entry that is not read; for a directory, one for each file below it that looks like a
+/// note.
 fn stray(entry: &DirEntry, name: &str, path: &str) -> Result<Problems> {
     if !entry.file_type().is_ok_and(|kind| kind.is_dir()) {
         return Ok(name::remark(&one_line(name))
@@ -102,7 +102,7 @@ fn stray(entry: &DirEntry, name: &str, path: &str) -> Result<Problems> {
         for entry in entries(&dir)? {
             let name = entry.file_name().to_string_lossy().into_owned();
             let path = format!("{shown}/{}", one_line(&name));
-            // Not through links: these may lead round in circles.
+            // Links are not followed: they may form a cycle.
             if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
                 below.push((entry.path(), path));
             } else if name::looks_like_a_note(&name) {
@@ -113,20 +113,20 @@ fn stray(entry: &DirEntry, name: &str, path: &str) -> Result<Problems> {
     Ok(problems)
 }
 
-/// The fragments that a commit has directly in `dir`.
+/// Returns the fragments that a commit has directly in `dir`.
 ///
 /// # Errors
-/// git's own, or a name that is not UTF-8.
+/// git fails, or a name is not UTF-8.
 pub fn tracked(git: &Git, commit: &Oid, dir: &str) -> Result<Vec<TreeEntry>> {
     let mut entries = git.list(commit, dir)?;
     entries.retain(|entry| entry.path.rsplit('/').next().is_some_and(name::counts));
     Ok(entries)
 }
 
-/// The fragments directly in `dir` that a commit removed, as they were.
+/// Returns the fragments directly in `dir` that a commit removed, as they were before.
 ///
 /// # Errors
-/// git's own, or a name that is not UTF-8.
+/// git fails, or a name is not UTF-8.
 pub fn removed(git: &Git, commit: &Oid, dir: &str) -> Result<Vec<TreeEntry>> {
     let mut entries = git.removed_by(commit, dir)?;
     entries
@@ -136,7 +136,7 @@ pub fn removed(git: &Git, commit: &Oid, dir: &str) -> Result<Vec<TreeEntry>> {
 
 fn read_file(entry: &DirEntry) -> Result<Vec<u8>> {
     let path = entry.path();
-    ensure!(path.to_str().is_some(), "has a name that is not UTF-8: call it something else");
+    ensure!(path.to_str().is_some(), "has a name that is not UTF-8: rename it");
     if entry.file_type().context("cannot be looked at")?.is_symlink() {
         let target = path.canonicalize().context("is a symlink that leads nowhere")?;
         let dir = path.parent().context("lies in no directory")?.canonicalize()?;
@@ -145,13 +145,13 @@ fn read_file(entry: &DirEntry) -> Result<Vec<u8>> {
             "is a symlink that leads out of its directory: put the file itself there"
         );
     }
-    let fragment = "is not a file: a fragment is one Markdown file, directly in the directory";
+    let fragment = "is not a regular file: a fragment is one Markdown file, directly in the directory";
     read_text(&path, fragment, "is larger than 1 MiB: this cannot be a release note")
 }
 
-/// The bytes of a file, if it is one and no longer than anything that somebody writes by hand.
+/// Reads a regular file of at most [`MAX_BYTES`].
 fn read_text(path: &Path, not_a_file: &'static str, too_large: &'static str) -> Result<Vec<u8>> {
-    // Before it is opened: opening a pipe would wait for a writer.
+    // Checked before opening: opening a pipe would wait for a writer.
     ensure!(path.metadata().context("cannot be read")?.is_file(), not_a_file);
     let mut bytes = Vec::with_capacity(USUAL_BYTES);
     File::open(path).and_then(|file| file.take(MAX_BYTES + 1).read_to_end(&mut bytes)).context("cannot be read")?;
@@ -159,9 +159,8 @@ fn read_text(path: &Path, not_a_file: &'static str, too_large: &'static str) -> 
     Ok(bytes)
 }
 
-/// Reads the author list, which messages name `shown`: as far as it can be read, and its problems, all at once.
-///
-/// Without any authors, credits cannot be checked.
+/// Reads the author list, which messages name `shown`. Returns its authors, as far as they can be read, and all its
+/// problems at once; `None` if it cannot be read, so that credits cannot be checked.
 pub fn read_authors(path: &Utf8Path, shown: &str) -> (Option<Authors>, Problems) {
     let read = read_text(path.as_std_path(), "is not a file", "is larger than 1 MiB: this cannot be the author list");
     let bytes = match read {

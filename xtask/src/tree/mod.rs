@@ -1,11 +1,11 @@
-//! The tree that is released, below the phases that change it and above the programs that they do it with.
+//! The tree that is released, below the phases that change it and above the programs that they change it with.
 //!
-//! It knows where a Lix tree keeps what a release needs, and what this tool keeps in `release/` beside it. It does not
-//! decide what is released, nor whether: a phase does, and asks for consent.
+//! It knows where a Lix tree keeps what a release needs, and what this tool keeps in `release/`. It does not decide
+//! whether or what to release: a phase does, and asks for consent.
 //!
 //! * `version.json` and `releng.toml`: [`version_file`], [`config`]
 //! * [`fragments`]: which files are fragments of release notes, in a directory and in a commit
-//! * [`released`]: the fragments that earlier releases were made of, which only git still has
+//! * [`released`]: the fragments that earlier releases were made from, which only git still has
 //! * [`commits`]: commits on top of a branch, made before any ref knows them, and landed in one step
 //! * [`tag_record`]: `release/tag.json`, the tag that is being released
 //! * [`release_dir`]: `release/`, replaced in one step

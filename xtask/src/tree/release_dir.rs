@@ -1,11 +1,11 @@
-//! The directory `release/`, replaced as a whole.
+//! The directory `release/`, replaced in one step.
 //!
-//! The next release is gathered in `release.new/`, beside `release/`, and the two are exchanged in one step of the
-//! kernel's: whoever looks, and whenever we are killed, finds the old release or the new one. What other phases keep in
-//! `release/` follows after the exchange; if a kill comes between, the next run brings it along ([`recover`]).
+//! The next release is gathered in `release.new/`, beside `release/`, and the kernel exchanges the two in one step: at
+//! every moment, also after a kill, `release/` is the old release or the new one. What other phases keep in `release/`
+//! is moved after the exchange; if a kill comes in between, the next run moves it ([`recover`]).
 //!
-//! File systems that cannot exchange get two renames, with `release.old/` between them, and the same recovery. Refuses
-//! to know what is in a release beyond the names of its parts.
+//! On file systems that cannot exchange directories, two renames with `release.old/` between them do the same, with the
+//! same recovery. Knows the names of a release's parts, and nothing else about them.
 
 use std::fs::{self, File};
 use std::io::ErrorKind;
@@ -16,14 +16,14 @@ use rustix::fs::{FlockOperation, RenameFlags};
 
 use crate::domain::layout::{BUILT, GC_ROOTS, RELEASE, RELEASE_NEW, RELEASE_OLD};
 
-/// A release on its way. Dropped before [`Stage::replace`], it leaves no trace.
+/// A release that is being made. Dropped before [`Stage::replace`], it leaves nothing behind.
 pub struct Stage {
     root: Utf8PathBuf,
     _lock: File,
 }
 
-/// Keeps everyone else from changing `release/`, as long as the value lives. It is the tree's top directory that is
-/// locked: so no file is left behind, and it stays the same whatever happens inside.
+/// Keeps other runs from changing `release/` while the value lives. Locks the tree's top directory: that leaves no lock
+/// file behind, and the directory stays the same whatever is replaced in it.
 ///
 /// # Errors
 /// Another run of this tool holds it.
@@ -31,7 +31,7 @@ pub fn lock(root: &Utf8Path) -> Result<File> {
     let lock = File::open(root).with_context(|| format!("cannot open {root}"))?;
     match rustix::fs::flock(&lock, FlockOperation::NonBlockingLockExclusive) {
         Err(rustix::io::Errno::WOULDBLOCK) => {
-            bail!("another run of this tool works on {}: wait for it to end", root.join(RELEASE))
+            bail!("another run of this tool is working on {}: wait for it to end", root.join(RELEASE))
         }
         result => result.with_context(|| format!("cannot lock {root}"))?,
     }
@@ -53,12 +53,12 @@ impl Stage {
         Ok(stage)
     }
 
-    /// Where to gather.
+    /// Returns the directory to gather the new release in.
     pub fn dir(&self) -> Utf8PathBuf {
         self.root.join(RELEASE_NEW)
     }
 
-    /// The release as it is now.
+    /// Returns the directory of the present release.
     pub fn current(&self) -> Utf8PathBuf {
         self.root.join(RELEASE)
     }
@@ -66,7 +66,7 @@ impl Stage {
     /// Puts the new release in the old one's place.
     ///
     /// # Errors
-    /// The file system's, such as missing permissions.
+    /// The file system refuses, for example for lack of permissions.
     pub fn replace(self) -> Result<()> {
         let (new, current) = (self.dir(), self.current());
         if !exchange(&new, &current)? {
@@ -96,16 +96,16 @@ impl Stage {
 
 impl Drop for Stage {
     fn drop(&mut self) {
-        // Of a failed run: what is left is removed by the next one. After a successful one there is nothing.
+        // Tidies up after a failed run; the next run removes what stays. After a successful run there is nothing.
         let _ = fs::remove_dir_all(self.dir());
     }
 }
 
-/// Ends what a killed run began: what other phases keep in `release/` is brought back there, and half a release is
-/// removed. Every phase that looks into `release/` does this first.
+/// Tidies up after a killed run: moves what other phases keep in `release/` back there, and removes an unfinished
+/// release. Every phase that reads `release/` does this first.
 ///
 /// # Errors
-/// Something of the same name lies in both places, or the file system's.
+/// The same name exists in both places, or the file system refuses.
 pub fn recover(root: &Utf8Path) -> Result<()> {
     let current = root.join(RELEASE);
     let old = root.join(RELEASE_OLD);
@@ -124,7 +124,7 @@ pub fn recover(root: &Utf8Path) -> Result<()> {
                 continue;
             }
             if current.join(name).exists() {
-                bail!("{name} lies in {left} and in {current}, since a build was killed: remove one of them");
+                bail!("{name} is in both {left} and {current}, because a build was killed: remove one of them");
             }
             rename(&left.join(name), &current.join(name))?;
         }
@@ -133,7 +133,7 @@ pub fn recover(root: &Utf8Path) -> Result<()> {
     Ok(())
 }
 
-/// Whether the file system could do it.
+/// Exchanges two directories. Returns whether the file system can do that.
 fn exchange(a: &Utf8Path, b: &Utf8Path) -> Result<bool> {
     use rustix::io::Errno;
     let here = rustix::fs::CWD;
@@ -176,7 +176,7 @@ mod tests {
         }
     }
 
-    /// `release/` is whole, and nothing is beside it.
+    /// Checks that `release/` is complete, and that nothing is beside it.
     fn check(root: &Utf8Path, content: &str) {
         for file in ["release.json", "manual/index.html"] {
             assert_eq!(fs::read_to_string(root.join(RELEASE).join(file)).expect(file), content);
@@ -248,6 +248,6 @@ mod tests {
         fill(&root.join(RELEASE_NEW), "new");
         fs::write(root.join("release.new/tag.json"), "another").expect("writable");
         let error = recover(&root).expect_err("two of them").to_string();
-        assert!(error.contains("tag.json lies in"), "{error}");
+        assert!(error.contains("tag.json is in both"), "{error}");
     }
 }

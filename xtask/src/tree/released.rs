@@ -1,4 +1,4 @@
-//! The fragments that became releases' notes: they are gone from the tree, and git still has them.
+//! The fragments that became release notes: they are gone from the tree, but git still has them.
 
 use anyhow::Result;
 
@@ -10,23 +10,23 @@ use crate::domain::version::Version;
 use crate::tools::git::{Git, TreeEntry};
 use crate::tree::fragments;
 
-/// What releases were made of.
+/// The fragments that releases were made from.
 #[derive(Debug, Default)]
 pub struct Past {
     pub taken: Vec<ReleasedFragment>,
-    /// The releases whose fragments nobody can tell here, oldest first: history is cut off before them.
+    /// Releases whose fragments are unknown because history is cut off before them, oldest first.
     pub unknown: Vec<Version>,
 }
 
-/// The fragments of those releases that are tagged here and `wanted`.
+/// Reads the fragments of those releases that are tagged here and `wanted`.
 ///
 /// # Errors
-/// git's own.
+/// git fails.
 pub fn past(git: &Git, product: &Product, wanted: impl Fn(&Version) -> bool) -> Result<Past> {
     let mut past = Past::default();
     let versions: Vec<Version> = releases(git)?.into_iter().filter(wanted).collect();
     for series in versions.chunk_by(|a, b| a.series() == b.series()) {
-        // The line of the last one has the others, but for releases that were made elsewhere.
+        // The history of the last one contains the others, except releases that were made elsewhere.
         let mut left = series.to_vec();
         while let Some(last) = left.pop() {
             let Some(commit) = git.resolve(&format!("refs/tags/{last}^{{commit}}"))? else { continue };
@@ -46,19 +46,19 @@ pub fn past(git: &Git, product: &Product, wanted: impl Fn(&Version) -> bool) -> 
     Ok(past)
 }
 
-/// That fragments cannot be compared with those of some releases.
+/// Returns the warning that fragments cannot be compared with those of some releases.
 pub fn cannot_compare(unknown: &[Version]) -> String {
     let versions = notes::enumerate(&unknown.iter().map(Version::to_string).collect::<Vec<_>>());
     format!(
-        "cannot tell whether {versions} released a fragment of this tree already: history is cut off here; \
-         `git fetch --unshallow` completes it"
+        "cannot tell whether {versions} released a fragment of this tree already, because history is cut off: \
+         `git fetch --unshallow`"
     )
 }
 
-/// The versions that are tagged here, but for pre-releases, oldest first.
+/// Returns the versions that are tagged here, except pre-releases, oldest first.
 ///
 /// # Errors
-/// git's own.
+/// git fails.
 pub fn releases(git: &Git) -> Result<Vec<Version>> {
     let mut versions: Vec<Version> = git.tags()?.iter().filter_map(|tag| tag.parse().ok()).collect();
     versions.retain(|version| !version.is_pre_release());
@@ -66,18 +66,18 @@ pub fn releases(git: &Git) -> Result<Vec<Version>> {
     Ok(versions)
 }
 
-/// The fragments that a release's notes were made of, as far as history tells.
+/// Reads the fragments that a release's notes were made from, as far as history has them.
 ///
 /// # Errors
-/// git's own.
+/// git fails.
 pub fn fragments_of(git: &Git, product: &Product, version: &Version, release: &Oid) -> Result<Vec<ReleasedFragment>> {
     let line =
         line(git, product, release, &notes::page_path(version.series()))?.into_iter().find(|(of, _)| of == version);
     line.and_then(|(_, files)| files).map_or_else(|| Ok(Vec::new()), |files| read(git, version, files))
 }
 
-/// The versions that got their sections on a page, on the line of first parents that ends in `tip`, newest first, and
-/// the fragments that the same commit removed; `None` where history is cut off before it.
+/// Returns the versions whose sections were added to a page on the line of first parents that ends in `tip`, newest
+/// first, each with the fragments that the same commit removed; `None` for fragments if history is cut off there.
 fn line(git: &Git, product: &Product, tip: &Oid, page: &str) -> Result<Vec<(Version, Option<Vec<TreeEntry>>)>> {
     let changes = git.changes_of(tip, page)?;
     let pages = git.versions_of(page, &changes)?;
@@ -106,10 +106,10 @@ fn read(git: &Git, version: &Version, files: Vec<TreeEntry>) -> Result<Vec<Relea
     Ok(with_texts(git, files)?.map(taken).collect())
 }
 
-/// The fragments of a commit, paths and texts; what is not UTF-8, with replacement characters.
+/// Reads the fragments of a commit, paths and texts; what is not UTF-8 gets replacement characters.
 ///
 /// # Errors
-/// git's own.
+/// git fails.
 pub fn texts(git: &Git, commit: &Oid) -> Result<Vec<(String, String)>> {
     Ok(with_texts(git, fragments::tracked(git, commit, notes::FRAGMENTS)?)?.collect())
 }

@@ -1,7 +1,7 @@
 //! `release/tag.json`: which tag is being released, for the phases after `tag`.
 //!
-//! The record is a convenience and git is the truth: it is recomputed where it is missing or of another version, and
-//! refused where it disagrees.
+//! The record is a convenience; git is authoritative. A record that is missing or of another version is computed again
+//! from git; one that disagrees with git is refused.
 
 use anyhow::{Context, Result, bail};
 use camino::Utf8PathBuf;
@@ -18,14 +18,14 @@ fn path(git: &Git) -> Utf8PathBuf {
     git.root().join("release/tag.json")
 }
 
-/// A version's tag, as git has it.
+/// What git has as a version's tag.
 enum Found {
     Nothing,
-    /// As `tag` makes it, with its merge.
+    /// A tag as `tag` makes it, with its merge.
     Tagged(TagRecord),
-    /// A ref that leads straight to a commit, or to something that is no commit.
+    /// A ref that names an object directly, usually a commit.
     Lightweight(Oid),
-    /// A tag object that is not the one of this version's release commit: what is wrong with it.
+    /// A tag object that is not this version's: the reason.
     Odd(String),
     /// An annotated tag of this commit, which no local branch has merged back.
     NotMerged(Oid),
@@ -44,7 +44,7 @@ fn look(git: &Git, version: &Version) -> Result<Found> {
     let text = String::from_utf8_lossy(&text);
     let header = |key: &str| text.lines().take_while(|line| !line.is_empty()).find_map(|line| line.strip_prefix(key));
     if header("object ") != Some(commit.as_str()) {
-        return Ok(Found::Odd("names another tag, and not the release commit".to_owned()));
+        return Ok(Found::Odd("names another tag instead of the release commit".to_owned()));
     }
     if header("tag ") != Some(&version.to_string()) {
         return Ok(Found::Odd(format!("is the tag {} under another name", header("tag ").unwrap_or_default())));
@@ -65,11 +65,10 @@ fn look(git: &Git, version: &Version) -> Result<Found> {
     }))
 }
 
-/// The tag of a version, with its merge, as git has them; `None` if there is no such tag, or it has not the shape that
-/// `tag` gives it.
+/// Finds the tag of a version and its merge in git; `None` if there is no such tag, or it is not as `tag` makes it.
 ///
 /// # Errors
-/// git's own.
+/// git fails.
 pub fn find(git: &Git, version: &Version) -> Result<Option<TagRecord>> {
     match look(git, version)? {
         Found::Tagged(record) => Ok(Some(record)),
@@ -77,7 +76,7 @@ pub fn find(git: &Git, version: &Version) -> Result<Option<TagRecord>> {
     }
 }
 
-/// The commit that merges a release back, and the branch that has it: the checked-out one, or else the first.
+/// Finds the commit that merges a release back, and the branch that has it: the checked-out one, or else the first.
 fn merge_back(git: &Git, release: &Commit, base: &Commit) -> Result<Option<(String, Commit)>> {
     let mut branches = git.branches_with(&release.oid)?;
     let current = git.head()?.branch;
@@ -91,12 +90,12 @@ fn merge_back(git: &Git, release: &Commit, base: &Commit) -> Result<Option<(Stri
     Ok(None)
 }
 
-/// The record of a version's tag: read if it is there, recomputed from git if not.
+/// Returns the record of a version's tag: from the file, or computed from git if there is none.
 ///
 /// # Errors
 /// The version is not tagged as `tag` does it, or the record disagrees with git.
 pub fn load(git: &Git, version: &Version) -> Result<TagRecord> {
-    // One of another version says nothing of this one.
+    // A record of another version says nothing about this one.
     let recorded = read(git)?.filter(|recorded| recorded.version == *version);
     let found = match look(git, version)? {
         Found::Tagged(found) => found,
@@ -114,20 +113,20 @@ pub fn load(git: &Git, version: &Version) -> Result<TagRecord> {
     ]
     .into_iter()
     .filter(|(_, recorded, found)| recorded != found)
-    .map(|(what, recorded, found)| format!("{what} {}, and git has {}", recorded.short(), found.short()))
+    .map(|(what, recorded, found)| format!("{what} {}, but git has {}", recorded.short(), found.short()))
     .collect();
-    // Several branches may have the merge; which of them is the release's, only the record knows.
+    // Several branches may have the merge; only the record tells which of them the release was tagged on.
     if differences.is_empty() && !git.branches_with(&found.merge_commit)?.contains(&recorded.branch) {
-        differences.push(format!("branch {}, and git has the merge on {}", recorded.branch, found.branch));
+        differences.push(format!("branch {}, but git has the merge on {}", recorded.branch, found.branch));
     }
     if !differences.is_empty() {
         let all = differences.join("; ");
-        bail!("{} records of {version} the {all}: if git is right, remove the file", path(git));
+        bail!("{} records for {version} the {all}: if git is right, remove the file", path(git));
     }
     Ok(recorded)
 }
 
-/// That a tag is a lightweight one, and how the annotated one comes back.
+/// Returns the error about a lightweight tag, with how to restore the annotated one.
 fn lightweight(git: &Git, version: &Version, object: &Oid, recorded: Option<&TagRecord>) -> Result<String> {
     let what = format!(
         "the tag {version} is a lightweight tag, which names {} directly; a release needs the annotated one, which has a \
@@ -140,21 +139,22 @@ fn lightweight(git: &Git, version: &Version, object: &Oid, recorded: Option<&Tag
         return Ok(format!("{what}. It is still here: `git update-ref refs/tags/{version} {annotated}`"));
     }
     Ok(format!(
-        "{what}. If it was pushed, fetch it: `git fetch --force REMOTE tag {version}`. If it never was, take this one \
-         away (`git tag --delete {version}`), `git switch` to the branch and run `{}`",
+        "{what}. If that was pushed, fetch it: `git fetch --force REMOTE tag {version}`. If not, delete this tag \
+         (`git tag --delete {version}`), `git switch` to the branch and run `{}`",
         term::next("tag")
     ))
 }
 
-/// That no local branch has the commit that merges a release back, and which remote one has it.
+/// Returns the error that no local branch has the commit that merges a release back, with the remote branch that has
+/// it.
 fn not_merged(git: &Git, version: &Version, commit: &Oid) -> Result<String> {
     let contains = format!("--contains={commit}");
     let format = "--format=%(refname:lstrip=2)";
     let remote = process::read(git.cmd(["for-each-ref", format, &contains, "refs/remotes"]))?;
-    // `origin/HEAD` stands for another one.
+    // `origin/HEAD` is an alias of another branch.
     let Some(remote) = remote.lines().find(|name| !name.ends_with("/HEAD")) else {
         return Ok(format!(
-            "the tag {version} is here, and no branch that merges it back: fetch the branch that it was tagged on, and \
+            "the tag {version} is here, but no branch that merges it back: fetch the branch that it was tagged on, and \
              `git switch` to it"
         ));
     };
@@ -165,10 +165,10 @@ fn not_merged(git: &Git, version: &Version, commit: &Oid) -> Result<String> {
     } else {
         format!("`git switch {branch}`")
     };
-    Ok(format!("the tag {version} is merged back to {remote}, which is not on a branch here: {remedy}"))
+    Ok(format!("the tag {version} is merged back to {remote}, but not to a local branch: {remedy}"))
 }
 
-/// The version that was tagged last, if the record of it is still there and its tag is, too.
+/// Returns the version that was tagged last, if its record and its tag still exist.
 ///
 /// # Errors
 /// The record cannot be read.
@@ -182,20 +182,20 @@ fn read(git: &Git) -> Result<Option<TagRecord>> {
     let path = path(git);
     let Some(text) = files::read_if_there(&path)? else { return Ok(None) };
     let record = serde_json::from_str(&text).with_context(|| {
-        format!("{path} is not a record of a tag that this tool can read: remove it, it is made again from git")
+        format!("{path} is not a tag record that this tool can read: remove it, and it is made again from git")
     })?;
     Ok(Some(record))
 }
 
-/// Whether this is what the record says. One that cannot be read says nothing.
+/// Whether the file holds this record. A file that cannot be read does not.
 pub fn holds(git: &Git, record: &TagRecord) -> bool {
     read(git).is_ok_and(|recorded| recorded.as_ref() == Some(record))
 }
 
-/// Whether the record, if there is one of this version, agrees with git.
+/// Checks that the record, if there is one of this version, agrees with git.
 ///
 /// # Errors
-/// It does not.
+/// The record disagrees.
 pub fn check(git: &Git, version: &Version) -> Result<()> {
     match read(git)? {
         Some(recorded) if recorded.version == *version => load(git, version).map(drop),
@@ -203,7 +203,7 @@ pub fn check(git: &Git, version: &Version) -> Result<()> {
     }
 }
 
-/// Leaves the record for the next phases.
+/// Writes the record for the next phases.
 ///
 /// # Errors
 /// The file cannot be written.

@@ -64,7 +64,7 @@ fn a_tree_gets_the_tool_and_then_there_is_nothing_to_do() {
     let dir = host.root.as_str();
     let before = contents(&host);
     assert!(adopt(&tool, "n\n", &[dir]).fails(1).contains("nothing was written"));
-    assert!(adopt(&tool, "", &[dir]).fails(1).contains("say `--yes`"));
+    assert!(adopt(&tool, "", &[dir]).fails(1).contains("pass `--yes`"));
     adopt(&tool, "", &["--check", dir]).fails(1);
     assert_eq!(contents(&host), before);
 
@@ -72,7 +72,7 @@ fn a_tree_gets_the_tool_and_then_there_is_nothing_to_do() {
     expect![[r#"
         TREE Lix 2.93.1: a Cargo workspace of lix/lix-doc; the flag of official releases in version.json; `release-jobs` in flake.nix
           + 6 new files of the tool, 1 kB
-        Write this to TREE? [y/N] done: TREE has the tool; next: commit that, and `cargo xtask release doctor` there
+        Write this to TREE? [y/N] done: TREE has the tool; next: commit it, then `cargo xtask release doctor` there
     "#]].assert_eq(&ran.stderr.replace(dir, "TREE"));
     expect![[r#"
         diff --git a/.cargo/config.toml b/.cargo/config.toml
@@ -189,9 +189,9 @@ fn a_newer_tool_replaces_an_older_one_and_leaves_what_is_the_trees() {
           + 2 new files of the tool, 1 kB
           ~ xtask/bootstrap
           ~ xtask/src/main.rs
-          xtask/releng.toml is the tree's and stays; the tool's differs
-          xtask/OWNERS is not the tool's, and stays
-        done: TREE has the tool; next: commit that, and `cargo xtask release doctor` there
+          xtask/releng.toml is the tree's own and stays; the tool's differs
+          xtask/OWNERS is not part of the tool and stays
+        done: TREE has the tool; next: commit it, then `cargo xtask release doctor` there
     "#]].assert_eq(&ran.stderr.replace(dir, "TREE"));
     assert_eq!(ran.ok(), "");
     expect![[r#"
@@ -204,11 +204,11 @@ fn a_newer_tool_replaces_an_older_one_and_leaves_what_is_the_trees() {
 
     host.write("xtask/releng.toml", "environment = 1\n");
     let said = adopt(&tool, "", &["--yes", dir]).fails(1);
-    assert!(said.contains("this tool does not understand it: TOML parse error"), "{said}");
+    assert!(said.contains("this tool cannot read it: TOML parse error"), "{said}");
     // What git could not bring back is not overwritten.
     host.write("xtask/src/main.rs", "fn main() { ours() }\n");
     let said = adopt(&tool, "", &["--yes", dir]).fails(1);
-    assert!(said.contains("xtask/src/main.rs is to be changed and is not committed as it is"), "{said}");
+    assert!(said.contains("xtask/src/main.rs would be changed, and its present content is not committed"), "{said}");
 }
 
 #[test]
@@ -271,8 +271,8 @@ fn only_what_is_committed_is_changed() {
     expect![[r#"
         error: cannot adopt the tool
           nothing was written
-          .cargo/config.toml is to be changed and is not committed as it is: commit or stash it
-          Cargo.toml is to be changed and is not committed as it is: commit or stash it
+          .cargo/config.toml would be changed, and its present content is not committed: commit or stash it
+          Cargo.toml would be changed, and its present content is not committed: commit or stash it
     "#]]
     .assert_eq(&said);
     assert_eq!(contents(&host), before);
@@ -293,7 +293,7 @@ fn a_wrong_directory_is_named() {
     // The tool itself is in no git tree, or git does not know it.
     let (loose, dir) = (Repo::empty(), host.root.as_str());
     loose.write("xtask/releng.toml", "");
-    assert!(adopt(&loose, "", &[dir]).fails(1).contains("git does not know the files of"));
+    assert!(adopt(&loose, "", &[dir]).fails(1).contains("git does not track the files of"));
     for option in ["--repo", "--config"] {
         assert!(adopt(&tool, "", &[option, dir, dir]).fails(2).contains("takes the tree as its argument"));
     }

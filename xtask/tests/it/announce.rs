@@ -111,7 +111,7 @@ fn the_drafts_of_a_release() {
     // HEAD may be anywhere by now: the record says what was released.
     repo.git(&["switch", "--quiet", "main"]);
     let again = repo.xtask(&["release", "announce"]);
-    assert!(again.stderr.contains("as it was  blog.md") && !again.stderr.contains("wrote"), "{}", again.stderr);
+    assert!(again.stderr.contains("unchanged  blog.md") && !again.stderr.contains("wrote"), "{}", again.stderr);
     again.ok();
 }
 
@@ -184,7 +184,7 @@ fn what_a_person_has_edited_is_theirs() {
     let dir = drafts(&repo, "2.93.1");
     fs::write(dir.join("blog.md"), "my words\n").expect("written");
     let again = repo.xtask(&["release", "announce"]);
-    assert!(again.stderr.contains("edited     blog.md, and stays as it is"), "{}", again.stderr);
+    assert!(again.stderr.contains("edited     blog.md, kept as it is"), "{}", again.stderr);
     again.ok();
     // Another author makes another draft.
     rename(&repo, "Another Name");

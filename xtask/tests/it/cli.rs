@@ -36,8 +36,8 @@ fn wrong_words_name_the_right_ones() {
         (&["release", "prepare", "v2.93.1"], "no `v` in front"),
         (&["release", "prepare", "--date", "yesterday"], "--date"),
         (&["release", "finish", "--push"], "--env <ENV>"),
-        (&["release", "tag", "--json"], "nothing for `--json` to change"),
-        (&["release", "train", "--env", "local"], "which trees?"),
+        (&["release", "tag", "--json"], "this command has no `--json`"),
+        (&["release", "train", "--env", "local"], "no trees given"),
         (&["release", "notes", "--authors", "x", "--no-authors"], "cannot be used with"),
     ];
     for (args, expected) in cases {

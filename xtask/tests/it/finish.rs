@@ -84,7 +84,7 @@ fn a_new_major_gets_its_branch_and_main_the_next_version() {
 
     let (state, refs) = (repo.state(), repo.git(&["for-each-ref"]));
     let again = repo.xtask(&["release", "finish"]);
-    assert!(again.stderr.contains("release-2.94 holds the release") && !again.stderr.contains("commit  "));
+    assert!(again.stderr.contains("release-2.94 contains the release") && !again.stderr.contains("commit  "));
     again.ok();
     assert_eq!((repo.state(), repo.git(&["for-each-ref"])), (state, refs));
 }
@@ -114,7 +114,7 @@ fn a_patch_release_brings_its_notes_to_main() {
     assert_eq!(log(&repo, "main"), "a tree\non the way");
 
     let ran = repo.answering("y\n", &["release", "finish"]);
-    assert!(ran.stderr.contains("two.md stays: 2.93.1 released a note of this name or synopsis with another text"));
+    assert!(ran.stderr.contains("two.md stays: 2.93.1 released a note with this name or synopsis but another text"));
     ran.ok();
     expect![[r#"
         release: bring forward the release notes of 2.93.1
@@ -192,9 +192,9 @@ fn refusals_name_everything_at_once_and_change_nothing() {
     expect![[r#"
         error: cannot finish the release
           doc/manual/src/SUMMARY.md has changes that are not committed: commit or stash them
-          HEAD is on elsewhere, and 2.94.0 was tagged on main: `git switch main`
-          production does not allow to push without asking: leave `--yes` out
-          the branch release-2.94 is here, at OLD, and does not hold the merged release: if nobody needs it as it is, `git branch --force release-2.94 MERGE`
+          HEAD is on elsewhere, but 2.94.0 was tagged on main: `git switch main`
+          production does not allow pushing without asking: leave out `--yes`
+          the local branch release-2.94, at OLD, does not contain the merged release: if it is not needed as it is, `git branch --force release-2.94 MERGE`
     "#]].assert_eq(&error.replace(&old[..12], "OLD").replace(&merge[..12], "MERGE"));
     assert_eq!((repo.state(), repo.git(&["for-each-ref"])), before);
 
@@ -225,7 +225,7 @@ fn a_plain_remote_gets_branch_and_commits_once_it_has_the_release() {
     };
     repo.git(&["push", "--quiet", bare.as_str(), "main~1:refs/heads/main"]);
     let waits = finish("y\ny\n", &["--push"]);
-    assert!(waits.stderr.contains("waits   until main at local holds the merged release"), "{}", waits.stderr);
+    assert!(waits.stderr.contains("waits   until main at local contains the merged release"), "{}", waits.stderr);
     waits.fails(3);
     assert_eq!(repo.git(&["symbolic-ref", "HEAD"]), "refs/heads/main", "the rest is done");
 
@@ -295,8 +295,12 @@ fn a_patch_release_is_looked_for_on_its_branch() {
     repo.git(&["push", "--quiet", bare.as_str(), "main", "release-2.93"]);
     let push = ["release", "finish", "--env", "local", "--config", &config, "--push", "--yes"];
     let waits = repo.xtask(&push);
-    assert!(waits.stderr.contains("release-2.93 here is not at the release"), "{}", waits.stderr);
-    assert!(waits.stderr.contains("waits   until release-2.93 at local holds the merged release"), "{}", waits.stderr);
+    assert!(waits.stderr.contains("release-2.93 is behind the release here"), "{}", waits.stderr);
+    assert!(
+        waits.stderr.contains("waits   until release-2.93 at local contains the merged release"),
+        "{}",
+        waits.stderr
+    );
     waits.fails(3);
     repo.git(&["push", "--quiet", bare.as_str(), "releng/2.93.1:release-2.93"]);
     repo.xtask(&push).ok();
@@ -307,7 +311,7 @@ fn a_patch_release_is_looked_for_on_its_branch() {
     let stranger = repo.git(&["commit-tree", "-p", "release-2.93", "-m", "a stranger", "main^{tree}"]);
     repo.git(&["branch", "--force", "release-2.93", &stranger]);
     let error = repo.xtask(&["release", "finish"]).fails(1);
-    assert!(error.contains("the branch release-2.93 is here") && error.contains(&stranger[..12]), "{error}");
+    assert!(error.contains("the local branch release-2.93, at") && error.contains(&stranger[..12]), "{error}");
 }
 
 #[test]
@@ -370,7 +374,7 @@ fn a_fresh_clone_is_told_which_branch_to_switch_to() {
         repo.git(&["-C", clone.as_str(), "branch", "--quiet", "-D", head]);
     }
     let error = crate::repo::xtask(&["release", "finish", "2.93.1", "--repo", clone.as_str()]).fails(1);
-    let expected = format!("is merged back to origin/{branch}, which is not on a branch here: `git switch {branch}`");
+    let expected = format!("is merged back to origin/{branch}, but not to a local branch: `git switch {branch}`");
     assert!(error.contains(&expected), "{error}");
 }
 

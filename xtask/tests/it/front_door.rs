@@ -38,7 +38,7 @@ fn main() {
 const LOCK: &str = "version = 4\n\n[[package]]\nname = \"slow\"\nversion = \"0.1.0\"\n\n[[package]]\nname = \"xtask-publish\"\nversion = \"0.1.0\"\ndependencies = [\n \"slow\",\n]\n";
 
 /// The line of the first moment at which a build is spoken of.
-const LINE: &str = "building what publishes: 1 of 4";
+const LINE: &str = "building xtask-publish: 1 of 4";
 
 /// A workspace that looks like this tool's.
 struct Workspace {
@@ -160,7 +160,7 @@ impl Running {
 /// A busy machine may be slow enough for more than one line.
 #[track_caller]
 fn only_progress(said: &str) {
-    assert!(said.ends_with('\n') && said.lines().all(|line| line.starts_with("building what publishes")), "{said}");
+    assert!(said.ends_with('\n') && said.lines().all(|line| line.starts_with("building xtask-publish")), "{said}");
 }
 
 /// Where a program is built, and what makes cargo build it there.
@@ -227,7 +227,7 @@ fn another_cargo_is_waited_for_aloud() {
         assert!(Instant::now() < deadline, "the other cargo builds nothing");
         std::thread::sleep(Duration::from_millis(10));
     }
-    let line = "building what publishes: waiting for another cargo to finish";
+    let line = "building xtask-publish: waiting for another cargo to finish";
     let running = Running::start(&mut workspace.front_door(&["release", "status"])).until(line);
     workspace.let_go();
     let ran = running.ended();
@@ -245,7 +245,7 @@ fn a_terminal_has_one_line_that_is_written_over() {
     workspace.let_go();
     let ran = running.ended();
     let start = "\r\u{1b}[2K";
-    assert!(ran.stderr.starts_with(&format!("{start}building what publishes")), "{:?}", ran.stderr);
+    assert!(ran.stderr.starts_with(&format!("{start}building xtask-publish")), "{:?}", ran.stderr);
     assert!(ran.stderr.contains(&format!("{start}{LINE}")), "{:?}", ran.stderr);
     let (_, words) = ran.stderr.split_once("\u{1b}[33mwarning").expect(&ran.stderr);
     assert!(words.contains("unused"), "{words:?}");
@@ -281,7 +281,7 @@ fn with_quiet_only_words_are_left() {
     let ran = running.ended();
     assert_eq!(ran.code, Some(7));
     assert!(ran.stderr.starts_with("warning: function `unused` is never used\n"), "{}", ran.stderr);
-    assert!(!ran.stderr.contains("what publishes"), "{}", ran.stderr);
+    assert!(!ran.stderr.contains("building"), "{}", ran.stderr);
 }
 
 #[test]
@@ -296,10 +296,11 @@ fn what_cannot_be_built_ends_with_cargos_words() {
         "{error}"
     );
     let last = error.lines().last().unwrap_or_default();
-    expect!["error: cannot build what publishes: cargo failed (exit status: 101), and says why above"].assert_eq(last);
+    expect!["error: cannot build xtask-publish: cargo failed (exit status: 101); its messages are above"]
+        .assert_eq(last);
 
     fs::remove_file(workspace.root.join("Cargo.lock")).expect("it is there");
     let error = run(&["--quiet", "release", "status"]);
     assert!(error.contains("because --locked was passed to prevent this"), "{error}");
-    assert!(error.lines().last().unwrap_or_default().starts_with("error: cannot build what publishes"), "{error}");
+    assert!(error.lines().last().unwrap_or_default().starts_with("error: cannot build xtask-publish"), "{error}");
 }

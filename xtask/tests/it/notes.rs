@@ -111,13 +111,13 @@ fn what_is_no_regular_file_is_an_error_for_that_file() {
     assert_eq!(ran.code, Some(1));
     expect![[r#"
         DIR/bad-utf8.md:4: this is not UTF-8: save the file in that encoding
-        DIR/directory.md:1: is not a file: a fragment is one Markdown file, directly in the directory
+        DIR/directory.md:1: is not a regular file: a fragment is one Markdown file, directly in the directory
         DIR/empty.md:1: the file is empty: a fragment starts with a line `---`, YAML, and another line `---`
         DIR/huge.md:1: is larger than 1 MiB: this cannot be a release note
         DIR/leads-nowhere.md:1: is a symlink that leads nowhere: No such file or directory (os error 2)
         DIR/leads-out.md:1: is a symlink that leads out of its directory: put the file itself there
-        DIR/name-�.md:1: has a name that is not UTF-8: call it something else
-        DIR/pipe.md:1: is not a file: a fragment is one Markdown file, directly in the directory
+        DIR/name-�.md:1: has a name that is not UTF-8: rename it
+        DIR/pipe.md:1: is not a regular file: a fragment is one Markdown file, directly in the directory
     "#]]
     .assert_eq(&ran.stdout.replace(dir.as_str(), "DIR"));
 

@@ -129,7 +129,7 @@ fn refusals_name_everything_at_once_and_change_nothing() {
           doc/manual/src/SUMMARY.md has changes that are not committed: commit or stash them
           staged é.txt has changes that are not committed: commit or stash them
           doc/manual/rl-next/untracked.md is not in git and would be lost from history: commit it, or move it away
-          the tag 2.93.1 exists: it is released, prepare the next version with `cargo xtask release prepare VERSION`
+          the tag 2.93.1 exists, so it is released: prepare a later one with `cargo xtask release prepare VERSION`
           doc/manual/rl-next/one.md:3: credits: `nobody` is not in the author list: add it there
     "#]]
     .assert_eq(&error);
@@ -165,21 +165,21 @@ fn what_may_not_be_released() {
         error: cannot prepare the release
           2.93.2 is not newer than 2.93.4, the last tag of 2.93: prepare a later version
         error: cannot prepare the release
-          2.93.0 is older than 2.93.1, which version.json holds: is this the right branch?
+          2.93.0 is older than 2.93.1 in version.json: is this the right branch?
         error: cannot prepare the release
-          2.94.0 opens a series: give it a name with `--name NAME`
+          2.94.0 starts a series: give it a name with `--name NAME`
         error: cannot prepare the release
-          2.95.1 is a patch release of 2.95, and this tree is at 2.93.1: switch to release-2.95
+          2.95.1 is a patch release of 2.95, but this tree is at 2.93.1: switch to release-2.95
         error: cannot prepare the release
-          2.93 is already called "Bici Bici": leave `--name` out, a series keeps its name
+          2.93 is already called "Bici Bici", and a series keeps its name: leave out `--name`
         error: cannot prepare the release
           the release name is still `TBD`: give the series its name with `cargo xtask release prepare 2.94.0 --name NAME`
         error: cannot prepare the release
-          `--name` goes with VERSION: say which release gets the name
+          `--name` needs VERSION: say which release gets the name
         error: cannot prepare the release
           2.96.0-dev names a tree between releases and is never released: run `cargo xtask release prepare 2.96.0` (with `--name` for a new MAJOR) first
         error: cannot prepare the release
-          HEAD is detached, so there is no branch to commit to: `git switch` to the release's branch
+          HEAD is detached: `git switch` to the branch you want to release from
     "#]].assert_eq(&shown.join(""));
 }
 
@@ -199,7 +199,7 @@ fn fragments_that_came_after_the_notes_are_named() {
     repo.write("doc/manual/rl-next/late.md", "---\nsynopsis: Late\n---\n");
     repo.commit_all("late");
     let error = repo.xtask(&prepare(&[])).fails(1);
-    assert!(error.contains("late.md came after"), "{error}");
+    assert!(error.contains("late.md was added after"), "{error}");
 }
 
 #[test]

@@ -51,8 +51,8 @@ fn a_new_major_announces_nothing_again_unless_told_to() {
             write   doc/manual/src/SUMMARY.md
             remove  3 fragments
         warning: doc/manual/rl-next/uno.md: 2.93.1 announced this already
-        warning: doc/manual/rl-next/two.md: 2.93.1 announced a note of this name or synopsis with another text; is it the same news?
-        warning: cannot tell whether 2.93.0 announced a fragment of this tree already: no such tag is here; `git fetch --tags` brings it
+        warning: doc/manual/rl-next/two.md: 2.93.1 announced a note with this name or synopsis but another text; is it the same news?
+        warning: cannot tell whether 2.93.0 announced a fragment of this tree already, because the tag is missing: `git fetch --tags`
     "#]].assert_eq(&ran.stderr);
     assert!(ran.ok().contains("+- One ["));
 
@@ -117,8 +117,9 @@ fn a_clone_that_cannot_tell_says_so() {
     };
     let ran = clone("no-tags", &["--no-tags"]);
     assert!(
-        ran.stderr
-            .contains("cannot tell whether 2.93.0 announced a fragment of this tree already: no such tag is here"),
+        ran.stderr.contains(
+            "cannot tell whether 2.93.0 announced a fragment of this tree already, because the tag is missing"
+        ),
         "{}",
         ran.stderr
     );
@@ -180,6 +181,6 @@ fn a_name_that_is_not_utf8_and_what_is_not_read_are_refused_by_name() {
     repo.commit_all("a name in Latin-1");
     let before = repo.state();
     let error = repo.xtask(&["release", "prepare"]).fails(1);
-    assert!(error.contains("na\u{fffd}me.md is not UTF-8: give it another one"), "{error}");
+    assert!(error.contains("na\u{fffd}me.md is not UTF-8: rename it"), "{error}");
     assert_eq!(repo.state(), before);
 }

@@ -186,8 +186,8 @@ fn what_a_clone_decides_is_refused_by_name() {
     repo.commit_all("a tree");
     repo.git(&["tag", "--annotate", "-m", "x", "1.0.0"]);
     expect![[r#"
-        VERSION has the attribute `export-subst`, and %d %(describe) in it differs from clone to clone or from day to day: use `%H` or another one that does not
-        logo.bin has the attribute `filter=lfs`, and what that filter does each clone decides for itself: release what git has, without the attribute"#]].assert_eq(&archive(&repo).expect_err("it depends on the clone"));
+        VERSION has the attribute `export-subst`, and %d %(describe) in it differs from clone to clone or from day to day: use `%H` or another placeholder that does not
+        logo.bin has the attribute `filter=lfs`, and each clone decides for itself what that filter does: remove the attribute, and release the content that git has"#]].assert_eq(&archive(&repo).expect_err("it depends on the clone"));
 }
 
 #[test]
@@ -197,7 +197,7 @@ fn what_is_not_there_is_named_with_the_command_that_fetches_it() {
     let partial = clone(&repo, &["--filter=blob:none", "--no-checkout", "--origin=upstream.example"]);
     let said = archive(&partial).expect_err("its files are not there");
     let commit = partial.git(&["rev-parse", "HEAD"]);
-    expect!["this is a partial clone: commit COMMIT is not all there, objects that are missing: 13; fetch all with `git fetch --refetch --no-filter upstream.example`"].assert_eq(&said.replace(&commit[..12], "COMMIT"));
+    expect!["this is a partial clone: commit COMMIT is missing 13 objects; fetch them with `git fetch --refetch --no-filter upstream.example`"].assert_eq(&said.replace(&commit[..12], "COMMIT"));
     partial.git(&["fetch", "--quiet", "--refetch", "--no-filter", "upstream.example"]);
     archive(&partial).expect("an archive");
 
@@ -206,8 +206,6 @@ fn what_is_not_there_is_named_with_the_command_that_fetches_it() {
     fs::remove_file(damaged.root.join(".git/objects").join(&blob[..2]).join(&blob[2..])).expect("removed");
     let said = archive(&damaged).expect_err("a file is not there");
     let commit = damaged.git(&["rev-parse", "HEAD"]);
-    expect![
-        "this repository is damaged: commit COMMIT is not all there, objects that are missing: 1; `git fsck` shows more"
-    ]
-    .assert_eq(&said.replace(&commit[..12], "COMMIT"));
+    expect!["this repository is damaged: commit COMMIT is missing 1 object; `git fsck` shows more"]
+        .assert_eq(&said.replace(&commit[..12], "COMMIT"));
 }

@@ -134,11 +134,11 @@ fn refusals_name_everything_at_once_and_change_nothing() {
     expect![[r#"
         error: cannot tag the release
           doc/manual/src/SUMMARY.md has changes that are not committed: commit or stash them
-          HEAD is detached, so there is no branch to merge the release back to: `git switch` to it
+          HEAD is detached: `git switch` to the branch you want to release from
           the tag 2.93.1 exists: if it was never pushed, replace it with `--force-tag`
-          origin has the tag 2.93.1 already: it is public, release a later version
+          origin has the tag 2.93.1 already, so it is public: release a later version
           2.93.1 is not newer than 2.93.7, the last tag of 2.93: release a later version
-          version.json marks an official release already: a release commit leaked onto this branch, revert it
+          version.json marks an official release already: revert the release commit that leaked onto this branch
           doc/manual/src/release-notes/rl-2.93.md has no section for 2.93.1: run `cargo xtask release prepare` first
     "#]]
     .assert_eq(&error);

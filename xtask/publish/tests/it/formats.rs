@@ -114,10 +114,10 @@ fn formats_of_git_that_nix_does_not_read_are_named() {
         ✓ clone complete
         · refs a reftable, which newer Nix does not read: `build` and `rehearse` give it a copy; changes that are not committed cannot be built, until `git refs migrate --ref-format=files`
         ✓ nix with flakes evaluates release-jobs, for all
-        ✗ clone its objects are named by SHA-256, which no Nix reads: use a repository with SHA-1
+        ✗ clone its objects use SHA-256, which Nix cannot read: use a repository with SHA-1
 
         ✗ nix with flakes no Nix reads a repository whose objects are named by SHA-256: use one with SHA-1 error: …
         error: the rehearsal failed
-          its objects are named by SHA-256, which no Nix reads: use a repository with SHA-1
+          its objects use SHA-256, which Nix cannot read: use a repository with SHA-1
     "#]].assert_eq(&shown.join("\n").replace(&hash, "…"));
 }

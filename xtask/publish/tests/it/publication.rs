@@ -183,9 +183,9 @@ fn what_is_not_as_built_or_not_for_this_environment_is_refused() {
         error: cannot plan the publication
           TREE/release/images/index.json is not a regular file, but a pipe
         error: cannot plan the publication
-          TREE/release/manual is a pipe, where a directory was built: build it again
+          TREE/release/manual is a pipe, not the directory that was built: build it again
         error: cannot plan the publication
-          TREE/release is a link, where a directory was built: build it again
+          TREE/release is a link, not the directory that was built: build it again
         error: cannot plan the publication
           TREE/release cannot be published as it is
           HEAD is at MAIN, but release/ was built from 2.93.1: `git switch --detach 2.93.1`

@@ -123,7 +123,7 @@ async fn a_release_on_its_way() -> Result<()> {
           build        ✓ in release/, for all, from COMMIT
           staging      · not published
           production   · not published
-          finish       · HEAD goes back to main
+          finish       · switch back to main
           announce     · no drafts yet
 
         next: cargo xtask release upload --env staging
@@ -146,7 +146,7 @@ async fn a_release_on_its_way() -> Result<()> {
                        ✓ `nix upgrade-nix`, docs 2.93 and docs stable lead to it
                        · no installers yet
           production   · not published
-          finish       · HEAD goes back to main
+          finish       · switch back to main
           announce     · no drafts yet
 
         next: cargo xtask release upload --env staging
@@ -173,7 +173,7 @@ async fn a_release_on_its_way() -> Result<()> {
           production   ✓ published as built; 3 files complete by name and size
                        ✓ `nix upgrade-nix`, docs 2.93 and docs stable lead to it
                        · no installers yet
-          finish       · HEAD goes back to main
+          finish       · switch back to main
           announce     · no drafts yet
 
         next: cargo xtask release verify --env production                # unless you did
@@ -229,7 +229,7 @@ async fn what_is_not_as_it_should_be() -> Result<()> {
                            · docs 2.93 and docs stable lead to it; `nix upgrade-nix` leads to 2.93.0
                            ✗ a rollback withdrew it but did not move all pointers: run `rollback` again
                            · no installers yet
-              finish       · HEAD goes back to main
+              finish       · switch back to main
               announce     · no drafts yet
 
             next: cargo xtask release rollback --env production --to 2.93.0  # it stopped half-way
@@ -340,7 +340,7 @@ async fn what_others_left_and_what_newer_tools_wrote() -> Result<()> {
                            · no installers yet
                            · the upload of 2.93.2 was begun here and is not finished
                            · Jade (process 8 on far) left a lock here; the next upload removes it
-              finish       · HEAD goes back to main
+              finish       · switch back to main
               announce     · no drafts yet
 
             next: cargo xtask release verify --env staging  # not everything there is readable

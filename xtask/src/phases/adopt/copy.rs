@@ -1,4 +1,4 @@
-//! The tool's own files on their way into a tree: what git tracks of them where the tool stands, compared with what the
+//! The tool's own files on their way into a tree: those that git tracks where the tool is, compared with those that the
 //! tree has.
 
 use std::fs;
@@ -14,57 +14,58 @@ use crate::tools::files;
 use crate::tools::git::Git;
 
 /// A file of the tool.
-pub struct Brought {
-    /// Relative to the top of a tree.
+pub struct ToolFile {
+    /// Path relative to the top of a tree.
     pub path: String,
     content: Vec<u8>,
     mode: u32,
 }
 
-/// What there is to bring into a tree.
+/// What has to be copied into a tree.
 #[derive(Default)]
 pub struct Copy {
-    /// The file that tells the tool from what others call so is the first: whatever is killed after it goes on later.
-    pub new: Vec<Brought>,
-    pub changed: Vec<Brought>,
-    /// What the tree has below `xtask/` besides, but for what git ignores.
+    /// Files that the tree does not have. The first is the one that identifies the tool: an adoption that was killed
+    /// after writing it can be continued.
+    pub new: Vec<ToolFile>,
+    pub changed: Vec<ToolFile>,
+    /// Other files that the tree has below `xtask/`, except those that git ignores.
     pub strays: Vec<String>,
     /// The tree's own `releng.toml`, if it is not the tool's.
     config: Option<Vec<u8>>,
 }
 
-/// The tool's files, as they are where it stands.
+/// Reads the tool's files in `workspace`.
 ///
 /// # Errors
-/// git does not know them.
-pub fn of_tool(workspace: &Utf8Path) -> Result<Vec<Brought>> {
+/// git does not track them.
+pub fn of_tool(workspace: &Utf8Path) -> Result<Vec<ToolFile>> {
     let top = workspace.parent().unwrap_or(workspace);
     let git = Git::open(top).context("cannot tell which files are the tool's")?;
     let tracked = git.tracked(&[TOOL, GUIDE])?;
     ensure!(
         tracked.iter().any(|file| file.path == MARK),
-        "git does not know the files of {workspace}: adopt the tool from a tree where they are committed"
+        "git does not track the files of {workspace}: adopt the tool from a tree where they are committed"
     );
     let mut brought = Vec::new();
     for file in tracked {
-        ensure!(file.is_file(), "{top}/{} is not a file, and the tool has nothing else", file.path);
+        ensure!(file.is_file(), "{top}/{} is not a regular file, and the tool consists of nothing else", file.path);
         let mode = if file.mode == "100755" { 0o777 } else { 0o666 };
-        brought.push(Brought { content: files::read(&git.root().join(&file.path))?, path: file.path, mode });
+        brought.push(ToolFile { content: files::read(&git.root().join(&file.path))?, path: file.path, mode });
     }
     brought.sort_by_key(|file| file.path != MARK);
     Ok(brought)
 }
 
-/// What stands where the tool and its guide go, and is something else. Links are not looked at.
+/// Reports what is in the place of the tool or its guide and is something else. Does not look at links.
 ///
 /// # Errors
-/// It cannot be read.
-pub fn of_others(git: &Git, tool: &[Brought]) -> Result<Problems> {
+/// A file cannot be read.
+pub fn of_others(git: &Git, tool: &[ToolFile]) -> Result<Problems> {
     let mut problems = Problems::default();
     let mark = files::read_if_there(&git.root().join(MARK)).ok().flatten();
     if !mark.as_deref().is_some_and(is_this_tool) && !is_free(git, tool)? {
         problems.add(format!(
-            "{TOOL}/ is not this tool: move it away, or leave both as they are and release with `--repo {}`",
+            "{TOOL}/ is not this tool: move it away, or keep it and release from another copy with `--repo {}`",
             git.root()
         ));
     }
@@ -74,15 +75,16 @@ pub fn of_others(git: &Git, tool: &[Brought]) -> Result<Problems> {
     Ok(problems)
 }
 
-/// Whether nothing is there but what was compiled, which stays when a branch without the tool is checked out, and single
-/// files of the tool, such as the one that a flake reads. What a killed adoption leaves before its first file is nothing.
-fn is_free(git: &Git, tool: &[Brought]) -> Result<bool> {
+/// Whether the tool's place is free. Compiled files do not count, which stay when a branch without the tool is checked
+/// out; nor do unchanged files of the tool, such as the one that the flake reads; nor do temporary files of a killed
+/// adoption.
+fn is_free(git: &Git, tool: &[ToolFile]) -> Result<bool> {
     let (root, dir) = (git.root(), git.root().join(TOOL));
     let ours = |path: &Utf8Path| tool.iter().find(|file| root.join(&file.path) == path);
     let mut todo = if files::is_there(&dir) { vec![dir.clone()] } else { Vec::new() };
     while let Some(here) = todo.pop() {
         if !fs::symlink_metadata(&here).is_ok_and(|facts| facts.is_dir()) {
-            let same = |file: &Brought| files::bytes_if_there(&here).ok().flatten().as_ref() == Some(&file.content);
+            let same = |file: &ToolFile| files::bytes_if_there(&here).ok().flatten().as_ref() == Some(&file.content);
             if !ours(&here).is_some_and(same) {
                 return Ok(false);
             }
@@ -99,15 +101,17 @@ fn is_free(git: &Git, tool: &[Brought]) -> Result<bool> {
     Ok(git.tracked(&[TOOL])?.iter().all(|file| ours(&root.join(&file.path)).is_some()))
 }
 
-/// Where cargo compiles.
+/// The directory that cargo compiles into.
 const TARGET: &str = "target";
-/// How the name of a file begins that was not renamed to its place yet.
+/// Prefix of files that have not been renamed to their final names yet.
 const HALF_WRITTEN: &str = ".tmp";
 
 impl Copy {
+    /// Compares the tool's files with those of a tree.
+    ///
     /// # Errors
     /// A file of the tree cannot be read.
-    pub fn compare(tool: Vec<Brought>, git: &Git) -> Result<Copy> {
+    pub fn compare(tool: Vec<ToolFile>, git: &Git) -> Result<Copy> {
         let mut copy = Copy::default();
         let compiled = format!("{TOOL}/{TARGET}/");
         let known = git.tracked_and_new(TOOL)?.into_iter();
@@ -129,22 +133,24 @@ impl Copy {
         self.new.is_empty() && self.changed.is_empty()
     }
 
-    /// Bytes of the new files.
+    /// Size of the new files in bytes.
     pub fn size(&self) -> usize {
         self.new.iter().map(|file| file.content.len()).sum()
     }
 
-    /// What there is to say of the tree's own `releng.toml`, and whether this tool understands it.
+    /// Describes the tree's own `releng.toml`, if it differs from the tool's; `Err` if this tool cannot read it.
     pub fn config(&self) -> Option<Result<String, String>> {
         let text = String::from_utf8_lossy(self.config.as_deref()?);
         Some(match Config::parse(&text) {
-            Ok(_) => Ok(format!("{CONFIG} is the tree's and stays; the tool's differs")),
-            Err(why) => Err(format!("{CONFIG} is the tree's and stays, but this tool does not understand it: {why}")),
+            Ok(_) => Ok(format!("{CONFIG} is the tree's own and stays; the tool's differs")),
+            Err(why) => Err(format!("{CONFIG} is the tree's own and stays, but this tool cannot read it: {why}")),
         })
     }
 
+    /// Writes the new and the changed files.
+    ///
     /// # Errors
-    /// A place cannot be written to. What was written stays.
+    /// A file cannot be written. Those written before it stay.
     pub fn write(&self, root: &Utf8Path) -> Result<()> {
         let mut all = self.new.iter().chain(&self.changed);
         all.try_for_each(|file| files::write_atomic_with_mode(&root.join(&file.path), &file.content, file.mode))

@@ -1,4 +1,4 @@
-//! What adoption does not touch: links, what is write-protected, and what git could not bring back.
+//! What adoption does not touch: links, write-protected files, and changes that git could not bring back.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -10,7 +10,7 @@ use crate::domain::problem::Problems;
 use crate::tools::files;
 use crate::tools::git::Git;
 
-/// The links on the way to some paths: what they lead to may belong to others.
+/// Reports symbolic links among the paths and their parents: their targets may belong to someone else.
 pub fn links<'p>(root: &Utf8Path, paths: impl IntoIterator<Item = &'p str>) -> Problems {
     let mut found: Vec<String> = Vec::new();
     for path in paths {
@@ -21,10 +21,10 @@ pub fn links<'p>(root: &Utf8Path, paths: impl IntoIterator<Item = &'p str>) -> P
     Problems::of_files(&found, "is a link, and links are not followed: put a file or directory in its place")
 }
 
-/// The files among those that are to be written that must not be.
+/// Reports files to be written that are write-protected, or whose content git does not have.
 ///
 /// # Errors
-/// git's own, or a file cannot be looked at.
+/// git fails, or a file cannot be read.
 pub fn unsaved<'p>(git: &Git, paths: impl IntoIterator<Item = &'p str>) -> Result<Problems> {
     let mut there: Vec<&str> = paths.into_iter().filter(|path| files::is_there(&git.root().join(path))).collect();
     there.sort_unstable();
@@ -33,7 +33,7 @@ pub fn unsaved<'p>(git: &Git, paths: impl IntoIterator<Item = &'p str>) -> Resul
         |path: &&str| tracked.iter().any(|file| file.path == **path) && !dirty.iter().any(|file| file == *path);
     let unsaved: Vec<String> = there.iter().filter(|path| !is_saved(path)).map(ToString::to_string).collect();
     let mut problems =
-        Problems::of_files(&unsaved, "is to be changed and is not committed as it is: commit or stash it");
+        Problems::of_files(&unsaved, "would be changed, and its present content is not committed: commit or stash it");
     for path in there {
         let facts = fs::metadata(git.root().join(path)).with_context(|| format!("cannot look at {path}"))?;
         if facts.permissions().mode() & 0o222 == 0 {

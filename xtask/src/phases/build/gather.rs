@@ -1,6 +1,6 @@
-//! From store paths to the release: files gathered and checked against each other, images, the record.
+//! From store paths to the release: gathers files, checks them against each other, joins the images, writes the record.
 //!
-//! Writes below one directory, new and empty, and nowhere else.
+//! Writes only below one directory, which is new and empty.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -22,19 +22,19 @@ use crate::domain::system::{Platform, System};
 use crate::tools::files;
 use crate::tools::skopeo::OciLayout;
 
-/// A release while it is gathered.
+/// A release that is being gathered.
 pub struct Gathering<'a> {
     plan: &'a Plan,
     jobs: &'a Jobs,
     layout: Layout,
-    /// Where to.
+    /// Directory to write to.
     dir: Utf8PathBuf,
-    /// Of what is gathered so far.
+    /// Record of what has been gathered so far.
     record: Record,
 }
 
 impl<'a> Gathering<'a> {
-    /// `dir` is empty.
+    /// Starts a release in `dir`, which is empty.
     pub fn new(plan: &'a Plan, jobs: &'a Jobs, dir: Utf8PathBuf) -> Gathering<'a> {
         let record = new_record(plan, &jobs.version, &jobs.builds);
         Gathering { plan, jobs, layout: Layout::new(&plan.product, &jobs.version), dir, record }
@@ -44,7 +44,7 @@ impl<'a> Gathering<'a> {
         self.dir.join(layout::ARTIFACTS).join(self.layout.version_directory())
     }
 
-    /// Everything but the images.
+    /// Gathers everything except the images.
     pub fn gather(&mut self) -> Result<()> {
         let tarballs = Utf8PathBuf::from(self.jobs.tarballs.outputs["out"].to_string());
         self.copy(&tarballs, &self.dir.join(layout::MANUAL))?;
@@ -56,7 +56,7 @@ impl<'a> Gathering<'a> {
         Ok(())
     }
 
-    /// Takes over what the tarballs job made, if it is exactly what a release has.
+    /// Copies what the tarballs job made, if it is exactly what a release consists of.
     fn copy(&mut self, from: &Utf8Path, manual: &Utf8Path) -> Result<()> {
         let found = files::list(from)?;
         let archives = self.layout.built_archives(self.jobs.builds.keys());
@@ -107,12 +107,12 @@ impl<'a> Gathering<'a> {
         self.jobs.builds.keys().filter_map(|system| Some((system, system.platform()?)))
     }
 
-    /// What images there will be, for people.
+    /// Names the platforms of the images, for messages.
     pub fn platforms(&self) -> String {
         self.image_systems().map(|(_, platform)| platform.to_string()).collect::<Vec<_>>().join(", ")
     }
 
-    /// Joins the container images into one.
+    /// Joins the container images into one multi-platform image.
     pub fn images(&self) -> Result<ImageRecord> {
         let oci = OciLayout::new(self.dir.join(layout::IMAGES))?;
         let scratch = self.dir.join(".image.tar");
@@ -124,8 +124,8 @@ impl<'a> Gathering<'a> {
         Ok(ImageRecord { digest: digest.oci(), platforms })
     }
 
-    /// Takes along the links that keep this release, and no other, from the garbage collector: whichever directory is
-    /// `release/`, its links are there.
+    /// Copies the links that protect this release, and no other, from the garbage collector, so that they stay with the
+    /// directory.
     pub fn keep_roots(&self, roots: &Utf8Path) -> Result<()> {
         let to = self.dir.join(layout::GC_ROOTS);
         fs::create_dir(&to).with_context(|| format!("cannot create {to}"))?;
@@ -141,7 +141,7 @@ impl<'a> Gathering<'a> {
         Ok(())
     }
 
-    /// Writes the record and the list of digests. Says what there is.
+    /// Writes the record and the list of digests. Returns a summary for the manager.
     pub fn seal(&self, image: ImageRecord) -> Result<String> {
         let record = Record { image: Some(image), ..self.record.clone() }.to_json();
         let FileFacts { sha256, .. } = files::create(&self.version_dir().join(layout::RECORD), &record)?;
@@ -154,7 +154,7 @@ impl<'a> Gathering<'a> {
     }
 }
 
-/// Gathers the manual and its record. Returns the number of its files.
+/// Gathers the manual and its record. Returns the number of files in the manual.
 pub fn manual_alone(plan: &Plan, job: &ManualJob, dir: &Utf8Path) -> Result<usize> {
     let from = Utf8PathBuf::from(job.doc().to_string()).join(layout::MANUAL_IN_DOC);
     let found = files::list(&from)?;
@@ -188,7 +188,7 @@ fn new_record(plan: &Plan, version: &str, builds: &BTreeMap<System, Derivation>)
     }
 }
 
-/// What the tarballs job must have made: `archives`, a side file for each, and a manual.
+/// Checks that the tarballs job made `archives`, a side file for each, and a manual, and nothing else.
 fn expected(found: &[Utf8PathBuf], archives: &BTreeSet<String>, layout: &Layout) -> Result<(), Problems> {
     let sides = archives.iter().map(|archive| layout::side_file(archive));
     let index = format!("{}/{}", layout::MANUAL, layout::MANUAL_INDEX);
@@ -198,9 +198,9 @@ fn expected(found: &[Utf8PathBuf], archives: &BTreeSet<String>, layout: &Layout)
     let in_manual = |name: &str| Utf8Path::new(name).starts_with(layout::MANUAL);
     let extra = found.iter().filter(|name| !names.contains(**name) && !in_manual(name));
     let extra = extra.map(|name| match layout.archive_system(name) {
-        // An evaluator that lost a job has not said so.
-        Some(system) => format!("{name} is of a system that the evaluator has no row for: no `build.{system}`"),
-        None => format!("{name} is not a part of a release"),
+        // An evaluator can lose a job without an error.
+        Some(system) => format!("{name} is for a system that was not evaluated: there is no `build.{system}`"),
+        None => format!("{name} is not part of a release"),
     });
     missing.chain(extra).map(Problem::new).collect::<Problems>().into_result()
 }

@@ -1,4 +1,4 @@
-//! What `build` would do: the tree, the repository and the machine are looked at, and a plan is made or refused.
+//! What `build` would do: looks at the tree, the repository and the machine, and makes a plan or refuses.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -30,9 +30,9 @@ pub struct Request {
     pub product: Arc<Product>,
     pub target: Target,
     pub profile: Profile,
-    /// Without it, any commit is built, and even changes that are not committed.
+    /// Whether to insist on the tag and a clean tree; otherwise any commit is built, even with uncommitted changes.
     pub check_git: bool,
-    /// For every call of Nix.
+    /// Arguments for every call of Nix.
     pub nix_args: Vec<String>,
 }
 
@@ -45,19 +45,19 @@ pub enum Target {
     Manual,
 }
 
-/// The flake's output with the profiles.
+/// The flake output that holds the profiles.
 pub const RELEASE_JOBS: &str = "release-jobs";
-/// Less free space than this deserves a warning.
+/// Free space in bytes below which the manager is warned.
 const ROOMY: u64 = 10_000_000_000;
 
-/// What the tree, the repository and the machine say.
+/// The state of the tree, the repository and the machine.
 pub struct Observed {
     root: Utf8PathBuf,
     head: Head,
     tree: Oid,
     committed: String,
     current: VersionFile,
-    /// What the tag of the tree's version points at.
+    /// Commit that the tag of the tree's version points at.
     tagged: Option<Oid>,
     /// Whether `release/tag.json` agrees with git.
     tag_record: Result<()>,
@@ -65,12 +65,12 @@ pub struct Observed {
     flake: Flake,
     /// The files of HEAD.
     source: Source,
-    /// What makes the source archive depend on the clone.
+    /// Reasons why the source archive would depend on the clone.
     source_faults: Problems,
-    /// The profiles that there are, and whether Nix lacks users that build.
+    /// The profiles that exist, and whether Nix has no build users.
     nix: Result<(Vec<String>, bool), Fault>,
     skopeo: Result<()>,
-    /// Bytes.
+    /// Free space in bytes, by place.
     free: Vec<(Utf8PathBuf, u64)>,
 }
 
@@ -114,13 +114,13 @@ impl Observed {
     }
 }
 
-/// What is built, and what people are told.
+/// What will be built, and what the manager is told.
 #[derive(Debug)]
 pub struct Plan {
     pub product: Arc<Product>,
     pub version: Version,
     pub name: Option<String>,
-    /// `None` if this is no official release.
+    /// `None` if this is not an official release.
     pub tag: Option<String>,
     pub commit: Oid,
     pub tree: Oid,
@@ -134,7 +134,7 @@ pub struct Plan {
 impl Plan {
     pub fn show(&self) {
         let name = self.name.as_ref().map(|name| format!(" \"{name}\"")).unwrap_or_default();
-        let what = if self.tag.is_some() { "" } else { ", no official release" };
+        let what = if self.tag.is_some() { "" } else { ", not an official release" };
         let at = self.commit.short();
         term::say(format_args!(
             "{BOLD}{} {}{BOLD:#}{name}{what} ({} at {at})",
@@ -145,18 +145,18 @@ impl Plan {
         }
     }
 
-    /// What was evaluated is what was to be released.
+    /// Checks that the version that was evaluated is the one to be released.
     pub fn check_version(&self, built: &str) -> Result<()> {
         let version = self.version.to_string();
         if self.tag.is_some() {
             anyhow::ensure!(
                 built == version,
-                "the tag {version} evaluates to version {built}: is the flag that makes it an official release off there?"
+                "the tag {version} evaluates to version {built}: is the flag for an official release off there?"
             );
         }
         anyhow::ensure!(
             built.starts_with(&version),
-            "{} says {version}, and the builds are of version {built}",
+            "{} says {version}, but the builds are of version {built}",
             version_file::PATH
         );
         Ok(())
@@ -184,8 +184,7 @@ pub fn decide(observed: Observed, request: &Request) -> Result<Plan, Problems> {
         let submodules = observed.source.submodules();
         if !submodules.is_empty() {
             let paths = submodules.join(", ");
-            warnings
-                .push(format!("the source archive has no files of the submodules, only empty directories: {paths}"));
+            warnings.push(format!("the source archive has only empty directories for the submodules: {paths}"));
         }
         problems.extend(observed.source_faults);
     }
@@ -206,13 +205,13 @@ pub fn decide(observed: Observed, request: &Request) -> Result<Plan, Problems> {
     })
 }
 
-/// What is wrong with the machine.
+/// Returns what is wrong with the machine.
 fn machine(observed: &Observed, request: &Request) -> Problems {
     let mut problems = Problems::default();
     let wanted = request.profile.to_string();
     match &observed.nix {
         Err(Fault { meaning, message }) => {
-            let why = meaning.as_deref().unwrap_or("is there a Nix with flakes, and such an output?");
+            let why = meaning.as_deref().unwrap_or("does Nix support flakes, and does the flake have this output?");
             let root = &observed.root;
             problems.add(format!("Nix cannot evaluate `{RELEASE_JOBS}` of {root}: {why}\n{message}"));
         }
@@ -223,17 +222,17 @@ fn machine(observed: &Observed, request: &Request) -> Problems {
     }
     if matches!(observed.nix, Ok((_, true))) {
         problems.add(
-            "Nix builds as root here and has no users for it: use a Nix daemon, create the group that \
-             `build-users-group` names, or set `build-users-group =` in NIX_CONFIG to build as root itself",
+            "Nix runs as root here and has no build users: use a Nix daemon, create the group that \
+             `build-users-group` names, or set `build-users-group =` in NIX_CONFIG to build as root",
         );
     }
     if let Err(error) = &observed.skopeo {
-        problems.add(format!("there is no usable skopeo, which container images need: {error:#}"));
+        problems.add(format!("container images need skopeo: {error:#}"));
     }
     problems
 }
 
-/// What keeps this from being the release that the tag says.
+/// Returns what keeps this tree from being the release that the tag names.
 fn off_the_tag(observed: &Observed, product: &Arc<Product>) -> Problems {
     let mut problems = Problems::default();
     let (version, head) = (&observed.current.version, &observed.head);
@@ -241,11 +240,11 @@ fn off_the_tag(observed: &Observed, product: &Arc<Product>) -> Problems {
     let never = Release::new(product, version.clone(), name).err().filter(|_| observed.current.name.is_some());
     match &observed.tagged {
         _ if never.is_some() => problems.extend(never.into_iter().map(|why| Problem::new(why.to_string())).collect()),
-        // The look at the tag says what there is in its place.
+        // The fault of the tag record says what is there instead.
         None if observed.tag_record.is_err() => {}
         None => problems.add(format!("there is no annotated tag {version}: make it with `cargo xtask release tag`")),
         Some(tagged) if *tagged != head.commit => problems.add(format!(
-            "HEAD is at {}, and the tag {version} at {}: `git switch --detach {version}`",
+            "HEAD is at {}, but the tag {version} is at {}: `git switch --detach {version}`",
             head.commit.short(),
             tagged.short()
         )),
@@ -256,7 +255,7 @@ fn off_the_tag(observed: &Observed, product: &Arc<Product>) -> Problems {
     }
     problems.extend(Problems::uncommitted(&observed.dirty));
     if !problems.is_empty() {
-        problems.add("`--no-check-git` builds what is here, as no official release");
+        problems.add("`--no-check-git` builds the tree as it is, but not as an official release");
     }
     problems
 }

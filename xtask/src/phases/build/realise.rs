@@ -1,4 +1,4 @@
-//! From the flake to store paths: evaluation, and building of what it gives.
+//! From the flake to store paths: evaluates the jobs and builds them.
 
 use anyhow::{Context, Result, ensure};
 use camino::Utf8Path;
@@ -9,7 +9,7 @@ use crate::domain::system::System;
 use crate::tools::nix::Nix;
 use crate::tools::process::running::Running;
 
-/// The profile's jobs, and those of them whose building has begun.
+/// Evaluates the profile's jobs. Returns them, and the builds that have been started already.
 ///
 /// # Errors
 /// Every job that does not evaluate, or what is missing.
@@ -18,12 +18,12 @@ pub fn evaluate(nix: &Nix, plan: &Plan, roots: &Utf8Path) -> Result<(Jobs, Vec<R
     let path = [RELEASE_JOBS.to_owned(), plan.profile.to_string()];
     let rows = nix.jobs(&plan.flake, &path, roots, |row| {
         match &row.result {
-            // There will be no release: no need to go on, but for the other messages.
+            // There will be no release: evaluation goes on only for the other messages.
             Err(_) => {
                 failed = true;
                 early.clear();
             }
-            // The tarballs wait for all builds, and would only wait for locks now.
+            // The tarballs need all builds: started now, they would only wait for locks.
             Ok(build) if row.is_build() && !failed => early.push(nix.start_realise(build, roots)?),
             Ok(_) => {}
         }
@@ -40,18 +40,18 @@ pub fn realise(nix: &Nix, jobs: &Jobs, early: Vec<Running>, roots: &Utf8Path) ->
     for running in early {
         running.finish()?;
     }
-    // The tarballs are made of all the rest, so this one call gives Nix everything to schedule. After it, the builds
-    // get their roots, each in a call of its own, since Nix numbers the links of several.
+    // The tarballs depend on all builds, so this one call gives Nix everything to schedule. The builds then get their
+    // roots, each in a separate call, because Nix numbers the links if it makes several.
     for job in std::iter::once(&jobs.tarballs).chain(jobs.builds.values()) {
         nix.start_realise(job, roots)?.finish().with_context(|| format!("cannot build {}", job.name))?;
     }
     for path in jobs.builds.values().chain([&jobs.tarballs]).flat_map(|job| job.outputs.values()) {
-        ensure!(Utf8Path::new(&path.to_string()).exists(), "Nix says that it has built {path}, and it is not there");
+        ensure!(Utf8Path::new(&path.to_string()).exists(), "Nix reports that it built {path}, but it does not exist");
     }
     Ok(())
 }
 
-/// The build that holds the manual.
+/// Evaluates the build that contains the manual.
 ///
 /// # Errors
 /// Nix's message.

@@ -1,5 +1,5 @@
-//! What maintenance releases have left on their branches: sections that `main`'s pages lack, and fragments that `main`
-//! still takes for unreleased. Looks, and plans one commit.
+//! What maintenance releases have left undone on `main`: sections that are missing from its pages, and fragments that
+//! it still takes for unreleased. Looks, and plans one commit.
 
 use std::collections::BTreeMap;
 
@@ -19,10 +19,10 @@ use crate::tree::released;
 /// Everything that `main` could take over.
 #[derive(Debug, Default)]
 pub struct Left {
-    /// The pages of `main` that lack sections, and the sections.
+    /// Pages of `main`, each with the sections that are missing from it.
     pages: BTreeMap<Series, (String, BTreeMap<Version, String>)>,
     matches: Matches,
-    /// The releases whose fragments nobody can tell here.
+    /// Releases whose fragments cannot be read in this clone.
     unknown: Vec<Version>,
 }
 
@@ -30,7 +30,7 @@ impl Left {
     /// Compares `main`, as it is at `tip`, with every maintenance release that is tagged here.
     ///
     /// # Errors
-    /// git's own, or a page or fragment that is not UTF-8.
+    /// git fails, or a page or fragment that is not UTF-8.
     pub fn look(git: &Git, product: &Product, tip: &Oid) -> Result<Left> {
         let mut left = Left::default();
         let maintenance = |version: &Version| version.patch() > 0;
@@ -39,7 +39,7 @@ impl Left {
         for releases in versions.chunk_by(|a, b| a.series() == b.series()) {
             let series = releases[0].series();
             let path = notes::page_path(series);
-            // Without a page, `main` does not have the series' first release, whose page comes with it.
+            // Without a page, `main` does not have X.Y.0 yet, which brings the page.
             let Some(page) = git.file(tip, &path)? else { continue };
             let mut sections = BTreeMap::new();
             for version in releases {
@@ -63,7 +63,7 @@ impl Left {
         Ok(left)
     }
 
-    /// The commit for `main`; `None` if it has everything.
+    /// Returns the commit for `main`; `None` if it has everything.
     pub fn commit(&self, product: &Product) -> Option<Commit> {
         let mut edits = Vec::new();
         let mut versions: Vec<Version> =
@@ -79,11 +79,11 @@ impl Left {
         (!edits.is_empty()).then(|| Commit { message: release::forward_message(&versions), edits })
     }
 
-    /// What a person has to look at.
+    /// Returns what the manager has to look at.
     pub fn warnings(&self) -> impl Iterator<Item = String> {
         let ambiguous = self.matches.ambiguous.iter().map(|found| {
             let (path, releases) = (&found.path, found.releases());
-            format!("{path} stays: {releases} released a note of this name or synopsis with another text; is it the same news?")
+            format!("{path} stays: {releases} released a note with this name or synopsis but another text; is it the same news?")
         });
         ambiguous.chain((!self.unknown.is_empty()).then(|| released::cannot_compare(&self.unknown)))
     }

@@ -1,5 +1,5 @@
-//! The other side: whether an environment's git remote has the release, its branch and the commits for `main`, and
-//! pushing what it lacks. Each push is asked about by itself.
+//! The environment's git remote: whether it has the release, its branch and the commits for `main`, and pushing what is
+//! missing. Each push is asked about separately.
 
 use std::fmt::Display;
 use std::time::Duration;
@@ -25,7 +25,7 @@ pub struct FinishTarget<'a> {
     remote: Remote<'a>,
 }
 
-/// Whether pushing is wanted at all.
+/// Whether to push.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Consent {
     LookOnly,
@@ -34,8 +34,10 @@ enum Consent {
 }
 
 impl<'a> FinishTarget<'a> {
+    /// Opens the git remote of the environment `name`.
+    ///
     /// # Errors
-    /// `config` is not valid, has no such environment, or no remote has its URL.
+    /// `config` is invalid, has no such environment, or no remote has its URL.
     pub fn open(git: &'a Git, config: &Utf8Path, name: &str, patience: Option<Duration>) -> Result<FinishTarget<'a>> {
         let all = tree::config(config)?;
         let environment = all.environment(name).map_err(|why| anyhow!("{config}: {why}"))?.clone();
@@ -51,20 +53,20 @@ impl<'a> FinishTarget<'a> {
         self.environment.noconfirm
     }
 
-    /// Whether commits get onto branches by review.
+    /// Whether commits reach branches through review.
     pub fn reviews(&self) -> bool {
         matches!(self.environment.git, GitTarget::Gerrit { .. })
     }
 
-    /// The remote, for messages.
+    /// Returns the remote's URL, for messages.
     pub fn shown(&self) -> String {
         self.remote.shown()
     }
 
-    /// Asks the remote what would stop us there, before anything is done here.
+    /// Checks that the remote can take the release, before anything is done here.
     ///
     /// # Errors
-    /// It cannot be reached, or its branch of the series has another origin.
+    /// The remote cannot be reached, or its branch of the series has diverged from the release.
     pub fn ask(&self, plan: &Plan) -> Result<()> {
         let heads = self.heads(plan)?;
         if plan.release.kind() != Kind::NewMajor {
@@ -77,7 +79,7 @@ impl<'a> FinishTarget<'a> {
         }
     }
 
-    /// The branches that finishing a release has to do with, as they are there now.
+    /// Reads the remote's branches that finishing a release depends on.
     fn heads(&self, plan: &Plan) -> Result<Heads> {
         let (home, series) = (plan.release.release_branch(), series_branch(plan.release.series()));
         let mut names = vec![MAIN, &home, &series];
@@ -87,14 +89,14 @@ impl<'a> FinishTarget<'a> {
 
     fn other_origin(&self, branch: &str, tip: &Oid, merge: &Oid) -> Error {
         anyhow!(
-            "{} has a branch {branch} at {}, which does not hold the merged release {}: find out whose it is",
+            "{} has a branch {branch} at {}, which does not contain the merged release {}: find out who pushed it",
             self.name,
             tip.short(),
             merge.short()
         )
     }
 
-    /// The tip of `main` there, if `tip` does not contain it: whatever is made on top of `tip` knows nothing of that.
+    /// Returns the tip of the remote's `main`, if `tip` does not contain it: commits on top of `tip` would miss it.
     ///
     /// # Errors
     /// The remote cannot be reached.
@@ -104,25 +106,25 @@ impl<'a> FinishTarget<'a> {
         Ok((!known).then_some(there))
     }
 
-    /// What it does not have of a release that is finished here, in words.
+    /// Describes what the remote does not have of a release that is finished here.
     ///
     /// # Errors
     /// The remote cannot be reached.
-    pub fn lacks(&self, plan: &Plan) -> Result<Vec<String>> {
-        let (name, mut lacks) = (&self.name, Vec::new());
+    pub fn missing(&self, plan: &Plan) -> Result<Vec<String>> {
+        let (name, mut missing) = (&self.name, Vec::new());
         let series = series_branch(plan.release.series());
         let merge = &plan.tag.merge_commit;
         let heads = self.heads(plan)?;
         if plan.release.kind() == Kind::NewMajor && !self.holds(&heads, &series, merge)? {
-            lacks.push(format!("{name} does not have {series}"));
+            missing.push(format!("{name} does not have {series}"));
         }
         if let Some(line) = &plan.line
             && !self.holds(&heads, MAIN, &line.tip)?
             && !self.is_in_review(&line.tip)?
         {
-            lacks.push(format!("{name} does not have {} on {MAIN}", line.tip.short()));
+            missing.push(format!("{name} does not have {} on {MAIN}", line.tip.short()));
         }
-        Ok(lacks)
+        Ok(missing)
     }
 
     fn holds(&self, heads: &Heads, branch: &str, commit: &Oid) -> Result<bool> {
@@ -133,15 +135,15 @@ impl<'a> FinishTarget<'a> {
         Ok(self.reviews() && self.remote.has_in_review(commit)?)
     }
 
-    /// Says what is there and what is not; `tip` is that of the branch that goes to `main`.
+    /// Prints what the remote has and what is missing; `tip` is that of the branch that goes to `main`.
     ///
     /// # Errors
-    /// The remote cannot be reached, or has another branch of the series' name.
+    /// The remote cannot be reached, or its branch of the series has diverged from the release.
     pub fn look(&self, plan: &Plan, tip: Option<&Oid>) -> Result<End> {
         self.go(plan, tip, Consent::LookOnly)
     }
 
-    /// Pushes what is not there and agreed to.
+    /// Pushes what is missing, if the manager agrees.
     ///
     /// # Errors
     /// As for [`FinishTarget::look`], and the remote's refusal.
@@ -156,12 +158,12 @@ impl<'a> FinishTarget<'a> {
         let heads = self.heads(plan)?;
         if !self.holds(&heads, &home, merge)? {
             term::say(format_args!(
-                "  waits   until {home} at {name} holds the merged release: `cargo xtask release plan --env {name}` says \
-                 what is missing"
+                "  waits   until {home} at {name} contains the merged release: `cargo xtask release plan --env {name}` \
+                 says what is missing"
             ));
             return Ok(End::Waiting);
         }
-        term::say(format_args!("  {name} holds the release on {home}"));
+        term::say(format_args!("  {name} has the release on {home}"));
         if release.kind() == Kind::NewMajor {
             self.branch_off(&heads, &series_branch(release.series()), merge, consent)?;
         }
@@ -186,7 +188,8 @@ impl<'a> FinishTarget<'a> {
         }
     }
 
-    /// The commits that `main` does not have there: shown, and pushed for review where there is one.
+    /// Shows the commits that are missing on the remote's `main`, and pushes them, for review if the remote has
+    /// reviews.
     fn bring_to_main(&self, heads: &Heads, tip: &Oid, consent: Consent) -> Result<()> {
         let FinishTarget { name, .. } = self;
         let Some(there) = heads.branch(MAIN) else {
@@ -226,7 +229,7 @@ impl<'a> FinishTarget<'a> {
         Ok(())
     }
 
-    /// How a branch there relates to a commit; `None` if it is not there.
+    /// Returns how a branch of the remote relates to a commit; `None` if there is no such branch.
     fn relation(&self, heads: &Heads, branch: &str, commit: &Oid) -> Result<Option<(Relation, Oid)>> {
         let Some(tip) = heads.branch(branch) else { return Ok(None) };
         let relation = self.remote.history(branch, &tip)?.relation(commit, &tip)?;

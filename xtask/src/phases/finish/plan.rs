@@ -1,4 +1,4 @@
-//! What finishing a release comes to: what will be done here, and how it is told.
+//! What finishing a release will do here, and how it is shown.
 
 use anyhow::Result;
 
@@ -10,15 +10,15 @@ use crate::tools::scratch_repo::ScratchRepo;
 use crate::tools::term::{self, BOLD, GOOD};
 use crate::tree::commits::Commit;
 
-/// How it ended.
+/// How finishing ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum End {
     Done,
-    /// It goes on once the release's commits have arrived where it was published to.
+    /// The rest has to wait until the environment's branch has the release.
     Waiting,
 }
 
-/// What will be done, and what people are told.
+/// What will be done, and what the manager is told.
 pub struct Plan {
     pub release: Release,
     pub tag: TagRecord,
@@ -35,9 +35,9 @@ pub struct Plan {
 pub struct Line {
     pub branch: String,
     pub tip: Oid,
-    /// Sets the next version.
+    /// Commit that sets the next version.
     pub next: Option<Commit>,
-    /// Brings notes of maintenance releases.
+    /// Commit that brings notes of maintenance releases.
     pub notes: Option<Commit>,
 }
 
@@ -46,7 +46,7 @@ impl Line {
         self.next.iter().chain(&self.notes)
     }
 
-    /// Makes the commits that are agreed to, and gives the last one.
+    /// Makes the commits that the manager agrees to, and returns the last one.
     pub fn make(&self, git: &Git, scratch: &ScratchRepo, yes: bool) -> Result<Oid> {
         if self.commits().next().is_some() {
             git.require_identity()?;
@@ -60,7 +60,7 @@ impl Line {
         if yes || term::ask(format_args!("Commit this to {}?", self.branch))? {
             return notes.make(scratch, &tip);
         }
-        term::say("  left out, as you say; running this again asks again");
+        term::say("  left out; running this again asks again");
         Ok(tip)
     }
 }
@@ -91,8 +91,8 @@ impl Plan {
     }
 
     pub fn left(&self) -> Vec<String> {
-        let back = self.switch.then(|| format!("HEAD goes back to {}", self.tag.branch));
-        let series = self.branch_off.then(|| format!("{} begins", series_branch(self.release.series())));
+        let back = self.switch.then(|| format!("switch back to {}", self.tag.branch));
+        let series = self.branch_off.then(|| format!("create branch {}", series_branch(self.release.series())));
         let commits = self.line.iter().flat_map(Line::commits);
         let subjects = commits.map(|commit| commit.message.lines().next().unwrap_or_default().to_owned());
         back.into_iter().chain(series).chain(subjects).collect()

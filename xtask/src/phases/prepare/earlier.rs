@@ -1,5 +1,5 @@
-//! Fragments that a release would announce again: they became notes of an earlier release already, most of them of a
-//! maintenance release, whose branch took backports of them.
+//! Fragments that a release would announce again because an earlier release has announced them: usually a maintenance
+//! release, to whose branch they were backported.
 
 use anyhow::Result;
 
@@ -15,18 +15,18 @@ use crate::tree::released::{self, Past};
 #[derive(Debug, Default)]
 pub struct Earlier {
     matches: Matches,
-    /// Releases that are tagged here, with their history cut off.
+    /// Releases that are tagged here, but whose history is cut off.
     cut_off: Vec<Version>,
-    /// Releases that the pages of this tree have sections of, and that are not tagged here.
+    /// Releases that have sections on the pages of this tree, but are not tagged here.
     untagged: Vec<Version>,
 }
 
 impl Earlier {
-    /// Compares the fragments of HEAD with those of every release before `target`; for a patch release, with those of
-    /// its series alone: other series announce the same fixes rightly.
+    /// Compares the fragments of HEAD with those of every release before `target`; for a patch release, only with those
+    /// of its series, because other series are right to announce the same fixes.
     ///
     /// # Errors
-    /// git's own.
+    /// git fails.
     pub fn look(git: &Git, product: &Product, head: &Oid, target: &Version) -> Result<Earlier> {
         let here = released::texts(git, head)?;
         if here.is_empty() || target.is_pre_release() {
@@ -41,13 +41,13 @@ impl Earlier {
         Ok(Earlier { matches: forward::matches(product, &here, &taken), cut_off: unknown, untagged })
     }
 
-    /// What would be announced again, and what a person has to look at.
+    /// Returns what would be announced again, and what the manager has to look at.
     pub fn remarks(&self) -> (Vec<String>, Vec<String>) {
         let again = |found: &Match| format!("{}: {} announced this already", found.path, found.releases());
         let alike = |found: &Match| {
             let (path, releases) = (&found.path, found.releases());
             format!(
-                "{path}: {releases} announced a note of this name or synopsis with another text; is it the same news?"
+                "{path}: {releases} announced a note with this name or synopsis but another text; is it the same news?"
             )
         };
         let mut doubts: Vec<String> = self.matches.ambiguous.iter().map(alike).collect();
@@ -57,15 +57,15 @@ impl Earlier {
         if !self.untagged.is_empty() {
             let versions = notes::enumerate(&self.untagged.iter().map(Version::to_string).collect::<Vec<_>>());
             doubts.push(format!(
-                "cannot tell whether {versions} announced a fragment of this tree already: no such tag is here; \
-                 `git fetch --tags` brings it"
+                "cannot tell whether {versions} announced a fragment of this tree already, because the tag is missing: \
+                 `git fetch --tags`"
             ));
         }
         (self.matches.released.iter().map(again).collect(), doubts)
     }
 }
 
-/// The releases that have sections on the pages of a commit, but for pre-releases.
+/// Returns the releases that have sections on the pages of a commit, except pre-releases.
 fn sections(git: &Git, product: &Product, commit: &Oid) -> Result<Vec<Version>> {
     let mut pages = git.list(commit, notes::PAGES)?;
     pages.retain(|page| page.is_file() && page.path.ends_with(".md"));

@@ -1,42 +1,42 @@
-//! What cargo writes to stderr while it builds, told apart: how far it is, what nobody misses, and its words for people.
-//! And when somebody who waits is told how far it is.
+//! Sorts what cargo writes to stderr while it builds: progress, accounts of steps, which are dropped, and messages,
+//! which are shown. Decides when the progress is shown.
 
 use std::time::Duration;
 
-/// A build that is this quick is not spoken of.
+/// Builds that are quicker than this show no progress.
 const PATIENCE: Duration = Duration::from_secs(2);
-/// How often a line is added where none can be rewritten.
+/// Interval between lines where a line cannot be rewritten.
 const AGAIN: Duration = Duration::from_secs(10);
-/// How often a line is rewritten.
+/// Interval at which a line is rewritten.
 const REDRAWN: Duration = Duration::from_millis(100);
 
 /// What cargo is busy with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Stage {
-    /// It reads what there is to do, and has said nothing of it yet.
+    /// It has reported nothing yet.
     Reading,
     /// It waits for another cargo.
     Waiting,
     /// It asks the registry.
     Asking,
-    /// It downloads crates; so many are missing.
+    /// It downloads crates; `left` are still missing.
     Downloading { left: u32 },
     /// It compiles, or runs build scripts.
     Building { done: u32, total: u32 },
 }
 
-/// What a piece of cargo's stderr is.
+/// The kind of a line on cargo's stderr.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Heard {
-    /// Where it stands now.
+    /// Progress.
     Stage(Stage),
     /// An account of a step: `Compiling anyhow v1.0.104`.
     Step,
-    /// A warning, an error, or whatever else people should see.
+    /// A warning, an error, or another message for people.
     Words,
 }
 
-/// What cargo's accounts of its steps begin with.
+/// Verbs that cargo's accounts of its steps begin with.
 const STEPS: [&str; 11] = [
     "Adding",
     "Checking",
@@ -51,10 +51,10 @@ const STEPS: [&str; 11] = [
     "Running",
 ];
 
-/// Tells what a line is, without its end. `is_redrawn`: it ended with a carriage return, as progress does.
+/// Classifies a line without its line end. `is_redrawn`: it ended with a carriage return, as progress does.
 pub(super) fn heard(line: &str, is_redrawn: bool) -> Heard {
     let plain = without_colours(line);
-    // cargo sets its verbs flush right, in twelve columns.
+    // cargo right-aligns its verbs in twelve columns.
     let column = plain.len() - plain.trim_start_matches(' ').len();
     let Some((verb, rest)) =
         plain.trim_start_matches(' ').split_once(' ').filter(|(verb, _)| column + verb.len() == 12)
@@ -71,7 +71,7 @@ pub(super) fn heard(line: &str, is_redrawn: bool) -> Heard {
     }
 }
 
-/// The numbers behind a bar: `[===>   ] 214/380: tokio, aws-sdk-s3`.
+/// Parses the numbers after a bar: `[===>   ] 214/380: tokio, aws-sdk-s3`.
 fn counted(bar: &str) -> Option<Stage> {
     let (_, numbers) = bar.split_once("] ")?;
     let (done, rest) = numbers.split_once('/')?;
@@ -82,7 +82,7 @@ fn first_number(text: &str) -> Option<u32> {
     text.split(|c: char| !c.is_ascii_digit()).next()?.parse().ok()
 }
 
-/// A line without the escape sequences that colour it: `ESC [ … m`.
+/// Removes the escape sequences that colour a line: `ESC [ … m`.
 fn without_colours(line: &str) -> String {
     let mut pieces = line.split("\u{1b}[");
     let mut plain = pieces.next().unwrap_or_default().to_owned();
@@ -92,14 +92,14 @@ fn without_colours(line: &str) -> String {
     plain
 }
 
-/// When people are told how far a build is, and in which words.
+/// When the progress of a build is shown, and in which words.
 pub(super) struct Telling<'a> {
-    /// What is built.
+    /// Name of what is built.
     what: &'a str,
-    /// Whether a line is rewritten, as on a terminal. Elsewhere one is added now and then.
+    /// Whether the line is rewritten, as on a terminal. Elsewhere, a line is added from time to time.
     rewrites: bool,
     stage: Stage,
-    /// When the next line is due, counted from the start.
+    /// Time from the start of the build at which the next line is due.
     due: Duration,
     told: Option<Stage>,
 }
@@ -113,12 +113,12 @@ impl<'a> Telling<'a> {
         self.stage = stage;
     }
 
-    /// The line on the terminal makes room, and is written again when it is due. Whether there is one.
+    /// Forgets the line on the terminal, so that it is drawn again when due. Returns whether there is one to erase.
     pub(super) fn erase(&mut self) -> bool {
         self.told.take().is_some() && self.rewrites
     }
 
-    /// The line for this moment, if one is due.
+    /// Returns the line for this moment, if one is due.
     pub(super) fn line(&mut self, elapsed: Duration) -> Option<String> {
         if elapsed < self.due {
             return None;
@@ -169,9 +169,9 @@ mod tests {
         }
     }
 
-    /// What is told at these tenths of a second, while the numbers grow with the seconds.
+    /// Returns what is shown at these tenths of a second, while the numbers grow with the seconds.
     fn told(rewrites: bool, tenths: &[u64]) -> Vec<String> {
-        let mut telling = Telling::new("what publishes", rewrites);
+        let mut telling = Telling::new("xtask-publish", rewrites);
         let at = |tenth: &u64| {
             let done = u32::try_from(tenth / 10).expect("a small number");
             telling.note(Stage::Building { done, total: 380 });
@@ -181,9 +181,9 @@ mod tests {
     }
 
     #[test]
-    fn a_quick_build_is_not_spoken_of_and_a_slow_one_now_and_then() {
+    fn a_quick_build_shows_no_progress_and_a_slow_one_does() {
         assert_eq!(told(true, &[0, 5, 19]), [""; 0]);
-        let line = |tenth, done| format!("{tenth}: building what publishes: {done} of 380");
+        let line = |tenth, done| format!("{tenth}: building xtask-publish: {done} of 380");
         assert_eq!(told(false, &[5, 19, 20, 21, 60, 119, 120, 121]), [line(20, 2), line(120, 12)]);
         assert_eq!(told(true, &[19, 20, 21, 25, 29, 30]), [line(20, 2), line(30, 3)]);
     }

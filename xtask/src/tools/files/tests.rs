@@ -50,7 +50,7 @@ fn nothing_but_a_file_is_read_and_nothing_is_waited_for() {
             DIR/link is not a regular file, but a pipe
             cannot read DIR/dangling: No such file or directory (os error 2)
             DIR/dir is not a regular file, but a directory
-            DIR/huge has 214748364800 bytes, which is too many for what it should be"#]]
+            DIR/huge has 214748364800 bytes, which is far too large for this file"#]]
     .assert_eq(&["pipe", "zero", "link", "dangling", "dir", "huge"].map(say).join("\n"));
     assert!(append_line(&dir.join("pipe"), "x").is_err() && append_line(&dir.join("journal"), "x").is_ok());
     assert_eq!(read_if_there(&dir.join("absent")).expect("looked at"), None);

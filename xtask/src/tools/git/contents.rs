@@ -7,7 +7,7 @@ use crate::domain::oid::Oid;
 use crate::tools::process;
 
 impl Git {
-    /// The contents of files, in their order.
+    /// Reads the contents of files, in the order of `oids`.
     ///
     /// # Errors
     /// git cannot read one of them.
@@ -17,10 +17,10 @@ impl Git {
         contents.map(|(content, oid)| content.with_context(|| format!("git cannot read the file {oid}"))).collect()
     }
 
-    /// One file in each of several commits, as text; `None` where a commit does not have it.
+    /// Reads one file in each of several commits as text; `None` for a commit that does not have it.
     ///
     /// # Errors
-    /// git's own.
+    /// git fails.
     pub fn versions_of(&self, path: &str, commits: &[Oid]) -> Result<Vec<Option<String>>> {
         let names: Vec<String> = commits.iter().map(|commit| format!("{commit}:{path}")).collect();
         let text = |content: Option<Vec<u8>>| {
@@ -30,7 +30,7 @@ impl Git {
         self.batch(&names)?.into_iter().map(text).collect()
     }
 
-    /// The files below a directory that a commit removed, compared with its first parent, as they were.
+    /// Returns the files below a directory that a commit removed, compared with its first parent, as they were before.
     ///
     /// # Errors
     /// The commit has no parent, or a name is not UTF-8.
@@ -53,7 +53,7 @@ impl Git {
         entries.with_context(|| format!("`git diff-tree` wrote something unexpected about {commit}"))
     }
 
-    /// What git tracks of some paths, as the index has it; relative to the top of the tree.
+    /// Returns what git's index has of some paths, relative to the top of the tree.
     ///
     /// # Errors
     /// A name is not UTF-8.
@@ -70,7 +70,7 @@ impl Git {
         lines.map(|line| entry(line).with_context(|| format!("`{shown}` wrote an unexpected line: {line}"))).collect()
     }
 
-    /// The paths below a directory that git tracks or could: all but what is ignored.
+    /// Returns the paths below a directory that git tracks or could track: all except those that are ignored.
     ///
     /// # Errors
     /// A name is not UTF-8.
@@ -80,7 +80,7 @@ impl Git {
         Ok(list.split_terminator('\0').map(str::to_owned).collect())
     }
 
-    /// What `git cat-file --batch` says to each of these names, none of which has a line break; `None` for "missing".
+    /// Asks `git cat-file --batch` for each of these names, none of which has a line break; `None` for "missing".
     fn batch(&self, names: &[String]) -> Result<Vec<Option<Vec<u8>>>> {
         if names.is_empty() {
             return Ok(Vec::new());
@@ -93,7 +93,7 @@ impl Git {
     }
 }
 
-/// The first of several answers: `OID blob SIZE`, a line break, the content, and a line break; or `NAME missing`.
+/// Splits off the first answer: `OID blob SIZE`, a line break, the content, and a line break; or `NAME missing`.
 fn answer(name: &str, answers: &mut &[u8]) -> Option<Option<Vec<u8>>> {
     let end = answers.iter().position(|byte| *byte == b'\n')?;
     let (heading, rest) = (std::str::from_utf8(&answers[..end]).ok()?, &answers[end + 1..]);

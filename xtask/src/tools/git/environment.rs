@@ -1,12 +1,12 @@
-//! What of our environment and of people's settings reaches git: who they are and how a server is reached, but nothing
-//! that leads git to another repository, or changes what it makes or how it says so.
+//! Which of our environment variables and of the user's settings reach git: identity, and how to reach a server, but
+//! nothing that leads git to another repository, or changes what it makes or prints.
 
 use std::ffi::OsStr;
 
 use xshell::Cmd;
 
-/// The variables that are kept, by how their names begin. Every other `GIT_*` is dropped: git sets some for its hooks
-/// and for `git rebase --exec`, and people set others for work of another kind.
+/// Prefixes of the variables that are kept. Every other `GIT_*` is dropped: git sets some for its hooks and for
+/// `git rebase --exec`, and users set others for other work.
 const KEPT: [&str; 15] = [
     "GIT_ALLOW_PROTOCOL",
     "GIT_ASKPASS",
@@ -22,16 +22,16 @@ const KEPT: [&str; 15] = [
     "GIT_SSH",
     "GIT_SSL_",
     "GIT_TERMINAL_PROMPT",
-    // If it leads to a file: on stderr, it would bury the reason of a failure.
+    // Only if it names a file: on stderr, it would bury the reason for a failure.
     "GIT_TRACE",
     "GIT_USER_AGENT",
 ];
 
-/// Settings that hold for every command, whatever people configure.
+/// Settings for every command, whatever the user has configured.
 const SETTINGS: [(&str, &str); 7] = [
     ("color.ui", "false"),
     ("core.quotePath", "false"),
-    // A program that says which files have changed, or should know.
+    // A program that reports changed files, and may be wrong.
     ("core.fsmonitor", "false"),
     ("i18n.commitEncoding", "UTF-8"),
     ("i18n.logOutputEncoding", "UTF-8"),
@@ -40,10 +40,10 @@ const SETTINGS: [(&str, &str); 7] = [
     ("submodule.recurse", "false"),
 ];
 
-/// Where `git -c` puts its settings for the programs that it starts: the last of them wins.
+/// Variable in which `git -c` passes its settings to programs that it starts; the last value wins.
 const PARAMETERS: &str = "GIT_CONFIG_PARAMETERS";
 
-/// A git command, or one of a program that runs git, without what leads it elsewhere.
+/// Removes the variables that lead git elsewhere, from a git command or that of a program that runs git.
 pub fn undirected(mut cmd: Cmd<'_>) -> Cmd<'_> {
     for (name, value) in std::env::vars_os() {
         let text = name.to_string_lossy();
@@ -51,8 +51,7 @@ pub fn undirected(mut cmd: Cmd<'_>) -> Cmd<'_> {
             cmd = cmd.env_remove(&name);
         }
     }
-    // What `git replace` and grafts show in place of the objects is not what is published. The file does not exist, and
-    // none can be made there.
+    // `git replace` and grafts show other objects than those that are published. No graft file can exist at that path.
     cmd.env("GIT_NO_REPLACE_OBJECTS", "1").env("GIT_GRAFT_FILE", "/dev/null/grafts")
 }
 
@@ -61,20 +60,20 @@ fn is_kept(name: &str, value: &OsStr) -> bool {
     !to_terminal && KEPT.iter().any(|kept| name.starts_with(kept))
 }
 
-/// Like [`undirected`], for git itself, which also speaks English and keeps to [`SETTINGS`].
+/// Like [`undirected`], for git itself: also makes it speak English and keep to [`SETTINGS`].
 pub fn plain(cmd: Cmd<'_>) -> Cmd<'_> {
     let inherited = std::env::var(PARAMETERS).unwrap_or_default();
     let ours = SETTINGS.map(|(key, value)| parameter(key, value)).join(" ");
     undirected(cmd)
         .env(PARAMETERS, format!("{inherited} {ours}").trim_start())
-        // Messages that we match or show are the untranslated ones, and `LANGUAGE` goes before `LC_ALL`.
+        // We match and show untranslated messages, and `LANGUAGE` takes precedence over `LC_ALL`.
         .env("LC_ALL", "C.UTF-8")
         .env_remove("LANGUAGE")
-        // Looking never takes a lock.
+        // Commands that only read take no locks.
         .env("GIT_OPTIONAL_LOCKS", "0")
 }
 
-/// Like [`plain`], for a repository that we have made for ourselves: no settings hold there but `settings` and ours.
+/// Like [`plain`], for a repository that we made for ourselves: only `settings` and ours apply there.
 pub fn without_settings<'a>(cmd: Cmd<'a>, settings: &[(String, String)]) -> Cmd<'a> {
     let mut cmd = plain(cmd);
     for (name, _) in std::env::vars_os() {
@@ -90,7 +89,7 @@ pub fn without_settings<'a>(cmd: Cmd<'a>, settings: &[(String, String)]) -> Cmd<
         .env("GIT_ATTR_NOSYSTEM", "1")
 }
 
-/// One setting as [`PARAMETERS`] holds it.
+/// Returns one setting in the format of [`PARAMETERS`].
 fn parameter(key: &str, value: &str) -> String {
     let quote = |text: &str| format!("'{}'", text.replace('\'', r"'\''").replace('!', r"'\!'"));
     format!("{}={}", quote(key), quote(value))
@@ -101,7 +100,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_says_who_somebody_is_stays_and_what_leads_elsewhere_goes() {
+    fn identity_is_kept_and_what_leads_elsewhere_is_dropped() {
         let kept = |(name, value): &(&str, &str)| is_kept(name, OsStr::new(value));
         let variables = [
             ("GIT_AUTHOR_NAME", "x"),

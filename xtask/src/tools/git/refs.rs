@@ -12,7 +12,7 @@ impl Git {
     /// Untracked files are never overwritten.
     ///
     /// # Errors
-    /// The branch moved meanwhile, so that `to` is no descendant, or a file is in the way; nothing has changed then.
+    /// The branch has moved, so that `to` is not a descendant, or a file is in the way; nothing has changed then.
     pub fn fast_forward(&self, to: &Oid, reason: &str) -> Result<()> {
         let cmd = self.cmd(["-c", "core.hooksPath=/dev/null", "-c", "gc.auto=0", "-c", "maintenance.auto=false"]);
         // A branch may have options for `merge` among its settings.
@@ -39,7 +39,7 @@ impl Git {
         process::run_uninterruptible(cmd, &input).context("no ref has moved, and nothing has changed")
     }
 
-    /// Puts HEAD on a commit without a branch, and the work tree with it.
+    /// Detaches HEAD at a commit, and moves the work tree with it.
     ///
     /// # Errors
     /// A file in the work tree is in the way.
@@ -48,7 +48,7 @@ impl Git {
         process::run_uninterruptible(cmd.args(["checkout", "--quiet", "--detach", revision]), "")
     }
 
-    /// Puts HEAD on a branch, and the work tree with it.
+    /// Switches HEAD to a branch, and moves the work tree with it.
     ///
     /// # Errors
     /// A file in the work tree is in the way, or another work tree has the branch.
@@ -57,7 +57,7 @@ impl Git {
         process::run_uninterruptible(cmd.arg(branch), "")
     }
 
-    /// The work tree that has a branch checked out, if one has.
+    /// Returns the work tree that has a branch checked out, if there is one.
     pub fn work_tree_of(&self, branch: &str) -> Result<Option<Utf8PathBuf>> {
         let reference = format!("refs/heads/{branch}");
         let list = self.read(["for-each-ref", "--format=%(refname) %(worktreepath)", &reference])?;

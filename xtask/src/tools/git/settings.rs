@@ -1,4 +1,4 @@
-//! What git is configured for here, and by whom.
+//! Git's settings here, identities and hooks.
 
 use std::io::ErrorKind;
 use std::os::unix::fs::PermissionsExt;
@@ -9,7 +9,7 @@ use super::Git;
 use crate::tools::process;
 
 impl Git {
-    /// What holds here of git's configuration, in git's order: the last of several values counts.
+    /// Returns the wanted settings that apply here, in git's order: the last of several values counts.
     ///
     /// # Errors
     /// A value that `wanted` asks for is not UTF-8.
@@ -20,7 +20,7 @@ impl Git {
             let key = String::from_utf8_lossy(entry.split(|byte| *byte == b'\n').next().unwrap_or_default());
             if wanted(&key) {
                 let text = std::str::from_utf8(entry).with_context(|| format!("git's setting {key} is not UTF-8"))?;
-                // A key without a value is a yes.
+                // A key without a value is true.
                 let (_, value) = text.split_once('\n').unwrap_or((text, "true"));
                 settings.push((key.into_owned(), value.to_owned()));
             }
@@ -28,13 +28,15 @@ impl Git {
         Ok(settings)
     }
 
-    /// A yes or no from git's configuration.
+    /// Returns a boolean setting; false if it is not set.
     pub fn config_bool(&self, key: &str) -> Result<bool> {
         Ok(self.read(["config", "--type=bool", "--default=false", "--get", key])? == "true")
     }
 
+    /// Checks that an author and a committer are configured.
+    ///
     /// # Errors
-    /// Nobody is configured whom commits and tags could name: git's guess from login and host name does not count.
+    /// One is missing; git's guess from login and host name does not count.
     pub fn require_identity(&self) -> Result<()> {
         for who in ["GIT_AUTHOR_IDENT", "GIT_COMMITTER_IDENT"] {
             self.read(["-c", "user.useConfigOnly=true", "var", who])
@@ -43,13 +45,13 @@ impl Git {
         Ok(())
     }
 
-    /// The committer, `NAME <ADDRESS>`.
+    /// Returns the committer, `NAME <ADDRESS>`.
     pub fn identity(&self) -> Result<String> {
         let identity = self.read(["var", "GIT_COMMITTER_IDENT"])?;
         Ok(identity.split_inclusive('>').next().unwrap_or_default().to_owned())
     }
 
-    /// Whether git runs a hook of this name: one that is no program is passed over.
+    /// Whether git runs a hook of this name; it ignores one that is not executable.
     pub fn has_hook(&self, name: &str) -> Result<bool> {
         let path = self.read(["rev-parse", "--path-format=absolute", "--git-path", &format!("hooks/{name}")])?;
         match std::fs::metadata(&path) {

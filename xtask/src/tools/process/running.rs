@@ -1,4 +1,4 @@
-//! A program that runs beside us, and does not outlive what it is needed for.
+//! A program that runs in parallel, and is ended when it is no longer needed.
 
 use std::process::{Child, ChildStdout, Output, Stdio};
 use std::time::{Duration, Instant};
@@ -13,13 +13,13 @@ use crate::tools::term;
 /// How long a program that was asked to end may take until it is killed.
 const GRACE: Duration = Duration::from_millis(500);
 
-/// A program that runs beside us, its messages on the terminal. Dropped, it is terminated.
+/// A program that runs in parallel, with its messages on the terminal. Dropping it terminates the program.
 pub struct Running {
     child: Child,
     shown: String,
 }
 
-/// Starts a program whose stdout is of no interest.
+/// Starts a program and discards its stdout.
 ///
 /// # Errors
 /// It cannot be started.
@@ -31,6 +31,8 @@ pub fn start(cmd: Cmd) -> Result<Running> {
 }
 
 impl Running {
+    /// Waits for the program to end.
+    ///
     /// # Errors
     /// It failed.
     pub fn finish(mut self) -> Result<()> {
@@ -41,7 +43,7 @@ impl Running {
         Ok(())
     }
 
-    /// Asks it to end, so that it can tidy up, and kills it if that takes long: no error waits for it.
+    /// Asks the program to end, so that it can tidy up, and kills it if that takes long, so that no error waits for it.
     fn end(&mut self) {
         if !matches!(self.child.try_wait(), Ok(None)) {
             return;
@@ -65,7 +67,7 @@ impl Drop for Running {
     }
 }
 
-/// Runs a program and hands what it writes to stdout to `consume` while it runs.
+/// Runs a program and passes its stdout to `consume` while it runs.
 ///
 /// # Errors
 /// It cannot be started, fails (as for [`super::read_bytes`]), or `consume` fails: then it is terminated.
@@ -85,9 +87,9 @@ pub fn stream<T>(cmd: Cmd, consume: impl FnOnce(&mut ChildStdout) -> Result<T>) 
         running.end();
     }
     let status = running.child.wait().with_context(|| format!("cannot wait for `{}`", running.shown))?;
-    // What it left behind may hold the stream for as long as it likes.
+    // A program that it left running may hold the stream open.
     let stderr = messages.recv_timeout(LINGER).unwrap_or_default();
-    // A program that failed says more about what it wrote than we can.
+    // Prefer the program's own error to ours about what it wrote.
     let failed = check(&running.shown, &Output { status, stdout: Vec::new(), stderr });
     consumed.and_then(|value| failed.map(|()| value))
 }

@@ -28,7 +28,7 @@ fn tagged() -> Standing {
             environment("staging", &both),
             environment("production", &both[..1]),
         ],
-        finish: Line::open("HEAD goes back to main"),
+        finish: Line::open("switch back to main"),
         announce: Line::open("no drafts yet"),
     }
 }
@@ -257,7 +257,7 @@ fn pages() {
                            · `nix upgrade-nix` leads to 2.93.0; docs 2.93 and docs stable are another version's
                            … review: waiting to be submitted
                            · no installers yet
-              finish       · HEAD goes back to main
+              finish       · switch back to main
               announce     · no drafts yet
 
             next: cargo xtask release verify --env staging     # unless you did
@@ -302,7 +302,7 @@ fn pages() {
                            · `nix upgrade-nix` leads to 2.93.0; docs 2.93 and docs stable are another version's
                            · no installers yet
               far          ? could not be checked: io: connection refused, and then so many more words that nob…
-              finish       · HEAD goes back to main
+              finish       · switch back to main
               announce     · no drafts yet
 
             next: cargo xtask release build
@@ -343,7 +343,7 @@ fn pages() {
                        · no installers yet
                        · the upload of 2.93.2 was begun here and is not finished
                        · Jade (process 7 on host) left a lock here; the next upload removes it
-          finish       · HEAD goes back to main
+          finish       · switch back to main
           announce     · no drafts yet
 
         next: cargo xtask release verify --env staging  # not everything there is readable
@@ -372,7 +372,7 @@ fn pages() {
                            ✓ `nix upgrade-nix`, docs 2.93 and docs stable lead to it
                            ✗ review: Gerrit rewrote the commit as aaaaaaaaaaaa; `upload` says what to do
                            · no installers yet
-              finish       · HEAD goes back to main
+              finish       · switch back to main
               announce     · no drafts yet
 
             next: cargo xtask release rollback --env staging --to VERSION  # it stopped half-way
