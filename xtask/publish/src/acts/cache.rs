@@ -23,8 +23,9 @@ use crate::domain::cache::faults::{
 use crate::domain::cache::narinfo::{self, NarInfo};
 use crate::domain::cache::path_info::PathInfo;
 use crate::domain::cache::signing::PublicKey;
+use crate::domain::publication::bucket::Bucket;
 use crate::domain::publication::serving::{IMMUTABLE, MOVING, content_type};
-use crate::site::{Bucket, Stores};
+use crate::site::Stores;
 use crate::tools::content::Content;
 use crate::tools::listing;
 use crate::tools::nix_cache::{self, LISTING_LIMIT, NARINFO_LIMIT, Roots};

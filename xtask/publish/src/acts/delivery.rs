@@ -22,8 +22,6 @@ pub struct Delivery<'a> {
     pub git_side: Option<GitSide<'a>>,
     pub gate: Gate,
     pub waivers: Waivers,
-    /// Whether files that only the environment has are deleted from manuals. A rollback deletes nothing.
-    pub deletes: bool,
 }
 
 impl<'a> Delivery<'a> {

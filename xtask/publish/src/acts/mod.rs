@@ -8,8 +8,9 @@ use xtask::domain::environment::Buckets;
 
 use self::delivery::Delivery;
 use crate::domain::publication::acts::{Act, Push};
+use crate::domain::publication::bucket::Bucket;
 use crate::domain::publication::judgement::Seen;
-use crate::site::{Bucket, Stores};
+use crate::site::Stores;
 use crate::tools::http;
 use crate::tools::store::Progress;
 
@@ -41,7 +42,7 @@ pub enum Prospect<'a> {
 pub async fn look<'a>(delivery: &'a Delivery<'_>, act: &Act) -> Result<Prospect<'a>> {
     Ok(match act {
         Act::VersionDirectory => Prospect::Tree(tree::version_directory(delivery).await?),
-        Act::Docs(docs) => Prospect::Tree(tree::docs(delivery, docs).await?),
+        Act::Docs { docs, deletes } => Prospect::Tree(tree::docs(delivery, *docs, *deletes).await?),
         Act::Installers => Prospect::Tree(tree::installers(delivery).await?),
         Act::InstallerPointers if delivery.built.installers.is_empty() => {
             Prospect::Stays { why: format!("{} has no installers here", delivery.built.record.version) }

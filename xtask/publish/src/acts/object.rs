@@ -7,13 +7,14 @@ use xtask::domain::layout::{MANIFEST, WITHDRAWN, WITHDRAWN_COPY};
 use xtask::domain::version::Version;
 
 use super::delivery::Delivery;
+use crate::domain::publication::bucket::Bucket;
 use crate::domain::publication::judgement::Seen;
 use crate::domain::publication::pointers::withdrawn_by_rollback;
 use crate::domain::publication::receipt::{self, Receipt};
 use crate::domain::publication::serving::{MOVING, content_type};
 use crate::domain::publication::withdrawn;
+use crate::site::Stores;
 use crate::site::published::{published_in_any_case, receipt_in};
-use crate::site::{Bucket, Stores};
 use crate::tools::root_manifest;
 use crate::tools::store::{Properties, Store};
 

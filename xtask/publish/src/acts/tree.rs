@@ -8,11 +8,12 @@ use xtask::domain::system::System;
 use xtask::tools::term;
 
 use super::delivery::Delivery;
+use crate::domain::publication::bucket::Bucket;
 use crate::domain::publication::installer::InstallerRecord;
 use crate::domain::publication::judgement::{Changed, Misserved, Object, Seen, Tree};
 use crate::domain::publication::serving::{IMMUTABLE, MOVING, content_type};
+use crate::site::Stores;
 use crate::site::built::{LocalFile, LocalFiles};
-use crate::site::{Bucket, Stores};
 use crate::tools::store::{Listing, Progress, Properties, Store};
 use crate::tools::transfer::{self, Difference, Item, Surveyed, survey};
 
@@ -120,10 +121,10 @@ pub async fn installers(delivery: &Delivery<'_>) -> Result<Prospect> {
 ///
 /// # Errors
 /// The bucket cannot be read.
-pub async fn docs(delivery: &Delivery<'_>, docs: &Docs) -> Result<Prospect> {
-    let prefix = format!("{}/", delivery.built.layout().docs(*docs));
+pub async fn docs(delivery: &Delivery<'_>, docs: Docs, deletes: bool) -> Result<Prospect> {
+    let prefix = format!("{}/", delivery.built.layout().docs(docs));
     let looked = look(delivery, Bucket::Docs, prefix, &delivery.built.manual, Order::Mirror, MOVING).await?;
-    Ok(if delivery.deletes { looked } else { Prospect { gone: Vec::new(), ..looked } })
+    Ok(if deletes { looked } else { Prospect { gone: Vec::new(), ..looked } })
 }
 
 /// Looks at the installers at the top of the install bucket.

@@ -24,11 +24,12 @@ use crate::delivery::purge;
 use crate::delivery::train::{PlannedTrain, Train};
 use crate::domain::cache::signing::SecretKey;
 use crate::domain::publication::acts::{Act, Wave};
+use crate::domain::publication::bucket::Bucket;
 use crate::domain::publication::judgement::{Seen, judge};
 use crate::domain::publication::plan::{Planned, Plans, Status};
 use crate::domain::publication::pointers::Published;
 use crate::domain::publication::receipt::Receipt;
-use crate::site::{Bucket, Stores};
+use crate::site::Stores;
 use crate::tools::wire::{CannotAsk, cannot_be_asked};
 use crate::tools::{child, lock, progress::Meter, shutdown};
 

@@ -7,10 +7,11 @@ use xtask::cli::{Invocation, PlanArgs};
 use xtask::phases::build;
 
 use crate::domain::publication::acts::Subject;
+use crate::domain::publication::bucket::Bucket;
 use crate::domain::publication::receipt::{Gate, Skipped, StoredReceipt};
+use crate::site::Destination;
 use crate::site::built::Built;
 use crate::site::published::{published, receipt};
-use crate::site::{Bucket, Destination};
 
 impl Destination {
     /// Whether all of a release is published here, so that nothing has to be asked elsewhere to repair it.

@@ -15,13 +15,14 @@ use crate::delivery::gate::Earlier;
 use crate::delivery::purge;
 use crate::domain::cache::signing::SecretKey;
 use crate::domain::publication::acts::{self, Act, Rule, Subject, Target};
+use crate::domain::publication::bucket::Bucket;
 use crate::domain::publication::judgement::{Waivers, judge};
 use crate::domain::publication::plan::{Plan, Planned, Plans, Status, kind};
 use crate::domain::publication::pointers::Published;
 use crate::domain::publication::receipt::Gate;
 use crate::site::built::Built;
 use crate::site::published::{Unclear, published, published_in_any_case};
-use crate::site::{Bucket, Destination, Site, Stores};
+use crate::site::{Destination, Site, Stores};
 
 impl<'a> Delivery<'a> {
     /// What `upload` publishes of what was built.
@@ -65,7 +66,7 @@ impl<'a> Delivery<'a> {
             force_push_tag: args.force_push_tag,
             unreadable_manifest: false,
         };
-        Ok(Delivery { site, read: &destination.read, git, built, acts, git_side, gate, waivers, deletes: true })
+        Ok(Delivery { site, read: &destination.read, git, built, acts, git_side, gate, waivers })
     }
 
     /// Something else than what was built here: acts on what is published already, none of them git's.
@@ -77,7 +78,7 @@ impl<'a> Delivery<'a> {
         waivers: Waivers,
     ) -> Delivery<'a> {
         let (site, read) = (&destination.site, &destination.read);
-        Delivery { site, read, git, built, acts, git_side: None, gate: Gate::Open, waivers, deletes: false }
+        Delivery { site, read, git, built, acts, git_side: None, gate: Gate::Open, waivers }
     }
 
     /// `None` for a tree that is no official release.
@@ -226,7 +227,7 @@ impl<'a> Train<'a> {
     pub fn written(&self) -> Vec<Bucket> {
         let acts = self.deliveries.iter().flat_map(|delivery| &delivery.acts);
         // The lock lies with the documentation, whatever else is written.
-        let mut buckets: Vec<Bucket> = acts.filter_map(bucket_of).chain([Bucket::Docs]).collect();
+        let mut buckets: Vec<Bucket> = acts.filter_map(Act::bucket).chain([Bucket::Docs]).collect();
         buckets.sort();
         buckets.dedup();
         buckets
@@ -308,16 +309,5 @@ impl<'a> PlannedTrain<'a> {
     pub fn signing_key(&self) -> Result<Option<SecretKey>> {
         let needed = self.acts().any(|(_, planned)| planned.act.is_signed() && planned.is_to_do());
         needed.then(|| self.train.site().open_signing_key()).transpose()
-    }
-}
-
-/// The bucket that an act writes; `None` for git and for images.
-fn bucket_of(act: &Act) -> Option<Bucket> {
-    match act {
-        Act::VersionDirectory | Act::RootManifest | Act::Receipt | Act::Withdraw { .. } => Some(Bucket::Releases),
-        Act::Cache => Some(Bucket::Cache),
-        Act::Docs(_) => Some(Bucket::Docs),
-        Act::Installers | Act::InstallerPointers => Some(Bucket::Install),
-        Act::Branch | Act::Review | Act::Tag | Act::Images { .. } | Act::ImageTag { .. } => None,
     }
 }

@@ -26,9 +26,10 @@ use xtask::tools::{files, process, term};
 use xtask::tree;
 
 use crate::delivery::preflight::{HOOK, message_of, preflight};
+use crate::domain::publication::bucket::Bucket;
 use crate::domain::reports::checkup::Checkup;
+use crate::site::Site;
 use crate::site::published::published;
-use crate::site::{Bucket, Site};
 use crate::tools::store::{Properties, Store};
 
 /// A build of all systems needs about this much, in bytes.

@@ -25,12 +25,13 @@ use crate::delivery::publish::{Ended, Request, publish};
 use crate::delivery::published::{self, LIMIT};
 use crate::delivery::train::Train;
 use crate::domain::publication::acts::INSTALLER_ACTS;
+use crate::domain::publication::bucket::Bucket;
 use crate::domain::publication::executable::{HEADER, system_of};
 use crate::domain::publication::installer::{InstallerRecord, check};
 use crate::domain::publication::judgement::Waivers;
+use crate::site::Destination;
 use crate::site::built::{Built, LocalFile, LocalFiles};
 use crate::site::published::receipt;
-use crate::site::{Bucket, Destination};
 use crate::tools::content::Content;
 
 /// Publishes installers.

@@ -21,13 +21,14 @@ use crate::delivery::publish::{Ended, Request, Stopped, publish};
 use crate::delivery::published;
 use crate::delivery::train::{PlannedTrain, Train};
 use crate::domain::publication::acts::{Act, Wave};
+use crate::domain::publication::bucket::Bucket;
 use crate::domain::publication::image_tag::ImageTag;
 use crate::domain::publication::judgement::Waivers;
 use crate::domain::publication::plan::{Planned, Status};
 use crate::domain::publication::pointers::{Published, withdrawn_by_rollback};
 use crate::site::built::Built;
 use crate::site::published::{Unclear, published_in_any_case};
-use crate::site::{Bucket, Destination, Site};
+use crate::site::{Destination, Site};
 
 /// Rolls back.
 ///
@@ -161,5 +162,8 @@ fn acts(site: &Site, to: &Version) -> Vec<Act> {
     let latest = |target: &ImageTarget| Act::ImageTag { target: target.clone(), tag: ImageTag::Latest };
     let tags = site.environment.images.targets.iter().map(latest);
     let withdraw = Act::Withdraw { to: to.clone() };
-    [withdraw, Act::RootManifest, Act::Docs(Docs::Stable), Act::InstallerPointers].into_iter().chain(tags).collect()
+    [withdraw, Act::RootManifest, Act::Docs { docs: Docs::Stable, deletes: false }, Act::InstallerPointers]
+        .into_iter()
+        .chain(tags)
+        .collect()
 }

@@ -15,8 +15,8 @@ use crate::acts::cache;
 use crate::delivery::publish::{Ended, Request, publish};
 use crate::delivery::train::{PlannedTrain, Train, with_train};
 use crate::domain::publication::acts::Act;
+use crate::domain::publication::bucket::Bucket;
 use crate::domain::publication::pointers::{Follows, Published, target};
-use crate::site::Bucket;
 use crate::site::published::live;
 
 /// Publishes what was built in one tree.

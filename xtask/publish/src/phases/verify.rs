@@ -16,10 +16,11 @@ use xtask::tools::git::Git;
 
 use self::report::{Findings, Output, Report};
 use self::sides::Sides;
-use crate::domain::publication::acts::{Act, INSTALLER_ACTS, Target, acts};
+use crate::domain::publication::acts::{Act, INSTALLER_ACTS, Rule, Target, Wave, acts};
+use crate::domain::publication::bucket::Bucket;
 use crate::domain::publication::pointers::{self, Published, holds_pointers_back};
 use crate::site::published::{Unclear, published_in_any_case};
-use crate::site::{Bucket, Site, Stores};
+use crate::site::{Site, Stores};
 use crate::tools::http::Http;
 
 mod cache;
@@ -83,11 +84,7 @@ pub async fn contents(git: &Git, site: &Site, stores: &Stores, version: &Version
     let record = view.record(version).await?.with_context(|| format!("{version} has no published record"))?;
     let (record, text) = record.map_err(|why| anyhow!(why))?;
     let mut report = Report::new(Output::Aside);
-    let needed = |act: &Act| match act {
-        Act::VersionDirectory | Act::Cache | Act::Images { .. } | Act::Installers => true,
-        Act::Docs(_) | Act::Branch | Act::Review | Act::Tag | Act::Receipt => false,
-        Act::RootManifest | Act::ImageTag { .. } | Act::InstallerPointers | Act::Withdraw { .. } => false,
-    };
+    let needed = |act: &Act| act.wave() == Wave::Contents && act.rule() == Rule::WriteOnce;
     view.check(&record, &text, needed, &mut report).await?;
     Ok(match (report.broken, report.unknown) {
         (0, 0) => Contents::Complete,
@@ -222,8 +219,10 @@ impl View<'_> {
         match act {
             Act::VersionDirectory => self.check_version_directory(record, text, report).await,
             Act::Cache => self.check_cache(record, report).await,
-            Act::Docs(docs @ (Docs::Series(_) | Docs::Stable)) => self.check_docs(act, *docs, record, report).await,
-            Act::Docs(Docs::Nightly) => Ok(()),
+            Act::Docs { docs: docs @ (Docs::Series(_) | Docs::Stable), .. } => {
+                self.check_docs(act, *docs, record, report).await
+            }
+            Act::Docs { docs: Docs::Nightly, .. } => Ok(()),
             // No release is published by it, and whether the list can be read was said first of all.
             Act::Withdraw { .. } => Ok(()),
             Act::RootManifest => self.check_root_manifest(act, record, report).await,
@@ -243,7 +242,7 @@ impl View<'_> {
         match act {
             Act::VersionDirectory => format!("releases {}/", layout.version_directory()),
             Act::Cache => "cache".to_owned(),
-            Act::Docs(docs) => format!("docs {}/", layout.docs(*docs)),
+            Act::Docs { docs, .. } => format!("docs {}/", layout.docs(*docs)),
             Act::RootManifest => format!("releases {MANIFEST}"),
             Act::Branch | Act::Review => "branch".to_owned(),
             Act::Tag => format!("tag {}", self.version),

@@ -12,7 +12,7 @@ use anyhow::{Context, Result, anyhow, ensure};
 use camino::{Utf8Path, Utf8PathBuf};
 use xtask::cli::Invocation;
 use xtask::domain::environment::image_target::ImageTarget;
-use xtask::domain::environment::{Access, Buckets, CacheKey, Config, Environment, GitTarget, Storage};
+use xtask::domain::environment::{Access, CacheKey, Config, Environment, GitTarget, Storage};
 use xtask::domain::layout::Layout;
 use xtask::domain::product::Product;
 use xtask::tree;
@@ -20,6 +20,7 @@ use xtask::tree;
 use crate::domain::cache::faults::Keys;
 use crate::domain::cache::keys::{also_trusted, public_key};
 use crate::domain::cache::signing::SecretKey;
+use crate::domain::publication::bucket::Bucket;
 use crate::tools::embedded::Embedded;
 use crate::tools::images::Images;
 use crate::tools::keys::{Key, KeySource, RETRY, Renewal};
@@ -39,29 +40,6 @@ pub fn config(invocation: &Invocation) -> Result<Config> {
 
 /// Time after which another manager's write to a shared server is visible.
 const SETTLE: Duration = Duration::from_secs(2);
-
-/// A bucket, by its purpose.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Bucket {
-    Docs,
-    Releases,
-    Cache,
-    Install,
-}
-
-impl Bucket {
-    pub const ALL: [Bucket; 4] = [Bucket::Docs, Bucket::Releases, Bucket::Cache, Bucket::Install];
-
-    /// Picks this bucket's name or address.
-    pub fn among(self, buckets: &Buckets) -> &str {
-        match self {
-            Bucket::Docs => &buckets.docs,
-            Bucket::Releases => &buckets.releases,
-            Bucket::Cache => &buckets.cache,
-            Bucket::Install => &buckets.install,
-        }
-    }
-}
 
 /// A connected environment.
 pub struct Site {

@@ -8,10 +8,11 @@ use xtask::domain::layout::{Layout, MANIFEST, RECEIPTS, RECORD, SUMS, WITHDRAWN,
 use xtask::domain::product::Product;
 use xtask::domain::version::Version;
 
+use crate::domain::publication::bucket::Bucket;
 use crate::domain::publication::pointers::Published;
 use crate::domain::publication::receipt::StoredReceipt;
 use crate::domain::publication::withdrawn;
-use crate::site::{Bucket, Destination, Site, Stores};
+use crate::site::{Destination, Site, Stores};
 use crate::tools::root_manifest;
 use crate::tools::store::Store;
 use crate::tools::transfer;

@@ -109,10 +109,10 @@ fn seen(act: &Act, version: &str, acts: &[Act], environment: &Environment) -> Se
         Act::Cache => {
             Seen::Cache(faults::Seen { new: vec![path(1), path(2)], same: 340, info: true, ..faults::Seen::default() })
         }
-        Act::Docs(Docs::Series(_)) if version.ends_with(".0") => {
+        Act::Docs { docs: Docs::Series(_), .. } if version.ends_with(".0") => {
             Seen::Tree(Tree { new: vec![object("index.html", 12_000)], ..Tree::default() })
         }
-        Act::Docs(_) => Seen::Tree(Tree {
+        Act::Docs { .. } => Seen::Tree(Tree {
             new: vec![object("new.html", 12_000)],
             changed: vec![Changed { ours: object("index.html", 12_345), theirs: "0".repeat(32) }],
             same: 180,
@@ -573,7 +573,7 @@ fn what_is_refused_without_consent() {
     let other_tag = Tag::Annotated { object: oid('f'), commit: oid('b') };
     let moved_tag = Seen::Tag { ours: oid('a'), remote: Some(other_tag), ready: Ok(()) };
     let bare_tag = Seen::Tag { ours: oid('a'), remote: Some(Tag::Lightweight(oid('b'))), ready: Ok(()) };
-    let stable = Act::Docs(Docs::Stable);
+    let stable = Act::Docs { docs: Docs::Stable, deletes: true };
     let mut shown = Vec::new();
     for (act, seen) in [
         (&stable, &shrunk),

@@ -16,6 +16,7 @@ use xtask::domain::product::Product;
 use xtask::domain::release::Release;
 use xtask::domain::version::{Series, Version};
 
+use crate::domain::publication::bucket::Bucket;
 use crate::domain::publication::image_tag::ImageTag;
 use crate::domain::publication::pointers::Follows;
 
@@ -45,8 +46,8 @@ pub enum Act {
     VersionDirectory,
     /// The closures of the builds and their derivations, in the cache bucket.
     Cache,
-    /// A manual in the docs bucket.
-    Docs(Docs),
+    /// A manual in the docs bucket; `deletes` the pages that only the bucket has.
+    Docs { docs: Docs, deletes: bool },
     /// The release branch, on a plain git remote.
     Branch,
     /// The release's commits, pushed to Gerrit for review.
@@ -119,6 +120,26 @@ pub enum Rule {
     Movable,
 }
 
+/// Where an act's changes go.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Channel {
+    Bucket(Bucket),
+    /// The git remote, and what is pushed there.
+    Remote(Push),
+    /// A registry of container images, or a directory in its place.
+    Registry,
+}
+
+/// What is to be known of an act without looking at its target.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Traits {
+    pub wave: Wave,
+    pub channel: Channel,
+    pub rule: Rule,
+    /// What its pointer follows, if it moves one.
+    pub follows: Option<Follows>,
+}
+
 impl Subject {
     /// Series of the release; `None` for a nightly.
     pub fn series(&self) -> Option<Series> {
@@ -151,7 +172,7 @@ impl Subject {
 pub fn acts(series: Option<Series>, target: Target, environment: &Environment) -> Result<Vec<Act>, String> {
     let series = match (series, target) {
         (Some(series), _) => series,
-        (None, Target::Manual) => return Ok(vec![Act::Docs(Docs::Nightly)]),
+        (None, Target::Manual) => return Ok(vec![manual(Docs::Nightly)]),
         (None, Target::All) => {
             return Err(
                 "this is not an official release: only its manual may be published, with `--target manual`".to_owned()
@@ -159,7 +180,7 @@ pub fn acts(series: Option<Series>, target: Target, environment: &Environment) -
         }
     };
     if target == Target::Manual {
-        return Ok(vec![Act::Docs(Docs::Series(series)), Act::Docs(Docs::Stable)]);
+        return Ok(vec![manual(Docs::Series(series)), manual(Docs::Stable)]);
     }
     let branch = match environment.git {
         GitTarget::Directory { .. } | GitTarget::Plain { .. } => Act::Branch,
@@ -170,82 +191,84 @@ pub fn acts(series: Option<Series>, target: Target, environment: &Environment) -
     let tags = [ImageTag::Version, ImageTag::Series(series), ImageTag::Latest];
     let tagged = tags.map(|tag| targets().map(move |target| Act::ImageTag { target: target.clone(), tag }));
 
-    let mut acts = vec![Act::VersionDirectory, Act::Cache, Act::Docs(Docs::Series(series))];
+    let mut acts = vec![Act::VersionDirectory, Act::Cache, manual(Docs::Series(series))];
     acts.extend(images);
-    acts.extend([branch, Act::Tag, Act::RootManifest, Act::Docs(Docs::Stable)]);
+    acts.extend([branch, Act::Tag, Act::RootManifest, manual(Docs::Stable)]);
     acts.extend(tagged.into_iter().flatten());
     acts.push(Act::Receipt);
     Ok(acts)
+}
+
+/// A manual that takes the place of whatever was there.
+fn manual(docs: Docs) -> Act {
+    Act::Docs { docs, deletes: true }
 }
 
 /// The acts that publish a release's installers, which are built elsewhere and later.
 pub const INSTALLER_ACTS: [Act; 2] = [Act::Installers, Act::InstallerPointers];
 
 impl Act {
+    /// What is to be known of the act, a line for each kind. How its target is looked at, judged and changed is not
+    /// among it.
+    pub fn traits(&self) -> Traits {
+        use Rule::{Movable, WriteOnce};
+        let newest = Some(Follows::NewestStable);
+        let (wave, channel, rule, follows) = match self {
+            Act::VersionDirectory => (Wave::Contents, Channel::Bucket(Bucket::Releases), WriteOnce, None),
+            Act::Cache => (Wave::Contents, Channel::Bucket(Bucket::Cache), WriteOnce, None),
+            Act::Docs { docs: Docs::Series(series), .. } => {
+                (Wave::Contents, Channel::Bucket(Bucket::Docs), Movable, Some(Follows::Series(*series)))
+            }
+            Act::Docs { docs: Docs::Stable, .. } => (Wave::Pointers, Channel::Bucket(Bucket::Docs), Movable, newest),
+            Act::Docs { docs: Docs::Nightly, .. } => (Wave::Pointers, Channel::Bucket(Bucket::Docs), Movable, None),
+            Act::Images { .. } => (Wave::Contents, Channel::Registry, WriteOnce, None),
+            Act::Installers => (Wave::Contents, Channel::Bucket(Bucket::Install), WriteOnce, None),
+            Act::Branch => (Wave::Git, Channel::Remote(Push::Branch), Movable, None),
+            Act::Review => (Wave::Git, Channel::Remote(Push::Review), Movable, None),
+            Act::Tag => (Wave::Git, Channel::Remote(Push::Tag), WriteOnce, None),
+            Act::Withdraw { .. } => (Wave::Withdrawal, Channel::Bucket(Bucket::Releases), Movable, None),
+            Act::RootManifest => (Wave::Pointers, Channel::Bucket(Bucket::Releases), Movable, newest),
+            Act::InstallerPointers => (Wave::Pointers, Channel::Bucket(Bucket::Install), Movable, newest),
+            Act::ImageTag { tag: ImageTag::Version, .. } => (Wave::Pointers, Channel::Registry, WriteOnce, None),
+            Act::ImageTag { tag: tag @ (ImageTag::Series(_) | ImageTag::Latest), .. } => {
+                (Wave::Pointers, Channel::Registry, Movable, tag.follows())
+            }
+            Act::Receipt => (Wave::Receipt, Channel::Bucket(Bucket::Releases), Movable, None),
+        };
+        Traits { wave, channel, rule, follows }
+    }
+
     pub fn wave(&self) -> Wave {
-        match self {
-            Act::VersionDirectory | Act::Cache | Act::Docs(Docs::Series(_)) => Wave::Contents,
-            Act::Images { .. } | Act::Installers => Wave::Contents,
-            Act::Branch | Act::Review | Act::Tag => Wave::Git,
-            Act::RootManifest | Act::Docs(Docs::Stable | Docs::Nightly) => Wave::Pointers,
-            Act::ImageTag { .. } | Act::InstallerPointers => Wave::Pointers,
-            Act::Receipt => Wave::Receipt,
-            Act::Withdraw { .. } => Wave::Withdrawal,
-        }
+        self.traits().wave
     }
 
     pub fn rule(&self) -> Rule {
-        match self {
-            Act::VersionDirectory | Act::Cache | Act::Tag | Act::Images { .. } | Act::Installers => Rule::WriteOnce,
-            Act::ImageTag { tag: ImageTag::Version, .. } => Rule::WriteOnce,
-            Act::ImageTag { tag: ImageTag::Series(_) | ImageTag::Latest, .. } => Rule::Movable,
-            Act::Docs(_) | Act::Branch | Act::Review | Act::RootManifest => Rule::Movable,
-            Act::InstallerPointers | Act::Receipt | Act::Withdraw { .. } => Rule::Movable,
-        }
-    }
-
-    /// What the act pushes to the git remote, if anything.
-    pub fn push(&self) -> Option<Push> {
-        match self {
-            Act::Branch => Some(Push::Branch),
-            Act::Review => Some(Push::Review),
-            Act::Tag => Some(Push::Tag),
-            Act::VersionDirectory | Act::Cache | Act::Docs(_) | Act::RootManifest | Act::Receipt => None,
-            Act::Images { .. } | Act::ImageTag { .. } | Act::Installers | Act::InstallerPointers => None,
-            Act::Withdraw { .. } => None,
-        }
-    }
-
-    /// Whether the act needs credentials for the registries.
-    pub fn is_of_images(&self) -> bool {
-        match self {
-            Act::Images { .. } | Act::ImageTag { .. } => true,
-            Act::VersionDirectory | Act::Cache | Act::Docs(_) | Act::RootManifest | Act::Receipt => false,
-            Act::Branch | Act::Review | Act::Tag | Act::Installers | Act::InstallerPointers => false,
-            Act::Withdraw { .. } => false,
-        }
-    }
-
-    /// Whether the act needs the signing key of the binary cache.
-    pub fn is_signed(&self) -> bool {
-        match self {
-            Act::Cache => true,
-            Act::VersionDirectory | Act::Docs(_) | Act::RootManifest | Act::Receipt => false,
-            Act::Branch | Act::Review | Act::Tag | Act::Installers | Act::InstallerPointers => false,
-            Act::Withdraw { .. } => false,
-            Act::Images { .. } | Act::ImageTag { .. } => false,
-        }
+        self.traits().rule
     }
 
     /// What the act's pointer follows, if it moves one: see [`crate::domain::publication::pointers`].
     pub fn follows(&self) -> Option<Follows> {
-        match self {
-            Act::Docs(Docs::Series(series)) => Some(Follows::Series(*series)),
-            Act::Docs(Docs::Stable) | Act::RootManifest | Act::InstallerPointers => Some(Follows::NewestStable),
-            Act::ImageTag { tag, .. } => tag.follows(),
-            Act::VersionDirectory | Act::Cache | Act::Docs(Docs::Nightly) | Act::Images { .. } => None,
-            Act::Branch | Act::Review | Act::Tag | Act::Installers | Act::Receipt | Act::Withdraw { .. } => None,
-        }
+        self.traits().follows
+    }
+
+    /// The bucket that the act writes, if it writes one.
+    pub fn bucket(&self) -> Option<Bucket> {
+        if let Channel::Bucket(bucket) = self.traits().channel { Some(bucket) } else { None }
+    }
+
+    /// What the act pushes to the git remote, if anything.
+    pub fn push(&self) -> Option<Push> {
+        if let Channel::Remote(push) = self.traits().channel { Some(push) } else { None }
+    }
+
+    /// Whether the act needs credentials for the registries.
+    pub fn is_of_images(&self) -> bool {
+        self.traits().channel == Channel::Registry
+    }
+
+    /// Whether the act needs the signing key of the binary cache.
+    pub fn is_signed(&self) -> bool {
+        self.bucket() == Some(Bucket::Cache)
     }
 
     /// Name of the act in plans and reports.
@@ -256,7 +279,7 @@ impl Act {
             Subject::Nightly { version, .. } => (version.clone(), format!("of {version}")),
         };
         match self {
-            Act::Docs(docs) => format!("docs {}/", layout.docs(*docs)),
+            Act::Docs { docs, .. } => format!("docs {}/", layout.docs(*docs)),
             Act::Cache => "cache closures".to_owned(),
             Act::RootManifest => format!("releases {MANIFEST}"),
             Act::VersionDirectory => format!("releases {}/", layout.version_directory()),

@@ -1,6 +1,7 @@
 //! Publishing a release, from the list of acts to the receipt.
 //!
 //! * [`acts`]: the acts that publish a release or its installers, in waves
+//! * [`bucket`]: the buckets that they write
 //! * [`judgement`]: what to do about an act, given what was seen of its target
 //! * [`plan`]: every act with its judgement, as it is shown and agreed to
 //! * [`pointers`]: which release each pointer leads to
@@ -12,6 +13,7 @@
 //! * [`installer`], [`executable`]: the installers, and the system that an executable's header names
 
 pub mod acts;
+pub mod bucket;
 pub mod executable;
 pub mod image_tag;
 pub mod installer;

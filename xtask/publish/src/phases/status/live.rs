@@ -22,11 +22,12 @@ use xtask::tools::remote::Remote;
 
 use super::local::LocalRecord;
 use crate::acts::git::review;
+use crate::domain::publication::bucket::Bucket;
 use crate::domain::publication::receipt::StoredReceipt;
 use crate::domain::publication::withdrawn;
 use crate::domain::reports::standing::{Directory, Leads, Live, Lock, Pointer, Reviewed, Unread};
+use crate::site::Site;
 use crate::site::published::{Unclear, published_in_any_case};
-use crate::site::{Bucket, Site};
 use crate::tools::http::{Headers, Http};
 use crate::tools::lock;
 use crate::tools::root_manifest;
