@@ -134,9 +134,9 @@ pub fn decide(product: &Product, host: &Host) -> Result<Adoption, Problems> {
         toml_text::parse(text.as_deref().unwrap_or_default()).map_err(|fault| format!("{path} {fault}"))
     };
     let mut problems = Problems::default();
-    let version = problems.collect(version.map_err(fatal));
-    let manifest = problems.collect(read(MANIFEST, &host.manifest).map_err(fatal));
-    let config = problems.collect(read(host.cargo_config_path, &host.cargo_config).map_err(fatal));
+    let version = problems.collect(version.map_err(Problem::new));
+    let manifest = problems.collect(read(MANIFEST, &host.manifest).map_err(Problem::new));
+    let config = problems.collect(read(host.cargo_config_path, &host.cargo_config).map_err(Problem::new));
     let (Some(version), Some(manifest), Some(config)) = (version, manifest, config) else { return Err(problems) };
 
     let mut adoption = Adoption { layout: String::new(), edits: Vec::new(), remarks: Vec::new(), left: Vec::new() };
@@ -164,10 +164,6 @@ pub fn decide(product: &Product, host: &Host) -> Result<Adoption, Problems> {
     adoption.layout =
         Layout { product: product.name.clone(), version: version.version, flag, workspace, has_output }.to_string();
     Ok(adoption)
-}
-
-fn fatal(why: String) -> Problems {
-    Problem::new(why).into()
 }
 
 impl Adoption {

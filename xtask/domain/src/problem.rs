@@ -73,16 +73,16 @@ impl Problems {
     }
 
     /// Takes over what another check found.
-    pub fn extend(&mut self, others: Problems) {
-        self.0.extend(others.0);
+    pub fn extend(&mut self, others: impl IntoIterator<Item = Problem>) {
+        self.0.extend(others);
     }
 
     /// Keeps the value of a check that succeeded; keeps the problems of one that did not.
-    pub fn collect<T>(&mut self, result: Result<T, Problems>) -> Option<T> {
+    pub fn collect<T>(&mut self, result: Result<T, impl Into<Problems>>) -> Option<T> {
         match result {
             Ok(value) => Some(value),
             Err(problems) => {
-                self.extend(problems);
+                self.extend(problems.into());
                 None
             }
         }
@@ -112,6 +112,15 @@ impl Problems {
 impl FromIterator<Problem> for Problems {
     fn from_iter<I: IntoIterator<Item = Problem>>(problems: I) -> Problems {
         Problems(problems.into_iter().collect())
+    }
+}
+
+impl IntoIterator for Problems {
+    type Item = Problem;
+    type IntoIter = std::vec::IntoIter<Problem>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.0.into_iter()
     }
 }
 

@@ -15,6 +15,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use super::layout::Layout;
+use super::problem::Problem;
 use super::product::Product;
 use super::version::{Series, Version};
 
@@ -89,6 +90,12 @@ impl fmt::Display for NotReleasable {
 }
 
 impl std::error::Error for NotReleasable {}
+
+impl From<NotReleasable> for Problem {
+    fn from(why: NotReleasable) -> Problem {
+        Problem::new(why.to_string())
+    }
+}
 
 impl Release {
     /// # Errors

@@ -19,7 +19,7 @@ use crate::domain::notes::highlights;
 use crate::domain::problem::{Problem, Problems};
 use crate::domain::product::Product;
 use crate::domain::release::announcement::{Announcement, Draft};
-use crate::domain::release::{Kind, Release};
+use crate::domain::release::{Kind, NotReleasable, Release};
 use crate::domain::version::Version;
 use crate::tools::files;
 use crate::tools::git::Git;
@@ -56,7 +56,7 @@ pub fn directory(version: &Version) -> Utf8PathBuf {
 struct Observed {
     record: Record,
     layout: Layout,
-    release: Result<Release, Problem>,
+    release: Result<Release, NotReleasable>,
     /// The section of the release, if the page has one.
     section: Option<String>,
     /// The date of the section, or of the commit.
@@ -109,7 +109,7 @@ impl Observed {
                 .filter_map(|tag| tag.parse().ok())
                 .filter(|tag: &Version| !tag.is_pre_release())
                 .max(),
-            release: release.map_err(|why| Problem::new(why.to_string())),
+            release,
             record,
             layout,
         })
@@ -147,7 +147,7 @@ fn parse(product: &Product, texts: &[(String, String)]) -> Vec<Fragment> {
 fn decide(observed: Observed) -> Result<Announcement, Problems> {
     let Observed { record, layout, release, section, date, fragments, unpacked, newest } = observed;
     let mut problems = Problems::default();
-    let release = problems.collect(release.map_err(Problems::from));
+    let release = problems.collect(release.map_err(Problem::from));
     let archive = layout.source();
     let source = record.files.get(&archive).map(|facts| facts.sha256);
     if source.is_none() {

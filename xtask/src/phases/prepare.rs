@@ -180,9 +180,8 @@ fn decide(observed: &Observed, request: &Request) -> Result<Plan, Problems> {
         }
     };
     let name = target.name.as_deref().unwrap_or_default();
-    let release =
-        Release::new(&request.product, target.version.clone(), name).map_err(|why| Problem::new(why.to_string()));
-    let release = problems.collect(release.map_err(|problem| Problems::from_iter([problem])));
+    let release = Release::new(&request.product, target.version.clone(), name).map_err(Problem::from);
+    let release = problems.collect(release);
     problems.extend(already_released(&observed.tags, &target.version));
     let Some(release) = release else { return Err(problems) };
 
@@ -197,7 +196,7 @@ fn decide(observed: &Observed, request: &Request) -> Result<Plan, Problems> {
         } else {
             let refusal =
                 |why| Problem::new(format!("{why}: remove it, or announce it again with `--despite-released`"));
-            problems.extend(again.into_iter().map(refusal).collect());
+            problems.extend(again.into_iter().map(refusal));
         }
         plan.warnings.extend(doubts);
     }
@@ -304,7 +303,7 @@ fn notes_commit(observed: &Observed, date: Date, body: &str, plan: &mut Plan) ->
         return Err(Problems::of_files(&paths, &what));
     }
     let mut problems = Problems::default();
-    let at = |path: &str, why: String| Problems::from_iter([Problem::new(format!("{path} {why}"))]);
+    let at = |path: &str, why: String| Problem::new(format!("{path} {why}"));
 
     let page = notes::add_section(observed.page.as_deref(), release, date, body).map_err(|why| at(&page_path, why));
     let mut edits = vec![Edit { path: page_path, content: problems.collect(page) }];

@@ -16,7 +16,7 @@ use crate::domain::product::Product;
 use crate::domain::release::official::{self, Flag};
 use crate::domain::release::tagging::TagRecord;
 use crate::domain::release::version_file::VersionFile;
-use crate::domain::release::{Kind, Release};
+use crate::domain::release::{Kind, NotReleasable, Release};
 use crate::domain::version::Version;
 use crate::tools::git::{Git, Head, RefMove};
 use crate::tools::remote::Remote;
@@ -155,9 +155,9 @@ impl Observed {
         })
     }
 
-    fn release(&self, product: &Arc<Product>) -> Result<Release, Problem> {
+    fn release(&self, product: &Arc<Product>) -> Result<Release, NotReleasable> {
         let name = self.version_file.name.as_deref().unwrap_or_default();
-        Release::new(product, self.version_file.version.clone(), name).map_err(|why| Problem::new(why.to_string()))
+        Release::new(product, self.version_file.version.clone(), name)
     }
 }
 
@@ -202,8 +202,8 @@ fn decide(observed: &Observed, request: &Request) -> Result<Plan, Problems> {
     let mut problems = obstacles(observed, request);
     problems.extend(observed.source_faults.clone());
     let mut warnings = Vec::new();
-    let release = problems.collect(observed.release(&request.product).map_err(Problems::from));
-    let flag = problems.collect(observed.flag.as_ref().map_err(|problem| problem.clone().into()));
+    let release = problems.collect(observed.release(&request.product).map_err(Problem::from));
+    let flag = problems.collect(observed.flag.as_ref().map_err(Problem::clone));
     if let Some(flag) = flag.filter(|flag| flag.set) {
         problems.add(format!(
             "{} marks an official release already: revert the release commit that leaked onto this branch",

@@ -137,21 +137,20 @@ impl Jobs {
         // What is missing may be among what did not evaluate: that is said first.
         let (builds, tarballs) = sort(rows)?;
         let mut problems = Problems::default();
-        let missing = |what: &str| Problems::from_iter([Problem::new(format!("the profile has no `{what}`"))]);
+        let missing = |what: &str| Problem::new(format!("the profile has no `{what}`"));
         if !builds.contains_key(&System::main()) {
-            problems.extend(missing(&format!("{BUILD}.{}", System::main())));
+            problems.push(missing(&format!("{BUILD}.{}", System::main())));
         }
         for (system, build) in &builds {
             let needed: &[&str] = if *system == System::main() { &[OUT, DOC] } else { &[OUT] };
-            problems.extend(lacking_outputs(&format!("{BUILD}.{system}"), build, needed).into_iter().collect());
+            problems.extend(lacking_outputs(&format!("{BUILD}.{system}"), build, needed));
         }
         let tarballs = problems.collect(tarballs.ok_or_else(|| missing(TARBALLS)));
-        problems.extend(tarballs.iter().flat_map(|job| lacking_outputs(TARBALLS, job, &[OUT])).collect());
+        problems.extend(tarballs.iter().flat_map(|job| lacking_outputs(TARBALLS, job, &[OUT])));
         let version = problems.collect(common_version(product, &builds));
-        problems.into_result()?;
         match (version, tarballs) {
-            (Some(version), Some(tarballs)) => Ok(Jobs { version, builds, tarballs }),
-            _ => unreachable!("what is missing is a problem"),
+            (Some(version), Some(tarballs)) if problems.is_empty() => Ok(Jobs { version, builds, tarballs }),
+            _ => Err(problems),
         }
     }
 }
@@ -190,12 +189,8 @@ impl ManualJob {
     /// Nix's message, or what the build lacks.
     pub fn decide(product: &Product, row: Row) -> Result<ManualJob, Problems> {
         let build = evaluated(row)?;
-        lacking_outputs(&format!("{BUILD}.{}", System::main()), &build, &[DOC])
-            .into_iter()
-            .collect::<Problems>()
-            .into_result()?;
-        let version =
-            version_in_name(product, &System::main(), &build).map_err(|problem| Problems::from_iter([problem]))?;
+        lacking_outputs(&format!("{BUILD}.{}", System::main()), &build, &[DOC]).into_result()?;
+        let version = version_in_name(product, &System::main(), &build)?;
         Ok(ManualJob { version, build })
     }
 
@@ -205,15 +200,15 @@ impl ManualJob {
     }
 }
 
-fn evaluated(row: Row) -> Result<Derivation, Problems> {
+fn evaluated(row: Row) -> Result<Derivation, Problem> {
     row.result.map_err(|message| {
         let attr = if row.attr_path.is_empty() { "the profile".to_owned() } else { row.attr_path.join(".") };
         let message = message.trim().replace('\n', "\n  ").replace("\n  \n", "\n\n");
-        Problems::from_iter([Problem::new(format!("{attr} does not evaluate:\n  {message}"))])
+        Problem::new(format!("{attr} does not evaluate:\n  {message}"))
     })
 }
 
-fn lacking_outputs(attr: &str, job: &Derivation, needed: &[&str]) -> Vec<Problem> {
+fn lacking_outputs(attr: &str, job: &Derivation, needed: &[&str]) -> Problems {
     let lacking = needed.iter().filter(|output| !job.outputs.contains_key(**output));
     lacking.map(|output| Problem::new(format!("`{attr}` ({}) has no output `{output}`", job.path))).collect()
 }
@@ -223,7 +218,7 @@ fn common_version(product: &Product, builds: &BTreeMap<System, Derivation>) -> R
     let mut problems = Problems::default();
     let mut versions: Vec<(&System, String)> = Vec::new();
     for (system, build) in builds {
-        let version = version_in_name(product, system, build).map_err(|problem| Problems::from_iter([problem]));
+        let version = version_in_name(product, system, build);
         versions.extend(problems.collect(version).map(|version| (system, version)));
     }
     if let Some([(one, a), (other, b)]) = versions.windows(2).find(|pair| pair[0].1 != pair[1].1) {

@@ -12,7 +12,7 @@ use xtask::domain::build::manifest;
 use xtask::domain::build::record::{Files, Record};
 use xtask::domain::digest::{Digest, FileFacts};
 use xtask::domain::layout::{self, Layout};
-use xtask::domain::problem::{Problem, Problems};
+use xtask::domain::problem::Problems;
 use xtask::domain::product::Product;
 use xtask::domain::release::Release;
 use xtask::domain::release::tagging::TagRecord;
@@ -109,19 +109,15 @@ impl Built {
             let sums = files::digest_of(record.sums(record_facts.sha256).as_bytes());
             for (name, expected) in [(layout::RECORD, record_facts), (layout::SUMS, sums)] {
                 if found.get(name) != Some(&expected) {
-                    problems
-                        .push(Problem::new(format!("{name} in the version directory does not match {record_path}")));
+                    problems.add(format!("{name} in the version directory does not match {record_path}"));
                 }
             }
             let path = artifacts.join(layout::MANIFEST);
             root_manifest = files::read_text(&path)?;
             if root_manifest != manifest::render(&record.manifest()) {
-                problems.push(Problem::new(format!("{path} does not match {record_path}")));
+                problems.add(format!("{path} does not match {record_path}"));
             }
-            match BuiltImages::open(oci::OciDirectory::new(images_dir), &record).await? {
-                Ok(built) => images = Some(built),
-                Err(wrong) => problems.extend(wrong),
-            }
+            images = BuiltImages::open(oci::OciDirectory::new(images_dir), &record, &mut problems).await?;
         }
         problems.into_result().with_context(|| format!("{dir} cannot be published as it is"))?;
 
@@ -161,10 +157,10 @@ fn off_the_record(git: &Git, record: &Record) -> Result<Problems> {
     let head = git.head()?;
     if head.commit != record.commit {
         let at = record.tag.as_deref().unwrap_or(record.commit.as_str());
-        problems.push(Problem::new(format!(
+        problems.add(format!(
             "HEAD is at {}, but release/ was built from {at}: `git switch --detach {at}`",
             head.commit.short()
-        )));
+        ));
     }
     problems.extend(Problems::uncommitted(&git.dirty_files()?));
     Ok(problems)
@@ -194,7 +190,7 @@ fn subject(git: &Git, product: &Arc<Product>, record: &Record) -> Result<(Subjec
 async fn read(dir: &Utf8Path, built: &Files, problems: &mut Problems) -> Result<LocalFiles> {
     files::require_directory(dir)?;
     for path in files::empty_directories(dir)? {
-        problems.push(Problem::new(format!("{} is an empty directory, and was not built", dir.join(path))));
+        problems.add(format!("{} is an empty directory, and was not built", dir.join(path)));
     }
     let reading = files::list(dir)?.into_iter().map(|relative| {
         let path = dir.join(&relative);
@@ -243,26 +239,29 @@ impl BuiltImages {
     /// Opens an OCI directory, and reads every blob.
     ///
     /// # Errors
-    /// The directory cannot be read; the inner error lists everything that differs from the record.
-    pub async fn open(layout: oci::OciDirectory, record: &Record) -> Result<Result<BuiltImages, Problems>> {
-        let mut problems = Problems::default();
+    /// The directory cannot be read. Everything that differs from the record is a problem.
+    pub async fn open(
+        layout: oci::OciDirectory,
+        record: &Record,
+        problems: &mut Problems,
+    ) -> Result<Option<BuiltImages>> {
         let dir = layout.dir().to_owned();
         let Some(image) = &record.image else {
-            problems.push(Problem::new("the record has no images: build with `--target all`"));
-            return Ok(Err(problems));
+            problems.add("the record has no images: build with `--target all`");
+            return Ok(None);
         };
         let index = Digest::from_oci(&image.digest).map_err(|why| anyhow!("the record's image: {why}"))?;
         if layout.named(&record.version)? != Some(index) {
-            problems.push(Problem::new(format!("{dir} does not name {} {}", image.digest, record.version)));
+            problems.add(format!("{dir} does not name {} {}", image.digest, record.version));
         }
         let Found { platforms, missing, .. } = Images::Directory(layout.clone()).find(index).await?;
         if missing.is_empty() && platforms != image.platforms {
-            problems.push(Problem::new(format!("{dir} has images for platforms other than the record's")));
+            problems.add(format!("{dir} has images for platforms other than the record's"));
         }
         for part in missing {
-            problems.push(Problem::new(format!("{part} is missing or damaged in {dir}")));
+            problems.add(format!("{part} is missing or damaged in {dir}"));
         }
         let bytes = layout.bytes()?;
-        Ok(problems.into_result().map(|()| BuiltImages { layout, name: record.version.clone(), index, bytes }))
+        Ok(Some(BuiltImages { layout, name: record.version.clone(), index, bytes }))
     }
 }

@@ -239,7 +239,7 @@ fn off_the_tag(observed: &Observed, product: &Arc<Product>) -> Problems {
     let name = observed.current.name.as_deref().unwrap_or_default();
     let never = Release::new(product, version.clone(), name).err().filter(|_| observed.current.name.is_some());
     match &observed.tagged {
-        _ if never.is_some() => problems.extend(never.into_iter().map(|why| Problem::new(why.to_string())).collect()),
+        _ if never.is_some() => problems.extend(never.map(Problem::from)),
         // The fault of the tag record says what is there instead.
         None if observed.tag_record.is_err() => {}
         None => problems.add(format!("there is no annotated tag {version}: make it with `cargo xtask release tag`")),

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use xtask::domain::build::record::Files;
 use xtask::domain::format::{self, Format, Misread};
 use xtask::domain::layout::Layout;
-use xtask::domain::problem::{Problem, Problems};
+use xtask::domain::problem::Problems;
 use xtask::domain::system::System;
 
 /// The record of a release's published installers. It lies beside them and is written last.
@@ -65,21 +65,18 @@ pub fn check(
         let Some(system) = layout.installer_system(name) else { continue };
         match runs_on {
             _ if !systems.contains(&system) => {
-                problems.push(Problem::new(format!("{name}: this release has no build for {system}")));
+                problems.add(format!("{name}: this release has no build for {system}"));
             }
-            Err(why) => problems.push(Problem::new(format!("{name} {why}"))),
+            Err(why) => problems.add(format!("{name} {why}")),
             Ok(runs_on) if *runs_on != system => {
-                problems.push(Problem::new(format!("{name} is an executable for {runs_on}")));
+                problems.add(format!("{name} is an executable for {runs_on}"));
             }
             Ok(_) => {}
         }
         installers.insert(system, name.clone());
     }
     for system in systems.iter().filter(|system| !installers.contains_key(*system)) {
-        problems.push(Problem::new(format!(
-            "{} is missing: the release has a build for it",
-            layout.installer_name(system)
-        )));
+        problems.add(format!("{} is missing: the release has a build for it", layout.installer_name(system)));
     }
     problems.into_result().map(|()| installers)
 }
