@@ -73,6 +73,12 @@ fn tools_know_no_policy() {
     assert!(seen > 20, "the source was not found");
 }
 
+/// Files of `verify` that no kind of act has: what is found, and from where.
+const OF_VERIFY_ALONE: [&str; 2] = ["report", "sides"];
+
+/// Files of `acts` that no kind of act has: the two matches, and what a release is published with.
+const OF_ACTS_ALONE: [&str; 2] = ["mod", "delivery"];
+
 #[test]
 fn what_users_get_is_checked_without_what_publishes_it() {
     let mut seen = 0;
@@ -85,6 +91,18 @@ fn what_users_get_is_checked_without_what_publishes_it() {
         });
     }
     assert!(seen > 5, "the source was not found");
+    // It is a second spelling of the same list.
+    let names = |dir, alone: [&str; 2]| -> BTreeSet<String> {
+        let (alone, names): (Vec<_>, Vec<_>) =
+            file_names(&at(dir)).into_iter().partition(|name| alone.contains(&name.as_str()));
+        assert_eq!(alone.len(), 2, "{dir}");
+        names.into_iter().collect()
+    };
+    assert_eq!(
+        names("publish/src/phases/verify", OF_VERIFY_ALONE),
+        names("publish/src/acts", OF_ACTS_ALONE),
+        "each kind of act is checked in a file that is called as the one where it is applied"
+    );
 }
 
 #[test]

@@ -1,15 +1,17 @@
-//! Manifests, as `nix upgrade-nix` reads them: a version's, and the one at the root, which everybody follows.
+//! One small object: manifests, as `nix upgrade-nix` reads them (a version's, and the one at the root, which everybody
+//! follows), and the environment's receipt, which says whether the publication of this very record ran to its end.
 
 use anyhow::Result;
 use xtask::domain::build::record::Record;
 use xtask::domain::layout::MANIFEST;
 use xtask::domain::version::Version;
-use xtask::tools::term;
+use xtask::tools::{files, term};
 
 use super::report::Findings;
 use super::{Report, View};
 use crate::domain::publication::acts::Act;
 use crate::domain::publication::live_manifest::{self, Live};
+use crate::domain::publication::receipt::StoredReceipt;
 use crate::tools::root_manifest;
 
 impl View<'_> {
@@ -86,5 +88,30 @@ impl View<'_> {
     fn version_of(&self, bytes: &[u8]) -> Option<String> {
         let says = live_manifest::parse(&String::from_utf8_lossy(bytes));
         says.ok().map(|manifest| live_manifest::version_of(&self.site.product, &manifest))
+    }
+
+    pub(super) async fn check_receipt(&self, text: &[u8], report: &mut Report) -> Result<()> {
+        let version = self.version.to_string();
+        let key = self.layout().receipt();
+        let record = files::digest_of(text).sha256;
+        let there = self.sources.releases.get(&key).await?;
+        let mut findings = Findings::default();
+        match StoredReceipt::parse(there.as_deref(), &self.site.name, &version) {
+            StoredReceipt::Missing => {
+                findings.broken.push("it is missing: the upload was not finished, run it again".to_owned())
+            }
+            StoredReceipt::Unreadable(why) => findings.broken.push(format!("it {why}: run the upload again")),
+            StoredReceipt::Newer(why) => findings = Findings::unknown(format!("it {why}")),
+            StoredReceipt::Is(receipt) if receipt.record != record => {
+                findings.broken.push("it is of another build".to_owned())
+            }
+            StoredReceipt::Is(_) => {}
+        }
+        let good = format!("is of release.json {}", record.short());
+        if let (true, Some(there)) = (findings.is_empty(), &there) {
+            findings = self.sources.releases.shown(&key, there, |_| None).await;
+        }
+        report.check(&format!("releases {key}"), &good, findings, "environments that wait for this one");
+        Ok(())
     }
 }
