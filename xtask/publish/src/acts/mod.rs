@@ -11,7 +11,7 @@ use crate::domain::publication::acts::{Act, Push};
 use crate::domain::publication::bucket::Bucket;
 use crate::domain::publication::judgement::Seen;
 use crate::site::Stores;
-use crate::tools::http;
+use crate::tools::address;
 use crate::tools::store::Progress;
 
 pub mod cache;
@@ -104,6 +104,6 @@ impl Prospect<'_> {
                 return Vec::new();
             }
         };
-        keys.iter().map(|key| http::address(bucket.among(public), key)).collect()
+        keys.iter().map(|key| address::of(bucket.among(public), key)).collect()
     }
 }

@@ -18,7 +18,7 @@ use crate::domain::cache::signing::SecretKey;
 use crate::domain::publication::acts::{Push, Wave};
 use crate::domain::reports::checkup::Checkup;
 use crate::site::Site;
-use crate::tools::http::{self, Introduction};
+use crate::tools::server_info::{self, ServerInfo};
 use crate::tools::signing_key;
 
 /// A clock that is off by more makes signatures invalid. In seconds: S3 allows 15 minutes, some servers less.
@@ -51,7 +51,7 @@ async fn check_server(site: &Site, checkup: &mut Checkup) -> bool {
         }
         Storage::S3 { endpoint, region, .. } => (endpoint, region),
     };
-    let says = match http::introduction(endpoint).await {
+    let says = match server_info::ask(endpoint).await {
         Ok(says) => says,
         Err(error) => {
             let remedy = format!("{endpoint} does not answer ({error:#}): is the network up, and the address right?");
@@ -76,7 +76,7 @@ fn wrong_region(environment: &str, ours: &str, theirs: &str) -> String {
     )
 }
 
-fn check_clock(says: &Introduction, checkup: &mut Checkup) {
+fn check_clock(says: &ServerInfo, checkup: &mut Checkup) {
     let Some(theirs) = says.time else { return checkup.note("clock", "the server does not say what time it is") };
     let skew = (OffsetDateTime::now_utc() - theirs).whole_seconds().abs();
     let remedy = || format!("this machine's is {skew} s off the server's: set it, since signatures hold the time");

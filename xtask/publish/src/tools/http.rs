@@ -4,25 +4,23 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use anyhow::{Context, Result, anyhow, bail, ensure};
+use anyhow::{Context, Result, anyhow, ensure};
 use aws_sdk_s3::primitives::ByteStream;
 use aws_smithy_runtime_api::client::orchestrator::{HttpRequest, HttpResponse};
 use aws_smithy_runtime_api::client::result::ConnectorError;
 use futures_util::future::BoxFuture;
-use time::OffsetDateTime;
 
+use super::address;
 use super::content::{Content, Download};
 use super::encoding::Encodings;
 use super::store::decoded;
 use super::unusable::Unusable;
-use super::wire::{self, CannotAsk, Patience, Waited, Wire, cannot_be_asked};
+use super::wire::{CannotAsk, Patience, Waited, Wire, cannot_be_asked};
 use crate::domain::publication::serving::Served;
 
 const ATTEMPTS: u32 = 4;
 /// Time limit for a look that is not worth a wait.
-const SHORT_PATIENCE: Duration = Duration::from_secs(10);
-/// Longest refusal that is read, in bytes.
-const REFUSAL_LIMIT: u64 = 64 << 10;
+pub(super) const SHORT_PATIENCE: Duration = Duration::from_secs(10);
 /// Most redirects to follow.
 const REDIRECTS: u32 = 10;
 /// Number of failed requests in a row after which no further one is sent. Otherwise a server that is down would cost
@@ -228,7 +226,7 @@ impl Http {
 
     fn url(&self, key: &str) -> String {
         let query = self.query.as_ref().map(|query| format!("?{query}")).unwrap_or_default();
-        address(&self.base, key) + &query
+        address::of(&self.base, key) + &query
     }
 
     /// Asks for a key, again if that may help, and takes the answer; `None` if nothing is there.
@@ -308,7 +306,7 @@ impl Http {
                 301 | 302 | 303 | 307 | 308 => {
                     let to = response.headers().get("location");
                     let to = to.with_context(|| format!("the server answered {status} without a location"));
-                    url = joined(&url, to.map_err(Tried::Final)?).map_err(Tried::Final)?;
+                    url = address::redirected(&url, to.map_err(Tried::Final)?).map_err(Tried::Final)?;
                 }
                 429 | 500..=599 => {
                     let why = format!("the server answered {status}{}", meaning(status));
@@ -335,7 +333,7 @@ fn unanswered(error: ConnectorError) -> Tried {
 }
 
 /// Wraps the error of a connection that failed or broke off, so that nothing is known about the key.
-fn interrupted(error: anyhow::Error) -> anyhow::Error {
+pub(super) fn interrupted(error: anyhow::Error) -> anyhow::Error {
     let in_our_words = error.chain().find_map(|cause| cause.downcast_ref::<CannotAsk>()).cloned();
     let why = in_our_words.unwrap_or_else(|| CannotAsk(format!("the connection failed: {}", error.root_cause())));
     why.into()
@@ -355,7 +353,7 @@ fn meaning(status: u16) -> &'static str {
     }
 }
 
-fn request(method: &str, url: &str) -> Result<HttpRequest> {
+pub(super) fn request(method: &str, url: &str) -> Result<HttpRequest> {
     let mut request = HttpRequest::get(url).with_context(|| format!("{url} is not a URL"))?;
     request.set_method(method)?;
     let headers = request.headers_mut();
@@ -364,109 +362,4 @@ fn request(method: &str, url: &str) -> Result<HttpRequest> {
     // Makes caches in between ask the server behind them.
     headers.insert("cache-control", "no-cache");
     Ok(request)
-}
-
-/// Resolves the location of a redirect.
-fn joined(from: &str, to: &str) -> Result<String> {
-    let (scheme, rest) = from.split_once("://").with_context(|| format!("{from} is not a URL"))?;
-    let authority = rest.split(['/', '?', '#']).next().unwrap_or(rest);
-    let to = to.split('#').next().unwrap_or(to);
-    if to.starts_with("http://") && scheme == "https" {
-        bail!("the server redirects to an unencrypted address, {to}");
-    }
-    Ok(match to {
-        _ if to.starts_with("http://") || to.starts_with("https://") => to.to_owned(),
-        _ if to.starts_with("//") => format!("{scheme}:{to}"),
-        _ if to.starts_with('/') => format!("{scheme}://{authority}{to}"),
-        _ => {
-            let path = from.split(['?', '#']).next().unwrap_or(from);
-            let directory = path.rsplit_once('/').map_or(path, |(directory, _)| directory);
-            format!("{directory}/{to}")
-        }
-    })
-}
-
-/// Returns the address of a key below a base address.
-pub fn address(base: &str, key: &str) -> String {
-    format!("{}/{}", base.trim_end_matches('/'), escape(key))
-}
-
-/// Percent-encodes a key for the path of a URL: everything except unreserved characters and `/`.
-fn escape(key: &str) -> String {
-    let escape = |byte: u8| match byte {
-        b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' | b'/' => char::from(byte).to_string(),
-        _ => format!("%{byte:02X}"),
-    };
-    key.bytes().map(escape).collect()
-}
-
-/// What an S3 server says about itself without authentication.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Introduction {
-    /// The server's time, if it says.
-    pub time: Option<OffsetDateTime>,
-    /// The region that signatures must name, if the server says; Garage does, in every refusal.
-    pub region: Option<String>,
-}
-
-/// Asks an S3 server about itself.
-///
-/// # Errors
-/// The server does not answer.
-pub async fn introduction(url: &str) -> Result<Introduction> {
-    let asking = async {
-        let wire = Wire::new(url, Patience::LONG, false);
-        let response = wire.send(request("GET", url)?, Waited::default()).await;
-        let mut response = response.map_err(|error| interrupted(error.into()))?;
-        let header = |name| response.headers().get(name).map(str::to_owned);
-        let (time, region) = (header("date").and_then(|date| wire::date(&date)), header("x-amz-bucket-region"));
-        let mut body = Vec::new();
-        let mut chunks = ByteStream::new(response.take_body());
-        while let Some(Ok(chunk)) = chunks.next().await {
-            body.extend_from_slice(&chunk);
-            if body.len() as u64 > REFUSAL_LIMIT {
-                break;
-            }
-        }
-        Ok(Introduction { time, region: region.or_else(|| named_region(&String::from_utf8_lossy(&body))) })
-    };
-    match tokio::time::timeout(SHORT_PATIENCE, asking).await {
-        Ok(introduction) => introduction,
-        Err(_) => Err(CannotAsk(format!("it did not answer within {} s", SHORT_PATIENCE.as_secs())).into()),
-    }
-}
-
-/// Finds the region in the XML of a refusal.
-fn named_region(body: &str) -> Option<String> {
-    let (_, rest) = body.split_once("<Region>")?;
-    let (region, _) = rest.split_once("</Region>")?;
-    Some(region.to_owned()).filter(|region| !region.is_empty())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_refusal_names_the_region() {
-        let garage = "<?xml version=\"1.0\"?><Error><Code>AccessDenied</Code><Region>garage</Region></Error>";
-        assert_eq!(named_region(garage).as_deref(), Some("garage"));
-        assert_eq!(named_region("<Error><Region></Region></Error>"), None);
-        assert_eq!(named_region("<html>"), None);
-    }
-
-    #[test]
-    fn redirects_are_resolved_as_in_a_browser() -> Result<()> {
-        let from = "https://docs.example.org/manual/lix/index.html?x";
-        for (to, expected) in [
-            ("https://other.example.org/x#there", "https://other.example.org/x"),
-            ("//other.example.org/x", "https://other.example.org/x"),
-            ("/x", "https://docs.example.org/x"),
-            ("page.html", "https://docs.example.org/manual/lix/page.html"),
-        ] {
-            assert_eq!(joined(from, to)?, expected);
-        }
-        assert!(joined(from, "http://other.example.org/x").is_err());
-        Ok(())
-    }
 }

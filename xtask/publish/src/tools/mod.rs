@@ -1,5 +1,6 @@
 //! Clients for S3 servers, registries and public addresses, and throw-away servers to test against. No release policy.
 
+pub mod address;
 pub mod anonymous;
 pub mod bench;
 pub mod child;
@@ -20,6 +21,7 @@ pub mod root_manifest;
 pub mod scratch;
 pub mod secret_file;
 pub mod server;
+pub mod server_info;
 pub mod shutdown;
 pub mod signing_key;
 pub mod skopeo;

@@ -86,7 +86,11 @@ fn what_ails_nix_itself_is_not_a_broken_cache_and_stops_no_rollback() {
         ran.stderr
     );
     let ran = run("rollback", &["--to", "2.93.1", "--noconfirm"], full);
-    assert!(ran.stderr.contains("Nix could not judge") && !ran.stderr.contains("another version"), "{}", ran.stderr);
+    assert!(
+        ran.stderr.contains("Nix could not verify the cache") && !ran.stderr.contains("another version"),
+        "{}",
+        ran.stderr
+    );
     assert_eq!(ran.code, Some(0), "{ran:?}");
 
     // What Nix says of the cache is still believed.
