@@ -227,6 +227,11 @@ fn tree(kind: &Kind) -> Repo {
     for part in ["stand-in", "Cargo.lock"] {
         copy(Path::new(HERE), part, &tree.root.join(&jobs).join(part));
     }
+    // Fewer pages than the stand-in has: every one of them is published to three places, and that is tested elsewhere.
+    let pages = jobs.join("stand-in/manual.sh");
+    let text = tree.read(pages.as_str());
+    assert!(text.contains("\npages=200\n"), "the stand-in says how many pages it makes");
+    tree.write(pages.as_str(), &text.replace("\npages=200\n", "\npages=20\n"));
     // A workspace of more members, of which the jobs copy list by list what cargo wants to see.
     let members = [&["stand-in/liblix"], kind.members].concat();
     let mut manifest = "[workspace]\nresolver = \"2\"\nmembers = [\n".to_owned();
@@ -273,6 +278,20 @@ fn copy(from: &Path, part: &str, to: &Utf8Path) {
     fs::create_dir_all(to.parent().expect("in a tree")).expect("directories");
     let copied = Command::new("cp").arg("-R").arg(from.join(part)).arg(to).status();
     assert!(copied.is_ok_and(|status| status.success()), "{part}");
+}
+
+/// Lets cargo find what it compiled of others' crates for us, so that it compiles our packages alone. Their large files
+/// are linked: cargo removes a file before it writes another one there.
+fn share_compiled(target: &Utf8Path) {
+    let (ours, theirs) = (Utf8Path::new(TOOL).parent().expect("a directory"), target.join("debug"));
+    if theirs.exists() {
+        return;
+    }
+    fs::create_dir_all(&theirs).expect("a directory");
+    for (how, part) in [("-a", ".fingerprint"), ("-a", "build"), ("-al", "deps")] {
+        let copied = Command::new("cp").args([how, ours.join(part).as_str(), theirs.as_str()]).status();
+        assert!(copied.is_ok_and(|status| status.success()), "{part}");
+    }
 }
 
 /// A checkout of this repository: the files that it has now, committed or not.
@@ -322,6 +341,7 @@ fn into_a_tree_like_2_93_with_a_small_workspace() {
     assert!(trial.typed(&below, status).ok().starts_with("Lix 2.93.1"));
     // What cargo itself makes of the alias. Its packages are kept apart from ours, which have the same names.
     let target = concat!(env!("CARGO_TARGET_TMPDIR"), "/adopted");
+    share_compiled(Utf8Path::new(target));
     let check = "cargo xtask release notes --check";
     trial.in_tree(&format!("PATH=${{PATH#*:}} CARGO_TARGET_DIR='{target}' {check}")).ok();
     assert_eq!(trial.tree.git(&["status", "--porcelain"]), "");

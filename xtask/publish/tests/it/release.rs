@@ -1,9 +1,13 @@
-//! A release that is prepared, tagged and sealed as `build` would do it: small, and quick to make.
+//! A release that is prepared, tagged and sealed as `build` would do it: small, and made once for each version. Every test
+//! that wants one gets its own copy.
 
+use std::collections::BTreeMap;
 use std::fs;
-use std::process::Command;
+use std::io::Write;
+use std::process::{Command, Stdio};
+use std::sync::{Arc, Mutex, PoisonError};
 
-use camino::Utf8PathBuf;
+use camino::{Utf8Path, Utf8PathBuf};
 use xtask::domain::build::manifest;
 use xtask::domain::build::record::{Build, Record};
 use xtask::domain::format::Format;
@@ -20,27 +24,62 @@ pub struct Release {
     pub config: Utf8PathBuf,
 }
 
+/// The configuration, beside the tree.
+const CONFIG: &str = "releng.toml";
+
 pub const SYSTEMS: [&str; 2] = ["aarch64-linux", "x86_64-linux"];
 
 impl Release {
     /// Publishes below its own tree.
     pub fn new(version: &str) -> Release {
-        let release = Release::tagged(version);
-        release.seal(&SYSTEMS, PAGES);
-        release
+        static MADE: Mutex<BTreeMap<String, Arc<[u8]>>> = Mutex::new(BTreeMap::new());
+        let packed = once(&MADE, version.to_owned(), || {
+            let release = Release::tagged(version);
+            release.seal(&SYSTEMS, PAGES);
+            release.pack()
+        });
+        Release::unpack(version, &packed)
     }
 
     /// Tagged, with nothing built.
     pub fn tagged(version: &str) -> Release {
+        static MADE: Mutex<BTreeMap<String, Arc<[u8]>>> = Mutex::new(BTreeMap::new());
+        Release::unpack(version, &once(&MADE, version.to_owned(), || Release::make(version).pack()))
+    }
+
+    fn make(version: &str) -> Release {
         let repo = Repo::patch_release();
         let text = repo.read("version.json").replace("2.93.1", version);
         repo.write("version.json", &text);
         repo.commit_all("a version");
         repo.xtask(&["release", "prepare"]).ok();
         repo.xtask(&["release", "tag"]).ok();
-        let config = repo.beside("releng.toml");
+        let config = repo.beside(CONFIG);
         fs::write(&config, include_str!("../../../releng.toml")).expect("a configuration");
         Release { repo, version: version.to_owned(), config }
+    }
+
+    /// All of it, in memory: a file that tests share would stay when they end.
+    fn pack(&self) -> Arc<[u8]> {
+        let mut tar = Command::new("tar");
+        tar.args(["--create", "--format=posix", "--directory"]).arg(self.repo.scratch.path()).arg(".");
+        let output = tar.output().expect("tar runs");
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        output.stdout.into()
+    }
+
+    fn unpack(version: &str, packed: &[u8]) -> Release {
+        let scratch = tempfile::tempdir().expect("a temporary directory");
+        let mut tar = Command::new("tar");
+        tar.args(["--extract", "--directory"]).arg(scratch.path()).stdin(Stdio::piped());
+        let mut child = tar.spawn().expect("tar runs");
+        child.stdin.take().expect("piped").write_all(packed).expect("taken");
+        assert!(child.wait().expect("it ends").success());
+        let root = Utf8Path::from_path(scratch.path()).expect("UTF-8").join("tree");
+        let repo = Repo::at(scratch, root);
+        // The new files' facts, which git compares before it reads them.
+        repo.git(&["update-index", "--refresh"]);
+        Release { config: repo.beside(CONFIG), repo, version: version.to_owned() }
     }
 
     /// Changes the configuration.
@@ -170,6 +209,11 @@ pub const PAGES: usize = 8;
 
 /// Two outputs and what one of them needs, really built, since the cache takes them from the store.
 fn build(version: &str, system: &str) -> Build {
+    static MADE: Mutex<BTreeMap<(String, String), Build>> = Mutex::new(BTreeMap::new());
+    once(&MADE, (version.to_owned(), system.to_owned()), || realise(version, system))
+}
+
+fn realise(version: &str, system: &str) -> Build {
     let expression = format!(
         r#"let
              make = name: outputs: script: derivation {{
@@ -194,4 +238,10 @@ pub fn nix(program: &str, args: &[&str]) -> String {
     let output = Command::new(program).args(args).env("NIX_CONFIG", NIX_CONFIG).output().expect("Nix is installed");
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     String::from_utf8(output.stdout).expect("UTF-8").trim_end().to_owned()
+}
+
+/// Makes something at most once in a process, for each key. Who wants the same meanwhile waits for it.
+fn once<K: Ord, V: Clone>(made: &Mutex<BTreeMap<K, V>>, key: K, make: impl FnOnce() -> V) -> V {
+    let mut made = made.lock().unwrap_or_else(PoisonError::into_inner);
+    made.entry(key).or_insert_with(make).clone()
 }
