@@ -1,19 +1,18 @@
 //! The binary cache: signed by the right key or not at all, repaired where it is broken, and read by Nix.
 
+pub mod repair;
+pub mod users;
+
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use anyhow::Result;
 use camino::{Utf8Path, Utf8PathBuf};
 use expect_test::expect;
-use xtask_publish::tools::anonymous::Anonymous;
-use xtask_publish::tools::embedded::Embedded;
-use xtask_publish::tools::store::Store;
 
 use crate::release::{Release, nix};
-use crate::repo::{NIX_CONFIG, make_executable};
+use crate::repo::make_executable;
 
 pub const BUCKET: &str = "local-cache";
 
@@ -316,167 +315,6 @@ fn what_nix_did_not_sign_is_not_sent() {
     fs::remove_file(managed.place("bin/nix")).expect("removed");
     let (code, said) = managed.run("upload", &["--noconfirm"]);
     assert_eq!(code, Some(0), "{said}");
-}
-
-/// The narinfo of a path in the embedded bucket, by a part of the path's name.
-pub fn narinfo(release: &Release, name: &str) -> (Utf8PathBuf, String) {
-    let entries = release.object(BUCKET).read_dir_utf8().expect("a bucket");
-    let mut narinfos = entries.map(|entry| entry.expect("an entry").into_path());
-    let found = narinfos.find_map(|path| {
-        let text = (path.extension() == Some("narinfo")).then(|| fs::read_to_string(&path).expect("text"))?;
-        text.lines().next().is_some_and(|line| line.ends_with(name)).then_some((path, text))
-    });
-    found.expect("a narinfo")
-}
-
-pub fn nar(release: &Release, name: &str) -> Utf8PathBuf {
-    let (_, text) = narinfo(release, name);
-    let url = text.lines().find_map(|line| line.strip_prefix("URL: ")).expect("a URL").to_owned();
-    release.object(BUCKET).join(url)
-}
-
-#[test]
-fn what_is_broken_is_named_and_repaired_and_the_rest_stays() {
-    let release = Release::new("2.93.1");
-    release.upload().ok();
-    release.release("verify", "local", &["--deep"]).ok();
-    let (unsigned, text) = narinfo(&release, "liblix-2.93.1");
-    let lines: Vec<&str> = text.lines().filter(|line| !line.starts_with("Sig: ")).collect();
-    fs::write(unsigned, lines.join("\n") + "\n").expect("written");
-    fs::remove_file(nar(&release, "liblix-2.93.1.drv")).expect("removed");
-    let truncated = nar(&release, "-lix-2.93.1.drv");
-    let bytes = fs::read(&truncated).expect("a NAR");
-    fs::write(&truncated, &bytes[1..]).expect("written");
-    let (other, text) = narinfo(&release, "-lix-2.93.1-doc");
-    let hash = text.lines().find(|line| line.starts_with("NarHash: ")).expect("a hash");
-    let empty = "NarHash: sha256:0mdqa9w1p6cmli6976v4wi0sw9r4p5prkj7lzfd1877wk11c9c73";
-    fs::write(other, text.replace(hash, empty)).expect("written");
-
-    let broken = release.release("verify", "local", &[]);
-    assert_eq!(broken.code, Some(1));
-    for why in ["is not signed by the key", "its NAR is missing", " bytes instead of "] {
-        assert!(broken.stdout.contains(why), "{why}: {}", broken.stdout);
-    }
-    let plan = release.release("plan", "local", &["--verbose"]).ok();
-    let act = plan.lines().find(|line| line.starts_with("  ~ cache closures "));
-    assert!(act.is_some_and(|line| line.contains(" repair 3, sign 1, same 6 paths")), "{plan}");
-    for why in ["its NAR is missing", " bytes instead of ", "has the NAR hash"] {
-        assert!(plan.lines().any(|line| line.starts_with("      repair /nix/store/") && line.contains(why)), "{plan}");
-    }
-    let sign = |line: &str| line.starts_with("      sign /nix/store/") && line.contains("is not signed by the key");
-    assert!(plan.lines().any(sign), "{plan}");
-    let untouched =
-        |release: &Release| fs::metadata(nar(release, "-lix-2.93.1")).and_then(|nar| nar.modified()).expect("a time");
-    let before = untouched(&release);
-    release.upload().ok();
-    assert_eq!(untouched(&release), before, "what was good is not sent again");
-    release.release("verify", "local", &["--deep"]).ok();
-    let again = release.upload();
-    assert!(!again.stderr.contains("  ok "), "{}", again.stderr);
-    assert!(!release.release_dir().join("cache").exists(), "the stage is gone");
-}
-
-#[test]
-fn damage_that_keeps_the_size_is_found_by_looking_deep() {
-    let release = Release::new("2.93.1");
-    release.upload().ok();
-    let path = nar(&release, "liblix-2.93.1");
-    let mut bytes = fs::read(&path).expect("a NAR");
-    let last = bytes.len() - 1;
-    bytes[last] ^= 1;
-    fs::write(&path, bytes).expect("written");
-    release.release("verify", "local", &[]).ok();
-    let broken = release.release("verify", "local", &["--deep"]);
-    assert!(broken.code == Some(1) && broken.stdout.contains("its NAR has SHA-256"), "{}", broken.stdout);
-}
-
-/// Fetches the output of a release from a cache into an empty store, as a user who trusts `key`.
-fn substitute(url: &str, key: &str, release: &Release) -> Result<(bool, String)> {
-    let store = tempfile::tempdir()?;
-    let out = release.output("x86_64-linux", "out");
-    let output = Command::new("nix")
-        .args(["--extra-experimental-features", "nix-command", "copy", "--from", url])
-        .args(["--to", &format!("local?root={}", store.path().display())])
-        .args(["--option", "require-sigs", "true", "--option", "trusted-public-keys", key, &out])
-        .env("NIX_CONFIG", NIX_CONFIG)
-        .env("XDG_CACHE_HOME", store.path().join("memory"))
-        .output()?;
-    let arrived = store.path().join(out.trim_start_matches('/')).exists();
-    let said = String::from_utf8_lossy(&output.stderr).into_owned();
-    assert_eq!(output.status.success(), arrived, "{said}");
-    Ok((arrived, said))
-}
-
-/// What users trust, who download from `release`'s environment.
-fn trusted(release: &Release) -> String {
-    let secret = fs::read_to_string(release.release_dir().join("local/cache.key")).expect("a key");
-    secret.parse::<xtask_publish::domain::cache::signing::SecretKey>().expect("valid").public().to_string()
-}
-
-pub async fn is_substituted_by_nix(store: Store, release: &Release) -> Result<()> {
-    let server = Anonymous::start(store).await?;
-    let (url, key) = (server.url().to_owned(), trusted(release));
-    let (_, wrong) = generate();
-    tokio::task::block_in_place(|| {
-        let (arrived, said) = substitute(&url, &key, release)?;
-        assert!(arrived, "{said}");
-        for wrong in [&wrong, &wrong.replacen("test-1", "lix-rehearsal", 1)] {
-            let (arrived, said) = substitute(&url, wrong, release)?;
-            assert!(!arrived && said.contains("lacks a"), "{said}");
-        }
-        Ok(())
-    })
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn nix_substitutes_with_the_right_key_and_refuses_with_another() -> Result<()> {
-    let release = Release::new("2.93.1");
-    release.upload().ok();
-    let embedded = Embedded::start(release.object("").as_std_path(), &[BUCKET]).await?;
-    let store = Store::new(embedded.endpoint(), Embedded::credentials(), BUCKET);
-    is_substituted_by_nix(store, &release).await
-}
-
-/// A user of the old key and a user of the new one, while a cache goes from one to the other.
-#[tokio::test(flavor = "multi_thread")]
-async fn a_new_key_takes_nothing_from_users_of_the_old_one() -> Result<()> {
-    let managed = Managed::new();
-    managed.key_file("test.key", &managed.secret);
-    let run = |phase: &str, args: &[&str]| {
-        let (code, said) = managed.run(phase, args);
-        assert_eq!(code, Some(0), "{said}");
-        said
-    };
-    run("upload", &["--noconfirm"]);
-    let (secret, public) = generate_named("test-2");
-    managed.key_file("test.key", &secret);
-    managed.trust(&public);
-    let (code, said) = managed.run("verify", &[]);
-    assert!(code == Some(1) && said.contains("(it names test-1)"), "{said}");
-    managed.trust_also(&public, &[&managed.public]);
-    let said = run("verify", &[]);
-    assert!(said.contains("10 paths signed by test-1 and not yet by our key: `upload` adds our signature"), "{said}");
-    let plan = run("plan", &[]);
-    assert!(plan.contains(" sign 10 paths; so far signed by test-1"), "{plan}");
-    // A repaired path keeps what was good, too.
-    let (file, text) = narinfo(&managed.release, "liblix-2.93.1");
-    fs::write(file, text.replace("URL: nar/", "URL: /nar/"))?;
-    let said = run("upload", &["--noconfirm"]);
-    assert!(said.contains("compresses and signs 1 path in"), "{said}");
-    let said = run("verify", &["--deep"]);
-    assert!(!said.contains("not yet by our key"), "{said}");
-    let (code, said) = managed.run("upload", &["--noconfirm"]);
-    assert!(code == Some(0) && !said.contains("  ok "), "{said}");
-
-    let embedded = Embedded::start(managed.release.object("").as_std_path(), &[BUCKET]).await?;
-    let server = Anonymous::start(Store::new(embedded.endpoint(), Embedded::credentials(), BUCKET)).await?;
-    tokio::task::block_in_place(|| {
-        for key in [&managed.public, &public] {
-            let (arrived, said) = substitute(server.url(), key, &managed.release)?;
-            assert!(arrived, "{said}");
-        }
-        Ok(())
-    })
 }
 
 /// Nix 2.33 and newer have another format, and want to be told which.

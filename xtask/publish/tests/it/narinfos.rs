@@ -9,7 +9,8 @@ use expect_test::expect;
 use flate2::Compression;
 use flate2::read::GzEncoder;
 
-use crate::cache::{BUCKET, files_below, generate, nar};
+use crate::cache::repair::nar;
+use crate::cache::{BUCKET, files_below, generate};
 use crate::headers::set;
 use crate::release::{Release, nix};
 use crate::repo::NIX_CONFIG;

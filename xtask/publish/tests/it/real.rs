@@ -193,7 +193,7 @@ async fn the_cache_is_sent_once_repaired_and_read_by_nix() -> Result<()> {
     let release = &world.release;
     release.upload().ok();
     let cache = world.store("local-cache");
-    crate::cache::is_substituted_by_nix(cache.clone(), release).await?;
+    crate::cache::users::is_substituted_by_nix(cache.clone(), release).await?;
 
     let listing = cache.list("").await?;
     let key = |ending: &str| listing.keys().find(|key| key.ends_with(ending)).expect("it was sent").clone();
