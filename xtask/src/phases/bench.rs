@@ -8,6 +8,7 @@ use camino::Utf8Path;
 use crate::domain::notes::category::Category;
 use crate::tools::cargo::Program;
 use crate::tools::process;
+use crate::tools::scratch_dir::ScratchDir;
 use crate::tools::term;
 
 /// Number of runs: enough for a meaningful median, few enough to wait for.
@@ -22,10 +23,10 @@ pub fn notes(workspace: &Utf8Path) -> Result<()> {
     let manifest = workspace.join("Cargo.toml");
     let program = Program { what: "xtask", manifest: &manifest, package: "xtask", release: true }.built(&sh)?;
     for count in [0, 2000] {
-        let dir = tempfile::tempdir().context("cannot make a temporary directory")?;
+        let dir = ScratchDir::new()?;
         for i in 0..count {
             let path = dir.path().join(format!("fragment-{i}.md"));
-            std::fs::write(&path, fragment(i)).with_context(|| format!("cannot write {}", path.display()))?;
+            std::fs::write(&path, fragment(i)).with_context(|| format!("cannot write {path}"))?;
         }
         let mut times = Vec::new();
         for _ in 0..RUNS {

@@ -3,44 +3,42 @@
 //! If git cannot tell, that is an error, never a no. [`super::remote`] fetches what is needed.
 
 use anyhow::{Context, Result};
-use camino::{Utf8Path, Utf8PathBuf};
-use tempfile::TempDir;
+use camino::Utf8Path;
 use xshell::Cmd;
 
 use super::git::{Git, LOG, parse_commit, parse_oid};
 use super::process;
+use super::scratch_dir::ScratchDir;
 use crate::domain::oid::Oid;
 use crate::domain::release::tagging::{Commit, Relation};
 
 /// Our history and a remote branch's, side by side.
 pub struct History<'a> {
     git: &'a Git,
-    dir: Utf8PathBuf,
-    _scratch: TempDir,
+    scratch: ScratchDir,
 }
 
 impl<'a> History<'a> {
     /// Makes a scratch repository that has our objects.
     pub(super) fn new(git: &'a Git) -> Result<History<'a>> {
-        let scratch = tempfile::tempdir().context("cannot make a temporary directory")?;
-        let dir =
-            Utf8Path::from_path(scratch.path()).context("the temporary directory's name is not UTF-8")?.to_owned();
+        let scratch = ScratchDir::new()?;
+        let dir = scratch.path();
         let format = format!("--object-format={}", git.object_format()?);
         process::read(git.cmd(["init", "--quiet", "--bare", "--template=", &format, dir.as_str()]))?;
         let (alternates, objects) = (dir.join("objects/info/alternates"), git.object_directories()?);
         std::fs::create_dir_all(dir.join("objects/info"))
             .and_then(|()| std::fs::write(&alternates, objects))
             .with_context(|| format!("cannot write {alternates}"))?;
-        Ok(History { git, dir, _scratch: scratch })
+        Ok(History { git, scratch })
     }
 
     /// Returns the directory of the scratch repository.
     pub(super) fn dir(&self) -> &Utf8Path {
-        &self.dir
+        self.scratch.path()
     }
 
     fn cmd(&self, args: &[&str]) -> Cmd<'a> {
-        self.git.cmd(["--git-dir", self.dir.as_str()]).args(args)
+        self.git.cmd(["--git-dir", self.dir().as_str()]).args(args)
     }
 
     /// Whether `descendant` contains `ancestor`.

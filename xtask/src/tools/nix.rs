@@ -71,6 +71,15 @@ pub struct Nix {
     args: NixArgs,
 }
 
+/// What a look at a flake's output tells.
+#[derive(Debug)]
+pub struct Probe {
+    /// Names of the output's attributes.
+    pub attributes: Vec<String>,
+    /// Whether Nix runs as root and has no build users.
+    pub lacks_build_users: bool,
+}
+
 impl Nix {
     /// # Errors
     /// The current directory is gone.
@@ -96,11 +105,11 @@ impl Nix {
         says.lines().next().unwrap_or("this Nix").to_owned()
     }
 
-    /// Returns the names of the attributes in a flake's output, and whether Nix has no build users.
+    /// Looks at a flake's output, and at Nix meanwhile.
     ///
     /// # Errors
     /// There is no such output, or Nix is not usable.
-    pub fn probe(&self, flake: &Flake, path: &[String]) -> Result<(Vec<String>, bool), Fault> {
+    pub fn probe(&self, flake: &Flake, path: &[String]) -> Result<Probe, Fault> {
         let odd = |error: anyhow::Error| Fault { meaning: None, message: format!("{error:#}") };
         let output = self.eval(flake, path, "builtins.attrNames").map_err(|failure| match failure {
             Failure::Message(fault) => fault,
@@ -108,8 +117,8 @@ impl Nix {
         })?;
         let warnings = String::from_utf8_lossy(&output.stderr);
         // Nix only warns here, but fails with the same message when it has to build.
-        let no_users = warnings.contains("'build-users-group' does not exist");
-        Ok((json(&output.stdout).map_err(odd)?, no_users))
+        let lacks_build_users = warnings.contains("'build-users-group' does not exist");
+        Ok(Probe { attributes: json(&output.stdout).map_err(odd)?, lacks_build_users })
     }
 
     /// Returns the hash of an archive's content, as a fetcher that unpacks it computes it: that of the NAR. Adds the content

@@ -8,11 +8,11 @@ use std::io::{ErrorKind, Write};
 
 use anyhow::{Context, Result};
 use camino::{Utf8Path, Utf8PathBuf};
-use tempfile::TempDir;
 use xshell::{Cmd, Shell};
 
 use super::git::{Git, environment, parse_oid};
 use super::process;
+use super::scratch_dir::ScratchDir;
 use crate::domain::oid::Oid;
 
 /// Settings of the repository, for programs that read global ones, too.
@@ -39,7 +39,7 @@ const CONFIG: &str = "\
 pub struct Pristine {
     sh: Shell,
     root: Utf8PathBuf,
-    _scratch: TempDir,
+    _scratch: ScratchDir,
 }
 
 impl Pristine {
@@ -48,9 +48,8 @@ impl Pristine {
     /// # Errors
     /// Temporary files cannot be written.
     pub fn new(git: &Git) -> Result<Pristine> {
-        let scratch = tempfile::tempdir().context("cannot make a temporary directory")?;
-        let root = Utf8Path::from_path(scratch.path()).context("the temporary directory's name is not UTF-8")?;
-        let root = root.join("tree");
+        let scratch = ScratchDir::new()?;
+        let root = scratch.path().join("tree");
         fs::create_dir(&root).with_context(|| format!("cannot create {root}"))?;
         let pristine = Pristine { sh: process::shell_in(&root)?, root, _scratch: scratch };
 

@@ -17,6 +17,7 @@ use super::git::{Git, parse_oid};
 use super::history::History;
 use super::patience::Patience;
 use super::process;
+use super::scratch_dir::ScratchDir;
 use crate::domain::environment::refusal::Refusal;
 use crate::domain::environment::remote_url;
 use crate::domain::environment::{GitTarget, same_but_for_user};
@@ -282,8 +283,8 @@ impl<'a> Remote<'a> {
     fn make(&self, directory: &Utf8Path) -> Result<()> {
         let parent = directory.parent().context("it has no parent directory")?;
         std::fs::create_dir_all(parent)?;
-        let scratch = tempfile::tempdir_in(parent)?;
-        let new = Utf8Path::from_path(scratch.path()).context("the path is not UTF-8")?.join("git");
+        let scratch = ScratchDir::new_in(parent)?;
+        let new = scratch.path().join("git");
         let format = format!("--object-format={}", self.git.object_format()?);
         let options = ["--quiet", "--bare", "--template=", "--initial-branch=main", &format, new.as_str()];
         process::read(self.git.cmd(["init"]).args(options))?;

@@ -4,12 +4,11 @@
 //! unreachable objects, which git collects. Does not move refs: [`Git::move_refs`] does.
 
 use anyhow::{Context, Result, ensure};
-use camino::{Utf8Path, Utf8PathBuf};
-use tempfile::TempDir;
 
 use super::git::{Git, parse_oid};
 use super::pristine::Pristine;
 use super::process;
+use super::scratch_dir::ScratchDir;
 use crate::domain::oid::Oid;
 
 /// Prefixes of the settings for identity and signing.
@@ -27,7 +26,7 @@ pub struct Edit {
 /// A place to make objects in.
 pub struct ScratchRepo<'a> {
     git: &'a Git,
-    scratch: TempDir,
+    scratch: ScratchDir,
     environment: Vec<(&'static str, String)>,
 }
 
@@ -37,8 +36,8 @@ impl<'a> ScratchRepo<'a> {
     /// # Errors
     /// Temporary files cannot be written.
     pub fn new(git: &'a Git) -> Result<ScratchRepo<'a>> {
-        let scratch = tempfile::tempdir().context("cannot make a temporary directory")?;
-        let index = utf8(scratch.path())?.join("index");
+        let scratch = ScratchDir::new()?;
+        let index = scratch.path().join("index");
         Ok(ScratchRepo { git, scratch, environment: vec![("GIT_INDEX_FILE", index.into_string())] })
     }
 
@@ -49,7 +48,7 @@ impl<'a> ScratchRepo<'a> {
     pub fn temporary(git: &'a Git) -> Result<ScratchRepo<'a>> {
         let mut repo = ScratchRepo::new(git)?;
         let objects = git.path("objects")?.into_string();
-        let scratch = utf8(repo.scratch.path())?.join("objects");
+        let scratch = repo.scratch.path().join("objects");
         std::fs::create_dir(&scratch).with_context(|| format!("cannot create {scratch}"))?;
         repo.environment.push(("GIT_OBJECT_DIRECTORY", scratch.into_string()));
         repo.environment.push(("GIT_ALTERNATE_OBJECT_DIRECTORIES", quote_path_list_entry(&objects)));
@@ -158,7 +157,7 @@ impl<'a> ScratchRepo<'a> {
     /// # Errors
     /// The hook refuses the message.
     pub fn through_commit_msg_hook(&self, message: &str) -> Result<String> {
-        let file = utf8(self.scratch.path())?.join("COMMIT_EDITMSG");
+        let file = self.scratch.path().join("COMMIT_EDITMSG");
         std::fs::write(&file, message).with_context(|| format!("cannot write {file}"))?;
         let hook =
             self.cmd(&["hook", "run", "--ignore-missing", "commit-msg", "--", file.as_str()]).env("GIT_EDITOR", ":");
@@ -172,10 +171,6 @@ impl<'a> ScratchRepo<'a> {
             std::fs::read_to_string(&file).with_context(|| format!("cannot read {file} after the commit-msg hook"))?;
         process::read(self.cmd(&["stripspace"]).stdin(message)).map(|message| message + "\n")
     }
-}
-
-fn utf8(path: &std::path::Path) -> Result<Utf8PathBuf> {
-    Utf8Path::from_path(path).map(Utf8Path::to_owned).context("the temporary directory's name is not UTF-8")
 }
 
 /// Quotes an entry: git splits the list at colons, except in quotes.

@@ -20,7 +20,7 @@ use xtask::domain::release::Release;
 use xtask::phases::build::RELEASE_JOBS;
 use xtask::phases::notes::{Request, Source, problems};
 use xtask::tools::git::Git;
-use xtask::tools::nix::{Flake, Nix};
+use xtask::tools::nix::{Flake, Nix, Probe};
 use xtask::tools::pristine::Pristine;
 use xtask::tools::{files, process, term};
 use xtask::tree;
@@ -132,12 +132,12 @@ impl Jobs {
 
     /// Whether Nix evaluates them, and may build.
     fn probe(&self) -> Result<String> {
-        let (profiles, lacks_users) = self.nix.probe(&self.flake, &[RELEASE_JOBS.to_owned()])?;
+        let Probe { attributes, lacks_build_users } = self.nix.probe(&self.flake, &[RELEASE_JOBS.to_owned()])?;
         ensure!(
-            !lacks_users,
+            !lacks_build_users,
             "Nix builds as root here and has no users for it: use a daemon, or set `build-users-group =` in NIX_CONFIG"
         );
-        Ok(format!("evaluates {RELEASE_JOBS}, for {}", profiles.join(" and ")))
+        Ok(format!("evaluates {RELEASE_JOBS}, for {}", attributes.join(" and ")))
     }
 }
 

@@ -17,6 +17,7 @@ use xtask::domain::layout::{INSTALLER_RECORD, Layout};
 use xtask::domain::system::System;
 use xtask::domain::version::Version;
 use xtask::tools::git::Git;
+use xtask::tools::scratch_dir::ScratchDir;
 use xtask::tools::{files, term};
 use xtask::tree::{self, release_dir};
 
@@ -52,9 +53,8 @@ pub async fn run(invocation: &Invocation, args: &InstallerArgs) -> Result<Outcom
     let published = published.with_context(|| {
         format!("installers follow their release: {version} has to be published to {} first", args.env)
     })?;
-    let scratch = tempfile::tempdir().context("cannot make a temporary directory")?;
-    let scratch = Utf8Path::from_path(scratch.path()).context("the temporary directory's name is not UTF-8")?;
-    let installers = open(&args.from, &published.layout(), &published.record, scratch).await?;
+    let scratch = ScratchDir::new()?;
+    let installers = open(&args.from, &published.layout(), &published.record, scratch.path()).await?;
 
     let built = Built { installers, ..published };
     let waivers = Waivers { drop_systems: args.drop_system.clone(), ..Waivers::default() };

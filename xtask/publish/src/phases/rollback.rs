@@ -5,13 +5,13 @@
 
 use std::collections::BTreeSet;
 
-use anyhow::{Context, Result, bail, ensure};
-use camino::Utf8Path;
+use anyhow::{Result, bail, ensure};
 use xtask::cli::{Invocation, Outcome, RollbackArgs};
 use xtask::domain::environment::image_target::ImageTarget;
 use xtask::domain::layout::{Docs, WITHDRAWN};
 use xtask::domain::version::Version;
 use xtask::tools::git::Git;
+use xtask::tools::scratch_dir::ScratchDir;
 use xtask::tools::term;
 use xtask::tree::release_dir;
 
@@ -52,12 +52,11 @@ async fn roll_back(invocation: &Invocation, args: &RollbackArgs) -> Result<Outco
     let (now, unclear) = &found;
     check_target(&git, &destination, now, unclear.as_ref(), to).await?;
 
-    let scratch = tempfile::tempdir().context("cannot make a temporary directory")?;
-    let scratch = Utf8Path::from_path(scratch.path()).context("the temporary directory's name is not UTF-8")?;
+    let scratch = ScratchDir::new()?;
     let built = published::find(read.of(Bucket::Releases), &site.product, to).await?;
     let built = Built {
-        manual: published::manual(read.of(Bucket::Releases), &built, &scratch.join("manual")).await?,
-        installers: published::installers(read.of(Bucket::Install), &built, &scratch.join("installers")).await?,
+        manual: published::manual(read.of(Bucket::Releases), &built, &scratch.path().join("manual")).await?,
+        installers: published::installers(read.of(Bucket::Install), &built, &scratch.path().join("installers")).await?,
         ..built
     };
     // What was only begun holds no rollback back: it is the way out, also while a fix waits for its review.

@@ -5,10 +5,11 @@
 
 use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use camino::Utf8Path;
 use xtask::domain::build::manifest::Manifest;
 use xtask::domain::problem::excerpt;
+use xtask::tools::scratch_dir::ScratchDir;
 use xtask::tools::{files, process};
 
 use crate::domain::publication::live_manifest::{self, Live};
@@ -67,8 +68,8 @@ fn evaluate(bytes: &[u8], why: &str) -> Result<Result<Manifest, String>> {
     if !files::on_path("nix-instantiate") {
         return Ok(Err(format!("{why}, and Nix, which might read it, is not installed")));
     }
-    let dir = tempfile::tempdir().context("cannot make a temporary directory")?;
-    let dir = Utf8Path::from_path(dir.path()).context("the temporary directory's name is not UTF-8")?;
+    let scratch = ScratchDir::new()?;
+    let dir = scratch.path();
     let file = dir.join("manifest.nix");
     files::create(&file, bytes)?;
     let sh = process::shell_in(dir)?;

@@ -16,7 +16,7 @@ use crate::domain::release::Release;
 use crate::domain::release::version_file::{self, VersionFile};
 use crate::domain::version::Version;
 use crate::tools::git::{Git, Head};
-use crate::tools::nix::{Flake, Nix};
+use crate::tools::nix::{Flake, Nix, Probe};
 use crate::tools::source::Source;
 use crate::tools::term::{self, BOLD};
 use crate::tools::{files, skopeo};
@@ -67,8 +67,8 @@ pub struct Observed {
     source: Source,
     /// Reasons why the source archive would depend on the clone.
     source_faults: Problems,
-    /// The profiles that exist, and whether Nix has no build users.
-    nix: Result<(Vec<String>, bool), Fault>,
+    /// What Nix says about the profiles.
+    nix: Result<Probe, Fault>,
     skopeo: Result<()>,
     /// Free space in bytes, by place.
     free: Vec<(Utf8PathBuf, u64)>,
@@ -215,12 +215,12 @@ fn machine(observed: &Observed, request: &Request) -> Problems {
             let root = &observed.root;
             problems.add(format!("Nix cannot evaluate `{RELEASE_JOBS}` of {root}: {why}\n{message}"));
         }
-        Ok((profiles, _)) if !profiles.contains(&wanted) => {
-            problems.add(format!("the flake has no `{RELEASE_JOBS}.{wanted}`, only {}", profiles.join(", ")))
+        Ok(Probe { attributes, .. }) if !attributes.contains(&wanted) => {
+            problems.add(format!("the flake has no `{RELEASE_JOBS}.{wanted}`, only {}", attributes.join(", ")))
         }
         Ok(_) => {}
     }
-    if matches!(observed.nix, Ok((_, true))) {
+    if matches!(observed.nix, Ok(Probe { lacks_build_users: true, .. })) {
         problems.add(
             "Nix runs as root here and has no build users: use a Nix daemon, create the group that \
              `build-users-group` names, or set `build-users-group =` in NIX_CONFIG to build as root",
