@@ -1,8 +1,9 @@
-//! The tool in a tree: how a tree is laid out, which of its lines change, and what is left to a person.
+//! The tool in a tree: how the tree is laid out, which of its lines change, and what is left to do by hand.
 //!
-//! The tool is a workspace below `xtask/` that the tree's own one excludes. Nothing here touches what the tree builds.
+//! The tool is a workspace below `xtask/` that the tree's own workspace excludes. Nothing here changes what the tree
+//! builds.
 //!
-//! * [`toml_text`]: a line more in a TOML file, and no other byte changed
+//! * [`toml_text`]: adds a line to a TOML file, and changes no other byte
 //! * [`flake`]: what the text of a `flake.nix` shows without evaluating it
 
 pub mod flake;
@@ -20,24 +21,24 @@ use super::release::official;
 use super::release::version_file::{self, VersionFile};
 use super::version::Version;
 
-/// Where the tool lies in a tree.
+/// Directory of the tool in a tree.
 pub const TOOL: &str = "xtask";
-/// The guide, beside it.
+/// The guide, beside the tool.
 pub const GUIDE: &str = "releng.md";
-/// Where releases are published: the tool brings it, and the tree may have its own.
+/// Description of the environments: the tool brings one, and the tree may have its own.
 pub const CONFIG: &str = "xtask/releng.toml";
-/// A file of the tool that tells it from what others call `xtask`.
+/// A file of the tool that distinguishes it from other directories called `xtask`.
 pub const MARK: &str = "xtask/publish/Cargo.toml";
 
 pub const MANIFEST: &str = "Cargo.toml";
 pub const IGNORED: &str = ".gitignore";
-/// Where cargo looks for aliases; the first is an older name, and goes before the other.
+/// Files in which cargo looks for aliases; the first is an older name, and takes precedence.
 pub const CARGO_CONFIGS: [&str; 2] = [".cargo/config", ".cargo/config.toml"];
 
-/// What `cargo xtask` stands for.
+/// The command that `cargo xtask` stands for.
 const ALIAS: &str = "run --quiet --locked --manifest-path xtask/Cargo.toml --package xtask --";
 
-/// What git does not see: what the tool compiles, what it builds, and keys.
+/// Lines of `.gitignore` for what the tool compiles, what it builds, and keys.
 const LINES: [&str; 6] = ["/xtask/target", "/release", "/release.new", "/release.old", "*.key", "*.age"];
 
 /// The output that a flake needs; `release-jobs.nix` says more.
@@ -45,7 +46,7 @@ const OUTPUT: &str = "release-jobs";
 const OUTPUT_LINE: &str = "release-jobs = import ./xtask/release-jobs.nix { inherit (self) hydraJobs; \
                            pkgs = nixpkgsFor.x86_64-linux.native; };";
 
-/// The files of a tree that matter here, as texts; `None` where a file is missing.
+/// Texts of the tree's files that adoption reads; `None` for a missing file.
 #[derive(Debug, Default)]
 pub struct Host {
     pub version_file: Option<String>,
@@ -104,27 +105,27 @@ impl fmt::Display for Layout {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Edit {
     pub path: &'static str,
-    /// Its text so far; `None` if it is new.
+    /// Present text; `None` if the file is new.
     pub before: Option<String>,
     pub after: String,
 }
 
-/// What is to be done to a tree, besides bringing the tool's files.
+/// What has to be done to a tree, besides copying the tool's files.
 #[derive(Debug)]
 pub struct Adoption {
     /// How the tree is laid out, in one line.
     pub layout: String,
     pub edits: Vec<Edit>,
-    /// What is worth knowing.
+    /// Remarks for the manager.
     pub remarks: Vec<String>,
-    /// What a person has to do.
+    /// What is left to do by hand.
     pub left: Vec<String>,
 }
 
-/// Decides.
+/// Decides which lines of the tree change.
 ///
 /// # Errors
-/// What makes it impossible to tell: this is not a tree to release, or a file cannot be understood.
+/// This is not a tree to release, or a file cannot be parsed.
 pub fn decide(product: &Product, host: &Host) -> Result<Adoption, Problems> {
     let version = match &host.version_file {
         Some(text) => VersionFile::parse(text).map_err(|why| format!("{} {why}", version_file::PATH)),
@@ -155,9 +156,9 @@ pub fn decide(product: &Product, host: &Host) -> Result<Adoption, Problems> {
     let marks = host.summary.as_deref().unwrap_or_default().matches(notes::SUMMARY_MARKER).count();
     if marks != 1 {
         let (path, marker) = (notes::SUMMARY, notes::SUMMARY_MARKER);
-        adoption
-            .left
-            .push(format!("{path} has {marks} lines with `{marker} -->`, where new pages of notes go: it needs one"));
+        adoption.left.push(format!(
+            "{path} has {marks} lines with `{marker} -->`, where new pages of notes go: it needs exactly one"
+        ));
     }
     let flag = official::find(&version, host.flake.as_deref());
     let flag = flag.map_err(|problem| adoption.left.push(problem.to_string())).ok().map(|flag| flag.path);
@@ -171,7 +172,7 @@ impl Adoption {
         self.edits.push(Edit { path, before: before.clone(), after });
     }
 
-    /// The tree's workspace leaves the tool out.
+    /// Makes the tree's workspace exclude the tool.
     fn exclude(&mut self, host: &Host, manifest: &Table) -> Workspace {
         let Some(text) = &host.manifest else { return Workspace::NoManifest };
         let Some(workspace) = manifest.get("workspace") else { return Workspace::PackageAlone };
@@ -185,13 +186,12 @@ impl Adoption {
             let member = excerpt(member);
             if first == TOOL {
                 self.left.push(format!(
-                    "{MANIFEST} has `{member}` among the members of its workspace, and the tool is a workspace itself: \
-                     take `{member}` out"
+                    "{MANIFEST} has `{member}` among the members of its workspace, but the tool is a workspace itself: \
+                     remove `{member}`"
                 ));
             } else if is_matched(TOOL, first) {
-                self.remarks.push(format!(
-                    "`{member}`, a member of {MANIFEST}, would be {TOOL}/, too: `exclude` prevents that"
-                ));
+                self.remarks
+                    .push(format!("`{member}`, a member in {MANIFEST}, also matches {TOOL}/: `exclude` prevents that"));
             }
         }
         let excluded = |path: &String| path.trim_start_matches("./").trim_end_matches('/') == TOOL;
@@ -206,7 +206,7 @@ impl Adoption {
         Workspace::Members(members)
     }
 
-    /// `cargo xtask` runs the tool.
+    /// Adds the alias with which `cargo xtask` runs the tool.
     fn alias(&mut self, host: &Host, config: &Table) {
         let path = host.cargo_config_path;
         let alias = config.get("alias").and_then(|aliases| aliases.get(TOOL));
@@ -222,7 +222,7 @@ impl Adoption {
             (Some(_), Some(words)) if words == ALIAS => {}
             (Some(_), words) => {
                 let says = words.map_or(String::new(), |words| format!(", `{}`", excerpt(&words)));
-                self.left.push(format!("{path} has another alias `{TOOL}`{says}: make it\n{TOOL} = \"{ALIAS}\""));
+                self.left.push(format!("{path} has another alias `{TOOL}`{says}: change it to\n{TOOL} = \"{ALIAS}\""));
             }
             (None, _) => {
                 match toml_text::with_entry(host.cargo_config.as_deref().unwrap_or_default(), "alias", TOOL, ALIAS) {
@@ -235,7 +235,7 @@ impl Adoption {
         }
     }
 
-    /// git sees neither what the tool makes nor keys.
+    /// Makes git ignore what the tool makes, and keys.
     fn ignore(&mut self, host: &Host) {
         let text = host.ignored.as_deref().unwrap_or_default();
         let missing: Vec<&str> =
@@ -260,7 +260,7 @@ fn is_matched(name: &str, pattern: &str) -> bool {
     let mut rest = pattern.chars();
     match rest.next() {
         None => name.is_empty(),
-        // A set of characters: nobody counts them here.
+        // A set of characters: taken for a match.
         Some('[') => true,
         Some('*') => {
             let tails = name.char_indices().map(|(at, _)| &name[at..]).chain([""]);
@@ -270,7 +270,7 @@ fn is_matched(name: &str, pattern: &str) -> bool {
     }
 }
 
-/// Whether a line of `.gitignore` does what another one does.
+/// Whether a line of `.gitignore` covers another one.
 fn covers(there: &str, wanted: &str) -> bool {
     let there = there.trim_end().trim_end_matches('/');
     let name = wanted.rsplit('/').next().unwrap_or(wanted);

@@ -1,6 +1,6 @@
-//! Amounts, as people read them.
+//! Amounts, formatted for people.
 
-/// `1 path`, `2 paths`: for people.
+/// Formats a count with its noun: `1 path`, `2 paths`.
 pub fn counted(n: usize, what: &str) -> String {
     let ending = match what {
         _ if n == 1 => "",
@@ -10,7 +10,7 @@ pub fn counted(n: usize, what: &str) -> String {
     format!("{n} {what}{ending}")
 }
 
-/// `52.1 MB`, `12 kB`: for people.
+/// Formats a size: `52.1 MB`, `12 kB`.
 pub fn bytes_for_people(bytes: u64) -> String {
     match bytes {
         0..1_000 => format!("{bytes} B"),

@@ -1,11 +1,11 @@
-//! Building a release: what Nix is asked for, how its answers are read, and the record of what was built.
+//! Building a release: what Nix is asked, how its answers are read, and the record of what was built.
 //!
 //! * [`program`]: the programs that a release runs, and how new each has to be
-//! * [`nix_args`]: what people add to Nix's command lines; [`nix_fault`]: what a failure of Nix means
-//! * [`builders`]: who builds for which system
+//! * [`nix_args`]: the manager's arguments for Nix; [`nix_fault`]: what a failure of Nix means
+//! * [`builders`]: which machine builds for which system
 //! * [`jobs`]: what a flake offers to build, and whether a release can be made of it
 //! * [`placeholder`]: what git fills in when it archives the source
-//! * [`image`]: the index that makes one container image of several architectures'
+//! * [`image`]: the index that joins the container images of several architectures
 //! * [`manifest`]: the store path of each system, for `nix upgrade-nix`
 //! * [`record`]: `release.json`, what the release consists of, to the byte
 

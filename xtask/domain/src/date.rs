@@ -19,7 +19,7 @@ impl FromStr for Date {
     /// Reads `YYYY-MM-DD`.
     ///
     /// # Errors
-    /// Another form, or a day that no calendar has.
+    /// The text has another form, or there is no such day.
     fn from_str(text: &str) -> Result<Date, String> {
         let wrong = || format!("`{}` is not a date: write YYYY-MM-DD, such as 2025-06-18", excerpt(text));
         let parts: Vec<&str> = text.split('-').collect();

@@ -1,4 +1,4 @@
-//! SHA-256 digests and the files that they stand for. Refuses to compute them: bytes are read on the floor above.
+//! SHA-256 digests, and what a release records about a file. The floor above computes them.
 
 use std::fmt;
 use std::str::FromStr;
@@ -15,15 +15,15 @@ impl Digest {
         Digest(bytes)
     }
 
-    /// Enough of it for people.
+    /// Returns the first 12 digits, for messages.
     pub fn short(&self) -> String {
         self.to_string()[..12].to_owned()
     }
 
-    /// What [`Digest::oci`] gave.
+    /// Parses what [`Digest::oci`] returns.
     ///
     /// # Errors
-    /// Anything else, and digests of other kinds than SHA-256.
+    /// The text is something else, such as a digest of another kind.
     pub fn from_oci(text: &str) -> Result<Digest, String> {
         text.strip_prefix("sha256:").unwrap_or(text).parse()
     }
@@ -32,12 +32,12 @@ impl Digest {
         &self.0
     }
 
-    /// As OCI spells it: `sha256:` and the digits.
+    /// Returns the digest as OCI spells it: `sha256:` and the digits.
     pub fn oci(&self) -> String {
         format!("sha256:{self}")
     }
 
-    /// As Nix spells it (SRI): `sha256-` and Base64.
+    /// Returns the digest as Nix spells it (SRI): `sha256-` and Base64.
     pub fn sri(&self) -> String {
         const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
         let mut text = "sha256-".to_owned();
@@ -67,7 +67,7 @@ impl FromStr for Digest {
     type Err = String;
 
     /// # Errors
-    /// Anything but 64 lower-case hexadecimal digits.
+    /// The text is not 64 lower-case hexadecimal digits.
     fn from_str(text: &str) -> Result<Digest, String> {
         let nibble = |digit: u8| match digit {
             b'0'..=b'9' => Some(digit - b'0'),
@@ -101,10 +101,10 @@ impl From<Digest> for String {
     }
 }
 
-/// What a file is, as far as a release is concerned.
+/// What a release records about a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FileFacts {
-    /// Bytes.
+    /// Size in bytes.
     pub size: u64,
     pub sha256: Digest,
 }

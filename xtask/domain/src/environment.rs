@@ -1,7 +1,7 @@
 //! Where a release is published: `releng.toml`, as values.
 //!
-//! Environments differ by data alone; whoever wants to ask "is this production?" adds a field here. No secret is held
-//! here, only where one is found.
+//! Environments differ by data alone: instead of asking "is this production?", add a field here. Secrets are not stored
+//! here, only where to find them.
 //!
 //! * [`image_target`]: where container images go
 //! * [`remote_url`]: the address of a git remote, safe to show; [`refusal`]: a push that a remote refused
@@ -19,11 +19,11 @@ use super::problem::excerpt;
 use super::product::Product;
 use super::profile::Profile;
 
-/// The whole file.
+/// The contents of `releng.toml`.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Config {
-    /// What is released; our own file's where another file has none.
+    /// What is released; `None` if the file does not say so.
     pub product: Option<Product>,
     pub environments: BTreeMap<String, Environment>,
 }
@@ -32,20 +32,20 @@ pub struct Config {
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Environment {
-    /// Of the confirmation.
+    /// Colour of the confirmation.
     pub colour: Colour,
     /// The build profiles that may be released here.
     pub profiles: Vec<Profile>,
     /// Whether the confirmation may be left out.
     pub noconfirm: bool,
-    /// The environment that must have taken the very same release before, if there is one.
+    /// The environment that must have received the same release before, if there is one.
     pub requires: Option<String>,
     pub storage: Storage,
     pub buckets: Buckets,
-    /// Where users download, if that is somewhere else than the storage.
+    /// Addresses that users download from, if they differ from those of the storage.
     pub public: Option<Buckets>,
-    /// A program with its arguments that makes the caches in front of `public` forget: after pointers moved, it gets the
-    /// addresses that changed on stdin, a line each. Empty where nothing has to be told.
+    /// Program that purges the caches in front of `public`, with its arguments: after pointers have moved, it gets the
+    /// addresses that changed on stdin, one per line. Empty if there is nothing to purge.
     #[serde(default)]
     pub purge: Vec<String>,
     pub cache: CacheKey,
@@ -76,18 +76,18 @@ pub enum Storage {
     },
 }
 
-/// Where access keys come from. They are not here.
+/// Where access keys come from.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub enum Credentials {
     /// A program that prints `{"name": …, "id": …, "secret_key": …}`.
     #[serde(rename_all = "kebab-case")]
     Command {
-        /// With `{access}` and `{buckets}` among its arguments.
+        /// The program and its arguments, `{access}` and `{buckets}` among them.
         program: Vec<String>,
         renew_after_minutes: u64,
     },
-    /// Where the AWS tools find theirs: environment, profile files, instance metadata.
+    /// From where the AWS tools find theirs: environment, profile files, instance metadata.
     Aws {},
 }
 
@@ -95,30 +95,30 @@ pub enum Credentials {
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub enum CacheKey {
-    /// Made where it is missing, and good for nothing else.
+    /// A key for this environment alone, which is made if it is missing.
     #[serde(rename_all = "kebab-case")]
     Made {
-        /// Relative to the tree that is released.
+        /// Path of the key file, relative to the tree that is released.
         key_file: String,
-        /// What signatures name.
+        /// Name of the key in signatures.
         name: String,
     },
-    /// A manager has it.
+    /// A key that the manager has.
     #[serde(rename_all = "kebab-case")]
     Held {
-        /// Its name, without `.age`.
+        /// Name of the key file, without `.age`.
         key_file: String,
-        /// What users trust; empty until somebody has filled it in.
+        /// Public key that users trust; empty until it is filled in.
         public_key: String,
-        /// What users trust besides, while a new key takes the place of an old one: paths that these have signed count
-        /// as signed.
+        /// Public keys that users trust as well, while a new key replaces an old one: paths that these have signed
+        /// count as signed.
         #[serde(default)]
         also_trusts: Vec<String>,
     },
 }
 
 impl CacheKey {
-    /// Nix knows keys by their names: two of one name shadow each other.
+    /// Checks that no two keys have the same name: Nix finds keys by name, so that one would hide the other.
     fn check(&self) -> Result<(), String> {
         let CacheKey::Held { public_key, also_trusts, .. } = self else { return Ok(()) };
         let mut names = BTreeSet::new();
@@ -133,10 +133,10 @@ impl CacheKey {
     }
 }
 
-/// The name of a public key, whose form alone is looked at here: what publishes reads the key itself.
+/// Returns the name of a public key. Only its form is checked here: `xtask-publish` reads the key itself.
 ///
 /// # Errors
-/// What is wrong. The key is not quoted: it may be a secret one.
+/// What is wrong, without quoting the key: it may be a secret one.
 fn key_name(key: &str) -> Result<&str, String> {
     let (name, digits) =
         key.split_once(':').filter(|(name, _)| !name.is_empty()).ok_or("a key has the form NAME:BASE64")?;
@@ -164,11 +164,11 @@ pub struct Buckets {
     pub releases: String,
 }
 
-/// Where branch and tag go.
+/// Where branches and tags are pushed to.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub enum GitTarget {
-    /// A bare repository that is made where it is missing; relative to the tree that is released.
+    /// A bare repository that is made if it is missing; relative to the tree that is released.
     #[serde(rename_all = "kebab-case")]
     Directory {
         path: String,
@@ -181,11 +181,11 @@ pub enum GitTarget {
         /// As for `Gerrit`.
         branch_off: String,
     },
-    /// Changes go through review; the remote is the one with this URL, whatever user name stands in it.
+    /// Changes go through review; the remote is the one with this URL, with any user name.
     #[serde(rename_all = "kebab-case")]
     Gerrit {
         url: String,
-        /// The ref to push to so that a series' branch comes into being there, with `{branch}` in it.
+        /// Ref to push to in order to create a series' branch there, with `{branch}` in it.
         branch_off: String,
     },
 }
@@ -199,12 +199,12 @@ impl GitTarget {
         }
     }
 
-    /// The ref to push a commit to so that a new branch starts there.
+    /// Returns the ref to push a commit to in order to create a branch at it.
     pub fn new_branch(&self, branch: &str) -> String {
         self.branch_off().replace(BRANCH, branch)
     }
 
-    /// The ref to push commits to so that they get onto a branch: by review where there is one.
+    /// Returns the ref to push commits to so that they reach a branch: through review, if there is one.
     pub fn onto_branch(&self, branch: &str) -> String {
         match self {
             GitTarget::Directory { .. } | GitTarget::Plain { .. } => format!("refs/heads/{branch}"),
@@ -213,7 +213,7 @@ impl GitTarget {
     }
 }
 
-/// Names of environments become names of files and words of commands.
+/// Checks the name of an environment, which becomes part of file names and commands.
 fn check_name(name: &str) -> Result<(), String> {
     let plain = name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_');
     if plain && name.starts_with(|c: char| c.is_ascii_alphanumeric()) {
@@ -224,6 +224,8 @@ fn check_name(name: &str) -> Result<(), String> {
 }
 
 impl Config {
+    /// Parses a `releng.toml`.
+    ///
     /// # Errors
     /// What is wrong, with its line; without the file's path.
     pub fn parse(text: &str) -> Result<Config, String> {
@@ -236,41 +238,43 @@ impl Config {
         Ok(config)
     }
 
-    /// Whether what it requires is there, and does not in the end wait for it.
+    /// Checks that the environments it requires exist, and do not in turn require it.
     fn check_requires(&self, name: &str, environment: &Environment) -> Result<(), String> {
         let mut waits_for = environment.requires.as_deref();
         for _ in 0..self.environments.len() {
             let Some(required) = waits_for else { return Ok(()) };
             let Some(other) = self.environments.get(required) else {
-                return Err(format!("environment `{name}`: `requires` names no environment: {required}"));
+                return Err(format!("environment `{name}`: `requires` names an unknown environment: {required}"));
             };
             waits_for = other.requires.as_deref();
         }
         match waits_for {
             None => Ok(()),
-            Some(_) => Err(format!("environment `{name}`: `requires` leads back to where it began")),
+            Some(_) => Err(format!("environment `{name}`: `requires` leads back to itself")),
         }
     }
 
-    /// How many environments have to have a release before this one.
+    /// Returns the number of environments that must have a release before this one.
     pub fn before(&self, name: &str) -> usize {
         let required = self.environments.get(name).and_then(|environment| environment.requires.as_deref());
         required.map_or(0, |required| 1 + self.before(required))
     }
 
-    /// Whether an environment is a step on the way of each release: another waits for it, or it waits for another.
+    /// Whether an environment is a stage of each release: it requires another one, or another one requires it.
     pub fn is_stage(&self, name: &str) -> bool {
         let requires = |environment: &Environment| environment.requires.is_some();
         let others = || self.environments.values().filter_map(|environment| environment.requires.as_deref());
         self.environments.get(name).is_some_and(requires) || others().any(|required| required == name)
     }
 
+    /// Returns an environment by its name.
+    ///
     /// # Errors
-    /// There is no such environment; the message lists those that are.
+    /// There is no such environment; the message lists those that exist.
     pub fn environment(&self, name: &str) -> Result<&Environment, String> {
         self.environments.get(name).ok_or_else(|| {
             let names: Vec<&str> = self.environments.keys().map(String::as_str).collect();
-            format!("there is no environment `{}`: known are {}", name.escape_debug(), names.join(", "))
+            format!("there is no environment `{}`: known environments are {}", name.escape_debug(), names.join(", "))
         })
     }
 }
@@ -279,7 +283,9 @@ impl Environment {
     fn check(&self) -> Result<(), String> {
         if let Storage::S3 { credentials: Credentials::Command { program, renew_after_minutes }, .. } = &self.storage {
             if *renew_after_minutes == 0 {
-                return Err("`renew-after-minutes` is 0: say after how many minutes a new key is made".to_owned());
+                return Err(
+                    "`renew-after-minutes` is 0: set the number of minutes after which a new key is made".to_owned()
+                );
             }
             for placeholder in [ACCESS, BUCKETS] {
                 if !program.iter().any(|argument| argument == placeholder) {
@@ -288,19 +294,19 @@ impl Environment {
             }
         }
         if self.profiles.is_empty() {
-            return Err("`profiles` is empty, so nothing may be released there".to_owned());
+            return Err("`profiles` is empty, so nothing could be released there".to_owned());
         }
         for buckets in [Some(&self.buckets), self.public.as_ref()].into_iter().flatten() {
             let Buckets { cache, docs, install, releases } = buckets;
             let names = BTreeSet::from([cache, docs, install, releases]);
             if names.len() < 4 || names.iter().any(|name| name.is_empty()) {
-                return Err("two buckets have one name or address, or one has none".to_owned());
+                return Err("two buckets have the same name or address, or one has none".to_owned());
             }
         }
         match self.purge.first() {
             Some(program) if program.is_empty() => return Err("`purge` names no program".to_owned()),
             Some(_) if self.public.is_none() => {
-                return Err("`purge` gets addresses, and there are none: `public` is missing".to_owned());
+                return Err("`purge` gets addresses, but `public` is missing".to_owned());
             }
             Some(_) | None => {}
         }
@@ -316,14 +322,14 @@ const BRANCH: &str = "{branch}";
 const ACCESS: &str = "{access}";
 const BUCKETS: &str = "{buckets}";
 
-/// What a key is for.
+/// What an access key permits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Access {
     Read,
     ReadWrite,
 }
 
-/// The program with its placeholders filled in.
+/// Returns the program with its placeholders filled in.
 pub fn credentials_command(program: &[String], access: Access, buckets: &[String]) -> Vec<String> {
     let permissions: &[&str] = match access {
         Access::Read => &["--read"],
@@ -339,7 +345,7 @@ pub fn credentials_command(program: &[String], access: Access, buckets: &[String
         .collect()
 }
 
-/// Whether a remote's URL is `wanted`, whichever user name stands in either.
+/// Whether a remote's URL is `wanted`, apart from user names.
 pub fn same_but_for_user(url: &str, wanted: &str) -> bool {
     let without_user = |url: &str| -> Option<(String, String)> {
         let (scheme, rest) = url.split_once("://")?;

@@ -1,7 +1,7 @@
-//! The number of a record's format, and how records of several ages are read.
+//! The number of a record's format, and how older and newer records are read.
 //!
-//! What is published is read by older and newer copies of this tool. Such a copy passes over keys that it does not know;
-//! what would be misread without them gets another number.
+//! What is published is read by older and newer copies of this tool. A copy ignores keys that it does not know; a
+//! record that would be misread without them gets another number.
 
 use std::fmt;
 
@@ -9,7 +9,7 @@ use serde::de::{DeserializeOwned, Error as _};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::Value;
 
-/// The format that this tool writes. Records from before there was a number are of it, too.
+/// The format that this tool writes. Records without a number have it, too.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Format;
 
@@ -25,22 +25,22 @@ impl<'de> Deserialize<'de> for Format {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Format, D::Error> {
         match u64::deserialize(deserializer)? {
             NUMBER => Ok(Format),
-            other => Err(D::Error::custom(format!("format {other}, and this tool knows {NUMBER}"))),
+            other => Err(D::Error::custom(format!("format {other}, but this tool knows {NUMBER}"))),
         }
     }
 }
 
-/// Why something that is published could not be read, in words that follow its name.
+/// Why a published record could not be read, in words that follow its name.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Misread {
-    /// A newer tool made it, as its format says. Nothing is wrong with it.
+    /// A newer tool made it, as its format shows. Nothing is wrong with it.
     Newer(String),
     /// It is not what its name says.
     Wrong(String),
 }
 
 impl Misread {
-    /// The same, with the name before it.
+    /// Puts the name before the text.
     #[must_use]
     pub fn of(self, name: &str) -> Misread {
         match self {
@@ -64,9 +64,9 @@ impl fmt::Display for Misread {
 /// Reads a record, called `what` in messages.
 ///
 /// # Errors
-/// It is of a newer format, or not such a record.
+/// It has a newer format, or is not such a record.
 pub fn parse<T: DeserializeOwned>(text: &str, what: &str) -> Result<T, Misread> {
-    /// The rest may have any shape where the number is another one.
+    /// With another number, the rest may have any shape.
     #[derive(Deserialize)]
     struct Numbered {
         format: u64,
@@ -79,7 +79,7 @@ pub fn parse<T: DeserializeOwned>(text: &str, what: &str) -> Result<T, Misread> 
     serde_json::from_str(text).map_err(|error| Misread::Wrong(format!("is not {what}: {error}")))
 }
 
-/// A key in a text that its value does not have, and so did not read.
+/// Returns a key in a text that the value read from it does not have, because it is unknown.
 pub fn unknown(text: &str, read: &impl Serialize) -> Option<String> {
     let (text, read) = (serde_json::from_str(text).ok()?, serde_json::to_value(read).ok()?);
     difference(&text, &read)

@@ -1,6 +1,6 @@
-//! Where everything of a release lies: below `release/`, in the version directory, and in the buckets.
+//! Where every part of a release is: below `release/`, in the version directory, and in the buckets.
 //!
-//! Owns every artifact name and every key; nowhere else is one spelled out. Refuses to know which files exist.
+//! Owns every artifact name and every key; nowhere else is one spelled out.
 
 use std::collections::BTreeSet;
 use std::fmt::Display;
@@ -11,9 +11,9 @@ use super::version::Series;
 
 /// The directory of a release, below the top of the tree.
 pub const RELEASE: &str = "release";
-/// Where the next one is gathered, beside it.
+/// Directory in which the next release is gathered, beside it.
 pub const RELEASE_NEW: &str = "release.new";
-/// Where the last one stands for a moment, on file systems that cannot exchange two directories.
+/// Directory that has the last release for a moment, on file systems that cannot exchange two directories.
 pub const RELEASE_OLD: &str = "release.old";
 
 /// In `release/`: what goes to the releases bucket, by key.
@@ -22,7 +22,7 @@ pub const ARTIFACTS: &str = "artifacts";
 pub const MANUAL: &str = "manual";
 /// In `release/`: an OCI layout with one index, named by the version.
 pub const IMAGES: &str = "images";
-/// In `release/`: what goes to the binary cache, while it is on its way there.
+/// In `release/`: what goes to the binary cache, until it is uploaded.
 pub const CACHE_STAGE: &str = "cache";
 /// In `release/`: one link for each output in the store.
 pub const GC_ROOTS: &str = "gcroots";
@@ -35,12 +35,12 @@ pub const MANUAL_RECORD: &str = "manual.json";
 
 /// At the root of the releases bucket: the versions that a rollback withdrew.
 pub const WITHDRAWN: &str = "withdrawn.json";
-/// In the releases bucket: what receipts' keys start with.
+/// In the releases bucket: prefix of the keys of receipts.
 pub const RECEIPTS: &str = "receipts/";
-/// Beside the receipts: a copy of [`WITHDRAWN`], which tells a list that is empty from one that was lost.
+/// Beside the receipts: a copy of [`WITHDRAWN`], to distinguish an empty list from a lost one.
 pub const WITHDRAWN_COPY: &str = "receipts/withdrawn.json";
 
-/// In `release/`: what was done in an environment when, for people.
+/// In `release/`: what was done in an environment, and when, for people.
 pub fn journal(environment: &str) -> String {
     format!("journal-{environment}.jsonl")
 }
@@ -50,47 +50,47 @@ pub fn local_receipt(environment: &str) -> String {
     format!("receipt-{environment}.json")
 }
 
-/// In `release/`: addresses that caches in front of an environment's buckets have yet to forget.
+/// In `release/`: addresses that are yet to be purged from the caches in front of an environment's buckets.
 pub fn purge_list(environment: &str) -> String {
     format!("purge-{environment}.txt")
 }
 
-/// All that `build` makes in `release/`, and replaces together. Other phases keep other things there.
+/// Everything that `build` makes in `release/`, and replaces together. Other phases keep other files there.
 pub const BUILT: [&str; 7] = [ARTIFACTS, MANUAL, IMAGES, GC_ROOTS, DRVS, RECORD, MANUAL_RECORD];
 
 /// The store path of each system: in the version directory, and, as a pointer, at the root of the bucket.
 pub const MANIFEST: &str = "manifest.nix";
 /// In the version directory: for `sha256sum -c`.
 pub const SUMS: &str = "SHA256SUMS";
-/// In the version directory of the install bucket, and at its top: what the installers there are, to the byte.
+/// In the version directory of the install bucket, and at its top: the digests of the installers there.
 pub const INSTALLER_RECORD: &str = "installer.json";
 /// The page that every manual has.
 pub const MANUAL_INDEX: &str = "index.html";
-/// Where a `doc` output holds the manual.
+/// Path of the manual in a `doc` output.
 pub const MANUAL_IN_DOC: &str = "share/doc/nix/manual";
 
-/// The names of one release's artifacts, and of what leads users to it.
+/// The names of one release's artifacts, and of the pointers to it.
 #[derive(Debug, Clone)]
 pub struct Layout {
-    /// `lix`
+    /// What artifacts, derivations and keys start with, such as `lix`.
     prefix: String,
-    /// `lix-2.93.1`
+    /// Name of the release, such as `lix-2.93.1`.
     name: String,
 }
 
 impl Layout {
-    /// `version` as the builds spell it: with a suffix where the tree is no official release.
+    /// `version` is as the builds spell it: with a suffix if the tree is not an official release.
     pub fn new(product: &Product, version: impl Display) -> Layout {
         let prefix = product.prefix.clone();
         Layout { name: format!("{prefix}-{version}"), prefix }
     }
 
-    /// The key of the version directory, without a slash at the end; below `artifacts/`, its path.
+    /// Returns the key of the version directory, without a slash at the end; also its path below `artifacts/`.
     pub fn version_directory(&self) -> String {
         format!("{}/{}", self.prefix, self.name)
     }
 
-    /// What paths in the source archive start with.
+    /// Returns the prefix of the paths in the source archive.
     pub fn source_prefix(&self) -> String {
         format!("{}/", self.name)
     }
@@ -111,7 +111,7 @@ impl Layout {
         format!("{}-manual.tar.gz", self.name)
     }
 
-    /// The archives that the tarballs job makes: all but the source.
+    /// Returns the archives that the tarballs job makes: all except the source.
     pub fn built_archives<'a>(&self, systems: impl IntoIterator<Item = &'a System>) -> BTreeSet<String> {
         let mut names = BTreeSet::from([self.manual_archive()]);
         for system in systems {
@@ -121,40 +121,40 @@ impl Layout {
         names
     }
 
-    /// The system that an archive of this release is of, or the file beside one.
+    /// Returns the system of an archive of this release, or of the file beside one.
     pub fn archive_system(&self, name: &str) -> Option<System> {
         let rest = side_file_of(name).unwrap_or(name).strip_prefix(&self.name)?.strip_prefix('-')?;
         let image = rest.strip_prefix("docker-image-").and_then(|rest| rest.strip_suffix(".tar.gz"));
         image.or_else(|| rest.strip_suffix(".tar.xz"))?.parse().ok()
     }
 
-    /// The key of what was published as this release's installers. They lie beside it, in the install bucket.
+    /// Returns the key of the record of this release's installers, which are beside it in the install bucket.
     pub fn installer_record(&self) -> String {
         format!("{}/{INSTALLER_RECORD}", self.version_directory())
     }
 
-    /// The key of this release's receipt, in the releases bucket: outside of the directory that never changes.
+    /// Returns the key of this release's receipt, in the releases bucket: outside the directory that never changes.
     pub fn receipt(&self) -> String {
         format!("{RECEIPTS}{}.json", self.name)
     }
 
-    /// The directory of the installers that follow the newest release, without a slash at the end. They are called as in
-    /// the version directory, and their record lies beside them.
+    /// Returns the directory of the installers that follow the newest release, without a slash at the end. They have
+    /// the same names as in the version directory, and their record is beside them.
     pub fn installer_pointers(&self) -> &str {
         &self.prefix
     }
 
-    /// What an installer is called.
+    /// Returns the name of an installer.
     pub fn installer_name(&self, system: impl Display) -> String {
         format!("{}-installer-{system}", self.prefix)
     }
 
-    /// The system of what is called like an installer.
+    /// Returns the system of a file that is named like an installer.
     pub fn installer_system(&self, name: &str) -> Option<System> {
         name.strip_prefix(&self.prefix)?.strip_prefix("-installer-")?.parse().ok()
     }
 
-    /// The key of a manual's directory in the docs bucket, without a slash at the end.
+    /// Returns the key of a manual's directory in the docs bucket, without a slash at the end.
     pub fn docs(&self, docs: Docs) -> String {
         let name = match docs {
             Docs::Series(series) => series.to_string(),
@@ -165,12 +165,12 @@ impl Layout {
     }
 }
 
-/// The file beside an archive that holds its SHA-256 and a newline.
+/// Returns the name of the file beside an archive that has its SHA-256 and a newline.
 pub fn side_file(archive: &str) -> String {
     format!("{archive}.sha256")
 }
 
-/// The archive beside which a side file lies.
+/// Returns the archive that a side file belongs to.
 pub fn side_file_of(path: &str) -> Option<&str> {
     path.strip_suffix(".sha256")
 }
@@ -178,11 +178,11 @@ pub fn side_file_of(path: &str) -> Option<&str> {
 /// A manual in the docs bucket.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Docs {
-    /// The newest of a series.
+    /// The newest manual of a series.
     Series(Series),
-    /// The newest stable one.
+    /// The newest stable manual.
     Stable,
-    /// That of a tree that is no official release.
+    /// The manual of a tree that is not an official release.
     Nightly,
 }
 

@@ -371,7 +371,7 @@ fn layouts_are_told_apart() {
         +exclude = ["xtask"]
         TREE Lix 2.96.0-dev: a Cargo workspace of *; the flag of official releases in version.json
           + 6 new files of the tool, 1 kB
-          `*`, a member of Cargo.toml, would be xtask/, too: `exclude` prevents that
+          `*`, a member in Cargo.toml, also matches xtask/: `exclude` prevents that
         warning: left to you: flake.nix has no output `release-jobs`: add this line, with the `pkgs` of that flake
               release-jobs = import ./xtask/release-jobs.nix { inherit (self) hydraJobs; pkgs = nixpkgsFor.x86_64-linux.native; };
         -exclude = ["old"]

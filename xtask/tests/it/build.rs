@@ -237,7 +237,7 @@ fn recorded_rows_go_through_the_same_code() {
             ],
             expect![[r#"
                 error: cannot build the release
-                  `build.x86_64-linux` is there twice, first as /nix/store/HASH-lix-release-tarballs-0.1.0.drv: which one is released?
+                  `build.x86_64-linux` is defined twice, first as /nix/store/HASH-lix-release-tarballs-0.1.0.drv: which one is to be released?
             "#]],
         ),
     ];

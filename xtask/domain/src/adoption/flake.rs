@@ -1,19 +1,18 @@
 //! What the text of a `flake.nix` shows without evaluating it, which would fetch its inputs.
 
-/// Whether an output of this name is defined: the name stands where an attribute does, not in a comment, a string or a
-/// path.
+/// Whether an output of this name is defined: the name occurs as an attribute, not in a comment, a string or a path.
 pub fn has_output(flake: &str, name: &str) -> bool {
     code(flake)
         .split(is_separator)
         .any(|word| word == name || word.strip_prefix(name).is_some_and(|rest| rest.starts_with('.')))
 }
 
-/// What cannot be in an attribute path or a path.
+/// Whether a character cannot occur in an attribute path or a path.
 fn is_separator(c: char) -> bool {
     !(c.is_alphanumeric() || "_-'./~".contains(c))
 }
 
-/// The text without its comments and strings. What a string interpolates goes with it: no output is defined there.
+/// Returns the text without its comments and strings, interpolations included: no output is defined there.
 fn code(flake: &str) -> String {
     let (mut code, mut rest) = (String::new(), flake);
     while let Some(c) = rest.chars().next() {
@@ -39,7 +38,7 @@ fn code(flake: &str) -> String {
     code
 }
 
-/// What follows after the end of a string or comment.
+/// Returns the text after the end of a string or comment.
 fn behind<'a>(mut text: &'a str, end: &str) -> &'a str {
     loop {
         let Some(c) = text.chars().next() else { return "" };

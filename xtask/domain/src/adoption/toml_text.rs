@@ -1,7 +1,7 @@
-//! A line more in a TOML file that people write: every other byte stays, comments and line endings among them.
+//! Adds a line to a TOML file that people write: every other byte stays, comments and line endings included.
 //!
-//! The text is parsed before and after, and what comes out must differ in what was asked for and in nothing else.
-//! What cannot be done so, such as a table that is written in one line, is refused.
+//! The text is parsed before and after, and the values must differ in what was asked for and nothing else. Where that
+//! is impossible, as in a table that is written in one line, the change is refused.
 
 use std::fmt;
 use std::ops::Range;
@@ -13,9 +13,9 @@ use toml::{Table, Value};
 /// Why a text was not changed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Fault {
-    /// It is not TOML: what is wrong, and where.
+    /// The text is not TOML: what is wrong, and where.
     Invalid(String),
-    /// It is written in a way that this cannot add to.
+    /// The text is written in a way that this code cannot add to.
     Unusual,
 }
 
@@ -28,7 +28,7 @@ impl fmt::Display for Fault {
     }
 }
 
-/// What a text says.
+/// Parses a text.
 ///
 /// # Errors
 /// It is not TOML.
@@ -36,11 +36,11 @@ pub fn parse(text: &str) -> Result<Table, Fault> {
     text.parse().map_err(|error: toml::de::Error| Fault::Invalid(error.to_string().trim_end().to_owned()))
 }
 
-/// Adds `item` at the end of the list `key` of a table that is there. Where there is no such list, it is made, below the
-/// entry `after` or else at the top of the table.
+/// Adds `item` at the end of the list `key` of an existing table. A missing list is added below the entry `after`, or
+/// else at the top of the table.
 ///
 /// # Errors
-/// It is not TOML, or cannot be added to.
+/// The text is not TOML, or cannot be added to.
 pub fn with_item(text: &str, table: &str, key: &str, item: &str, after: &str) -> Result<String, Fault> {
     let mut wanted = parse(text)?;
     let entries = wanted.get_mut(table).and_then(Value::as_table_mut).ok_or(Fault::Unusual)?;
@@ -57,10 +57,10 @@ pub fn with_item(text: &str, table: &str, key: &str, item: &str, after: &str) ->
     checked(changed, &wanted)
 }
 
-/// Adds an entry with a text for a value at the end of a table, which is made where it is missing.
+/// Adds an entry with a string value at the end of a table; adds the table if it is missing.
 ///
 /// # Errors
-/// It is not TOML, or cannot be added to.
+/// The text is not TOML, or cannot be added to.
 pub fn with_entry(text: &str, table: &str, key: &str, value: &str) -> Result<String, Fault> {
     let mut wanted = parse(text)?;
     let entries = wanted.entry(table).or_insert_with(|| Value::Table(Table::new()));
@@ -86,7 +86,7 @@ pub fn with_entry(text: &str, table: &str, key: &str, value: &str) -> Result<Str
     checked(changed, &wanted)
 }
 
-/// A key and its value, and where they stand.
+/// A key and its value, with their positions.
 struct Entry<'a> {
     key: Range<usize>,
     value: &'a Spanned<DeValue<'a>>,
@@ -97,13 +97,13 @@ fn find<'a>(table: &'a DeTable<'a>, key: &str) -> Option<Entry<'a>> {
     Some(Entry { key: key.span(), value })
 }
 
-/// Where a table's name stands, and its entries.
+/// Finds a table: the position of its name, and its entries.
 fn table_in<'a>(document: &'a Spanned<DeTable<'a>>, table: &str) -> Option<(Range<usize>, &'a DeTable<'a>)> {
     let Entry { key, value } = find(document.get_ref(), table)?;
     Some((key, value.get_ref().as_table()?))
 }
 
-/// A new line below an entry, or below the table's header.
+/// Inserts a line below an entry, or below the table's header.
 fn below(
     text: &str,
     header: Range<usize>,
@@ -130,7 +130,7 @@ fn below(
     Ok(format!("{}{}{before}{key} = {value}{}", &text[..end], newline(text), &text[end..]))
 }
 
-/// A new last item, on a line of its own if the last one has one.
+/// Appends an item, on a separate line if the last one is on a separate line.
 fn into_list(text: &str, list: &DeArray, value: &Spanned<DeValue>, item: &str) -> String {
     let Some(last) = list.iter().last().map(Spanned::span) else {
         let start = value.span().start + 1;
@@ -140,7 +140,7 @@ fn into_list(text: &str, list: &DeArray, value: &Spanned<DeValue>, item: &str) -
     if !indent.trim().is_empty() {
         return format!("{}, {item}{}", &text[..last.end], &text[last.end..]);
     }
-    // Behind the comma and the comment that the last item may have.
+    // After the comma and the comment that the last item may have.
     let end = line_end(text, last.end);
     let comma = if text[last.end..end].trim_start().starts_with(',') { "" } else { "," };
     let (before, rest) = (&text[..last.end], &text[last.end..end]);
@@ -158,7 +158,7 @@ fn checked(changed: String, wanted: &Table) -> Result<String, Fault> {
     }
 }
 
-/// As a basic string; what this cannot spell is found when the result is read back.
+/// Quotes a text as a basic string; what this cannot express shows when the result is parsed.
 fn quoted(text: &str) -> String {
     format!("\"{}\"", text.replace('\\', r"\\").replace('"', "\\\""))
 }
@@ -171,7 +171,7 @@ fn line_start(text: &str, at: usize) -> usize {
     text[..at].rfind('\n').map_or(0, |newline| newline + 1)
 }
 
-/// Before the line ending.
+/// Returns the end of the line, before its line ending.
 fn line_end(text: &str, at: usize) -> usize {
     let line = text[at..].split('\n').next().unwrap_or_default();
     at + line.strip_suffix('\r').unwrap_or(line).len()

@@ -1,7 +1,6 @@
-//! Who builds for which system: this machine, and the builders that Nix hands work to.
+//! Which machine builds for which system: this one, and the builders that Nix delegates to.
 //!
-//! Reads Nix's list of builders in the form that `/etc/nix/machines` has. Refuses to ask Nix, and to know whether a
-//! builder answers.
+//! Reads Nix's list of builders in the format of `/etc/nix/machines`. Does not tell whether a builder answers.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -13,17 +12,17 @@ pub enum Line {
     File(String),
 }
 
-/// A machine that Nix hands builds to.
+/// A machine that Nix delegates builds to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Builder {
     pub uri: String,
-    /// Empty: those of the machine that asks.
+    /// Systems that it builds for; if empty, the system of the machine that asks.
     systems: BTreeSet<String>,
-    /// Whether it takes only builds that ask for something that it has.
+    /// Whether it takes only builds that require one of its features.
     special: bool,
 }
 
-/// Reads a list of builders: a line each, or separated by `;`.
+/// Reads a list of builders: one per line, or separated by `;`.
 pub fn parse(text: &str) -> Vec<Line> {
     let lines = text.split(['\n', ';']).map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#'));
     let given = |field: Option<&&str>| field.copied().filter(|field| *field != "-").unwrap_or_default().to_owned();
@@ -39,20 +38,20 @@ pub fn parse(text: &str) -> Vec<Line> {
     lines.map(line).collect()
 }
 
-/// All that builds.
+/// All machines that build.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Machines {
     /// The systems that this machine builds for: its own first.
     pub here: Vec<String>,
-    /// How many builds run here at once, if that is known. With none, this machine builds nothing.
+    /// Number of builds that run here at once, if that is known; with 0, this machine builds nothing.
     pub jobs: Option<u64>,
     pub builders: Vec<Builder>,
 }
 
 impl Machines {
-    /// Who builds for a system: the first that does, as people call it.
+    /// Returns the first machine that builds for a system, for messages.
     fn who(&self, system: &str) -> Option<String> {
-        // What Nix itself does, it does anywhere.
+        // Nix runs its own builders on any machine.
         if system == "builtin" || (self.jobs != Some(0) && self.here.iter().any(|here| here == system)) {
             return Some("here".to_owned());
         }
@@ -64,32 +63,32 @@ impl Machines {
     }
 }
 
-/// Whether everything that a profile builds can be built. `wanted` holds the system that each job is built on, by the
-/// job's name; `smaller` is a profile that does with less, if there is one.
+/// Checks that everything in a profile can be built. `wanted` has the system that each job is built on, by the job's
+/// name; `smaller` is a profile that needs fewer systems, if there is one.
 ///
 /// # Errors
-/// The systems that there is no builder for, and what to do.
+/// The systems that have no builder, and what to do.
 pub fn judge(wanted: &BTreeMap<String, String>, machines: &Machines, smaller: Option<&str>) -> Result<String, String> {
     let systems: BTreeSet<&String> = wanted.values().collect();
-    let (mut able, mut lacking) = (BTreeMap::<String, Vec<&str>>::new(), Vec::new());
+    let (mut able, mut missing) = (BTreeMap::<String, Vec<&str>>::new(), Vec::new());
     for system in systems {
         match machines.who(system) {
             Some(who) => able.entry(who).or_default().push(system),
-            None => lacking.push(system.as_str()),
+            None => missing.push(system.as_str()),
         }
     }
-    if lacking.is_empty() {
+    if missing.is_empty() {
         let shown = able.iter().map(|(who, systems)| format!("{} {who}", systems.join(", ")));
         return Ok(shown.collect::<Vec<_>>().join("; "));
     }
-    // Worth a word where a job is not called after its system.
-    let odd = wanted.iter().filter(|(job, system)| lacking.contains(&system.as_str()) && job != system);
+    // Only worth mentioning if a job is not named after its system.
+    let odd = wanted.iter().filter(|(job, system)| missing.contains(&system.as_str()) && job != system);
     let odd: Vec<String> = odd.map(|(job, system)| format!(" (build.{job} is built on {system})")).collect();
-    let idle = machines.jobs == Some(0) && machines.here.iter().any(|here| lacking.contains(&here.as_str()));
-    let list = lacking.join(", ");
+    let idle = machines.jobs == Some(0) && machines.here.iter().any(|here| missing.contains(&here.as_str()));
+    let list = missing.join(", ");
     let mut remedies = vec![
         "list a builder in /etc/nix/machines".to_owned(),
-        format!("try `-- --builders 'ssh://HOST {}'`, here and with `build`", lacking.join(",")),
+        format!("try `-- --builders 'ssh://HOST {}'`, here and with `build`", missing.join(",")),
     ];
     remedies.extend(idle.then(|| "let this machine build, too: its `max-jobs` is 0".to_owned()));
     remedies.extend(smaller.map(|profile| format!("for a trial, build with `--profile {profile}`")));
@@ -137,7 +136,7 @@ mod tests {
     }
 
     #[test]
-    fn every_system_has_somebody_or_a_remedy() {
+    fn every_system_has_a_builder_or_a_remedy() {
         let arm = "ssh://arm aarch64-linux; ssh://mac aarch64-darwin,x86_64-darwin";
         let cases = [
             judge(&wanted(&["x86_64-linux", "i686-linux", "builtin"]), &machines(""), None),

@@ -1,7 +1,7 @@
-//! The OCI image index that makes one image of several architectures', and what of OCI's formats it takes to write it.
+//! The OCI image index that joins the images of several architectures into one, and the parts of OCI's formats that are
+//! needed to write it.
 //!
-//! Owns its bytes, which depend on nothing but the images: keys in OCI's order, annotations sorted, no time. Refuses to
-//! read blobs.
+//! Owns its bytes, which depend on nothing but the images: keys in OCI's order, annotations sorted, no time.
 
 use std::collections::BTreeMap;
 
@@ -13,7 +13,7 @@ use crate::system::{Platform, System};
 
 const INDEX_TYPE: &str = "application/vnd.oci.image.index.v1+json";
 const MANIFEST_TYPE: &str = "application/vnd.oci.image.manifest.v1+json";
-/// In `index.json` of a layout: the name that `oci:DIR:NAME` asks for.
+/// Annotation in a layout's `index.json`: the name that `oci:DIR:NAME` refers to.
 const REF_NAME: &str = "org.opencontainers.image.ref.name";
 
 /// A reference to a blob.
@@ -21,7 +21,7 @@ const REF_NAME: &str = "org.opencontainers.image.ref.name";
 #[serde(rename_all = "camelCase")]
 pub struct Descriptor {
     pub media_type: String,
-    /// `sha256:` and the digits.
+    /// Digest of the blob: `sha256:` and the digits.
     pub digest: String,
     pub size: u64,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -31,7 +31,7 @@ pub struct Descriptor {
 }
 
 impl Descriptor {
-    /// The name that it has in a layout's `index.json`.
+    /// Returns the name that the blob has in a layout's `index.json`.
     pub fn ref_name(&self) -> Option<&str> {
         self.annotations.get(REF_NAME).map(String::as_str)
     }
@@ -49,14 +49,14 @@ pub struct Index {
     pub annotations: BTreeMap<String, String>,
 }
 
-/// What is needed of an image's manifest.
+/// The parts of an image's manifest that are needed.
 #[derive(Debug, Deserialize)]
 pub struct OciManifest {
     pub config: Descriptor,
     pub layers: Vec<Descriptor>,
 }
 
-/// What is needed of an image's configuration.
+/// The parts of an image's configuration that are needed.
 #[derive(Clone, Debug, Deserialize)]
 pub struct Config {
     #[serde(flatten)]
@@ -72,10 +72,12 @@ struct RuntimeConfig {
 }
 
 impl Index {
+    /// Parses an index.
+    ///
     /// # Errors
-    /// It is no index, or names things by other digests than SHA-256.
+    /// The text is not an index, or has digests other than SHA-256.
     pub fn parse(bytes: &[u8]) -> Result<Index, String> {
-        serde_json::from_slice(bytes).map_err(|error| format!("is not an index of images: {error}"))
+        serde_json::from_slice(bytes).map_err(|error| format!("is not an image index: {error}"))
     }
 }
 
@@ -84,25 +86,25 @@ impl Index {
 pub struct Image {
     /// The system that it was built for.
     pub system: System,
-    /// Of its manifest.
+    /// Descriptor of its manifest.
     pub descriptor: Descriptor,
     pub config: Config,
 }
 
 impl Index {
-    /// What a layout holds under the name `name`.
+    /// Returns what a layout holds under the name `name`.
     pub fn named(&self, name: &str) -> Option<&Descriptor> {
         self.manifests.iter().find(|manifest| manifest.ref_name() == Some(name))
     }
 
-    /// Gives a name to the index `index` of `size` bytes in a layout, and takes it from whatever had it. What has no
-    /// name any more is listed no more.
+    /// Gives the name `name` to the index `index` of `size` bytes in a layout. The entry that had the name before is
+    /// removed.
     pub fn name(&mut self, name: &str, index: Digest, size: u64) {
         self.manifests.retain(|manifest| manifest.ref_name() != Some(name));
         self.manifests.extend(Index::layout(name, index, size).manifests);
     }
 
-    /// Of a layout that holds nothing yet.
+    /// Returns the index of an empty layout.
     pub fn empty() -> Index {
         Index { schema_version: 2, media_type: None, manifests: Vec::new(), annotations: BTreeMap::new() }
     }
@@ -142,7 +144,7 @@ impl Index {
         Ok(Index { schema_version: 2, media_type: Some(INDEX_TYPE.to_owned()), manifests, annotations })
     }
 
-    /// The `index.json` of a layout that holds one index under the name `name`.
+    /// Returns the `index.json` of a layout that holds one index under the name `name`.
     pub fn layout(name: &str, index: Digest, size: u64) -> Index {
         let descriptor = Descriptor {
             media_type: INDEX_TYPE.to_owned(),

@@ -1,7 +1,7 @@
 //! What a flake offers to build, and whether a release can be made of it.
 //!
-//! Owns the rows that an evaluation gives, in the form of `nix-eval-jobs`, and the decision which row is what: by its
-//! attribute, never by its derivation's name or system. Refuses to run an evaluator.
+//! Owns the rows of an evaluation, in the format of `nix-eval-jobs`, and decides what each row is: by its attribute,
+//! never by its derivation's name or system.
 
 use std::collections::BTreeMap;
 
@@ -12,35 +12,35 @@ use crate::product::Product;
 use crate::store_path::StorePath;
 use crate::system::System;
 
-/// One job: where it stands in the profile, and what it evaluates to.
+/// One job: its attribute in the profile, and what it evaluates to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Row {
-    /// Relative to `release-jobs.PROFILE`; empty if that itself did not evaluate.
+    /// Attribute path relative to `release-jobs.PROFILE`; empty if that itself did not evaluate.
     pub attr_path: Vec<String>,
-    /// The error is Nix's message.
+    /// The derivation, or Nix's message.
     pub result: Result<Derivation, String>,
 }
 
 /// Something to build.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Derivation {
-    /// In the store, ends in `.drv`.
+    /// Store path of the derivation; it ends in `.drv`.
     pub path: StorePath,
-    /// `lix-2.93.1`
+    /// Name of the derivation, such as `lix-2.93.1`.
     pub name: String,
-    /// By name.
+    /// Store paths of the outputs, by name.
     pub outputs: BTreeMap<String, StorePath>,
 }
 
 impl Derivation {
-    /// The last part of its path, without `.drv`: unique to its content.
+    /// Returns the last part of its path without `.drv`, which is unique to its content.
     pub fn base_name(&self) -> &str {
         let base = self.path.base_name();
         base.strip_suffix(".drv").unwrap_or(base)
     }
 }
 
-/// The evaluators' JSON; they say much more than is used here.
+/// The evaluators' JSON, most of which is not used here.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct RawRow {
@@ -77,10 +77,10 @@ impl RawRow {
 }
 
 impl Row {
-    /// One line of `nix-eval-jobs`.
+    /// Parses one line of `nix-eval-jobs`.
     ///
     /// # Errors
-    /// What is wrong with it.
+    /// What is wrong with the line.
     pub fn parse(line: &str) -> Result<Row, String> {
         let mut rows = serde_json::Deserializer::from_str(line).into_iter::<RawRow>();
         let row = rows.next().ok_or("it is empty")?.map_err(|error| error.to_string())?;
@@ -91,50 +91,52 @@ impl Row {
         }
     }
 
-    /// A JSON list of such rows.
+    /// Parses a JSON list of such rows.
     ///
     /// # Errors
-    /// What is wrong with the first that is wrong.
+    /// What is wrong with the first invalid row.
     pub fn parse_list(text: &str) -> Result<Vec<Row>, String> {
         let rows: Vec<RawRow> = serde_json::from_str(text).map_err(|error| error.to_string())?;
         rows.into_iter().map(RawRow::into_row).collect()
     }
 
-    /// Whether this is one of the builds, and not made of them.
+    /// Whether this is one of the builds, and not made from them.
     pub fn is_build(&self) -> bool {
         self.attr_path.len() == 2 && self.attr_path[0] == BUILD
     }
 }
 
-/// The set of builds, by system.
+/// Name of the set of builds by system.
 pub const BUILD: &str = "build";
 const TARBALLS: &str = "tarballs";
 const OUT: &str = "out";
 const DOC: &str = "doc";
 
-/// The jobs of a profile, complete and understood.
+/// The jobs of a profile, complete and checked.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Jobs {
-    /// As the builds' names spell it.
+    /// Version as the builds' names spell it.
     pub version: String,
     pub builds: BTreeMap<System, Derivation>,
-    /// Everything that is published.
+    /// The job that makes everything that is published.
     pub tarballs: Derivation,
 }
 
 /// The manual's job alone.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ManualJob {
-    /// As the build's name spells it.
+    /// Version as the build's name spells it.
     pub version: String,
     pub build: Derivation,
 }
 
 impl Jobs {
+    /// Sorts the rows, and checks that none is missing or duplicated.
+    ///
     /// # Errors
-    /// Every row that did not evaluate, and everything that is missing or there twice.
+    /// Every row that did not evaluate, or every row that is missing or duplicated.
     pub fn decide(product: &Product, rows: Vec<Row>) -> Result<Jobs, Problems> {
-        // What is missing may be among what did not evaluate: that is said first.
+        // A missing job may be one that did not evaluate: that is reported first.
         let (builds, tarballs) = sort(rows)?;
         let mut problems = Problems::default();
         let missing = |what: &str| Problem::new(format!("the profile has no `{what}`"));
@@ -143,10 +145,10 @@ impl Jobs {
         }
         for (system, build) in &builds {
             let needed: &[&str] = if *system == System::main() { &[OUT, DOC] } else { &[OUT] };
-            problems.extend(lacking_outputs(&format!("{BUILD}.{system}"), build, needed));
+            problems.extend(missing_outputs(&format!("{BUILD}.{system}"), build, needed));
         }
         let tarballs = problems.collect(tarballs.ok_or_else(|| missing(TARBALLS)));
-        problems.extend(tarballs.iter().flat_map(|job| lacking_outputs(TARBALLS, job, &[OUT])));
+        problems.extend(tarballs.iter().flat_map(|job| missing_outputs(TARBALLS, job, &[OUT])));
         let version = problems.collect(common_version(product, &builds));
         match (version, tarballs) {
             (Some(version), Some(tarballs)) if problems.is_empty() => Ok(Jobs { version, builds, tarballs }),
@@ -155,7 +157,7 @@ impl Jobs {
     }
 }
 
-/// The rows by what they are for.
+/// Sorts the rows by what they are for.
 fn sort(rows: Vec<Row>) -> Result<(BTreeMap<System, Derivation>, Option<Derivation>), Problems> {
     let (mut builds, mut tarballs, mut problems) = (BTreeMap::new(), None, Problems::default());
     for row in rows {
@@ -177,7 +179,7 @@ fn sort(rows: Vec<Row>) -> Result<(BTreeMap<System, Derivation>, Option<Derivati
             }
         };
         if let Some(first) = first {
-            let what = format!("`{attr}` is there twice, first as {}: which one is released?", first.path);
+            let what = format!("`{attr}` is defined twice, first as {}: which one is to be released?", first.path);
             problems.add(what);
         }
     }
@@ -185,16 +187,18 @@ fn sort(rows: Vec<Row>) -> Result<(BTreeMap<System, Derivation>, Option<Derivati
 }
 
 impl ManualJob {
+    /// Checks the build that contains the manual.
+    ///
     /// # Errors
-    /// Nix's message, or what the build lacks.
+    /// Nix's message, or what the build is missing.
     pub fn decide(product: &Product, row: Row) -> Result<ManualJob, Problems> {
         let build = evaluated(row)?;
-        lacking_outputs(&format!("{BUILD}.{}", System::main()), &build, &[DOC]).into_result()?;
+        missing_outputs(&format!("{BUILD}.{}", System::main()), &build, &[DOC]).into_result()?;
         let version = version_in_name(product, &System::main(), &build)?;
         Ok(ManualJob { version, build })
     }
 
-    /// The store path that holds the manual.
+    /// Returns the store path that contains the manual.
     pub fn doc(&self) -> &StorePath {
         &self.build.outputs[DOC]
     }
@@ -208,12 +212,12 @@ fn evaluated(row: Row) -> Result<Derivation, Problem> {
     })
 }
 
-fn lacking_outputs(attr: &str, job: &Derivation, needed: &[&str]) -> Problems {
-    let lacking = needed.iter().filter(|output| !job.outputs.contains_key(**output));
-    lacking.map(|output| Problem::new(format!("`{attr}` ({}) has no output `{output}`", job.path))).collect()
+fn missing_outputs(attr: &str, job: &Derivation, needed: &[&str]) -> Problems {
+    let missing = needed.iter().filter(|output| !job.outputs.contains_key(**output));
+    missing.map(|output| Problem::new(format!("`{attr}` ({}) has no output `{output}`", job.path))).collect()
 }
 
-/// All builds are of one version; the first that says another is a problem.
+/// Returns the version of all builds; the first that differs is a problem.
 fn common_version(product: &Product, builds: &BTreeMap<System, Derivation>) -> Result<String, Problems> {
     let mut problems = Problems::default();
     let mut versions: Vec<(&System, String)> = Vec::new();
@@ -222,7 +226,7 @@ fn common_version(product: &Product, builds: &BTreeMap<System, Derivation>) -> R
         versions.extend(problems.collect(version).map(|version| (system, version)));
     }
     if let Some([(one, a), (other, b)]) = versions.windows(2).find(|pair| pair[0].1 != pair[1].1) {
-        problems.add(format!("`{BUILD}.{one}` is version {a}, and `{BUILD}.{other}` is {b}"));
+        problems.add(format!("`{BUILD}.{one}` is version {a}, but `{BUILD}.{other}` is {b}"));
     }
     problems.into_result()?;
     Ok(versions.into_iter().next().map(|(_, version)| version).unwrap_or_default())
@@ -232,10 +236,7 @@ fn version_in_name(product: &Product, system: &System, build: &Derivation) -> Re
     let version = build.name.strip_prefix(&product.prefix).and_then(|rest| rest.strip_prefix('-'));
     version.filter(|version| version.starts_with(|c: char| c.is_ascii_digit())).map(str::to_owned).ok_or_else(|| {
         let name = &build.name;
-        Problem::new(format!(
-            "`{BUILD}.{system}` is called `{name}`, and not {}-VERSION: is it the build?",
-            product.prefix
-        ))
+        Problem::new(format!("`{BUILD}.{system}` is called `{name}`, not {}-VERSION: is it the build?", product.prefix))
     })
 }
 
@@ -336,12 +337,12 @@ mod tests {
             --
             the profile has no `build.x86_64-linux`
             --
-            `build.x86_64-linux` is there twice, first as /nix/store/HASH-lix-2.93.1.drv: which one is released?
+            `build.x86_64-linux` is defined twice, first as /nix/store/HASH-lix-2.93.1.drv: which one is to be released?
             --
-            `build.x86_64-linux` is called `lix-release-tarballs-2.93.1`, and not lix-VERSION: is it the build?
+            `build.x86_64-linux` is called `lix-release-tarballs-2.93.1`, not lix-VERSION: is it the build?
             --
             `build.x86_64-linux` (/nix/store/HASH-lix-2.93.0.drv) has no output `out`
-            `build.aarch64-darwin` is version 2.93.1, and `build.x86_64-linux` is 2.93.0
+            `build.aarch64-darwin` is version 2.93.1, but `build.x86_64-linux` is 2.93.0
             --
             `tests.a` is not a job of a release: expected `build.SYSTEM` and `tarballs`
             --

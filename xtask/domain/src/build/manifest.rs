@@ -1,4 +1,4 @@
-//! `manifest.nix`: the store path of each system, which `nix upgrade-nix` reads. Owns the form in which it is written.
+//! `manifest.nix`: the store path of each system, which `nix upgrade-nix` reads. Owns its format.
 
 use std::collections::BTreeMap;
 
@@ -7,7 +7,7 @@ use crate::system::System;
 /// The store path of each system's `out`.
 pub type Manifest = BTreeMap<System, String>;
 
-/// A manifest as it is published.
+/// Formats a manifest as it is published.
 pub fn render(manifest: &Manifest) -> String {
     let lines = manifest.iter().map(|(system, path)| format!("  {system} = \"{path}\";\n"));
     format!("{{\n{}}}\n", lines.collect::<String>())

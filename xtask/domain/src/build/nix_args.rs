@@ -1,7 +1,7 @@
-//! What people add after `--`: which of Nix's programs gets which of it.
+//! The arguments that the manager adds after `--`: which of Nix's programs gets which of them.
 //!
-//! Most options are known to all of them. A few are only for the evaluator that streams, for evaluation, or for building,
-//! and each other program would refuse them.
+//! Most options are known to all programs. A few are only for the evaluator that streams, for evaluation, or for
+//! building, and the other programs would refuse them.
 
 /// Options, by the program that is run.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -16,7 +16,7 @@ pub struct NixArgs {
     pub config: Vec<String>,
 }
 
-/// Who knows an option.
+/// The programs that know an option.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Who {
     /// `nix-eval-jobs` alone.
@@ -27,7 +27,7 @@ enum Who {
     Nix,
     /// `nix-store` alone.
     Build,
-    Everybody,
+    All,
 }
 
 /// Options that not every program knows, with the number of values that follow.
@@ -38,14 +38,14 @@ const SPECIAL: [(&str, usize, Who); 17] = [
     ("--override-input", 2, Who::Evaluation),
     ("--no-write-lock-file", 0, Who::Evaluation),
     ("--no-update-lock-file", 0, Who::Evaluation),
-    ("--accept-flake-config", 0, Who::Everybody),
+    ("--accept-flake-config", 0, Who::All),
     ("--refresh", 0, Who::Evaluation),
     ("--offline", 0, Who::Nix),
     ("-L", 0, Who::Nix),
     ("--print-build-logs", 0, Who::Nix),
     ("--no-build-output", 0, Who::Build),
     ("-Q", 0, Who::Build),
-    ("--option", 2, Who::Everybody),
+    ("--option", 2, Who::All),
     ("--arg", 2, Who::Evaluation),
     ("--argstr", 2, Who::Evaluation),
     ("--include", 1, Who::Evaluation),
@@ -57,7 +57,7 @@ impl NixArgs {
         let mut rest = args;
         while let Some(option) = rest.first() {
             let special = SPECIAL.iter().find(|(name, ..)| name == option);
-            let (values, who) = special.map_or((0, Who::Everybody), |(_, values, who)| (*values, *who));
+            let (values, who) = special.map_or((0, Who::All), |(_, values, who)| (*values, *who));
             let (these, others) = rest.split_at(rest.len().min(1 + values));
             rest = others;
             let programs = [
@@ -67,7 +67,7 @@ impl NixArgs {
                 (&mut split.config, &[Who::Nix]),
             ];
             for (program, knows) in programs {
-                if who == Who::Everybody || knows.contains(&who) {
+                if who == Who::All || knows.contains(&who) {
                     program.extend_from_slice(these);
                 }
             }
@@ -75,7 +75,7 @@ impl NixArgs {
         split
     }
 
-    /// The options that only `nix-eval-jobs` knows, of those that were given.
+    /// Returns those of the options that only `nix-eval-jobs` knows.
     pub fn only_for_eval_jobs(args: &[String]) -> Vec<&str> {
         let only = |arg: &&str| SPECIAL.iter().any(|(name, _, who)| name == arg && *who == Who::EvalJobs);
         args.iter().map(String::as_str).filter(only).collect()

@@ -1,17 +1,17 @@
-//! A failure of Nix, and what it means to a manager who does not know Nix well: that this Nix is too old for the flake,
-//! that no Nix reads a repository of this format, or that the machine is in the way. Refuses to run Nix.
+//! A failure of Nix, and what it means for a manager who does not know Nix well: this Nix is too old for the flake, Nix
+//! cannot read a repository of this format, or something is wrong with the machine.
 
 use std::error::Error;
 use std::fmt;
 
 use super::program::version;
 
-/// The Nix that reads the flakes of every Lix so far.
+/// The oldest Nix that reads the flakes of every Lix so far.
 const FOR_LIX: (u64, u64) = (2, 26);
 
-/// What Nix says of a flake that a newer one reads: the parts of one line, in this order.
+/// Messages about a flake that a newer Nix reads: the parts of one line, in this order.
 const TOO_OLD: [&[&str]; 8] = [
-    // Nix 2.8 of what Lix has locked since 2.95; and of Git, path and Git host inputs, with other words.
+    // Nix 2.8, of inputs that Lix has locked since 2.95; and of Git, path and Git host inputs, in other words.
     &["error: unsupported ", "input attribute '"],
     &["error: input attribute '", "' not supported by scheme '"],
     &["error: lock file '", "' has unsupported version "],
@@ -22,25 +22,25 @@ const TOO_OLD: [&[&str]; 8] = [
     &["This version of Nixpkgs requires an implementation of Nix"],
 ];
 
-/// What Nix says of a word in a flake that a newer one may know, or no Nix.
+/// Messages about a word in a flake that a newer Nix may know, or that is misspelt.
 const UNKNOWN: [&[&str]; 3] = [
     &["error: input '", "' is unsupported"],
     &["error: flake '", "' has an unsupported attribute '"],
     &["error: unexpected flake input attribute '"],
 ];
 
-/// What stands in the way of any Nix, by a part of what it says.
+/// Problems that any Nix has, by a part of its message.
 const HINTS: [(&[&str], &str); 8] = [
     (
         &["extensions.refstorage"],
-        "this Nix reads no repository whose refs are a reftable: `git clone --ref-format=files` makes one that it reads",
+        "this Nix cannot read a repository whose refs are a reftable: `git clone --ref-format=files` makes one that it can",
     ),
     (
         &["wrong length for hash ", "extensions.objectformat"],
-        "no Nix reads a repository whose objects are named by SHA-256: use one with SHA-1",
+        "Nix cannot read a repository whose objects use SHA-256: use one with SHA-1",
     ),
-    (&["is a shallow Git repository"], "Nix reads no shallow clone: `git fetch --unshallow` fetches the rest"),
-    (&["unsupported extension name"], "Nix does not know a format that this repository is in: clone it anew"),
+    (&["is a shallow Git repository"], "Nix cannot read a shallow clone: `git fetch --unshallow` fetches the rest"),
+    (&["unsupported extension name"], "this repository has a format that Nix does not know: clone it again"),
     (&["cannot connect to socket", "cannot connect to daemon"], "the Nix daemon does not answer: is it running?"),
     (&["No space left on device", "database or disk is full"], "there is no space left"),
     (&["Disk quota exceeded"], "the disk quota is used up"),
@@ -50,21 +50,21 @@ const HINTS: [(&[&str], &str); 8] = [
 /// A failure of Nix.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Fault {
-    /// What it means, and what to do; `None` if Nix's own words are the best there are.
+    /// What the failure means, and what to do; `None` if there is nothing to add to Nix's message.
     pub meaning: Option<String>,
-    /// Nix's words.
+    /// Nix's message.
     pub message: String,
 }
 
 impl Fault {
-    /// Of what Nix wrote to stderr; `nix` is what it says of its version.
+    /// Reads what Nix wrote to stderr; `nix` is the version that it reports.
     pub fn new(stderr: &str, nix: &str) -> Fault {
         let message = error_in(stderr).to_owned();
         Fault { meaning: meaning(&message, nix), message }
     }
 }
 
-/// The meaning first, on a line of its own.
+/// Writes the meaning first, on a separate line.
 impl fmt::Display for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if let Some(meaning) = &self.meaning {
@@ -76,13 +76,13 @@ impl fmt::Display for Fault {
 
 impl Error for Fault {}
 
-/// What Nix says from its error on: warnings come before it.
+/// Returns Nix's output from its error on, without the warnings before it.
 fn error_in(stderr: &str) -> &str {
     let start = if stderr.starts_with("error:") { Some(0) } else { stderr.find("\nerror:").map(|newline| newline + 1) };
     stderr[start.unwrap_or(0)..].trim_end()
 }
 
-/// What a message of the Nix that calls itself `nix` means.
+/// Explains a message of the Nix that reports the version `nix`.
 pub fn meaning(message: &str, nix: &str) -> Option<String> {
     let says = |signs: &[&[&str]]| message.lines().any(|line| signs.iter().any(|parts| in_order(line, parts)));
     if says(&TOO_OLD) || lacks_builtin(message) {
@@ -91,15 +91,15 @@ pub fn meaning(message: &str, nix: &str) -> Option<String> {
         return Some(format!("`{nix}` is too old for this flake: put a newer Nix first on PATH{which}"));
     }
     if says(&UNKNOWN) {
-        return Some(format!("`{nix}` does not know a word of this flake: misspelt, or it takes a newer Nix on PATH"));
+        return Some(format!(
+            "`{nix}` does not know a word in this flake: it is misspelt, or needs a newer Nix on PATH"
+        ));
     }
     if let Some(feature) = switched_off(message) {
         return Some(match feature {
-            "flakes" | "nix-command" => {
-                "this Nix has flakes switched off, and does not let them be switched on".to_owned()
-            }
+            "flakes" | "nix-command" => "flakes are disabled in this Nix, and cannot be enabled".to_owned(),
             other => format!(
-                "the flake needs what Nix calls experimental: `export NIX_CONFIG='extra-experimental-features = {other}'`"
+                "the flake needs an experimental feature of Nix: `export NIX_CONFIG='extra-experimental-features = {other}'`"
             ),
         });
     }
@@ -107,7 +107,7 @@ pub fn meaning(message: &str, nix: &str) -> Option<String> {
     hint.map(|(_, hint)| (*hint).to_owned())
 }
 
-/// Whether the line has all parts, one behind the other.
+/// Whether the line has all parts, one after the other.
 fn in_order(line: &str, parts: &[&str]) -> bool {
     let mut rest = line;
     parts.iter().all(|part| match rest.split_once(part) {
@@ -119,13 +119,13 @@ fn in_order(line: &str, parts: &[&str]) -> bool {
     })
 }
 
-/// Whether what is missing is a function of the language itself: Nix shows the line that asks for it.
+/// Whether a function of the language itself is missing: Nix shows the line that uses it.
 fn lacks_builtin(message: &str) -> bool {
     let missing = message.lines().filter_map(|line| line.split_once("error: attribute '")?.1.strip_suffix("' missing"));
     missing.into_iter().any(|name| message.contains(&format!("builtins.{name}")))
 }
 
-/// The experimental feature that would have to be switched on.
+/// Returns the experimental feature that would have to be enabled.
 fn switched_off(message: &str) -> Option<&str> {
     let start = ["experimental Nix feature '", "experimental Lix feature '"];
     let after = start.iter().find_map(|start| Some(message.split_once(start)?.1))?;
@@ -140,7 +140,7 @@ mod tests {
     const OLD: &str = "nix (Nix) 2.8.0";
     const NEW: &str = "nix (Nix) 2.34.8";
 
-    /// The meanings of messages, a line each.
+    /// Returns the meanings of messages, one per line.
     fn shown(nix: &str, messages: &[&str]) -> String {
         messages.iter().map(|message| meaning(message, nix).unwrap_or_else(|| "-".to_owned()) + "\n").collect()
     }
@@ -170,9 +170,9 @@ mod tests {
     #[test]
     fn what_may_be_misspelt_is_not_called_too_new() {
         expect![[r"
-            `nix (Nix) 2.8.0` does not know a word of this flake: misspelt, or it takes a newer Nix on PATH
-            `nix (Nix) 2.8.0` does not know a word of this flake: misspelt, or it takes a newer Nix on PATH
-            `nix (Nix) 2.8.0` does not know a word of this flake: misspelt, or it takes a newer Nix on PATH
+            `nix (Nix) 2.8.0` does not know a word in this flake: it is misspelt, or needs a newer Nix on PATH
+            `nix (Nix) 2.8.0` does not know a word in this flake: it is misspelt, or needs a newer Nix on PATH
+            `nix (Nix) 2.8.0` does not know a word in this flake: it is misspelt, or needs a newer Nix on PATH
             -
             -
         "]]
@@ -189,14 +189,14 @@ mod tests {
     }
 
     #[test]
-    fn what_stands_in_the_way_of_any_nix() {
+    fn problems_of_any_nix_are_explained() {
         expect![[r"
-            this Nix reads no repository whose refs are a reftable: `git clone --ref-format=files` makes one that it reads
-            no Nix reads a repository whose objects are named by SHA-256: use one with SHA-1
-            no Nix reads a repository whose objects are named by SHA-256: use one with SHA-1
-            Nix reads no shallow clone: `git fetch --unshallow` fetches the rest
-            this Nix has flakes switched off, and does not let them be switched on
-            the flake needs what Nix calls experimental: `export NIX_CONFIG='extra-experimental-features = pipe-operators'`
+            this Nix cannot read a repository whose refs are a reftable: `git clone --ref-format=files` makes one that it can
+            Nix cannot read a repository whose objects use SHA-256: use one with SHA-1
+            Nix cannot read a repository whose objects use SHA-256: use one with SHA-1
+            Nix cannot read a shallow clone: `git fetch --unshallow` fetches the rest
+            flakes are disabled in this Nix, and cannot be enabled
+            the flake needs an experimental feature of Nix: `export NIX_CONFIG='extra-experimental-features = pipe-operators'`
             there is no space left
         "]]
         .assert_eq(&shown(
@@ -214,7 +214,7 @@ mod tests {
     }
 
     #[test]
-    fn warnings_are_no_part_of_an_error() {
+    fn warnings_are_not_part_of_an_error() {
         let says = |stderr: &str| Fault::new(stderr, OLD).to_string();
         let warned = "warning: unsupported input attribute 'x'\nerror: a\n       b\n\nerror: c\n";
         assert_eq!(says(warned), "error: a\n       b\n\nerror: c");

@@ -1,10 +1,10 @@
-//! `$Format:…$` in files with the attribute `export-subst`: git fills it in when it archives them. Some of what it can
-//! fill in is the same in every clone, and some is not.
+//! `$Format:…$` in files with the attribute `export-subst`: git fills it in when it archives them. Some placeholders
+//! are the same in every clone, and some are not.
 
-/// What begins a piece that git fills in, up to the next `$`.
+/// Start of a piece that git fills in, up to the next `$`.
 const OPEN: &[u8] = b"$Format:";
 
-/// A file as pieces: what stays, and what is filled in, by turns. It begins and ends with what stays.
+/// Splits a file into pieces that stay and pieces that are filled in, by turns. The first and the last stay.
 fn pieces(content: &[u8]) -> (Vec<&[u8]>, Vec<&[u8]>) {
     let (mut stays, mut formats, mut rest) = (Vec::new(), Vec::new(), content);
     while let Some(start) = find(rest, OPEN) {
@@ -22,15 +22,15 @@ fn find(haystack: &[u8], needle: &[u8]) -> Option<usize> {
     haystack.windows(needle.len()).position(|window| window == needle)
 }
 
-/// The placeholders of a file that mean something else in another clone, or at another time: names of refs and what is
-/// counted from them, notes, the reflog, signatures as this machine's keys see them, and how long ago something was.
+/// Returns the placeholders of a file that depend on the clone or the time: names of refs and distances from them,
+/// notes, the reflog, signatures as this machine's keys verify them, and relative dates.
 pub fn unstable(content: &[u8]) -> Vec<String> {
     let mut found = Vec::new();
     for format in pieces(content).1 {
         let mut rest = format;
         while let Some(percent) = find(rest, b"%") {
             rest = &rest[percent + 1..];
-            // What comes before a placeholder that may be empty.
+            // A prefix of a placeholder that may be empty.
             let bare = rest.strip_prefix(b"+").or_else(|| rest.strip_prefix(b"-")).or_else(|| rest.strip_prefix(b" "));
             let bare = bare.unwrap_or(rest);
             let length = match bare {
@@ -53,7 +53,7 @@ pub fn unstable(content: &[u8]) -> Vec<String> {
     found
 }
 
-/// Whether `filled` is `content` with every placeholder filled in, whatever with.
+/// Whether `filled` is `content` with every placeholder filled in, by whatever text.
 pub fn is_filled(content: &[u8], filled: &[u8]) -> bool {
     let (stays, _) = pieces(content);
     let [first, between @ .., last] = &stays[..] else { return content == filled };

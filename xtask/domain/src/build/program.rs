@@ -1,32 +1,32 @@
-//! The programs that a release runs, and how new each has to be. Refuses to run any.
+//! The programs that a release runs, and how new each has to be.
 
-/// A program, by what it is called on `PATH`.
+/// A program, by its name on `PATH`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Program {
     pub name: &'static str,
-    /// Its first two numbers.
+    /// Oldest version that works: its first two numbers.
     oldest: (u64, u64),
-    /// What an older one lacks.
+    /// What an older version does not have.
     why: &'static str,
 }
 
-/// All that every release needs.
+/// The programs that every release needs.
 pub const PROGRAMS: [Program; 4] = [
     // Gerrit's `commit-msg` hook is run by `git hook run`.
     Program { name: "git", oldest: (2, 36), why: "`git hook run`" },
-    // Before that, flakes lie elsewhere and `nix eval --apply` is another one. Lix began at 2.90.
+    // In older versions, flakes are elsewhere and `nix eval --apply` differs. Lix began at 2.90.
     Program { name: "nix", oldest: (2, 8), why: "flakes as they are today" },
-    // An index has to arrive with its very digest.
+    // An index has to keep its digest when it is copied.
     Program { name: "skopeo", oldest: (1, 6), why: "`copy --preserve-digests`" },
-    // `rust-version` of what publishes, in its Cargo.toml.
-    Program { name: "cargo", oldest: (1, 94), why: "the Rust that publishing is written in" },
+    // `rust-version` of `xtask-publish`, in its Cargo.toml.
+    Program { name: "cargo", oldest: (1, 94), why: "the Rust of `xtask-publish`" },
 ];
 
 impl Program {
-    /// Judges what the program says of its version.
+    /// Judges the version that the program reports.
     ///
     /// # Errors
-    /// It is too old, and what then does not work.
+    /// It is too old; the message says what does not work then.
     pub fn judge(&self, says: &str) -> Result<String, String> {
         let Program { name, oldest: (major, minor), why } = self;
         let line = says.lines().next().unwrap_or_default().trim();
@@ -35,17 +35,17 @@ impl Program {
                 "{line} is too old: {name} {major}.{minor} or newer is needed, for {why}; install a newer one"
             )),
             Some(_) => Ok(line.to_owned()),
-            None => Ok(format!("{line}, whichever version that is")),
+            None => Ok(format!("{line} (version unknown)")),
         }
     }
 
-    /// What to do when it is not there.
+    /// Returns what to do if the program is missing.
     pub fn missing(&self) -> String {
         format!("{} is not installed: install it, or run `xtask/bootstrap`", self.name)
     }
 }
 
-/// The first two numbers of a version. Vendors put their own version in brackets before Nix's.
+/// Parses the first two numbers of a version. Vendors put their own version in parentheses before Nix's.
 pub(super) fn version(line: &str) -> Option<(u64, u64)> {
     let mut outside = String::new();
     let mut depth = 0_usize;
@@ -99,7 +99,7 @@ mod tests {
             ✗ skopeo version 1.4.1 is too old: skopeo 1.6 or newer is needed, for `copy --preserve-digests`; install a newer one
             skopeo version 1.14.0 commit: 5fa2ff6d
             cargo 1.95.0 (f2d3ce0bd 2026-03-21)
-            cargo, homemade, whichever version that is"#]]
+            cargo, homemade (version unknown)"#]]
         .assert_eq(&shown.join("\n"));
     }
 }

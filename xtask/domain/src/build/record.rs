@@ -1,9 +1,8 @@
 //! `release.json`: what a release consists of, to the byte.
 //!
-//! It holds no path but the store's and no time but the commit's, so the same tag gives the same record, whoever builds
-//! it, where and when. It lies in the version directory and so cannot list itself: it lists all that was built,
-//! `SHA256SUMS` lists those files and the record, and whoever trusts `SHA256SUMS` has everything. Refuses to read
-//! files: [`Record::compare`] takes what lies on disk as a value.
+//! Its only paths are store paths and its only time is the commit's, so the same tag gives the same record, wherever
+//! and whenever it is built. It is in the version directory and so cannot list itself: it lists everything that was
+//! built, and `SHA256SUMS` lists those files and the record, so that `SHA256SUMS` vouches for everything.
 
 use std::collections::BTreeMap;
 
@@ -18,10 +17,10 @@ use crate::problem::{Problems, excerpt};
 use crate::store_path::StorePath;
 use crate::system::{Platform, System};
 
-/// The output that users get.
+/// Name of the output that users get.
 const OUT: &str = "out";
 
-/// What lies in a directory, by path relative to it.
+/// The files in a directory, by path relative to it.
 pub type Files = BTreeMap<String, FileFacts>;
 
 /// The record of a release, or of a manual that was built alone.
@@ -29,11 +28,11 @@ pub type Files = BTreeMap<String, FileFacts>;
 pub struct Record {
     #[serde(default)]
     pub format: Format,
-    /// As the builds' names spell it: with a suffix where this is no official release.
+    /// Version as the builds' names spell it: with a suffix if this is not an official release.
     pub version: String,
     /// The name of the series.
     pub name: Option<String>,
-    /// `None` if what was built is not what the tag of its version names.
+    /// The tag; `None` if what was built is not what the tag of its version names.
     pub tag: Option<String>,
     pub commit: Oid,
     /// The commit's tree.
@@ -46,8 +45,8 @@ pub struct Record {
     pub builds: BTreeMap<System, Build>,
     /// `None` in the record of a manual.
     pub image: Option<ImageRecord>,
-    /// In the version directory, but for the record itself and `SHA256SUMS`. `release/manual/` is what is here below
-    /// `manual/`; in the record of a manual there is nothing else.
+    /// Files of the version directory, except the record itself and `SHA256SUMS`. Those below `manual/` are also
+    /// `release/manual/`; the record of a manual has no others.
     pub files: Files,
 }
 
@@ -59,13 +58,13 @@ pub struct Build {
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ImageRecord {
-    /// Of the index: `sha256:` and the digits.
+    /// Digest of the index: `sha256:` and the digits.
     pub digest: String,
     pub platforms: Vec<Platform>,
 }
 
 impl Record {
-    /// Reads the record in `release/`, which this very tool wrote: what it does not know is an error.
+    /// Reads the record in `release/`, which this tool wrote: an unknown key is an error.
     ///
     /// # Errors
     /// What is wrong with the text, without its path.
@@ -77,17 +76,17 @@ impl Record {
         }
     }
 
-    /// Reads a record that is published: a newer tool may have more to say in it.
+    /// Reads a published record, to which a newer tool may have added keys.
     ///
     /// # Errors
-    /// As for [`Record::parse`]; or a newer tool says it in another way.
+    /// As for [`Record::parse`]; or the record has a newer format.
     pub fn parse_published(text: &str) -> Result<Record, Misread> {
         let record: Record = format::parse(text, "a record of a release")?;
         let wrong = |what: String| Err(Misread::Wrong(format!("is not a record of a release: {what}")));
         if let Some(path) = record.files.keys().find(|path| !stays_below(path)) {
             return wrong(format!("it lists `{}`", excerpt(path)));
         }
-        // Its users would get no more upgrades, and nothing would say so.
+        // The users of this system would get no more upgrades, without any message.
         let without = |(_, build): &(&System, &Build)| !build.outputs.contains_key(OUT);
         if let Some((system, _)) = record.builds.iter().find(without).filter(|_| record.image.is_some()) {
             return wrong(format!("its build for {system} has no output `{OUT}`"));
@@ -99,18 +98,18 @@ impl Record {
         serde_json::to_string_pretty(self).expect("a record has only string keys") + "\n"
     }
 
-    /// What `manifest.nix` says.
+    /// Returns the content of `manifest.nix`.
     pub fn manifest(&self) -> Manifest {
         let out = |(system, build): (&System, &Build)| Some((system.clone(), build.outputs.get(OUT)?.to_string()));
         self.builds.iter().filter_map(out).collect()
     }
 
-    /// The text of `drvs.txt`, for the binary cache: the builds, not the tarballs made of them.
+    /// Returns the text of `drvs.txt`, for the binary cache: the builds, not the tarballs made from them.
     pub fn drvs(&self) -> String {
         self.builds.values().map(|build| format!("{}\n", build.derivation)).collect()
     }
 
-    /// The text of `SHA256SUMS`, given the digest of the record's own text. Pages of the manual are not in it.
+    /// Returns the text of `SHA256SUMS`, given the digest of the record's own text. Pages of the manual are not in it.
     pub fn sums(&self, record: Digest) -> String {
         let files = self.files.iter().filter(|(path, _)| page(path).is_none());
         let mut sums: BTreeMap<&str, Digest> = files.map(|(path, facts)| (path.as_str(), facts.sha256)).collect();
@@ -118,13 +117,13 @@ impl Record {
         sums.iter().map(|(path, digest)| format!("{digest}  {path}\n")).collect()
     }
 
-    /// The files of `release/manual/`.
+    /// Returns the files of `release/manual/`.
     pub fn manual(&self) -> Files {
         self.files.iter().filter_map(|(path, facts)| Some((page(path)?.to_owned(), *facts))).collect()
     }
 
-    /// Every difference between what was built and what `found` says lies in the version directory. The record itself
-    /// and `SHA256SUMS` are not looked at; their texts follow from the rest.
+    /// Compares what was built with the files `found` in the version directory. Ignores the record itself and
+    /// `SHA256SUMS`, whose texts follow from the rest.
     ///
     /// # Errors
     /// What is missing, extra or different, by name.
@@ -132,7 +131,7 @@ impl Record {
         compare(&self.files, found, &[RECORD, SUMS])
     }
 
-    /// The same for `release/manual/`.
+    /// Like [`Record::compare`], for `release/manual/`.
     ///
     /// # Errors
     /// As for [`Record::compare`].
@@ -141,12 +140,12 @@ impl Record {
     }
 }
 
-/// Whether a path leads to nowhere but below the directory that it is relative to: records come from buckets, too.
+/// Whether a path stays below the directory that it is relative to: records also come from buckets.
 fn stays_below(path: &str) -> bool {
     path.split('/').all(|part| !matches!(part, "" | "." | "..")) && !path.contains('\\') && !path.contains('\0')
 }
 
-/// The path within the manual, of a path in the version directory.
+/// Returns the path within the manual of a path in the version directory.
 fn page(path: &str) -> Option<&str> {
     path.strip_prefix(MANUAL)?.strip_prefix('/')
 }
@@ -156,7 +155,7 @@ fn compare(recorded: &Files, found: &Files, ignored: &[&str]) -> Result<(), Prob
     for (path, facts) in recorded {
         match found.get(path) {
             None => problems.add(format!("{path} is missing")),
-            // Then the digests say nothing more.
+            // The digests would add nothing.
             Some(found) if found.size != facts.size => problems
                 .add(format!("{path} has changed: built with {} bytes, and now it has {}", facts.size, found.size)),
             Some(found) if found != facts => problems.add(format!(
@@ -269,7 +268,7 @@ mod tests {
     }
 
     #[test]
-    fn what_it_does_not_know_is_refused_in_release_and_passed_over_where_it_is_published() {
+    fn unknown_keys_are_refused_in_release_and_ignored_where_they_are_published() {
         let json = record().to_json();
         let newer = |from: &str, to: &str| {
             let text = json.replacen(from, to, 1);

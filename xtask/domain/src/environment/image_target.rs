@@ -1,22 +1,22 @@
-//! Where container images are published. Refuses to speak to a registry.
+//! Where container images are published.
 
 use std::fmt;
 
 use serde::Deserialize;
 
-/// Where an environment's images go.
+/// Where an environment's images are pushed to.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct ImageTargets {
-    /// Each has all images before a tag moves in any.
+    /// Targets; all of them have every image before a tag moves in any.
     pub targets: Vec<ImageTarget>,
     /// Whether registries must speak HTTPS, with a certificate that is trusted.
     pub tls_verify: bool,
-    /// Whether registries must know us before we push.
+    /// Whether registries require a login before we push.
     pub login: bool,
 }
 
-/// One of the places, as skopeo spells it.
+/// One target, as skopeo spells it.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(try_from = "String")]
 pub enum ImageTarget {
@@ -32,9 +32,9 @@ impl TryFrom<String> for ImageTarget {
     fn try_from(text: String) -> Result<ImageTarget, String> {
         let wrong = |why: &str| Err(format!("the image target `{}` {why}", text.escape_debug()));
         match (text.strip_prefix("docker://"), text.strip_prefix("oci:")) {
-            // A tag here would be one that every release moves.
+            // A tag here would be moved by every release.
             (Some(name), _) if name.contains('@') || name.rsplit('/').next().is_some_and(|last| last.contains(':')) => {
-                wrong("has a tag or a digest: those are ours to choose")
+                wrong("has a tag or a digest: leave it out, each release has its own")
             }
             (Some(name), _) if name.split('/').count() < 2 || name.split('/').any(str::is_empty) => {
                 wrong("is not docker://REGISTRY/REPOSITORY")
@@ -48,7 +48,7 @@ impl TryFrom<String> for ImageTarget {
 }
 
 impl fmt::Display for ImageTarget {
-    /// Short, for people: what users type, or the directory.
+    /// Writes a short form for people: what users type, or the directory.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             ImageTarget::Registry { repository } => f.pad(repository),
@@ -83,7 +83,7 @@ mod tests {
             Registry { repository: "git.lix.systems/lix-project/lix" }
             Registry { repository: "127.0.0.1:5000/lix" }
             Directory { path: "release/local/images" }
-            the image target `docker://ghcr.io/lix-project/lix:latest` has a tag or a digest: those are ours to choose
+            the image target `docker://ghcr.io/lix-project/lix:latest` has a tag or a digest: leave it out, each release has its own
             the image target `docker://ghcr.io` is not docker://REGISTRY/REPOSITORY
             the image target `oci:a:b` is not oci:DIRECTORY
             the image target `dir:a` is neither docker://REGISTRY/REPOSITORY nor oci:DIRECTORY"#]]

@@ -1,7 +1,6 @@
-//! A push that a git remote refused: what it says of each ref, and what can be done about it.
+//! A push that a git remote refused: what it says about each ref, and what to do about it.
 //!
-//! The words are the remote's; git writes the reasons to stdout (`--porcelain`) and the remote's messages to stderr.
-//! Refuses to know why something is pushed.
+//! The texts are the remote's; git writes the reasons to stdout (`--porcelain`) and the remote's messages to stderr.
 
 use std::fmt;
 
@@ -10,18 +9,19 @@ use std::fmt;
 pub struct Refusal {
     /// The refused refs of the remote, with a reason each.
     pub refs: Vec<(String, String)>,
-    /// What the remote, or git itself, said besides.
+    /// Other messages of the remote or of git itself.
     pub said: Vec<String>,
 }
 
-/// What review servers say of commits that they have already, in review or submitted: Gerrit's versions, and others.
+/// Messages of review servers about commits that they have already, in review or submitted: Gerrit's versions, and
+/// others.
 const NOTHING_NEW: [&str; 4] = ["no new changes", "no changes made", "already exists (", "nothing new"];
 
-/// The last lines of what was said are shown, as many as this.
+/// Number of last lines of the messages that are shown.
 const LINES: usize = 15;
 
 impl Refusal {
-    /// Reads what `git push --porcelain` wrote; `None` if it names no refused ref: then it has failed before that.
+    /// Reads what `git push --porcelain` wrote; `None` if it names no refused ref, because the push failed before that.
     pub fn read(stdout: &str, stderr: &str) -> Option<Refusal> {
         let refs: Vec<(String, String)> = stdout.lines().filter_map(refused).collect();
         if refs.is_empty() {
@@ -37,7 +37,7 @@ impl Refusal {
         Some(Refusal { refs, said })
     }
 
-    /// Whether it is no refusal at all: Gerrit has every one of these commits.
+    /// Whether this is not a real refusal, because Gerrit has all of these commits.
     pub fn is_nothing_new(&self) -> bool {
         let is_known = |reason: &str| NOTHING_NEW.iter().any(|words| reason.to_lowercase().contains(words));
         self.refs.iter().all(|(_, reason)| is_known(reason))
@@ -51,49 +51,45 @@ impl Refusal {
     }
 }
 
-/// What refusals contain, in lower case, and what helps.
+/// Texts that refusals contain, in lower case, with the remedy.
 const REMEDIES: [(&[&str], &str); 9] = [
     (
         &["missing change-id", "invalid change-id"],
         "Gerrit wants a Change-Id in each commit: install its `commit-msg` hook in this clone (its page of the \
-         repository shows how), take the tag and its commits back as the guide says, and tag again",
+         repository shows how), undo the tag and its commits as the guide says, and tag again",
     ),
     (
         &["not registered", "invalid committer", "invalid author"],
         "Gerrit does not know that address as yours: register it there, or set `git config user.email` to one that is \
-         registered, take the tag and its commits back as the guide says, and tag again",
+         registered, undo the tag and its commits as the guide says, and tag again",
     ),
     (
         &["closed"],
-        "the change was abandoned or submitted already: look at it in Gerrit; one that was abandoned can be restored \
-         there",
+        "the change was abandoned or submitted already: look at it in Gerrit, where an abandoned one can be restored",
     ),
     (
         &["prohibited by gerrit", "not permitted", "permission denied", "access denied"],
         "your account may not push this: a tag needs `Create Annotated Tag` or `Create Signed Tag`, a branch \
-         `Create Reference`, a review `Push` on `refs/for/…`; those who administer the repository give it",
+          `Create Reference`, a review `Push` on `refs/for/…`: ask the repository's administrators for it",
     ),
     (
         &["hidden ref"],
-        "the remote hides this ref (`transfer.hideRefs`, `receive.hideRefs`) and takes no push to it: ask those who \
-         administer it",
+        "the remote hides this ref (`transfer.hideRefs`, `receive.hideRefs`) and accepts no push to it: ask its \
+         administrators",
     ),
     (
         &["non-fast-forward", "fetch first", "stale info", "needs force"],
-        "the remote has commits that ours do not contain: somebody pushed meanwhile; run the same command again, and \
-         it says what is there",
+        "the remote has commits that ours do not contain, because someone else pushed: run the same command again to \
+         see them",
     ),
-    (
-        &["already exists"],
-        "the remote has a ref of this name with other content; run the same command again, and it says what",
-    ),
+    (&["already exists"], "the remote has a ref of this name with other content: run the same command again to see it"),
     (
         &["cannot lock ref", "failed to update ref", "failed to lock", "lock failure", "unable to create"],
         "another push may be under way: run the same command again",
     ),
     (
         &["unpacker error", "internal server error", "index-pack", "disk quota", "no space left"],
-        "the server failed, and not because of what was pushed: try again, and else tell those who administer it",
+        "the server failed, and not because of what was pushed: try again, or else tell its administrators",
     ),
 ];
 
@@ -106,11 +102,11 @@ impl fmt::Display for Refusal {
     }
 }
 
-/// The remote's ref and the reason, of a line such as `!⇥abc:refs/for/main⇥[remote rejected] (no new changes)`, where `⇥`
-/// stands for a tab.
+/// Reads the remote's ref and the reason from a line such as
+/// `!⇥abc:refs/for/main⇥[remote rejected] (no new changes)`, where `⇥` stands for a tab.
 fn refused(line: &str) -> Option<(String, String)> {
     let [refs, summary] = line.strip_prefix("!\t")?.splitn(2, '\t').collect::<Vec<_>>()[..] else { return None };
-    // What is deleted has nothing before the colon, and a name has no colon.
+    // A deletion has nothing before the colon, and a name has no colon.
     let name = refs.rsplit(':').next().unwrap_or(refs);
     let reason = match summary.split_once(" (") {
         Some((_, reason)) => reason.strip_suffix(')').unwrap_or(reason),
@@ -119,7 +115,7 @@ fn refused(line: &str) -> Option<(String, String)> {
     Some((name.to_owned(), reason.trim().to_owned()))
 }
 
-/// A line of stderr that says something: not git's own frame, nor the remote's progress.
+/// Returns a line of stderr if it is a message, and not one of git's usual lines or the remote's progress.
 fn word(line: &str) -> Option<String> {
     const FRAME: [&str; 8] = [
         "error: failed to push some refs",
@@ -132,7 +128,7 @@ fn word(line: &str) -> Option<String> {
         "Enumerating objects",
     ];
     const PROGRESS: [&str; 4] = ["Processing changes", "Resolving deltas", "Counting objects", "Checking connectivity"];
-    // Progress overwrites its line; what stands last is what stayed.
+    // Progress overwrites its line; only the last state stays.
     let line = line.rsplit('\r').find(|part| !part.trim().is_empty())?;
     if FRAME.iter().any(|frame| line.starts_with(frame)) || line.starts_with("Total ") {
         return None;
@@ -172,7 +168,7 @@ mod tests {
                   ERROR: commit abc1234: missing Change-Id in message footer
                   Hint: to automatically insert a Change-Id, install the hook:
                     gitdir=$(git rev-parse --git-dir); scp -p -P 2022 …
-                Gerrit wants a Change-Id in each commit: install its `commit-msg` hook in this clone (its page of the repository shows how), take the tag and its commits back as the guide says, and tag again
+                Gerrit wants a Change-Id in each commit: install its `commit-msg` hook in this clone (its page of the repository shows how), undo the tag and its commits as the guide says, and tag again
             "#]],
         );
         check(
@@ -180,7 +176,7 @@ mod tests {
             "",
             expect![[r#"
                 refs/tags/2.94.0 was refused: prohibited by Gerrit: not permitted: create signed tag
-                your account may not push this: a tag needs `Create Annotated Tag` or `Create Signed Tag`, a branch `Create Reference`, a review `Push` on `refs/for/…`; those who administer the repository give it
+                your account may not push this: a tag needs `Create Annotated Tag` or `Create Signed Tag`, a branch `Create Reference`, a review `Push` on `refs/for/…`: ask the repository's administrators for it
             "#]],
         );
         check(
@@ -188,7 +184,7 @@ mod tests {
             "hint: Updates were rejected because the tip of your current branch is behind\n",
             expect![[r#"
                 refs/heads/main was refused: non-fast-forward
-                the remote has commits that ours do not contain: somebody pushed meanwhile; run the same command again, and it says what is there
+                the remote has commits that ours do not contain, because someone else pushed: run the same command again to see them
             "#]],
         );
         check(
@@ -211,7 +207,7 @@ mod tests {
     }
 
     #[test]
-    fn what_gerrit_has_already_is_no_refusal() {
+    fn what_gerrit_has_already_is_not_a_refusal() {
         let line = "!\tabc:refs/for/main\t[remote rejected] (no new changes)\n";
         for words in
             ["no new changes", "No changes made", "commit(s) already exists (as current patchset)", "nothing new"]

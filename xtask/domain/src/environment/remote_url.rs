@@ -1,6 +1,7 @@
-//! The address of a git remote, for people: nothing that opens it is shown.
+//! The address of a git remote, for people: without credentials.
 
-/// A URL without a password. Where a user name may be a token, as over HTTP, it is left out, too, and so is a query.
+/// Returns a URL without its password. Over HTTP, where a user name may be a token, it is left out, too, and so is a
+/// query.
 pub fn shown(url: &str) -> String {
     let Some((scheme, rest)) = url.split_once("://") else { return url.to_owned() };
     let (authority, path) = rest.find('/').map_or((rest, ""), |slash| rest.split_at(slash));
@@ -15,11 +16,11 @@ pub fn shown(url: &str) -> String {
     }
 }
 
-/// A text in which every URL is as [`shown`], and nothing else is left that opens one of `urls`.
+/// Replaces every URL in a text by its [`shown`] form, and removes the other credentials of `urls`.
 pub fn redact<'u>(text: &str, urls: impl IntoIterator<Item = &'u str>) -> String {
     let text = urls.into_iter().fold(text.to_owned(), |text, url| {
         let text = text.replace(url, &shown(url));
-        // A word as short as this opens nothing, and would make other words unreadable.
+        // A shorter word is not a credential, and replacing it would make other words unreadable.
         let secrets = secrets(url).into_iter().filter(|secret| secret.len() > 3);
         secrets.fold(text, |text, secret| text.replace(secret, "***"))
     });
@@ -31,7 +32,7 @@ pub fn redact<'u>(text: &str, urls: impl IntoIterator<Item = &'u str>) -> String
     text.split_inclusive(ends).map(word).collect()
 }
 
-/// A word that may be a URL, or end with one.
+/// Redacts a word that may be a URL, or end with one.
 fn shown_in(word: &str) -> String {
     let Some(at) = word.find("://") else { return word.to_owned() };
     let scheme = word[..at].rfind(|c: char| !c.is_ascii_alphanumeric() && !matches!(c, '+' | '-' | '.'));
@@ -39,7 +40,7 @@ fn shown_in(word: &str) -> String {
     format!("{before}{}", shown(url))
 }
 
-/// What stands in a URL and opens it.
+/// Returns the credentials in a URL.
 fn secrets(url: &str) -> Vec<&str> {
     let Some((scheme, rest)) = url.split_once("://") else { return Vec::new() };
     let is_http = scheme.to_ascii_lowercase().starts_with("http");
@@ -58,7 +59,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn nothing_that_opens_it_is_shown() {
+    fn credentials_are_not_shown() {
         for (url, expected) in [
             ("ssh://me@gerrit.example:2022/lix", "ssh://me@gerrit.example:2022/lix"),
             ("ssh://me:hunter2@gerrit.example/a@b", "ssh://me@gerrit.example/a@b"),

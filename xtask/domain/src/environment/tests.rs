@@ -26,9 +26,11 @@ fn a_slip_is_an_error_that_shows_the_place() {
     expect!["environment `local`: `branch-off` is not a ref with `{branch}` in it: refs/heads/branch"]
         .assert_eq(&error);
     let error = Config::parse(&OURS.replacen("renew-after-minutes = 45", "renew-after-minutes = 0", 1));
-    expect!["environment `staging`: `renew-after-minutes` is 0: say after how many minutes a new key is made"]
-        .assert_eq(&error.expect_err("always anew"));
-    for (wrong, why) in [("production", "leads back to where it began"), ("stagging", "names no environment: stagging")]
+    expect![
+        "environment `staging`: `renew-after-minutes` is 0: set the number of minutes after which a new key is made"
+    ]
+    .assert_eq(&error.expect_err("always anew"));
+    for (wrong, why) in [("production", "leads back to itself"), ("stagging", "names an unknown environment: stagging")]
     {
         let text = OURS.replacen("requires = \"staging\"", &format!("requires = {wrong:?}"), 1);
         let error = Config::parse(&text).expect_err("no other environment");
@@ -48,7 +50,7 @@ fn a_slip_is_an_error_that_shows_the_place() {
         Config::parse(&text).expect_err(rest) + "\n"
     };
     expect![[r#"
-            environment `local`: `purge` gets addresses, and there are none: `public` is missing
+            environment `local`: `purge` gets addresses, but `public` is missing
             environment `local`: `purge` names no program
         "#]]
     .assert_eq(&(purge("purge = [\"purge\"]") + &purge("purge = [\"\"]")));
@@ -56,7 +58,7 @@ fn a_slip_is_an_error_that_shows_the_place() {
     let way = |name| (ours.is_stage(name), ours.before(name));
     assert_eq!(["local", "staging", "production"].map(way), [(false, 0), (true, 0), (true, 1)]);
     let error = Config::parse(OURS).expect("valid").environment("prod").expect_err("unknown");
-    expect!["there is no environment `prod`: known are local, production, staging"].assert_eq(&error);
+    expect!["there is no environment `prod`: known environments are local, production, staging"].assert_eq(&error);
 }
 
 #[test]

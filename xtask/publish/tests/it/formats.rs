@@ -116,7 +116,7 @@ fn formats_of_git_that_nix_does_not_read_are_named() {
         ✓ nix with flakes evaluates release-jobs, for all
         ✗ clone its objects use SHA-256, which Nix cannot read: use a repository with SHA-1
 
-        ✗ nix with flakes no Nix reads a repository whose objects are named by SHA-256: use one with SHA-1 error: …
+        ✗ nix with flakes Nix cannot read a repository whose objects use SHA-256: use one with SHA-1 error: …
         error: the rehearsal failed
           its objects use SHA-256, which Nix cannot read: use a repository with SHA-1
     "#]].assert_eq(&shown.join("\n").replace(&hash, "…"));

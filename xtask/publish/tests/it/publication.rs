@@ -194,7 +194,7 @@ fn what_is_not_as_built_or_not_for_this_environment_is_refused() {
         error: cannot plan the publication
           release/ was built with profile all, and local takes only x86_64-linux-only: build it with another `--profile`
         error: cannot plan the publication
-          BESIDE/releng.toml: there is no environment `nowhere`: known are local, production, staging
+          BESIDE/releng.toml: there is no environment `nowhere`: known environments are local, production, staging
         error: cannot plan the publication
           TREE/release/release.json does not exist: has `cargo xtask release build` finished?"#]]
     .assert_eq(&shown.join("\n"));
