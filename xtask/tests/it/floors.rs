@@ -5,9 +5,9 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 
-use expect_test::expect;
-
 mod circles;
+mod effects;
+mod length;
 
 /// The floors of a package, from the bottom. A file in one of these directories (or of this name) may not name a later
 /// one.
@@ -15,16 +15,6 @@ const HOUSES: [(&str, &[&str]); 2] = [
     ("src", &["tools", "tree", "phases", "cli"]),
     ("publish/src", &["domain", "tools", "site", "acts", "delivery", "phases"]),
 ];
-
-/// The pure floors.
-const PURE: [&str; 2] = ["domain/src", "publish/src/domain"];
-
-/// What a pure floor may not mention at all.
-const EFFECTS: [&str; 8] =
-    ["std::fs", "std::process", "std::net", "std::env", "std::time", "xshell", "tokio", "::now()"];
-
-/// What a pure floor may not hold: it would be asked for where it is needed, and not handed there.
-const GLOBALS: [&str; 7] = ["OnceLock", "LazyLock", "OnceCell", "LazyCell", "Mutex", "RwLock", "thread_local!"];
 
 #[test]
 fn no_floor_uses_one_above_it() {
@@ -103,42 +93,6 @@ fn what_users_get_is_checked_without_what_publishes_it() {
         names("publish/src/acts", OF_ACTS_ALONE),
         "each kind of act is checked in a file that is called as the one where it is applied"
     );
-}
-
-#[test]
-fn the_domain_is_pure() {
-    let mut seen = 0;
-    for floor in PURE {
-        visit(&at(floor), &mut |path, text| {
-            seen += 1;
-            for effect in EFFECTS {
-                assert!(!text.contains(effect), "{}: the domain is pure and cannot use `{effect}`", path.display());
-            }
-            for global in GLOBALS {
-                assert!(!text.contains(global), "{}: the domain holds no global, no `{global}`", path.display());
-            }
-            let declaration = |line: &&str| {
-                let line = line.trim_start().trim_start_matches("pub ").trim_start_matches("(super) ");
-                line.starts_with("static ") && line.contains(" = ")
-            };
-            let global = text.lines().find(declaration);
-            assert!(global.is_none(), "{}: a global, `{}`", path.display(), global.unwrap_or_default());
-            assert!(text.starts_with("//!"), "{}: says nothing about what it owns", path.display());
-        });
-    }
-    assert!(seen > 50, "the source was not found");
-    // A crate that is added here must be as pure.
-    let manifest = fs::read_to_string(at("domain/Cargo.toml")).expect("the domain's manifest");
-    let dependencies = manifest.split_once("[dependencies]").and_then(|(_, rest)| rest.split_once("\n\n"));
-    expect![[r#"
-
-        saphyr-parser.workspace = true
-        semver.workspace = true
-        serde.workspace = true
-        serde_json.workspace = true
-        strsim.workspace = true
-        toml.workspace = true"#]]
-    .assert_eq(dependencies.expect("a table").0);
 }
 
 /// The floors of commands.

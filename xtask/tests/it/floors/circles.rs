@@ -54,7 +54,8 @@ fn uses(package: &str) -> BTreeMap<Module, BTreeSet<Module>> {
     visit(&root, &mut |path, text| drop(texts.insert(module(&root, path), code(text))));
     let files: BTreeSet<Module> = texts.keys().cloned().collect();
     let used = |(file, text): (Module, String)| {
-        let used = paths(&text).into_iter().filter_map(|path| target(&files, &file, &path)).filter(|to| *to != file);
+        let used =
+            paths(&text, &HERE).into_iter().filter_map(|path| target(&files, &file, &path)).filter(|to| *to != file);
         let used = used.collect();
         (file, used)
     };
@@ -71,15 +72,18 @@ fn module(root: &Path, path: &Path) -> Module {
 }
 
 /// The text without comments and without the tests at its end.
-fn code(text: &str) -> String {
+pub fn code(text: &str) -> String {
     let text = text.split("#[cfg(test)]").next().unwrap_or_default();
     text.lines().map(|line| line.split("//").next().unwrap_or_default()).collect::<Vec<_>>().join("\n")
 }
 
-/// The paths that begin in this package, with those in braces written out.
-fn paths(text: &str) -> Vec<Vec<&str>> {
+/// How a path begins that leads to something in its own package.
+const HERE: [&str; 3] = ["crate::", "super::", "self::"];
+
+/// The paths that begin with one of these roots, with those in braces written out.
+pub fn paths<'a>(text: &'a str, roots: &[&str]) -> Vec<Vec<&'a str>> {
     let mut paths = Vec::new();
-    for root in ["crate::", "super::", "self::"] {
+    for root in roots {
         for (at, _) in text.match_indices(root) {
             let before = text[..at].chars().next_back();
             if !before.is_some_and(|c| c.is_alphanumeric() || c == '_' || c == ':') {
@@ -150,6 +154,6 @@ fn a_path_leads_into_the_file_that_has_what_it_names() {
     );
     let from = vec!["a".to_owned(), "g".to_owned()];
     let found: Vec<String> =
-        paths(&text).iter().filter_map(|path| target(&files, &from, path)).map(|file| file.join("/")).collect();
+        paths(&text, &HERE).iter().filter_map(|path| target(&files, &from, path)).map(|file| file.join("/")).collect();
     assert_eq!(found, ["c/d", "c", "a/b", "a/b", "a", "a"]);
 }
