@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use expect_test::Expect;
+use expect_test::{Expect, expect};
 use xtask::domain::build::manifest::{Manifest, render};
 use xtask::domain::digest::Digest;
 use xtask::domain::environment::{Config, Environment};
@@ -189,8 +189,30 @@ fn plan_of(acts: &[Act], version: &str, name: &str, published: &Published) -> Pl
 }
 
 fn pages(version: &str, expected: Expect) {
-    let page = |environment| plan(version, environment).to_text(false);
+    let page = |environment| without_digest(&plan(version, environment).to_text(false));
     expected.assert_eq(&["local", "staging", "production"].map(page).join("\n"));
+}
+
+/// A page without the plan's digest, which is its last line: any word that changes in a plan changes it.
+fn without_digest(page: &str) -> String {
+    let (text, digest) = page.rsplit_once("\nplan ").expect("the digest comes last");
+    assert!(digest.trim_end().parse::<Digest>().is_ok(), "{digest}");
+    format!("{text}\nplan DIGEST\n")
+}
+
+/// What one manager was shown, another one agrees to with `--plan`, on another machine.
+#[test]
+fn the_same_plan_has_the_same_digest() {
+    let shown = plan("2.96.0", "local");
+    expect!["7fd1654d1fa061b9a3255ff75b5f2235b2acb889b817780512c7e783369bc643"].assert_eq(&shown.digest().to_string());
+    assert_eq!(plan("2.96.0", "local").digest(), shown.digest());
+    for verbose in [false, true] {
+        assert!(shown.to_text(verbose).ends_with(&format!("\nplan {}\n", shown.digest())));
+    }
+    assert_ne!(plan("2.96.0", "staging").digest(), shown.digest());
+    let mut other = plan("2.96.0", "local");
+    other.acts[0].summary.push('!');
+    assert_ne!(other.digest(), shown.digest());
 }
 
 fn status(act: &Act, seen: &Seen, waivers: &Waivers) -> String {

@@ -78,8 +78,8 @@ fn a_train_moves_each_pointer_once() {
           + 2.94.2  releases receipts/lix-2.94.2.json            staging has had it since 2026-03-13
           + 2.93.4  releases receipts/lix-2.93.4.json            staging has had it since 2026-03-13
 
-        plan b91958c504713f98d490987315577fcc5ccf7d6d463cdc113399e5a54462bb93
-    "#]].assert_eq(&plans.to_text(false));
+        plan DIGEST
+    "#]].assert_eq(&without_digest(&plans.to_text(false)));
 
     let alone = Plans(vec![&each[0]]);
     assert_eq!(alone.digest(), each[0].digest(), "a train of one is an upload");
@@ -91,7 +91,7 @@ fn a_train_moves_each_pointer_once() {
 #[test]
 fn installers_follow_the_newest_stable_release() {
     let pages = ["2.96.0", "2.95.2", "2.93.4", "2.96.0-rc1"]
-        .map(|version| plan_of(&INSTALLER_ACTS, version, "production", &published()).to_text(false));
+        .map(|version| without_digest(&plan_of(&INSTALLER_ACTS, version, "production", &published()).to_text(false)));
     expect![[r#"
         Lix 2.96.0 to production (new MAJOR)
 
@@ -101,7 +101,7 @@ fn installers_follow_the_newest_stable_release() {
         pointers
           ~ install lix/lix-installer-*    replace 1 (8.0 MB): the newest stable release here
 
-        plan ffd9de64454aa1bb78c34b0abda63dae1caa1c3e3c2e02a092e1156ae763fbea
+        plan DIGEST
 
         Lix 2.95.2 to production (patch)
 
@@ -111,7 +111,7 @@ fn installers_follow_the_newest_stable_release() {
         pointers
           ~ install lix/lix-installer-*    replace 1 (8.0 MB): the newest stable release here
 
-        plan 543b8ed88ab3013460f1462272372e118f80d62ec00f5aa6c8bba5f8245904da
+        plan DIGEST
 
         Lix 2.93.4 to production (maintenance)
 
@@ -121,7 +121,7 @@ fn installers_follow_the_newest_stable_release() {
         pointers
           - install lix/lix-installer-*    stays: 2.95.1 is published here and newer
 
-        plan b7cf0c19b32fda59a688514a8bb7b55f20aec22ab667233e8a9e4409ac29597c
+        plan DIGEST
 
         Lix 2.96.0-rc1 to production (pre-release)
 
@@ -131,7 +131,7 @@ fn installers_follow_the_newest_stable_release() {
         pointers
           - install lix/lix-installer-*    stays: 2.96.0-rc1 is a pre-release, and 2.95.1 is stable
 
-        plan 1f4bc6e93b85347c30247122700c7323da2cc41f5a7d16dd9f70db5730ae96ff
+        plan DIGEST
     "#]]
     .assert_eq(&pages.join("\n"));
 }
