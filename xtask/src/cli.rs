@@ -172,7 +172,7 @@ impl Cli {
             Command::Ci => ci::run(&invocation.workspace)?,
             Command::Adopt(args) => return args.run(&invocation),
             Command::Bench(Bench::Notes) => bench::notes(&invocation.workspace)?,
-            Command::Bench(Bench::Store { rounds }) => return publish(Publish::BenchStore { rounds }, &invocation),
+            Command::Bench(Bench::Store { rounds }) => bench::store(&invocation.workspace, rounds)?,
             Command::World(world) => return publish(Publish::World(world), &invocation),
             Command::Release(Phase::Publish(command)) => return publish(command, &invocation),
             Command::Release(Phase::Local(command)) => return command.run(&invocation),

@@ -43,9 +43,6 @@ pub enum Publish {
     /// Not a phase, but `xtask-publish` carries it out, too.
     #[command(skip)]
     World(World),
-    /// Not a phase, either.
-    #[command(skip)]
-    BenchStore { rounds: u32 },
 }
 
 #[derive(Debug, Args)]

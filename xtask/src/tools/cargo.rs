@@ -41,8 +41,6 @@ pub struct Program<'a> {
     pub manifest: &'a Utf8Path,
     /// The program's package, which has the same name.
     pub package: &'a str,
-    /// Whether to build with optimisations.
-    pub release: bool,
 }
 
 impl Program<'_> {
@@ -52,7 +50,6 @@ impl Program<'_> {
     /// cargo cannot be started, or fails; its messages have been shown.
     pub fn built(&self, sh: &Shell) -> Result<Utf8PathBuf> {
         let mut build = vec!["build", "--locked", "--package", self.package, "--manifest-path", self.manifest.as_str()];
-        build.extend(self.release.then_some("--release"));
         build.extend(["--message-format", "json-render-diagnostics"]);
         let mut program = None;
         watched(sh, self.what, &build, |message| program = executable(message, self.package).or(program.take()))?;

@@ -1,6 +1,5 @@
 //! Publication: order and consent. Acts are looked at, judged by `xtask`'s `domain`, shown, agreed to, and applied.
 
-pub mod bench;
 pub mod doctor;
 pub mod installer;
 pub mod plan;
@@ -34,7 +33,6 @@ pub async fn run(command: Publish, invocation: &Invocation) -> Result<Outcome> {
         Publish::Doctor(args) => doctor::run(invocation, &args).await.context("cannot check the preconditions"),
         Publish::Status => status::run(invocation).await.context("cannot see how the release stands"),
         Publish::Rehearse(args) => rehearse::run(invocation, &args).await.context("the rehearsal failed"),
-        Publish::BenchStore { rounds } => bench::run(rounds).await.context("cannot compare the transfers"),
         Publish::World(World::Up) => world::up(invocation).await.context("cannot start the test servers"),
         Publish::World(World::Down) => world::down(invocation).await.context("cannot stop the test servers"),
     }

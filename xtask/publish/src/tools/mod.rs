@@ -2,7 +2,6 @@
 
 pub mod address;
 pub mod anonymous;
-pub mod bench;
 pub mod child;
 pub mod content;
 pub mod embedded;

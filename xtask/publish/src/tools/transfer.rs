@@ -54,17 +54,6 @@ impl Surveyed {
     }
 }
 
-/// Result of a transfer: numbers of objects, and the bytes that were sent.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Counts {
-    pub added: usize,
-    pub replaced: usize,
-    pub same: usize,
-    pub deleted: usize,
-    /// Total size of the objects that were sent, in bytes.
-    pub sent: u64,
-}
-
 /// Compares files with `listing`, and asks the server about each object that exists, because a listing has no headers.
 /// Writes nothing.
 ///
@@ -101,7 +90,7 @@ async fn look(store: &Store, item: Item, listed: &Listed) -> Result<Surveyed> {
 
 /// Sends files whose objects are absent, different or have the wrong headers. Every `index.html` is sent after
 /// everything else, so that no page links to one that does not exist yet.
-pub async fn send(store: &Store, surveyed: &[Surveyed], progress: &Progress) -> Result<Counts> {
+pub async fn send(store: &Store, surveyed: &[Surveyed], progress: &Progress) -> Result<()> {
     let is_index = |one: &&Surveyed| one.item.key.rsplit('/').next() == Some("index.html");
     let (last, first): (Vec<_>, Vec<_>) =
         surveyed.iter().filter(|one| one.difference != Difference::Same).partition(is_index);
@@ -112,14 +101,7 @@ pub async fn send(store: &Store, surveyed: &[Surveyed], progress: &Progress) -> 
         });
         all(sending).await?;
     }
-    let count = |difference| surveyed.iter().filter(|one| one.difference == difference).count();
-    Ok(Counts {
-        added: count(Difference::Absent),
-        replaced: count(Difference::Different) + count(Difference::Misserved),
-        same: count(Difference::Same),
-        deleted: 0,
-        sent: surveyed.iter().filter(|one| one.difference != Difference::Same).map(|one| one.item.content.size).sum(),
-    })
+    Ok(())
 }
 
 /// Deletes objects, if they exist.
@@ -129,20 +111,6 @@ pub async fn delete(store: &Store, keys: impl IntoIterator<Item = String>) -> Re
         async move { store.delete(&key).await }
     });
     all(deleting).await.map(|_: Vec<()>| ())
-}
-
-/// Makes the objects below `prefix` equal to `items`, whose keys must all start with it: first new and changed ones,
-/// then every `index.html`, then deletions. The caller must not empty a bucket by mistake.
-pub async fn mirror(store: &Store, prefix: &str, items: Vec<Item>, progress: &Progress) -> Result<Counts> {
-    let mut listing = store.list(prefix).await?;
-    let surveyed = survey(store, items, &listing).await?;
-    let counts = send(store, &surveyed, progress).await?;
-    for one in &surveyed {
-        listing.remove(&one.item.key);
-    }
-    let deleted = listing.len();
-    delete(store, listing.into_keys()).await?;
-    Ok(Counts { deleted, ..counts })
 }
 
 /// Runs futures as tasks on every core, at most [`PARALLEL`] at once. The first error stops the others.

@@ -5,12 +5,12 @@ use std::sync::Arc;
 use anyhow::Result;
 use camino::Utf8PathBuf;
 use tempfile::TempDir;
-pub use xtask_publish::tools::bench::noise;
 use xtask_publish::tools::content::Content;
 use xtask_publish::tools::embedded::Embedded;
 use xtask_publish::tools::garage::{Access, Garage};
 use xtask_publish::tools::store::{Credentials, Endpoint, Progress, Properties, Store};
 use xtask_publish::tools::transfer::Item;
+pub use xtask_test_support::noise;
 
 pub const BUCKET: &str = "test-bucket";
 

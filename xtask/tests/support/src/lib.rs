@@ -219,3 +219,29 @@ fn isolated(program: &str, dir: &Utf8Path) -> Command {
     }
     command
 }
+
+/// Makes bytes that neither compress nor repeat within one block of the server, like a tarball's. The same seed gives
+/// the same bytes.
+pub fn noise(length: usize, seed: u64) -> Vec<u8> {
+    const BLOCK: usize = 1 << 16;
+    let mut state = seed.wrapping_mul(2).wrapping_add(1);
+    let words = std::iter::repeat_with(|| {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        state.to_le_bytes()
+    });
+    // Only one block is computed, and stamped with its number, because this usually runs unoptimised.
+    let block: Vec<u8> = words.flatten().take(length.min(BLOCK)).collect();
+    let mut bytes = Vec::with_capacity(length);
+    for number in 0..length.div_ceil(BLOCK) {
+        let start = bytes.len();
+        bytes.extend_from_slice(&block[..block.len().min(length - start)]);
+        let stamp = (number as u64).to_le_bytes();
+        let stamped = stamp.len().min(bytes.len() - start);
+        if number > 0 {
+            bytes[start..start + stamped].copy_from_slice(&stamp[..stamped]);
+        }
+    }
+    bytes
+}

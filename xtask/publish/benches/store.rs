@@ -1,5 +1,5 @@
-//! Compares the speed of our transfers with that of other tools, on the server behind Lix's buckets: a Garage that is
-//! started for the comparison and removed afterwards.
+//! `cargo xtask bench store`: compares the speed of our transfers with that of other tools, on the server behind Lix's
+//! buckets: a Garage that is started for the comparison and removed afterwards. A measurement, not a test.
 //!
 //! Ours compares contents, while the others compare sizes and times. Their times include starting a process, which
 //! takes a few hundredths of a second (`s5cmd`) or some tenths (`aws`); ours start with a new connection.
@@ -12,11 +12,11 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 use camino::Utf8PathBuf;
-
-use crate::tools::content::Content;
-use crate::tools::garage::{Access, Garage};
-use crate::tools::store::{Credentials, Progress, Properties, Store};
-use crate::tools::transfer::{Item, all, mirror};
+use xtask_publish::tools::content::Content;
+use xtask_publish::tools::garage::{Access, Garage};
+use xtask_publish::tools::store::{Credentials, Progress, Properties, Store};
+use xtask_publish::tools::transfer::{self, Item, all};
+use xtask_test_support::noise;
 
 const BUCKET: &str = "bench";
 const PAGES: usize = 900;
@@ -24,9 +24,20 @@ const PAGE_SIZE: usize = 12_000;
 const FILES: usize = 6;
 const FILE_SIZE: usize = 60_000_000;
 
+/// Measures as many rounds as the first argument says, and prints the table.
+#[tokio::main]
+async fn main() -> Result<()> {
+    // cargo adds an argument for every benchmark.
+    let rounds = std::env::args().skip(1).find(|argument| argument != "--bench").context("no number of rounds")?;
+    let rounds = rounds.parse().with_context(|| format!("`{rounds}` is not a number of rounds"))?;
+    let scratch = tempfile::tempdir().context("cannot make a temporary directory")?;
+    print!("{}", run(scratch.path(), rounds).await?);
+    Ok(())
+}
+
 /// A tool that is compared.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Tool {
+enum Tool {
     Ours,
     S5cmd,
     Aws,
@@ -55,7 +66,7 @@ impl Tool {
 
 /// A transfer that is measured.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Task {
+enum Task {
     PagesFirst,
     PagesAgain,
     Files,
@@ -75,13 +86,13 @@ impl Task {
 
 /// The times of all rounds, for each task and each installed tool.
 #[derive(Clone, Debug)]
-pub struct Report {
+struct Report {
     times: Vec<(Task, Tool, Duration)>,
     missing: Vec<Tool>,
 }
 
 /// Lets all installed tools do all tasks in turn, `rounds` times. Needs about 1.5 GB in `scratch` for each round.
-pub async fn run(scratch: &Path, rounds: u32) -> Result<Report> {
+async fn run(scratch: &Path, rounds: u32) -> Result<Report> {
     let pages = write_files(&scratch.join("pages"), PAGES, "html", |seed| page(PAGE_SIZE, seed))?;
     let files = write_files(&scratch.join("files"), FILES, "bin", |seed| noise(FILE_SIZE, seed))?;
     let garage = Garage::start(&scratch.join("garage"), &[BUCKET]).await?;
@@ -118,8 +129,13 @@ async fn ours(garage: &Garage, credentials: &Credentials, directory: &Path, pref
     });
     let items = all(reading).await?;
     let silent: Progress = Arc::new(|_| ());
-    mirror(&store, prefix, items, &silent).await?;
-    Ok(())
+    let mut listing = store.list(prefix).await?;
+    let surveyed = transfer::survey(&store, items, &listing).await?;
+    transfer::send(&store, &surveyed, &silent).await?;
+    for one in &surveyed {
+        listing.remove(&one.item.key);
+    }
+    transfer::delete(&store, listing.into_keys()).await
 }
 
 fn theirs(
@@ -165,32 +181,6 @@ fn write_files(directory: &Path, count: usize, extension: &str, content: impl Fn
         std::fs::write(&path, content(number as u64)).with_context(|| format!("cannot write {}", path.display()))?;
     }
     Ok(directory.to_owned())
-}
-
-/// Makes bytes that neither compress nor repeat within one block of the server, like a tarball's. The same seed gives
-/// the same bytes.
-pub fn noise(length: usize, seed: u64) -> Vec<u8> {
-    const BLOCK: usize = 1 << 16;
-    let mut state = seed.wrapping_mul(2).wrapping_add(1);
-    let words = std::iter::repeat_with(|| {
-        state ^= state << 13;
-        state ^= state >> 7;
-        state ^= state << 17;
-        state.to_le_bytes()
-    });
-    // Only one block is computed, and stamped with its number, because this usually runs unoptimised.
-    let block: Vec<u8> = words.flatten().take(length.min(BLOCK)).collect();
-    let mut bytes = Vec::with_capacity(length);
-    for number in 0..length.div_ceil(BLOCK) {
-        let start = bytes.len();
-        bytes.extend_from_slice(&block[..block.len().min(length - start)]);
-        let stamp = (number as u64).to_le_bytes();
-        let stamped = stamp.len().min(bytes.len() - start);
-        if number > 0 {
-            bytes[start..start + stamped].copy_from_slice(&stamp[..stamped]);
-        }
-    }
-    bytes
 }
 
 fn page(length: usize, seed: u64) -> Vec<u8> {
