@@ -17,19 +17,26 @@ fn main() -> ExitCode {
     xtask::cli::main(run)
 }
 
+/// How a run ended that could begin.
+enum Ended {
+    Ran(Outcome),
+    /// By this signal.
+    Stopped(i32),
+}
+
 fn run(command: Publish, invocation: &Invocation) -> Result<Outcome> {
     let runtime = Runtime::new().context("cannot start the asynchronous runtime")?;
     let ended = runtime.block_on(async {
         let mut signals = shutdown::Signals::listen()?;
         tokio::select! {
-            result = xtask_publish::phases::run(command, invocation) => result.map(Ok),
-            signal = signals.first() => Ok(Err(signal)),
+            result = xtask_publish::phases::run(command, invocation) => result.map(Ended::Ran),
+            signal = signals.first() => Ok(Ended::Stopped(signal)),
         }
     });
     // The error is shown before anything is waited for.
     let code = match ended {
-        Ok(Ok(outcome)) => outcome,
-        Ok(Err(signal)) => {
+        Ok(Ended::Ran(outcome)) => outcome,
+        Ok(Ended::Stopped(signal)) => {
             runtime.block_on(shutdown::take_back(signal));
             Outcome::Stopped { signal }
         }

@@ -18,12 +18,13 @@ use xtask::tools::{files, process, term};
 
 use super::delivery::Delivery;
 use crate::domain::cache::faults::{
-    self, INFO, INFO_TEXT, Keys, Seen, Signed, encoding_fault, fault, is_good_info, nar_fault,
+    self, INFO, INFO_TEXT, Keys, Seen as Paths, Signed, encoding_fault, fault, is_good_info, nar_fault,
 };
 use crate::domain::cache::narinfo::{self, NarInfo};
 use crate::domain::cache::path_info::PathInfo;
 use crate::domain::cache::signing::PublicKey;
 use crate::domain::publication::bucket::Bucket;
+use crate::domain::publication::judgement::Seen;
 use crate::domain::publication::serving::{IMMUTABLE, MOVING, content_type};
 use crate::site::Stores;
 use crate::tools::content::Content;
@@ -41,7 +42,15 @@ pub struct Prospect<'a> {
     /// Tree in whose `release/` paths are staged.
     tree: &'a Utf8Path,
     record: &'a Record,
+    /// What is in `seen`.
+    paths: Arc<Paths>,
     pub(super) seen: Seen,
+    narinfos: Narinfos,
+}
+
+/// What the bucket has, as far as staging needs it.
+#[derive(Default)]
+struct Narinfos {
     /// Narinfos that stay.
     kept: Vec<(StorePath, Vec<u8>)>,
     /// Narinfos that get another signature.
@@ -60,7 +69,10 @@ pub struct Prospect<'a> {
 pub async fn look<'a>(delivery: &'a Delivery<'_>) -> Result<Prospect<'a>> {
     let keys = match delivery.site.cache_keys() {
         Ok(keys) => Arc::new(keys),
-        Err(why) => return Ok(Prospect::of(delivery, Seen { unready: Some(why), ..Seen::default() })),
+        Err(why) => {
+            let paths = Paths { unready: Some(why), ..Paths::default() };
+            return Ok(Prospect::new(delivery, paths, Narinfos::default()));
+        }
     };
     let sh = process::shell_in(delivery.git.root())?;
     let closure = nix_cache::closure(&sh, &Roots::of(&delivery.built.record)).await?;
@@ -74,11 +86,11 @@ pub async fn look<'a>(delivery: &'a Delivery<'_>) -> Result<Prospect<'a>> {
     found.sort_by(|(a, _), (b, _)| a.path.cmp(&b.path));
     let info = usable(store.get(INFO, NARINFO_LIMIT).await)?.ok().flatten();
     let info = info.is_some_and(|text| is_good_info(&String::from_utf8_lossy(&text)));
-    let mut looked = Prospect::of(delivery, Seen { info, ..Seen::default() });
+    let (mut paths, mut narinfos) = (Paths { info, ..Paths::default() }, Narinfos::default());
     for (info, found) in found {
-        looked.add(info, found);
+        narinfos.add(&mut paths, info, found);
     }
-    Ok(looked)
+    Ok(Prospect::new(delivery, paths, narinfos))
 }
 
 /// What a cache has of a path.
@@ -96,37 +108,38 @@ enum Found {
 }
 
 impl<'a> Prospect<'a> {
-    fn of(delivery: &'a Delivery<'_>, seen: Seen) -> Prospect<'a> {
-        let (kept, unsigned, replaced, listings) = Default::default();
-        let (tree, record) = (delivery.git.root(), &delivery.built.record);
-        Prospect { tree, record, seen, kept, unsigned, replaced, listings }
+    fn new(delivery: &'a Delivery<'_>, paths: Paths, narinfos: Narinfos) -> Prospect<'a> {
+        let (tree, record, paths) = (delivery.git.root(), &delivery.built.record, Arc::new(paths));
+        Prospect { tree, record, seen: Seen::Cache(Arc::clone(&paths)), paths, narinfos }
     }
 
     /// The keys that clients read and that change.
     pub(super) fn keys(&self) -> Vec<String> {
-        let broken = self.seen.broken.iter().map(|(info, _)| info);
-        let unsigned = self.seen.unsigned.iter().map(|(info, _)| info);
-        self.seen.new.iter().chain(broken).chain(unsigned).map(|info| info.path.narinfo()).collect()
+        let broken = self.paths.broken.iter().map(|(info, _)| info);
+        let unsigned = self.paths.unsigned.iter().map(|(info, _)| info);
+        self.paths.new.iter().chain(broken).chain(unsigned).map(|info| info.path.narinfo()).collect()
     }
+}
 
-    fn add(&mut self, info: PathInfo, found: Found) {
+impl Narinfos {
+    fn add(&mut self, paths: &mut Paths, info: PathInfo, found: Found) {
         match found {
-            Found::Nothing => self.seen.new.push(info),
+            Found::Nothing => paths.new.push(info),
             Found::Broken(why, narinfo) => {
-                self.seen.broken.push((info, why));
+                paths.broken.push((info, why));
                 self.replaced.extend(narinfo);
             }
             Found::Right { text, narinfo, signed, listing } => {
                 let path = info.path.clone();
-                self.seen.same += usize::from(signed == Signed::ByOwn && listing.is_none());
+                paths.same += usize::from(signed == Signed::ByOwn && listing.is_none());
                 if let Some((why, listing)) = listing {
-                    self.seen.unlisted.push((info.clone(), why));
+                    paths.unlisted.push((info.clone(), why));
                     self.listings.push((path.clone(), listing));
                 }
                 match signed {
                     Signed::ByOwn => self.kept.push((path, text)),
                     Signed::Otherwise(by) => {
-                        self.seen.unsigned.push((info, by));
+                        paths.unsigned.push((info, by));
                         self.unsigned.push((String::from_utf8_lossy(&text).into_owned(), narinfo));
                     }
                 }
@@ -182,14 +195,15 @@ async fn look_at_listing(store: &Store, path: &StorePath) -> Result<Option<(Stri
 pub async fn apply(looked: &Prospect<'_>, stores: &Stores, progress: &Progress) -> Result<()> {
     let key = stores.signing_key().context("paths have to be signed, but there is no signing key")?;
     let signed = |(text, narinfo): &(String, NarInfo)| (narinfo.info.path.clone(), narinfo::signed(text, narinfo, key));
+    let Prospect { tree, record, paths, narinfos, .. } = looked;
     let stage = Stage {
-        directory: looked.tree.join(RELEASE).join(CACHE_STAGE),
-        roots: Roots::of(looked.record),
-        ours: looked.seen.new.iter().chain(looked.seen.broken.iter().map(|(info, _)| info)).cloned().collect(),
-        kept: looked.kept.clone(),
-        signed: looked.unsigned.iter().map(signed).collect(),
-        replaced: looked.replaced.clone(),
-        listings: looked.listings.clone(),
+        directory: tree.join(RELEASE).join(CACHE_STAGE),
+        roots: Roots::of(record),
+        ours: paths.new.iter().chain(paths.broken.iter().map(|(info, _)| info)).cloned().collect(),
+        kept: narinfos.kept.clone(),
+        signed: narinfos.unsigned.iter().map(signed).collect(),
+        replaced: narinfos.replaced.clone(),
+        listings: narinfos.listings.clone(),
         key: key.public().clone(),
     };
     let directory = stage.directory.clone();
@@ -202,7 +216,7 @@ pub async fn apply(looked: &Prospect<'_>, stores: &Stores, progress: &Progress) 
     }
     let secret = SecretFile::new(key.expose())?;
     stage.make(secret).await?;
-    send(stores.of(Bucket::Cache), &directory, looked.seen.info, progress).await?;
+    send(stores.of(Bucket::Cache), &directory, paths.info, progress).await?;
     std::fs::remove_dir_all(&directory).with_context(|| format!("cannot remove {directory}"))
 }
 

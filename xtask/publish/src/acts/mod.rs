@@ -30,9 +30,7 @@ pub enum Prospect<'a> {
     Images(images::Push<'a>),
     ImageTag(images::Move<'a>),
     /// The release has nothing for this pointer, so it stays.
-    Stays {
-        why: String,
-    },
+    Stays(Seen),
 }
 
 /// Looks at an act's target, and compares it with ours by content. Writes nothing.
@@ -45,7 +43,7 @@ pub async fn look<'a>(delivery: &'a Delivery<'_>, act: &Act) -> Result<Prospect<
         Act::Docs { docs, deletes } => Prospect::Tree(tree::docs(delivery, *docs, *deletes).await?),
         Act::Installers => Prospect::Tree(tree::installers(delivery).await?),
         Act::InstallerPointers if delivery.built.installers.is_empty() => {
-            Prospect::Stays { why: format!("{} has no installers here", delivery.built.record.version) }
+            Prospect::Stays(Seen::Nothing { why: format!("{} has no installers here", delivery.built.record.version) })
         }
         Act::InstallerPointers => Prospect::Tree(tree::installer_pointers_of(delivery).await?),
         Act::Cache => Prospect::Cache(Box::new(Box::pin(cache::look(delivery)).await?)),
@@ -66,15 +64,15 @@ fn look_at_git<'a>(delivery: &'a Delivery<'_>, push: Push) -> Result<git::Prospe
 
 impl Prospect<'_> {
     /// What was seen, for the judgement.
-    pub fn seen(&self) -> Seen {
+    pub fn seen(&self) -> &Seen {
         match self {
-            Prospect::Tree(tree) => tree.seen(),
-            Prospect::Object(object) => object.seen.clone(),
-            Prospect::Cache(cache) => Seen::Cache(cache.seen.clone()),
-            Prospect::Push(push) => push.seen.clone(),
-            Prospect::Images(images) => images.seen.clone(),
-            Prospect::ImageTag(tag) => tag.seen.clone(),
-            Prospect::Stays { why } => Seen::Nothing { why: why.clone() },
+            Prospect::Tree(tree) => &tree.seen,
+            Prospect::Object(object) => &object.seen,
+            Prospect::Cache(cache) => &cache.seen,
+            Prospect::Push(push) => &push.seen,
+            Prospect::Images(images) => &images.seen,
+            Prospect::ImageTag(tag) => &tag.seen,
+            Prospect::Stays(seen) => seen,
         }
     }
 
@@ -90,7 +88,7 @@ impl Prospect<'_> {
             Prospect::Push(push) => push.apply(),
             Prospect::Images(images) => images.apply().await,
             Prospect::ImageTag(tag) => tag.apply().await,
-            Prospect::Stays { .. } => Ok(()),
+            Prospect::Stays(_) => Ok(()),
         }
     }
 
@@ -100,7 +98,7 @@ impl Prospect<'_> {
             Prospect::Tree(tree) => (tree.bucket, tree.keys()),
             Prospect::Object(object) => (Bucket::Releases, object.keys()),
             Prospect::Cache(cache) => (Bucket::Cache, cache.keys()),
-            Prospect::Push(_) | Prospect::Images(_) | Prospect::ImageTag(_) | Prospect::Stays { .. } => {
+            Prospect::Push(_) | Prospect::Images(_) | Prospect::ImageTag(_) | Prospect::Stays(_) => {
                 return Vec::new();
             }
         };

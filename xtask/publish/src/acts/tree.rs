@@ -20,9 +20,19 @@ use crate::tools::transfer::{self, Difference, Item, Surveyed, survey};
 /// Longest record of installers that is read, in bytes.
 const LIMIT: u64 = 256 << 20;
 
-/// A directory in a bucket, compared with ours.
+/// What was seen of a directory in a bucket, and what is needed to apply the act.
 pub struct Prospect {
     pub(super) bucket: Bucket,
+    order: Order,
+    surveyed: Vec<Surveyed>,
+    /// Keys of objects to delete.
+    gone: Vec<String>,
+    pub(super) seen: Seen,
+}
+
+/// A directory in a bucket, compared with ours.
+struct Compared {
+    bucket: Bucket,
     order: Order,
     /// Start of the directory's keys.
     prefix: String,
@@ -31,8 +41,6 @@ pub struct Prospect {
     gone: Vec<String>,
     /// Digest of the bucket's content for each object that differs.
     theirs: Vec<String>,
-    /// For the installers at the top, the systems for which only the bucket has one.
-    only_there: Option<BTreeSet<System>>,
 }
 
 /// The order in which a directory is sent.
@@ -44,13 +52,11 @@ enum Order {
     Mirror,
 }
 
-impl Prospect {
-    pub(super) fn seen(&self) -> Seen {
-        let tree = self.tree();
-        match &self.only_there {
-            None => Seen::Tree(tree),
-            Some(systems) => Seen::InstallerPointers { tree, only_there: systems.iter().cloned().collect() },
-        }
+impl Compared {
+    fn prospect(self, see: impl FnOnce(Tree) -> Seen) -> Prospect {
+        let seen = see(self.tree());
+        let Compared { bucket, order, surveyed, gone, .. } = self;
+        Prospect { bucket, order, surveyed, gone, seen }
     }
 
     fn tree(&self) -> Tree {
@@ -72,7 +78,9 @@ impl Prospect {
             gone: self.gone.iter().map(|key| relative(key)).collect(),
         }
     }
+}
 
+impl Prospect {
     /// The keys whose content changes, including new ones, because caches may remember that they were missing. The
     /// start page of a directory is also listed by the directory's own key.
     pub(super) fn keys(&self) -> Vec<String> {
@@ -105,7 +113,7 @@ impl Prospect {
 /// The bucket cannot be read.
 pub async fn version_directory(delivery: &Delivery<'_>) -> Result<Prospect> {
     let prefix = format!("{}/", delivery.built.layout().version_directory());
-    look(delivery, Bucket::Releases, prefix, &delivery.built.files, Order::RecordLast, IMMUTABLE).await
+    look(delivery, Bucket::Releases, prefix, &delivery.built.files, Order::RecordLast, IMMUTABLE).await.map(directory)
 }
 
 /// Looks at the version directory in the install bucket.
@@ -114,7 +122,9 @@ pub async fn version_directory(delivery: &Delivery<'_>) -> Result<Prospect> {
 /// The bucket cannot be read.
 pub async fn installers(delivery: &Delivery<'_>) -> Result<Prospect> {
     let prefix = format!("{}/", delivery.built.layout().version_directory());
-    look(delivery, Bucket::Install, prefix, &delivery.built.installers, Order::RecordLast, IMMUTABLE).await
+    look(delivery, Bucket::Install, prefix, &delivery.built.installers, Order::RecordLast, IMMUTABLE)
+        .await
+        .map(directory)
 }
 
 /// Looks at a manual.
@@ -124,7 +134,8 @@ pub async fn installers(delivery: &Delivery<'_>) -> Result<Prospect> {
 pub async fn docs(delivery: &Delivery<'_>, docs: Docs, deletes: bool) -> Result<Prospect> {
     let prefix = format!("{}/", delivery.built.layout().docs(docs));
     let looked = look(delivery, Bucket::Docs, prefix, &delivery.built.manual, Order::Mirror, MOVING).await?;
-    Ok(if deletes { looked } else { Prospect { gone: Vec::new(), ..looked } })
+    let gone = if deletes { looked.gone } else { Vec::new() };
+    Ok(directory(Compared { gone, ..looked }))
 }
 
 /// Looks at the installers at the top of the install bucket.
@@ -144,8 +155,13 @@ pub async fn installer_pointers_of(delivery: &Delivery<'_>) -> Result<Prospect> 
     };
     let ours: BTreeSet<System> = ours.keys().filter_map(|name| layout.installer_system(name)).collect();
     // Nothing is deleted here, where the version directories are, too.
-    let only_there = Some(there.difference(&ours).cloned().collect());
-    Ok(Prospect { gone: Vec::new(), only_there, ..tree })
+    let tree = Compared { gone: Vec::new(), ..tree };
+    let only_there = there.difference(&ours).cloned().collect();
+    Ok(tree.prospect(|tree| Seen::InstallerPointers { tree, only_there }))
+}
+
+fn directory(compared: Compared) -> Prospect {
+    compared.prospect(Seen::Tree)
 }
 
 async fn look(
@@ -155,7 +171,7 @@ async fn look(
     files: &LocalFiles,
     order: Order,
     cache_control: &str,
-) -> Result<Prospect> {
+) -> Result<Compared> {
     let store = delivery.read.of(bucket);
     let item = |(path, file): (&String, &LocalFile)| Item {
         key: format!("{prefix}{path}"),
@@ -171,7 +187,7 @@ async fn look(
     }
     let ours: HashSet<&str> = surveyed.iter().map(|one| one.item.key.as_str()).collect();
     let gone = listing.into_keys().filter(|key| !ours.contains(key.as_str())).collect();
-    Ok(Prospect { bucket, order, prefix, surveyed, gone, theirs, only_there: None })
+    Ok(Compared { bucket, order, prefix, surveyed, gone, theirs })
 }
 
 /// Returns the digest of an object's content as the bucket knows it: the ETag, or if there is none, the SHA-256 that we

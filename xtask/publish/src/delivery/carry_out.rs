@@ -162,7 +162,7 @@ impl Turn<'_> {
         let (act, title, width) = (&planned.act, self.train.title(delivery, planned), self.width);
         let doing = || format!("cannot publish {title}");
         let prospect = look(delivery, act).await.with_context(doing)?;
-        let now = self.judge(delivery, act, &prospect.seen());
+        let now = self.judge(delivery, act, prospect.seen());
         match &now.status {
             Status::Stays(why) if planned.is_to_do() => {
                 bail!("{title} was to move, and now stays: {why}; run the same command again, and read its plan")
@@ -207,7 +207,8 @@ impl Turn<'_> {
     async fn look_until_it_shows(&self, delivery: &Delivery<'_>, act: &Act) -> Result<(Planned, Vec<String>)> {
         let mut pauses = PAUSES.into_iter();
         loop {
-            let (seen, stubborn) = look(delivery, act).await?.seen().with_headers_overlooked();
+            let prospect = look(delivery, act).await?;
+            let (seen, stubborn) = prospect.seen().with_headers_overlooked();
             let after = self.judge(delivery, act, &seen);
             if matches!(after.status, Status::Same | Status::Waiting(_) | Status::Stays(_)) {
                 return Ok((after, stubborn));

@@ -15,7 +15,8 @@ use xtask::tools::remote::Remote;
 use super::train::PlannedTrain;
 use crate::acts::delivery::Delivery;
 use crate::domain::cache::signing::SecretKey;
-use crate::domain::publication::acts::{Push, Wave};
+use crate::domain::publication::acts::Push;
+use crate::domain::publication::plan::PlanKind;
 use crate::domain::reports::checkup::Checkup;
 use crate::site::Site;
 use crate::tools::server_info::{self, ServerInfo};
@@ -176,7 +177,7 @@ pub async fn check_plan(planned: &PlannedTrain<'_>) -> Result<Option<SecretKey>>
     let (train, site) = (planned.train, planned.train.site());
     let mut checkup = Checkup::default();
     // A rollback is the way out, also where a registry does not know us: what can be moved is moved.
-    let is_rollback = planned.acts().any(|(_, planned)| planned.wave == Wave::Withdrawal);
+    let is_rollback = planned.deliveries.iter().any(|(_, plan)| plan.kind == PlanKind::Rollback);
     if !is_rollback && planned.acts().any(|(_, planned)| planned.act.is_of_images() && planned.is_to_do()) {
         check_logins(site, &mut checkup).await;
     }

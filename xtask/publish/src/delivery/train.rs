@@ -17,7 +17,7 @@ use crate::domain::cache::signing::SecretKey;
 use crate::domain::publication::acts::{self, Act, Rule, Subject, Target};
 use crate::domain::publication::bucket::Bucket;
 use crate::domain::publication::judgement::{Waivers, judge};
-use crate::domain::publication::plan::{Plan, Planned, Plans, Status, kind};
+use crate::domain::publication::plan::{Plan, PlanKind, Planned, Plans, Status};
 use crate::domain::publication::pointers::Published;
 use crate::domain::publication::receipt::Gate;
 use crate::site::built::Built;
@@ -121,7 +121,7 @@ impl<'a> Delivery<'a> {
             product: self.built.subject.product().name.clone(),
             environment: self.site.name.clone(),
             version: self.built.record.version.clone(),
-            kind: kind(&self.built.subject, &self.acts, published),
+            kind: PlanKind::of(&self.built.subject, &self.acts, published),
             record: self.built.record_digest,
             acts,
             purge: purge::planned(&self.site.environment, &addresses),
@@ -135,7 +135,7 @@ impl<'a> Delivery<'a> {
     async fn judge(&self, act: &Act, published: &Published) -> Result<(Planned, Prospect<'_>)> {
         let prospect =
             look(self, act).await.with_context(|| format!("cannot look at {}", act.title(&self.built.subject)))?;
-        Ok((judge(act, &self.built.subject, &prospect.seen(), published, &self.waivers), prospect))
+        Ok((judge(act, &self.built.subject, prospect.seen(), published, &self.waivers), prospect))
     }
 }
 

@@ -95,7 +95,14 @@ async fn open(dir: &Utf8Path, layout: &Layout, release: &Record, scratch: &Utf8P
         let entry = entry.with_context(|| format!("cannot read {dir}"))?;
         let (path, name) = (entry.path(), entry.file_name().to_owned());
         if layout.installer_system(&name).is_some() {
-            let says = copied(path, &scratch.join(&name))?;
+            let copy = scratch.join(&name);
+            let says = match objection(path) {
+                Some(why) => Err(why),
+                None => {
+                    files::copy(path, &[&copy])?;
+                    system_of(&files::read_prefix(&copy, HEADER)?)
+                }
+            };
             runs_on.insert(name, says);
         }
     }
@@ -118,18 +125,12 @@ async fn open(dir: &Utf8Path, layout: &Layout, release: &Record, scratch: &Utf8P
     Ok(installers)
 }
 
-/// Copies a file, and gives what its copy says it runs on.
-fn copied(from: &Utf8Path, to: &Utf8Path) -> Result<Result<System, String>> {
-    let metadata = match from.metadata() {
-        Ok(metadata) => metadata,
-        Err(error) => return Ok(Err(format!("cannot be looked at: {error}"))),
-    };
-    if !metadata.is_file() {
-        return Ok(Err("is not a file".to_owned()));
+/// Why a file cannot be an installer, by a look from outside.
+fn objection(path: &Utf8Path) -> Option<String> {
+    match path.metadata() {
+        Err(error) => Some(format!("cannot be looked at: {error}")),
+        Ok(metadata) if !metadata.is_file() => Some("is not a file".to_owned()),
+        Ok(metadata) if metadata.len() > LIMIT => Some(format!("has more than {}", bytes_for_people(LIMIT))),
+        Ok(_) => None,
     }
-    if metadata.len() > LIMIT {
-        return Ok(Err(format!("has more than {}", bytes_for_people(LIMIT))));
-    }
-    files::copy(from, &[to])?;
-    Ok(system_of(&files::read_prefix(to, HEADER)?))
 }

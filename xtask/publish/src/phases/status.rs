@@ -37,9 +37,9 @@ pub async fn run(invocation: &Invocation) -> Result<Outcome> {
     let git = Git::open(&invocation.tree)?;
     let head = git.head()?;
     let file = tree::version_file(&git, &head.commit)?;
-    let mut page = match subject(&git, &invocation.product, &file)? {
-        Ok(release) => standing(invocation, &git, &head, &file, &release).await?.page(),
-        Err(why) => unprepared(&invocation.product, &head, &file, &why),
+    let mut page = match About::find(&git, &invocation.product, &file)? {
+        About::Release(release) => standing(invocation, &git, &head, &file, &release).await?.page(),
+        About::Unprepared(why) => unprepared(&invocation.product, &head, &file, &why),
     };
     for next in page.next.iter_mut().filter(|next| next.command.starts_with(term::PHASE)) {
         next.command = term::next(&next.command[term::PHASE.len()..]);
@@ -52,13 +52,28 @@ pub async fn run(invocation: &Invocation) -> Result<Outcome> {
     Ok(Outcome::Done)
 }
 
-/// The release that this is about: the tree's or, once that is on the way to another, the one that was tagged last.
-fn subject(git: &Git, product: &Arc<Product>, file: &VersionFile) -> Result<Result<Release, NotReleasable>> {
-    let here = Release::new(product, file.version.clone(), file.name.as_deref().unwrap_or_default());
-    let (Err(NotReleasable::Dev(_)), Some(last)) = (&here, tag_record::version(git)?) else { return Ok(here) };
-    let Some(commit) = git.tagged_commit(&last.to_string())? else { return Ok(here) };
-    let name = tree::version_file(git, &commit)?.name;
-    Ok(Release::new(product, last, name.as_deref().unwrap_or_default()))
+/// What a tree is about.
+enum About {
+    /// The tree's release or, once the tree is on the way to another, the one that was tagged last.
+    Release(Release),
+    /// A tree that is on the way, and why it cannot be released.
+    Unprepared(NotReleasable),
+}
+
+impl About {
+    fn find(git: &Git, product: &Arc<Product>, file: &VersionFile) -> Result<About> {
+        let of = |version, name: Option<&str>| Release::new(product, version, name.unwrap_or_default());
+        let why = match of(file.version.clone(), file.name.as_deref()) {
+            Ok(release) => return Ok(About::Release(release)),
+            Err(why) => why,
+        };
+        let (NotReleasable::Dev(_), Some(last)) = (&why, tag_record::version(git)?) else {
+            return Ok(About::Unprepared(why));
+        };
+        let Some(commit) = git.tagged_commit(&last.to_string())? else { return Ok(About::Unprepared(why)) };
+        let name = tree::version_file(git, &commit)?.name;
+        Ok(of(last, name.as_deref()).map_or_else(About::Unprepared, About::Release))
+    }
 }
 
 fn place_of(head: &Head) -> String {

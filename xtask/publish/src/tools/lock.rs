@@ -202,8 +202,8 @@ async fn keep(kept: Arc<Kept>) -> Error {
     loop {
         tokio::time::sleep(if failed { RETRY } else { RENEWAL }).await;
         failed = match kept.renew().await {
-            Ok(Ok(())) => false,
-            Ok(Err(lost)) => return lost,
+            Ok(Hold::Ours) => false,
+            Ok(Hold::Lost(why)) => return why,
             Err(error) if kept.lock.lock().await.expires < OffsetDateTime::now_utc() => {
                 return error.context("the lock could not be renewed in time");
             }
@@ -217,25 +217,47 @@ async fn keep(kept: Arc<Kept>) -> Error {
     }
 }
 
+/// Whether a lock that was ours still is.
+enum Hold {
+    Ours,
+    /// It no longer is, and why.
+    Lost(Error),
+}
+
+impl Hold {
+    fn or_lost(self) -> Result<()> {
+        match self {
+            Hold::Ours => Ok(()),
+            Hold::Lost(why) => Err(why),
+        }
+    }
+}
+
 impl Kept {
-    /// Checks that the lock is still ours; the inner error says why not.
-    async fn check(&self, ours: &Lock) -> Result<Result<()>> {
+    /// Checks whether the lock is still ours.
+    async fn check(&self, ours: &Lock) -> Result<Hold> {
         Ok(match look_again(&self.store).await? {
-            Some(there) if there.is(ours) => Ok(()),
-            Some(other) => Err(anyhow!("{} has taken the lock in the meantime: wait for that run to end", other.owner)),
-            None => Err(anyhow!("the lock has disappeared: find out what deletes s3://{}/{KEY}", self.store.bucket())),
+            Some(there) if there.is(ours) => Hold::Ours,
+            Some(other) => {
+                Hold::Lost(anyhow!("{} has taken the lock in the meantime: wait for that run to end", other.owner))
+            }
+            None => Hold::Lost(anyhow!(
+                "the lock has disappeared: find out what deletes s3://{}/{KEY}",
+                self.store.bucket()
+            )),
         })
     }
 
-    async fn renew(&self) -> Result<Result<()>> {
+    /// Renews the lock if it is still ours.
+    async fn renew(&self) -> Result<Hold> {
         let mut lock = self.lock.lock().await;
-        if let Err(lost) = self.check(&lock).await? {
-            return Ok(Err(lost));
+        let hold = self.check(&lock).await?;
+        if let Hold::Ours = hold {
+            let renewed = Lock { expires: OffsetDateTime::now_utc() + LIFETIME, ..lock.clone() };
+            write(&self.store, &renewed).await?;
+            *lock = renewed;
         }
-        let renewed = Lock { expires: OffsetDateTime::now_utc() + LIFETIME, ..lock.clone() };
-        write(&self.store, &renewed).await?;
-        *lock = renewed;
-        Ok(Ok(()))
+        Ok(hold)
     }
 
     /// Removes the lock, unless another run has taken it.
@@ -261,7 +283,7 @@ impl Watch {
     /// The lock is no longer ours, or the bucket cannot be reached.
     pub async fn check(&self) -> Result<()> {
         let lock = self.0.lock.lock().await;
-        self.0.check(&lock).await?
+        self.0.check(&lock).await?.or_lost()
     }
 }
 
@@ -275,7 +297,7 @@ impl Guard {
     /// # Errors
     /// As for [`Watch::check`].
     pub async fn renew(&self) -> Result<()> {
-        self.kept.renew().await?
+        self.kept.renew().await?.or_lost()
     }
 
     /// Waits until the lock is lost, and returns the reason.

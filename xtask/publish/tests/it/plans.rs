@@ -1,6 +1,7 @@
 //! The policy of publication, on one page for each kind of release: a change of policy is a diff to read here.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use expect_test::{Expect, expect};
 use xtask::domain::build::manifest::{Manifest, render};
@@ -19,7 +20,7 @@ use xtask_publish::domain::publication::acts::{Act, Subject, Target, acts};
 use xtask_publish::domain::publication::image_tag::{ImageTag, Pushed};
 use xtask_publish::domain::publication::judgement::{Changed, Object, Review, Seen, Tree, Waivers, judge};
 use xtask_publish::domain::publication::live_manifest::Live;
-use xtask_publish::domain::publication::plan::{Plan, kind};
+use xtask_publish::domain::publication::plan::{Plan, PlanKind};
 use xtask_publish::domain::publication::pointers::{Published, withdrawn_by_rollback};
 use xtask_publish::domain::publication::receipt::{self, Gate, Receipt};
 use xtask_publish::domain::publication::withdrawn;
@@ -108,7 +109,8 @@ fn seen(act: &Act, version: &str, acts: &[Act], environment: &Environment) -> Se
             ..Tree::default()
         }),
         Act::Cache => {
-            Seen::Cache(faults::Seen { new: vec![path(1), path(2)], same: 340, info: true, ..faults::Seen::default() })
+            let paths = faults::Seen { new: vec![path(1), path(2)], same: 340, info: true, ..faults::Seen::default() };
+            Seen::Cache(Arc::new(paths))
         }
         Act::Docs { docs: Docs::Series(_), .. } if version.ends_with(".0") => {
             Seen::Tree(Tree { new: vec![object("index.html", 12_000)], ..Tree::default() })
@@ -181,7 +183,7 @@ fn plan_of(acts: &[Act], version: &str, name: &str, published: &Published) -> Pl
         product: subject.product().name.clone(),
         environment: name.to_owned(),
         version: version.to_owned(),
-        kind: kind(&subject, acts, published),
+        kind: PlanKind::of(&subject, acts, published),
         record: record(),
         acts: acts.iter().map(judged).collect(),
         purge: None,

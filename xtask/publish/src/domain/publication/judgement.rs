@@ -3,6 +3,9 @@
 //! Content decides whether an act is done. A change to something that is published once is refused. Pointers move by
 //! the rule in [`crate::domain::publication::pointers`]. Looking is left to `acts`: what was seen comes in as a value.
 
+use std::borrow::Cow;
+use std::sync::Arc;
+
 use xtask::domain::amounts::bytes_for_people;
 use xtask::domain::build::manifest::Manifest;
 use xtask::domain::digest::Digest;
@@ -33,7 +36,7 @@ pub enum Seen {
     /// A directory in a bucket.
     Tree(Tree),
     /// The binary cache.
-    Cache(faults::Seen),
+    Cache(Arc<faults::Seen>),
     /// The root manifest: ours, and the live one.
     Manifest { ours: Manifest, live: Option<Live> },
     /// A branch on the remote.
@@ -66,18 +69,18 @@ impl Seen {
 
     /// Splits off the faults of headers, as if all headers were right. A server may insist on its own headers, so they
     /// must not be repaired for ever.
-    pub fn with_headers_overlooked(self) -> (Seen, Vec<String>) {
+    pub fn with_headers_overlooked(&self) -> (Cow<'_, Seen>, Vec<String>) {
         match self {
-            Seen::Misserved { seen, faults } => (*seen, faults),
-            Seen::Tree(tree) => {
+            Seen::Misserved { seen, faults } => (Cow::Borrowed(seen), faults.clone()),
+            Seen::Tree(tree) if !tree.misserved.is_empty() => {
                 let (tree, faults) = tree.with_headers_overlooked();
-                (Seen::Tree(tree), faults)
+                (Cow::Owned(Seen::Tree(tree)), faults)
             }
-            Seen::InstallerPointers { tree, only_there } => {
+            Seen::InstallerPointers { tree, only_there } if !tree.misserved.is_empty() => {
                 let (tree, faults) = tree.with_headers_overlooked();
-                (Seen::InstallerPointers { tree, only_there }, faults)
+                (Cow::Owned(Seen::InstallerPointers { tree, only_there: only_there.clone() }), faults)
             }
-            seen => (seen, Vec::new()),
+            seen => (Cow::Borrowed(seen), Vec::new()),
         }
     }
 }
@@ -124,11 +127,11 @@ pub struct Misserved {
 }
 
 impl Tree {
-    fn with_headers_overlooked(self) -> (Tree, Vec<String>) {
+    fn with_headers_overlooked(&self) -> (Tree, Vec<String>) {
         let same = self.same + self.misserved.len();
-        let of = |one: Misserved| format!("{}: {}", one.ours.path, one.faults.join(", "));
-        let faults = self.misserved.into_iter().map(of).collect();
-        (Tree { misserved: Vec::new(), same, ..self }, faults)
+        let of = |one: &Misserved| format!("{}: {}", one.ours.path, one.faults.join(", "));
+        let faults = self.misserved.iter().map(of).collect();
+        (Tree { misserved: Vec::new(), same, ..self.clone() }, faults)
     }
 }
 

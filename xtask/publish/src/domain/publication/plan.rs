@@ -3,7 +3,9 @@
 //! Its digest covers exact contents, so that what was reviewed is what is carried out. Decisions are made in
 //! [`crate::domain::publication::judgement`].
 
-use serde::Serialize;
+use std::fmt;
+
+use serde::{Serialize, Serializer};
 use sha2::{Digest as _, Sha256};
 use xtask::domain::amounts::counted;
 use xtask::domain::digest::Digest;
@@ -138,6 +140,54 @@ impl Planned {
     }
 }
 
+/// What a plan is for, in its heading: a kind of release, or a rollback.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PlanKind {
+    NewMajor,
+    Patch,
+    /// A patch of a series that is not the newest one here.
+    Maintenance,
+    PreRelease,
+    Nightly,
+    Rollback,
+}
+
+impl PlanKind {
+    pub fn of(subject: &Subject, acts: &[Act], published: &Published) -> PlanKind {
+        match subject {
+            _ if acts.iter().any(|act| act.wave() == Wave::Withdrawal) => PlanKind::Rollback,
+            Subject::Nightly { .. } => PlanKind::Nightly,
+            Subject::Official(release) => match release.kind() {
+                Kind::NewMajor => PlanKind::NewMajor,
+                Kind::PreRelease => PlanKind::PreRelease,
+                Kind::Patch if published.all().any(|v| !v.is_pre_release() && v.series() > release.series()) => {
+                    PlanKind::Maintenance
+                }
+                Kind::Patch => PlanKind::Patch,
+            },
+        }
+    }
+}
+
+impl fmt::Display for PlanKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            PlanKind::NewMajor => "new MAJOR",
+            PlanKind::Patch => "patch",
+            PlanKind::Maintenance => "maintenance",
+            PlanKind::PreRelease => "pre-release",
+            PlanKind::Nightly => "nightly",
+            PlanKind::Rollback => "rollback",
+        })
+    }
+}
+
+impl Serialize for PlanKind {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
 /// Everything that publishing would do in one environment.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Plan {
@@ -148,7 +198,7 @@ pub struct Plan {
     /// The version as artifacts spell it.
     pub version: String,
     /// The kind of release, seen from this environment.
-    pub kind: &'static str,
+    pub kind: PlanKind,
     /// Digest of `release.json`, exactly as released.
     pub record: Digest,
     /// The acts in the order in which they are carried out.
@@ -276,20 +326,4 @@ fn purge_to_text(purge: &Option<Purge>) -> String {
 /// Width of the column of titles in characters: registries have long names.
 fn title_width<'a>(acts: impl Iterator<Item = &'a Planned>) -> usize {
     acts.map(|act| act.title.chars().count()).max().unwrap_or_default().max(30)
-}
-
-/// Returns the kind of publication for headings: a kind of release, or a rollback.
-pub fn kind(subject: &Subject, acts: &[Act], published: &Published) -> &'static str {
-    match subject {
-        _ if acts.iter().any(|act| act.wave() == Wave::Withdrawal) => "rollback",
-        Subject::Nightly { .. } => "nightly",
-        Subject::Official(release) => match release.kind() {
-            Kind::NewMajor => "new MAJOR",
-            Kind::PreRelease => "pre-release",
-            Kind::Patch if published.all().any(|v| !v.is_pre_release() && v.series() > release.series()) => {
-                "maintenance"
-            }
-            Kind::Patch => "patch",
-        },
-    }
 }

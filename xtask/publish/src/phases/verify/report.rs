@@ -1,6 +1,7 @@
 //! What was found, told as it is found: a line each for people, or all of it as JSON in the end.
 
 use anyhow::{Error, Result};
+use serde::Serialize;
 use xtask::cli::Outcome;
 use xtask::domain::format::Misread;
 use xtask::domain::version::Version;
@@ -78,10 +79,18 @@ impl Findings {
     }
 }
 
+/// One line of the report, as `--json` has it.
+#[derive(Serialize)]
+#[serde(untagged)]
+enum Entry {
+    Check { what: String, good: bool, broken: Vec<String>, stale: Vec<String>, unknown: Vec<String>, affects: String },
+    Note { what: String, note: String },
+}
+
 /// What was found.
 pub(super) struct Report {
     output: Output,
-    entries: Vec<serde_json::Value>,
+    entries: Vec<Entry>,
     pub(super) broken: usize,
     pub(super) stale: usize,
     pub(super) unknown: usize,
@@ -107,9 +116,14 @@ impl Report {
         self.broken += broken.len();
         self.stale += stale.len();
         self.unknown += unknown.len();
-        self.entries.push(serde_json::json!({
-            "what": title, "good": is_good, "broken": broken, "stale": stale, "unknown": unknown, "affects": who
-        }));
+        self.entries.push(Entry::Check {
+            what: title.to_owned(),
+            good: is_good,
+            broken,
+            stale,
+            unknown,
+            affects: who.to_owned(),
+        });
     }
 
     /// Something that could not be checked. The rest still is.
@@ -119,7 +133,7 @@ impl Report {
 
     /// Something that is worth knowing, and changes nothing.
     pub(super) fn note(&mut self, title: &str, why: &str) {
-        self.entries.push(serde_json::json!({ "what": title, "note": why }));
+        self.entries.push(Entry::Note { what: title.to_owned(), note: why.to_owned() });
         self.line(format_args!("note   {title:<34} {why}"));
     }
 
@@ -165,7 +179,7 @@ impl Report {
                 ));
                 Ok(Outcome::Waiting)
             }
-            (0, unknown, _) if !self.entries.iter().any(|entry| entry["good"] == true) => {
+            (0, unknown, _) if !self.entries.iter().any(|entry| matches!(entry, Entry::Check { good: true, .. })) => {
                 term::say(format_args!("{} {at} could not be checked ({unknown} unknown)", term::bad("failed:")));
                 Ok(Outcome::Failed)
             }
