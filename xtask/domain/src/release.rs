@@ -3,10 +3,11 @@
 //! Owns the words that end up in git history. Where artifacts go is `layout`'s.
 //!
 //! * [`version_file`]: `version.json`; [`official`]: the flag of official releases, there or in `flake.nix`
-//! * [`tagging`]: the shape of a tagged release in git's history
+//! * [`tagging`]: the shape of a tagged release in git's history; [`intent`]: what is about to move in a work tree
 //! * [`announcement`]: drafts of what is said about a release
 
 pub mod announcement;
+pub mod intent;
 pub mod official;
 pub mod tagging;
 pub mod version_file;

@@ -20,15 +20,17 @@ use self::plan::{Line, Plan};
 use crate::domain::oid::Oid;
 use crate::domain::problem::Problems;
 use crate::domain::product::Product;
+use crate::domain::release::intent::RefMove;
 use crate::domain::release::tagging::{Relation, TagRecord};
 use crate::domain::release::version_file::{self, VersionFile};
 use crate::domain::release::{self, Kind, MAIN, Release, series_branch};
 use crate::domain::version::Version;
-use crate::tools::git::{Git, Head, RefMove};
+use crate::tools::git::{Git, Head};
 use crate::tools::scratch_repo::{Edit, ScratchRepo};
 use crate::tools::term;
 use crate::tree;
 use crate::tree::commits::{self, Commit};
+use crate::tree::movement::{self, Movement, Step};
 use crate::tree::tag_record;
 
 pub use self::plan::End;
@@ -56,6 +58,7 @@ pub struct Request {
 /// # Errors
 /// Every problem at once.
 pub fn dry_run(git: &Git, request: &Request) -> Result<End> {
+    movement::require_none(git)?;
     let observed = Observed::new(git, request)?;
     let plan = decide(&observed, request)?;
     plan.show();
@@ -77,6 +80,7 @@ pub fn dry_run(git: &Git, request: &Request) -> Result<End> {
 /// # Errors
 /// Every problem at once; nothing has changed then.
 pub fn run(git: &Git, request: &Request) -> Result<End> {
+    let movement = Movement::begin(git, "finish")?;
     let observed = Observed::new(git, request)?;
     let plan = decide(&observed, request)?;
     plan.show();
@@ -90,8 +94,8 @@ pub fn run(git: &Git, request: &Request) -> Result<End> {
     // tagged on.
     tag_record::write(git, &plan.tag)?;
     if plan.switch {
-        git.switch_to(&plan.tag.branch)
-            .with_context(|| format!("cannot switch back to {}; nothing else was done", plan.tag.branch))?;
+        let switch = Step::Switch(&plan.tag.branch);
+        movement.carry_out(&[switch]).with_context(|| format!("cannot switch back to {}", plan.tag.branch))?;
     }
     if plan.branch_off {
         let branch = RefMove {
@@ -99,12 +103,12 @@ pub fn run(git: &Git, request: &Request) -> Result<End> {
             from: None,
             to: plan.tag.merge_commit.clone(),
         };
-        git.move_refs(&[branch], "release finish").context("cannot create the branch of the series")?;
+        movement.carry_out(&[Step::Refs(vec![branch])]).context("cannot create the branch of the series")?;
     }
     if let (Some(line), Some(tip)) = (&plan.line, &tip)
         && *tip != line.tip
     {
-        commits::land(git, &line.branch, &line.tip, tip, "release finish")?;
+        commits::land(&movement, &line.branch, &line.tip, tip)?;
     }
     plan.say_done(tip.as_ref());
     match &observed.environment {

@@ -25,6 +25,7 @@ use crate::tools::term::{self, BOLD, GOOD};
 use crate::tree;
 use crate::tree::commits::Commit;
 use crate::tree::fragments::{self, Found};
+use crate::tree::movement::{self, Movement, Step};
 
 /// What was asked for.
 #[derive(Debug)]
@@ -46,6 +47,7 @@ pub struct Request {
 /// # Errors
 /// Every problem at once.
 pub fn dry_run(git: &Git, request: &Request) -> Result<()> {
+    movement::require_none(git)?;
     let observed = Observed::new(git, request)?;
     let plan = decide(&observed, request)?;
     plan.show();
@@ -60,6 +62,7 @@ pub fn dry_run(git: &Git, request: &Request) -> Result<()> {
 /// # Errors
 /// Every problem at once; nothing has changed then.
 pub fn run(git: &Git, request: &Request) -> Result<()> {
+    let movement = Movement::begin(git, "prepare")?;
     let observed = Observed::new(git, request)?;
     let plan = decide(&observed, request)?;
     plan.show();
@@ -73,7 +76,7 @@ pub fn run(git: &Git, request: &Request) -> Result<()> {
     for commit in &plan.commits {
         tip = commit.make(&scratch, &tip)?;
     }
-    git.fast_forward(&tip, "release prepare").context("cannot move the branch to the prepared commits")?;
+    movement.carry_out(&[Step::FastForward(&tip)]).context("cannot move the branch to the prepared commits")?;
     term::say(format_args!("{GOOD}done:{GOOD:#} the branch is at {}; next: {}", tip.short(), term::next("tag")));
     Ok(())
 }

@@ -1,8 +1,8 @@
 //! `release tag`: the release commit, the annotated tag, and the merge back to the branch.
 //!
-//! The three objects are made in a scratch repository; one ref transaction creates the tag and moves the branch; then
-//! HEAD goes to the tag. A kill at any moment leaves nothing done, or everything but the last step, and running the
-//! phase again completes it. Does not push.
+//! The three objects are made aside; one ref transaction creates the tag and moves the branch; then HEAD goes to the
+//! tag. What a kill leaves halfway, running it again completes.
+//! Does not push.
 
 use std::sync::Arc;
 
@@ -13,18 +13,20 @@ use crate::domain::notes;
 use crate::domain::oid::Oid;
 use crate::domain::problem::{NAMED, Problem, Problems};
 use crate::domain::product::Product;
+use crate::domain::release::intent::RefMove;
 use crate::domain::release::official::{self, Flag};
 use crate::domain::release::tagging::TagRecord;
 use crate::domain::release::version_file::VersionFile;
 use crate::domain::release::{Kind, NotReleasable, Release};
 use crate::domain::version::Version;
-use crate::tools::git::{Git, Head, RefMove};
+use crate::tools::git::{Git, Head};
 use crate::tools::remote::Remote;
 use crate::tools::scratch_repo::{Edit, ScratchRepo};
 use crate::tools::source::Source;
 use crate::tools::term::{self, BOLD, DIM, GOOD};
 use crate::tree;
 use crate::tree::fragments;
+use crate::tree::movement::{self, Movement, Step};
 use crate::tree::tag_record;
 
 /// The remote that a tag must not be on yet.
@@ -49,6 +51,7 @@ pub struct Request {
 /// # Errors
 /// Every problem at once.
 pub fn dry_run(git: &Git, request: &Request) -> Result<()> {
+    movement::require_none(git)?;
     let observed = Observed::new(git, request)?;
     if let Some(record) = already_tagged(git, &observed, request)? {
         return show_record(git, &observed.release(&request.product)?, &record);
@@ -66,22 +69,24 @@ pub fn dry_run(git: &Git, request: &Request) -> Result<()> {
 /// # Errors
 /// Every problem at once; no ref has moved then.
 pub fn run(git: &Git, request: &Request) -> Result<()> {
+    let movement = Movement::begin(git, "tag")?;
     let observed = Observed::new(git, request)?;
     let (release, record) = match already_tagged(git, &observed, request)? {
         Some(record) => {
             term::say(format_args!("{} is tagged already", record.version));
+            movement
+                .carry_out(&[Step::Detach(&record.commit)])
+                .context("the tag is made, but HEAD could not go there: fix this and run the same command again")?;
             (observed.release(&request.product)?, record)
         }
         None => {
             let plan = decide(&observed, request)?;
             plan.show_warnings();
             git.require_identity()?;
-            let record = make(git, &plan, request.sign)?;
+            let record = make(&movement, &plan, request.sign)?;
             (plan.release, record)
         }
     };
-    git.detach_at(&format!("refs/tags/{}", release.tag()))
-        .context("the tag is made, but HEAD cannot be moved to it: fix this and run the same command again")?;
     tag_record::write(git, &record)?;
     show_record(git, &release, &record)?;
     term::say(format_args!("{GOOD}done:{GOOD:#} HEAD is on the tag; next: {}", term::next("build")));
@@ -297,9 +302,9 @@ fn left_over(fragments: &[String], version: &Version) -> String {
     format!("{} fragments are still there and not in the notes of {version}:{named}{rest}", fragments.len())
 }
 
-/// Makes the objects in a scratch repository, and then the tag and the merge in one step.
-fn make(git: &Git, plan: &Plan, sign: bool) -> Result<TagRecord> {
-    let release = &plan.release;
+/// Makes the objects aside, and then moves: the tag and the merge, both at once, and HEAD.
+fn make(movement: &Movement, plan: &Plan, sign: bool) -> Result<TagRecord> {
+    let (git, release) = (movement.git(), &plan.release);
     let scratch = ScratchRepo::new(git)?;
     let tree = scratch.tree(&plan.base, std::slice::from_ref(&plan.edit))?;
     let message = scratch.through_commit_msg_hook(&release.release_message())?;
@@ -316,7 +321,9 @@ fn make(git: &Git, plan: &Plan, sign: bool) -> Result<TagRecord> {
         from: Some(plan.base.clone()),
         to: merge_commit.clone(),
     };
-    git.move_refs(&[tag, branch], "release tag").context("cannot create the tag and merge it back")?;
+    movement
+        .carry_out(&[Step::Refs(vec![tag, branch]), Step::Detach(&commit)])
+        .context("cannot create the tag and merge it back")?;
     Ok(TagRecord {
         version: release.version().clone(),
         tag_object,

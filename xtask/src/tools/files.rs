@@ -1,5 +1,7 @@
 //! Files and directories; what copies or writes a file also returns its size and SHA-256.
 
+mod atomic;
+
 use std::fs::{self, File};
 use std::io::{self, BufWriter, Read, Write};
 use std::os::unix::fs::{FileTypeExt, OpenOptionsExt, PermissionsExt};
@@ -10,6 +12,7 @@ use flate2::read::MultiGzDecoder;
 use flate2::{Compression, GzBuilder};
 use sha2::{Digest as _, Sha256};
 
+pub use self::atomic::{is_half_written, write_atomic, write_atomic_with_mode};
 use crate::domain::digest::{Digest, FileFacts};
 
 /// A writer that passes bytes on and computes their size and digest.
@@ -81,32 +84,12 @@ pub fn create(path: &Utf8Path, content: impl AsRef<[u8]>) -> Result<FileFacts> {
     Ok(digest_of(content.as_ref()))
 }
 
-/// Writes a small file under a temporary name, to disk, and renames it; creates the directories above it. Others may
-/// read it if the umask allows.
+/// Waits until what is in a file is on the disk.
 ///
 /// # Errors
-/// The file cannot be written; the old one stays then.
-pub fn write_atomic(path: &Utf8Path, content: &str) -> Result<()> {
-    write_atomic_with_mode(path, content.as_bytes(), 0o666)
-}
-
-/// Like [`write_atomic`], with this mode less the umask.
-///
-/// # Errors
-/// As for [`write_atomic`].
-pub fn write_atomic_with_mode(path: &Utf8Path, content: &[u8], mode: u32) -> Result<()> {
-    let dir = path.parent().filter(|dir| !dir.as_str().is_empty()).unwrap_or(Utf8Path::new("."));
-    let write = || -> io::Result<()> {
-        fs::create_dir_all(dir)?;
-        let permissions = fs::Permissions::from_mode(mode);
-        let mut file = tempfile::Builder::new().permissions(permissions).tempfile_in(dir)?;
-        file.write_all(content)?;
-        file.as_file().sync_all()?;
-        file.persist(path)?;
-        // So that the new name survives a power cut, too.
-        File::open(dir)?.sync_all()
-    };
-    write().with_context(|| cannot_write(path))
+/// The disk fails, or is full.
+pub fn sync(path: &Utf8Path) -> Result<()> {
+    File::open(path).and_then(|file| file.sync_all()).with_context(|| format!("cannot write {path} to the disk"))
 }
 
 /// `O_NONBLOCK`, as the standard library takes it.

@@ -5,6 +5,7 @@
 
 mod contents;
 pub mod environment;
+pub mod halfway;
 mod refs;
 mod settings;
 
@@ -32,16 +33,6 @@ pub struct Head {
     pub commit: Oid,
     /// Name of the branch without `refs/heads/`; `None` if HEAD is detached.
     pub branch: Option<String>,
-}
-
-/// A ref to move, provided that it still is where it was seen.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct RefMove {
-    /// Full name of the ref, `refs/…`.
-    pub name: String,
-    /// Object that the ref must still name; `None` if it must not exist yet.
-    pub from: Option<Oid>,
-    pub to: Oid,
 }
 
 /// One line of `git ls-tree`.

@@ -7,6 +7,7 @@
 pub mod running;
 
 use std::convert::Infallible;
+use std::fs::File;
 use std::io::{Read, Seek, Write};
 use std::os::fd::AsFd;
 use std::os::unix::process::CommandExt;
@@ -16,6 +17,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
 use camino::Utf8Path;
+use rustix::io::FdFlags;
 use rustix::process::{Pid, Signal};
 use xshell::{Cmd, Shell};
 
@@ -275,10 +277,11 @@ fn drained(mut stream: impl Read + Send + 'static) -> Receiver<Vec<u8>> {
 /// Its stdin and stderr are files, so that even then it can read all of its input and write its messages. Its stdout is
 /// our stderr, although it writes nothing there: a parent that reads our output to its end then waits for the program,
 /// too.
+/// It holds `lock`, so that the lock ends with the program.
 ///
 /// # Errors
 /// It cannot be started, or fails.
-pub fn run_uninterruptible(cmd: Cmd, stdin: &str) -> Result<()> {
+pub fn run_uninterruptible(cmd: Cmd, stdin: &str, lock: &File) -> Result<()> {
     term::detail(format_args!("$ {cmd}"));
     let shown = cmd.to_string();
     let streams = || -> std::io::Result<_> {
@@ -289,18 +292,18 @@ pub fn run_uninterruptible(cmd: Cmd, stdin: &str) -> Result<()> {
         Ok((input, messages, out, err))
     };
     let (input, mut messages, out, err) = streams().context("cannot make a temporary file")?;
-    let status = Command::from(prepared(cmd))
-        .process_group(0)
-        .stdin(input)
-        .stdout(out)
-        .stderr(err)
-        .status()
-        .with_context(|| cannot_run(&shown))?;
+    let mut cmd = Command::from(prepared(cmd));
+    cmd.process_group(0).stdin(input).stdout(out).stderr(err);
+    rustix::io::fcntl_setfd(lock, FdFlags::empty()).context("cannot hand a lock on")?;
+    let child = cmd.spawn().with_context(|| cannot_run(&shown));
+    // No other program is to hold it.
+    rustix::io::fcntl_setfd(lock, FdFlags::CLOEXEC).context("cannot keep a lock")?;
+    let status = child?.wait().with_context(|| format!("cannot wait for `{shown}`"))?;
     let stderr = all(&mut messages).with_context(|| format!("cannot read what `{shown}` wrote"))?;
     check(&shown, &Output { status, stdout: Vec::new(), stderr })
 }
 
-fn length(file: &std::fs::File) -> u64 {
+fn length(file: &File) -> u64 {
     file.metadata().map(|metadata| metadata.len()).unwrap_or_default()
 }
 

@@ -3,9 +3,11 @@
 use anyhow::{Context, Result};
 
 use crate::domain::oid::Oid;
-use crate::tools::git::{Git, RefMove};
+use crate::domain::release::intent::RefMove;
+use crate::tools::git::Git;
 use crate::tools::scratch_repo::{Edit, ScratchRepo};
 use crate::tools::term;
+use crate::tree::movement::{Movement, Step};
 
 /// A commit on top of the one before it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -47,13 +49,17 @@ impl Commit {
 /// move, too.
 ///
 /// # Errors
-/// The branch has moved in the meantime, or a file is in the way; nothing has changed then.
-pub fn land(git: &Git, branch: &str, from: &Oid, to: &Oid, reason: &str) -> Result<()> {
-    let moved = match git.work_tree_of(branch)? {
-        Some(work_tree) => Git::open(&work_tree)?.fast_forward(to, reason),
+/// The branch has moved meanwhile, or a file is in the way; nothing has changed then.
+pub fn land(movement: &Movement, branch: &str, from: &Oid, to: &Oid) -> Result<()> {
+    let moved = match movement.git().work_tree_of(branch)? {
+        Some(work_tree) if work_tree == movement.git().root() => movement.carry_out(&[Step::FastForward(to)]),
+        Some(work_tree) => {
+            let there = Git::open(&work_tree)?;
+            Movement::begin(&there, movement.command())?.carry_out(&[Step::FastForward(to)])
+        }
         None => {
             let name = format!("refs/heads/{branch}");
-            git.move_refs(&[RefMove { name, from: Some(from.clone()), to: to.clone() }], reason)
+            movement.carry_out(&[Step::Refs(vec![RefMove { name, from: Some(from.clone()), to: to.clone() }])])
         }
     };
     moved.with_context(|| format!("cannot move the branch {branch} to its new commits"))

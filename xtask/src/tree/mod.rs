@@ -7,6 +7,7 @@
 //! * [`fragments`]: which files are fragments of release notes, in a directory and in a commit
 //! * [`released`]: the fragments that earlier releases were made from, which only git still has
 //! * [`commits`]: commits on top of a branch, made before any ref knows them, and landed in one step
+//! * [`movement`]: branches, tags, HEAD and files, moved so that what was stopped halfway is completed
 //! * [`tag_record`]: `release/tag.json`, the tag that is being released
 //! * [`release_dir`]: `release/`, replaced in one step
 
@@ -14,6 +15,7 @@ mod files;
 
 pub mod commits;
 pub mod fragments;
+pub mod movement;
 pub mod release_dir;
 pub mod released;
 pub mod tag_record;

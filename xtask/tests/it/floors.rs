@@ -36,7 +36,7 @@ fn no_floor_uses_one_above_it() {
 }
 
 /// The nouns that programs are spoken to about. What a release is, and what of it goes where, is not among them.
-const KNOWN_TO_TOOLS: [&str; 11] = [
+const KNOWN_TO_TOOLS: [&str; 12] = [
     "amounts::",
     "build::",
     "date::",
@@ -44,6 +44,7 @@ const KNOWN_TO_TOOLS: [&str; 11] = [
     "environment::",
     "oid::",
     "problem::",
+    "release::intent::",
     "release::tagging::",
     "shown::",
     "store_path::",

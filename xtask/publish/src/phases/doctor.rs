@@ -23,7 +23,7 @@ use xtask::tools::git::Git;
 use xtask::tools::nix::{Flake, Nix, Probe};
 use xtask::tools::pristine::Pristine;
 use xtask::tools::{files, process, term};
-use xtask::tree;
+use xtask::tree::{self, movement};
 
 use crate::delivery::preflight::{HOOK, message_of, preflight};
 use crate::domain::publication::bucket::Bucket;
@@ -195,7 +195,13 @@ fn check_tree(git: &Git, product: &Arc<Product>, site: Option<&Site>, checkup: &
                       committed cannot be built, until `git refs migrate --ref-format=files`";
         checkup.note("refs", remedy);
     }
-    checkup.add("work tree", clean(&git.dirty_files()?));
+    checkup.add(
+        "work tree",
+        match movement::interrupted(git)? {
+            Some(command) => Err(movement::explain(&command)),
+            None => clean(&git.dirty_files()?),
+        },
+    );
     let request = Request { product: Arc::clone(product), dirs: Vec::new(), authors: Source::Tree };
     let valid = match problems(git.root(), &request) {
         Ok((count, found)) if found.is_empty() => {

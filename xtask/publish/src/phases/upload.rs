@@ -9,7 +9,7 @@ use xtask::cli::{Invocation, Outcome, TrainArgs, UploadArgs};
 use xtask::domain::version::Version;
 use xtask::tools::git::Git;
 use xtask::tools::term;
-use xtask::tree::release_dir;
+use xtask::tree::{movement, release_dir};
 
 use crate::acts::cache;
 use crate::delivery::publish::{Ended, Request, publish};
@@ -63,6 +63,7 @@ async fn publish_trees(invocation: &Invocation, trees: &[Git], args: &UploadArgs
     let mut working = Vec::new();
     for git in trees {
         working.push(release_dir::lock(git.root())?);
+        movement::require_none(git)?;
         release_dir::recover(git.root())?;
         if !dry_run {
             cache::forget_staged(git.root());

@@ -93,7 +93,7 @@ fn is_free(git: &Git, tool: &[ToolFile]) -> Result<bool> {
         for entry in here.read_dir_utf8().with_context(|| format!("cannot read {here}"))? {
             let entry = entry.with_context(|| format!("cannot read {here}"))?;
             let is_compiled = here == dir && entry.file_name() == TARGET;
-            if !is_compiled && !entry.file_name().starts_with(HALF_WRITTEN) {
+            if !is_compiled && !files::is_half_written(entry.file_name()) {
                 todo.push(entry.into_path());
             }
         }
@@ -103,8 +103,6 @@ fn is_free(git: &Git, tool: &[ToolFile]) -> Result<bool> {
 
 /// The directory that cargo compiles into.
 const TARGET: &str = "target";
-/// Prefix of files that have not been renamed to their final names yet.
-const HALF_WRITTEN: &str = ".tmp";
 
 impl Copy {
     /// Compares the tool's files with those of a tree.

@@ -20,8 +20,8 @@ use crate::tools::nix::{Flake, Nix, Probe};
 use crate::tools::source::Source;
 use crate::tools::term::{self, BOLD};
 use crate::tools::{files, skopeo};
-use crate::tree;
 use crate::tree::tag_record;
+use crate::tree::{self, movement};
 
 /// What was asked for.
 #[derive(Debug)]
@@ -76,6 +76,7 @@ pub struct Observed {
 
 impl Observed {
     pub fn new(git: &Git, nix: &Nix, request: &Request) -> Result<Observed> {
+        movement::require_none(git)?;
         let head = git.head()?;
         let current = tree::version_file(git, &head.commit)?;
         let tagged = git.tagged_commit(&current.version.to_string())?;

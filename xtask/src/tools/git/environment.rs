@@ -28,8 +28,10 @@ const KEPT: [&str; 15] = [
 ];
 
 /// Settings for every command, whatever the user has configured.
-const SETTINGS: [(&str, &str); 7] = [
+const SETTINGS: [(&str, &str); 8] = [
     ("color.ui", "false"),
+    // What a later step relies on survives a power cut.
+    ("core.fsync", "all"),
     ("core.quotePath", "false"),
     // A program that reports changed files, and may be wrong.
     ("core.fsmonitor", "false"),

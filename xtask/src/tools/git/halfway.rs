@@ -1,0 +1,259 @@
+//! What git leaves behind when it is stopped while it moves HEAD, the index and files; and how that is completed.
+//!
+//! git writes files first, then the index in one step, then refs and HEAD. Stopped in between, it leaves the file that it
+//! was at incomplete, and `*.lock` files that make every later git refuse. Which movement it was is `tree::movement`'s.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io::ErrorKind;
+use std::time::SystemTime;
+
+use anyhow::{Context, Result};
+use camino::{Utf8Path, Utf8PathBuf};
+
+use super::{Git, TreeEntry};
+use crate::domain::oid::Oid;
+use crate::domain::release::intent::{At, Place, SeenPath, Way};
+use crate::tools::files;
+use crate::tools::process;
+
+/// The mode of a submodule's entry: its files are not this repository's.
+const SUBMODULE: &str = "160000";
+
+/// A path that differs between two commits, with what each of them has there.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Difference {
+    pub path: String,
+    pub from: Option<TreeEntry>,
+    pub to: Option<TreeEntry>,
+}
+
+/// What the index has of a path.
+struct Staged {
+    mode: String,
+    oid: Oid,
+    /// Outside of a sparse checkout: it has no file.
+    skipped: bool,
+}
+
+impl Git {
+    /// What HEAD names.
+    pub fn place(&self) -> Result<Place> {
+        let head = self.head()?;
+        Ok(head.branch.map_or(Place::Commit(head.commit), Place::Branch))
+    }
+
+    /// The directory of this work tree's HEAD and index.
+    pub fn dir(&self) -> Result<Utf8PathBuf> {
+        self.read(["rev-parse", "--path-format=absolute", "--git-dir"]).map(Utf8PathBuf::from)
+    }
+
+    /// The directory of what all work trees share: refs and objects.
+    pub fn common_dir(&self) -> Result<Utf8PathBuf> {
+        self.read(["rev-parse", "--path-format=absolute", "--git-common-dir"]).map(Utf8PathBuf::from)
+    }
+
+    /// The paths that differ between two commits.
+    ///
+    /// # Errors
+    /// A commit is missing, or the name of a path is not UTF-8.
+    pub fn differences(&self, way: &Way<Oid>) -> Result<Vec<Difference>> {
+        let raw = ["diff-tree", "-r", "-z", "--raw", "--no-abbrev", "--no-renames"];
+        let written = process::read_bytes(self.cmd(raw).args([way.from.as_str(), way.to.as_str()]))?;
+        let text = String::from_utf8(written).context("the name of a file that differs is not UTF-8")?;
+        let fields: Vec<&str> = text.split_terminator('\0').collect();
+        let difference = |pair: &[&str]| {
+            let [attributes, path] = pair else { return None };
+            let [from_mode, to_mode, from, to, ..] = attributes.strip_prefix(':')?.split(' ').collect::<Vec<_>>()[..]
+            else {
+                return None;
+            };
+            let entry = |mode: &str, oid: &str| {
+                let path = (*path).to_owned();
+                let is_there = mode != "000000";
+                is_there.then(|| Some(TreeEntry { mode: mode.to_owned(), oid: oid.parse().ok()?, path })).flatten()
+            };
+            Some(Difference { path: (*path).to_owned(), from: entry(from_mode, from), to: entry(to_mode, to) })
+        };
+        let all: Option<Vec<Difference>> = fields.chunks(2).map(difference).collect();
+        all.with_context(|| format!("`git diff-tree` wrote something unexpected about {}", way.to))
+    }
+
+    /// Which of two commits the index and the files agree with, path by path.
+    ///
+    /// # Errors
+    /// The index or a file cannot be read.
+    pub fn seen_paths(&self, differences: &[Difference]) -> Result<Vec<SeenPath>> {
+        let staged = self.staged()?;
+        let hashes = self.hashes(differences)?;
+        let mut seen = Vec::new();
+        for difference in differences {
+            let there = staged.get(&difference.path);
+            let entry = |side: &Option<TreeEntry>| side.as_ref().map(|entry| (entry.mode.clone(), entry.oid.clone()));
+            let index = at(
+                there.map(|there| (there.mode.clone(), there.oid.clone())),
+                [entry(&difference.from), entry(&difference.to)],
+            );
+            let sides = [&difference.from, &difference.to];
+            let has_no_file = there.is_some_and(|there| there.skipped)
+                || sides.iter().any(|side| side.as_ref().is_some_and(|entry| entry.mode == SUBMODULE));
+            let file = if has_no_file { None } else { Some(self.file_at(difference, hashes.get(&difference.path))?) };
+            seen.push(SeenPath { path: difference.path.clone(), index, file });
+        }
+        Ok(seen)
+    }
+
+    fn file_at(&self, difference: &Difference, hash: Option<&Oid>) -> Result<At> {
+        let oid = |side: &Option<TreeEntry>| side.as_ref().map(|entry| entry.oid.clone());
+        let found = at(hash.cloned(), [oid(&difference.from), oid(&difference.to)]);
+        let Some(to) = difference.to.as_ref().filter(|_| found == At::Elsewhere) else { return Ok(found) };
+        let Some(written) = files::bytes_if_there(&self.root().join(&difference.path))? else { return Ok(At::Between) };
+        let whole = self.cmd(["cat-file", "--filters", &format!("--path={}", difference.path), to.oid.as_str()]);
+        let is_beginning = process::read_bytes(whole)?.starts_with(&written);
+        Ok(if is_beginning { At::Between } else { At::Elsewhere })
+    }
+
+    /// The index, by path.
+    fn staged(&self) -> Result<BTreeMap<String, Staged>> {
+        let list = process::read_bytes(self.cmd(["ls-files", "-t", "--stage", "-z"]))?;
+        let entry = |line: &str| {
+            let (attributes, path) = line.split_once('\t')?;
+            let [tag, mode, oid, _stage] = attributes.split(' ').collect::<Vec<_>>()[..] else { return None };
+            let staged = Staged { mode: mode.to_owned(), oid: oid.parse().ok()?, skipped: tag == "S" };
+            Some((path.to_owned(), staged))
+        };
+        // A name that is not UTF-8 is none of those that differ.
+        let lines = list.split(|byte| *byte == 0).filter_map(|line| std::str::from_utf8(line).ok());
+        let lines = lines.filter(|line| !line.is_empty());
+        lines
+            .map(|line| entry(line).with_context(|| format!("`git ls-files` wrote an unexpected line: {line}")))
+            .collect()
+    }
+
+    /// The names that git would give the files that are there, as objects.
+    fn hashes(&self, differences: &[Difference]) -> Result<BTreeMap<String, Oid>> {
+        let mut hashes = BTreeMap::new();
+        let mut regular = Vec::new();
+        for Difference { path, .. } in differences {
+            let file = self.root().join(path);
+            match fs::symlink_metadata(&file) {
+                // What `--stdin-paths` would take for something else.
+                Ok(facts) if facts.is_file() && path.contains(['\n', '"', '\\']) => {
+                    let hash = self.cmd(["hash-object", "--", path]);
+                    hashes.insert(path.clone(), super::parse_oid(&process::read(hash)?)?);
+                }
+                Ok(facts) if facts.is_file() => regular.push(path),
+                Ok(facts) if facts.is_symlink() => {
+                    let target = file.read_link_utf8().with_context(|| format!("cannot read the link {file}"))?;
+                    let hash = self.cmd(["hash-object", "--stdin"]).stdin(target.as_str());
+                    hashes.insert(path.clone(), super::parse_oid(&process::read(hash)?)?);
+                }
+                Ok(_) => {}
+                Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => {}
+                Err(error) => return Err(error).with_context(|| format!("cannot look at {file}")),
+            }
+        }
+        if !regular.is_empty() {
+            let list: String = regular.iter().map(|path| format!("{path}\n")).collect();
+            let written = process::read(self.cmd(["hash-object", "--stdin-paths"]).stdin(list))?;
+            for (path, oid) in regular.into_iter().zip(written.lines()) {
+                hashes.insert(path.clone(), super::parse_oid(oid)?);
+            }
+        }
+        Ok(hashes)
+    }
+
+    /// Completes what [`Git::seen_paths`] found halfway: afterwards index and files are those of the second commit.
+    /// Paths that do not differ are left as they are.
+    ///
+    /// # Errors
+    /// A file cannot be written.
+    pub fn complete(&self, way: &Way<Oid>, differences: &[Difference], seen: &[SeenPath]) -> Result<()> {
+        for (difference, seen) in differences.iter().zip(seen).filter(|(_, seen)| seen.file.is_some()) {
+            // git keeps a file that the index does not know: it could be somebody's.
+            let is_half_made = difference.from.is_none() && seen.index != At::To;
+            let is_half_removed = difference.to.is_none() && seen.index == At::To;
+            if is_half_made || is_half_removed {
+                remove(&self.root().join(&difference.path))?;
+            }
+        }
+        let paths = ["read-tree", "--reset", "-u", way.from.as_str(), way.to.as_str()];
+        process::read_bytes(self.cmd(paths))?;
+        // What the index had already counts as written, although a power cut may have taken the file.
+        let is_missing = |(difference, seen): &(&Difference, &SeenPath)| {
+            difference.to.is_some() && seen.index == At::To && seen.file.is_some_and(|file| file != At::To)
+        };
+        let missing: String =
+            differences.iter().zip(seen).filter(is_missing).map(|(one, _)| format!("{}\0", one.path)).collect();
+        if !missing.is_empty() {
+            process::read_bytes(self.cmd(["checkout-index", "--force", "-u", "-z", "--stdin"]).stdin(missing))?;
+        }
+        Ok(())
+    }
+
+    /// Puts HEAD on a branch or a commit; index and files stay as they are.
+    pub fn put_head(&self, place: &Place, reason: &str) -> Result<()> {
+        let cmd = match place {
+            Place::Branch(branch) => self.cmd(["symbolic-ref", "-m", reason, "HEAD", &format!("refs/heads/{branch}")]),
+            Place::Commit(commit) => self.cmd(["update-ref", "--no-deref", "-m", reason, "HEAD", commit.as_str()]),
+        };
+        process::read_bytes(cmd).map(drop)
+    }
+
+    /// git's lock files that are no older than `since`, of what a movement of these refs changes.
+    pub fn locks(&self, refs: &[&str], since: SystemTime) -> Result<Vec<Utf8PathBuf>> {
+        let (dir, common) = (self.dir()?, self.common_dir()?);
+        let mut places = vec![dir.clone(), common.clone(), common.join("reftable")];
+        places.extend(refs.iter().filter_map(|name| Some(common.join(name).parent()?.to_owned())));
+        places.sort();
+        places.dedup();
+        let mut locks = Vec::new();
+        for place in places {
+            let Ok(entries) = place.read_dir_utf8() else { continue };
+            for entry in entries.flatten().filter(|entry| entry.file_name().ends_with(".lock")) {
+                if entry.metadata().and_then(|facts| facts.modified()).is_ok_and(|written| written >= since) {
+                    locks.push(entry.into_path());
+                }
+            }
+        }
+        Ok(locks)
+    }
+
+    /// Programs of git's that run in this work tree or its repository, by their numbers; none where the system does not
+    /// tell.
+    pub fn running(&self) -> Result<Vec<String>> {
+        let homes = [self.root().to_owned(), self.dir()?, self.common_dir()?];
+        let Ok(processes) = Utf8Path::new("/proc").read_dir_utf8() else { return Ok(Vec::new()) };
+        let is_ours = |process: &Utf8Path| {
+            let name = fs::read_to_string(process.join("comm")).unwrap_or_default();
+            let cwd = process.join("cwd").read_link_utf8();
+            name.starts_with("git") && cwd.is_ok_and(|cwd| homes.iter().any(|home| cwd.starts_with(home)))
+        };
+        Ok(processes
+            .flatten()
+            .filter(|entry| is_ours(entry.path()))
+            .map(|entry| entry.file_name().to_owned())
+            .collect())
+    }
+}
+
+fn at<T: PartialEq>(now: Option<T>, [from, to]: [Option<T>; 2]) -> At {
+    if now == to {
+        At::To
+    } else if now == from {
+        At::From
+    } else if now.is_none() {
+        At::Between
+    } else {
+        At::Elsewhere
+    }
+}
+
+fn remove(file: &Utf8Path) -> Result<()> {
+    match fs::remove_file(file) {
+        Err(error) if error.kind() != ErrorKind::NotFound => {
+            Err(error).with_context(|| format!("cannot remove {file}"))
+        }
+        _ => Ok(()),
+    }
+}

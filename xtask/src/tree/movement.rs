@@ -1,0 +1,324 @@
+//! Branches, tags, HEAD, index and files, moved so that running the same command again completes what was stopped.
+//!
+//! Before the first change, the record of what is about to move ([`Intent`]) is written to the work tree's git directory;
+//! it is removed after the last. One that is found there was left by a run that was killed, or by a power cut: what lies
+//! between its start and its end is completed, and where somebody has worked in the meantime, nothing is touched.
+
+use std::fs::{self, File};
+use std::io::ErrorKind;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, anyhow, bail, ensure};
+use camino::{Utf8DirEntry, Utf8Path, Utf8PathBuf};
+use rustix::fs::FlockOperation;
+use rustix::io::Errno;
+
+use crate::domain::format::{self, Format};
+use crate::domain::oid::Oid;
+use crate::domain::release::intent::{Intent, Place, Progress, RefMove, Seen, Way};
+use crate::tools::files;
+use crate::tools::git::Git;
+use crate::tools::git::halfway::Difference;
+use crate::tools::term;
+
+/// The record's name in the git directory.
+const INTENT: &str = "release-intent.json";
+/// How long a git that a killed run has left may take to end.
+const PATIENCE: Duration = Duration::from_secs(20);
+const STEP: Duration = Duration::from_millis(50);
+
+/// One command of git's.
+#[derive(Debug)]
+pub enum Step<'a> {
+    /// The branch that is checked out goes to a descendant, with index and files.
+    FastForward(&'a Oid),
+    /// Refs of which none is a branch with other files that is checked out.
+    Refs(Vec<RefMove>),
+    /// HEAD leaves its branch for a commit, with index and files.
+    Detach(&'a Oid),
+    /// HEAD goes to a branch, with index and files.
+    Switch(&'a str),
+}
+
+/// A work tree that nobody else moves while this value lives.
+pub struct Movement<'a> {
+    git: &'a Git,
+    /// The command, for messages and reflogs: `prepare`, `tag`, `finish`.
+    command: &'static str,
+    file: Utf8PathBuf,
+    /// The git directory itself, so that no file stays behind.
+    lock: File,
+}
+
+impl<'a> Movement<'a> {
+    /// Takes hold of the work tree, and completes what an earlier run has left halfway, here or in another work tree of
+    /// this repository.
+    ///
+    /// # Errors
+    /// Another run moves it, or what is left cannot be completed.
+    pub fn begin(git: &'a Git, command: &'static str) -> Result<Movement<'a>> {
+        let movement = Movement::of(git, command)?;
+        if movement.is_left_elsewhere()? {
+            for other in git.work_trees()?.into_iter().filter(|root| root != git.root() && root.exists()) {
+                Movement::of(&Git::open(&other)?, command)?;
+            }
+        }
+        Ok(movement)
+    }
+
+    /// Whether another work tree of this repository has a record.
+    fn is_left_elsewhere(&self) -> Result<bool> {
+        let common = self.git.common_dir()?;
+        let linked = common.join("worktrees").read_dir_utf8().into_iter().flatten().flatten();
+        let mut dirs = linked.map(Utf8DirEntry::into_path).chain([common]);
+        Ok(dirs.any(|dir| dir.join(INTENT) != self.file && files::is_there(&dir.join(INTENT))))
+    }
+
+    fn of(git: &'a Git, command: &'static str) -> Result<Movement<'a>> {
+        let dir = git.dir()?;
+        let movement = Movement { git, command, file: dir.join(INTENT), lock: lock(&dir)? };
+        movement.recover()?;
+        Ok(movement)
+    }
+
+    pub fn git(&self) -> &'a Git {
+        self.git
+    }
+
+    pub fn command(&self) -> &'static str {
+        self.command
+    }
+
+    /// Moves. Afterwards everything is at its new place.
+    ///
+    /// # Errors
+    /// git cannot move something. The message says whether anything has changed, and what to do if so.
+    pub fn carry_out(&self, steps: &[Step]) -> Result<()> {
+        let Some(intent) = self.intent(steps)? else { return Ok(()) };
+        let text = serde_json::to_string(&intent)?;
+        files::write_atomic(&self.file, &format!("{text}\n")).context("nothing has changed")?;
+        let reason = format!("release {}", self.command);
+        for step in steps {
+            let done = match step {
+                Step::FastForward(to) => self.git.fast_forward(to, &reason, &self.lock),
+                Step::Refs(moves) => self.git.move_refs(moves, &reason, &self.lock),
+                Step::Detach(commit) => self.git.detach_at(commit, &self.lock),
+                Step::Switch(branch) => self.git.switch_to(branch, &self.lock),
+            };
+            if let Err(error) = done {
+                return Err(error.context(self.how_it_stands(&intent)));
+            }
+        }
+        self.forget(&self.git.differences(&intent.files)?)
+    }
+
+    /// From where to where the steps lead; `None` if that is nowhere.
+    fn intent(&self, steps: &[Step]) -> Result<Option<Intent>> {
+        let head = self.git.head()?;
+        let (start, from) =
+            (head.branch.clone().map_or(Place::Commit(head.commit.clone()), Place::Branch), head.commit);
+        let (mut refs, mut place, mut commit) = (Vec::new(), start.clone(), from.clone());
+        for step in steps {
+            match step {
+                Step::FastForward(to) => {
+                    let Place::Branch(branch) = &place else { bail!("HEAD is detached, so no branch can move") };
+                    refs.push(RefMove { name: heads(branch), from: Some(commit), to: (*to).clone() });
+                    commit = (*to).clone();
+                }
+                Step::Refs(moves) => {
+                    let here =
+                        |moved: &&RefMove| matches!(&place, Place::Branch(branch) if heads(branch) == moved.name);
+                    commit = moves.iter().find(here).map_or(commit, |moved| moved.to.clone());
+                    refs.extend(moves.iter().cloned());
+                }
+                Step::Detach(to) => (place, commit) = (Place::Commit((*to).clone()), (*to).clone()),
+                Step::Switch(branch) => {
+                    let tip = self.git.resolve(&format!("{}^{{commit}}", heads(branch)))?;
+                    commit = tip.with_context(|| format!("there is no branch {branch}"))?;
+                    place = Place::Branch((*branch).to_owned());
+                }
+            }
+        }
+        let is_at_rest = refs.is_empty() && start == place && from == commit;
+        let (head, files) = (Way { from: start, to: place }, Way { from, to: commit });
+        Ok((!is_at_rest).then(|| Intent { format: Format, command: self.command.to_owned(), refs, head, files }))
+    }
+
+    /// What is said of a step that failed, after a look at what it has done.
+    fn how_it_stands(&self, intent: &Intent) -> String {
+        let progress = look(self.git, intent).map(|(progress, ..)| progress);
+        if matches!(progress, Ok(Progress::NotBegun)) && self.forget(&[]).is_ok() {
+            return "nothing has changed".to_owned();
+        }
+        format!(
+            "the work tree is halfway: when the reason is gone, the same command completes it\nnext: {}",
+            term::next(&intent.command)
+        )
+    }
+
+    /// Completes what a run has left that was killed.
+    fn recover(&self) -> Result<()> {
+        let Some(intent) = read(&self.file)? else { return Ok(()) };
+        self.clear_locks(&intent)?;
+        let (progress, seen, differences) = look(self.git, &intent)?;
+        match progress {
+            Progress::NotBegun => {}
+            Progress::Done => self.say_completed(&intent),
+            Progress::Halfway => {
+                self.complete(&intent, &seen, &differences)
+                    .with_context(|| format!("cannot complete what `{}` was stopped at", intent.command))?;
+                self.say_completed(&intent);
+            }
+            // Whoever worked here has also tidied up, with git's own commands.
+            Progress::Changed(_) if self.git.dirty_files()?.is_empty() => {
+                let command = &intent.command;
+                term::warn(format_args!("an earlier `{command}` was stopped halfway, and the tree has moved on since"));
+            }
+            Progress::Changed(what) => return Err(changed(self.git, &self.file, &intent, &what, &differences)),
+        }
+        self.forget(&differences)
+    }
+
+    fn complete(&self, intent: &Intent, seen: &Seen, differences: &[Difference]) -> Result<()> {
+        let reason = format!("release {}", intent.command);
+        self.git.complete(&intent.files, differences, &seen.paths)?;
+        let left = intent.refs.iter().zip(&seen.refs).filter(|(moved, now)| now.as_ref() != Some(&moved.to));
+        let left: Vec<RefMove> = left.map(|(moved, _)| moved.clone()).collect();
+        if !left.is_empty() {
+            self.git.move_refs(&left, &reason, &self.lock)?;
+        }
+        if seen.head != intent.head.to {
+            self.git.put_head(&intent.head.to, &reason)?;
+        }
+        Ok(())
+    }
+
+    fn say_completed(&self, intent: &Intent) {
+        term::say(format_args!(
+            "an earlier `{}` was stopped halfway: what it was moving is in place now",
+            intent.command
+        ));
+    }
+
+    /// Removes what git was writing when it was stopped.
+    ///
+    /// # Errors
+    /// A git runs here still.
+    fn clear_locks(&self, intent: &Intent) -> Result<()> {
+        let begun = fs::metadata(&self.file).and_then(|facts| facts.modified());
+        let begun = begun.with_context(|| format!("cannot look at {}", self.file))?;
+        let refs: Vec<&str> = intent.refs.iter().map(|moved| moved.name.as_str()).collect();
+        let locks = self.git.locks(&refs, begun)?;
+        if locks.is_empty() {
+            return Ok(());
+        }
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let running = self.git.running()?;
+            if running.is_empty() {
+                break;
+            }
+            ensure!(
+                Instant::now() < deadline,
+                "git still runs in {} (process {}): wait for it to end, or end it, and run the same command again",
+                self.git.root(),
+                running.join(", ")
+            );
+            std::thread::sleep(STEP);
+        }
+        for lock in locks {
+            match fs::remove_file(&lock) {
+                Err(error) if error.kind() != ErrorKind::NotFound => {
+                    return Err(error).with_context(|| format!("cannot remove {lock}, which a stopped git has left"));
+                }
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// Removes the record, once the files that have moved are on the disk.
+    fn forget(&self, moved: &[Difference]) -> Result<()> {
+        for difference in moved.iter().filter(|difference| difference.to.is_some()) {
+            let path = self.git.root().join(&difference.path);
+            if path.is_file() {
+                files::sync(&path)?;
+            }
+        }
+        let removed = fs::remove_file(&self.file);
+        removed.with_context(|| format!("everything is in place, but {} cannot be removed", self.file))
+    }
+}
+
+/// The command that was stopped halfway in this work tree, if one was.
+///
+/// # Errors
+/// The record cannot be read.
+pub fn interrupted(git: &Git) -> Result<Option<String>> {
+    Ok(read(&git.dir()?.join(INTENT))?.map(|intent| intent.command))
+}
+
+/// What is said of a command that was stopped halfway.
+pub fn explain(command: &str) -> String {
+    format!("`{command}` was stopped halfway: `{}` completes it", term::next(command))
+}
+
+/// That no command was stopped halfway, for those that do not move anything.
+///
+/// # Errors
+/// One was.
+pub fn require_none(git: &Git) -> Result<()> {
+    interrupted(git)?.map_or(Ok(()), |command| Err(anyhow!(explain(&command))))
+}
+
+fn heads(branch: &str) -> String {
+    format!("refs/heads/{branch}")
+}
+
+fn look(git: &Git, intent: &Intent) -> Result<(Progress, Seen, Vec<Difference>)> {
+    let differences = git.differences(&intent.files)?;
+    let seen = Seen {
+        refs: intent.refs.iter().map(|moved| git.resolve(&moved.name)).collect::<Result<_>>()?,
+        head: git.place()?,
+        paths: git.seen_paths(&differences)?,
+    };
+    Ok((intent.progress(&seen), seen, differences))
+}
+
+fn changed(git: &Git, file: &Utf8Path, intent: &Intent, what: &[String], differences: &[Difference]) -> anyhow::Error {
+    let paths: Vec<&str> = differences.iter().map(|difference| difference.path.as_str()).collect();
+    let restore = |to: &Oid| {
+        format!("git -C {} restore --source={} --staged --worktree -- {}", git.root(), to.short(), paths.join(" "))
+    };
+    anyhow!(
+        "an earlier `{}` was stopped halfway, and somebody has worked here since: {}\n\
+         to go forward, losing that work: {}\n\
+         to go back, losing it as well: {}\n\
+         then run the same command again; or, if the tree is as you want it, remove {file}",
+        intent.command,
+        what.join("; "),
+        restore(&intent.files.to),
+        restore(&intent.files.from),
+    )
+}
+
+fn read(file: &Utf8Path) -> Result<Option<Intent>> {
+    let Some(text) = files::read_if_there(file)? else { return Ok(None) };
+    let intent = format::parse(&text, "the record of a movement").map_err(|why| {
+        anyhow!("{file} {why}\nan earlier command was stopped: see what `git status` says, put it right, and remove the file")
+    })?;
+    Ok(Some(intent))
+}
+
+/// Waits for whatever a killed run has left, which does not take long.
+fn lock(dir: &Utf8Path) -> Result<File> {
+    let lock = File::open(dir).with_context(|| format!("cannot open {dir}"))?;
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        match rustix::fs::flock(&lock, FlockOperation::NonBlockingLockExclusive) {
+            Err(Errno::WOULDBLOCK) if Instant::now() < deadline => std::thread::sleep(STEP),
+            Err(Errno::WOULDBLOCK) => bail!("another run of this tool moves branches in {dir}: wait for it to end"),
+            result => return result.map(|()| lock).with_context(|| format!("cannot lock {dir}")),
+        }
+    }
+}
