@@ -6,6 +6,7 @@
 mod contents;
 pub mod environment;
 pub mod halfway;
+pub mod locks;
 mod refs;
 mod settings;
 

@@ -13,11 +13,10 @@ use anyhow::{Context, Result, anyhow};
 use camino::{Utf8Path, Utf8PathBuf};
 use xshell::Cmd;
 
-use super::git::{Git, parse_oid};
+use super::git::{Git, locks, parse_oid};
 use super::history::History;
 use super::patience::Patience;
 use super::process;
-use super::scratch_dir::ScratchDir;
 use crate::domain::environment::refusal::Refusal;
 use crate::domain::environment::remote_url;
 use crate::domain::environment::{GitTarget, same_but_for_user};
@@ -269,25 +268,38 @@ impl<'a> Remote<'a> {
     /// # Errors
     /// The remote's refusal, with its words.
     pub fn push(&self, refspecs: &[String]) -> Result<Pushed> {
-        if let Some(directory) = self.directory.as_ref().filter(|directory| !directory.exists()) {
-            self.make(directory).with_context(|| format!("cannot make the repository {directory}"))?;
-        }
+        let _held = self.directory.as_ref().map(|directory| self.make_ready(directory)).transpose()?;
         let pushed = self.git_push(&[], refspecs)?;
         let review = |refspec: &String| Some(refspec.split_once(":refs/for/")?.0.to_owned());
         self.taken.lock().expect("nothing panics with it").extend(refspecs.iter().filter_map(review));
         Ok(pushed)
     }
 
-    /// Makes a bare repository under a temporary name and renames it: an unfinished one would be taken for a broken
-    /// one.
+    /// Makes a repository if it is missing, removes what a stopped push has left in it, and keeps other runs out.
+    fn make_ready(&self, directory: &Utf8Path) -> Result<File> {
+        let parent = directory.parent().with_context(|| format!("{directory} has no parent directory"))?;
+        std::fs::create_dir_all(parent).with_context(|| format!("cannot create {parent}"))?;
+        let held = locks::hold(parent)?;
+        if !directory.exists() {
+            self.make(directory).with_context(|| format!("cannot make the repository {directory}"))?;
+        }
+        locks::remove(&locks::find_all(directory), &[directory])?;
+        Ok(held)
+    }
+
+    /// Makes a bare repository under another name and renames it: an unfinished one would be taken for a broken one.
     fn make(&self, directory: &Utf8Path) -> Result<()> {
-        let parent = directory.parent().context("it has no parent directory")?;
-        std::fs::create_dir_all(parent)?;
-        let scratch = ScratchDir::new_in(parent)?;
-        let new = scratch.path().join("git");
+        let new = Utf8PathBuf::from(format!("{directory}.new"));
+        if new.exists() {
+            std::fs::remove_dir_all(&new)?;
+        }
         let format = format!("--object-format={}", self.git.object_format()?);
         let options = ["--quiet", "--bare", "--template=", "--initial-branch=main", &format, new.as_str()];
         process::read(self.git.cmd(["init"]).args(options))?;
+        // A push ends when everything is there: nothing goes on behind it, and a power cut takes nothing back.
+        for (key, value) in [("receive.autogc", "false"), ("maintenance.auto", "false"), ("core.fsync", "all")] {
+            process::read(self.git.cmd(["--git-dir", new.as_str(), "config", key, value]))?;
+        }
         Ok(std::fs::rename(&new, directory)?)
     }
 

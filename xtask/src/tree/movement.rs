@@ -5,13 +5,9 @@
 //! between its start and its end is completed, and where somebody has worked in the meantime, nothing is touched.
 
 use std::fs::{self, File};
-use std::io::ErrorKind;
-use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, anyhow, bail, ensure};
+use anyhow::{Context, Result, anyhow, bail};
 use camino::{Utf8DirEntry, Utf8Path, Utf8PathBuf};
-use rustix::fs::FlockOperation;
-use rustix::io::Errno;
 
 use crate::domain::format::{self, Format};
 use crate::domain::oid::Oid;
@@ -19,13 +15,11 @@ use crate::domain::release::intent::{Intent, Place, Progress, RefMove, Seen, Way
 use crate::tools::files;
 use crate::tools::git::Git;
 use crate::tools::git::halfway::Difference;
+use crate::tools::git::locks;
 use crate::tools::term;
 
 /// The record's name in the git directory.
 const INTENT: &str = "release-intent.json";
-/// How long a git that a killed run has left may take to end.
-const PATIENCE: Duration = Duration::from_secs(20);
-const STEP: Duration = Duration::from_millis(50);
 
 /// One command of git's.
 #[derive(Debug)]
@@ -76,7 +70,7 @@ impl<'a> Movement<'a> {
 
     fn of(git: &'a Git, command: &'static str) -> Result<Movement<'a>> {
         let dir = git.dir()?;
-        let movement = Movement { git, command, file: dir.join(INTENT), lock: lock(&dir)? };
+        let movement = Movement { git, command, file: dir.join(INTENT), lock: locks::hold(&dir)? };
         movement.recover()?;
         Ok(movement)
     }
@@ -200,41 +194,15 @@ impl<'a> Movement<'a> {
         ));
     }
 
-    /// Removes what git was writing when it was stopped.
+    /// Removes the lock files of a git that was stopped.
     ///
     /// # Errors
-    /// A git runs here still.
+    /// A git is still running here.
     fn clear_locks(&self, intent: &Intent) -> Result<()> {
         let begun = fs::metadata(&self.file).and_then(|facts| facts.modified());
         let begun = begun.with_context(|| format!("cannot look at {}", self.file))?;
         let refs: Vec<&str> = intent.refs.iter().map(|moved| moved.name.as_str()).collect();
-        let locks = self.git.locks(&refs, begun)?;
-        if locks.is_empty() {
-            return Ok(());
-        }
-        let deadline = Instant::now() + PATIENCE;
-        loop {
-            let running = self.git.running()?;
-            if running.is_empty() {
-                break;
-            }
-            ensure!(
-                Instant::now() < deadline,
-                "git still runs in {} (process {}): wait for it to end, or end it, and run the same command again",
-                self.git.root(),
-                running.join(", ")
-            );
-            std::thread::sleep(STEP);
-        }
-        for lock in locks {
-            match fs::remove_file(&lock) {
-                Err(error) if error.kind() != ErrorKind::NotFound => {
-                    return Err(error).with_context(|| format!("cannot remove {lock}, which a stopped git has left"));
-                }
-                _ => {}
-            }
-        }
-        Ok(())
+        self.git.clear_locks(&refs, begun)
     }
 
     /// Removes the record, once the files that have moved are on the disk.
@@ -308,17 +276,4 @@ fn read(file: &Utf8Path) -> Result<Option<Intent>> {
         anyhow!("{file} {why}\nan earlier command was stopped: see what `git status` says, put it right, and remove the file")
     })?;
     Ok(Some(intent))
-}
-
-/// Waits for whatever a killed run has left, which does not take long.
-fn lock(dir: &Utf8Path) -> Result<File> {
-    let lock = File::open(dir).with_context(|| format!("cannot open {dir}"))?;
-    let deadline = Instant::now() + PATIENCE;
-    loop {
-        match rustix::fs::flock(&lock, FlockOperation::NonBlockingLockExclusive) {
-            Err(Errno::WOULDBLOCK) if Instant::now() < deadline => std::thread::sleep(STEP),
-            Err(Errno::WOULDBLOCK) => bail!("another run of this tool moves branches in {dir}: wait for it to end"),
-            result => return result.map(|()| lock).with_context(|| format!("cannot lock {dir}")),
-        }
-    }
 }

@@ -9,6 +9,7 @@ mod finish;
 mod floors;
 mod front_door;
 mod guide;
+mod halfway;
 mod identity;
 mod notes;
 mod prepare;

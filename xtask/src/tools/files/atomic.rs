@@ -38,7 +38,7 @@ pub fn write_atomic(path: &Utf8Path, content: &str) -> Result<()> {
 /// # Errors
 /// As for [`write_atomic`].
 pub fn write_atomic_with_mode(path: &Utf8Path, content: &[u8], mode: u32) -> Result<()> {
-    write(path, content, mode).with_context(|| super::cannot_write(path))
+    write(path, content, mode).with_context(|| format!("cannot write {path}"))
 }
 
 fn write(path: &Utf8Path, content: &[u8], mode: u32) -> Result<()> {
@@ -100,7 +100,7 @@ mod tests {
         fs::write(&beside, "half of").expect("room");
         fs::set_permissions(&beside, Permissions::from_mode(0o600)).expect("ours");
         write_atomic(&path, "whole").expect("room");
-        assert!(!super::super::is_there(&beside));
+        assert!(!crate::tools::files::is_there(&beside));
         assert_eq!(fs::metadata(&path).expect("there").permissions().mode() & 0o600, 0o600);
 
         let (_, held) = begin(beside, 0o666).expect("room");
@@ -110,7 +110,7 @@ mod tests {
         });
         write_atomic(&path, "after it").expect("it ends");
         ending.join().expect("it ends");
-        assert_eq!(super::super::list(dir).expect("readable"), ["file"]);
+        assert_eq!(crate::tools::files::list(dir).expect("readable"), ["file"]);
         assert_eq!(fs::read_to_string(&path).expect("there"), "after it");
     }
 
@@ -125,6 +125,6 @@ mod tests {
             }
         });
         assert!(contents.contains(&fs::read_to_string(dir.join("file")).expect("there")));
-        assert_eq!(super::super::list(dir).expect("readable"), ["file"]);
+        assert_eq!(crate::tools::files::list(dir).expect("readable"), ["file"]);
     }
 }

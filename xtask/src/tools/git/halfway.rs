@@ -11,7 +11,7 @@ use std::time::SystemTime;
 use anyhow::{Context, Result};
 use camino::{Utf8Path, Utf8PathBuf};
 
-use super::{Git, TreeEntry};
+use super::{Git, TreeEntry, locks};
 use crate::domain::oid::Oid;
 use crate::domain::release::intent::{At, Place, SeenPath, Way};
 use crate::tools::files;
@@ -200,40 +200,17 @@ impl Git {
         process::read_bytes(cmd).map(drop)
     }
 
-    /// git's lock files that are no older than `since`, of what a movement of these refs changes.
-    pub fn locks(&self, refs: &[&str], since: SystemTime) -> Result<Vec<Utf8PathBuf>> {
+    /// Removes the lock files that a stopped git has left since `begun`, of what a movement of these refs changes.
+    ///
+    /// # Errors
+    /// A git is still running here.
+    pub fn clear_locks(&self, refs: &[&str], begun: SystemTime) -> Result<()> {
         let (dir, common) = (self.dir()?, self.common_dir()?);
         let mut places = vec![dir.clone(), common.clone(), common.join("reftable")];
         places.extend(refs.iter().filter_map(|name| Some(common.join(name).parent()?.to_owned())));
         places.sort();
         places.dedup();
-        let mut locks = Vec::new();
-        for place in places {
-            let Ok(entries) = place.read_dir_utf8() else { continue };
-            for entry in entries.flatten().filter(|entry| entry.file_name().ends_with(".lock")) {
-                if entry.metadata().and_then(|facts| facts.modified()).is_ok_and(|written| written >= since) {
-                    locks.push(entry.into_path());
-                }
-            }
-        }
-        Ok(locks)
-    }
-
-    /// Programs of git's that run in this work tree or its repository, by their numbers; none where the system does not
-    /// tell.
-    pub fn running(&self) -> Result<Vec<String>> {
-        let homes = [self.root().to_owned(), self.dir()?, self.common_dir()?];
-        let Ok(processes) = Utf8Path::new("/proc").read_dir_utf8() else { return Ok(Vec::new()) };
-        let is_ours = |process: &Utf8Path| {
-            let name = fs::read_to_string(process.join("comm")).unwrap_or_default();
-            let cwd = process.join("cwd").read_link_utf8();
-            name.starts_with("git") && cwd.is_ok_and(|cwd| homes.iter().any(|home| cwd.starts_with(home)))
-        };
-        Ok(processes
-            .flatten()
-            .filter(|entry| is_ours(entry.path()))
-            .map(|entry| entry.file_name().to_owned())
-            .collect())
+        locks::remove(&locks::find(&places, begun), &[self.root(), &dir, &common])
     }
 }
 
