@@ -1,5 +1,5 @@
-//! The manager's consent to exactly one plan: how it is shown, and the sentence that is typed, or what the command line says
-//! in its place.
+//! The manager's consent to exactly one plan: the plan is shown, and the manager types a sentence, unless an option of
+//! the command line replaces it.
 
 use std::io::BufRead;
 
@@ -11,14 +11,14 @@ use xtask::tools::term;
 use crate::domain::publication::plan::Plans;
 use crate::site::Site;
 
-/// Shows the plans to people.
+/// Shows the plans.
 ///
 /// # Errors
-/// They may not be carried out; every reason, at once.
+/// The plans must not be carried out; every reason is listed.
 pub fn show(plans: &Plans) -> Result<()> {
     term::page(term::paint_plan(&plans.to_text(term::is_verbose())));
     let refusals = plans.refusals();
-    ensure!(refusals.is_empty(), "the plan may not be carried out:\n{}", refusals.join("\n"));
+    ensure!(refusals.is_empty(), "this plan cannot be carried out:\n{}", refusals.join("\n"));
     Ok(())
 }
 
@@ -34,7 +34,7 @@ pub fn data(invocation: &Invocation, plans: &Plans) -> Result<()> {
     }
 }
 
-/// A plan with its digest; of several, a list with the digest of all of them.
+/// Makes the JSON of one plan with its digest, or of several with the digest over all of them.
 fn json(plans: &Plans) -> Result<serde_json::Value> {
     let mut json = match plans.0.as_slice() {
         [plan] => serde_json::to_value(plan)?,
@@ -44,14 +44,14 @@ fn json(plans: &Plans) -> Result<serde_json::Value> {
     Ok(json)
 }
 
-/// Gets consent.
+/// Gets the manager's consent.
 ///
 /// # Errors
-/// There is none.
+/// The manager does not agree.
 pub fn ask(site: &Site, plans: &Plans, sentence: &str, agreement: &Agreement) -> Result<()> {
     if let Some(agreed) = &agreement.plan {
         let digest = plans.digest().to_string();
-        ensure!(*agreed == digest, "the plan is {digest} by now, and {agreed} was agreed to: read it again");
+        ensure!(*agreed == digest, "the plan is now {digest}, but {agreed} was agreed to: read the plan again");
         return Ok(());
     }
     if agreement.noconfirm {
@@ -67,7 +67,7 @@ pub fn ask(site: &Site, plans: &Plans, sentence: &str, agreement: &Agreement) ->
         Colour::Green => term::GREEN,
         Colour::Red => term::RED,
     };
-    // Nobody agrees to a plan unseen, however little is to be said.
+    // What is agreed to is always shown, also with `--quiet`.
     if term::is_quiet() {
         term::prompt(term::paint_plan(&plans.to_text(false)) + "\n")?;
     }
@@ -77,6 +77,6 @@ pub fn ask(site: &Site, plans: &Plans, sentence: &str, agreement: &Agreement) ->
         term::say("");
         bail!("nothing was done, because there was no answer; without a terminal, agree with `--plan DIGEST`");
     }
-    ensure!(line.trim() == sentence, "nothing was done, since the answer was not `{sentence}`");
+    ensure!(line.trim() == sentence, "nothing was done, because the answer was not `{sentence}`");
     Ok(())
 }

@@ -1,7 +1,7 @@
-//! Carrying out what was agreed to: the lock, then the acts, wave by wave, each looked at just before it is done; and
-//! what is left of it for people, journal and receipt.
+//! Carries out an agreed plan: takes the lock, and then applies the acts wave by wave, each looked at just before.
+//! Leaves a journal and a receipt for people.
 //!
-//! Resuming is looking again: a run that was killed anywhere is repaired by running the same command.
+//! Resuming is looking again: a run that was killed at any point is repaired by running the same command.
 
 use std::collections::HashSet;
 use std::time::{Duration, Instant};
@@ -35,13 +35,13 @@ use crate::tools::{child, lock, progress::Meter, shutdown};
 
 /// What to do after an act failed.
 const AGAIN: &str = "run the same command again; what is done stays done";
-/// The same, where the reason does not go away by itself.
-const AGAIN_THEN: &str = "when that is put right, run the same command again; what is done stays done";
+/// What to do after an act failed for a reason that does not pass.
+const AGAIN_THEN: &str = "fix that, then run the same command again; what is done stays done";
 
-/// Does it all, with a key that can write and under the environment's lock.
+/// Carries out a plan, with a key that can write and under the environment's lock.
 ///
 /// # Errors
-/// An act fails, or is not as it was when the plan was made: what is done by then stays done.
+/// An act fails, or its target has changed since the plan was made; what is done by then stays done.
 pub async fn carry_out<'a>(planned: &PlannedTrain<'a>, signing_key: Option<SecretKey>) -> Result<Done<'a>> {
     let train = planned.train;
     let (site, git) = (train.site(), train.deliveries[0].git);
@@ -51,9 +51,9 @@ pub async fn carry_out<'a>(planned: &PlannedTrain<'a>, signing_key: Option<Secre
     let lock = held.watch();
     let done = tokio::select! {
         done = carry_out_waves(planned, &stores, &lock) => done,
-        lost = held.lost() => Err(lost.context("stopped, since this run no longer has the lock of the environment")),
+        lost = held.lost() => Err(lost.context("stopped, because this run no longer has the environment's lock")),
     };
-    // What another act's program still does, it does under the lock.
+    // Programs of other acts must end before the lock is given back.
     child::all_ended().await;
     if let Err(error) = held.release().await {
         term::warn(format_args!("the lock could not be given back, and will expire: {error:#}"));
@@ -64,8 +64,7 @@ pub async fn carry_out<'a>(planned: &PlannedTrain<'a>, signing_key: Option<Secre
     })
 }
 
-/// Removes the lock that an earlier run of ours left when it was killed. Where there is nothing to do, nobody else
-/// would.
+/// Removes the lock that a killed run of ours left. Without anything to do, no lock is taken that would replace it.
 pub async fn remove_left_lock(train: &Train<'_>) {
     let site = train.site();
     let removed = async {
@@ -74,13 +73,13 @@ pub async fn remove_left_lock(train: &Train<'_>) {
         lock::remove_left(read.of(Bucket::Docs), writable).await
     };
     match removed.await {
-        Ok(true) => term::say(format_args!("removed the lock of {} that an earlier run left", site.name)),
+        Ok(true) => term::say(format_args!("removed the lock on {} that an earlier run left", site.name)),
         Ok(false) => {}
-        Err(error) => term::warn(format_args!("cannot see whether an earlier run left its lock: {error:#}")),
+        Err(error) => term::warn(format_args!("cannot check whether an earlier run left its lock: {error:#}")),
     }
 }
 
-/// One wave after the other. What waits for something outside keeps those after it from beginning.
+/// Carries out one wave after the other, and stops after a wave in which an act waits for something outside.
 async fn carry_out_waves<'a>(planned: &PlannedTrain<'a>, stores: &Stores, lock: &lock::Watch) -> Result<Done<'a>> {
     let (train, mut done) = (planned.train, Done::new(planned));
     train.check_unchanged(stores).await?;
@@ -96,7 +95,7 @@ async fn carry_out_waves<'a>(planned: &PlannedTrain<'a>, stores: &Stores, lock: 
             Wave::Receipt => "all pointers have moved, and only the receipt is missing",
         });
         lock.check().await?;
-        // Another manager may have published meanwhile.
+        // Another manager may have published in the meantime.
         let published = train.published().await?;
         let turn = Turn { train, stores, published, meter: Meter::start(wave), width };
         let mut waits = false;
@@ -118,22 +117,22 @@ async fn carry_out_waves<'a>(planned: &PlannedTrain<'a>, stores: &Stores, lock: 
     Ok(done)
 }
 
-/// How long a write may take to show, in steps.
+/// Pauses, in milliseconds, while waiting for a write to become visible.
 const PAUSES: [u64; 5] = [200, 500, 1000, 2000, 4000];
 
-/// A wave that is under way.
+/// A wave that is being carried out.
 struct Turn<'a> {
     train: &'a Train<'a>,
     stores: &'a Stores,
-    /// As it was when the wave began.
+    /// What was published when the wave began.
     published: Published,
     meter: Meter,
-    /// Of the longest title.
+    /// Width of the longest title in characters.
     width: usize,
 }
 
 impl Turn<'_> {
-    /// What of one release belongs to the wave. Each planned act becomes what was done.
+    /// Carries out the acts of one release in the wave, and replaces each planned act with its result.
     async fn carry_out<'b>(
         &self,
         delivery: &Delivery<'_>,
@@ -145,7 +144,7 @@ impl Turn<'_> {
             Ok(&*act)
         });
         match wave {
-            // git goes one by one: Gerrit takes the tag only after the branch.
+            // One after the other, because Gerrit accepts the tag only after the branch.
             Wave::Git => {
                 let mut results = Vec::new();
                 for one in doing {
@@ -157,7 +156,7 @@ impl Turn<'_> {
         }
     }
 
-    /// Looks at an act once more, and does what was agreed to.
+    /// Looks at an act again, and applies it if nothing else than agreed would change.
     async fn carry_out_one(&self, delivery: &Delivery<'_>, planned: &Planned) -> Result<Planned> {
         let (act, title, width) = (&planned.act, self.train.title(delivery, planned), self.width);
         let doing = || format!("cannot publish {title}");
@@ -165,31 +164,31 @@ impl Turn<'_> {
         let now = self.judge(delivery, act, prospect.seen());
         match &now.status {
             Status::Stays(why) if planned.is_to_do() => {
-                bail!("{title} was to move, and now stays: {why}; run the same command again, and read its plan")
+                bail!("{title} was to move, but now stays: {why}; run the same command again, and read its plan")
             }
             Status::Same | Status::Stays(_) | Status::Waiting(_) => return Ok(now),
-            Status::Refused(why) => bail!("{title} may no longer be published as planned: {}", why.join("; ")),
+            Status::Refused(why) => bail!("{title} can no longer be published as planned: {}", why.join("; ")),
             Status::Absent | Status::Different => {}
         }
-        // Part of it may be done, by a run that was interrupted; anything else was not agreed to.
+        // Some changes may already be done, by a run that was interrupted; others were not agreed to.
         let agreed: HashSet<&String> = planned.changes.iter().collect();
         let is_new = |change: &&String| !agreed.contains(change);
         if let Some(change) = now.changes.iter().find(is_new) {
             bail!(
-                "{title} is not as it was when the plan was made ({change}): run the same command again, and read its plan"
+                "{title} has changed since the plan was made ({change}): run the same command again, and read its plan"
             );
         }
         purge::note(delivery, &purge::addresses(delivery, &prospect)).with_context(doing)?;
         prospect.apply(self.stores, &self.meter.progress()).await.with_context(doing)?;
         if let Err(error) = note(delivery, &now) {
-            term::warn(format_args!("{error:#}; what was done is done, and no decision rests on the journal"));
+            term::warn(format_args!("{error:#}; what was done is done, and the journal is only for people"));
         }
         self.meter.line(format_args!("  {} {title:<width$} {}", term::good("ok"), now.summary));
         let (after, stubborn) = self.look_until_it_shows(delivery, act).await.with_context(doing)?;
         if let Some(first) = stubborn.first() {
             term::warn(format_args!(
-                "{title} is there, but the server does not send the headers that it was given with {} of its objects \
-                 ({first}): `plan` will name them again",
+                "{title} is there, but the server does not send the headers that we set for {} of its objects \
+                 ({first}): `plan` will list them again",
                 stubborn.len()
             ));
         }
@@ -197,13 +196,13 @@ impl Turn<'_> {
             Status::Same => now,
             Status::Waiting(_) => Planned { status: after.status, ..now },
             _ => bail!(CannotAsk(format!(
-                "{title} was published, and is not there as it should be: {}; the server may need longer to show it",
+                "{title} was published, but is not visible as it should be: {}; the server may need longer to show it",
                 after.told()
             ))),
         })
     }
 
-    /// Looks at an act that was done. A bucket may answer for a moment as it did before.
+    /// Looks at an act that was applied, for a while: a bucket may still give the old answer for a moment.
     async fn look_until_it_shows(&self, delivery: &Delivery<'_>, act: &Act) -> Result<(Planned, Vec<String>)> {
         let mut pauses = PAUSES.into_iter();
         loop {
@@ -218,11 +217,11 @@ impl Turn<'_> {
         }
     }
 
-    /// Looks where the pointers lead after all of them have moved: nothing is said to be done before.
+    /// Checks where the pointers lead after all of them have moved, before the receipt says that everything is done.
     async fn look_at_pointers(&self, planned: &PlannedTrain<'_>) -> Result<()> {
         for (delivery, planned) in planned.acts().filter(|(_, planned)| planned.wave == Wave::Pointers) {
             let title = self.train.title(delivery, planned);
-            let doing = || format!("cannot see where {title} leads");
+            let doing = || format!("cannot check where {title} leads");
             let (after, _) = self.look_until_it_shows(delivery, &planned.act).await.with_context(doing)?;
             let leads_there = match &after.status {
                 Status::Same | Status::Waiting(_) => true,
@@ -239,7 +238,7 @@ impl Turn<'_> {
     }
 }
 
-/// Notes in the journal what was done when, for people. No decision rests on it.
+/// Notes in the journal what was done when. It is for people only, and nothing reads it.
 fn note(delivery: &Delivery, act: &Planned) -> Result<()> {
     let dir = delivery.git.root().join(RELEASE);
     let path = dir.join(journal(&delivery.site.name));
@@ -248,28 +247,28 @@ fn note(delivery: &Delivery, act: &Planned) -> Result<()> {
     files::append_line(&path, &line.to_string())
 }
 
-/// What a run has done.
+/// The result of a run.
 pub struct Done<'a> {
     started: OffsetDateTime,
     clock: Instant,
-    /// What was planned, with what became of each act in its place.
+    /// The plan, with each act replaced by its result.
     pub after: PlannedTrain<'a>,
-    /// Number of acts that were done.
+    /// Number of acts that were applied.
     count: usize,
-    /// Bytes.
+    /// Number of bytes sent.
     sent: u64,
 }
 
-/// What is left of a run in `release/`: the environment's receipt, and how it came to be.
+/// The receipt of a run in `release/`: the environment's receipt, with details of the run.
 #[derive(Serialize)]
 struct LocalReceipt<'a> {
     #[serde(flatten)]
     receipt: Receipt,
-    /// Of the plan that was agreed to.
+    /// Digest of the plan that was agreed to.
     plan: String,
     #[serde(with = "rfc3339")]
     started: OffsetDateTime,
-    /// Of all that went with it.
+    /// Number of bytes sent for all releases of the run.
     sent: u64,
     acts: &'a [Planned],
 }
@@ -279,10 +278,10 @@ impl<'a> Done<'a> {
         Done { started: OffsetDateTime::now_utc(), clock: Instant::now(), after: planned.clone(), count: 0, sent: 0 }
     }
 
-    /// Leaves a receipt in each tree, for people: that one cannot be written is a warning.
+    /// Writes a receipt to each tree, for people only, so a failure is a warning.
     pub fn write_receipts(&self, plans: &Plans) {
         if let Err(error) = self.try_write_receipts(plans) {
-            term::warn(format_args!("{error:#}; what was done is done, and no decision rests on that file"));
+            term::warn(format_args!("{error:#}; what was done is done, and that file is only for people"));
         }
     }
 
@@ -301,7 +300,7 @@ impl<'a> Done<'a> {
         Ok(())
     }
 
-    /// For people.
+    /// Summarises the run for people.
     pub fn summary(&self) -> String {
         let elapsed = self.clock.elapsed().max(Duration::from_millis(1));
         let acts = self.count;

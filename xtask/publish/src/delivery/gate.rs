@@ -1,5 +1,5 @@
-//! The gate between environments: what has to be true elsewhere before a release may go to one, and the receipts that
-//! tell. Refuses to judge; that is [`crate::domain::publication::receipt`]'s.
+//! The gate between environments: which environment must have a release first, and its receipts. They are judged in
+//! [`crate::domain::publication::receipt`].
 
 use anyhow::{Context, Result, anyhow, bail, ensure};
 use camino::Utf8Path;
@@ -14,7 +14,7 @@ use crate::site::built::Built;
 use crate::site::published::{published, receipt};
 
 impl Destination {
-    /// Whether all of a release is published here, so that nothing has to be asked elsewhere to repair it.
+    /// Whether a release is completely published here, so that it can be repaired without asking another environment.
     ///
     /// # Errors
     /// The environment cannot be looked at.
@@ -23,10 +23,10 @@ impl Destination {
         Ok(own.is_of(built.record_digest))
     }
 
-    /// Whether a manual alone may be published here: where releases are waited for elsewhere, only a repaired one.
+    /// Checks that a manual alone may be published here: if the environment requires another, only as a repair.
     ///
     /// # Errors
-    /// Its release is not published, or the environment cannot be looked at.
+    /// The manual's release is not published, or the environment cannot be looked at.
     pub async fn takes_manual_alone(&self, subject: &Subject) -> Result<()> {
         let (Some(earlier), Subject::Official(release)) = (&self.site.environment.requires, subject) else {
             return Ok(());
@@ -34,38 +34,35 @@ impl Destination {
         let version = release.version();
         ensure!(
             published(self.read.of(Bucket::Releases), &self.site.product).await?.versions.contains(version),
-            "{version} is not published to {0}, and its manual alone is for repairs: `upload --env {earlier}`, then \
-             `upload --env {0}`",
+            "{version} is not published to {0}, and a manual alone is for repairs only: run `upload --env {earlier}`, \
+             then `upload --env {0}`",
             self.site.name
         );
         Ok(())
     }
 
-    /// The environment that has to have releases before this one, unless the manager goes on without it.
+    /// Finds the environment that must have releases before this one, unless the manager skips it.
     ///
     /// # Errors
-    /// It cannot be reached, or there is none that could be skipped.
+    /// The environment cannot be reached, or there is none to skip.
     pub async fn earlier(&self, invocation: &Invocation, tree: &Utf8Path, args: &PlanArgs) -> Result<Earlier> {
         let (required, reason) = (self.site.environment.requires.as_deref(), args.skip_staging.as_deref());
         match (required, reason) {
             _ if args.target == build::Target::Manual => {
                 ensure!(
                     reason.is_none(),
-                    "`--target manual` waits for no other environment: leave out `--skip-staging`"
+                    "`--target manual` does not require another environment: leave out `--skip-staging`"
                 );
                 Ok(Earlier::None)
             }
             (None, None) => Ok(Earlier::None),
             (None, Some(_)) => {
-                Err(anyhow!("{} waits for no other environment: leave out `--skip-staging`", self.site.name))
+                Err(anyhow!("{} does not require another environment: leave out `--skip-staging`", self.site.name))
             }
             (Some(environment), Some(reason)) => {
                 let reason = reason.trim().to_owned();
-                ensure!(!reason.is_empty(), "`--skip-staging` wants a reason: it is recorded");
-                ensure!(
-                    !reason.chars().any(char::is_control),
-                    "the reason of `--skip-staging` is one line: it is shown"
-                );
+                ensure!(!reason.is_empty(), "`--skip-staging` needs a reason, which is recorded");
+                ensure!(!reason.chars().any(char::is_control), "the reason for `--skip-staging` must be a single line");
                 Ok(Earlier::Skipped(Skipped { environment: environment.to_owned(), reason }))
             }
             (Some(environment), None) => {
@@ -78,10 +75,12 @@ impl Destination {
 }
 
 fn cannot_ask(environment: &str) -> String {
-    format!("the receipt of {environment} is wanted, which cannot be asked (`--skip-staging REASON` goes on without)")
+    format!(
+        "the receipt of {environment} is required, and cannot be read (`--skip-staging REASON` continues without it)"
+    )
 }
 
-/// The environment that has to have had a release before.
+/// The environment that must have a release first.
 pub enum Earlier {
     None,
     Required(Box<Destination>),
@@ -89,10 +88,10 @@ pub enum Earlier {
 }
 
 impl Earlier {
-    /// What it says about a release.
+    /// Asks the environment for its receipt for a release.
     ///
     /// # Errors
-    /// It cannot be asked.
+    /// The environment cannot be asked.
     pub async fn gate(&self, version: &str) -> Result<Gate> {
         let destination = match self {
             Earlier::None => return Ok(Gate::Open),
@@ -107,7 +106,7 @@ impl Earlier {
             StoredReceipt::Newer(why) => bail!("{} of {environment} {why}", destination.site.layout(version).receipt()),
             StoredReceipt::Unreadable(why) => {
                 let key = destination.site.layout(version).receipt();
-                bail!("{key} of {environment} {why}: `upload --env {environment}` writes it anew")
+                bail!("{key} of {environment} {why}: `upload --env {environment}` rewrites it")
             }
         };
         Ok(Gate::Requires { environment, receipt })

@@ -1,4 +1,4 @@
-//! A release on its way to an environment: planned, agreed to, carried out.
+//! A release on its way to an environment: planned, agreed to, and carried out.
 
 pub mod agreement;
 pub mod carry_out;

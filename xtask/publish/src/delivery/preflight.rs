@@ -1,7 +1,7 @@
-//! What has to be right about an environment before anything is published to it: server, git remote, logins, key.
+//! The preconditions of an environment for publishing to it: server, git remote, logins, signing key.
 //!
-//! Each check adds its own lines to a list and asks nothing of the others, so that `doctor` makes all of them and
-//! [`check_plan`] those that a plan needs. Writes nothing anywhere.
+//! Each check is independent and adds its own lines to a list, so that `doctor` can run all of them, and [`check_plan`]
+//! those that a plan needs. Nothing is written.
 
 use anyhow::{Context, Result};
 use futures_util::future::join_all;
@@ -22,12 +22,12 @@ use crate::site::Site;
 use crate::tools::server_info::{self, ServerInfo};
 use crate::tools::signing_key;
 
-/// A clock that is off by more makes signatures invalid. In seconds: S3 allows 15 minutes, some servers less.
+/// Largest difference of the clocks, in seconds. S3 rejects signatures beyond 15 minutes, some servers earlier.
 const SKEW: i64 = 300;
-/// The hook that Gerrit wants.
+/// The git hook that Gerrit requires.
 pub const HOOK: &str = "commit-msg";
 
-/// All checks that write nothing. Gives whether the server can be used: where it cannot, trying its buckets is no use.
+/// Runs all checks that write nothing, and returns whether the server can be used, so that its buckets can be tried.
 pub async fn preflight(git: &Git, site: &Site, checkup: &mut Checkup) -> bool {
     let usable = check_server(site, checkup).await;
     check_remote(git, site, checkup);
@@ -37,12 +37,12 @@ pub async fn preflight(git: &Git, site: &Site, checkup: &mut Checkup) -> bool {
     usable
 }
 
-/// The message of an error, for a remedy.
+/// Turns an error into its message, as a remedy.
 pub fn message_of<T>(result: Result<T>) -> Result<T, String> {
     result.map_err(|error| format!("{error:#}"))
 }
 
-/// Whether the S3 server answers, is in the region that `releng.toml` says, and agrees about the time. Gives whether it
+/// Checks that the S3 server answers, has the region in `releng.toml`, and agrees about the time. Returns whether it
 /// can be used.
 async fn check_server(site: &Site, checkup: &mut Checkup) -> bool {
     let (endpoint, region) = match &site.environment.storage {
@@ -55,7 +55,7 @@ async fn check_server(site: &Site, checkup: &mut Checkup) -> bool {
     let says = match server_info::ask(endpoint).await {
         Ok(says) => says,
         Err(error) => {
-            let remedy = format!("{endpoint} does not answer ({error:#}): is the network up, and the address right?");
+            let remedy = format!("{endpoint} does not answer ({error:#}): check the network and the address");
             checkup.add("endpoint", Err(remedy));
             return false;
         }
@@ -64,7 +64,7 @@ async fn check_server(site: &Site, checkup: &mut Checkup) -> bool {
     match &says.region {
         Some(theirs) if theirs == region => checkup.add("region", Ok(theirs.clone())),
         Some(theirs) => checkup.add("region", Err(wrong_region(&site.name, region, theirs))),
-        None => checkup.note("region", format!("{region}; the server does not say its own, so reading will tell")),
+        None => checkup.note("region", format!("{region}; the server does not name its region, so reading will show")),
     }
     check_clock(&says, checkup);
     says.region.is_none_or(|theirs| theirs == *region)
@@ -72,20 +72,20 @@ async fn check_server(site: &Site, checkup: &mut Checkup) -> bool {
 
 fn wrong_region(environment: &str, ours: &str, theirs: &str) -> String {
     format!(
-        "the server's is `{theirs}`, and signatures for `{ours}` are refused: put `region = \"{theirs}\"` into \
+        "the server's region is `{theirs}`, and it rejects signatures for `{ours}`: set `region = \"{theirs}\"` in \
          `[environments.{environment}.storage.s3]` of releng.toml"
     )
 }
 
 fn check_clock(says: &ServerInfo, checkup: &mut Checkup) {
-    let Some(theirs) = says.time else { return checkup.note("clock", "the server does not say what time it is") };
+    let Some(theirs) = says.time else { return checkup.note("clock", "the server does not give its time") };
     let skew = (OffsetDateTime::now_utc() - theirs).whole_seconds().abs();
-    let remedy = || format!("this machine's is {skew} s off the server's: set it, since signatures hold the time");
+    let remedy = || format!("this machine's is {skew} s off the server's: set it, because signatures contain the time");
     let close = format!("within {} s of the server's", skew.max(1));
     checkup.add("clock", if skew <= SKEW { Ok(close) } else { Err(remedy()) });
 }
 
-/// Whether the git remote is there and lets us begin a push. Its hooks and rules are asked by a real one only.
+/// Checks that the git remote exists and lets us start a push. Its hooks and rules only apply to a real push.
 fn check_remote(git: &Git, site: &Site, checkup: &mut Checkup) {
     let target = &site.environment.git;
     let pushable = Remote::find(git, target).and_then(|remote| {
@@ -96,12 +96,12 @@ fn check_remote(git: &Git, site: &Site, checkup: &mut Checkup) {
             GitTarget::Directory { .. } | GitTarget::Plain { .. } => "refs/heads/release-doctor".to_owned(),
         };
         remote.try_push(&[format!("{head}:{reference}")])?;
-        Ok(format!("{} can be reached; whether it takes pushes, only a push tells", remote.shown()))
+        Ok(format!("{} can be reached; only a push shows whether it accepts pushes", remote.shown()))
     });
     checkup.add("git remote", message_of(pushable));
 }
 
-/// Whether commits get the `Change-Id` that Gerrit demands.
+/// Checks that commits get the `Change-Id` that Gerrit requires.
 fn check_hook(git: &Git, site: &Site, checkup: &mut Checkup) {
     let GitTarget::Gerrit { url, .. } = &site.environment.git else { return };
     let host = url.split_once("://").map_or("", |(_, rest)| rest.split(['/', ':']).next().unwrap_or_default());
@@ -111,8 +111,8 @@ fn check_hook(git: &Git, site: &Site, checkup: &mut Checkup) {
             Ok("installed".to_owned())
         } else {
             Err(format!(
-                "Gerrit takes no commits without the Change-Id that its hook adds, and it is not installed, or is no \
-             program:\n`hook=$(git rev-parse --git-path hooks/{HOOK})`\n\
+                "Gerrit requires the Change-Id that its hook adds, and the hook is not installed or not \
+                 executable:\n`hook=$(git rev-parse --git-path hooks/{HOOK})`\n\
              `curl --location --output \"$hook\" https://{host}/tools/hooks/{HOOK} && chmod +x \"$hook\"`"
             ))
         }
@@ -120,16 +120,16 @@ fn check_hook(git: &Git, site: &Site, checkup: &mut Checkup) {
     checkup.add("commit-msg hook", found);
 }
 
-/// Whether each registry knows us. Whether it lets us push, only a push tells.
+/// Checks that each registry accepts our login. Only a push shows whether the login may push.
 pub async fn check_logins(site: &Site, checkup: &mut Checkup) {
     let images = &site.environment.images;
     if !images.login {
-        return checkup.note("images", "releng.toml says that they need no login");
+        return checkup.note("images", "releng.toml says that no login is needed");
     }
     let asking = images.targets.iter().map(|target| async move {
         let what = match target {
-            ImageTarget::Registry { .. } => "knows us",
-            ImageTarget::Directory { .. } => "is a directory, which asks for no login",
+            ImageTarget::Registry { .. } => "accepts our login",
+            ImageTarget::Directory { .. } => "is a directory, which needs no login",
         };
         message_of(site.images(target).check_login().await.map(|()| format!("{target} {what}")))
     });
@@ -138,12 +138,12 @@ pub async fn check_logins(site: &Site, checkup: &mut Checkup) {
     }
 }
 
-/// Whether what signs the cache is at hand, and is what users trust. Makes no key.
+/// Checks that the signing key is available, and is the one that users trust. Makes no key.
 fn check_signing_key(site: &Site, checkup: &mut Checkup) {
     match &site.environment.cache {
         CacheKey::Made { key_file, .. } => match site.cache_keys().map(|keys| keys.own) {
             Ok(Some(key)) => checkup.add("signing key", Ok(format!("{key_file}, public half {key}"))),
-            Ok(None) => checkup.note("signing key", format!("{key_file} is not made yet: `upload` makes it")),
+            Ok(None) => checkup.note("signing key", format!("{key_file} does not exist yet: `upload` makes it")),
             Err(why) => checkup.add("signing key", Err(why)),
         },
         CacheKey::Held { key_file, .. } => {
@@ -167,16 +167,15 @@ fn check_signing_key(site: &Site, checkup: &mut Checkup) {
     }
 }
 
-/// Finds out what would stop us half-way, while nothing is public yet: what `doctor` knows of the environment, this plan
-/// needs, and looking has not shown already (server, region and clock are right, or there would be no plan). Gives what
-/// signs.
+/// Finds, while nothing is public yet, everything that would stop the plan half-way. Server, region and clock have been
+/// proven right by looking. Returns the signing key, if the plan needs it.
 ///
 /// # Errors
-/// Everything that would stop us, at once.
+/// Everything that would stop the plan is listed.
 pub async fn check_plan(planned: &PlannedTrain<'_>) -> Result<Option<SecretKey>> {
     let (train, site) = (planned.train, planned.train.site());
     let mut checkup = Checkup::default();
-    // A rollback is the way out, also where a registry does not know us: what can be moved is moved.
+    // A rollback must also work without a login: it moves what it can.
     let is_rollback = planned.deliveries.iter().any(|(_, plan)| plan.kind == PlanKind::Rollback);
     if !is_rollback && planned.acts().any(|(_, planned)| planned.act.is_of_images() && planned.is_to_do()) {
         check_logins(site, &mut checkup).await;

@@ -1,7 +1,8 @@
-//! The story of every command that changes what is published: the plan is shown, agreed to, carried out, and told.
+//! The common story of every command that publishes: the plan is shown, agreed to and carried out, and the result
+//! shown.
 //!
-//! A plan with nothing to do is not asked about: what an earlier run left half done around it is made up for. Which
-//! acts are planned, and what is said of the end, is the command's.
+//! If there is nothing to do, the manager is not asked, but what an earlier run left unfinished (a lock, a purge) is
+//! completed. The command itself decides which acts are planned, and what it says at the end.
 
 use anyhow::{Error, Result};
 use xtask::cli::{Agreement, Invocation};
@@ -11,20 +12,20 @@ use super::carry_out::{Done, carry_out, remove_left_lock};
 use super::train::PlannedTrain;
 use super::{agreement, preflight, purge};
 
-/// What a manager asked for.
+/// The manager's request.
 pub struct Request<'a> {
     pub invocation: &'a Invocation,
     /// The sentence to type.
     pub sentence: String,
-    /// What stands in for the sentence.
+    /// Options that replace the sentence.
     pub agreement: &'a Agreement,
-    /// Whether to show the plan and do nothing.
+    /// Whether to show the plan only.
     pub dry_run: bool,
 }
 
 /// How publishing ended.
 pub enum Ended<'a> {
-    /// The plan was shown, and nothing else was asked for.
+    /// Only the plan was to be shown.
     Shown,
     /// There was nothing to do.
     NothingToDo,
@@ -36,9 +37,9 @@ pub enum Ended<'a> {
 pub enum Stopped {
     /// Nothing was written.
     Before(Error),
-    /// What was done by then stays done.
+    /// Some acts may be done, and stay done.
     UnderWay(Error),
-    /// Everything was done, and could not be told.
+    /// Everything was done, but the output could not be written.
     Untold(Error),
 }
 
@@ -59,7 +60,7 @@ impl From<Stopped> for Error {
 /// Shows a plan, asks, and carries it out.
 ///
 /// # Errors
-/// The plan may not be carried out, something stands in the way, the manager does not agree, or an act fails.
+/// The plan must not be carried out, a precondition is not met, the manager does not agree, or an act fails.
 pub async fn publish<'a>(planned: &PlannedTrain<'a>, request: &Request<'_>) -> Result<Ended<'a>, Stopped> {
     let (train, plans) = (planned.train, planned.plans());
     if request.dry_run {
@@ -82,7 +83,7 @@ pub async fn publish<'a>(planned: &PlannedTrain<'a>, request: &Request<'_>) -> R
         term::say(format_args!("waits  {why}"));
     }
     if waiting.is_empty() {
-        // Also what an earlier run left.
+        // Including what an earlier run noted.
         purge::run(&train.deliveries).await;
     }
     if request.invocation.json {
@@ -92,7 +93,7 @@ pub async fn publish<'a>(planned: &PlannedTrain<'a>, request: &Request<'_>) -> R
 }
 
 impl<'a> Ended<'a> {
-    /// How things stand now: every act with what became of it.
+    /// The plan with the result of each act.
     pub fn after<'b>(&'b self, planned: &'b PlannedTrain<'a>) -> &'b PlannedTrain<'a> {
         match self {
             Ended::Shown | Ended::NothingToDo => planned,
@@ -100,7 +101,7 @@ impl<'a> Ended<'a> {
         }
     }
 
-    /// What waits for something outside, and for what.
+    /// The acts that wait for something outside, with the reasons.
     pub fn waiting(&self, planned: &PlannedTrain<'a>) -> Vec<String> {
         self.after(planned).waiting()
     }

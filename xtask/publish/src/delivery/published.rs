@@ -1,5 +1,5 @@
-//! A release as it is published in an environment: its record, and what can be downloaded of it to be published again
-//! under other names. Refuses to judge whether it is whole; that is `verify`'s.
+//! A release as it is published in an environment: its record, and the files to download in order to publish them again
+//! under other names. `verify` checks whether it is complete.
 
 use std::sync::Arc;
 
@@ -19,13 +19,13 @@ use crate::tools::content::Content;
 use crate::tools::store::Store;
 use crate::tools::transfer;
 
-/// No record, page or installer is nearly this long, in bytes.
+/// Largest record, page or installer that is read, in bytes.
 pub const LIMIT: u64 = 256 << 20;
 
 /// Finds a release by its record.
 ///
 /// # Errors
-/// It has none, or one that makes no sense.
+/// The record is missing or invalid.
 pub async fn find(releases: &Store, product: &Arc<Product>, version: &Version) -> Result<Built> {
     let layout = Layout::new(product, version);
     let text = releases.get(&format!("{}/{RECORD}", layout.version_directory()), LIMIT).await?;
@@ -35,7 +35,7 @@ pub async fn find(releases: &Store, product: &Arc<Product>, version: &Version) -
         .map_err(|why| anyhow!("the published record {why}"))?;
     ensure!(
         record.version == version.to_string(),
-        "the record that is published as {version} is of {}",
+        "the record that is published as {version} is for {}",
         record.version
     );
     let release = Release::new(product, version.clone(), record.name.as_deref().unwrap_or_default())?;
@@ -45,16 +45,16 @@ pub async fn find(releases: &Store, product: &Arc<Product>, version: &Version) -
 /// Downloads the manual of a published release to `scratch`.
 ///
 /// # Errors
-/// A page is gone or damaged, or there is no room.
+/// A page is missing or damaged, or the disk is full.
 pub async fn manual(releases: &Store, built: &Built, scratch: &Utf8Path) -> Result<LocalFiles> {
     let directory = format!("{}/{MANUAL}", built.layout().version_directory());
     download(releases, &directory, built.record.manual(), scratch).await
 }
 
-/// A record of installers and its text, if there is one.
+/// Reads the record of a release's installers, with its text, if there is one.
 ///
 /// # Errors
-/// The bucket cannot be read, or the record makes no sense.
+/// The bucket cannot be read, or the record is invalid.
 async fn installer_record(install: &Store, layout: &Layout) -> Result<Option<(InstallerRecord, String)>> {
     let key = layout.installer_record();
     let Some(text) = install.get(&key, LIMIT).await? else { return Ok(None) };
@@ -63,7 +63,7 @@ async fn installer_record(install: &Store, layout: &Layout) -> Result<Option<(In
     Ok(Some((record, text)))
 }
 
-/// Downloads the installers of a published release to `scratch`; none if it has none.
+/// Downloads the installers of a published release, if it has any, to `scratch`.
 ///
 /// # Errors
 /// As for [`manual`].
@@ -71,7 +71,7 @@ pub async fn installers(install: &Store, built: &Built, scratch: &Utf8Path) -> R
     let layout = built.layout();
     let Some((record, text)) = installer_record(install, &layout).await? else { return Ok(LocalFiles::new()) };
     let key = layout.installer_record();
-    ensure!(record.version == built.record.version, "{key} is of {}", record.version);
+    ensure!(record.version == built.record.version, "{key} is for {}", record.version);
     let mut files = download(install, &layout.version_directory(), record.files, scratch).await?;
     let path = scratch.join(INSTALLER_RECORD);
     files::create(&path, &text)?;
@@ -85,17 +85,17 @@ async fn download(store: &Store, directory: &str, expected: Files, scratch: &Utf
         async move {
             ensure!(
                 facts.size <= LIMIT,
-                "{key} has {} bytes by its record: that is not a page or an installer",
+                "{key} has {} bytes according to its record, too many for a page or an installer",
                 facts.size
             );
             if let Some(parent) = path.parent() {
                 std::fs::create_dir_all(parent).with_context(|| format!("cannot make {parent}"))?;
             }
-            // Never more than was published, and never in memory.
-            let content = store.save(&key, &path, facts.size).await?.with_context(|| format!("{key} is gone"))?;
+            // At most as many bytes as were published, and to disk.
+            let content = store.save(&key, &path, facts.size).await?.with_context(|| format!("{key} is missing"))?;
             ensure!(
                 (content.size, content.sha256) == (facts.size, facts.sha256),
-                "{key} is not what was published: `cargo xtask release verify` tells"
+                "{key} is not what was published: `cargo xtask release verify` shows the difference"
             );
             Ok((name, LocalFile { path, content }))
         }

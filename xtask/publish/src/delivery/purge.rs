@@ -1,7 +1,7 @@
-//! The hook `purge`: caches in front of buckets are told what changed behind them, once the pointers have moved.
+//! The hook `purge`, which tells caches in front of buckets what has changed, once the pointers have moved.
 //!
-//! The addresses are noted in `release/` before anything is written there, and stay until the program has taken them: a
-//! run that was killed, or a program that failed, is made up for by the next run, also by one that finds nothing to do.
+//! The addresses are noted in `release/` before anything changes, and stay there until the program has accepted them.
+//! If a run is killed, or the program fails, the next run makes up for it, even if it has nothing else to do.
 
 use std::collections::BTreeSet;
 use std::process::Output;
@@ -20,16 +20,16 @@ use crate::domain::publication::plan::Purge;
 use crate::tools::child::{self, Wait};
 use crate::tools::shutdown;
 
-/// How long the program may take.
+/// Time limit for the program.
 const PATIENCE: Duration = Duration::from_secs(120);
 
-/// What the plan says of the hook; `None` where there is none, or nothing for it.
+/// Returns what the plan says about the hook; `None` if there is no hook, or no address for it.
 pub fn planned(environment: &Environment, addresses: &BTreeSet<String>) -> Option<Purge> {
     let program = environment.purge.first()?;
     (!addresses.is_empty()).then(|| Purge { program: program.clone(), addresses: addresses.len() })
 }
 
-/// The public addresses behind which an act changes something, as it was seen before it; none where there is no hook.
+/// Returns the public addresses whose content an act changes, if there is a hook.
 pub fn addresses(delivery: &Delivery, prospect: &Prospect) -> Vec<String> {
     let environment = &delivery.site.environment;
     match &environment.public {
@@ -45,23 +45,23 @@ fn list(delivery: &Delivery) -> Utf8PathBuf {
 /// Notes addresses that are about to change.
 ///
 /// # Errors
-/// They cannot be written down.
+/// They cannot be written.
 pub fn note(delivery: &Delivery, addresses: &[String]) -> Result<()> {
     if addresses.is_empty() {
         return Ok(());
     }
     let path = list(delivery);
-    files::append_line(&path, &addresses.join("\n")).context("cannot note what caches have to forget")
+    files::append_line(&path, &addresses.join("\n")).context("cannot note what to purge from caches")
 }
 
-/// Lets the program have every address that was noted and not taken. What goes wrong is a warning: what is published is
-/// right, and a cache forgets by itself in the end.
+/// Runs the program with every noted address. A failure is only a warning: what is published is right, and caches
+/// expire in the end.
 pub async fn run(deliveries: &[Delivery<'_>]) {
     for delivery in deliveries {
         if let Err(error) = run_one(delivery).await {
             term::warn(format_args!(
-                "the purge failed, so caches show users what was there before until they forget it by themselves: \
-                 {error:#}\nrun the same command again, which does that, or: {}",
+                "the purge failed, so caches still show the old content until it expires: {error:#}\n\
+                 run the same command again, which repeats the purge, or: {}",
                 by_hand(delivery)
             ));
         }
@@ -75,23 +75,23 @@ async fn run_one(delivery: &Delivery<'_>) -> Result<()> {
     if count == 0 {
         return Ok(());
     }
-    shutdown::users_see("all of it is published, and caches may show what was there before until they forget it");
+    shutdown::users_see("everything is published, and caches may show the old content until it expires");
     term::say(format_args!("purge: {program} gets {}", counted(count, "address")));
     hand_over(delivery, &path).await?;
     if let Err(error) = std::fs::remove_file(&path) {
-        term::warn(format_args!("cannot remove {path}, so the next run purges the same again: {error}"));
+        term::warn(format_args!("cannot remove {path}, so the next run purges the same addresses again: {error}"));
     }
     Ok(())
 }
 
-/// What a manager types to purge without us.
+/// Returns the command for a manager to purge by hand.
 fn by_hand(delivery: &Delivery) -> String {
     let words: Vec<String> = delivery.site.environment.purge.iter().map(|word| term::typed(word)).collect();
     let (root, list) = (term::typed(delivery.git.root().as_str()), term::typed(list(delivery).as_str()));
     format!("(cd {root} && {} < {list})", words.join(" "))
 }
 
-/// How many addresses wait in the list, once each is there once.
+/// Removes duplicates from the list, and returns the number of addresses.
 fn noted(path: &Utf8Path) -> Result<usize> {
     let text = match std::fs::read_to_string(path) {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(0),
@@ -110,6 +110,6 @@ async fn hand_over(delivery: &Delivery<'_>, list: &Utf8Path) -> Result<()> {
         child::capture(process::shell_in(delivery.git.root())?.cmd(program).args(args), &wait)
     };
     let Output { status, stdout, stderr } = running.await?;
-    // Programs say what is wrong where they like.
+    // The reason may be on either stream.
     process::check(program, &Output { status, stdout: Vec::new(), stderr: [stdout, stderr].concat() })
 }

@@ -1,4 +1,4 @@
-//! Releases on their way to an environment, alone or together, and what they would do there.
+//! Trains: one or more releases on their way to an environment, and their plans.
 
 use std::collections::BTreeSet;
 
@@ -25,10 +25,10 @@ use crate::site::published::{Unclear, published, published_in_any_case};
 use crate::site::{Destination, Site, Stores};
 
 impl<'a> Delivery<'a> {
-    /// What `upload` publishes of what was built.
+    /// Prepares what `upload` publishes of a build.
     ///
     /// # Errors
-    /// The release may not go to this environment, or there is no git remote for it.
+    /// The release must not go to this environment, or its git remote does not exist.
     pub async fn new(
         destination: &'a Destination,
         gate: Gate,
@@ -40,7 +40,7 @@ impl<'a> Delivery<'a> {
         ensure!(
             args.target == build::Target::Manual
                 || environment.profiles.iter().any(|profile| profile.to_string() == built.record.profile),
-            "release/ was built with profile {}, and {} takes only {}: build it with another `--profile`",
+            "release/ was built with profile {}, but {} accepts only {}: build it with another `--profile`",
             built.record.profile,
             site.name,
             environment.profiles.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
@@ -69,7 +69,7 @@ impl<'a> Delivery<'a> {
         Ok(Delivery { site, read: &destination.read, git, built, acts, git_side, gate, waivers })
     }
 
-    /// Something else than what was built here: acts on what is published already, none of them git's.
+    /// Prepares acts, other than those of git, on a release that is already published.
     pub fn of_published(
         destination: &'a Destination,
         git: &'a Git,
@@ -81,7 +81,7 @@ impl<'a> Delivery<'a> {
         Delivery { site, read, git, built, acts, git_side: None, gate: Gate::Open, waivers }
     }
 
-    /// `None` for a tree that is no official release.
+    /// Version of the release; `None` for a nightly.
     fn version(&self) -> Option<&Version> {
         match &self.built.subject {
             Subject::Official(release) => Some(release.version()),
@@ -89,14 +89,15 @@ impl<'a> Delivery<'a> {
         }
     }
 
-    /// Whether the two may be published together: pointers have their rule, and what has none may belong to one only.
+    /// Checks that two releases can be published together: every target that can be replaced belongs to only one of
+    /// them, except pointers, which have a rule.
     ///
     /// # Errors
-    /// They are of one version, or go to one branch.
+    /// The two have the same version, or go to the same branch.
     fn keeps_apart_from(&self, other: &Delivery) -> Result<()> {
         let version = &self.built.record.version;
         let (here, there) = (self.git.root(), other.git.root());
-        ensure!(other.built.record.version != *version, "{here} and {there} both hold {version}");
+        ensure!(other.built.record.version != *version, "{here} and {there} both have {version}");
         let owned = |delivery: &Delivery| -> BTreeSet<String> {
             let acts = delivery.acts.iter().filter(|act| act.rule() == Rule::Movable && act.follows().is_none());
             acts.map(|act| act.title(&delivery.built.subject)).collect()
@@ -131,7 +132,7 @@ impl<'a> Delivery<'a> {
     /// Looks at one act and judges it.
     ///
     /// # Errors
-    /// It cannot be looked at.
+    /// The target cannot be looked at.
     async fn judge(&self, act: &Act, published: &Published) -> Result<(Planned, Prospect<'_>)> {
         let prospect =
             look(self, act).await.with_context(|| format!("cannot look at {}", act.title(&self.built.subject)))?;
@@ -139,27 +140,28 @@ impl<'a> Delivery<'a> {
     }
 }
 
-/// What is published beside a train that changes nothing but pointers.
+/// What is published, before and after a rollback.
 struct Beside {
-    /// When it was planned.
+    /// What was published when it was planned.
     found: (Published, Option<Unclear>),
-    /// When it is done. It is not read back: a bucket may answer for a moment as it did before.
+    /// What is published when it is done. It is not read back, because a bucket may still give the old answer for a
+    /// moment.
     after: Published,
 }
 
-/// Releases that are published together: contents of all, then git of all, then pointers. Usually it is one.
+/// Releases that are published together: all contents, then all of git, then the pointers. Usually there is one.
 pub struct Train<'a> {
-    /// At least one, all of them to the same environment.
+    /// One or more deliveries to the same environment.
     pub deliveries: Vec<Delivery<'a>>,
-    /// For a rollback; otherwise what is published is looked at again for each wave.
+    /// Set for a rollback; otherwise what is published is read again for each wave.
     beside: Option<Beside>,
 }
 
 impl<'a> Train<'a> {
-    /// Puts releases together.
+    /// Makes a train.
     ///
     /// # Errors
-    /// There are none, or two of them would write the same.
+    /// There are no releases, or two of them would write to the same target.
     pub fn new(deliveries: Vec<Delivery<'a>>) -> Result<Train<'a>> {
         ensure!(!deliveries.is_empty(), "there is nothing to publish");
         for (position, delivery) in deliveries.iter().enumerate() {
@@ -170,16 +172,15 @@ impl<'a> Train<'a> {
         Ok(Train { deliveries, beside: None })
     }
 
-    /// The same, with pointers judged beside what is published when this is done, which follows from what was found.
+    /// Makes the train judge pointers by what will be published `after` it; `found` is what that was derived from.
     pub fn beside(self, found: (Published, Option<Unclear>), after: Published) -> Train<'a> {
         Train { beside: Some(Beside { found, after }), ..self }
     }
 
-    /// Sees to it that the plan of a rollback still follows from what is published: nobody else publishes while we hold the
-    /// lock, but somebody may have before.
+    /// Makes sure that nothing was published between the plan of a rollback and the lock.
     ///
     /// # Errors
-    /// It does not, or the environment cannot be looked at.
+    /// Another manager has published, or the environment cannot be looked at.
     pub async fn check_unchanged(&self, stores: &Stores) -> Result<()> {
         let Some(Beside { found, .. }) = &self.beside else { return Ok(()) };
         ensure!(
@@ -194,12 +195,12 @@ impl<'a> Train<'a> {
         &self.deliveries[0]
     }
 
-    /// Where all of them go.
+    /// The environment of all deliveries.
     pub fn site(&self) -> &'a Site {
         self.first().site
     }
 
-    /// What is published there now, and what arrives with this train.
+    /// Reads what is published there now, and adds the versions of this train.
     ///
     /// # Errors
     /// The environment cannot be looked at.
@@ -214,7 +215,7 @@ impl<'a> Train<'a> {
     /// Looks at every act and judges it.
     ///
     /// # Errors
-    /// Something cannot be looked at.
+    /// A target cannot be looked at.
     pub async fn plan(&self) -> Result<PlannedTrain<'_>> {
         let (published, mut deliveries) = (self.published().await?, Vec::new());
         for delivery in &self.deliveries {
@@ -223,17 +224,17 @@ impl<'a> Train<'a> {
         Ok(PlannedTrain { train: self, deliveries })
     }
 
-    /// The buckets that the acts write, each once.
+    /// Lists the buckets that the acts write to.
     pub fn written(&self) -> Vec<Bucket> {
         let acts = self.deliveries.iter().flat_map(|delivery| &delivery.acts);
-        // The lock lies with the documentation, whatever else is written.
+        // The lock is in the docs bucket.
         let mut buckets: Vec<Bucket> = acts.filter_map(Act::bucket).chain([Bucket::Docs]).collect();
         buckets.sort();
         buckets.dedup();
         buckets
     }
 
-    /// What an act is called where several releases have one.
+    /// Returns an act's title, with the version if there are several releases.
     pub fn title(&self, delivery: &Delivery, planned: &Planned) -> String {
         match self.deliveries.len() {
             1 => planned.title.clone(),
@@ -242,10 +243,11 @@ impl<'a> Train<'a> {
     }
 }
 
-/// What is to be published from some trees; the environment's own directories are relative to the first.
+/// Makes a train of the builds in some trees, and hands it to `then`. The environment's own directories are relative to
+/// the first tree.
 ///
 /// # Errors
-/// A release is not as built or tagged, may not go to this environment, or the environment cannot be reached.
+/// A release differs from its build or its tag, must not go to this environment, or the environment cannot be reached.
 pub async fn with_train<T>(
     invocation: &Invocation,
     trees: &[Git],
@@ -253,7 +255,7 @@ pub async fn with_train<T>(
     then: impl AsyncFnOnce(&Train<'_>) -> Result<T>,
 ) -> Result<T> {
     let first = trees.first().context("no tree to release")?.root();
-    // Before anything is read: a slip of the keyboard costs no time.
+    // Before anything is read, so that a typo costs no time.
     Site::known(invocation, &args.env)?;
     let mut built = Vec::new();
     for git in trees {
@@ -275,7 +277,7 @@ pub async fn with_train<T>(
     then(&Train::new(deliveries)?).await
 }
 
-/// A train, and what it would do: each release with its plan.
+/// A train with a plan for each release.
 #[derive(Clone)]
 pub struct PlannedTrain<'a> {
     pub train: &'a Train<'a>,
@@ -283,17 +285,17 @@ pub struct PlannedTrain<'a> {
 }
 
 impl<'a> PlannedTrain<'a> {
-    /// As one value that is shown and agreed to.
+    /// The plans as one value, which is shown and agreed to.
     pub fn plans(&self) -> Plans<'_> {
         Plans(self.deliveries.iter().map(|(_, plan)| plan).collect())
     }
 
-    /// Every act with its release, in the order of the plans.
+    /// Every act with its delivery, in the order of the plans.
     pub fn acts(&self) -> impl Iterator<Item = (&'a Delivery<'a>, &Planned)> {
         self.deliveries.iter().flat_map(|(delivery, plan)| plan.acts.iter().map(|planned| (*delivery, planned)))
     }
 
-    /// What waits for something outside, and for what.
+    /// The acts that wait for something outside, with the reasons.
     pub fn waiting(&self) -> Vec<String> {
         let why = |(delivery, planned): (&Delivery, &Planned)| match &planned.status {
             Status::Waiting(why) => Some(format!("{}: {why}", self.train.title(delivery, planned))),
@@ -302,7 +304,7 @@ impl<'a> PlannedTrain<'a> {
         self.acts().filter_map(why).collect()
     }
 
-    /// What signs, if the plan has something to sign.
+    /// Opens the signing key, if the plan has something to sign.
     ///
     /// # Errors
     /// As for [`Site::open_signing_key`].

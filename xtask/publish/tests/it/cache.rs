@@ -166,7 +166,7 @@ fn without_the_right_key_nothing_is_staged_and_nothing_is_sent() {
           binary cache: BESIDE/config/lix-releng/test.key is not a signing key: a key has the form NAME:BASE64
 
         the upload is not finished
-          the plan may not be carried out:
+          this plan cannot be carried out:
           cache closures: `public-key` is missing in releng.toml, so it is unknown which key users of this cache trust: add what `nix key convert-secret-to-public < test.key` prints
     "#]]
     .assert_eq(&errors.join("\n"));

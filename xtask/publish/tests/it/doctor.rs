@@ -130,8 +130,8 @@ fn a_healthy_environment_and_what_is_left_behind() {
         local
           · endpoint             none: this tool serves release/local/s3 itself
           ✓ git remote           …
-          ✓ images               release/local/images is a directory, which asks for no login
-          · signing key          release/local/cache.key is not made yet: `upload` makes it
+          ✓ images               release/local/images is a directory, which needs no login
+          · signing key          release/local/cache.key does not exist yet: `upload` makes it
           ✓ key for reading      obtained
           ✓ published            0 versions
           ✓ key for writing      obtained
@@ -297,7 +297,7 @@ async fn a_server_says_where_it_is_and_what_time_it_is() -> Result<()> {
         ✓ endpoint             URL answers
         ✗ region               the server's is `garage`, and signatures for `global` are refused: put
                                `region = "garage"` into `[environments.local.storage.s3]` of releng.toml
-        ✗ clock this machine's is N s off the server's: set it, since signatures hold the time
+        ✗ clock this machine's is N s off the server's: set it, because signatures contain the time
         · buckets              not tried, as long as the server cannot be used"#]]
     .assert_eq(&shown.join("\n"));
     server.abort();

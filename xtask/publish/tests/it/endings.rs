@@ -43,7 +43,7 @@ async fn the_last_line_says_what_to_do_and_is_true() -> Result<()> {
           cannot publish releases lix/lix-2.93.1/
           cannot upload s3://local-releases/lix/lix-2.93.1/SHA256SUMS
           the server answered 403 without a reason; the access key may have expired, or may not do this in this bucket, or the object does not exist (some servers then answer 403)
-        next: when that is put right, run the same command again; what is done stays done
+        next: fix that, then run the same command again; what is done stays done
 
         the upload is not finished
           cannot publish releases manifest.nix
@@ -52,7 +52,7 @@ async fn the_last_line_says_what_to_do_and_is_true() -> Result<()> {
         next: make room there, and run the same command again
 
         the upload is not finished
-          docs manual/lix/2.93/ was published, and is not there as it should be: add 8 (208 B): the newest release of 2.93 here; the server may need longer to show it
+          docs manual/lix/2.93/ was published, but is not visible as it should be: add 8 (208 B): the newest release of 2.93 here; the server may need longer to show it
         next: run the same command again; what is done stays done
     "#]].assert_eq(&said.join("\n"));
     release.upload().ok();

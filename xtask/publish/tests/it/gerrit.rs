@@ -189,19 +189,19 @@ fn gerrits_reason_reaches_the_manager() {
         cannot push to file://GERRIT
           refs/for/main was refused: commit abc1234: missing Change-Id in message footer
           Gerrit wants a Change-Id in each commit: install its `commit-msg` hook in this clone (its page of the repository shows how), undo the tag and its commits as the guide says, and tag again
-        next: when that is put right, run the same command again; what is done stays done
+        next: fix that, then run the same command again; what is done stays done
         cannot push to file://GERRIT
           refs/for/main was refused: change http://gerrit.example/c/lix/+/12 closed
           the change was abandoned or submitted already: look at it in Gerrit, where an abandoned one can be restored
-        next: when that is put right, run the same command again; what is done stays done
+        next: fix that, then run the same command again; what is done stays done
         cannot push to file://GERRIT
           refs/for/main was refused: prohibited by Gerrit: not permitted: push
           your account may not push this: a tag needs `Create Annotated Tag` or `Create Signed Tag`, a branch `Create Reference`, a review `Push` on `refs/for/…`: ask the repository's administrators for it
-        next: when that is put right, run the same command again; what is done stays done
+        next: fix that, then run the same command again; what is done stays done
         cannot push to file://GERRIT
           refs/for/main was refused: email address manager@example.org is not registered in your account, and you lack 'forge committer'
           Gerrit does not know that address as yours: register it there, or set `git config user.email` to one that is registered, undo the tag and its commits as the guide says, and tag again
-        next: when that is put right, run the same command again; what is done stays done
+        next: fix that, then run the same command again; what is done stays done
     "#]].assert_eq(&shown.concat());
 }
 

@@ -192,7 +192,7 @@ fn what_is_not_as_built_or_not_for_this_environment_is_refused() {
           TREE/release cannot be published as it is
           HEAD is at MAIN, but release/ was built from 2.93.1: `git switch --detach 2.93.1`
         error: cannot plan the publication
-          release/ was built with profile all, and local takes only x86_64-linux-only: build it with another `--profile`
+          release/ was built with profile all, but local accepts only x86_64-linux-only: build it with another `--profile`
         error: cannot plan the publication
           BESIDE/releng.toml: there is no environment `nowhere`: known environments are local, production, staging
         error: cannot plan the publication

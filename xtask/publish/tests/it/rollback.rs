@@ -303,7 +303,7 @@ fn a_local_receipt_that_cannot_be_written_is_a_warning() {
     fs::create_dir_all(release.release_dir().join("receipt-local.json/x")).expect("made");
     let ran = release.upload();
     assert!(
-        ran.stderr.contains("receipt-local.json") && ran.stderr.contains("no decision rests on that file"),
+        ran.stderr.contains("receipt-local.json") && ran.stderr.contains("that file is only for people"),
         "{ran:?}"
     );
     assert!(ran.stderr.contains("done: 2.93.1 is published to local"), "{ran:?}");

@@ -31,7 +31,7 @@ fn the_second_environment_takes_what_the_first_has_taken() {
     assert!(!release.release_dir().join("second/s3/local-releases/lix").exists(), "nothing was done");
     // The manual alone is no way around.
     let refused = second(&["--target", "manual"]).fails(1);
-    assert!(refused.contains("2.93.1 is not published to second, and its manual alone is for repairs"), "{refused}");
+    assert!(refused.contains("2.93.1 is not published to second, and a manual alone is for repairs only"), "{refused}");
     assert!(!release.release_dir().join("second/s3/local-docs/manual").exists(), "nothing was done");
 
     release.upload().ok();
@@ -76,12 +76,12 @@ fn another_build_is_another_release_and_what_is_skipped_is_recorded() {
     let plan = |args: &[&str]| release.release("plan", "second", args);
     let page = plan(&[]).ok();
     assert!(page.contains("refused: local has another build of it"), "{page}");
-    for (reason, why) in [("", "wants a reason"), (" \n", "wants a reason")] {
+    for (reason, why) in [("", "needs a reason"), (" \n", "needs a reason")] {
         let error = plan(&["--skip-staging", reason]).fails(1);
         assert!(error.contains(why), "{error}");
     }
     let error = release.release("plan", "local", &["--skip-staging", "why not"]).fails(1);
-    assert!(error.contains("local waits for no other environment"), "{error}");
+    assert!(error.contains("local does not require another environment"), "{error}");
     let error = plan(&["--target", "manual", "--skip-staging", "why not"]).fails(1);
     assert!(error.contains("leave out `--skip-staging`"), "{error}");
 

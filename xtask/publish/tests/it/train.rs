@@ -68,7 +68,7 @@ fn what_is_wrong_with_one_stops_all() {
     fs::write(&damaged, page).expect("written");
 
     let error = train(&["2.94.2", "2.94.2"].map(Release::new), &["--noconfirm"]).fails(1);
-    assert!(error.contains("both hold 2.94.2"), "{error}");
+    assert!(error.contains("both have 2.94.2"), "{error}");
 
     let root = releases[0].repo.root.as_str();
     let config = releases[0].config.as_str();

@@ -153,7 +153,7 @@ async fn a_purge_gets_what_changed_and_is_made_up_for() -> Result<()> {
     assert_eq!(ran.code, Some(0), "{ran:?}");
     let list = release.release_dir().join("purge-local.txt");
     let again = format!(
-        "run the same command again, which does that, or: (cd {} && {hook} --all < {list})\n",
+        "run the same command again, which repeats the purge, or: (cd {} && {hook} --all < {list})\n",
         release.repo.root
     );
     assert!(ran.stderr.contains("the edge says no") && ran.stderr.contains(&again), "{}", ran.stderr);
@@ -193,7 +193,7 @@ async fn a_purge_gets_what_changed_and_is_made_up_for() -> Result<()> {
     Command::new("kill").args(["-INT", &running.id().to_string()]).status()?;
     let stopped = Ran::from(running.wait_with_output()?);
     assert_eq!(stopped.code, Some(130), "{stopped:?}");
-    assert!(stopped.stderr.contains("all of it is published, and caches may show"), "{}", stopped.stderr);
+    assert!(stopped.stderr.contains("everything is published, and caches may show"), "{}", stopped.stderr);
     assert!(is_gone(fs::read_to_string(&number)?.trim()), "it goes on");
     fs::write(&hook, script)?;
     release.upload().ok();
