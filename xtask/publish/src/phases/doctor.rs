@@ -1,6 +1,6 @@
 //! `release doctor`: every precondition of a release at once, each with its remedy.
 //!
-//! Looks and tries; what it writes to try a bucket it removes again. Refuses to fix anything.
+//! Changes nothing, except that it writes a probe to each bucket and removes it.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -32,19 +32,19 @@ use crate::site::Site;
 use crate::site::published::published;
 use crate::tools::store::{Properties, Store};
 
-/// A build of all systems needs about this much, in bytes.
+/// Space that a build of all systems needs, in bytes.
 const ROOMY: u64 = 10_000_000_000;
-/// What is written to try a bucket.
+/// Key of the probe in a bucket.
 const PROBE: &str = "release.probe";
-/// Its content.
+/// Content of the probe.
 const PROBE_TEXT: &[u8] = b"`cargo xtask release doctor` was here for a moment\n";
-/// Files that a line names; there may be hundreds.
+/// Number of files that a line names; there may be hundreds.
 const NAMED: usize = 5;
 
-/// Checks.
+/// Checks all preconditions.
 ///
 /// # Errors
-/// There is no tree to check. What is wrong with it is no error: it is printed, and the outcome says so.
+/// There is no tree to check. A precondition that is not met is not an error: it is printed, and the outcome says so.
 pub async fn run(invocation: &Invocation, args: &DoctorArgs) -> Result<Outcome> {
     let git = Git::open(&invocation.tree)?;
     let site = match &args.env {
@@ -64,7 +64,7 @@ pub async fn run(invocation: &Invocation, args: &DoctorArgs) -> Result<Outcome> 
                 if preflight(&git, site, &mut checkup).await {
                     check_buckets(site, &mut checkup).await
                 } else {
-                    checkup.note("buckets", "not tried, as long as the server cannot be used")
+                    checkup.note("buckets", "not tried, because the server cannot be used")
                 }
             }
             Err(error) => checkup.add("environment", Err(format!("{error:#}"))),
@@ -80,7 +80,7 @@ fn show(invocation: &Invocation, checkup: &Checkup) -> Result<()> {
     }
     term::data(term::paint_checks(&checkup.to_text()))?;
     match checkup.failures() {
-        0 => term::say(format_args!("\n{} nothing stands in the way", term::good("healthy:"))),
+        0 => term::say(format_args!("\n{} no problems", term::good("healthy:"))),
         n => term::say(format_args!("\n{} {n} to fix", term::bad("not ready:"))),
     }
     Ok(())
@@ -108,14 +108,14 @@ fn judge(git: &Git, program: &Program) -> Result<String, String> {
         return Err(program.missing());
     }
     let says = process::shell_in(git.root()).and_then(|sh| process::read(sh.cmd(program.name).arg("--version")));
-    program.judge(&says.map_err(|error| format!("it is there, and fails: {error:#}"))?)
+    program.judge(&says.map_err(|error| format!("it is installed, but fails: {error:#}"))?)
 }
 
-/// The tree's jobs, as `build` has Nix see them: those of HEAD, or with changes that are not committed, those here.
+/// The tree's jobs, as `build` evaluates them: those of HEAD or, with uncommitted changes, those of the work tree.
 struct Jobs {
     nix: Nix,
     flake: Flake,
-    /// What the flake lies in.
+    /// The checkout of HEAD that has the flake, if it is HEAD's.
     _pristine: Option<Pristine>,
 }
 
@@ -130,18 +130,18 @@ impl Jobs {
         Ok(Jobs { nix, flake: Flake::at(pristine.root(), "HEAD", &commit), _pristine: Some(pristine) })
     }
 
-    /// Whether Nix evaluates them, and may build.
+    /// Checks that Nix can evaluate the jobs, and may build.
     fn probe(&self) -> Result<String> {
         let Probe { attributes, lacks_build_users } = self.nix.probe(&self.flake, &[RELEASE_JOBS.to_owned()])?;
         ensure!(
             !lacks_build_users,
-            "Nix builds as root here and has no users for it: use a daemon, or set `build-users-group =` in NIX_CONFIG"
+            "Nix builds as root here, but has no build users: use a daemon, or set `build-users-group =` in NIX_CONFIG"
         );
         Ok(format!("evaluates {RELEASE_JOBS}, for {}", attributes.join(" and ")))
     }
 }
 
-/// Whether somebody builds for each system of the profile that is released.
+/// Checks that there is a builder for each system of the profile that is released.
 fn check_builders(jobs: &Jobs, site: Option<&Site>, checkup: &mut Checkup) {
     let profiles = match site {
         Some(site) => site.environment.profiles.clone(),
@@ -158,7 +158,7 @@ fn check_builders(jobs: &Jobs, site: Option<&Site>, checkup: &mut Checkup) {
 }
 
 fn check_disk(git: &Git, checkup: &mut Checkup) {
-    // By file system, since the store and the tree may share one.
+    // By file system, because the store and the tree may share one.
     let mut free = BTreeMap::new();
     for invocation in [Utf8Path::new("/nix/store"), git.root()].into_iter().filter(|invocation| invocation.exists()) {
         match files::free_space(invocation) {
@@ -169,12 +169,12 @@ fn check_disk(git: &Git, checkup: &mut Checkup) {
     for (invocation, bytes) in free.into_values() {
         let there = format!("{:.0} GB free at {invocation}", bytes as f64 / 1e9);
         let remedy =
-            || format!("{there}, and a release of all systems takes some 10: `nix-collect-garbage` frees some");
+            || format!("{there}, but a release for all systems takes about 10: free some with `nix-collect-garbage`");
         checkup.add("disk", if bytes < ROOMY { Err(remedy()) } else { Ok(there) });
     }
 }
 
-/// That HEAD's history and files are all in this clone, in a format that Nix reads.
+/// Checks that this clone has all of HEAD's history and files, in a format that Nix can read.
 fn complete(git: &Git) -> Result<String> {
     git.require_format_of_nix()?;
     ensure!(!git.is_shallow()?, "this clone is shallow: `git fetch --unshallow` fetches the rest");
@@ -184,15 +184,15 @@ fn complete(git: &Git) -> Result<String> {
 
 fn check_tree(git: &Git, product: &Arc<Product>, site: Option<&Site>, checkup: &mut Checkup) -> Result<()> {
     checkup.add("git identity", message_of(git.require_identity().and_then(|()| git.identity())));
-    // Where there is Gerrit, it is checked with the rest of it.
+    // For Gerrit, the hook is checked with the environment.
     if !site.is_some_and(|site| matches!(site.environment.git, GitTarget::Gerrit { .. })) {
         let there = git.has_hook(HOOK)?;
-        checkup.note("commit-msg hook", if there { "installed" } else { "none; only Gerrit demands it" });
+        checkup.note("commit-msg hook", if there { "installed" } else { "none; only Gerrit requires it" });
     }
     checkup.add("clone", message_of(complete(git)));
     if git.has_reftable()? {
-        let remedy = "a reftable, which newer Nix does not read: `build` and `rehearse` give it a copy; changes that are not \
-                      committed cannot be built, until `git refs migrate --ref-format=files`";
+        let remedy = "a reftable, which newer versions of Nix cannot read: `build` and `rehearse` make a copy for it; \
+                      uncommitted changes cannot be built before `git refs migrate --ref-format=files`";
         checkup.note("refs", remedy);
     }
     checkup.add(
@@ -213,7 +213,7 @@ fn check_tree(git: &Git, product: &Arc<Product>, site: Option<&Site>, checkup: &
     checkup.add("release notes", valid);
     match version(git, product) {
         Ok(release) => checkup.add("version", Ok(format!("{} \"{}\"", release.version(), release.name()))),
-        // A tree on the way is how it should be before `prepare`.
+        // A tree between releases is normal before `prepare`.
         Err(error) => checkup.note("version", format!("{error:#}")),
     }
     Ok(())
@@ -232,7 +232,7 @@ fn version(git: &Git, product: &Arc<Product>) -> Result<Release> {
     Ok(Release::new(product, file.version, file.name.as_deref().unwrap_or_default())?)
 }
 
-/// Whether there are keys to read and to write with, and whether they do.
+/// Checks that there are keys for reading and writing, and that they work.
 async fn check_buckets(site: &Site, checkup: &mut Checkup) {
     let buckets = [Bucket::Cache, Bucket::Docs, Bucket::Install, Bucket::Releases];
     let stores = match site.connect(Access::Read, &buckets).await {
@@ -248,8 +248,7 @@ async fn check_buckets(site: &Site, checkup: &mut Checkup) {
             checkup.add("key for writing", Ok("obtained".to_owned()));
             let trying = buckets.map(|bucket| try_write(stores.of(bucket)));
             for (bucket, tried) in buckets.into_iter().zip(join_all(trying).await) {
-                let tried =
-                    tried.map(|()| format!("{}: a probe was written, read and removed", stores.of(bucket).bucket()));
+                let tried = tried.map(|()| format!("{}: write, read and delete succeeded", stores.of(bucket).bucket()));
                 checkup.add("bucket", message_of(tried));
             }
         }
@@ -264,10 +263,10 @@ async fn try_write(store: &Store) -> Result<()> {
         Ok(()) => store.get(PROBE, PROBE_TEXT.len() as u64).await,
         Err(error) => Err(error),
     };
-    // Whatever went wrong before: a request whose answer was lost may have arrived.
+    // Also after an error: a request whose answer was lost may have arrived.
     let removed = store.delete(PROBE).await;
     let read = read?;
-    removed.with_context(|| format!("`{PROBE}` stays behind in {}: delete it", store.bucket()))?;
-    ensure!(read.as_deref() == Some(PROBE_TEXT), "{} does not give back what was written there", store.bucket());
+    removed.with_context(|| format!("`{PROBE}` was left in {}: delete it", store.bucket()))?;
+    ensure!(read.as_deref() == Some(PROBE_TEXT), "{} does not return what was written to it", store.bucket());
     Ok(())
 }

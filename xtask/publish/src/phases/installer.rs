@@ -1,8 +1,7 @@
-//! `release installer`: the installers of a published release, which are built elsewhere, and the names at the top of
-//! the bucket that follow the newest.
+//! `release installer`: publishes the installers of a published release, which are built elsewhere, and those at the
+//! top of the bucket, which follow the newest stable release.
 //!
-//! The same acts, rules and consent as `upload`; what it needs of the release, it reads where that is published.
-//! Refuses to build.
+//! The acts, rules and consent are as in `upload`. Everything about the release comes from what is published.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -38,20 +37,24 @@ use crate::tools::content::Content;
 /// Publishes installers.
 ///
 /// # Errors
-/// The release is not published there, a file is not what its name says, the manager does not agree, or an act fails:
-/// what is done by then stays done, and the same command goes on from there.
+/// The release is not published there, a file does not match its name, the manager does not agree, or an act fails.
+/// What is done by then stays done, and the same command continues from there.
 pub async fn run(invocation: &Invocation, args: &InstallerArgs) -> Result<Outcome> {
     let git = Git::open(&invocation.tree)?;
     let _working = release_dir::lock(git.root())?;
     let version = match &args.version {
         Some(version) => version.clone(),
-        None => tree::version_file(&git, &git.head()?.commit).context("of which version? Name one")?.version,
+        None => {
+            tree::version_file(&git, &git.head()?.commit)
+                .context("cannot read the default version from version.json: pass VERSION")?
+                .version
+        }
     };
     let destination =
         Destination::open(invocation, git.root(), &args.env, &[Bucket::Releases, Bucket::Install]).await?;
     let published = finished(&destination, &version).await;
     let published = published.with_context(|| {
-        format!("installers follow their release: {version} has to be published to {} first", args.env)
+        format!("installers follow their release: {version} must be published to {} first", args.env)
     })?;
     let scratch = ScratchDir::new()?;
     let installers = open(&args.from, &published.layout(), &published.record, scratch.path()).await?;
@@ -80,15 +83,16 @@ pub async fn run(invocation: &Invocation, args: &InstallerArgs) -> Result<Outcom
     Ok(Outcome::Done)
 }
 
-/// A release of which all is published: no name may lead to installers of one that still waits for its review.
+/// Finds a release that is completely published: no pointer may lead to installers of one that waits for its review.
 async fn finished(destination: &Destination, version: &Version) -> Result<Built> {
     let published = published::find(destination.read.of(Bucket::Releases), &destination.site.product, version).await?;
     let own = receipt(destination, &published.record.version).await?;
-    ensure!(own.is_of(published.record_digest), "its upload was not finished: run it again");
+    ensure!(own.is_of(published.record_digest), "its upload is not finished: run it again");
     Ok(published)
 }
 
-/// The installers in a directory, copied to `scratch` so that what was looked at is what is sent, and their record.
+/// Opens the installers in a directory, and makes their record. They are copied to `scratch`, so that what was checked
+/// is what is sent.
 async fn open(dir: &Utf8Path, layout: &Layout, release: &Record, scratch: &Utf8Path) -> Result<LocalFiles> {
     let mut runs_on = BTreeMap::new();
     for entry in dir.read_dir_utf8().with_context(|| format!("cannot read {dir}"))? {
@@ -108,7 +112,7 @@ async fn open(dir: &Utf8Path, layout: &Layout, release: &Record, scratch: &Utf8P
     }
     let systems: BTreeSet<&System> = release.builds.keys().collect();
     let names = check(layout, &runs_on, &systems)
-        .with_context(|| format!("{dir} does not hold the installers of {}", release.version))?;
+        .with_context(|| format!("{dir} does not have the installers of {}", release.version))?;
 
     let mut installers = LocalFiles::new();
     for name in names.into_values() {
@@ -125,10 +129,10 @@ async fn open(dir: &Utf8Path, layout: &Layout, release: &Record, scratch: &Utf8P
     Ok(installers)
 }
 
-/// Why a file cannot be an installer, by a look from outside.
+/// Returns why a file cannot be an installer, without reading it.
 fn objection(path: &Utf8Path) -> Option<String> {
     match path.metadata() {
-        Err(error) => Some(format!("cannot be looked at: {error}")),
+        Err(error) => Some(format!("cannot be read: {error}")),
         Ok(metadata) if !metadata.is_file() => Some("is not a file".to_owned()),
         Ok(metadata) if metadata.len() > LIMIT => Some(format!("has more than {}", bytes_for_people(LIMIT))),
         Ok(_) => None,

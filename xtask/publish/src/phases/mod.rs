@@ -1,4 +1,4 @@
-//! Publication: order and consent. Acts are looked at, judged by `xtask`'s `domain`, shown, agreed to, and applied.
+//! The commands of the publisher, one file for each.
 
 pub mod doctor;
 pub mod installer;
@@ -16,10 +16,10 @@ use xtask::tools::advice;
 
 use crate::tools::wire::cannot_be_asked;
 
-/// Does what the command line says.
+/// Runs a command.
 ///
 /// # Errors
-/// What went wrong, for a person to read.
+/// The command failed; the message is for people.
 pub async fn run(command: Publish, invocation: &Invocation) -> Result<Outcome> {
     match command {
         Publish::Plan(args) => plan::run(invocation, &args).await.context("cannot plan the publication"),
@@ -31,14 +31,14 @@ pub async fn run(command: Publish, invocation: &Invocation) -> Result<Outcome> {
         Publish::Verify(args) => verify::run(invocation, &args).await.context("cannot verify what is published"),
         Publish::Rollback(args) => again(rollback::run(invocation, &args).await),
         Publish::Doctor(args) => doctor::run(invocation, &args).await.context("cannot check the preconditions"),
-        Publish::Status => status::run(invocation).await.context("cannot see how the release stands"),
+        Publish::Status => status::run(invocation).await.context("cannot show the state of the release"),
         Publish::Rehearse(args) => rehearse::run(invocation, &args).await.context("the rehearsal failed"),
         Publish::World(World::Up) => world::up(invocation).await.context("cannot start the test servers"),
         Publish::World(World::Down) => world::down(invocation).await.context("cannot stop the test servers"),
     }
 }
 
-/// Says what to do where a server could not be asked, which passes.
+/// Adds what to do to an error that passes, because a server could not be asked.
 fn again(outcome: Result<Outcome>) -> Result<Outcome> {
     match outcome {
         Err(error) if cannot_be_asked(&error) => Err(advice::advised(error, "run the same command again")),

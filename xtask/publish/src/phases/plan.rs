@@ -1,4 +1,4 @@
-//! `release plan`: what publishing would do, as a page to read. Writes nothing.
+//! `release plan`: shows what publishing would do. Writes nothing.
 
 use anyhow::Result;
 use xtask::cli::{Invocation, Outcome, PlanArgs};
@@ -10,7 +10,7 @@ use crate::delivery::train::with_train;
 /// Shows the plan on stdout.
 ///
 /// # Errors
-/// The release is not as built, or the environment cannot be looked at.
+/// The release differs from its build, or the environment cannot be looked at.
 pub async fn run(invocation: &Invocation, args: &PlanArgs) -> Result<Outcome> {
     let trees = [Git::open(&invocation.tree)?];
     with_train(invocation, &trees, args, async |train| agreement::data(invocation, &train.plan().await?.plans()))

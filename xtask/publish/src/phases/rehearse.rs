@@ -1,6 +1,6 @@
-//! `release rehearse`: a whole release in a scratch clone, published on this machine.
+//! `release rehearse`: a complete release in a scratch clone, published on this machine.
 //!
-//! Types the commands that a manager types, and shows them with their output. Touches nothing but `release/rehearsal/`.
+//! Runs the commands that a manager types, and shows them with their output. Writes to `release/rehearsal/` only.
 
 use std::io::ErrorKind;
 use std::time::{Duration, Instant};
@@ -20,19 +20,19 @@ use crate::tools::server::Life;
 use crate::tools::test_servers::{self, TestServers};
 use crate::tools::whole_clone;
 
-/// The environment that needs nothing but this tree.
+/// The environment that needs only this tree.
 const ENVIRONMENT: &str = "local";
-/// What a series is called that nobody has named.
+/// Name for a series that does not have one.
 const NAME: &str = "Rehearsal";
 
-/// Rehearses.
+/// Rehearses a release.
 ///
 /// # Errors
-/// A step failed; the scratch clone is left for a look.
+/// A step failed; the scratch clone stays for inspection.
 pub async fn run(invocation: &Invocation, args: &RehearseArgs) -> Result<Outcome> {
     let git = Git::open(&invocation.tree)?;
     if !git.dirty_files()?.is_empty() {
-        term::warn("there are changes that are not committed: they are not rehearsed");
+        term::warn("uncommitted changes are not rehearsed");
     }
     require_no_tag(&git)?;
     git.require_format_of_nix()?;
@@ -40,7 +40,7 @@ pub async fn run(invocation: &Invocation, args: &RehearseArgs) -> Result<Outcome
     let tree = clone(&git, &scratch)?;
     let (version, name) = decide(&Git::open(&tree)?, args.version.as_ref())?;
 
-    // It ends with this function.
+    // The servers end with this function.
     let real = match args.world {
         RehearsalServers::Embedded => None,
         RehearsalServers::Real => Some(TestServers::start(&scratch.join("world"), Life::Ours).await?),
@@ -52,7 +52,7 @@ pub async fn run(invocation: &Invocation, args: &RehearseArgs) -> Result<Outcome
     let mut rehearsal = Rehearsal::new(invocation, &tree, config)?;
     let (version, profile) = (version.to_string(), args.profile.to_string());
     let named = name.iter().flat_map(|name| ["--name", name.as_str()]);
-    // What was announced already is a warning here: nothing that is rehearsed is announced.
+    // A rehearsal announces nothing, so notes that were already released are only a warning.
     let prepare = ["prepare", &version, "--despite-released"];
     rehearsal.step(&prepare.into_iter().chain(named).collect::<Vec<_>>())?;
     rehearsal.step(&["tag"])?;
@@ -62,7 +62,7 @@ pub async fn run(invocation: &Invocation, args: &RehearseArgs) -> Result<Outcome
     rehearsal.step(&["verify", "--env", environment])?;
     rehearsal.step(&["upload", "--env", environment, "--noconfirm"])?;
     rehearsal.show_times();
-    // Its data cannot be removed while it writes.
+    // Their data cannot be removed while they write.
     drop(real);
 
     if args.keep {
@@ -74,7 +74,7 @@ pub async fn run(invocation: &Invocation, args: &RehearseArgs) -> Result<Outcome
     Ok(Outcome::Done)
 }
 
-/// On the tag of a release the tree is marked as one, and nothing can be prepared there.
+/// Refuses to start on a tag, where the tree is marked as an official release, so the next one cannot be prepared.
 fn require_no_tag(git: &Git) -> Result<()> {
     let commit = git.head()?.commit;
     let version = tree::version_file(git, &commit)?.version;
@@ -84,7 +84,7 @@ fn require_no_tag(git: &Git) -> Result<()> {
     Ok(())
 }
 
-/// A fresh clone of what is committed, on a branch of its own.
+/// Makes a fresh clone of what is committed, on a new branch.
 fn clone(git: &Git, scratch: &Utf8Path) -> Result<Utf8PathBuf> {
     let remove = || match std::fs::remove_dir_all(scratch) {
         Err(error) if error.kind() != ErrorKind::NotFound => Err(error),
@@ -94,7 +94,7 @@ fn clone(git: &Git, scratch: &Utf8Path) -> Result<Utf8PathBuf> {
     let tree = scratch.join("tree");
     whole_clone::clone(git, &tree, "releng/rehearsal").inspect_err(|_| drop(remove()))?;
     let clone = Git::open(&tree)?;
-    // The clone has not what the repository says of its own.
+    // The clone does not have the repository's own configuration.
     if clone.require_identity().is_err() {
         for (key, value) in [("user.name", "Rehearsal"), ("user.email", "rehearsal@localhost")] {
             process::read(clone.cmd(["config", key, value]))?;
@@ -103,7 +103,7 @@ fn clone(git: &Git, scratch: &Utf8Path) -> Result<Utf8PathBuf> {
     Ok(tree)
 }
 
-/// The version to rehearse, and a name if its series needs one.
+/// Chooses the version to rehearse, and a name if its series needs one.
 fn decide(clone: &Git, wanted: Option<&Version>) -> Result<(Version, Option<String>)> {
     let file = tree::version_file(clone, &clone.head()?.commit)?;
     let tags = clone.tags()?;
@@ -116,12 +116,12 @@ fn decide(clone: &Git, wanted: Option<&Version>) -> Result<(Version, Option<Stri
     Ok((version, (!named).then(|| NAME.to_owned())))
 }
 
-/// The steps taken so far.
+/// A rehearsal, with the steps taken so far.
 struct Rehearsal<'a> {
     sh: xshell::Shell,
     tree: &'a Utf8Path,
     program: Utf8PathBuf,
-    /// Another `releng.toml`.
+    /// Path of another `releng.toml`, if one is used.
     config: Option<Utf8PathBuf>,
     times: Vec<(String, Duration)>,
 }
@@ -145,7 +145,7 @@ impl<'a> Rehearsal<'a> {
         }
         let start = Instant::now();
         process::show(cmd)
-            .with_context(|| format!("`release {}`; the scratch clone is {}", args.join(" "), self.tree))?;
+            .with_context(|| format!("`release {}` failed; the scratch clone is {}", args.join(" "), self.tree))?;
         self.times.push((args.join(" "), start.elapsed()));
         Ok(())
     }

@@ -1,7 +1,8 @@
-//! `release rollback`: takes the users of the newest stable release back to an older one that is published and whole.
+//! `release rollback`: takes users of the newest stable release back to an older one that is completely published.
 //!
-//! Moves pointers, deletes nothing, and needs no `release/`: everything comes from what is published. The versions that
-//! are left behind are recorded in the environment as withdrawn, so that no later upload of an older release undoes it.
+//! Moves pointers, deletes nothing, and needs no `release/`: everything comes from what is published. The newer
+//! versions are recorded in the environment as withdrawn, so that no later upload of an older release undoes the
+//! rollback.
 
 use std::collections::BTreeSet;
 
@@ -33,7 +34,7 @@ use crate::site::{Destination, Site};
 /// Rolls back.
 ///
 /// # Errors
-/// The version is not published or not whole, the manager does not agree, or a pointer cannot be moved. The message says
+/// The version is not completely published, the manager does not agree, or a pointer cannot be moved. The message says
 /// what moved and what did not.
 pub async fn run(invocation: &Invocation, args: &RollbackArgs) -> Result<Outcome> {
     roll_back(invocation, args).await.map_err(|stopped| match stopped {
@@ -42,7 +43,7 @@ pub async fn run(invocation: &Invocation, args: &RollbackArgs) -> Result<Outcome
     })
 }
 
-/// Errors that come under way say how things stand.
+/// Rolls back; errors under way say what has moved.
 async fn roll_back(invocation: &Invocation, args: &RollbackArgs) -> Result<Outcome, Stopped> {
     let git = Git::open(&invocation.tree)?;
     let _working = release_dir::lock(git.root())?;
@@ -59,7 +60,7 @@ async fn roll_back(invocation: &Invocation, args: &RollbackArgs) -> Result<Outco
         installers: published::installers(read.of(Bucket::Install), &built, &scratch.path().join("installers")).await?,
         ..built
     };
-    // What was only begun holds no rollback back: it is the way out, also while a fix waits for its review.
+    // An unfinished upload must not stop a rollback, for instance a fix that waits for its review.
     let after = Published { withdrawn: withdrawn_by_rollback(to, now), begun: BTreeSet::new(), ..now.clone() };
     let waivers = Waivers {
         shrink: true,
@@ -87,7 +88,7 @@ async fn roll_back(invocation: &Invocation, args: &RollbackArgs) -> Result<Outco
     Ok(Outcome::Done)
 }
 
-/// Makes sure that users can be taken to a version: it is published, and complete.
+/// Makes sure that users can be taken back to a version: it must be published and complete.
 async fn check_target(
     git: &Git,
     destination: &Destination,
@@ -98,7 +99,7 @@ async fn check_target(
     let Destination { site, read } = destination;
     ensure!(
         !now.begun.contains(to),
-        "the upload of {to} to {} was begun and is not finished: finish it first, or roll back to another version",
+        "the upload of {to} to {} was begun, but is not finished: finish it first, or roll back to another version",
         site.name
     );
     ensure!(
@@ -107,20 +108,20 @@ async fn check_target(
         site.name
     );
     if let Some(Unclear { why, .. }) = unclear {
-        term::warn(format_args!("{why}; this rollback writes {WITHDRAWN} anew"));
+        term::warn(format_args!("{why}; this rollback rewrites {WITHDRAWN}"));
     }
     term::say(format_args!("Checking that {to} is complete in {}", site.name));
     match verify::contents(git, site, read, to).await? {
         Contents::Complete => Ok(()),
         Contents::Broken => bail!("{to} is not complete in {}: roll back to another version", site.name),
         Contents::Unclear => bail!(
-            "whether {to} is complete in {} could not be checked, for the reasons above: run the same command again",
+            "could not check whether {to} is complete in {}, for the reasons above: run the same command again",
             site.name
         ),
     }
 }
 
-/// How far a rollback came that failed, as it is seen now.
+/// Looks how far a failed rollback came, and describes it.
 async fn how_it_stands(planned: &PlannedTrain<'_>, to: &Version) -> String {
     let train = planned.train;
     let environment = &train.site().name;
@@ -128,7 +129,7 @@ async fn how_it_stands(planned: &PlannedTrain<'_>, to: &Version) -> String {
         Ok(seen) => seen,
         Err(error) => {
             return format!(
-                "the rollback of {environment} to {to} is not finished, and how far it came cannot be seen ({error:#})"
+                "the rollback of {environment} to {to} is not finished, and how far it came is unknown ({error:#})"
             );
         }
     };
@@ -141,22 +142,22 @@ async fn how_it_stands(planned: &PlannedTrain<'_>, to: &Version) -> String {
     }
     match (moved.as_slice(), left.as_slice()) {
         ([], _) if is_recorded => format!(
-            "the rollback of {environment} to {to} is only begun: what it withdraws is recorded, and no pointer has moved, so \
-             users see what they saw before"
+            "the rollback of {environment} to {to} has only begun: what it withdraws is recorded, but no pointer has moved, \
+             so users see what they saw before"
         ),
         ([], _) => "nothing was rolled back by this run".to_owned(),
         (_, []) => {
-            format!("all pointers of {environment} are on {to}, and the rollback is not finished all the same")
+            format!("all pointers of {environment} are on {to}, but the rollback is not finished")
         }
         _ => format!(
-            "the rollback of {environment} to {to} is half done\nmoved: {}\nnot moved, or not all of it: {}",
+            "the rollback of {environment} to {to} is half done\nmoved: {}\nnot moved, or only in part: {}",
             moved.join(", "),
             left.join(", ")
         ),
     }
 }
 
-/// The list of what is withdrawn, and what follows the newest stable release.
+/// Lists the acts of a rollback: the record of withdrawn versions, and every pointer to the newest stable release.
 fn acts(site: &Site, to: &Version) -> Vec<Act> {
     let latest = |target: &ImageTarget| Act::ImageTag { target: target.clone(), tag: ImageTag::Latest };
     let tags = site.environment.images.targets.iter().map(latest);

@@ -1,7 +1,8 @@
-//! `release status`: where this release stands, observed and not remembered, and what to type next. One screen.
+//! `release status`: how far this release is, and what to type next, on one screen. Everything is observed, nothing is
+//! remembered.
 //!
-//! Environments are looked at as users see them: a key is asked for only where there is no public address. Refuses to
-//! change anything, and to wait long for anybody.
+//! Environments are looked at as users see them, with a key only if there is no public address. Nothing is changed, and
+//! no server is waited for long.
 
 mod live;
 mod local;
@@ -29,7 +30,7 @@ use crate::domain::reports::standing::{
 };
 use crate::site::config;
 
-/// Shows; with `--json`, as a [`Page`], whose keys are stable.
+/// Shows the state of the release; with `--json`, as a [`Page`], whose keys are stable.
 ///
 /// # Errors
 /// There is no tree to look at.
@@ -57,11 +58,11 @@ pub async fn run(invocation: &Invocation) -> Result<Outcome> {
     Ok(Outcome::Done)
 }
 
-/// What a tree is about.
+/// What to show for a tree.
 enum About {
-    /// The tree's release or, once the tree is on the way to another, the one that was tagged last.
+    /// The tree's release or, once the tree is between releases, the one that was tagged last.
     Release(Release),
-    /// A tree that is on the way, and why it cannot be released.
+    /// A tree between releases, and why it cannot be released.
     Unprepared(NotReleasable),
 }
 
@@ -88,7 +89,7 @@ fn place_of(head: &Head) -> String {
     }
 }
 
-/// A tree that is on the way, with nothing released from it that is still here.
+/// Makes the page of a tree between releases from which nothing is tagged here.
 fn unprepared(product: &Product, head: &Head, file: &VersionFile, why: &NotReleasable) -> Page {
     let version = file.version.base();
     let name = if version.patch() == 0 { " --name NAME" } else { "" };
@@ -177,18 +178,18 @@ fn built_line(built: &Result<Option<LocalRecord>, String>, release: &Release, ta
     };
     let (commit, profile) = (&record.commit, &record.profile);
     if record.tag.as_deref() != Some(&release.tag()) {
-        return Line::open(format!("release/ holds {}", record.version));
+        return Line::open(format!("release/ has {}", record.version));
     }
     match tag {
         Some(tag) if tag.commit != *commit => {
             let (built, tagged) = (commit.short(), tag.commit.short());
-            Line::open(format!("release/ was built from {built}, and the tag is at {tagged}"))
+            Line::open(format!("release/ was built from {built}, but the tag is at {tagged}"))
         }
         _ => Line::done(format!("in release/, for {profile}, from {}", commit.short())),
     }
 }
 
-/// All environments, looked at side by side; in the order in which a release goes through them.
+/// Looks at all environments concurrently, and returns them in the order in which a release goes through them.
 async fn environments(invocation: &Invocation, look: &Look<'_>) -> Result<Vec<EnvironmentStanding>> {
     let config = config(invocation)?;
     let mut environments: Vec<(&String, &environment::Environment)> = config.environments.iter().collect();
@@ -199,7 +200,7 @@ async fn environments(invocation: &Invocation, look: &Look<'_>) -> Result<Vec<En
     let looking = environments.into_iter().map(|(name, environment)| async move {
         EnvironmentStanding {
             name: name.clone(),
-            // Where none waits for another, each that is no rehearsal is a step.
+            // If none requires another, every environment that is not for rehearsals is a stage.
             is_stage: if anywhere { config.is_stage(name) } else { real(environment) },
             profiles: environment.profiles.iter().map(ToString::to_string).collect(),
             live: look.at(name, environment).await,
@@ -208,7 +209,7 @@ async fn environments(invocation: &Invocation, look: &Look<'_>) -> Result<Vec<En
     Ok(join_all(looking).await)
 }
 
-/// What is left to finish, here and where the release was published last.
+/// Says what is left to finish, here and in the environment where the release was published last.
 fn finish_line(
     invocation: &Invocation,
     git: &Git,
@@ -241,11 +242,11 @@ fn finish_line(
     };
     match (published, there) {
         _ if !here.is_empty() => Line::open(here.join("; ")),
-        (Some(environment), Ok(lacks)) if lacks.is_empty() => {
+        (Some(environment), Ok(left)) if left.is_empty() => {
             Line::done(format!("done, here and at {}", environment.name))
         }
-        (_, Ok(lacks)) if lacks.is_empty() => Line::done("done here"),
-        (_, Ok(lacks)) => Line::open(lacks.join("; ")),
+        (_, Ok(left)) if left.is_empty() => Line::done("done here"),
+        (_, Ok(left)) => Line::open(left.join("; ")),
         (_, Err(error)) => Line { state: State::Unknown, text: format!("done here; {error:#}") },
     }
 }

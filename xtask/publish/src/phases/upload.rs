@@ -1,7 +1,7 @@
-//! `release upload` and `release train`: checks, plan, consent, and then the acts, wave by wave, the pointers last.
+//! `release upload` and `release train`: publish what was built in one tree, or in several.
 //!
-//! An upload is a train of one release. In a train, contents of all come first, then git of all, then each pointer
-//! once, to where it belongs when all are published.
+//! An upload is a train of one release. In a train, the contents of all releases come first, then git for all, then
+//! each pointer, once, to where it belongs when all of them are published.
 
 use anyhow::{Context, Result, ensure};
 use camino::{Utf8Path, Utf8PathBuf};
@@ -22,8 +22,8 @@ use crate::site::published::live;
 /// Publishes what was built in one tree.
 ///
 /// # Errors
-/// Something stands in the way, the manager does not agree, or an act fails: what is done by then stays done, and the
-/// same command goes on from there.
+/// A precondition is not met, the manager does not agree, or an act fails. What is done by then stays done, and the
+/// same command continues from there.
 pub async fn run(invocation: &Invocation, args: &UploadArgs) -> Result<Outcome> {
     publish_trees(invocation, &[Git::open(&invocation.tree)?], args, false).await
 }
@@ -31,7 +31,7 @@ pub async fn run(invocation: &Invocation, args: &UploadArgs) -> Result<Outcome> 
 /// Publishes what was built in several trees.
 ///
 /// # Errors
-/// As for [`run`]; or there is no such list.
+/// As for [`run`]; or the list of trees cannot be read.
 pub async fn run_train(invocation: &Invocation, args: &TrainArgs) -> Result<Outcome> {
     let mut trees = invocation.named_trees.clone();
     if let Some(file) = &args.file {
@@ -47,15 +47,15 @@ pub async fn run_train(invocation: &Invocation, args: &TrainArgs) -> Result<Outc
     publish_trees(invocation, &trees, &args.upload, args.dry_run).await
 }
 
-/// The trees that a file lists: a directory a line, relative to the file.
+/// Reads a list of trees: a directory on each line, relative to the file.
 fn listed(file: &Utf8Path) -> Result<Vec<Utf8PathBuf>> {
     let text = std::fs::read_to_string(file).with_context(|| format!("cannot read {file}"))?;
     let beside = file.parent().unwrap_or(Utf8Path::new("."));
-    // Not every `#` begins a comment: directories may have one in their names.
+    // `#` starts a comment only after a blank, because names of directories may contain it.
     let tree = |line: &str| line.split(" #").next().unwrap_or_default().trim().to_owned();
     let trees = text.lines().map(tree).filter(|line| !line.is_empty() && !line.starts_with('#'));
     let trees: Vec<_> = trees.map(|line| beside.join(line)).collect();
-    ensure!(!trees.is_empty(), "{file} lists no tree: write a directory a line");
+    ensure!(!trees.is_empty(), "{file} lists no trees: write one directory on each line");
     Ok(trees)
 }
 
@@ -84,7 +84,7 @@ async fn publish_trees(invocation: &Invocation, trees: &[Git], args: &UploadArgs
     .await
 }
 
-/// Says how things stand when there is nothing left to do for us.
+/// Says what is published now.
 async fn finish(planned: &PlannedTrain<'_>) -> Result<Outcome> {
     let (train, waiting) = (planned.train, planned.waiting());
     let environment = &train.site().name;
@@ -97,7 +97,7 @@ async fn finish(planned: &PlannedTrain<'_>) -> Result<Outcome> {
     if !offered.is_empty() && waiting.is_empty() {
         let verify = term::next(&format!("verify --env {environment}"));
         let (is, next) = match offered.len() {
-            // A manual alone is no release that could be verified.
+            // `verify` checks releases, not a manual alone.
             count if !planned.acts().any(|(_, planned)| planned.act == Act::Receipt) => {
                 (if count == 1 { "is" } else { "are" }, String::new())
             }
@@ -116,9 +116,8 @@ async fn finish(planned: &PlannedTrain<'_>) -> Result<Outcome> {
     }
 }
 
-/// Says of uploaded versions that a rollback withdrew them, where users are, and how they would get them.
-///
-/// `is_half` where something still leads to one of them.
+/// Says of uploaded versions that a rollback withdrew them, which version users have, and how to bring them back.
+/// `is_half` says that a pointer still leads to one of them.
 async fn tell_of_rollback(
     train: &Train<'_>,
     published: &Published,
@@ -131,7 +130,7 @@ async fn tell_of_rollback(
     if is_half || live.as_ref().is_some_and(|live| published.withdrawn.contains(live)) {
         let to = target(Follows::NewestStable, published).map_or_else(|| "VERSION".to_owned(), Version::to_string);
         term::say(format_args!(
-            "the rollback of {environment} that withdrew {} is not finished, so users are still led to it; next: {}",
+            "the rollback of {environment} that withdrew {} is not finished, so pointers still lead to it; next: {}",
             withdrawn.join(", "),
             rollback(&to)
         ));
@@ -140,8 +139,8 @@ async fn tell_of_rollback(
     let live = live.map_or_else(|| "no version".to_owned(), |live| live.to_string());
     for version in withdrawn {
         term::say(format_args!(
-            "{version} is published to {environment} and withdrawn: a rollback took users of the newest stable release to \
-             {live}; to bring them back to {version}: {}",
+            "{version} is published to {environment}, but withdrawn: a rollback took users of the newest stable release \
+             back to {live}; to bring them to {version}: {}",
             rollback(version)
         ));
     }

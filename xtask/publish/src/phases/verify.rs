@@ -1,8 +1,7 @@
-//! `release verify`: what users get, checked as a user's machine would.
+//! `release verify`: checks what users get, as a user's machine would.
 //!
-//! Starts from the published record and needs neither `release/` nor a key that can write. Reads what the buckets have,
-//! and what their public addresses show where `releng.toml` names them. The acts are those of `plan` and `upload`.
-//! Refuses to repair.
+//! Starts from the published record, and needs neither `release/` nor a key that can write. Reads the buckets, and the
+//! public addresses that `releng.toml` names. Checks the same acts as `plan` and `upload`, and repairs nothing.
 
 use anyhow::{Context, Result, anyhow};
 use xtask::cli::{Invocation, Outcome, VerifyArgs};
@@ -34,7 +33,7 @@ mod tree;
 /// Checks a version in an environment.
 ///
 /// # Errors
-/// The environment cannot be looked at. What is broken there is no error: it is printed, and the outcome says so.
+/// The environment cannot be looked at. Something broken is not an error: it is printed, and the outcome says so.
 pub async fn run(invocation: &Invocation, args: &VerifyArgs) -> Result<Outcome> {
     let git = Git::open(&invocation.tree)?;
     let version = match &args.version {
@@ -61,21 +60,21 @@ pub async fn run(invocation: &Invocation, args: &VerifyArgs) -> Result<Outcome> 
     report.finish(&view.version, &site.name)
 }
 
-/// Whether what is published of a version is all there.
+/// Whether a version is completely published.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Contents {
     Complete,
-    /// Something is missing or damaged; it has been told what.
+    /// Something is missing or damaged, and was reported.
     Broken,
-    /// Something could not be asked; it has been told what.
+    /// Something could not be checked, and was reported.
     Unclear,
 }
 
-/// Checks what users need who are taken to a version: its files, closures, images and installers. No pointer and no docs
-/// of a series, which lead to whatever is newer; and not git, which no user follows to a release.
+/// Checks what users need after a rollback to a version: its files, closures, images and installers. Pointers and the
+/// docs of its series may lead to a newer version, and git does not matter to these users.
 ///
 /// # Errors
-/// As for [`run`]; and the version has no record.
+/// As for [`run`]; or the version has no record.
 pub async fn contents(git: &Git, site: &Site, stores: &Stores, version: &Version) -> Result<Contents> {
     let (sources, published) = (Sources::of_buckets(stores), Published::default());
     let view = View { git, sources, site, published, version: version.clone(), deep: false };
@@ -92,11 +91,12 @@ pub async fn contents(git: &Git, site: &Site, stores: &Stores, version: &Version
 }
 
 fn current(git: &Git) -> Result<Version> {
-    let file = xtask::tree::version_file(git, &git.head()?.commit).context("which version? Name one")?;
+    let file = xtask::tree::version_file(git, &git.head()?.commit)
+        .context("cannot read the default version from version.json: pass VERSION")?;
     Ok(file.version)
 }
 
-/// The buckets, from both sides.
+/// The buckets, with their public addresses.
 struct Sources {
     cache: Sides,
     docs: Sides,
@@ -119,7 +119,7 @@ impl Sources {
         }
     }
 
-    /// Without what caches show: it says nothing of what can be published from there.
+    /// The buckets without their public addresses, because caches do not matter for a rollback.
     fn of_buckets(stores: &Stores) -> Sources {
         let sides = |bucket| Sides { bucket: stores.of(bucket).clone(), edge: None };
         Sources {
@@ -131,19 +131,19 @@ impl Sources {
     }
 }
 
-/// A version, in the environment where it is checked.
+/// A version in the environment in which it is checked.
 struct View<'a> {
     git: &'a Git,
     sources: Sources,
     site: &'a Site,
     published: Published,
     version: Version,
-    /// Whether what has a digest for a name is downloaded, too.
+    /// Whether content-addressed objects (NARs, layers) are downloaded, too.
     deep: bool,
 }
 
 impl View<'_> {
-    /// What the artifacts of this version are called.
+    /// Names of the version's artifacts.
     fn layout(&self) -> Layout {
         self.site.layout(&self.version)
     }
@@ -152,48 +152,48 @@ impl View<'_> {
         format!("{}/{RECORD}", self.site.layout(version).version_directory())
     }
 
-    /// The published record of a version, and its text; `None` if there is nothing. What is not a record says why.
+    /// Reads the published record of a version, with its text; `None` if it does not exist.
     async fn record(&self, version: &Version) -> Result<Option<Result<(Record, Vec<u8>), Misread>>> {
         let key = self.record_key(version);
         let Some(text) = self.sources.releases.get(&key).await? else { return Ok(None) };
         Ok(Some(match Record::parse_published(&String::from_utf8_lossy(&text)) {
             Ok(record) if record.version == version.to_string() => Ok((record, text)),
-            Ok(record) => Err(Misread::Wrong(format!("the published {key} is of {}", excerpt(&record.version)))),
+            Ok(record) => Err(Misread::Wrong(format!("the published {key} is for {}", excerpt(&record.version)))),
             Err(why) => Err(why.of(&format!("the published {key}"))),
         }))
     }
 
-    /// The record of the version that a pointer belongs on, where that can be checked.
+    /// Reads the record of the version that a pointer should lead to, or notes why it cannot be checked.
     async fn record_to_follow(&self, version: &Version, title: &str, report: &mut Report) -> Result<Option<Record>> {
         match self.record(version).await? {
             Some(Ok((record, _))) => return Ok(Some(record)),
-            Some(Err(why)) => report.note(title, &format!("belongs on {version}, which cannot be told: {why}")),
-            None => report.note(title, &format!("belongs on {version}, which has no record to check it with")),
+            Some(Err(why)) => report.note(title, &format!("belongs on {version}, which cannot be checked: {why}")),
+            None => report.note(title, &format!("belongs on {version}, which has no record to compare with")),
         }
         Ok(None)
     }
 
-    /// Uploads that were only begun: their manager may have forgotten them.
+    /// Notes uploads that were begun and not finished, which their manager may have forgotten.
     fn note_begun(&self, report: &mut Report) {
         for version in self.published.begun.iter().filter(|version| **version != self.version) {
             let title = format!("releases {}/", self.site.layout(version).version_directory());
             let waits = if holds_pointers_back(version, &self.published) { "; pointers wait for it" } else { "" };
-            let why = "was begun and is not finished (it may wait for a review): upload it again, or delete it";
+            let why = "was begun, but is not finished (it may wait for a review): upload it again, or delete it";
             report.note(&title, &format!("{why}{waits}"));
         }
     }
 
-    /// Without a record there is nothing to check the rest with.
+    /// Reports a record that cannot be read, without which nothing else can be checked.
     fn cannot_read_record(&self, why: Misread, report: &mut Report) {
         let title = format!("releases {}", self.record_key(&self.version));
         let why = match why {
-            Misread::Newer(why) => Misread::Newer(format!("{why}; nothing of this version can be checked without it")),
+            Misread::Newer(why) => Misread::Newer(format!("{why}; nothing else can be checked without it")),
             damaged @ Misread::Wrong(_) => damaged,
         };
         report.check(&title, "", why, "everyone who checks this version; nothing else of it could be checked");
     }
 
-    /// Checks the acts that are `wanted`, in the order of a publication. What cannot be asked does not end it.
+    /// Checks the acts that are `wanted`, in the order of a publication, also after one that cannot be checked.
     async fn check(
         &self,
         record: &Record,
@@ -221,7 +221,7 @@ impl View<'_> {
                 self.check_docs(act, *docs, record, report).await
             }
             Act::Docs { docs: Docs::Nightly, .. } => Ok(()),
-            // No release is published by it, and whether the list can be read was said first of all.
+            // A release does not change the list, and its state was reported first.
             Act::Withdraw { .. } => Ok(()),
             Act::RootManifest => self.check_root_manifest(act, record, report).await,
             Act::Branch | Act::Review => self.check_branch(record, report),
@@ -234,7 +234,7 @@ impl View<'_> {
         }
     }
 
-    /// What people call an act, for one that could not be looked at.
+    /// Name of an act that could not be checked.
     fn title(&self, act: &Act) -> String {
         let layout = self.layout();
         match act {
@@ -253,7 +253,7 @@ impl View<'_> {
         }
     }
 
-    /// Where a pointer belongs in this environment.
+    /// The version that an act's pointer should lead to in this environment.
     fn belongs_on(&self, act: &Act) -> Option<&Version> {
         pointers::target(act.follows()?, &self.published)
     }

@@ -1,5 +1,5 @@
-//! `world up` and `world down`: a Garage and a registry that stay, to release to by hand. Touches nothing but
-//! `release/world/`.
+//! `world up` and `world down`: Garage and a registry that keep running, to publish to by hand. They write to
+//! `release/world/` only.
 
 use anyhow::Result;
 use camino::Utf8PathBuf;
@@ -11,14 +11,14 @@ use xtask::tools::term;
 use crate::tools::server::Life;
 use crate::tools::test_servers::{CONFIG, ENVIRONMENT, TestServers, stop};
 
-/// Starts it and says how it is used. One that runs already is started anew, with its data.
+/// Starts the servers, and says how to use them. Running servers are restarted with their data.
 ///
 /// # Errors
-/// Something is not installed, or does not start.
+/// A server is not installed, or does not start.
 pub async fn up(invocation: &Invocation) -> Result<Outcome> {
     let dir = directory(invocation)?;
     if stop(&dir).await? > 0 {
-        term::say("it was up, and starts anew on other ports: what speaks to it now fails");
+        term::say("restarting the servers on other ports; programs that use the old ones will fail");
     }
     let servers = TestServers::start(&dir, Life::Own).await?;
     let registry = servers.registry();
@@ -36,15 +36,15 @@ pub async fn up(invocation: &Invocation) -> Result<Outcome> {
     Ok(Outcome::Done)
 }
 
-/// Stops it.
+/// Stops the servers.
 ///
 /// # Errors
-/// It does not end.
+/// A server does not end.
 pub async fn down(invocation: &Invocation) -> Result<Outcome> {
     let dir = directory(invocation)?;
     match stop(&dir).await? {
-        0 => term::say("no world was up"),
-        _ => term::say(format_args!("{} its data stays in {dir}", term::good("down:"))),
+        0 => term::say("no servers were running"),
+        _ => term::say(format_args!("{} the data stays in {dir}", term::good("down:"))),
     }
     Ok(Outcome::Done)
 }

@@ -121,7 +121,7 @@ fn a_healthy_environment_and_what_is_left_behind() {
 
         the tree
           ✓ git identity         Release Manager <manager@example.org>
-          · commit-msg hook      none; only Gerrit demands it
+          · commit-msg hook      none; only Gerrit requires it
           ✓ clone                complete
           ✓ work tree            clean
           ✓ release notes        0 fragments in doc/manual/rl-next, no problems
@@ -135,13 +135,13 @@ fn a_healthy_environment_and_what_is_left_behind() {
           ✓ key for reading      obtained
           ✓ published            0 versions
           ✓ key for writing      obtained
-          ✓ bucket               local-cache: a probe was written, read and removed
-          ✓ bucket               local-docs: a probe was written, read and removed
-          ✓ bucket               local-install: a probe was written, read and removed
-          ✓ bucket               local-releases: a probe was written, read and removed
+          ✓ bucket               local-cache: write, read and delete succeeded
+          ✓ bucket               local-docs: write, read and delete succeeded
+          ✓ bucket               local-install: write, read and delete succeeded
+          ✓ bucket               local-releases: write, read and delete succeeded
     "#]]
     .assert_eq(&page(&ran.stdout));
-    assert!(ran.stderr.contains("nothing stands in the way"), "{}", ran.stderr);
+    assert!(ran.stderr.contains("no problems"), "{}", ran.stderr);
     ran.ok();
     for bucket in BUCKETS {
         let left = fs::read_dir(release.object(bucket)).expect("a bucket").count();
@@ -200,8 +200,8 @@ fn gerrit_demands_its_hook() {
     let (release, gerrit) = reviewed();
     let hook = || about(&doctor(&release, &["--env", "local"]).stdout, "commit-msg hook");
     expect![[r#"
-        ✗ commit-msg hook      Gerrit takes no commits without the Change-Id that its hook adds, and it is
-                               not installed, or is no program:
+        ✗ commit-msg hook      Gerrit requires the Change-Id that its hook adds, and the hook is not
+                               installed or not executable:
                                `hook=$(git rev-parse --git-path hooks/commit-msg)`
                                `curl --location --output "$hook" https://GERRIT/tools/hooks/commit-msg && chmod +x "$hook"`"#]].assert_eq(&hook());
     let path = release.repo.root.join(".git/hooks/commit-msg");
@@ -295,10 +295,10 @@ async fn a_server_says_where_it_is_and_what_time_it_is() -> Result<()> {
     ];
     expect![[r#"
         ✓ endpoint             URL answers
-        ✗ region               the server's is `garage`, and signatures for `global` are refused: put
-                               `region = "garage"` into `[environments.local.storage.s3]` of releng.toml
+        ✗ region               the server's region is `garage`, and it rejects signatures for `global`:
+                               set `region = "garage"` in `[environments.local.storage.s3]` of releng.toml
         ✗ clock this machine's is N s off the server's: set it, because signatures contain the time
-        · buckets              not tried, as long as the server cannot be used"#]]
+        · buckets              not tried, because the server cannot be used"#]]
     .assert_eq(&shown.join("\n"));
     server.abort();
     // Nobody listens there any more.

@@ -58,7 +58,7 @@ fn a_lightweight_tag_is_not_the_annotated_one() {
     release.repo.git(&["-C", "release/local/git", "update-ref", "refs/tags/2.93.1", &commit]);
     let verified = release.release("verify", "local", &[]);
     assert!(verified.stdout.contains("broken tag 2.93.1"), "{}", verified.stdout);
-    assert!(verified.stdout.contains("it is a lightweight tag, which names"), "{}", verified.stdout);
+    assert!(verified.stdout.contains("it is a lightweight tag for"), "{}", verified.stdout);
     let error = release.upload().fails(1);
     assert!(error.contains("the remote has a lightweight tag of this name"), "{error}");
     assert_eq!(release.repo.git(&["-C", "release/local/git", "cat-file", "-t", "2.93.1"]), "commit", "it stays");

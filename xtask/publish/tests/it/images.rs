@@ -146,7 +146,7 @@ async fn a_lost_manifest_is_named_offered_and_pushed_again() -> Result<()> {
 
     let named = format!("the manifest of linux/arm64, {child}");
     let broken = release.release("verify", "local", &[]);
-    assert!(broken.stdout.contains(&format!("{named} is not there")), "{}", broken.stdout);
+    assert!(broken.stdout.contains(&format!("{named} is missing")), "{}", broken.stdout);
     let plan = release.release("plan", "local", &[]).stdout;
     assert!(plan.contains(&format!("again: it is missing {named}")), "{plan}");
     release.upload().ok();

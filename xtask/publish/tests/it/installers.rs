@@ -37,13 +37,13 @@ fn published_once_verified_and_rolled_back() {
         release.release("installer", "local", &[&["--from", dir.as_str()], args].concat())
     };
     let error = install(&old, &["--noconfirm"]).fails(1);
-    assert!(error.contains("2.93.1 has to be published to local first"), "{error}");
+    assert!(error.contains("2.93.1 must be published to local first"), "{error}");
     old.upload().ok();
     let receipt = old.object("local-releases/receipts/lix-2.93.1.json");
     let text = fs::read(&receipt).expect("a receipt");
     fs::remove_file(&receipt).expect("removed");
     let error = install(&old, &["--noconfirm"]).fails(1);
-    assert!(error.contains("its upload was not finished"), "{error}");
+    assert!(error.contains("its upload is not finished"), "{error}");
     fs::write(&receipt, text).expect("written");
 
     let error = install(&old, &[]).fails(1);
@@ -102,7 +102,7 @@ fn what_is_no_installer_of_this_release_is_refused() {
     fs::rename(file("x86_64-linux"), dir.join("lix-installer-x86_64-linux.bak")).expect("renamed");
     expect_test::expect![[r#"
         error: the upload of the installers is not finished
-          DIR/installers does not hold the installers of 2.93.1
+          DIR/installers does not have the installers of 2.93.1
           lix-installer-aarch64-darwin: this release has no build for aarch64-darwin
           lix-installer-aarch64-linux is neither an ELF nor a 64-bit Mach-O executable
           lix-installer-x86_64-darwin: this release has no build for x86_64-darwin

@@ -179,14 +179,14 @@ async fn an_interrupted_rollback_says_what_moved_and_an_upload_sees_that_it_is_n
     errors += &told(&served.rollback("2.93.9"));
     expect![[r#"
         nothing was rolled back by this run
-        the rollback of local to 2.93.1 is only begun: what it withdraws is recorded, and no pointer has moved, so users see what they saw before
+        the rollback of local to 2.93.1 has only begun: what it withdraws is recorded, but no pointer has moved, so users see what they saw before
         nothing was rolled back by this run
     "#]]
     .assert_eq(&errors);
 
     let ran = served.new.upload();
     let last = ran.stderr.lines().last().unwrap_or_default();
-    expect!["the rollback of local that withdrew 2.93.2 is not finished, so users are still led to it; next: cargo xtask release rollback --env local --to 2.93.1"]
+    expect!["the rollback of local that withdrew 2.93.2 is not finished, so pointers still lead to it; next: cargo xtask release rollback --env local --to 2.93.1"]
         .assert_eq(last.split(" --repo ").next().unwrap_or_default());
     assert!(!ran.stderr.contains("done:"), "{}", ran.stderr);
     ran.fails(3);
@@ -194,8 +194,8 @@ async fn an_interrupted_rollback_says_what_moved_and_an_upload_sees_that_it_is_n
     // One pointer cannot be moved; how far the others come is a matter of time.
     let (ran, _) = served.with(refused("/local-releases/manifest.nix"), || served.rollback("2.93.1"));
     assert!(
-        ran.stderr.contains("not moved, or not all of it: releases manifest.nix")
-            || ran.stderr.contains("is only begun"),
+        ran.stderr.contains("not moved, or only in part: releases manifest.nix")
+            || ran.stderr.contains("has only begun"),
         "{}",
         ran.stderr
     );
@@ -205,7 +205,7 @@ async fn an_interrupted_rollback_says_what_moved_and_an_upload_sees_that_it_is_n
     assert_eq!(served.live(), "2.93.1");
     let ran = served.new.upload();
     let last = ran.stderr.lines().last().unwrap_or_default();
-    expect!["2.93.2 is published to local and withdrawn: a rollback took users of the newest stable release to 2.93.1; to bring them back to 2.93.2: cargo xtask release rollback --env local --to 2.93.2"].assert_eq(last.split(" --repo ").next().unwrap_or_default());
+    expect!["2.93.2 is published to local, but withdrawn: a rollback took users of the newest stable release back to 2.93.1; to bring them to 2.93.2: cargo xtask release rollback --env local --to 2.93.2"].assert_eq(last.split(" --repo ").next().unwrap_or_default());
     assert!(!ran.stderr.contains("done:"), "{}", ran.stderr);
     ran.ok();
     Ok(())
@@ -233,7 +233,7 @@ fn a_begun_upload_is_passed_by_no_pointer_and_withdrawn_by_no_rollback() {
     );
     assert!(live().contains("-lix-2.93.1\""));
     let error = old.release("rollback", "local", &["--to", "2.93.3", "--noconfirm"]).fails(1);
-    assert!(error.contains("the upload of 2.93.3 to local was begun and is not finished"), "{error}");
+    assert!(error.contains("the upload of 2.93.3 to local was begun, but is not finished"), "{error}");
     fs::remove_dir_all(&begun).expect("removed");
     new.upload().ok();
     assert!(live().contains("-lix-2.93.2\""));
@@ -287,7 +287,7 @@ fn a_rollback_is_the_way_out_of_a_list_that_cannot_be_read() {
             "{garbage}: {error}"
         );
         let ran = old.release("rollback", "local", &["--to", "2.93.1", "--noconfirm"]);
-        assert!(ran.stderr.contains("this rollback writes withdrawn.json anew"), "{garbage}: {}", ran.stderr);
+        assert!(ran.stderr.contains("this rollback rewrites withdrawn.json"), "{garbage}: {}", ran.stderr);
         ran.ok();
         let text = fs::read_to_string(&list).expect("a list");
         assert_eq!(serde_json::from_str::<Vec<String>>(&text).expect("a list"), ["2.93.2"], "{garbage}");

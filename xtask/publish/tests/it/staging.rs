@@ -41,7 +41,7 @@ fn the_second_environment_takes_what_the_first_has_taken() {
     let refused = second(&[]).fails(1);
     assert!(refused.contains("local has no receipt for it"), "{refused}");
     let stdout = release.release("verify", "local", &[]);
-    assert!(stdout.stdout.contains("the upload was not finished, run it again"), "{}", stdout.stdout);
+    assert!(stdout.stdout.contains("the upload did not finish, run it again"), "{}", stdout.stdout);
     assert_eq!(stdout.code, Some(1));
     release.upload().ok();
     let plan = release.release("plan", "second", &[]).ok();

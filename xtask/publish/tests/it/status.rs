@@ -251,7 +251,7 @@ async fn what_is_not_as_it_should_be() -> Result<()> {
     fs::remove_file(world.object("staging", &format!("{directory}/release.json")))?;
     release.seal(&["x86_64-linux"], 3);
     let page = status(&release);
-    assert!(page.contains("staging      · publication was begun: upload again"), "{page}");
+    assert!(page.contains("staging      · the upload is not finished: upload again"), "{page}");
     assert!(page.contains("production   ✗ published with different content from release/"), "{page}");
     let json = release.repo.xtask(&["release", "status", "--json", "--config", release.config.as_str()]).ok();
     let json: serde_json::Value = serde_json::from_str(&json)?;

@@ -83,7 +83,7 @@ fn what_is_wrong_with_one_stops_all() {
     let list = releases[0].repo.beside("empty");
     fs::write(&list, "# nothing tonight\n").expect("written");
     let error = xtask(&["release", "train", "--env", "local", "--config", config, list.as_str()]).fails(1);
-    assert!(error.contains("lists no tree"), "{error}");
+    assert!(error.contains("lists no trees"), "{error}");
 
     let error = train(&["2.94.2", "2.94.3"].map(Release::new), &["--noconfirm"]).fails(1);
     assert!(error.contains("both have branch release-2.94: publish them one after the other"), "{error}");

@@ -32,7 +32,7 @@ fn it_stays_until_it_is_taken_down_and_a_release_goes_there() -> Result<()> {
     }
     let release = Release::new("2.93.1");
     let up = Up(&release);
-    assert!(up.world("down").stderr.contains("no world was up"));
+    assert!(up.world("down").stderr.contains("no servers were running"));
     let said = up.world("up").fails(0);
     let config = release.release_dir().join("world/releng.toml");
     assert!(said.contains(config.as_str()), "{said}");
@@ -59,6 +59,6 @@ fn it_stays_until_it_is_taken_down_and_a_release_goes_there() -> Result<()> {
     assert_eq!(key(&["--read", "--write"])?, "world-ReadWrite");
 
     assert!(up.world("down").stderr.contains("down:"));
-    assert!(up.world("down").stderr.contains("no world was up"));
+    assert!(up.world("down").stderr.contains("no servers were running"));
     Ok(())
 }

@@ -81,7 +81,7 @@ fn what_ails_nix_itself_is_not_a_broken_cache_and_stops_no_rollback() {
     "#]]
     .assert_eq(&lines(&ran, &["broken", "?"]));
     assert!(
-        ran.stderr.ends_with("not everything could be checked (1 unknown); what could be is what was released\n"),
+        ran.stderr.ends_with("not everything could be checked (1 unknown); the rest is what was released\n"),
         "{}",
         ran.stderr
     );
@@ -120,7 +120,7 @@ fn a_rollback_looks_at_where_it_goes_and_at_nothing_else() {
         assert!(lines(&ran, &["broken"]).contains("lix-2.93.2/release.json"), "{ran:?}");
         // The older one's own things are all judged, and what follows the newer is told.
         let ran = old.release("verify", "local", &["2.93.1"]);
-        assert!(lines(&ran, &["note"]).contains("belongs on 2.93.2, which cannot be told: "), "{ran:?}");
+        assert!(lines(&ran, &["note"]).contains("belongs on 2.93.2, which cannot be checked: "), "{ran:?}");
     }
     // The one to go to counts.
     fs::remove_file(old.object("local-releases/lix/lix-2.93.1/manual/page-1.html")).expect("removed");
@@ -243,12 +243,12 @@ fn what_a_newer_tool_wrote_is_not_broken_and_not_absent() {
         2.93.2
         ?      releases withdrawn.json            could not be checked: s3://local-releases/withdrawn.json was made by a newer tool (format 2): use that tool
         ?      releases receipts/lix-2.93.2.json  could not be checked: it was made by a newer tool (format 2): use that tool
-        failed: 2.93.2 in local: not everything could be checked (2 unknown); what could be is what was released
+        failed: 2.93.2 in local: not everything could be checked (2 unknown); the rest is what was released
         2.93.2
-        ?      releases lix/lix-2.93.2/release.json could not be checked: the published lix/lix-2.93.2/release.json was made by a newer tool (format 2): use that tool; nothing of this version can be checked without it
+        ?      releases lix/lix-2.93.2/release.json could not be checked: the published lix/lix-2.93.2/release.json was made by a newer tool (format 2): use that tool; nothing else can be checked without it
         failed: 2.93.2 in local could not be checked (1 unknown)
         2.93.1
-        ?      releases lix/lix-2.93.1/release.json could not be checked: the published lix/lix-2.93.1/release.json was made by a newer tool (format 2): use that tool; nothing of this version can be checked without it
+        ?      releases lix/lix-2.93.1/release.json could not be checked: the published lix/lix-2.93.1/release.json was made by a newer tool (format 2): use that tool; nothing else can be checked without it
         failed: 2.93.1 in local could not be checked (1 unknown)
     "#]].assert_eq(&shown);
 }
@@ -276,10 +276,7 @@ async fn looking_leaves_nothing_behind_in_a_cache_and_what_it_shows_is_told_from
     let stale = lines(&ran, &["stale"]);
     let shows = "the bucket has 2.93.2; this address still shows 2.93.1 (Age 57, X-Cache HIT): wait, or purge\n";
     assert!(stale.contains(shows), "{stale}");
-    assert!(
-        stale.contains("index.html: the bucket has it as it was released; this address still shows another"),
-        "{stale}"
-    );
+    assert!(stale.contains("index.html: the bucket has it as released; this address still shows different"), "{stale}");
     assert!(ran.stderr.contains("waiting: 2.93.2 in local is what was released, and a cache"), "{}", ran.stderr);
     world.forget();
     next.release("verify", "local", &[]).ok();

@@ -1,6 +1,6 @@
-//! An environment, as users see a release there: lightly, in seconds, and without a download of what is large.
+//! A quick look at a release in an environment, as users see it: within seconds, and without large downloads.
 //!
-//! Sizes are compared and small files read. That is no `verify`, and nothing here says so. Refuses to wait long.
+//! Sizes are compared and small files read, which does not replace `verify`.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -34,27 +34,27 @@ use crate::tools::root_manifest;
 use crate::tools::source::Source;
 use crate::tools::transfer;
 
-/// A git remote that takes longer is not asked any further.
+/// Time limit for a git remote.
 pub const PATIENCE: Duration = Duration::from_secs(10);
-/// An environment that takes longer is not looked at any further: its key may come from a host that is down.
+/// Time limit for an environment, whose key may come from a host that is down.
 const LONGEST: Duration = Duration::from_secs(45);
 
-/// No manifest is nearly this long, in bytes.
+/// Longest manifest that is read, in bytes.
 const MANIFEST_LIMIT: u64 = 1 << 20;
 
-/// A query that no cache has seen, for the so-many-th time in this run.
+/// Makes a query that no cache has seen; `number` distinguishes the queries of one run.
 fn fresh_query(number: u32) -> String {
     format!("nocache={}-{}-{number}", time::OffsetDateTime::now_utc().unix_timestamp_nanos(), std::process::id())
 }
 
-/// Whether a cache had an answer already.
+/// Whether the answer came from a cache.
 fn was_kept(headers: &Headers) -> bool {
     let aged = headers.get("age").is_some_and(|age| age.trim() != "0");
     let hit = |name: &&str| headers.get(name).is_some_and(|value| value.to_ascii_uppercase().contains("HIT"));
     aged || ["x-cache", "x-cache-status", "cf-cache-status"].iter().any(hit)
 }
 
-/// What is looked for.
+/// The release to look for.
 pub struct Look<'a> {
     pub invocation: &'a Invocation,
     pub git: &'a Git,
@@ -63,20 +63,20 @@ pub struct Look<'a> {
     pub built: Option<&'a LocalRecord>,
 }
 
-/// The buckets that are looked at.
+/// The buckets to look at.
 struct Sources {
     docs: Source,
     install: Source,
     releases: Source,
-    /// Held to keep its server running.
+    /// Keeps the embedded server running.
     _world: Option<Site>,
 }
 
-/// What an environment says of versions in general.
+/// What an environment says about other versions.
 #[derive(Default)]
 struct Others {
     withdrawn: BTreeSet<Version>,
-    /// Uploads that were begun and not finished. Only a bucket can be listed, not a public address.
+    /// Versions whose upload was begun and not finished; empty at a public address, which cannot be listed.
     begun: BTreeSet<Version>,
     unread: Vec<Unread>,
 }
@@ -107,7 +107,7 @@ async fn others(releases: &Source, product: &Product) -> Result<Others> {
     })
 }
 
-/// The lock that lies with the documentation.
+/// Reads the lock in the docs bucket.
 async fn lock(docs: &Source, unread: &mut Vec<Unread>) -> Result<Option<Lock>> {
     let Some(text) = docs.get(lock::KEY).await? else { return Ok(None) };
     match lock::seen(&text) {
@@ -123,12 +123,12 @@ impl Look<'_> {
     /// Looks at one environment.
     ///
     /// # Errors
-    /// It cannot be looked at, and why, in words.
+    /// Says why the environment cannot be looked at.
     pub async fn at(&self, name: &str, environment: &environment::Environment) -> Result<Live, String> {
         if let Storage::Embedded { directory } = &environment.storage
             && !self.git.root().join(directory).exists()
         {
-            // Opening it would make the directory.
+            // Opening the site would make the directory.
             return Ok(self.absent(environment).await);
         }
         let looking = async {
@@ -157,7 +157,7 @@ impl Look<'_> {
 
     async fn sources(&self, name: &str, environment: &environment::Environment) -> Result<Sources> {
         if let Some(public) = &environment.public {
-            // A cache would remember that a name does not exist yet.
+            // Otherwise a cache might remember that a file does not exist yet.
             let query = fresh_query(0);
             let source = |address: &String| Source::Public(Http::impatient(address).with_query(&query));
             return Ok(Sources {
@@ -200,7 +200,7 @@ impl Look<'_> {
         let lock = lock(&sources.docs, &mut unread).await?;
         let record = record.and_then(Result::ok);
         let expected = record.as_ref().or(self.built.map(|built| &built.record)).filter(|record| {
-            // Something else may lie in `release/`.
+            // `release/` may have another version.
             record.version == version.to_string()
         });
         Ok(Live {
@@ -216,8 +216,8 @@ impl Look<'_> {
         })
     }
 
-    /// Makes sure that a cache in front does not remember what is asked for here under the names that users ask for. One
-    /// that ignores queries would: it is known by an answer that it has kept for a query that was never made before.
+    /// Makes sure that a cache in front does not keep these answers for users. A cache that ignores queries would: it
+    /// gives itself away by answering a new query from what it has kept.
     async fn see_that_looking_changes_nothing(&self, name: &str, releases: &Source) -> Result<()> {
         let Source::Public(http) = releases else { return Ok(()) };
         if self.was_published_from_here(name) {
@@ -227,7 +227,7 @@ impl Look<'_> {
         let again = http.with_query(&fresh_query(1)).page(MANIFEST, MANIFEST_LIMIT).await?;
         ensure!(
             !again.is_some_and(|page| was_kept(&page.headers)),
-            "a cache in front of it ignores queries and would remember what does not exist yet: `verify` asks the bucket"
+            "a cache in front of it ignores queries, and would remember files that do not exist yet: use `verify`"
         );
         Ok(())
     }
@@ -239,12 +239,12 @@ impl Look<'_> {
         receipt.is_some_and(|receipt| receipt["version"] == self.release.version().to_string().as_str())
     }
 
-    /// What a directory without a record is.
+    /// Looks at a version directory without a record.
     async fn unrecorded(&self, releases: &Source, layout: &Layout) -> Result<Directory> {
         let is_there = async |name| -> Result<bool> {
             Ok(releases.size(&format!("{}/{name}", layout.version_directory())).await?.is_some())
         };
-        // The sums go first, and came with the records.
+        // This tool sends the sums first; the tool before it made none.
         Ok(match (is_there(SUMS).await?, is_there(MANIFEST).await?) {
             (true, _) => Directory::Begun,
             (false, true) => Directory::Unrecorded,
@@ -252,7 +252,7 @@ impl Look<'_> {
         })
     }
 
-    /// Asks for the size of every file that is no page of the manual.
+    /// Compares the size of every file except the manual's pages.
     async fn directory(
         &self,
         releases: &Source,
@@ -270,9 +270,9 @@ impl Look<'_> {
             let (releases, path, size) = (releases.clone(), (*path).clone(), facts.size);
             let key = format!("{}/{path}", layout.version_directory());
             async move {
-                // One that cannot be asked about is no reason not to ask about the others.
-                let whole = releases.size(&key).await.is_ok_and(|there| there == Some(size));
-                Ok((!whole).then_some(path))
+                // A file that cannot be checked counts as broken, and the others are still checked.
+                let is_right = releases.size(&key).await.is_ok_and(|there| there == Some(size));
+                Ok((!is_right).then_some(path))
             }
         });
         let mut broken: Vec<String> = transfer::all(asking).await?.into_iter().flatten().collect();
@@ -280,7 +280,7 @@ impl Look<'_> {
         Ok(Directory::Recorded { same_as_release: ours.is_some(), files: files.len(), broken })
     }
 
-    /// Where the names lead that users follow. Whose manual is live can only be told by a record with its start page.
+    /// Looks where the pointers lead. The live manual is recognised by the digest of its start page in the record.
     async fn pointers(&self, sources: &Sources, record: Option<&Record>) -> Result<Vec<Pointer>> {
         let version = self.release.version();
         let live = match sources.releases.get(MANIFEST).await? {
@@ -308,17 +308,17 @@ impl Look<'_> {
         Ok(pointers)
     }
 
-    /// What has become of the release's commits, where there is Gerrit.
+    /// Looks at the release's commits, if the environment has Gerrit.
     async fn review(&self, environment: &environment::Environment) -> Option<Reviewed> {
         let (GitTarget::Gerrit { .. }, Some(tag)) = (&environment.git, self.tag) else { return None };
         let (branch, tag) = (self.release.release_branch(), tag.clone());
         let (root, target) = (self.git.root().to_owned(), environment.git.clone());
-        // git makes its caller wait, and the other environments need not.
+        // git blocks its thread, and must not delay the other environments.
         let asking = tokio::task::spawn_blocking(move || {
             let git = Git::open(&root)?;
             review(&Remote::find(&git, &target)?.impatient(PATIENCE), &branch, &tag)
         });
-        let asked = asking.await.context("git was not asked").flatten();
+        let asked = asking.await.context("git was not run").flatten();
         Some(asked.map_or_else(|error| Reviewed::Unknown(format!("{error:#}")), Reviewed::from))
     }
 }

@@ -1,4 +1,4 @@
-//! What was built here: the record in `release/`, as it is, held against nothing.
+//! The record in `release/`, as it is, without any checks.
 
 use xtask::domain::build::record::Record;
 use xtask::domain::digest::Digest;
@@ -9,15 +9,15 @@ use xtask::tools::git::Git;
 /// The record in `release/`.
 pub struct LocalRecord {
     pub record: Record,
-    /// Digest of its text.
+    /// Digest of the record's text.
     pub digest: Digest,
 }
 
 impl LocalRecord {
-    /// Reads it; `None` if there is nothing.
+    /// Reads the record, if there is one.
     ///
     /// # Errors
-    /// What is there is not a record, in words.
+    /// The record cannot be read; the message says why.
     pub fn read(git: &Git) -> Result<Option<LocalRecord>, String> {
         let path = git.root().join(layout::RELEASE).join(layout::RECORD);
         let Some(text) = files::read_if_there(&path).map_err(|error| format!("{error:#}"))? else { return Ok(None) };

@@ -1,6 +1,7 @@
-//! The binary cache, as a client walks it: from the published record through the references of every narinfo.
+//! The binary cache, walked as a client does: from the published record through the references of every narinfo.
 //!
-//! Each signature is checked here, by the key that `releng.toml` says users trust; in the end Nix judges the same.
+//! Each signature is checked here, with the keys that users trust according to `releng.toml`. At the end, Nix checks
+//! the same.
 
 use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
@@ -43,7 +44,7 @@ impl View<'_> {
         let roots = nix_cache::Roots::of(record);
         let starts: Vec<StorePath> = roots.outputs.iter().chain(&roots.derivations).cloned().collect();
         let Sides { edge, .. } = &self.sources.cache;
-        // The bucket first: caches keep narinfos that do not exist, too.
+        // The bucket first, because caches also remember that a narinfo does not exist.
         let deep_there = self.deep && edge.is_none();
         let bucket = self.sources.cache.source();
         let mut walk = Walk::through(&starts, &bucket, &keys, deep_there).await?;
@@ -58,7 +59,7 @@ impl View<'_> {
             };
             findings = if damaged.is_empty() {
                 Findings {
-                    stale: shown.into_iter().map(|why| format!("{why}: the bucket has it right")).collect(),
+                    stale: shown.into_iter().map(|why| format!("{why}: it is right in the bucket")).collect(),
                     ..Findings::default()
                 }
             } else {
@@ -98,7 +99,7 @@ impl View<'_> {
         let sh = process::shell_in(self.git.root())?;
         let objection = match nix_cache::verify(&sh, &url, &keys.trusted(), self.deep, &roots).await {
             Ok(objection) => objection,
-            // Every signature was checked above: what keeps this Nix from judging is not a reason to stop a rollback.
+            // Every signature was checked above, so a Nix that cannot check must not stop a rollback.
             Err(error) if report.is_aside() => {
                 report.note(NIX, &format!("{error:#}"));
                 return Ok(());
@@ -108,32 +109,32 @@ impl View<'_> {
                 return Ok(());
             }
         };
-        let good = if self.deep { "signed, and every NAR holds what it should" } else { "signed" };
+        let good = if self.deep { "signed, and every NAR has the right contents" } else { "signed" };
         report.check(NIX, good, objection.into_iter().collect::<Vec<_>>(), WHO);
         Ok(())
     }
 }
 
-/// How far a walk has come.
+/// A walk through a cache.
 #[derive(Default)]
 struct Walk {
     seen: HashSet<StorePath>,
-    /// Of NARs, as they are stored.
+    /// Total size of the compressed NARs in bytes.
     bytes: u64,
     broken: Vec<String>,
-    /// How many paths only an older key has signed, by its name.
+    /// Number of paths that only an older key has signed, by its name.
     signed_by: BTreeMap<String, usize>,
 }
 
 impl Walk {
-    /// All that a client meets on its way from some paths.
+    /// Walks from some paths through everything that they refer to.
     async fn through(starts: &[StorePath], source: &Source, keys: &Arc<Keys>, deep: bool) -> Result<Walk> {
         let mut walk = Walk::default();
         walk.from(starts.to_vec(), source, keys, deep).await?;
         let info = usable(source.get_at_most(INFO, NARINFO_LIMIT).await)?;
         match info.map(|info| is_good_info(&String::from_utf8_lossy(&info.unwrap_or_default()))) {
             Ok(true) => {}
-            Ok(false) => walk.broken.push(format!("{INFO} is missing, or is of another store")),
+            Ok(false) => walk.broken.push(format!("{INFO} is missing, or is for another store")),
             Err(why) => walk.broken.push(format!("{INFO} cannot be read: {why}")),
         }
         Ok(walk)
@@ -164,7 +165,7 @@ impl Walk {
     }
 }
 
-/// What was found of a path.
+/// What was found about a path.
 struct Checked {
     path: StorePath,
     references: Vec<StorePath>,
@@ -204,7 +205,7 @@ async fn check_path(source: &Source, path: StorePath, keys: &Keys, deep: bool) -
     Ok(Checked { path, references, bytes: size.unwrap_or(0), wrong, signed_by })
 }
 
-/// The size of a NAR as clients get it, in bytes, and what is wrong with it.
+/// Returns the size of a compressed NAR in bytes, and what is wrong with it.
 async fn check_nar(source: &Source, narinfo: &NarInfo, deep: bool) -> Result<(Option<u64>, Option<String>)> {
     let url = &narinfo.url;
     let Some((size, served)) = source.look(url).await? else { return Ok((None, nar_fault(narinfo, None))) };
@@ -218,7 +219,7 @@ async fn check_nar(source: &Source, narinfo: &NarInfo, deep: bool) -> Result<(Op
     let facts = source.facts(url).await?;
     let content = facts.zip(narinfo.file_hash).filter(|(found, expected)| found.sha256 != *expected);
     let content =
-        content.map(|(found, expected)| format!("its NAR has SHA-256 {} instead of {expected}, {url}", found.sha256));
+        content.map(|(found, expected)| format!("its NAR has SHA-256 {} instead of {expected}: {url}", found.sha256));
     let size = facts.map(|facts| facts.size);
     Ok((size, nar_fault(narinfo, size).or(content)))
 }

@@ -1,4 +1,4 @@
-//! The release in git, where others fetch it: its branch and its tag.
+//! The release's branch and tag, on the remote from which others fetch them.
 
 use anyhow::{Result, anyhow};
 use xtask::domain::build::record::Record;
@@ -12,12 +12,12 @@ use xtask::tools::remote::Remote;
 
 use super::{Report, View};
 
-/// Who is affected.
+/// The people who are affected.
 const READERS: &str = "everyone who builds from git";
 
 impl View<'_> {
-    /// The branch has the release commit, which marks an official release, and the commit that brings it back, which
-    /// does not.
+    /// Checks that the branch has the release commit, which is marked as an official release, and the commit that
+    /// merges it back, which is not.
     pub(super) fn check_branch(&self, record: &Record, report: &mut Report) -> Result<()> {
         let (branch, broken) = self.look_at_branch(record)?;
         let good = format!("contains {}, merged back", record.commit.short());
@@ -37,7 +37,7 @@ impl View<'_> {
         };
         let history = remote.history(&branch, &tip)?;
         if !history.contains(&tip, commit)? {
-            let why = format!("it is at {} and does not contain the release, {}", tip.short(), commit.short());
+            let why = format!("it is at {}, and does not contain the release, {}", tip.short(), commit.short());
             return Ok((branch, vec![why]));
         }
         let before: Vec<Oid> = history.commit(commit)?.parents;
@@ -58,7 +58,7 @@ impl View<'_> {
         Ok((branch, broken))
     }
 
-    /// The tag is an annotated one, and names what was released.
+    /// Checks that the tag is annotated, and is for the commit that was released.
     pub(super) fn check_tag(&self, record: &Record, report: &mut Report) -> Result<()> {
         let commit = record.commit.short();
         let remote = Remote::find(self.git, &self.site.environment.git)?;
@@ -66,19 +66,19 @@ impl View<'_> {
             None => vec!["the remote does not have it".to_owned()],
             Some(Tag::Annotated { commit: tagged, .. }) if tagged == record.commit => Vec::new(),
             Some(Tag::Annotated { commit: tagged, .. }) => {
-                vec![format!("it names {}, and {commit} was released", tagged.short())]
+                vec![format!("it is for {}, but {commit} was released", tagged.short())]
             }
             Some(Tag::Lightweight(object)) => vec![format!(
-                "it is a lightweight tag, which names {} directly, and not an annotated one with a message and a tagger",
+                "it is a lightweight tag for {}, and not an annotated one with a message and a tagger",
                 object.short()
             )],
         };
-        report.check(&format!("tag {}", self.version), &format!("names {commit}"), broken, READERS);
+        report.check(&format!("tag {}", self.version), &format!("is for {commit}"), broken, READERS);
         Ok(())
     }
 }
 
-/// Whether a commit's files mark an official release.
+/// Whether a commit is marked as an official release.
 fn is_marked(history: &History, commit: &Oid) -> Result<bool> {
     let text = history.file(commit, version_file::PATH)?.unwrap_or_default();
     let version = VersionFile::parse(&text).map_err(|why| anyhow!("{} {why}", version_file::PATH))?;

@@ -1,4 +1,4 @@
-//! Whether users get the container images: what the record names is there, whole, and the tags lead to it.
+//! The container images: what the record names must be complete, and the tags must point to it.
 
 use anyhow::{Result, anyhow};
 use xtask::domain::build::record::{ImageRecord, Record};
@@ -19,11 +19,11 @@ impl View<'_> {
         };
         let images = self.site.images(target);
         let Found { platforms, missing, .. } = images.find(index).await?;
-        let mut broken: Vec<String> = missing.into_iter().map(|part| format!("{part} is not there")).collect();
+        let mut broken: Vec<String> = missing.into_iter().map(|part| format!("{part} is missing")).collect();
         if broken.is_empty() && platforms != image.platforms {
             broken.push("it has images for platforms other than the record's".to_owned());
         }
-        // What is known to be missing is not looked for again.
+        // Do not download if something is known to be missing.
         if broken.is_empty()
             && self.deep
             && let Err(error) = images.download(index).await
@@ -61,20 +61,20 @@ impl View<'_> {
             }
         };
         let Some((_, index)) = recorded(&other)? else {
-            report.note(&title, &format!("belongs on {belongs}, which has no record of images to check it with"));
+            report.note(&title, &format!("belongs on {belongs}, which has no record of images to compare with"));
             return Ok(());
         };
         let broken = match self.site.images(target).tagged(&name).await? {
             None => vec![format!("it is missing, and belongs on {belongs}")],
             Some(there) if there == index => Vec::new(),
-            Some(there) => vec![format!("it leads to {}, and {belongs} is {}", there.oci(), index.oci())],
+            Some(there) => vec![format!("it points to {}, but {belongs} is {}", there.oci(), index.oci())],
         };
         report.check(&title, &format!("is on {belongs}"), broken, &format!("users who pull {target}:{name}"));
         Ok(())
     }
 }
 
-/// The images that a record names.
+/// Returns the images that a record names.
 fn recorded(record: &Record) -> Result<Option<(&ImageRecord, Digest)>> {
     let Some(image) = &record.image else { return Ok(None) };
     let index = Digest::from_oci(&image.digest).map_err(|why| anyhow!("the record's image: {why}"))?;

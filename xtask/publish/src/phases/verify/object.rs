@@ -1,5 +1,5 @@
-//! One small object: manifests, as `nix upgrade-nix` reads them (a version's, and the one at the root, which everybody
-//! follows), and the environment's receipt, which says whether the publication of this very record ran to its end.
+//! Small objects: manifests, as `nix upgrade-nix` reads them (the version's own and the root manifest, which all users
+//! follow), and the environment's receipt, which proves that the publication of exactly this record is complete.
 
 use anyhow::Result;
 use xtask::domain::build::record::Record;
@@ -26,7 +26,7 @@ impl View<'_> {
         let read = root_manifest::read(&manifest).await?;
         let broken = match read.says.map_err(|why| format!("it {why}")) {
             Ok(manifest) if manifest == record.manifest() => Vec::new(),
-            Ok(_) => vec!["it names other store paths than the record".to_owned()],
+            Ok(_) => vec!["it has different store paths from the record".to_owned()],
             Err(why) => vec![why],
         };
         report.check(
@@ -51,7 +51,7 @@ impl View<'_> {
         let expected = if *target == self.version {
             Some(record.manifest())
         } else {
-            // Its own names tell as much, where it has no record that can be read.
+            // Without a readable record, the names of the store paths are checked.
             self.record(target).await?.and_then(Result::ok).map(|(record, _)| record.manifest())
         };
         let broken = match live.map(|live| live.says) {
@@ -75,16 +75,16 @@ impl View<'_> {
         Ok(())
     }
 
-    /// What to do where a rollback stopped before the pointers moved.
+    /// Says what to do if a rollback stopped before this pointer moved.
     fn half_a_rollback(&self, live: Option<&Live>, target: &Version) -> Option<String> {
         let there: Version = live?.version(&self.site.product).parse().ok()?;
         let rollback = || term::next(&format!("rollback --env {} --to {target}", self.site.name));
         self.published.withdrawn.contains(&there).then(|| {
-            format!("it leads to {there}, which a rollback withdrew and did not finish: run it again, {}", rollback())
+            format!("it leads to {there}, which a rollback withdrew without finishing: run it again, {}", rollback())
         })
     }
 
-    /// The version that a plain manifest leads to.
+    /// Returns the version that a plain manifest leads to.
     fn version_of(&self, bytes: &[u8]) -> Option<String> {
         let says = live_manifest::parse(&String::from_utf8_lossy(bytes));
         says.ok().map(|manifest| live_manifest::version_of(&self.site.product, &manifest))
@@ -98,20 +98,20 @@ impl View<'_> {
         let mut findings = Findings::default();
         match StoredReceipt::parse(there.as_deref(), &self.site.name, &version) {
             StoredReceipt::Missing => {
-                findings.broken.push("it is missing: the upload was not finished, run it again".to_owned())
+                findings.broken.push("it is missing: the upload did not finish, run it again".to_owned())
             }
             StoredReceipt::Unreadable(why) => findings.broken.push(format!("it {why}: run the upload again")),
             StoredReceipt::Newer(why) => findings = Findings::unknown(format!("it {why}")),
             StoredReceipt::Is(receipt) if receipt.record != record => {
-                findings.broken.push("it is of another build".to_owned())
+                findings.broken.push("it is for another build".to_owned())
             }
             StoredReceipt::Is(_) => {}
         }
-        let good = format!("is of release.json {}", record.short());
+        let good = format!("is for release.json {}", record.short());
         if let (true, Some(there)) = (findings.is_empty(), &there) {
             findings = self.sources.releases.shown(&key, there, |_| None).await;
         }
-        report.check(&format!("releases {key}"), &good, findings, "environments that wait for this one");
+        report.check(&format!("releases {key}"), &good, findings, "environments that require this one");
         Ok(())
     }
 }

@@ -1,4 +1,4 @@
-//! What was found, told as it is found: a line each for people, or all of it as JSON in the end.
+//! The report of `verify`: lines for people as things are found, or JSON at the end.
 
 use anyhow::{Error, Result};
 use serde::Serialize;
@@ -7,7 +7,7 @@ use xtask::domain::format::Misread;
 use xtask::domain::version::Version;
 use xtask::tools::term;
 
-/// Lines about one thing that somebody would read.
+/// Most lines about one thing.
 const NAMED: usize = 5;
 
 /// Where findings go.
@@ -15,20 +15,20 @@ const NAMED: usize = 5;
 pub(super) enum Output {
     /// To stdout, as they are found.
     Page,
-    /// To stdout, all of them in the end.
+    /// To stdout, all together at the end.
     Json,
-    /// To stderr: another command's output is the data.
+    /// To stderr, because stdout is for the data of another command.
     Aside,
 }
 
-/// What is not right about one thing; empty where all is well.
+/// What is wrong with one thing; empty if nothing is.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Findings {
-    /// What is not as it was released. Waiting does not help.
+    /// Differences from what was released, which waiting does not fix.
     pub broken: Vec<String>,
-    /// What is as it should be in the bucket, while a cache in front of it still shows something older.
+    /// Things that are right in the bucket, while a cache in front of it still shows something older.
     pub stale: Vec<String>,
-    /// What could not be checked, and why.
+    /// Things that could not be checked, with the reason.
     pub unknown: Vec<String>,
 }
 
@@ -61,7 +61,7 @@ impl Findings {
     }
 
     pub fn unknown(why: String) -> Findings {
-        // Some say what a program wrote, on lines of their own.
+        // Some errors quote the output of a program, on separate lines.
         let lines: Vec<&str> = why.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
         Findings { unknown: vec![format!("could not be checked: {}", lines.join("; "))], ..Findings::default() }
     }
@@ -87,7 +87,7 @@ enum Entry {
     Note { what: String, note: String },
 }
 
-/// What was found.
+/// The findings so far.
 pub(super) struct Report {
     output: Output,
     entries: Vec<Entry>,
@@ -101,7 +101,7 @@ impl Report {
         Report { output, entries: Vec::new(), broken: 0, stale: 0, unknown: 0 }
     }
 
-    /// One check: what is good about it, or what is not and for whom.
+    /// Reports one check: `good` if nothing was found, otherwise the findings and who is affected.
     pub(super) fn check(&mut self, title: &str, good: &str, findings: impl Into<Findings>, who: &str) {
         let findings = findings.into();
         let is_good = findings.is_empty();
@@ -126,12 +126,12 @@ impl Report {
         });
     }
 
-    /// Something that could not be checked. The rest still is.
+    /// Reports something that could not be checked.
     pub(super) fn unknown(&mut self, title: &str, error: &Error) {
         self.check(title, "", Findings::unknown(format!("{error:#}")), "");
     }
 
-    /// Something that is worth knowing, and changes nothing.
+    /// Reports something worth knowing that does not affect the result.
     pub(super) fn note(&mut self, title: &str, why: &str) {
         self.entries.push(Entry::Note { what: title.to_owned(), note: why.to_owned() });
         self.line(format_args!("note   {title:<34} {why}"));
@@ -155,7 +155,7 @@ impl Report {
 
     fn line(&self, line: std::fmt::Arguments) {
         match self.output {
-            // Whoever closed the pipe has seen enough; the exit code still tells.
+            // If the reader has closed the pipe, the exit code still has the result.
             Output::Page => drop(term::row(line)),
             Output::Aside => term::say(line),
             Output::Json => {}
@@ -174,8 +174,8 @@ impl Report {
             }
             (0, 0, stale) => {
                 term::say(format_args!(
-                    "waiting: {at} is what was released, and a cache in front of it still shows users something older \
-                     ({stale} stale): wait for it to forget, or purge it, and verify again"
+                    "waiting: {at} is what was released, but a cache in front of it still shows users something older \
+                     ({stale} stale): wait until it expires, or purge it, and verify again"
                 ));
                 Ok(Outcome::Waiting)
             }
@@ -185,7 +185,7 @@ impl Report {
             }
             (0, unknown, _) => {
                 term::say(format_args!(
-                    "{} {at}: not everything could be checked ({unknown} unknown); what could be is what was released",
+                    "{} {at}: not everything could be checked ({unknown} unknown); the rest is what was released",
                     term::bad("failed:")
                 ));
                 Ok(Outcome::Failed)
@@ -195,7 +195,7 @@ impl Report {
                     0 => String::new(),
                     unknown => format!(", and not everything could be checked ({unknown} unknown)"),
                 };
-                term::say(format_args!("{} of {at}: {broken} broken{unknown}", term::bad("failed:")));
+                term::say(format_args!("{} {at}: {broken} broken{unknown}", term::bad("failed:")));
                 Ok(Outcome::Failed)
             }
         }

@@ -1,5 +1,5 @@
-//! A directory in a bucket: the version directory, a manual, the installers of the version and those that lead to the
-//! newest. Each file is checked by its content.
+//! A directory in a bucket, compared by content: the version directory, a manual, the installers of the version and
+//! those at the top of the bucket.
 
 use anyhow::Result;
 use xtask::domain::amounts::{bytes_for_people, counted};
@@ -56,14 +56,14 @@ impl View<'_> {
             let manual = record.manual();
             let Compared { findings, extra } = compare(&self.sources.docs, &directory, &manual, Some(MOVING)).await?;
             report.check(&title, &format!("{} of {target}", counted(manual.len(), "page")), findings, &who);
-            // A rollback deletes nothing, so that this is not always a fault.
+            // Not always a fault, because a rollback deletes nothing.
             if !extra.is_empty() {
                 let what = extra_objects(&extra);
                 report.note(&title, &format!("{what}; not part of the manual of {target}: its `upload` deletes it"));
             }
             return Ok(());
         }
-        // Not ours: it is enough that its start page is the right version's.
+        // Another version's manual: it is enough to check its start page.
         let Some(other) = self.record_to_follow(target, &title, report).await? else { return Ok(()) };
         let index: Files = other.manual().into_iter().filter(|(path, _)| path == MANUAL_INDEX).collect();
         let findings = compare(&self.sources.docs, &directory, &index, Some(MOVING)).await?.findings;
@@ -71,7 +71,8 @@ impl View<'_> {
         Ok(())
     }
 
-    /// A version that was published before there were records: its archives are held against the digests beside them.
+    /// Checks a version that was published before records existed: its archives are compared with the digests beside
+    /// them.
     pub(super) async fn check_unrecorded(&self, releases: &Store, report: &mut Report) -> Result<()> {
         let directory = self.layout().version_directory();
         let title = format!("releases {directory}/");
@@ -80,13 +81,13 @@ impl View<'_> {
             report.check(&title, "", vec!["it is not published".to_owned()], "everyone who looks for this version");
             return Ok(());
         }
-        // They came with the records, and go first: what has them and no record is not all there.
+        // SHA256SUMS is uploaded first and release.json last, so sums without a record mean an unfinished upload.
         if listing.contains_key(&format!("{directory}/{SUMS}")) {
-            let why = "its publication was begun and not finished: run `upload` again".to_owned();
+            let why = "its upload was begun, but is not finished: run `upload` again".to_owned();
             report.check(&title, "", vec![why], "everyone who finds it");
             return Ok(());
         }
-        report.note(&title, "has no release.json: only what has a digest beside it is checked");
+        report.note(&title, "has no release.json: only files with a digest beside them are checked");
         let mut expected = Files::new();
         let mut broken = Vec::new();
         for key in listing.keys() {
@@ -99,7 +100,7 @@ impl View<'_> {
                     expected.insert(path.to_owned(), FileFacts { size, sha256 });
                 }
                 (Err(why), _) => broken.push(format!("{key}: {why}")),
-                (_, None) => broken.push(format!("{archive} is missing, and its digest is there")),
+                (_, None) => broken.push(format!("{archive} is missing, but its digest is there")),
             }
         }
         let mut findings = compare(&self.sources.releases, &directory, &expected, None).await?.findings;
@@ -108,7 +109,7 @@ impl View<'_> {
         Ok(())
     }
 
-    /// The published record of a version's installers, and its text; `None` if it has none.
+    /// Reads the published record of a version's installers, with its text; `None` if it does not exist.
     async fn installer_record(&self, version: &Version) -> Result<Option<Result<(InstallerRecord, Vec<u8>), Misread>>> {
         let layout = self.site.layout(version);
         let key = layout.installer_record();
@@ -138,7 +139,7 @@ impl View<'_> {
         extra.retain(|path| path != INSTALLER_RECORD);
         let broken = &mut findings.broken;
         if record.version != release.version {
-            broken.push(format!("{INSTALLER_RECORD} is of {}", record.version));
+            broken.push(format!("{INSTALLER_RECORD} is for {}", record.version));
         }
         let without = release.builds.keys().filter(|system| !record.systems(&layout).contains(*system));
         broken.extend(without.map(|system| format!("{INSTALLER_RECORD} lists none for {system}")));
@@ -160,7 +161,7 @@ impl View<'_> {
                 return Ok(());
             }
             Some(Err(why)) => {
-                report.note(&title, &format!("belong on {target}, which cannot be told: {why}"));
+                report.note(&title, &format!("belong on {target}, which cannot be checked: {why}"));
                 return Ok(());
             }
             None => {
@@ -176,14 +177,14 @@ impl View<'_> {
     }
 }
 
-/// What a directory has, compared with what it should have.
+/// The comparison of a directory with what it should have.
 pub(super) struct Compared {
     pub findings: Findings,
-    /// Objects that are there besides, by their paths.
+    /// Paths of objects that are not expected.
     pub extra: Vec<String>,
 }
 
-/// Reads every file as users get it, and says what is not as expected; with `cache_control`, also how it is served.
+/// Reads every file as users get it, and reports differences; with `cache_control`, also of its headers.
 pub(super) async fn compare(
     sides: &Sides,
     directory: &str,
@@ -217,20 +218,20 @@ pub(super) async fn compare(
         findings.append(found);
     }
     findings.sort();
-    // A key that ends so is a directory to some tools, and nothing to users.
+    // Some tools make such keys for directories; they do not matter to users.
     let extra = listing.into_keys().filter(|key| !key.ends_with('/'));
     let relative = |key: String| key.strip_prefix(&format!("{directory}/")).map(str::to_owned).unwrap_or(key);
     Ok(Compared { findings, extra: extra.map(relative).collect() })
 }
 
-/// `3 more objects: a, b, …`
+/// Describes extra objects, as in `3 more objects: a, b, …`.
 pub(super) fn extra_objects(extra: &[String]) -> String {
     let (named, more) = (extra.iter().take(NAMED).map(|path| excerpt(path)), extra.len() > NAMED);
     let rest = if more { ", …" } else { "" };
     format!("{}: {}{rest}", counted(extra.len(), "more object"), named.collect::<Vec<_>>().join(", "))
 }
 
-/// Of extra objects, in one line.
+/// Number of extra objects that a line names.
 const NAMED: usize = 5;
 
 /// A file that should be there.
@@ -256,21 +257,20 @@ impl File {
         if let Some((content, headers)) = &shown
             && facts(content) == *expected
         {
-            // A cache may have kept what the bucket has lost.
+            // A cache may still have what the bucket has lost.
             if compare_listed(listed, content) != Comparison::Same && !bucket.holds(key, content).await? {
                 let why =
-                    format!("{path} is not what was released in the bucket, and a cache still shows it as it was");
+                    format!("{path} in the bucket is not what was released, but a cache still shows it as released");
                 return Ok(Findings::broken(why));
             }
             return self.headers(Some(headers)).await;
         }
-        // Only the bucket can tell whether that will pass.
+        // The bucket shows whether the difference will pass.
         match bucket.content(key).await? {
             Some(there) if facts(&there) == *expected => Ok(Findings::stale(match &shown {
                 None => format!("{path}: {}", sides::missing()),
                 Some((_, headers)) => format!(
-                    "{path}: the bucket has it as it was released; this address still shows another content{}: wait, or \
-                     purge",
+                    "{path}: the bucket has it as released; this address still shows different content{}: wait, or purge",
                     sides::cached(headers)
                 ),
             })),
@@ -287,7 +287,7 @@ impl File {
         ))
     }
 
-    /// How it is served. That a cache has its own idea of how long it keeps something is its own affair.
+    /// Checks the headers. A cache may decide for itself how long it keeps something.
     async fn headers(&self, at_edge: Option<&Headers>) -> Result<Findings> {
         let Some(cache_control) = self.cache_control else { return Ok(Findings::default()) };
         let (path, content_type) = (&self.path, content_type(&self.key));

@@ -183,7 +183,7 @@ impl Directory {
     fn line(&self, finished: bool, withdrawn: bool) -> Line {
         let (same, files, broken) = match self {
             Directory::Absent => return Line::open("not published"),
-            Directory::Begun => return Line::open("publication was begun: upload again"),
+            Directory::Begun => return Line::open("the upload is not finished: upload again"),
             Directory::Unrecorded => return Line::done("published by an older tool, without a record"),
             Directory::Unread(unread) => return unread.line(),
             Directory::Other { record } => {
