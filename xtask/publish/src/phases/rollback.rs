@@ -142,8 +142,8 @@ async fn how_it_stands(planned: &PlannedTrain<'_>, to: &Version) -> String {
     }
     match (moved.as_slice(), left.as_slice()) {
         ([], _) if is_recorded => format!(
-            "the rollback of {environment} to {to} has only begun: what it withdraws is recorded, but no pointer has moved, \
-             so users see what they saw before"
+            "the rollback of {environment} to {to} has only begun: what it withdraws is recorded, but no pointer has \
+             moved, so users see what they saw before"
         ),
         ([], _) => "nothing was rolled back by this run".to_owned(),
         (_, []) => {

@@ -139,8 +139,8 @@ async fn tell_of_rollback(
     let live = live.map_or_else(|| "no version".to_owned(), |live| live.to_string());
     for version in withdrawn {
         term::say(format_args!(
-            "{version} is published to {environment}, but withdrawn: a rollback took users of the newest stable release \
-             back to {live}; to bring them to {version}: {}",
+            "{version} is published to {environment}, but withdrawn: a rollback took users of the newest stable \
+             release back to {live}; to bring them to {version}: {}",
             rollback(version)
         ));
     }

@@ -351,7 +351,7 @@ async fn garage_is_healthy_or_says_its_region() -> Result<()> {
 
     release.configure(|text| text.replacen("region = \"garage\"", "region = \"global\"", 1));
     let stdout = doctor(&release, &["--env", "local"]).stdout;
-    assert!(flat(&about(&stdout, "region")).contains("put `region = \"garage\"` into"), "{stdout}");
+    assert!(flat(&about(&stdout, "region")).contains("set `region = \"garage\"` in"), "{stdout}");
     assert!(stdout.contains("· buckets "), "{stdout}");
 
     // A key that may only read.

@@ -95,7 +95,7 @@ fn nothing_happens_without_consent_to_exactly_this() {
     let (_, said) = answer("yes\n", &["--quiet"]);
     assert!(said.starts_with("Lix 2.93.1") && said.contains("+ releases manifest.nix"), "the plan is shown: {said}");
     let error = release.release("upload", "local", &["--plan", &"0".repeat(64)]).fails(1);
-    assert!(error.contains("read it again"), "{error}");
+    assert!(error.contains("read the plan again"), "{error}");
     release.configure(|text| text.replacen("noconfirm = true", "noconfirm = false", 1));
     let error = release.upload().fails(1);
     assert!(error.contains("does not allow `--noconfirm`"), "{error}");
@@ -222,7 +222,7 @@ fn a_manual_that_shrinks_or_loses_a_system_needs_a_word() {
     next.seal(&["x86_64-linux"], 2);
     let refused = next.upload().fails(1);
     assert!(
-        refused.contains("ours has 2 files and 8 are live") && refused.contains("--drop-system aarch64-linux"),
+        refused.contains("ours has 2 files, and 8 are live") && refused.contains("--drop-system aarch64-linux"),
         "{refused}"
     );
     let args = ["--noconfirm", "--allow-shrink", "--drop-system", "aarch64-linux", "--force-push-tag"];

@@ -282,8 +282,8 @@ fn a_rollback_is_the_way_out_of_a_list_that_cannot_be_read() {
         fs::write(&list, garbage).expect("written");
         let error = new.upload().fails(1);
         assert!(
-            error.contains("can tell which versions a rollback withdrew")
-                || error.contains("cannot tell which versions a rollback withdrew"),
+            error.contains("it is unknown which versions a rollback withdrew")
+                || error.contains("does not know which versions a rollback withdrew"),
             "{garbage}: {error}"
         );
         let ran = old.release("rollback", "local", &["--to", "2.93.1", "--noconfirm"]);

@@ -120,17 +120,17 @@ pub enum Rule {
     Movable,
 }
 
-/// Where an act's changes go.
+/// The target of an act.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Channel {
     Bucket(Bucket),
-    /// The git remote, and what is pushed there.
+    /// The git remote, with what is pushed to it.
     Remote(Push),
     /// A registry of container images, or a directory in its place.
     Registry,
 }
 
-/// What is to be known of an act without looking at its target.
+/// The properties of an act that are known without looking at its target.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Traits {
     pub wave: Wave,
@@ -199,7 +199,7 @@ pub fn acts(series: Option<Series>, target: Target, environment: &Environment) -
     Ok(acts)
 }
 
-/// A manual that takes the place of whatever was there.
+/// A manual that replaces whatever was there.
 fn manual(docs: Docs) -> Act {
     Act::Docs { docs, deletes: true }
 }
@@ -208,8 +208,7 @@ fn manual(docs: Docs) -> Act {
 pub const INSTALLER_ACTS: [Act; 2] = [Act::Installers, Act::InstallerPointers];
 
 impl Act {
-    /// What is to be known of the act, a line for each kind. How its target is looked at, judged and changed is not
-    /// among it.
+    /// Returns the act's properties, one line for each kind. Looking, judging and changing are elsewhere.
     pub fn traits(&self) -> Traits {
         use Rule::{Movable, WriteOnce};
         let newest = Some(Follows::NewestStable);

@@ -1,7 +1,7 @@
 //! Publishing a release, from the list of acts to the receipt.
 //!
 //! * [`acts`]: the acts that publish a release or its installers, in waves
-//! * [`bucket`]: the buckets that they write
+//! * [`bucket`]: the buckets that acts write to
 //! * [`judgement`]: what to do about an act, given what was seen of its target
 //! * [`plan`]: every act with its judgement, as it is shown and agreed to
 //! * [`pointers`]: which release each pointer leads to

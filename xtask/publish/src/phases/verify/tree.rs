@@ -270,7 +270,8 @@ impl File {
             Some(there) if facts(&there) == *expected => Ok(Findings::stale(match &shown {
                 None => format!("{path}: {}", sides::missing()),
                 Some((_, headers)) => format!(
-                    "{path}: the bucket has it as released; this address still shows different content{}: wait, or purge",
+                    "{path}: the bucket has it as released; this address still shows different content{}: wait, or \
+                     purge",
                     sides::cached(headers)
                 ),
             })),

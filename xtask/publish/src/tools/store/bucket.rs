@@ -1,4 +1,4 @@
-//! One bucket: what is known of an object, whether it is what we have, and deleting it.
+//! One bucket: looking at objects, comparing them with our content, and deleting them.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};

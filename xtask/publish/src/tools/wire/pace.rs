@@ -1,5 +1,5 @@
-//! The pace of one server: when its silence is reported and when it is given up, how long to wait if it asks us to come
-//! back later, and how many requests are under way meanwhile.
+//! The pace of requests to one server: reports its silence and gives up after a limit, waits as long as the server
+//! asks, and limits concurrent requests while it is overloaded.
 
 use std::error::Error;
 use std::fmt;
@@ -45,7 +45,7 @@ impl Patience {
     };
 }
 
-/// How the requests to one server follow each other. Everything that asks the server shares it.
+/// The pace of requests to one server, shared by everything that asks it.
 pub struct Pace {
     /// Name of the server in messages.
     name: String,
@@ -100,7 +100,7 @@ impl Pace {
         Pace { name, patience, slots: Semaphore::new(SLOTS), state: Mutex::new(state) }
     }
 
-    /// What messages call the server.
+    /// Name of the server in messages.
     pub fn name(&self) -> &str {
         &self.name
     }

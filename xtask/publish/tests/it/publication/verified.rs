@@ -43,7 +43,7 @@ fn verify_names_what_is_broken_and_whom_it_affects() {
         ok     image release/local/images:2.93    is on 2.93.1
         ok     image release/local/images:latest  is on 2.93.1
         note   install lix/lix-installer-*        belong on 2.93.1 which has no installers
-        ok     releases receipts/lix-2.93.1.json  is of release.json RECORD
+        ok     releases receipts/lix-2.93.1.json  is for release.json RECORD
     "#]].assert_eq(&shown.join(" ").replace(&commit, "COMMIT").replace(&record, "RECORD"));
 
     let error = release.release("verify", "local", &["2.93.9"]);
@@ -71,7 +71,7 @@ fn half_a_publication_is_no_old_version() {
     // The sums go first and the record last.
     fs::remove_file(release.object("local-releases/lix/lix-2.93.1/release.json")).expect("removed");
     let ran = release.release("verify", "local", &[]);
-    assert!(ran.stdout.contains("its publication was begun and not finished: run `upload` again"), "{}", ran.stdout);
+    assert!(ran.stdout.contains("its upload was begun, but is not finished: run `upload` again"), "{}", ran.stdout);
     assert_eq!(ran.code, Some(1));
     release.upload().ok();
     release.release("verify", "local", &[]).ok();

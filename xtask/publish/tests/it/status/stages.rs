@@ -22,7 +22,7 @@ fn a_rehearsal_that_was_begun_comes_next() {
     fs::remove_file(&receipt).expect("removed");
     assert!(page().contains("next: cargo xtask release upload --env local\n"), "{}", page());
     fs::remove_file(release.object("local-releases/lix/lix-2.93.1/release.json")).expect("removed");
-    assert!(page().contains("local        · publication was begun: upload again"), "{}", page());
+    assert!(page().contains("local        · the upload is not finished: upload again"), "{}", page());
     assert!(page().contains("next: cargo xtask release upload --env local\n"), "{}", page());
     release.upload().ok();
     assert_eq!(String::from_utf8_lossy(&text).contains("2.93.1"), receipt.exists());
