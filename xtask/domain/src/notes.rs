@@ -2,10 +2,10 @@
 //!
 //! Owns the exact bytes, which are those that Lix's releases have had since 2.90. Texts go in, texts come out.
 //!
-//! * [`fragment`]: one change, as its author describes it; [`yaml`]: the small YAML of its front matter
+//! * [`fragment`]: one change, as its author describes it; [`yaml`]: the subset of YAML in its front matter
 //! * [`reference`]: issues, pull requests and changes that it names; [`authors`]: who is credited, and how
 //! * [`category`]: what kind of change it is
-//! * [`highlights`]: what of a release is worth a mention
+//! * [`highlights`]: which changes of a release to mention
 //! * [`forward`]: notes that were released already, on their way to the pages of `main`
 
 pub mod authors;
@@ -27,11 +27,11 @@ use super::product::{Links, fill};
 use super::release::Release;
 use super::version::Series;
 
-/// Where the fragments of unreleased changes lie in the tree.
+/// Directory of the fragments of unreleased changes, in the tree.
 pub const FRAGMENTS: &str = "doc/manual/rl-next";
-/// Where the pages of release notes lie.
+/// Directory of the pages of release notes.
 pub const PAGES: &str = "doc/manual/src/release-notes";
-/// Who may be credited.
+/// The list of authors, who may be credited.
 pub const AUTHORS: &str = "doc/manual/change-authors.yml";
 /// The manual's table of contents.
 pub const SUMMARY: &str = "doc/manual/src/SUMMARY.md";
@@ -41,7 +41,7 @@ pub const SUMMARY_MARKER: &str = "<!-- RELENG-AUTO-INSERTION-MARKER";
 
 /// Renders fragments, by category, significant ones first, then by file name.
 ///
-/// Without `authors`, credits are shown by their keys, unlinked.
+/// Without `authors`, credits are shown as keys, without links.
 ///
 /// # Errors
 /// Every credit that `authors` does not have.
@@ -105,13 +105,13 @@ fn unknown(path: &str, credit: &Placed<String>, authors: &Authors) -> Problem {
     Problem::at(path, credit.line, what)
 }
 
-/// The credits of files that are not valid fragments: the ones that `authors` does not have.
+/// Reports credits of invalid fragments that `authors` does not have.
 pub fn unknown_credits(credits: &[(String, Placed<String>)], authors: &Authors) -> Problems {
     let strangers = credits.iter().filter(|(_, credit)| !authors.has(&credit.value));
     strangers.map(|(path, credit)| unknown(path, credit, authors)).collect()
 }
 
-/// A reference, linked to where its tracker has it.
+/// Formats a reference as a link to its tracker.
 fn link(reference: &Reference, lix: &str, nix: &str) -> String {
     let link = match reference.tracker {
         Tracker::Lix => lix,
@@ -120,7 +120,7 @@ fn link(reference: &Reference, lix: &str, nix: &str) -> String {
     format!("[{reference}]({})", fill(link, reference.number))
 }
 
-/// `a`, `a and b`, `a, b, and c`.
+/// Joins names: `a`, `a and b`, `a, b, and c`.
 pub fn enumerate(names: &[String]) -> String {
     match names {
         [rest @ .., last] if rest.len() > 1 => format!("{}, and {last}", rest.join(", ")),
@@ -128,7 +128,7 @@ pub fn enumerate(names: &[String]) -> String {
     }
 }
 
-/// What `--check` asks beyond rendering: that no two fragments tell the same story.
+/// Reports fragments that describe the same change, which `--check` refuses in addition to what rendering does.
 pub fn duplicates(fragments: &[Fragment]) -> Problems {
     let mut problems = Problems::default();
     let mut synopses = std::collections::HashMap::new();
@@ -136,7 +136,7 @@ pub fn duplicates(fragments: &[Fragment]) -> Problems {
     for fragment in fragments {
         let synopsis = &fragment.synopsis;
         if let Some(first) = synopses.insert(synopsis.value.as_str(), fragment.path.as_str()) {
-            let what = format!("synopsis: {first} has the same one: merge the two, or tell them apart");
+            let what = format!("synopsis: {first} has the same one: merge the two, or change one of them");
             problems.push(Problem::at(&fragment.path, synopsis.line, what));
         }
         for cl in &fragment.cls {
@@ -151,9 +151,9 @@ pub fn duplicates(fragments: &[Fragment]) -> Problems {
     problems
 }
 
-/// The page of a series, `rl-2.93.md`, with the section of `release` put on top.
+/// Adds the section of `release` at the top of its series' page, `rl-2.93.md`.
 ///
-/// `page` is what is there, `None` for a new MAJOR; `body` is what [`render`] gave.
+/// `page` is the present text, `None` for a new MAJOR; `body` is the result of [`render`].
 ///
 /// # Errors
 /// The page belongs to another series or carries another name, or is not plain text as git keeps it.
@@ -182,7 +182,7 @@ pub fn add_section(page: Option<&str>, release: &Release, date: Date, body: &str
     Ok(format!("{}\n", text.trim_end()))
 }
 
-/// Why lines that are put into a text would not be like the others.
+/// Returns why lines that are inserted into a text would differ from the others.
 fn unusual(text: &str) -> Option<&'static str> {
     if text.starts_with('\u{feff}') {
         return Some("starts with a byte-order mark: save it as UTF-8 without one");
@@ -199,18 +199,18 @@ fn section_heading(release: &Release, date: Date) -> String {
     format!("# {} ({date})", release.title())
 }
 
-/// The date of a release's section on its page, as written there; `None` if the page has no such section.
+/// Returns the date of a release's section, as its page has it; `None` if the page has no such section.
 pub fn section_date<'a>(page: &'a str, release: &Release) -> Option<&'a str> {
     let heading = format!("# {} (", release.title());
     page.lines().find_map(|line| line.strip_prefix(&heading)).map(|rest| rest.trim_end().trim_end_matches(')'))
 }
 
-/// The page of a series in the tree, `…/rl-2.93.md`.
+/// Returns the path of a series' page in the tree, `…/rl-2.93.md`.
 pub fn page_path(series: Series) -> String {
     format!("{PAGES}/{}", page_name(series))
 }
 
-/// The same page in the manual, relative to its start page.
+/// Returns the path of the same page in the built manual, relative to the manual's start page.
 pub fn notes_page(series: Series) -> String {
     format!("release-notes/rl-{series}.html")
 }
@@ -219,7 +219,7 @@ fn page_name(series: Series) -> String {
     format!("rl-{series}.md")
 }
 
-/// `SUMMARY.md` with the page of a new MAJOR listed below the marker.
+/// Lists the page of a new MAJOR in `SUMMARY.md`, below the marker.
 ///
 /// # Errors
 /// There is not exactly one marker, the page is listed already, or the file is not plain text as git keeps it.
@@ -233,7 +233,7 @@ pub fn add_to_summary(summary: &str, release: &Release, date: Date) -> Result<St
     }
     let markers: Vec<usize> = summary.match_indices(SUMMARY_MARKER).map(|(at, _)| at).collect();
     let [marker] = markers[..] else {
-        return Err(format!("must hold `{SUMMARY_MARKER}` on exactly one line, and holds it {} times", markers.len()));
+        return Err(format!("must have `{SUMMARY_MARKER}` on exactly one line, but has it {} times", markers.len()));
     };
     let line_start = summary[..marker].rfind('\n').map_or(0, |at| at + 1);
     let line_end = summary[marker..].find('\n').map_or(summary.len(), |at| marker + at + 1);

@@ -1,7 +1,7 @@
 //! Names of git objects.
 //!
-//! A separate type so that a commit is not taken for a branch or a digest. A name is checked where it comes in, from git
-//! or from a file, so that nothing after that has to. Refuses to know what it names.
+//! A separate type so that a commit is not taken for a branch or a digest. A name is checked when it is read from git
+//! or from a file, so that no other code has to check it.
 
 use std::fmt;
 use std::str::FromStr;

@@ -1,20 +1,20 @@
-//! What stands in the way, all of it at once.
+//! The problems that stop a phase, all of them at once.
 //!
-//! Every check collects [`Problem`]s instead of stopping at the first: a person at three in the morning fixes a list
-//! faster than a series of surprises. Refuses to decide which problems are fatal: a phase that holds any stops.
+//! Every check collects [`Problem`]s instead of stopping at the first: at three in the morning, a list is fixed faster
+//! than a series of surprises.
 
 use std::fmt;
 
 use super::notes::yaml::Fault;
 use super::shown::one_line;
 
-/// How many files a message names, where there may be thousands.
+/// Largest number of files that a message names.
 pub const NAMED: usize = 10;
 
-/// One thing that is wrong and what would be right, in one sentence, with its place where it has one.
+/// One thing that is wrong and how to fix it, in one sentence, with its place if it has one.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Problem {
-    /// A file, as the reader would type it, and a line from 1.
+    /// The file, as the reader would type it, and the line, from 1.
     place: Option<(String, usize)>,
     what: String,
 }
@@ -28,7 +28,7 @@ impl Problem {
         Problem { place: Some((path.into(), line)), what: what.into() }
     }
 
-    /// Gives the faults of one file their path.
+    /// Turns the faults of one file into problems with its path.
     pub fn in_file(path: &str, faults: impl IntoIterator<Item = Fault>) -> Problems {
         faults.into_iter().map(|fault| Problem::at(path, fault.line, fault.what)).collect()
     }
@@ -45,7 +45,7 @@ impl fmt::Display for Problem {
     }
 }
 
-/// Problems in the order of their files and lines, one a line when shown.
+/// Problems, sorted by file and line, and shown one per line.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
 pub struct Problems(Vec<Problem>);
 
@@ -54,12 +54,12 @@ impl Problems {
         self.0.push(problem);
     }
 
-    /// A problem that is not of one line of a file.
+    /// Adds a problem that does not belong to a line of a file.
     pub fn add(&mut self, what: impl Into<String>) {
         self.push(Problem::new(what));
     }
 
-    /// The same problem of several files: of the first few by name, `PATH WHAT`, and of the others by their number.
+    /// Reports the same problem of several files: `PATH WHAT` for the first few, and the number of the others.
     pub fn of_files(paths: &[String], what: &str) -> Problems {
         let named = paths.iter().take(NAMED).map(|path| format!("{} {what}", one_line(path)));
         let rest = paths.len().saturating_sub(NAMED);
@@ -69,15 +69,15 @@ impl Problems {
 
     /// Files that differ from HEAD.
     pub fn uncommitted(paths: &[String]) -> Problems {
-        Problems::of_files(paths, "has changes that are not committed: commit or stash them")
+        Problems::of_files(paths, "has uncommitted changes: commit or stash them")
     }
 
-    /// Takes over what another check found.
+    /// Adds what another check found.
     pub fn extend(&mut self, others: impl IntoIterator<Item = Problem>) {
         self.0.extend(others);
     }
 
-    /// Keeps the value of a check that succeeded; keeps the problems of one that did not.
+    /// Returns the value of a check that succeeded; adds the problems of one that did not.
     pub fn collect<T>(&mut self, result: Result<T, impl Into<Problems>>) -> Option<T> {
         match result {
             Ok(value) => Some(value),
@@ -100,10 +100,12 @@ impl Problems {
         self.0.len()
     }
 
+    /// Succeeds if there are no problems.
+    ///
     /// # Errors
-    /// The problems themselves, sorted by place, if there are any.
+    /// The problems themselves, sorted by place.
     pub fn into_result(mut self) -> Result<(), Problems> {
-        // Stable: problems without a place keep the order in which they were found, in front.
+        // Stable: problems without a place come first, in the order in which they were found.
         self.0.sort_by(|a, b| a.place.cmp(&b.place));
         if self.0.is_empty() { Ok(()) } else { Err(self) }
     }
@@ -144,7 +146,7 @@ impl fmt::Display for Problems {
 
 impl std::error::Error for Problems {}
 
-/// The candidate that `word` most likely stands for: `Some` for a slip of the keyboard, a part, or another case.
+/// Returns the candidate that `word` most likely stands for: it finds typos, parts of words, and other cases.
 pub fn nearest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let word = word.to_lowercase();
     candidates
@@ -154,10 +156,10 @@ pub fn nearest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) ->
         .filter(|(likeness, _)| *likeness > 0.7)
         .map(|(_, candidate)| candidate)
 }
-/// Characters of somebody else's text that a message quotes.
+/// Largest number of characters of foreign text that a message quotes.
 const QUOTED: usize = 120;
 
-/// Somebody else's text, as a message may quote it: on one line, without control characters, and not too long.
+/// Makes foreign text fit to be quoted in a message: on one line, without control characters, and not too long.
 pub fn excerpt(text: &str) -> String {
     let shown = |c: char| match c {
         '\'' | '"' | '\\' => c.to_string(),

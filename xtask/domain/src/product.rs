@@ -1,7 +1,7 @@
 //! What is released: its name, what its artifacts are called, and where its changes and its people are found.
 //!
-//! Data, from the table `product` of `releng.toml`: our own file's, unless the manager's has one too. It is chosen
-//! when the program starts, and travels with the release.
+//! The data come from the table `product` of `releng.toml`: our own file's, unless the manager's has one, too. The
+//! product is chosen when the program starts, and travels with the release.
 
 use serde::Deserialize;
 
@@ -9,19 +9,19 @@ use serde::Deserialize;
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Product {
-    /// In headings and announcements.
+    /// Name in headings and announcements.
     pub name: String,
-    /// What artifacts, derivations and keys start with.
+    /// Prefix of the names of artifacts, derivations and keys.
     pub prefix: String,
     pub links: Links,
     pub announcement: Announcement,
 }
 
-/// What posts about a release always say.
+/// Constant parts of posts about a release.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Announcement {
-    /// Whom the website names as author.
+    /// Author on the website.
     pub author: String,
     /// A paragraph on what the product is, in Markdown.
     pub about: String,
@@ -29,27 +29,27 @@ pub struct Announcement {
     pub upgrading: String,
 }
 
-/// Addresses: those that lead to one thing of many have `{}` where its number or name belongs.
+/// Addresses; `{}` in them is replaced by a number or a name.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Links {
-    /// An issue and a pull request of ours.
+    /// Addresses of an issue and of a pull request of ours.
     pub issue: String,
     pub pull: String,
-    /// The same of the project that this one comes from.
+    /// Addresses of an issue and of a pull request of the project that this one comes from.
     pub nix_issue: String,
     pub nix_pull: String,
-    /// A change in Gerrit.
+    /// Address of a change in Gerrit.
     pub change: String,
-    /// A person's profiles.
+    /// Addresses of a person's profiles.
     pub forgejo: String,
     pub github: String,
-    /// Where users read the docs bucket and the releases bucket, without a slash at the end.
+    /// Addresses at which users read the docs bucket and the releases bucket, without a slash at the end.
     pub docs: String,
     pub releases: String,
-    /// The page that says how to install it.
+    /// Address of the page that says how to install the product.
     pub install: String,
-    /// The repository, for people.
+    /// Address of the repository, for people.
     pub source: String,
 }
 
@@ -62,7 +62,7 @@ struct WithProduct {
 }
 
 impl Product {
-    /// The one that our own `releng.toml` describes.
+    /// Returns the product that our own `releng.toml` describes.
     ///
     /// # Panics
     /// Never: it describes one, and a test reads it.
@@ -71,7 +71,7 @@ impl Product {
     }
 }
 
-/// An address with its number or name filled in.
+/// Fills in the number or name in an address.
 pub fn fill(link: &str, value: impl std::fmt::Display) -> String {
     link.replace("{}", &value.to_string())
 }

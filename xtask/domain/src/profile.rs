@@ -5,7 +5,7 @@ use std::str::FromStr;
 
 use serde::Deserialize;
 
-/// Which of the flake's `release-jobs`.
+/// One of the flake's `release-jobs`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(try_from = "String")]
 pub enum Profile {
@@ -18,7 +18,7 @@ pub enum Profile {
 impl Profile {
     pub const EVERY: [Profile; 2] = [Profile::All, Profile::X86_64LinuxOnly];
 
-    /// The attribute below `release-jobs`.
+    /// Returns the attribute below `release-jobs`.
     pub fn name(self) -> &'static str {
         match self {
             Profile::All => "all",

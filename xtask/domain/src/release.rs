@@ -1,10 +1,10 @@
 //! A release and every name that it implies: tag, branches, commit messages.
 //!
-//! Owns the words that end up in git history. Where artifacts go is `layout`'s.
+//! Owns the texts that end up in git history. [`super::layout`] owns where artifacts go.
 //!
 //! * [`version_file`]: `version.json`; [`official`]: the flag of official releases, there or in `flake.nix`
 //! * [`tagging`]: the shape of a tagged release in git's history; [`intent`]: what is about to move in a work tree
-//! * [`announcement`]: drafts of what is said about a release
+//! * [`announcement`]: drafts that announce a release
 
 pub mod announcement;
 pub mod intent;
@@ -20,7 +20,7 @@ use super::problem::Problem;
 use super::product::Product;
 use super::version::{Series, Version};
 
-/// The placeholder in `version.json` for a series that nobody has named yet.
+/// The placeholder in `version.json` for a series that has no name yet.
 pub const UNNAMED: &str = "TBD";
 
 /// The branch of the next new MAJOR.
@@ -37,11 +37,11 @@ pub struct Release {
 /// What a release is to its series.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
-    /// `X.Y.0`: opens the series, gets a page of release notes and, afterwards, a branch.
+    /// `X.Y.0`: starts the series, gets a page of release notes and, afterwards, a branch.
     NewMajor,
     /// `X.Y.Z`: follows on the series' branch and adds a section to its page.
     Patch,
-    /// `X.Y.0-rc1`: a rehearsal in public. Takes no release notes with it and moves no pointer.
+    /// `X.Y.0-rc1`: a public rehearsal. Has no release notes and moves no pointer.
     PreRelease,
 }
 
@@ -58,11 +58,11 @@ impl fmt::Display for Kind {
 /// Why a version and a name do not make a release.
 #[derive(Debug, PartialEq, Eq)]
 pub enum NotReleasable {
-    /// `2.96.0-dev` names a tree on the way.
+    /// `2.96.0-dev` names a tree between releases.
     Dev(Version),
     /// The series has no name yet.
     Unnamed(Version),
-    /// The name cannot stand in a tag message or a heading.
+    /// The name cannot be used in a tag message or a heading.
     BadName(String),
 }
 
@@ -82,8 +82,8 @@ impl fmt::Display for NotReleasable {
             ),
             NotReleasable::BadName(name) => write!(
                 f,
-                "`{}` cannot be a release name: it stands in headings and commit messages, \
-                 so it is one line and not empty",
+                "`{}` cannot be a release name: headings and commit messages contain it, \
+                 so it must be one line and not empty",
                 name.escape_debug()
             ),
         }
@@ -99,8 +99,10 @@ impl From<NotReleasable> for Problem {
 }
 
 impl Release {
+    /// Checks that a version and a name make a release.
+    ///
     /// # Errors
-    /// `-dev` versions, the name `TBD`, and names that would break the headings they stand in.
+    /// `-dev` versions, the name `TBD`, and names that would break headings.
     pub fn new(product: &Arc<Product>, version: Version, name: &str) -> Result<Release, NotReleasable> {
         if version.is_dev() {
             return Err(NotReleasable::Dev(version));
@@ -132,7 +134,7 @@ impl Release {
         Layout::new(&self.product, &self.version)
     }
 
-    /// The name of the whole series, `Bici Bici`.
+    /// Returns the name of the series, such as `Bici Bici`.
     pub fn name(&self) -> &str {
         &self.name
     }
@@ -151,43 +153,43 @@ impl Release {
         }
     }
 
-    /// The tag: the version itself, without a `v`.
+    /// Returns the tag: the version itself, without a `v`.
     pub fn tag(&self) -> String {
         self.version.to_string()
     }
 
-    /// The branch that users' history follows: `main` for `X.Y.0` and its pre-releases, `release-X.Y` after that.
+    /// Returns the branch that users' history follows: `main` for `X.Y.0` and its pre-releases, `release-X.Y` after that.
     pub fn release_branch(&self) -> String {
         if self.version.patch() == 0 { MAIN.to_owned() } else { series_branch(self.series()) }
     }
 
-    /// Subject of the commit that turns fragments into release notes.
+    /// Returns the subject of the commit that turns fragments into release notes.
     pub fn notes_message(&self) -> String {
         format!("release: release notes for {}\n", self.version)
     }
 
-    /// Message of the release commit and of the tag.
+    /// Returns the message of the release commit and of the tag.
     pub fn release_message(&self) -> String {
         format!("release: {} \"{}\"\n\n{TRAILER}\n", self.version, self.name)
     }
 
-    /// Message of the merge commit that brings the tag, without its tree, back to the branch.
+    /// Returns the message of the merge commit that brings the tag, without its tree, back to the branch.
     pub fn merge_message(&self) -> String {
         format!("release: merge release {} back to mainline\n\n{MERGE_EXPLANATION}\n\n{TRAILER}\n", self.version)
     }
 }
 
-/// The branch on which a series lives after its first release.
+/// Returns the branch of a series after its first release.
 pub fn series_branch(series: Series) -> String {
     format!("release-{series}")
 }
 
-/// The version of a tree that is on the way to a series' first release.
+/// Returns the version of a tree that is on the way to a series' first release.
 pub fn on_the_way_to(series: Series) -> Version {
     format!("{series}.0-dev").parse().expect("a series and a suffix make a version")
 }
 
-/// Message of the commit that brings sections of maintenance releases to `main`.
+/// Returns the message of the commit that brings sections of maintenance releases to `main`.
 pub fn forward_message(versions: &[Version]) -> String {
     let versions: Vec<String> = versions.iter().map(Version::to_string).collect();
     format!(
@@ -196,7 +198,7 @@ pub fn forward_message(versions: &[Version]) -> String {
     )
 }
 
-/// Message of the commit that sets `version.json`; a commit that only names the series says so.
+/// Returns the message of the commit that sets `version.json`; a commit that only names the series says so.
 pub fn version_message(old: &Version, new: &Version, name: &str) -> String {
     if old == new { format!("version: {new} is \"{name}\"\n") } else { format!("version: {old} -> {new}\n") }
 }
@@ -264,8 +266,8 @@ mod tests {
         expect![[r#"
             2.96.0-dev names a tree between releases and is never released: run `cargo xtask release prepare 2.96.0` (with `--name` for a new MAJOR) first
             the release name is still `TBD`: give the series its name with `cargo xtask release prepare 2.96.0 --name NAME`
-            `` cannot be a release name: it stands in headings and commit messages, so it is one line and not empty
-            `two\nlines` cannot be a release name: it stands in headings and commit messages, so it is one line and not empty"#]]
+            `` cannot be a release name: headings and commit messages contain it, so it must be one line and not empty
+            `two\nlines` cannot be a release name: headings and commit messages contain it, so it must be one line and not empty"#]]
         .assert_eq(&messages.join("\n"));
     }
 }

@@ -1,11 +1,11 @@
 //! Text that others wrote, made safe to show: a file name, an answer of a server, a line of another program.
 //!
-//! Characters that steer a terminal, or that cannot be seen, are spelled out: `\u{1b}`. Line breaks are judged by the
-//! caller, since only the caller knows whether the text may have several lines.
+//! Characters that control a terminal, or that are invisible, are escaped: `\u{1b}`. Line breaks are left to the
+//! caller, because only the caller knows whether the text may have several lines.
 
 use std::fmt::Write;
 
-/// Whether a character steers a terminal, changes the direction of the text around it, or cannot be seen.
+/// Whether a character controls a terminal, changes the direction of the text around it, or is invisible.
 pub fn is_hidden(c: char) -> bool {
     c.is_control()
         || matches!(c,
@@ -14,7 +14,7 @@ pub fn is_hidden(c: char) -> bool {
             | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}')
 }
 
-/// Text on one line: hidden characters are spelled out, line breaks and tabs among them.
+/// Puts a text on one line: escapes hidden characters, line breaks and tabs among them.
 pub fn one_line(text: &str) -> String {
     let mut line = String::with_capacity(text.len());
     for c in text.chars() {
@@ -29,7 +29,7 @@ pub fn one_line(text: &str) -> String {
     line
 }
 
-/// JSON with hidden characters escaped. Line breaks between values stay; within strings JSON has none.
+/// Escapes hidden characters in JSON. Line breaks between values stay; JSON has none within strings.
 pub fn json(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
     for c in text.chars() {
@@ -50,7 +50,7 @@ mod tests {
     use expect_test::expect;
 
     #[test]
-    fn hidden_characters_are_spelled_out() {
+    fn hidden_characters_are_escaped() {
         let text = "a\u{1b}[31mb\u{9b}2Jc\rd\ne\tf\u{7f}g\u{202e}h\u{200b}i\u{2028}j\u{e0041}k\u{0}l é 中 ✓";
         expect![[r"a\u{1b}[31mb\u{9b}2Jc\rd\ne\tf\u{7f}g\u{202e}h\u{200b}i\u{2028}j\u{e0041}k\u{0}l é 中 ✓"]]
             .assert_eq(&one_line(text));

@@ -1,6 +1,6 @@
 //! Store paths, and Nix's base 32, in which their names and hashes are written.
 //!
-//! Parsed once, strictly: a store path becomes an argument of Nix, where `#` and `^` mean something.
+//! Parsed once, strictly: a store path becomes an argument of Nix, where `#` and `^` have a meaning.
 
 use std::fmt;
 use std::str::FromStr;
@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::problem::excerpt;
 
-/// The only store whose paths are published: another one's never match a user's.
+/// The only store whose paths are published: those of another store never match a user's.
 pub const STORE: &str = "/nix/store";
 /// Nix's digits: no e, o, t, u.
 const DIGITS: &[u8; 32] = b"0123456789abcdfghijklmnpqrsvwxyz";
@@ -19,7 +19,7 @@ pub const DIGEST_DIGITS: usize = 52;
 const HASH_DIGITS: usize = 32;
 /// Longest name of a store path, without its hash.
 const NAME_LENGTH: usize = 211;
-/// What Nix calls the files of derivations.
+/// Ending of the names of derivations.
 const DRV: &str = ".drv";
 
 /// A store path, by its name in the store.
@@ -53,12 +53,12 @@ impl StorePath {
         &self.0[..HASH_DIGITS]
     }
 
-    /// What follows the hash.
+    /// Returns what follows the hash.
     pub fn name(&self) -> &str {
         &self.0[HASH_DIGITS + 1..]
     }
 
-    /// Hash and name.
+    /// Returns hash and name.
     pub fn base_name(&self) -> &str {
         &self.0
     }
@@ -67,18 +67,18 @@ impl StorePath {
         self.0.ends_with(DRV)
     }
 
-    /// The key of its narinfo in a binary cache.
+    /// Returns the key of its narinfo in a binary cache.
     pub fn narinfo(&self) -> String {
         format!("{}.narinfo", self.hash())
     }
 
-    /// The key of the listing of its files in a binary cache.
+    /// Returns the key of the listing of its files in a binary cache.
     pub fn listing(&self) -> String {
         format!("{}.ls", self.hash())
     }
 }
 
-/// Nix's rule: no `#`, no `^`, nothing that a shell or a URL reads differently.
+/// Whether Nix allows the name: no `#`, no `^`, nothing that has a meaning in a shell or a URL.
 fn is_name(name: &str) -> bool {
     let first = name.split('-').next();
     (1..=NAME_LENGTH).contains(&name.len())
@@ -120,7 +120,7 @@ impl fmt::Debug for StorePath {
     }
 }
 
-/// Nix's base 32: the last digit holds the first bits.
+/// Encodes bytes in Nix's base 32: the last digit has the first bits.
 pub fn to_base32(bytes: &[u8; 32]) -> String {
     let digit = |n: usize| {
         let (byte, shift) = (n * 5 / 8, n * 5 % 8);
@@ -131,7 +131,7 @@ pub fn to_base32(bytes: &[u8; 32]) -> String {
     (0..DIGEST_DIGITS).rev().map(digit).collect()
 }
 
-/// What [`to_base32`] gave; `None` for anything else.
+/// Decodes what [`to_base32`] returns; `None` for anything else.
 pub fn from_base32(text: &str) -> Option<[u8; 32]> {
     if text.len() != DIGEST_DIGITS {
         return None;

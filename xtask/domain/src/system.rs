@@ -1,4 +1,4 @@
-//! Systems in Nix's words (`x86_64-linux`), and the same in OCI's (`linux/amd64`).
+//! Systems as Nix names them (`x86_64-linux`), and platforms, as OCI names the same (`linux/amd64`).
 
 use std::fmt;
 use std::str::FromStr;
@@ -11,12 +11,12 @@ use serde::{Deserialize, Serialize};
 pub struct System(String);
 
 impl System {
-    /// The one that every release has, and whose `doc` output holds the manual.
+    /// Returns the system that every release has, and whose `doc` output has the manual.
     pub fn main() -> System {
         System("x86_64-linux".to_owned())
     }
 
-    /// What its container image says of itself; `None` for a system that gets no image.
+    /// Returns the platform of its container image; `None` for a system that gets no image.
     pub fn platform(&self) -> Option<Platform> {
         let architecture = match self.0.split_once('-')? {
             ("x86_64", "linux") => "amd64",
@@ -31,7 +31,7 @@ impl FromStr for System {
     type Err = String;
 
     /// # Errors
-    /// Anything but a CPU and an operating system.
+    /// The text is not a CPU and an operating system.
     fn from_str(text: &str) -> Result<System, String> {
         let word = |part: &str| {
             !part.is_empty() && part.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_')
@@ -69,7 +69,7 @@ impl fmt::Debug for System {
     }
 }
 
-/// A system in OCI's words: what a container image runs on.
+/// A system as OCI names it: what a container image runs on.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Platform {
     pub architecture: String,

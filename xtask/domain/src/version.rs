@@ -1,8 +1,8 @@
-//! Version numbers: what they look like, how they compare, to which series they belong.
+//! Version numbers: what they look like, how they compare, and which series they belong to.
 //!
 //! Owns the spellings Lix has used (`2.93.1`, `2.90.0-rc1`, `2.90-beta.1`, `2.96.0-dev`) and their order. Precedence
-//! itself is semver's: each spelling is brought into a form that semver compares as people expect. Refuses to know
-//! which versions exist, or what a release of one implies (see [`super::release`]).
+//! itself is semver's: each spelling is converted to a form that semver compares as people expect. What a release of a
+//! version implies is in [`super::release`].
 
 use std::cmp::Ordering;
 use std::fmt;
@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 
 /// A version, as it is spelled in `version.json`, in tags and in artifact names.
 ///
-/// `Display` gives back the exact spelling. Equality is of spelling; order is by precedence, then by spelling, so the
+/// `Display` returns the exact spelling. Equality compares spellings; order is by precedence, then by spelling, so the
 /// two agree.
 #[derive(Clone, PartialEq, Eq, Hash, Deserialize, Serialize)]
 #[serde(try_from = "String", into = "String")]
@@ -24,17 +24,17 @@ pub struct Version {
 }
 
 impl Version {
-    /// `MAJOR` in Lix's words: the first two components.
+    /// Returns the series, Lix's `MAJOR`: the first two components.
     pub fn series(&self) -> Series {
         Series { major: self.precedence.major, minor: self.precedence.minor }
     }
 
-    /// The third component; 0 where it is not spelled out.
+    /// Returns the third component; 0 if it is not spelled out.
     pub fn patch(&self) -> u64 {
         self.precedence.patch
     }
 
-    /// Whether this is a release candidate, a beta or the like, or a tree on the way (`-dev`).
+    /// Whether this is a release candidate, a beta or the like, or a tree between releases (`-dev`).
     pub fn is_pre_release(&self) -> bool {
         !self.precedence.pre.is_empty()
     }
@@ -44,14 +44,14 @@ impl Version {
         self.precedence.pre.as_str() == DEV
     }
 
-    /// The version after this one in its series: `2.93.2` for `2.93.1`.
+    /// Returns the version after this one in its series: `2.93.2` for `2.93.1`.
     pub fn next_patch(&self) -> Version {
         let base = self.base().precedence;
         let precedence = semver::Version { patch: base.patch + 1, ..base };
         Version { text: precedence.to_string(), precedence }
     }
 
-    /// The version without its suffix: `2.90.0` for `2.90.0-rc1`, and for itself.
+    /// Returns the version without its suffix: `2.90.0` for `2.90.0-rc1`, and for itself.
     pub fn base(&self) -> Version {
         let precedence = semver::Version { pre: semver::Prerelease::EMPTY, ..self.precedence.clone() };
         Version { text: precedence.to_string(), precedence }
@@ -64,7 +64,7 @@ impl FromStr for Version {
     type Err = VersionError;
 
     /// # Errors
-    /// Anything but the spellings above: the message says what is wrong and what would be right.
+    /// The text has none of the spellings above; the message says what is wrong and how to fix it.
     fn from_str(text: &str) -> Result<Version, VersionError> {
         let wrong = |why: &str| VersionError { text: text.to_owned(), why: why.to_owned() };
         if text.starts_with(['v', 'V']) {
@@ -154,7 +154,7 @@ pub struct Series {
 }
 
 impl Series {
-    /// The series after this one: `2.94` for `2.93`.
+    /// Returns the series after this one: `2.94` for `2.93`.
     pub fn next(self) -> Series {
         Series { minor: self.minor + 1, ..self }
     }

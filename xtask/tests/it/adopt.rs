@@ -311,7 +311,7 @@ fn what_only_a_person_can_do_is_said_each_time() {
             "another alias `xtask`, `run --package xtask --`",
         ),
         (".cargo/config", "alias = { b = \"build\" }\n", ".cargo/config is written in an unusual way: add this alias"),
-        ("Cargo.toml", "[workspace]\nmembers = [\"a\", \"./xtask/publish\"]\n", "take `./xtask/publish` out"),
+        ("Cargo.toml", "[workspace]\nmembers = [\"a\", \"./xtask/publish\"]\n", "remove `./xtask/publish`"),
         ("Cargo.toml", "workspace = { members = [] }\n", "add `exclude = [\"xtask\"]` to its `[workspace]`"),
         ("flake.nix", "{ outputs = _: { }; }", "flake.nix has no output `release-jobs`"),
         ("doc/manual/src/SUMMARY.md", "- [Notes](n.md)\n", "0 lines with `<!-- RELENG-AUTO-INSERTION-MARKER -->`"),

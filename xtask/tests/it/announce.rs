@@ -106,7 +106,7 @@ fn the_drafts_of_a_release() {
     let hash = xtask::tools::files::digest_of(&archive).sha256.sri();
     assert!(read("nixpkgs.toml").contains(&format!("\nhash = \"{hash}\"\n")), "{}", read("nixpkgs.toml"));
     assert!(read("website.toml").contains("version = \"2.93.1\"\nversion-without-suffix = \"2.93.1\"\n"));
-    assert!(read("checklist.md").contains("- [ ] NixOS module: pinned to 2.93.1"), "{}", read("checklist.md"));
+    assert!(read("checklist.md").contains("- [ ] NixOS module: pin it to 2.93.1"), "{}", read("checklist.md"));
 
     // HEAD may be anywhere by now: the record says what was released.
     repo.git(&["switch", "--quiet", "main"]);
@@ -138,11 +138,11 @@ fn drafts_lead_to_pages_that_exist_and_to_what_is_newest() {
     expect![[r#"
         # After Lix 2.93.1
 
-        What no tool does:
+        Left to do by hand:
 
-        - [ ] Website: usually no post, since no fix of a security problem was found; else a pull request with blog.md as content/blog/2025-06-18-lix-2.93.1-release.md, merged once the release is public
+        - [ ] Website: usually no post, because no fix of a security problem was found; otherwise a pull request with blog.md as content/blog/2025-06-18-lix-2.93.1-release.md, merged once the release is public
         - [ ] Toot (toot.txt), once the blog post is online
-        - [ ] Install page, installer repository and NixOS module: nothing, they stay on 2.95.0, the newest stable tag
+        - [ ] Install page, installer repository and NixOS module: nothing to do; they stay on 2.95.0, the newest stable tag
         - [ ] nixpkgs: a pull request (nixpkgs.toml), with backports to the stable branches
     "#]].assert_eq(&fs::read_to_string(drafts(&repo, "2.93.1").join("checklist.md")).expect("a checklist"));
 }

@@ -124,7 +124,7 @@ fn everything_in_the_way_is_said_at_once() {
           Nix cannot evaluate `release-jobs` of TREE: does Nix support flakes, and does the flake have this output?
           error: flake 'git+file://TREE' does not provide attribute 'packages.x86_64-linux.release-jobs', 'legacyPackages.x86_64-linux.release-jobs' or 'release-jobs'
           there is no annotated tag 0.1.0: make it with `cargo xtask release tag`
-          flake.nix has changes that are not committed: commit or stash them
+          flake.nix has uncommitted changes: commit or stash them
           `--no-check-git` builds the tree as it is, but not as an official release
     "#]]
     .assert_eq(&anonymous(&tree.refused(&[])));

@@ -175,7 +175,7 @@ fn refusals_name_everything_at_once_and_change_nothing() {
     let error = repo.xtask(&["release", "finish", "2.94.0", "--yes", "--env", "production", "--push"]).fails(1);
     expect![[r#"
         error: cannot finish the release
-          doc/manual/src/SUMMARY.md has changes that are not committed: commit or stash them
+          doc/manual/src/SUMMARY.md has uncommitted changes: commit or stash them
           HEAD is on elsewhere, but 2.94.0 was tagged on main: `git switch main`
           production does not allow pushing without asking: leave out `--yes`
           the local branch release-2.94, at OLD, does not contain the merged release: if it is not needed as it is, `git branch --force release-2.94 MERGE`

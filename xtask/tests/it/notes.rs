@@ -78,14 +78,14 @@ fn check_reports_everything_at_once_and_writes_nothing() {
     let ran = repo.xtask(&["release", "notes", "--check"]);
     expect![[r#"
         doc/manual/rl-next/sub/ignored.md is in a subdirectory, which is not read: move it up
-        doc/manual/change-authors.yml:2: `jade` comes before `puck`: keys are in order, capitals first
+        doc/manual/change-authors.yml:2: `jade` goes before `puck`: keys are sorted, capitals first
         doc/manual/rl-next/a-bad.md:1: there is no `synopsis`: add `synopsis: one line of Markdown`
         doc/manual/rl-next/a-bad.md:2: unknown key `synopsys`: did you mean `synopsis`?
         doc/manual/rl-next/a-bad.md:3: category: unknown category `fix`: did you mean `Fixes`?
         doc/manual/rl-next/a-bad.md:4: issues: `#561` is a YAML comment, so there is no value: did you mean `fj#561` (fj# is Lix, gh# is CppNix)?
         doc/manual/rl-next/b.md:4: credits: `jada` is not in the author list: did you mean `jade`?
         doc/manual/rl-next/b.md:4: credits: `名` is not in the author list: add it there
-        doc/manual/rl-next/one.md:2: synopsis: doc/manual/rl-next/b.md has the same one: merge the two, or tell them apart
+        doc/manual/rl-next/one.md:2: synopsis: doc/manual/rl-next/b.md has the same one: merge the two, or change one of them
         doc/manual/rl-next/two.md:3: cls: 2 is already listed in doc/manual/rl-next/b.md: a change belongs to one entry, once
     "#]].assert_eq(&ran.stdout);
     assert_eq!(ran.code, Some(1));
@@ -158,23 +158,27 @@ fn what_lies_beside_fragments_is_no_problem_for_rendering_and_one_for_check() {
     let ran = notes(&["--check", "--no-authors", dir.as_str()]);
     assert_eq!(ran.code, Some(1));
     expect![[r#"
-        DIR/.#a.md marks that an editor has changes to a.md that are not saved: save it, or remove the mark
-        DIR/.hidden.md is not read: is it a fragment? Call it hidden.md
-        DIR/README is not read: is it a fragment? Call it README.md
-        DIR/X.MD is not read: is it a fragment? Call it X.md
+        DIR/.#a.md shows that an editor has unsaved changes to a.md: save them, or remove this mark
+        DIR/.hidden.md is not read: if it is a fragment, rename it to hidden.md
+        DIR/README is not read: if it is a fragment, rename it to README.md
+        DIR/X.MD is not read: if it is a fragment, rename it to X.md
         DIR/a.md~ is an editor's copy and is not read: remove it
-        DIR/line\nbreak.txt is not read: is it a fragment? Call it line\nbreak.md
+        DIR/line\nbreak.txt is not read: if it is a fragment, rename it to line\nbreak.md
         DIR/sub/round.md is in a subdirectory, which is not read: move it up
         DIR/sub/v.md is in a subdirectory, which is not read: move it up
         DIR/sub/deeper/u.MD is in a subdirectory, which is not read: move it up
-        DIR/w.mdx is not read: is it a fragment? Call it w.md
-        DIR/y.markdown is not read: is it a fragment? Call it y.md
-        DIR/z.md.txt is not read: is it a fragment? Call it z.md
+        DIR/w.mdx is not read: if it is a fragment, rename it to w.md
+        DIR/y.markdown is not read: if it is a fragment, rename it to y.md
+        DIR/z.md.txt is not read: if it is a fragment, rename it to z.md
     "#]]
     .assert_eq(&ran.stdout.replace(dir.as_str(), "DIR"));
 
     let rendered = notes(&["--no-authors", dir.as_str()]);
-    assert!(rendered.stderr.contains("X.MD is not read: is it a fragment? Call it X.md"), "{}", rendered.stderr);
+    assert!(
+        rendered.stderr.contains("X.MD is not read: if it is a fragment, rename it to X.md"),
+        "{}",
+        rendered.stderr
+    );
     assert_eq!(rendered.ok(), "## Miscellany\n\n- Real\n\n  x\n\n\n");
 }
 
@@ -336,7 +340,7 @@ fn fragments_of_other_projects_are_answered_with_what_to_write() {
         doc/manual/rl-next/d.md:1: the front matter has no end: a fragment starts with a line `---`, YAML, and another line `---`
         doc/manual/rl-next/e.md:1: there is no front matter: a fragment starts with a line `---`, YAML, and another line `---`
         doc/manual/rl-next/f.md:1: the line `---` above the keys is missing: a fragment starts with a line `---`, YAML, and another line `---`
-        doc/manual/rl-next/g.md:2: this is not YAML: mapping values are not allowed in this context (text that holds `: ` or quotes, or starts with a special character, goes in quotes)
+        doc/manual/rl-next/g.md:2: this is not YAML: mapping values are not allowed in this context (text that contains `: ` or quotes, or starts with a special character, goes in quotes)
         doc/manual/rl-next/h.md:3: prs: `#123 #124` is a YAML comment, so there is no value: did you mean `[fj#123, fj#124]` (fj# is Lix, gh# is CppNix)?
         doc/manual/rl-next/h.md:4: unknown key `authors`: did you mean `credits`?
         doc/manual/rl-next/h.md:5: unknown key `title`: did you mean `synopsis`?

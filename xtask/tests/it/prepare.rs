@@ -125,9 +125,9 @@ fn refusals_name_everything_at_once_and_change_nothing() {
     let error = repo.xtask(&prepare(&[])).fails(1);
     expect![[r#"
         error: cannot prepare the release
-          doc/manual/rl-next/one.md has changes that are not committed: commit or stash them
-          doc/manual/src/SUMMARY.md has changes that are not committed: commit or stash them
-          staged é.txt has changes that are not committed: commit or stash them
+          doc/manual/rl-next/one.md has uncommitted changes: commit or stash them
+          doc/manual/src/SUMMARY.md has uncommitted changes: commit or stash them
+          staged é.txt has uncommitted changes: commit or stash them
           doc/manual/rl-next/untracked.md is not in git and would be lost from history: commit it, or move it away
           the tag 2.93.1 exists, so it is released: prepare a later one with `cargo xtask release prepare VERSION`
           doc/manual/rl-next/one.md:3: credits: `nobody` is not in the author list: add it there
@@ -345,16 +345,16 @@ fn of_many_files_only_the_first_are_named() {
     let error = repo.xtask(&["release", "prepare"]).fails(1);
     expect![[r#"
         error: cannot prepare the release
-          a-10\nb has changes that are not committed: commit or stash them
-          a-11\nb has changes that are not committed: commit or stash them
-          a-12\nb has changes that are not committed: commit or stash them
-          a-13\nb has changes that are not committed: commit or stash them
-          a-14\nb has changes that are not committed: commit or stash them
-          a-15\nb has changes that are not committed: commit or stash them
-          a-16\nb has changes that are not committed: commit or stash them
-          a-17\nb has changes that are not committed: commit or stash them
-          a-18\nb has changes that are not committed: commit or stash them
-          a-19\nb has changes that are not committed: commit or stash them
+          a-10\nb has uncommitted changes: commit or stash them
+          a-11\nb has uncommitted changes: commit or stash them
+          a-12\nb has uncommitted changes: commit or stash them
+          a-13\nb has uncommitted changes: commit or stash them
+          a-14\nb has uncommitted changes: commit or stash them
+          a-15\nb has uncommitted changes: commit or stash them
+          a-16\nb has uncommitted changes: commit or stash them
+          a-17\nb has uncommitted changes: commit or stash them
+          a-18\nb has uncommitted changes: commit or stash them
+          a-19\nb has uncommitted changes: commit or stash them
           the same is true of 10 more
     "#]]
     .assert_eq(&error);

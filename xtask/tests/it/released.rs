@@ -168,7 +168,7 @@ fn a_name_that_is_not_utf8_and_what_is_not_read_are_refused_by_name() {
     let error = repo.xtask(&["release", "prepare"]).fails(1);
     expect![[r#"
         error: cannot prepare the release
-          doc/manual/rl-next/X.MD is not read: is it a fragment? Call it X.md
+          doc/manual/rl-next/X.MD is not read: if it is a fragment, rename it to X.md
           doc/manual/rl-next/sub/v.md is in a subdirectory, which is not read: move it up
     "#]]
     .assert_eq(&error);

@@ -133,7 +133,7 @@ fn refusals_name_everything_at_once_and_change_nothing() {
     let error = repo.xtask(&["release", "tag"]).fails(1);
     expect![[r#"
         error: cannot tag the release
-          doc/manual/src/SUMMARY.md has changes that are not committed: commit or stash them
+          doc/manual/src/SUMMARY.md has uncommitted changes: commit or stash them
           HEAD is detached: `git switch` to the branch you want to release from
           the tag 2.93.1 exists: if it was never pushed, replace it with `--force-tag`
           origin has the tag 2.93.1 already, so it is public: release a later version

@@ -1,7 +1,6 @@
-//! The author data base, `change-authors.yml`: how a key in `credits` is shown and linked.
+//! The list of authors, `change-authors.yml`: how a key in `credits` is shown and linked.
 //!
-//! Format: a mapping of keys to mappings with `display_name`, `forgejo`, `github`, each optional. Refuses to read files
-//! and to know who is credited where.
+//! Format: a mapping of keys to mappings with `display_name`, `forgejo`, `github`, each optional.
 
 use std::collections::HashMap;
 
@@ -26,18 +25,20 @@ struct Author {
     github: Option<String>,
 }
 
-/// An author list that is not valid.
+/// An invalid author list.
 #[derive(Debug)]
 pub struct Faulty {
-    /// All of them, by line.
+    /// All faults, by line.
     pub faults: Vec<Fault>,
-    /// As far as the file could be read, so that credits are checked all the same.
+    /// Authors, as far as the file could be read, so that credits can still be checked.
     pub authors: Authors,
 }
 
 impl Authors {
+    /// Parses the list.
+    ///
     /// # Errors
-    /// Every fault of the file, and the authors that it names all the same.
+    /// Every fault of the file, with the authors that it names.
     pub fn parse(text: &str) -> Result<Authors, Faulty> {
         let unreadable = |fault| Faulty { faults: vec![fault], authors: Authors::guessed(text) };
         if let Some(fault) = conflict(text) {
@@ -58,7 +59,7 @@ impl Authors {
         if faults.is_empty() { Ok(authors) } else { Err(Faulty { faults, authors }) }
     }
 
-    /// The keys of a text that is not YAML: whatever stands before a colon at the start of a line.
+    /// Guesses the keys of a text that is not YAML: whatever comes before a colon at the start of a line.
     pub fn guessed(text: &str) -> Authors {
         let mut authors = Authors::default();
         for (at, text) in text.lines().enumerate() {
@@ -79,7 +80,7 @@ impl Authors {
         self.by_key.contains_key(key)
     }
 
-    /// How a key is shown: linked where the person has a profile; `None` if there is no such author.
+    /// Formats an author, as a link if there is a profile; `None` if there is no such author.
     pub fn link(&self, key: &str, links: &Links) -> Option<String> {
         let author = self.by_key.get(key)?;
         let name = author.display_name.as_deref().unwrap_or(key);
@@ -90,7 +91,8 @@ impl Authors {
         })
     }
 
-    /// What to write instead of a credit that is not a key: a key, or a list of them if it names several people.
+    /// Suggests what to write instead of a credit that is not a key: a key, or a list of them if it names several
+    /// people.
     pub fn guess(&self, credit: &str) -> Option<String> {
         if let Some(key) = self.known_as(credit) {
             return Some(key.to_owned());
@@ -105,8 +107,8 @@ impl Authors {
         nearest(credit, names).and_then(|near| self.known_as(near)).map(str::to_owned)
     }
 
-    /// The key of the one person who is called so, whatever the case: by the key, before the names of profiles, before
-    /// the name that is shown.
+    /// Returns the key of the only author of this name, ignoring case: first by key, then by the names of profiles,
+    /// then by the name that is shown.
     fn known_as(&self, person: &str) -> Option<&str> {
         // As in `@jade`, `Jade <jade@example.org>`, `https://github.com/jade/`.
         let person = person.split('<').next().unwrap_or_default().trim().trim_end_matches(['/', ')']);
@@ -119,20 +121,19 @@ impl Authors {
         })
     }
 
-    /// What a person is called, best known first.
+    /// Returns the names of an author, best known first.
     fn names<'a>(&'a self, key: &'a str) -> [Option<&'a str>; 4] {
         let author = self.by_key.get(key);
         let name = |of: fn(&Author) -> &Option<String>| author.and_then(|author| of(author).as_deref());
         [Some(key), name(|a| &a.forgejo), name(|a| &a.github), name(|a| &a.display_name)]
     }
 
-    /// Where the keys are not in code-point order, which Lix demands so that entries are found and not added twice.
+    /// Reports keys that are not in code-point order, which Lix requires so that entries are found and not added twice.
     pub fn unsorted(&self) -> Vec<Fault> {
         let out_of_place = |pair: &[Key]| {
             let [before, after] = pair else { return None };
             (before.name > after.name).then(|| {
-                let what =
-                    format!("`{}` comes before `{}`: keys are in order, capitals first", after.name, before.name);
+                let what = format!("`{}` goes before `{}`: keys are sorted, capitals first", after.name, before.name);
                 Fault::new(after.line, what)
             })
         };

@@ -1,6 +1,6 @@
-//! The categories of changes, which head the parts of release notes.
+//! The categories of changes, which are the headings of release notes.
 
-/// In the order of the page.
+/// A category; the order is that of the page.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Category {
     BreakingChanges,
@@ -23,7 +23,7 @@ impl Category {
         Category::Miscellany,
     ];
 
-    /// As in front matter and in headings.
+    /// Returns the name, as in front matter and in headings.
     pub fn name(self) -> &'static str {
         match self {
             Category::BreakingChanges => "Breaking Changes",

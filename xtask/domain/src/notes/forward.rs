@@ -1,8 +1,7 @@
-//! Release notes that were released already: where the sections of maintenance releases go on the pages of `main`, and
-//! which fragments of a tree releases were made of.
+//! Notes that were released already: where the sections of maintenance releases go on the pages of `main`, and which
+//! fragments of a tree were released.
 //!
-//! Sections are copied as they were released, byte by byte; what a page has already stays as it is. Refuses to read
-//! pages and fragments, and to render any.
+//! Sections are copied byte for byte as they were released; what a page has already stays as it is.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
@@ -11,11 +10,11 @@ use super::fragment::Fragment;
 use crate::product::Product;
 use crate::version::Version;
 
-/// A page, cut where its sections start: no byte is lost.
+/// A page, split where its sections start, without losing a byte.
 struct NotesPage<'a> {
     /// Everything above the first section.
     title: &'a str,
-    /// From a heading to the next.
+    /// Sections, each from its heading to the next.
     sections: Vec<(Version, &'a str)>,
 }
 
@@ -34,22 +33,22 @@ impl<'a> NotesPage<'a> {
     }
 }
 
-/// The version, if a line is the heading of its section: `# Lix 2.93.1 (2025-06-18)`.
+/// Returns the version, if a line is the heading of its section: `# Lix 2.93.1 (2025-06-18)`.
 fn heading(product: &Product, line: &str) -> Option<Version> {
     line.strip_prefix("# ")?.strip_prefix(&product.name)?.strip_prefix(' ')?.split_once(" (")?.0.parse().ok()
 }
 
-/// The section of a version, from its heading to the next.
+/// Returns the section of a version, from its heading to the next.
 pub fn section<'a>(product: &Product, page: &'a str, version: &Version) -> Option<&'a str> {
     NotesPage::cut(product, page).sections.into_iter().find(|(of, _)| of == version).map(|(_, text)| text)
 }
 
-/// The versions that have sections on a page.
+/// Returns the versions that have sections on a page.
 pub fn versions(product: &Product, page: &str) -> impl Iterator<Item = Version> {
     NotesPage::cut(product, page).sections.into_iter().map(|(version, _)| version)
 }
 
-/// The page with those sections that it does not have yet, all of them newest first.
+/// Adds the sections that the page does not have yet, so that all sections are newest first.
 pub fn add_sections(product: &Product, page: &str, released: &BTreeMap<Version, String>) -> String {
     let NotesPage { title, mut sections } = NotesPage::cut(product, page);
     let first_so_far = sections.first().map(|(version, _)| version.clone());
@@ -59,8 +58,8 @@ pub fn add_sections(product: &Product, page: &str, released: &BTreeMap<Version, 
             sections.insert(place, (version.clone(), text));
         }
     }
-    // `prepare` puts a section right below the title: what was blank between the title and the section of before then
-    // stands above that section, and came with the new one.
+    // `prepare` puts a section right below the title: blank lines between the title and the previous section are then
+    // above that section, and came with the new one.
     let stays = sections.first().map(|(version, _)| version) == first_so_far.as_ref();
     let mut out = if stays { title.to_owned() } else { format!("{}\n", title.trim_end()) };
     for (i, (_, text)) in sections.iter().enumerate() {
@@ -81,12 +80,12 @@ pub struct ReleasedFragment {
     pub text: String,
 }
 
-/// What becomes of the fragments of a tree: those that are not named here are news.
+/// The fragments of a tree that were released, or may have been; all others are news.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Matches {
-    /// Released, word by word.
+    /// Fragments that were released word for word.
     pub released: Vec<Match>,
-    /// Named or headed like one that was released, and of another text: somebody has to look.
+    /// Fragments with the name or synopsis of a released one, but another text: the manager has to look.
     pub ambiguous: Vec<Match>,
 }
 
@@ -98,14 +97,14 @@ pub struct Match {
 }
 
 impl Match {
-    /// `2.93.4, 2.94.2, and 2.95.2`.
+    /// Lists the releases: `2.93.4, 2.94.2, and 2.95.2`.
     pub fn releases(&self) -> String {
         enumerate(&self.versions.iter().map(Version::to_string).collect::<Vec<_>>())
     }
 }
 
-/// Compares the fragments of a tree, paths and texts, with those that were released. Names decide nothing: a backport
-/// may be named otherwise, and an unrelated note the same.
+/// Compares the fragments of a tree, paths and texts, with those that were released. Names alone decide nothing: a
+/// backport may have another name, and an unrelated note the same.
 pub fn matches(product: &Product, here: &[(String, String)], taken: &[ReleasedFragment]) -> Matches {
     let mut same_news: HashMap<News, BTreeSet<&Version>> = HashMap::new();
     let mut alike: HashMap<String, BTreeSet<&Version>> = HashMap::new();
@@ -136,11 +135,11 @@ pub fn matches(product: &Product, here: &[(String, String)], taken: &[ReleasedFr
     matches
 }
 
-/// What a fragment tells its readers, apart from blank space. The changes in `cls` are no part of it: a backport is
+/// What a fragment tells its readers, apart from whitespace. The changes in `cls` are not part of it: a backport is
 /// another change with the same news.
 #[derive(Debug, PartialEq, Eq, Hash)]
 struct News {
-    /// Empty where the text is not a valid fragment.
+    /// Synopsis; empty if the text is not a valid fragment.
     synopsis: String,
     body: String,
 }
@@ -153,7 +152,7 @@ impl News {
         }
     }
 
-    /// By what else it can be recognised.
+    /// Returns what else it can be recognised by.
     fn names(&self, path: &str) -> Vec<String> {
         let heading = (!self.synopsis.is_empty()).then(|| format!("synopsis {}", self.synopsis));
         heading.into_iter().chain([format!("path {path}")]).collect()
@@ -198,7 +197,7 @@ mod tests {
     #[test]
     fn sections_go_where_their_version_belongs() {
         let main =
-            "# Lix 2.93 \"N\" (d)\n\nmore\n\n# Lix 2.93.2 (d)\ntwo\n\n# Lix 2.93.0 (d)\nzero, with a typo mended\n";
+            "# Lix 2.93 \"N\" (d)\n\nmore\n\n# Lix 2.93.2 (d)\ntwo\n\n# Lix 2.93.0 (d)\nzero, with a typo fixed\n";
         let released = "# Lix 2.93 \"N\" (d)\n# Lix 2.93.3 (d)\nthree\n\n# Lix 2.93.2 (d)\nx\n# Lix 2.93.1 (d)\none\n";
         let released = sections(released, &["2.93.1", "2.93.2", "2.93.3"]);
         expect![[r#"
@@ -216,7 +215,7 @@ mod tests {
 
 
             # Lix 2.93.0 (d)
-            zero, with a typo mended
+            zero, with a typo fixed
         "#]]
         .assert_eq(&add_sections(&Product::built_in(), main, &released));
         assert_eq!(

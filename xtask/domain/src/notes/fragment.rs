@@ -18,7 +18,7 @@ use crate::product::Product;
 /// A fragment that is valid by itself; whether its credits exist is decided against [`super::authors::Authors`].
 #[derive(Debug)]
 pub struct Fragment {
-    /// The file, as the reader would type it: for messages alone.
+    /// Path of the file as the reader would type it, only for messages.
     pub path: String,
     pub synopsis: Placed<String>,
     pub issues: Vec<Reference>,
@@ -33,12 +33,12 @@ pub struct Fragment {
     pub body: String,
 }
 
-/// A file that is not a valid fragment.
+/// A file that is an invalid fragment.
 #[derive(Debug)]
 pub struct Invalid {
-    /// All of them, by line.
+    /// All faults, by line.
     pub faults: Vec<Fault>,
-    /// The credits that could be read all the same, so that unknown ones are reported in the same breath.
+    /// Credits that could be read nevertheless, so that unknown ones are reported at the same time.
     pub credits: Vec<Placed<String>>,
 }
 
@@ -57,7 +57,8 @@ impl From<Fault> for Invalid {
     }
 }
 
-/// What to write instead of an unknown key: one that other tools for release notes call so, or a similar one.
+/// Suggests what to write instead of an unknown key: one that has this name in other release-note tools, or a similar
+/// one.
 fn instead_of(key: &str) -> String {
     let known_elsewhere = match key.to_lowercase().as_str() {
         "description" | "details" | "text" | "body" | "content" => {
@@ -70,7 +71,7 @@ fn instead_of(key: &str) -> String {
     };
     known_elsewhere
         .or_else(|| nearest(key, KEYS))
-        .map_or_else(|| format!("known are {}", KEYS.join(", ")), |key| format!("did you mean `{key}`?"))
+        .map_or_else(|| format!("known keys are {}", KEYS.join(", ")), |key| format!("did you mean `{key}`?"))
 }
 
 impl Fragment {
@@ -126,7 +127,7 @@ impl Fragment {
         if faults.is_empty() { Ok(fragment) } else { Err(Invalid { faults, credits: fragment.credits }) }
     }
 
-    /// The last component of the path, by which entries are sorted.
+    /// Returns the last component of the path, by which entries are sorted.
     pub fn file_name(&self) -> &str {
         self.path.rsplit('/').next().unwrap_or(&self.path)
     }

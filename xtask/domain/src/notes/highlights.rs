@@ -1,40 +1,40 @@
-//! What is worth a mention of a release, and whom it thanks: chosen from its section of the release notes, and from the
-//! fragments that the section was made of, which alone know what is significant. Refuses to write announcements.
+//! Which changes of a release to mention, and whom it thanks: chosen from its section of the release notes, and from
+//! the fragments that the section was made from, because only they show what is significant.
 
 use super::category::Category;
 use super::fragment::Fragment;
 
-/// Highlights, where nothing is marked as significant.
+/// Number of highlights if nothing is marked as significant.
 const FEW: usize = 5;
 
-/// A change that is worth a mention, in Markdown.
+/// A change that is worth mentioning, in Markdown.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Highlight {
     pub synopsis: String,
-    /// Empty where the synopsis says it all.
+    /// Text; empty if the synopsis is all there is to say.
     pub body: String,
 }
 
 impl Highlight {
-    /// Whether it speaks of a vulnerability.
+    /// Whether it mentions a vulnerability.
     pub fn is_about_security(&self) -> bool {
-        speaks_of_security(&self.synopsis) || speaks_of_security(&self.body)
+        mentions_security(&self.synopsis) || mentions_security(&self.body)
     }
 }
 
-/// Words of a text that speaks of a vulnerability, in lower case.
+/// Words that show that a text mentions a vulnerability, in lower case.
 const SECURITY: [&str; 4] = ["cve-", "ghsa-", "vulnerab", "security"];
 
-fn speaks_of_security(text: &str) -> bool {
+fn mentions_security(text: &str) -> bool {
     let text = text.to_lowercase();
     SECURITY.iter().any(|word| text.contains(word))
 }
 
-/// What to mention: fixes of vulnerabilities first, then every significant change in the order of the page, and where
-/// nothing is significant the first of each category.
+/// Chooses what to mention: fixes of vulnerabilities first, then every significant change in the order of the page or,
+/// if nothing is significant, the first of each category.
 pub fn highlights(fragments: &[Fragment], section: &str) -> Vec<Highlight> {
     let is_about_security =
-        |fragment: &Fragment| speaks_of_security(&fragment.synopsis.value) || speaks_of_security(&fragment.body);
+        |fragment: &Fragment| mentions_security(&fragment.synopsis.value) || mentions_security(&fragment.body);
     let mut chosen: Vec<&Fragment> =
         fragments.iter().filter(|fragment| fragment.significant || is_about_security(fragment)).collect();
     chosen.sort_by_key(|fragment| (!is_about_security(fragment), fragment.category, fragment.file_name()));
@@ -49,7 +49,7 @@ pub fn highlights(fragments: &[Fragment], section: &str) -> Vec<Highlight> {
     highlights
 }
 
-/// The first entry of each category of a section, without the links at its end.
+/// Returns the first entry of each category of a section, without the links at its end.
 fn first_entries(section: &str) -> Vec<String> {
     let mut entries = Vec::new();
     let mut wanted = false;
@@ -64,7 +64,7 @@ fn first_entries(section: &str) -> Vec<String> {
     entries
 }
 
-/// `Synopsis [lix#1](…) [cl/2](…)` without what stands in brackets at its end.
+/// Removes the links at the end of an entry: `Synopsis [lix#1](…) [cl/2](…)`.
 fn without_references(entry: &str) -> &str {
     match entry.trim_end().rsplit_once(" [") {
         Some((before, link)) if link.ends_with(')') && link.contains("](") && !link.contains(' ') => {
@@ -74,7 +74,7 @@ fn without_references(entry: &str) -> &str {
     }
 }
 
-/// Whom a section thanks, each once, in the order of the page.
+/// Returns whom a section thanks, each once, in the order of the page.
 pub fn credits(section: &str) -> Vec<String> {
     let mut names: Vec<String> = Vec::new();
     for line in section.lines() {

@@ -1,5 +1,5 @@
-//! References to issues, pull requests and changes: their notation in fragments. What people paste instead of it is read
-//! in [`pasted`].
+//! References to issues, pull requests and changes: their notation in fragments. [`pasted`] reads what people paste
+//! instead.
 
 pub mod pasted;
 
@@ -43,7 +43,7 @@ impl fmt::Display for Reference {
     }
 }
 
-/// Decimal digits without sign, leading zeros or separators: what every reader takes for the same number.
+/// Parses decimal digits without sign, leading zeros or separators, which every reader takes for the same number.
 pub fn decimal(text: &str) -> Option<u64> {
     let canonical = text.bytes().all(|b| b.is_ascii_digit()) && !text.starts_with('0');
     canonical.then(|| text.parse().ok()).flatten()

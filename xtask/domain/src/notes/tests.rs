@@ -98,7 +98,7 @@ fn the_same_story_twice() {
     ]);
     expect![[r#"
         rl-next/a.md:3: cls: 1 is already listed in this fragment: a change belongs to one entry, once
-        rl-next/b.md:2: synopsis: rl-next/a.md has the same one: merge the two, or tell them apart
+        rl-next/b.md:2: synopsis: rl-next/a.md has the same one: merge the two, or change one of them
         rl-next/b.md:3: cls: 2 is already listed in rl-next/a.md: a change belongs to one entry, once"#]]
     .assert_eq(&problems.to_string());
 }

@@ -1,13 +1,13 @@
-//! The small YAML that front matter and the author list are written in: mappings, lists and scalars, with the line of
-//! each.
+//! The subset of YAML in which front matter and the author list are written: mappings, lists and scalars, with the line
+//! of each.
 //!
-//! The grammar is `saphyr-parser`'s; owned here is what is refused on top of it (aliases, tags, several documents, deep
-//! nesting, duplicate keys) and which plain scalars other YAML readers would not take as text. A data model
-//! (serde) would hide both the exact spelling and the place. Refuses to know which keys mean what.
+//! The grammar is `saphyr-parser`'s. This module decides what else is refused (aliases, tags, several documents, deep
+//! nesting, duplicate keys), and which plain scalars other YAML readers would not take for text. A data model (serde)
+//! would hide both the exact spelling and the position.
 
 use saphyr_parser::{Event, Parser, ScalarStyle, ScanError, Span, StrInput};
 
-/// Nothing that we read is nested deeper than a list in a mapping in a mapping.
+/// Greatest depth of nesting: what we read is no deeper than a list in a mapping in a mapping.
 const MAX_DEPTH: usize = 8;
 
 /// A value and the line (from 1) on which it starts.
@@ -48,7 +48,7 @@ pub enum Reading {
     Date,
 }
 
-/// A value and the line on which it stands.
+/// A value and the line that it is on.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Placed<T> {
     pub line: usize,
@@ -58,9 +58,9 @@ pub struct Placed<T> {
 /// Something wrong on one line of a file.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Fault {
-    /// From 1.
+    /// Line number, from 1.
     pub line: usize,
-    /// What is wrong, and what would be right.
+    /// What is wrong, and how to fix it.
     pub what: String,
 }
 
@@ -71,8 +71,8 @@ impl Fault {
 }
 
 impl Scalar {
-    /// Readers disagree on some of these (`yes`, `0o17`): everything that any of them takes for something other than
-    /// text counts.
+    /// Returns what a YAML reader may take the scalar for. Readers disagree on some (`yes`, `0o17`): it is text only if
+    /// all of them take it for text.
     pub fn reading(&self) -> Reading {
         if !self.plain {
             return Reading::Text;
@@ -88,7 +88,7 @@ impl Scalar {
     }
 }
 
-/// `2026-03-13`, also with a time behind it: a timestamp in YAML 1.1.
+/// Whether a text is a date such as `2026-03-13`, perhaps with a time after it: a timestamp in YAML 1.1.
 fn is_date(text: &str) -> bool {
     let digits = |part: Option<&str>, most: usize| {
         part.is_some_and(|p| (1..=most).contains(&p.len()) && p.bytes().all(|b| b.is_ascii_digit()))
@@ -106,7 +106,7 @@ fn is_number(text: &str) -> bool {
     let radix = ["0x", "0o", "0b"].iter().any(|prefix| {
         plain.strip_prefix(prefix).is_some_and(|rest| !rest.is_empty() && rest.bytes().all(|b| b.is_ascii_hexdigit()))
     });
-    // Base 60 (`1:30`) and everything that Rust reads as a float, but words such as `infinity`.
+    // Base 60 (`1:30`) and everything that Rust reads as a float, except words such as `infinity`.
     let starts_as_number = plain.starts_with(|c: char| c.is_ascii_digit() || c == '.');
     radix || (starts_as_number && plain.replace(':', "").parse::<f64>().is_ok())
 }
@@ -114,7 +114,7 @@ fn is_number(text: &str) -> bool {
 /// Reads one document whose first line is line `first_line` of its file. An empty text is an empty mapping.
 ///
 /// # Errors
-/// The first thing that is not YAML, or is YAML that has no place here.
+/// The first thing that is not YAML, or is YAML that is not allowed here.
 pub fn parse(text: &str, first_line: usize) -> Result<Node, Fault> {
     let mut reader = Reader { parser: Parser::new_from_str(text), text, first_line };
     reader.document().map_err(|fault| Fault { line: fault.line + first_line - 1, ..fault })
@@ -223,7 +223,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// The scanner's words, and the usual reason where the text shows it.
+    /// Returns the scanner's message, with the usual reason if the text shows it.
     fn explain(&self, error: &ScanError) -> Fault {
         let at = error.marker().line().max(1);
         let cut_list = |line: &str| {
@@ -239,7 +239,7 @@ impl<'a> Reader<'a> {
         let hint = if source.contains('\t') || error.info().contains(" tab") {
             " (YAML is indented with spaces, not tabs)"
         } else if source.contains(": ") {
-            " (text that holds `: ` or quotes, or starts with a special character, goes in quotes)"
+            " (text that contains `: ` or quotes, or starts with a special character, goes in quotes)"
         } else {
             ""
         };
@@ -247,7 +247,7 @@ impl<'a> Reader<'a> {
     }
 }
 
-/// The scanner counts lines from 1.
+/// Returns the line of a span, from 1.
 fn line(span: &Span) -> usize {
     span.start.line().max(1)
 }
@@ -302,16 +302,16 @@ mod tests {
         .collect();
         expect![[r#"
             3: the key `a` is already set on line 2: keep one of them
-            3: this is not YAML: illegal placement of ':' indicator (text that holds `: ` or quotes, or starts with a special character, goes in quotes)
+            3: this is not YAML: illegal placement of ':' indicator (text that contains `: ` or quotes, or starts with a special character, goes in quotes)
             2: a `#` here starts a comment, so this list has no end: write fj#N or gh#N, or use quotes
-            2: this is not YAML: while parsing node, found unknown anchor (text that holds `: ` or quotes, or starts with a special character, goes in quotes)
+            2: this is not YAML: while parsing node, found unknown anchor (text that contains `: ` or quotes, or starts with a special character, goes in quotes)
             2: the YAML tag `tag:yaml.org,2002:str` is not allowed: put text that starts with `!` in quotes
             2: a key is one word, not a list or a mapping
             2: anchors (`&name`) and aliases (`*name`) are not allowed: write the value out
             2: this is not YAML: recursion limit exceeded
             4: a second YAML document starts here: only one is allowed
-            2: this is not YAML: mapping values are not allowed in this context (text that holds `: ` or quotes, or starts with a special character, goes in quotes)
+            2: this is not YAML: mapping values are not allowed in this context (text that contains `: ` or quotes, or starts with a special character, goes in quotes)
             3: this is not YAML: tabs disallowed within this context (block indentation) (YAML is indented with spaces, not tabs)
-            2: this is not YAML: unexpected character: ``' (text that holds `: ` or quotes, or starts with a special character, goes in quotes)"#]].assert_eq(&shown.join("\n"));
+            2: this is not YAML: unexpected character: ``' (text that contains `: ` or quotes, or starts with a special character, goes in quotes)"#]].assert_eq(&shown.join("\n"));
     }
 }

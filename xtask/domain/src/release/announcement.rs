@@ -1,8 +1,7 @@
-//! Drafts of what is said about a release, and of what other places have to know: texts, made from the record and the
-//! release notes.
+//! Drafts that announce a release, and facts for other repositories: texts, made from the record and the release notes.
 //!
-//! Owns their words and their limits. What is mentioned is chosen in [`crate::notes::highlights`]; where drafts lie and which of
-//! them people have edited, the phase knows. Nothing here is ever posted.
+//! Owns their wording and their limits. [`crate::notes::highlights`] chooses what is mentioned; the phase knows where
+//! drafts are and which of them were edited. Nothing here is ever posted.
 
 use super::{Kind, Release};
 use crate::date::Date;
@@ -27,14 +26,14 @@ pub struct Announcement {
     /// The date of the release notes.
     pub date: Date,
     pub highlights: Vec<Highlight>,
-    /// People, as the release notes show them, linked.
+    /// People to thank, as the release notes show them, as links.
     pub credits: Vec<String>,
     /// Digest of the source archive.
     pub source: Digest,
-    /// Digest of what is in the source archive, as a NAR; `None` if there was no Nix to tell.
+    /// Digest of the unpacked source archive, as a NAR; `None` if Nix could not tell.
     pub unpacked: Option<Digest>,
-    /// The newest stable version that is tagged, if that is not this one: then users of the install page, of the
-    /// installers and of the NixOS module stay on it.
+    /// Newest stable version that is tagged, if it is newer than this one: the install page, the installers and the
+    /// NixOS module stay on it.
     pub newer: Option<Version>,
     /// Whether the manual of the series has a page with the release notes.
     pub has_notes_page: bool,
@@ -52,7 +51,7 @@ impl Announcement {
         self.release.product()
     }
 
-    /// All drafts.
+    /// Returns all drafts.
     pub fn drafts(&self) -> Vec<Draft> {
         vec![
             Draft { file: "blog.md", text: self.blog() },
@@ -63,9 +62,9 @@ impl Announcement {
         ]
     }
 
-    /// The manual of the series, which has this release's notes from the day of the release on. Docs `stable` has notes
-    /// of a maintenance release only with the next release of the newest series. Without a page of notes, as for a
-    /// pre-release, its start page.
+    /// Returns the address of the notes in the manual of the series, which has them from the day of the release on;
+    /// docs `stable` has the notes of a maintenance release only with the next release of the newest series. Without a
+    /// page of notes, as for a pre-release, returns the address of the start page.
     fn notes_link(&self) -> String {
         let series = self.release.series();
         let manual = format!("{}/{}", self.product().links.docs, self.release.layout().docs(Docs::Series(series)));
@@ -77,7 +76,7 @@ impl Announcement {
         format!("{}/{}/{}", self.product().links.releases, layout.version_directory(), layout.source())
     }
 
-    /// `Lix 2.94 “Name”` for a new MAJOR, and else the version alone: the name is that of the series.
+    /// Returns the title: `Lix 2.94 “Name”` for a new MAJOR, otherwise only the version, since the name is the series'.
     fn title(&self) -> String {
         match self.release.kind() {
             Kind::NewMajor => format!("{} {} “{}”", self.product().name, self.release.series(), self.release.name()),
@@ -85,13 +84,13 @@ impl Announcement {
         }
     }
 
-    /// Whether the release notes speak of a vulnerability.
+    /// Whether the release notes mention a vulnerability.
     fn is_for_security(&self) -> bool {
         self.highlights.iter().any(Highlight::is_about_security)
     }
 }
 
-/// TOML's basic strings escape what JSON's do.
+/// Quotes a text for TOML, whose basic strings have JSON's escapes.
 fn quoted(text: &str) -> String {
     serde_json::Value::from(text).to_string()
 }

@@ -1,12 +1,12 @@
 //! The flag that marks an official release, in either of the two places where trees have kept it.
 //!
 //! Until 2.90 it was the text `officialRelease = false;` in `flake.nix`; since then it is `official_release` in
-//! `version.json`. Owns finding it and the text with it set; every other byte stays. Refuses to decide when it is set.
+//! `version.json`. Finds the flag, and returns the text with the flag set and every other byte unchanged.
 
 use super::version_file::{self, VersionFile};
 use crate::problem::Problem;
 
-/// The file of the older layout.
+/// The file that has the flag in older trees.
 pub const FLAKE: &str = "flake.nix";
 
 const OFF: &str = "officialRelease = false;";
@@ -18,7 +18,7 @@ pub struct Flag {
     pub path: &'static str,
     /// Whether it is set already.
     pub set: bool,
-    /// The whole text with the flag set.
+    /// The complete text with the flag set.
     pub text_with_flag: String,
 }
 

@@ -2,7 +2,6 @@
 //!
 //! On branch B at commit P: the release commit R has parent P and changes one flag; the annotated tag points at R; the
 //! merge commit M has parents [P, R] and the tree of P, so that the branch contains the tag without the flag.
-//! Refuses to make or read any of these.
 
 use serde::{Deserialize, Serialize};
 
@@ -14,15 +13,15 @@ use crate::version::Version;
 #[serde(deny_unknown_fields)]
 pub struct TagRecord {
     pub version: Version,
-    /// The annotated tag itself.
+    /// Object of the annotated tag.
     pub tag_object: Oid,
-    /// R, to which the tag points.
+    /// Release commit R, which the tag names.
     pub commit: Oid,
-    /// R's tree: what is built.
+    /// Tree of R, which is built.
     pub tree: Oid,
-    /// B, without `refs/heads/`.
+    /// Name of the branch B, without `refs/heads/`.
     pub branch: String,
-    /// M.
+    /// Merge commit M.
     pub merge_commit: Oid,
 }
 
@@ -47,14 +46,14 @@ pub enum Relation {
 /// What a ref below `refs/tags/` points at.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Tag {
-    /// At a tag object, which names a commit, a tagger and a message.
+    /// A tag object, which names a commit, a tagger and a message.
     Annotated { object: Oid, commit: Oid },
-    /// At a commit itself, or at something that is not a commit.
+    /// A commit itself, or something that is not a commit.
     Lightweight(Oid),
 }
 
 impl Tag {
-    /// What the ref itself points at.
+    /// Returns the object that the ref itself points at.
     pub fn object(&self) -> &Oid {
         match self {
             Tag::Annotated { object, .. } | Tag::Lightweight(object) => object,

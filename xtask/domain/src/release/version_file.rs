@@ -1,24 +1,24 @@
 //! `version.json`, and edits of it that leave every other byte alone.
 //!
-//! Owns where in the text each value stands: key order, indentation, unknown keys and the final newline are the
-//! author's. Refuses to decide which version comes next.
+//! Values are replaced where they are in the text: key order, indentation, unknown keys and the final newline are the
+//! author's.
 
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use crate::version::Version;
 
-/// Where the file lies in the tree.
+/// Path of the file in the tree.
 pub const PATH: &str = "version.json";
 
-/// A `version.json` that was read and understood.
+/// A parsed `version.json`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct VersionFile {
     text: String,
     pub version: Version,
     /// `release_name`, if the file has it.
     pub name: Option<String>,
-    /// `official_release`, in trees where the flag lives here.
+    /// `official_release`, in trees that have the flag here.
     pub official: Option<bool>,
 }
 
@@ -35,14 +35,15 @@ struct Raw<'a> {
 }
 
 impl VersionFile {
+    /// Parses the text.
+    ///
     /// # Errors
     /// What is wrong with the text, without its path.
     pub fn parse(text: &str) -> Result<VersionFile, String> {
         if text.starts_with('\u{feff}') {
             return Err("starts with a byte-order mark: save it as UTF-8 without one".to_owned());
         }
-        let raw: Raw =
-            serde_json::from_str(text).map_err(|error| format!("is not what a version file holds: {error}"))?;
+        let raw: Raw = serde_json::from_str(text).map_err(|error| format!("is not a valid version file: {error}"))?;
         let string = |raw: &RawValue, key: &str| {
             serde_json::from_str::<String>(raw.get())
                 .map_err(|_| format!("`{key}` must be a string, not {}", raw.get()))
@@ -59,12 +60,12 @@ impl VersionFile {
         })
     }
 
-    /// The file's text.
+    /// Returns the file's text.
     pub fn text(&self) -> &str {
         &self.text
     }
 
-    /// The text with another version and, where the file names its series, another name.
+    /// Returns the file with another version and, if the file names its series, another name.
     pub fn with(&self, version: &Version, name: &str) -> VersionFile {
         let renamed = match &self.name {
             Some(_) => self.edit(|raw| raw.release_name, &serde_json::Value::from(name).to_string()),
@@ -73,7 +74,7 @@ impl VersionFile {
         renamed.edit(|raw| Some(raw.version), &serde_json::Value::from(version.to_string()).to_string())
     }
 
-    /// The text with the flag set; unchanged where the flag lives elsewhere.
+    /// Returns the file with the flag set; unchanged if the flag is elsewhere.
     pub fn with_official(&self, official: bool) -> VersionFile {
         self.edit(|raw| raw.official_release, &official.to_string())
     }
@@ -127,12 +128,12 @@ mod tests {
         .map(|text| VersionFile::parse(text).expect_err(text))
         .collect();
         expect![[r#"
-            is not what a version file holds: EOF while parsing a value at line 1 column 0
-            is not what a version file holds: invalid length 0, expected an object with `version` at line 1 column 2
-            is not what a version file holds: missing field `version` at line 1 column 2
+            is not a valid version file: EOF while parsing a value at line 1 column 0
+            is not a valid version file: invalid length 0, expected an object with `version` at line 1 column 2
+            is not a valid version file: missing field `version` at line 1 column 2
             `version` must be a string, not 2
             `version`: `2.93` is not a version: the third component is missing (a release is 2.93.0, its series 2.93)
-            is not what a version file holds: duplicate field `version` at line 1 column 31
+            is not a valid version file: duplicate field `version` at line 1 column 31
             `official_release` must be true or false, not "no""#]]
         .assert_eq(&shown.join("\n"));
     }

@@ -169,7 +169,7 @@ fn what_is_not_as_built_or_not_for_this_environment_is_refused() {
     expect![[r#"
         error: cannot plan the publication
           TREE/release cannot be published as it is
-          version.json has changes that are not committed: commit or stash them
+          version.json has uncommitted changes: commit or stash them
           page-1.html has changed: built with 26 bytes, and now it has 7
           manual/page-2.html is missing
           extra was not built with the rest

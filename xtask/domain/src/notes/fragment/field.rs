@@ -1,4 +1,4 @@
-//! The value of one key of a fragment: what it may be, and what is said where it is something else.
+//! The value of one key of a fragment: what it may be, and the messages if it is something else.
 
 use std::fmt;
 
@@ -10,7 +10,7 @@ use crate::notes::yaml::{Fault, Node, Placed, Reading, Scalar, Value};
 use crate::problem::nearest;
 use crate::product::Product;
 
-/// Reads the value of one key, and says what is wrong with it.
+/// Reads the value of one key, and reports what is wrong with it.
 pub(super) struct Field<'a> {
     pub product: &'a Product,
     pub key: &'a str,
@@ -30,7 +30,7 @@ impl Field<'_> {
         self.faults.push(Fault::new(line, format!("{}: {what}", self.key)));
     }
 
-    /// Text, quoted where a YAML reader could see something else.
+    /// Reads text, which has to be quoted if a YAML reader could see something else.
     fn text<'n>(&mut self, node: &'n Node) -> Option<&'n str> {
         let Value::Scalar(scalar) = &node.value else {
             self.fault(node.line, "expected text, found a list or a mapping");
@@ -54,7 +54,7 @@ impl Field<'_> {
         None
     }
 
-    /// There is no value, perhaps because it was taken for a comment.
+    /// Reports that there is no value, perhaps because it was taken for a comment.
     fn null(&mut self, line: usize, remedy: &str) {
         match self.front_matter.comment(line).map(str::to_owned) {
             Some(comment) => {
@@ -82,8 +82,10 @@ impl Field<'_> {
         let found = Category::ALL.into_iter().find(|category| category.name() == text);
         if found.is_none() {
             let names = Category::ALL.map(Category::name);
-            let near = nearest(text, names)
-                .map_or_else(|| format!("known are {}", names.join(", ")), |name| format!("did you mean `{name}`?"));
+            let near = nearest(text, names).map_or_else(
+                || format!("known categories are {}", names.join(", ")),
+                |name| format!("did you mean `{name}`?"),
+            );
             self.fault(node.line, format!("unknown category `{}`: {near}", text.escape_debug()));
         }
         found
@@ -101,7 +103,7 @@ impl Field<'_> {
         false
     }
 
-    /// A value, or a list of values.
+    /// Reads a value, or a list of values.
     pub fn each<T>(&mut self, node: &Node, read: fn(&mut Self, Item) -> Option<T>) -> Vec<T> {
         match &node.value {
             Value::List(items) => items.iter().filter_map(|node| read(self, Item { node, in_list: true })).collect(),
@@ -113,7 +115,7 @@ impl Field<'_> {
         self.text(item.node).map(|text| Placed { line: item.node.line, value: text.to_owned() })
     }
 
-    /// A Gerrit change number: plain decimal digits.
+    /// Reads a Gerrit change number: plain decimal digits.
     pub fn change(&mut self, item: Item) -> Option<Placed<u64>> {
         let expected = "a Gerrit change number: write its decimal digits, as in 1234";
         let number = self.number(List::Cls, item, expected, decimal);
@@ -133,7 +135,7 @@ impl Field<'_> {
         self.number(list, item, expected, Reference::parse)
     }
 
-    /// What a number says, or what its author should have written.
+    /// Reads a number, or reports what its author should have written.
     fn number<T>(&mut self, list: List, item: Item, expected: &str, read: fn(&str) -> Option<T>) -> Option<T> {
         let line = item.node.line;
         let Value::Scalar(scalar) = &item.node.value else {

@@ -1,19 +1,17 @@
-//! Which files of a directory of fragments are fragments, by their names, and what is said of the others.
+//! Which files in a directory of fragments are fragments, by their names, and remarks about the others.
 
 /// Whether a file of this name is a fragment.
 pub fn counts(name: &str) -> bool {
     name.ends_with(".md") && !name.starts_with('.')
 }
 
-/// Why a file that is not a fragment may be there by mistake; `None` if nobody would take it for a note.
+/// Returns why a file that is not a fragment may be there by mistake; `None` if it is unlikely to be a note.
 ///
-/// Files that start with a dot are nobody's notes (`.gitkeep`, an editor's `.a.md.swp`), but for a note that was hidden,
-/// and for Emacs' mark that changes to a note are not saved yet.
+/// Files that start with a dot are not notes (`.gitkeep`, an editor's `.a.md.swp`), except a note that was hidden, and
+/// Emacs' mark that a note has unsaved changes.
 pub fn remark(name: &str) -> Option<String> {
     if let Some(edited) = name.strip_prefix(".#") {
-        return Some(format!(
-            "marks that an editor has changes to {edited} that are not saved: save it, or remove the mark"
-        ));
+        return Some(format!("shows that an editor has unsaved changes to {edited}: save them, or remove this mark"));
     }
     let hidden = name.starts_with('.');
     let plain = name.trim_start_matches('.');
@@ -27,7 +25,7 @@ pub fn remark(name: &str) -> Option<String> {
     if leftovers.iter().any(|ending| plain.ends_with(ending)) {
         return Some("is left over from other work and is not read: remove it".to_owned());
     }
-    Some(format!("is not read: is it a fragment? Call it {}", proper(plain)))
+    Some(format!("is not read: if it is a fragment, rename it to {}", proper(plain)))
 }
 
 /// Whether a file in a subdirectory may be meant as a note.
@@ -36,10 +34,10 @@ pub fn looks_like_a_note(name: &str) -> bool {
     counts(name) || (!name.starts_with('.') && ENDINGS.iter().any(|ending| lower.ends_with(ending)))
 }
 
-/// What people and programs call files of Markdown.
+/// Endings that people and programs give to Markdown files.
 const ENDINGS: [&str; 8] = [".md.txt", ".markdown", ".mkdn", ".mdwn", ".mdx", ".mkd", ".txt", ".md"];
 
-/// The name that a fragment would have.
+/// Returns the name that a fragment would have.
 fn proper(name: &str) -> String {
     let name = name.trim();
     let lower = name.to_lowercase();
@@ -54,7 +52,7 @@ mod tests {
     use expect_test::expect;
 
     #[test]
-    fn every_name_is_a_fragment_or_explained_or_nobodys_note() {
+    fn every_name_is_a_fragment_or_explained_or_ignored() {
         let mut shown = String::new();
         for name in [
             "a.md",
@@ -85,26 +83,26 @@ mod tests {
         }
         expect![[r#"
             a.md: a fragment
-            X.MD: is not read: is it a fragment? Call it X.md
-            y.markdown: is not read: is it a fragment? Call it y.md
-            w.mdx: is not read: is it a fragment? Call it w.md
-            z.md.txt: is not read: is it a fragment? Call it z.md
+            X.MD: is not read: if it is a fragment, rename it to X.md
+            y.markdown: is not read: if it is a fragment, rename it to y.md
+            w.mdx: is not read: if it is a fragment, rename it to w.md
+            z.md.txt: is not read: if it is a fragment, rename it to z.md
             a.md~: is an editor's copy and is not read: remove it
-            .#a.md: marks that an editor has changes to a.md that are not saved: save it, or remove the mark
+            .#a.md: shows that an editor has unsaved changes to a.md: save them, or remove this mark
             #a.md#: is an editor's copy and is not read: remove it
             .a.md.swp: -
             .gitkeep: -
             .DS_Store: -
-            .hidden.md: is not read: is it a fragment? Call it hidden.md
-            README: is not read: is it a fragment? Call it README.md
-            note.rst: is not read: is it a fragment? Call it note.rst.md
+            .hidden.md: is not read: if it is a fragment, rename it to hidden.md
+            README: is not read: if it is a fragment, rename it to README.md
+            note.rst: is not read: if it is a fragment, rename it to note.rst.md
             a.md.orig: is left over from other work and is not read: remove it
             .md: -
-            md: is not read: is it a fragment? Call it md.md
-            b.: is not read: is it a fragment? Call it b.md
-            ſ.MD: is not read: is it a fragment? Call it ſ.md
-            İ.MD: is not read: is it a fragment? Call it İ.md
-            a.md : is not read: is it a fragment? Call it a.md
+            md: is not read: if it is a fragment, rename it to md.md
+            b.: is not read: if it is a fragment, rename it to b.md
+            ſ.MD: is not read: if it is a fragment, rename it to ſ.md
+            İ.MD: is not read: if it is a fragment, rename it to İ.md
+            a.md : is not read: if it is a fragment, rename it to a.md
         "#]]
         .assert_eq(&shown);
     }

@@ -1,4 +1,4 @@
-//! The text of a fragment, cut into front matter and body. What is said of a file that cannot be cut, is said here.
+//! The text of a fragment, split into front matter and body, and the messages about a file that cannot be split.
 
 use crate::notes::yaml::Fault;
 
@@ -8,7 +8,7 @@ pub(super) const KEYS: [&str; 7] = ["synopsis", "cls", "issues", "prs", "categor
 /// Decodes UTF-8 strictly, skips a byte-order mark, reads CRLF as LF.
 ///
 /// # Errors
-/// The line of the first byte that is not UTF-8, or of a character that text does not have.
+/// The line of the first byte that is not UTF-8, or of the first control character.
 pub fn text_of(bytes: &[u8]) -> Result<String, Fault> {
     if bytes.starts_with(b"\xff\xfe") || bytes.starts_with(b"\xfe\xff") {
         return Err(Fault::new(1, "this is UTF-16, not UTF-8: save the file in that encoding"));
@@ -30,10 +30,10 @@ pub fn text_of(bytes: &[u8]) -> Result<String, Fault> {
     Ok(lines)
 }
 
-/// Where git could not merge, if anywhere.
+/// Finds a mark of a merge conflict.
 pub fn conflict(text: &str) -> Option<Fault> {
     let at = text.lines().position(|line| line.starts_with("<<<<<<< ") || line.starts_with(">>>>>>> "))?;
-    Some(Fault::new(at + 1, "this is the mark of a merge conflict: resolve it"))
+    Some(Fault::new(at + 1, "this is the marker of a merge conflict: resolve it"))
 }
 
 /// Whether a terminal or a browser would take a character for something other than text.
@@ -41,17 +41,17 @@ pub(super) fn control(c: char) -> bool {
     c.is_control() && !matches!(c, '\n' | '\t')
 }
 
-/// A file cut into its two parts.
+/// A file split into its two parts.
 pub(super) struct Source<'a> {
     pub front_matter: &'a str,
-    /// The line of the file on which the front matter's first line stands.
+    /// Line of the file on which the front matter begins.
     pub first_line: usize,
     pub body: &'a str,
 }
 
 impl Source<'_> {
-    /// What a YAML reader leaves out of a line of the file: `#561` of `issues: #561`. Says nothing about lines in which a
-    /// quoted value stands.
+    /// Returns what a YAML reader leaves out of a line as a comment: `#561` of `issues: #561`. Meaningless for a line
+    /// with a quoted value.
     pub fn comment(&self, line: usize) -> Option<&str> {
         let source = self.front_matter.lines().nth(line.saturating_sub(self.first_line))?;
         let at = source.find(" #").or_else(|| source.find("\t#"))?;

@@ -96,7 +96,7 @@ fn what_is_no_fragment() {
         1: TOML front matter is not supported: a fragment starts with a line `---`, YAML, and another line `---`
         1: there is no front matter: a fragment starts with a line `---`, YAML, and another line `---`
         2: the front matter has no end: a fragment starts with a line `---`, YAML, and another line `---`
-        5: this is the mark of a merge conflict: resolve it"#]]
+        5: this is the marker of a merge conflict: resolve it"#]]
     .assert_eq(&shown.join("\n"));
     let fault = Fragment::parse(&Product::built_in(), "x.md", b"---\nsynopsis: x\n---\n\xff").expect_err("invalid");
     assert_eq!(fault.faults[0].line, 4);

@@ -1,11 +1,12 @@
-//! What a text that somebody pasted says about issues, pull requests and changes, and what to write instead.
+//! Pasted text: which issues, pull requests and changes it refers to, and what to write instead.
 //!
 //! Addresses and repositories are those of the product's links.
 
 use super::{List, Tracker, decimal};
 use crate::product::{Links, Product};
 
-/// What to write instead of a value that is not a reference, as the end of a sentence; `None` if it is anyone's guess.
+/// Suggests what to write instead of a value that is not a reference, as the end of a sentence; `None` if that cannot
+/// be told.
 ///
 /// `in_list` tells whether the value is one of several in brackets already.
 pub fn suggestion(product: &Product, list: List, value: &str, in_list: bool) -> Option<String> {
@@ -51,7 +52,7 @@ pub fn suggestion(product: &Product, list: List, value: &str, in_list: bool) -> 
 }
 
 impl List {
-    /// Where a reference that names a tracker and no kind belongs.
+    /// Returns the list of a reference that names a tracker but no kind.
     fn of_tracked(self, item: &Item) -> List {
         if self == List::Cls && item.tracker.is_some() { List::Issues } else { self }
     }
@@ -61,7 +62,7 @@ fn is_hex_digit(byte: u8) -> bool {
     byte.is_ascii_hexdigit()
 }
 
-/// One reference as somebody wrote it, as far as that tells what it is.
+/// One reference as it was written, with what that tells about it.
 #[derive(Debug, Clone, Copy)]
 struct Item {
     pub list: Option<List>,
@@ -84,7 +85,7 @@ impl Item {
 
 enum Pasted {
     References(Vec<Item>),
-    /// An issue or a pull request of another project, or an address of no issue at all.
+    /// An issue or a pull request of another project, or an address of something else.
     Foreign,
     Unknown,
 }
@@ -133,7 +134,7 @@ fn pasted(links: &Links, text: &str) -> Pasted {
     if items.is_empty() { Pasted::Unknown } else { Pasted::References(items) }
 }
 
-/// The words of a text, without brackets, quotes and punctuation; of a Markdown link, its address.
+/// Returns the words of a text, without brackets, quotes and punctuation; of a Markdown link, the address.
 fn tokens(text: &str) -> impl Iterator<Item = &str> {
     text.split(|c: char| c.is_whitespace() || matches!(c, ',' | ';' | '|' | '&')).filter_map(|token| {
         let token = token.split_once("](").map_or(token, |(_, address)| address);
@@ -151,7 +152,7 @@ fn address(token: &str) -> Option<&str> {
     (host != token && host.contains('.')).then_some(token)
 }
 
-/// `git.lix.systems/lix-project/lix/issues/12#issuecomment-3`, and the like.
+/// Reads an address such as `git.lix.systems/lix-project/lix/issues/12#issuecomment-3`.
 fn of_address(links: &Links, address: &str) -> Option<Item> {
     let numbered = [
         (&links.issue, List::Issues, Tracker::Lix),
@@ -177,7 +178,7 @@ fn of_address(links: &Links, address: &str) -> Option<Item> {
     Some(Item { list: Some(List::Cls), tracker: None, hash: false, number })
 }
 
-/// What `fj`, `NixOS/nix#`, `cl/` or `PR` says about the number behind it.
+/// Returns what `fj`, `NixOS/nix#`, `cl/` or `PR` says about the number after it.
 fn of_word(links: &Links, word: &str) -> Option<Context> {
     let word = word.trim_matches(['#', '/', '-', ':', '_', '!', '=', '~', '@', '+']).to_lowercase();
     let is = |link: &str| repository(link).is_some_and(|name| name.to_lowercase() == word);
@@ -217,7 +218,7 @@ fn is_filler(word: &str) -> bool {
     )
 }
 
-/// `lix-project/lix` of the address of its issues.
+/// Returns the repository in the address of its issues, `lix-project/lix`.
 fn repository(link: &str) -> Option<&str> {
     let (_, path) = without_scheme(link).split_once('/')?;
     path.rsplitn(3, '/').nth(2)
@@ -232,7 +233,7 @@ fn strip_prefix_ignoring_case<'a>(text: &'a str, prefix: &str) -> Option<&'a str
     start.eq_ignore_ascii_case(prefix).then_some(rest)
 }
 
-/// A number as somebody wrote it, with leading zeros or in the wide digits of an input method.
+/// Parses a number that may have leading zeros, or the wide digits of an input method.
 fn digits(text: &str) -> Option<u64> {
     let digits: Option<String> = text.chars().map(digit).collect();
     digits.and_then(|digits| decimal(digits.trim_start_matches('0')))

@@ -1,9 +1,9 @@
-//! What other repositories have to know: the website, nixpkgs, and a list of what only a person can do.
+//! Facts for other repositories (the website, nixpkgs), and a checklist of what is left to do by hand.
 
 use super::{Announcement, quoted};
 use crate::release::Kind;
 
-/// Where nixpkgs keeps the package.
+/// Directory of the package in nixpkgs.
 const PACKAGE: &str = "pkgs/tools/package-management/lix";
 
 impl Announcement {
@@ -29,17 +29,20 @@ impl Announcement {
         let place = match self.release.kind() {
             Kind::Patch => format!("# For nixpkgs, {file}."),
             Kind::NewMajor | Kind::PreRelease => format!(
-                "# For nixpkgs, in {PACKAGE}/:\n# {series}.nix is new, made from the file of the series before; default.nix names \
-                 it,\n# and there `latest` leads to it. `stable` follows once it has proven itself."
+                "# For nixpkgs, in {PACKAGE}/:\n# add {series}.nix, copied from the file of the series before, to default.nix,\n\
+                 # and point `latest` there to it. `stable` follows once the release has proven itself."
             ),
         };
         let unpacked = match &self.unpacked {
             Some(digest) => format!(
-                "# Digest of what is in it, for fetchers that unpack, such as fetchFromGitea (src.hash).\nunpacked-hash = {}\n",
+                "# Digest of its content, for fetchers that unpack it, such as fetchFromGitea (src.hash).\nunpacked-hash = {}\n",
                 quoted(&digest.sri())
             ),
             None => {
-                format!("# A fetcher that unpacks has another hash: nix-prefetch-url --unpack {}\n", self.source_link())
+                format!(
+                    "# A fetcher that unpacks it needs another hash: nix-prefetch-url --unpack {}\n",
+                    self.source_link()
+                )
             }
         };
         format!(
@@ -63,31 +66,31 @@ impl Announcement {
                 format!("Website: {merged}: this release fixes a security problem")
             }
             Kind::Patch => {
-                format!("Website: usually no post, since no fix of a security problem was found; else {merged}")
+                format!("Website: usually no post, because no fix of a security problem was found; otherwise {merged}")
             }
             Kind::NewMajor | Kind::PreRelease => format!("Website: {merged}"),
         });
         items.push("Toot (toot.txt), once the blog post is online".to_owned());
         if let (Some(newer), true) = (&self.newer, release.kind() != Kind::PreRelease) {
             items.push(format!(
-                "Install page, installer repository and NixOS module: nothing, they stay on {newer}, the newest stable tag"
+                "Install page, installer repository and NixOS module: nothing to do; they stay on {newer}, the newest stable tag"
             ));
         } else if release.kind() != Kind::PreRelease {
             items.push(format!("Website: `python3 update_version.py {version}` for the install page (website.toml)"));
             items.push(format!(
-                "Installer repository: the default version becomes {version}, and the installers are built for each system; \
+                "Installer repository: set the default version to {version}, and build the installers for each system; \
                  `cargo xtask release installer` publishes them"
             ));
-            items.push(format!("NixOS module: pinned to {version}, and tagged"));
+            items.push(format!("NixOS module: pin it to {version}, and tag it"));
         }
         if release.kind() != Kind::PreRelease {
             items.push("nixpkgs: a pull request (nixpkgs.toml), with backports to the stable branches".to_owned());
         }
         let items: String = items.iter().map(|item| format!("- [ ] {item}\n")).collect();
-        format!("# After {}\n\nWhat no tool does:\n\n{items}", release.title())
+        format!("# After {}\n\nLeft to do by hand:\n\n{items}", release.title())
     }
 
-    /// What the post's file calls the release.
+    /// Returns the name of the release in the post's file name.
     fn post(&self) -> String {
         match self.release.kind() {
             Kind::NewMajor => self.release.series().to_string(),

@@ -80,8 +80,8 @@ fn texts() {
         notes = "https://docs.lix.systems/manual/lix/2.94/release-notes/rl-2.94.html"
         ==> nixpkgs.toml
         # For nixpkgs, in pkgs/tools/package-management/lix/:
-        # 2.94.nix is new, made from the file of the series before; default.nix names it,
-        # and there `latest` leads to it. `stable` follows once it has proven itself.
+        # add 2.94.nix, copied from the file of the series before, to default.nix,
+        # and point `latest` there to it. `stable` follows once the release has proven itself.
         version = "2.94.0"
         # The tag, in https://git.lix.systems/lix-project/lix.
         tag = "2.94.0"
@@ -90,20 +90,20 @@ fn texts() {
         url = "https://releases.lix.systems/lix/lix-2.94.0/lix-2.94.0.tar.gz"
         # Digest of the archive, for fetchurl.
         hash = "sha256-AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA="
-        # Digest of what is in it, for fetchers that unpack, such as fetchFromGitea (src.hash).
+        # Digest of its content, for fetchers that unpack it, such as fetchFromGitea (src.hash).
         unpacked-hash = "sha256-AQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQE="
 
         # cargoDeps.hash is not known here: set it to lib.fakeHash and build; Nix prints the right one.
         ==> checklist.md
         # After Lix 2.94.0
 
-        What no tool does:
+        Left to do by hand:
 
         - [ ] Website: a pull request with blog.md as content/blog/2026-03-13-lix-2.94-release.md, merged once the release is public
         - [ ] Toot (toot.txt), once the blog post is online
         - [ ] Website: `python3 update_version.py 2.94.0` for the install page (website.toml)
-        - [ ] Installer repository: the default version becomes 2.94.0, and the installers are built for each system; `cargo xtask release installer` publishes them
-        - [ ] NixOS module: pinned to 2.94.0, and tagged
+        - [ ] Installer repository: set the default version to 2.94.0, and build the installers for each system; `cargo xtask release installer` publishes them
+        - [ ] NixOS module: pin it to 2.94.0, and tag it
         - [ ] nixpkgs: a pull request (nixpkgs.toml), with backports to the stable branches
     "#]].assert_eq(&shown);
     let patch = announcement("2.93.4", "Bici Bici", vec![Highlight { synopsis: "A fix".into(), body: String::new() }]);
@@ -134,16 +134,16 @@ fn texts() {
         url = "https://releases.lix.systems/lix/lix-2.93.4/lix-2.93.4.tar.gz"
         # Digest of the archive, for fetchurl.
         hash = "sha256-AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA="
-        # A fetcher that unpacks has another hash: nix-prefetch-url --unpack https://releases.lix.systems/lix/lix-2.93.4/lix-2.93.4.tar.gz
+        # A fetcher that unpacks it needs another hash: nix-prefetch-url --unpack https://releases.lix.systems/lix/lix-2.93.4/lix-2.93.4.tar.gz
 
         # cargoDeps.hash is not known here: set it to lib.fakeHash and build; Nix prints the right one.
         # After Lix 2.93.4
 
-        What no tool does:
+        Left to do by hand:
 
-        - [ ] Website: usually no post, since no fix of a security problem was found; else a pull request with blog.md as content/blog/2026-03-13-lix-2.93.4-release.md, merged once the release is public
+        - [ ] Website: usually no post, because no fix of a security problem was found; otherwise a pull request with blog.md as content/blog/2026-03-13-lix-2.93.4-release.md, merged once the release is public
         - [ ] Toot (toot.txt), once the blog post is online
-        - [ ] Install page, installer repository and NixOS module: nothing, they stay on 2.95.1, the newest stable tag
+        - [ ] Install page, installer repository and NixOS module: nothing to do; they stay on 2.95.1, the newest stable tag
         - [ ] nixpkgs: a pull request (nixpkgs.toml), with backports to the stable branches
     "#]]
     .assert_eq(&(patch.blog() + &patch.nixpkgs() + &patch.checklist()));
@@ -176,7 +176,7 @@ fn texts() {
         notes = "https://docs.lix.systems/manual/lix/2.90/"
         # After Lix 2.90.0-rc1
 
-        What no tool does:
+        Left to do by hand:
 
         - [ ] Website: a pull request with blog.md as content/blog/2026-03-13-lix-2.90.0-rc1-release.md, merged once the release is public
         - [ ] Toot (toot.txt), once the blog post is online

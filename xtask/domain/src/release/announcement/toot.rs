@@ -1,14 +1,14 @@
-//! The toot, within what Mastodon allows.
+//! The toot, within Mastodon's limits.
 
 use super::Announcement;
 
-/// Characters that a toot may have.
+/// Largest number of characters in a toot.
 pub(super) const TOOT: usize = 500;
-/// What a link counts there, however long it is.
+/// Number of characters that a link counts as, however long it is.
 const LINK: usize = 23;
 
 impl Announcement {
-    /// Holds as many highlights as there is room for.
+    /// Returns the toot, with as many highlights as there is room for.
     pub(super) fn toot(&self) -> String {
         let what = if self.has_notes_page { "Release notes" } else { "Manual" };
         let end = format!("\n{what}: {}\n", self.notes_link());
@@ -26,7 +26,7 @@ impl Announcement {
     }
 }
 
-/// Markdown as one would say it: without back-quotes and emphasis, links by their text.
+/// Turns Markdown into plain text: without backquotes and emphasis, links as their text.
 pub(super) fn plain(markdown: &str) -> String {
     let mut text = String::new();
     let mut rest = markdown;
@@ -40,7 +40,7 @@ pub(super) fn plain(markdown: &str) -> String {
     (text + rest).replace(['`', '*'], "")
 }
 
-/// Characters as Mastodon counts them, or a little more: a link is 23.
+/// Counts characters as Mastodon does, or a few more: a link is 23.
 pub(super) fn length(text: &str) -> usize {
     let word = |word: &str| if word.starts_with("https://") { LINK } else { word.chars().count() };
     text.split_inclusive(char::is_whitespace)
