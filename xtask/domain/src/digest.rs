@@ -20,14 +20,6 @@ impl Digest {
         self.to_string()[..12].to_owned()
     }
 
-    /// Parses what [`Digest::oci`] returns.
-    ///
-    /// # Errors
-    /// The text is something else, such as a digest of another kind.
-    pub fn from_oci(text: &str) -> Result<Digest, String> {
-        text.strip_prefix("sha256:").unwrap_or(text).parse()
-    }
-
     pub fn bytes(&self) -> &[u8; 32] {
         &self.0
     }
@@ -98,6 +90,27 @@ impl TryFrom<String> for Digest {
 impl From<Digest> for String {
     fn from(digest: Digest) -> String {
         digest.to_string()
+    }
+}
+
+/// Digests in OCI's files, `sha256:` and the digits, for `#[serde(with = "oci")]`.
+pub mod oci {
+    use serde::de::Error as _;
+    use serde::{Deserialize, Deserializer, Serializer};
+
+    use super::Digest;
+
+    /// # Errors
+    /// The serializer's own.
+    pub fn serialize<S: Serializer>(digest: &Digest, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&digest.oci())
+    }
+
+    /// # Errors
+    /// Anything else, such as digests of other kinds than SHA-256.
+    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Digest, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        text.strip_prefix("sha256:").unwrap_or(&text).parse().map_err(D::Error::custom)
     }
 }
 

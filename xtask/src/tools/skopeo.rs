@@ -12,6 +12,8 @@ use crate::domain::system::System;
 
 /// File in which a layout names its images.
 const INDEX: &str = "index.json";
+/// Directory of the blobs, by digest.
+const BLOBS: &str = "blobs/sha256";
 /// File that marks a directory as a layout, and its content: newer versions of skopeo add a newline.
 const MARK: (&str, &str) = ("oci-layout", r#"{"imageLayoutVersion":"1.0.0"}"#);
 
@@ -73,7 +75,7 @@ impl OciLayout {
     pub fn seal(&self, name: &str, index: &Index) -> Result<Digest> {
         let text = index.to_json();
         let FileFacts { size, sha256 } = files::digest_of(text.as_bytes());
-        let blob = self.dir.join("blobs/sha256").join(sha256.to_string());
+        let blob = self.dir.join(BLOBS).join(sha256.to_string());
         files::create(&blob, &text)?;
         for (file, text) in [(INDEX, Index::layout(name, sha256, size).to_json()), (MARK.0, MARK.1.to_owned())] {
             let path = self.dir.join(file);
@@ -83,7 +85,7 @@ impl OciLayout {
     }
 
     fn blob<T: DeserializeOwned>(&self, descriptor: &Descriptor) -> Result<T> {
-        self.read(&self.dir.join("blobs").join(descriptor.digest.replace(':', "/")))
+        self.read(&self.dir.join(BLOBS).join(descriptor.digest.to_string()))
     }
 
     fn read<T: DeserializeOwned>(&self, path: &Utf8Path) -> Result<T> {

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::digest::Digest;
+use crate::digest::{Digest, oci};
 use crate::problem::Problems;
 use crate::system::{Platform, System};
 
@@ -22,7 +22,8 @@ const REF_NAME: &str = "org.opencontainers.image.ref.name";
 pub struct Descriptor {
     pub media_type: String,
     /// Digest of the blob: `sha256:` and the digits.
-    pub digest: String,
+    #[serde(with = "oci")]
+    pub digest: Digest,
     pub size: u64,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub platform: Option<Platform>,
@@ -148,7 +149,7 @@ impl Index {
     pub fn layout(name: &str, index: Digest, size: u64) -> Index {
         let descriptor = Descriptor {
             media_type: INDEX_TYPE.to_owned(),
-            digest: index.oci(),
+            digest: index,
             size,
             platform: None,
             annotations: BTreeMap::from([(REF_NAME.to_owned(), name.to_owned())]),

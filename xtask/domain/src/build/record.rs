@@ -9,13 +9,14 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::manifest::Manifest;
-use crate::digest::{Digest, FileFacts};
+use crate::digest::{Digest, FileFacts, oci};
 use crate::format::{self, Format, Misread};
 use crate::layout::{MANUAL, RECORD, SUMS};
 use crate::oid::Oid;
 use crate::problem::{Problems, excerpt};
 use crate::store_path::StorePath;
 use crate::system::{Platform, System};
+use crate::version::Version;
 
 /// Name of the output that users get.
 const OUT: &str = "out";
@@ -33,7 +34,7 @@ pub struct Record {
     /// The name of the series.
     pub name: Option<String>,
     /// The tag; `None` if what was built is not what the tag of its version names.
-    pub tag: Option<String>,
+    pub tag: Option<Version>,
     pub commit: Oid,
     /// The commit's tree.
     pub tree: Oid,
@@ -58,8 +59,9 @@ pub struct Build {
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ImageRecord {
-    /// Digest of the index: `sha256:` and the digits.
-    pub digest: String,
+    /// Digest of the index.
+    #[serde(with = "oci")]
+    pub digest: Digest,
     pub platforms: Vec<Platform>,
 }
 
@@ -189,14 +191,14 @@ mod tests {
             format: Format,
             version: "2.93.1".to_owned(),
             name: Some("Bici Bici".to_owned()),
-            tag: Some("2.93.1".to_owned()),
+            tag: Some("2.93.1".parse().expect("a version")),
             commit: "c".repeat(40).parse().expect("an object"),
             tree: "d".repeat(40).parse().expect("an object"),
             committed: "2025-06-18T20:00:00Z".to_owned(),
             tool: "0.1.0".to_owned(),
             profile: "all".to_owned(),
             image: Some(ImageRecord {
-                digest: Digest::new([7; 32]).oci(),
+                digest: Digest::new([7; 32]),
                 platforms: System::main().platform().into_iter().collect(),
             }),
             builds: BTreeMap::from([(System::main(), build)]),

@@ -39,7 +39,7 @@ pub async fn find(releases: &Store, product: &Arc<Product>, version: &Version) -
         record.version
     );
     let release = Release::new(product, version.clone(), record.name.as_deref().unwrap_or_default())?;
-    Built::published(record, files::digest_of(&text).sha256, Subject::Official(Box::new(release)))
+    Ok(Built::published(record, files::digest_of(&text).sha256, Subject::Official(Box::new(release))))
 }
 
 /// Downloads the manual of a published release to `scratch`.

@@ -177,7 +177,7 @@ fn built_line(built: &Result<Option<LocalRecord>, String>, release: &Release, ta
         Err(why) => return Line { state: State::Wrong, text: why.clone() },
     };
     let (commit, profile) = (&record.commit, &record.profile);
-    if record.tag.as_deref() != Some(&release.tag()) {
+    if record.tag.as_ref() != Some(release.version()) {
         return Line::open(format!("release/ has {}", record.version));
     }
     match tag {

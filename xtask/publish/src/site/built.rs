@@ -16,6 +16,7 @@ use xtask::domain::problem::Problems;
 use xtask::domain::product::Product;
 use xtask::domain::release::Release;
 use xtask::domain::release::tagging::TagRecord;
+use xtask::domain::version::Version;
 use xtask::phases::build::Target;
 use xtask::tools::files;
 use xtask::tools::git::Git;
@@ -59,12 +60,9 @@ pub struct LocalFile {
 
 impl Built {
     /// Makes a release that is already published from its record, without any files.
-    ///
-    /// # Errors
-    /// The record's image digest is invalid.
-    pub fn published(record: Record, record_digest: Digest, subject: Subject) -> Result<Built> {
-        let images = record.image.is_some().then(|| BuiltImages::published(&record)).transpose()?;
-        Ok(Built {
+    pub fn published(record: Record, record_digest: Digest, subject: Subject) -> Built {
+        Built {
+            built_images: BuiltImages::published(&record),
             root_manifest: manifest::render(&record.manifest()),
             record,
             record_digest,
@@ -73,8 +71,7 @@ impl Built {
             files: LocalFiles::new(),
             manual: LocalFiles::new(),
             installers: LocalFiles::new(),
-            built_images: images,
-        })
+        }
     }
 
     /// Opens what `args` asks to publish.
@@ -156,7 +153,7 @@ fn off_the_record(git: &Git, record: &Record) -> Result<Problems> {
     let mut problems = Problems::default();
     let head = git.head()?;
     if head.commit != record.commit {
-        let at = record.tag.as_deref().unwrap_or(record.commit.as_str());
+        let at = record.tag.as_ref().map_or_else(|| record.commit.to_string(), Version::to_string);
         problems.add(format!(
             "HEAD is at {}, but release/ was built from {at}: `git switch --detach {at}`",
             head.commit.short()
@@ -168,10 +165,9 @@ fn off_the_record(git: &Git, record: &Record) -> Result<Problems> {
 
 /// Returns the subject of the record, and the tag of an official release, as git has them.
 fn subject(git: &Git, product: &Arc<Product>, record: &Record) -> Result<(Subject, Option<TagRecord>)> {
-    let Some(tag) = &record.tag else {
+    let Some(version) = record.tag.clone() else {
         return Ok((Subject::Nightly { product: Arc::clone(product), version: record.version.clone() }, None));
     };
-    let version = tag.parse().with_context(|| format!("the record's tag {tag}"))?;
     let release = Release::new(product, version, record.name.as_deref().unwrap_or_default())?;
     let tag = tag_record::load(git, release.version())?;
     if (&tag.commit, &tag.tree) != (&record.commit, &record.tree) {
@@ -226,14 +222,10 @@ pub struct BuiltImages {
 
 impl BuiltImages {
     /// Makes images that are already published from their record, without any blobs.
-    ///
-    /// # Errors
-    /// The record's digest is invalid.
-    pub fn published(record: &Record) -> Result<BuiltImages> {
-        let image = record.image.as_ref().context("the record has no images")?;
-        let index = Digest::from_oci(&image.digest).map_err(|why| anyhow!("the record's image: {why}"))?;
+    pub fn published(record: &Record) -> Option<BuiltImages> {
         let layout = oci::OciDirectory::new(Default::default());
-        Ok(BuiltImages { layout, name: record.version.clone(), index, bytes: 0 })
+        let index = record.image.as_ref()?.digest;
+        Some(BuiltImages { layout, name: record.version.clone(), index, bytes: 0 })
     }
 
     /// Opens an OCI directory, and reads every blob.
@@ -250,9 +242,9 @@ impl BuiltImages {
             problems.add("the record has no images: build with `--target all`");
             return Ok(None);
         };
-        let index = Digest::from_oci(&image.digest).map_err(|why| anyhow!("the record's image: {why}"))?;
+        let index = image.digest;
         if layout.named(&record.version)? != Some(index) {
-            problems.add(format!("{dir} does not name {} {}", image.digest, record.version));
+            problems.add(format!("{dir} does not name {} {}", index.oci(), record.version));
         }
         let Found { platforms, missing, .. } = Images::Directory(layout.clone()).find(index).await?;
         if missing.is_empty() && platforms != image.platforms {

@@ -84,7 +84,8 @@ impl Images {
         };
         found.parts += 1;
         for image in Index::parse(&bytes).map_err(|why| anyhow!("{} {why}", index.oci()))?.manifests {
-            let platform = image.platform.clone().with_context(|| format!("{} names no platform", image.digest))?;
+            let platform =
+                image.platform.clone().with_context(|| format!("{} names no platform", image.digest.oci()))?;
             self.find_image(&image, &platform, &mut found).await?;
             found.platforms.push(platform);
         }
@@ -92,15 +93,15 @@ impl Images {
     }
 
     async fn find_image(&self, image: &Descriptor, platform: &Platform, found: &mut Found) -> Result<()> {
-        let digest = digest_of(image)?;
+        let digest = image.digest;
         let Some(bytes) = self.read(digest, Part::Manifest).await? else {
-            found.missing.push(format!("the manifest of {platform}, {}", image.digest));
+            found.missing.push(format!("the manifest of {platform}, {}", digest.oci()));
             return Ok(());
         };
         found.parts += 1;
         let manifest: OciManifest =
-            serde_json::from_slice(&bytes).with_context(|| format!("{} is not a manifest", image.digest))?;
-        let config = digest_of(&manifest.config)?;
+            serde_json::from_slice(&bytes).with_context(|| format!("{} is not a manifest", digest.oci()))?;
+        let config = manifest.config.digest;
         let there = match self {
             Images::Registry { skopeo, .. } => skopeo.read(digest, Part::Config).await?.is_some(),
             Images::Directory(layout) => layout.holds(config, manifest.config.size).await?,
@@ -108,8 +109,8 @@ impl Images {
         found.note(there, || format!("the configuration of {platform}, {}", config.oci()));
         if let Images::Directory(layout) = self {
             for layer in &manifest.layers {
-                let there = layout.holds(digest_of(layer)?, layer.size).await?;
-                found.note(there, || format!("a layer of {platform}, {}", layer.digest));
+                let there = layout.holds(layer.digest, layer.size).await?;
+                found.note(there, || format!("a layer of {platform}, {}", layer.digest.oci()));
             }
         }
         Ok(())
@@ -213,8 +214,4 @@ impl Found {
     fn note(&mut self, there: bool, what: impl Fn() -> String) {
         if there { self.parts += 1 } else { self.missing.push(what()) }
     }
-}
-
-fn digest_of(descriptor: &Descriptor) -> Result<Digest> {
-    Digest::from_oci(&descriptor.digest).map_err(|why| anyhow!("{why}"))
 }

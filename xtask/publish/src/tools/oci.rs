@@ -55,9 +55,7 @@ impl OciDirectory {
     /// # Errors
     /// As for [`OciDirectory::names`].
     pub fn named(&self, name: &str) -> Result<Option<Digest>> {
-        let names = self.names()?;
-        let digest = |text: &str| Digest::from_oci(text).map_err(|why| anyhow!("{}: {why}", self.dir));
-        names.named(name).map(|named| digest(&named.digest)).transpose()
+        Ok(self.names()?.named(name).map(|named| named.digest))
     }
 
     /// Reads a small blob; `None` if it is missing or damaged.

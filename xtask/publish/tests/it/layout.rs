@@ -20,7 +20,7 @@ pub fn write(dir: &Utf8Path, version: &str) -> ImageRecord {
     files::write_atomic(&dir.join("oci-layout"), "{\"imageLayoutVersion\":\"1.0.0\"}").expect("written");
     files::write_atomic(&dir.join("index.json"), &Index::layout(version, sha256, size).to_json()).expect("written");
     let platforms = serde_json::from_value(platforms).expect("platforms");
-    ImageRecord { digest: sha256.oci(), platforms }
+    ImageRecord { digest: sha256, platforms }
 }
 
 /// The descriptor of an image's manifest.

@@ -126,7 +126,7 @@ impl Release {
             format: Format,
             version: version.clone(),
             name: Some("Bici Bici".to_owned()),
-            tag: Some(version.clone()),
+            tag: Some(version.parse().expect("a version")),
             commit: git("HEAD"),
             tree: git("HEAD^{tree}"),
             committed: "2025-06-23T00:00:00Z".to_owned(),

@@ -121,7 +121,7 @@ impl<'a> Gathering<'a> {
         let index = Index::join(&images).context("the container images do not make one image")?;
         let digest = oci.seal(&self.jobs.version, &index)?;
         let platforms = index.manifests.iter().filter_map(|manifest| manifest.platform.clone()).collect();
-        Ok(ImageRecord { digest: digest.oci(), platforms })
+        Ok(ImageRecord { digest, platforms })
     }
 
     /// Copies the links that protect this release, and no other, from the garbage collector, so that they stay with the

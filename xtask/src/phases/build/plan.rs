@@ -122,7 +122,7 @@ pub struct Plan {
     pub version: Version,
     pub name: Option<String>,
     /// `None` if this is not an official release.
-    pub tag: Option<String>,
+    pub tag: Option<Version>,
     pub commit: Oid,
     pub tree: Oid,
     pub committed: String,
@@ -193,7 +193,7 @@ pub fn decide(observed: Observed, request: &Request) -> Result<Plan, Problems> {
     let Observed { head, current, .. } = observed;
     Ok(Plan {
         product: Arc::clone(&request.product),
-        tag: on_tag.then(|| current.version.to_string()),
+        tag: on_tag.then(|| current.version.clone()),
         version: current.version,
         name: current.name,
         commit: head.commit,

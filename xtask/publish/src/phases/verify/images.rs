@@ -1,8 +1,7 @@
 //! The container images: what the record names must be complete, and the tags must point to it.
 
-use anyhow::{Result, anyhow};
+use anyhow::Result;
 use xtask::domain::build::record::{ImageRecord, Record};
-use xtask::domain::digest::Digest;
 use xtask::domain::environment::image_target::ImageTarget;
 
 use super::{Report, View};
@@ -13,20 +12,20 @@ use crate::tools::images::Found;
 impl View<'_> {
     pub(super) async fn check_images(&self, target: &ImageTarget, record: &Record, report: &mut Report) -> Result<()> {
         let title = format!("images {target}");
-        let Some((image, index)) = recorded(record)? else {
+        let Some(ImageRecord { digest: index, platforms: recorded }) = &record.image else {
             report.note(&title, "the record of this version has no images");
             return Ok(());
         };
         let images = self.site.images(target);
-        let Found { platforms, missing, .. } = images.find(index).await?;
+        let Found { platforms, missing, .. } = images.find(*index).await?;
         let mut broken: Vec<String> = missing.into_iter().map(|part| format!("{part} is missing")).collect();
-        if broken.is_empty() && platforms != image.platforms {
+        if broken.is_empty() && platforms != *recorded {
             broken.push("it has images for platforms other than the record's".to_owned());
         }
         // Do not download if something is known to be missing.
         if broken.is_empty()
             && self.deep
-            && let Err(error) = images.download(index).await
+            && let Err(error) = images.download(*index).await
         {
             broken.push(format!("it cannot be downloaded: {error:#}"));
         }
@@ -60,23 +59,16 @@ impl View<'_> {
                 None => return Ok(()),
             }
         };
-        let Some((_, index)) = recorded(&other)? else {
+        let Some(ImageRecord { digest: index, .. }) = &other.image else {
             report.note(&title, &format!("belongs on {belongs}, which has no record of images to compare with"));
             return Ok(());
         };
         let broken = match self.site.images(target).tagged(&name).await? {
             None => vec![format!("it is missing, and belongs on {belongs}")],
-            Some(there) if there == index => Vec::new(),
+            Some(there) if there == *index => Vec::new(),
             Some(there) => vec![format!("it points to {}, but {belongs} is {}", there.oci(), index.oci())],
         };
         report.check(&title, &format!("is on {belongs}"), broken, &format!("users who pull {target}:{name}"));
         Ok(())
     }
-}
-
-/// Returns the images that a record names.
-fn recorded(record: &Record) -> Result<Option<(&ImageRecord, Digest)>> {
-    let Some(image) = &record.image else { return Ok(None) };
-    let index = Digest::from_oci(&image.digest).map_err(|why| anyhow!("the record's image: {why}"))?;
-    Ok(Some((image, index)))
 }
