@@ -1,8 +1,8 @@
-//! The guide's chapter about putting the tool into a tree, followed in trees of four kinds: its commands are read out of
-//! `releng.md` and typed in each, and then a release is made there, with real Nix builds of the stand-in jobs.
+//! The guide's chapter about putting the tool into a tree, followed in trees of four kinds: its commands are read out
+//! of `releng.md` and typed in each, and then a release is made there, with real Nix builds of the stand-in jobs.
 //!
-//! A `cargo` goes first on `PATH` that runs the program under test where cargo would compile it; one tree really
-//! compiles what the alias names. All else that is asked of cargo the real one answers.
+//! A `cargo` is first on `PATH` that runs the program under test instead of compiling it, and calls the real cargo for
+//! everything else; one tree really compiles what the alias names.
 
 use std::fs;
 use std::path::Path;
@@ -15,10 +15,10 @@ use crate::repo::{Ran, Repo, make_executable};
 
 const GUIDE: &str = include_str!("../../../../releng.md");
 const CHAPTER: &str = "## Putting the tool into a Lix tree";
-/// Where this repository is.
+/// The directory of this repository.
 const HERE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../..");
 
-/// As in Lix: the jobs, and what only the jobs of Nixpkgs have.
+/// As in Lix: the jobs, and attributes that only the jobs of Nixpkgs have.
 const FLAKE: &str = r#"{
   outputs =
     { self }:
@@ -38,18 +38,18 @@ const FLAKE: &str = r#"{
     };
 }
 "#;
-/// What a flake has in which nothing is to be done.
+/// The line of a flake in which nothing has to be changed.
 const OWN_JOBS: &str = "\n      release-jobs = import ./releng/release-jobs.nix {\n        inherit (self) hydraJobs;\n        \
                         pkgs = nixpkgsFor.x86_64-linux.native;\n      };";
 
 /// How a tree differs from others.
 struct Kind {
     version: &'static str,
-    /// What `prepare` gets.
+    /// Arguments of `prepare`.
     prepare: &'static [&'static str],
-    /// Where the jobs and the Cargo workspace are that they build from.
+    /// Directory of the jobs and of the Cargo workspace from which they build.
     cargo: &'static str,
-    /// Members of the workspace besides the one that is built.
+    /// Other members of the workspace, which are not built.
     members: &'static [&'static str],
     has_release_jobs: bool,
     is_flag_in_flake: bool,
@@ -64,7 +64,7 @@ struct Trial {
 }
 
 impl Trial {
-    /// `None`, and a line that says so, where it could not be built.
+    /// `None`, with a line that says so, if it could not be built here.
     fn begin(kind: Kind) -> Option<Trial> {
         for program in ["nix", "skopeo"] {
             if !Command::new(program).arg("--version").output().is_ok_and(|output| output.status.success()) {
@@ -81,7 +81,7 @@ impl Trial {
         Some(Trial { kind, tree, tool, path })
     }
 
-    /// A line of a shell in a directory, with `$TOOL` as the guide has it.
+    /// Runs a shell command in a directory, with `$TOOL` as in the guide.
     fn typed(&self, dir: &Utf8Path, line: &str) -> Ran {
         let mut command = Command::new("sh");
         command.args(["-euc", line]).current_dir(dir).env("PATH", &self.path).env("TOOL", &self.tool.root);
@@ -96,13 +96,13 @@ impl Trial {
         self.typed(&self.tree.root, line)
     }
 
-    /// What the tree's own workspace is to cargo, and its lock file.
+    /// The tree's own workspace, as cargo sees it, and its lock file.
     fn workspace(&self) -> String {
         let metadata = "cargo metadata --no-deps --offline --locked --format-version 1; cat Cargo.lock";
         self.typed(&self.tree.root.join(self.kind.cargo), metadata).ok()
     }
 
-    /// What the guide lets one type to put the tool into the tree; and that doing so again changes nothing.
+    /// Types the guide's commands that put the tool into the tree; typing them again must change nothing.
     fn adopt(&self) {
         let before = self.workspace();
         for line in commands().into_iter().filter(|line| !line.starts_with("cargo xtask release")) {
@@ -112,7 +112,7 @@ impl Trial {
                 ran.ok();
                 continue;
             }
-            // The one line of the flake is left to a person, and is as it is printed.
+            // One line of the flake is left to people, who copy it as it is printed.
             let said = ran.fails(1);
             let output = said.lines().map(str::trim).find(|line| line.starts_with("release-jobs = "));
             let output = output.expect("what the flake lacks");
@@ -130,7 +130,7 @@ impl Trial {
         assert!(state.ends_with('\n'), "everything is committed: {state}");
     }
 
-    /// What the guide lets one try, and a release from its branch to its end. `dir` is where the tool is called.
+    /// Types the guide's trial commands, and makes a complete release. `dir` is where the tool is called.
     fn release(&self, dir: &Utf8Path, everywhere: &str) {
         let run = |line: &str| self.typed(dir, &format!("{line}{everywhere}"));
         let branch = self.tree.git(&["branch", "--show-current"]);
@@ -156,7 +156,7 @@ impl Trial {
             "finish --env local --push --yes",
         ] {
             if phase.starts_with("finish") && self.kind.prepare.is_empty() {
-                // What is there since the release that opened the series.
+                // It has been there since the first release of the series.
                 self.tree.git(&["push", "--quiet", "release/local/git", "main"]);
             }
             run(&format!("cargo xtask release {phase}")).ok();
@@ -169,7 +169,7 @@ impl Trial {
     }
 }
 
-/// The commands of the chapter, without their comments: in its blocks, what begins as a command does.
+/// The commands of the chapter without comments: lines in its blocks that start like a command.
 fn commands() -> Vec<String> {
     let chapter = &GUIDE[GUIDE.find(CHAPTER).expect(CHAPTER)..];
     let end = chapter[CHAPTER.len()..].find("\n## ").map_or(chapter.len(), |end| CHAPTER.len() + end);
@@ -179,8 +179,8 @@ fn commands() -> Vec<String> {
     lines.filter(is_command).map(without_comment).collect()
 }
 
-/// A `cargo` that does not compile the tool: the alias is looked up in the directory where it is used, as cargo's own
-/// path to the manifest wants it.
+/// A `cargo` that does not compile the tool. The alias is looked up in the directory where it is used, as cargo does
+/// for the path to the manifest.
 fn cargo() -> String {
     format!(
         r#"#!/bin/sh
@@ -227,12 +227,12 @@ fn tree(kind: &Kind) -> Repo {
     for part in ["stand-in", "Cargo.lock"] {
         copy(Path::new(HERE), part, &tree.root.join(&jobs).join(part));
     }
-    // Fewer pages than the stand-in has: every one of them is published to three places, and that is tested elsewhere.
+    // Fewer pages than the stand-in has: each is published to three places, which is tested elsewhere.
     let pages = jobs.join("stand-in/manual.sh");
     let text = tree.read(pages.as_str());
     assert!(text.contains("\npages=200\n"), "the stand-in says how many pages it makes");
     tree.write(pages.as_str(), &text.replace("\npages=200\n", "\npages=20\n"));
-    // A workspace of more members, of which the jobs copy list by list what cargo wants to see.
+    // A workspace with more members, of which the jobs copy only the lists that cargo needs.
     let members = [&["stand-in/liblix"], kind.members].concat();
     let mut manifest = "[workspace]\nresolver = \"2\"\nmembers = [\n".to_owned();
     let (mut lock, mut listed) = (tree.read(jobs.join("Cargo.lock").as_str()), String::new());
@@ -280,8 +280,8 @@ fn copy(from: &Path, part: &str, to: &Utf8Path) {
     assert!(copied.is_ok_and(|status| status.success()), "{part}");
 }
 
-/// Lets cargo find what it compiled of others' crates for us, so that it compiles our packages alone. Their large files
-/// are linked: cargo removes a file before it writes another one there.
+/// Lets cargo find the dependencies that it compiled for us, so that it compiles only our packages. Large files are
+/// linked, because cargo removes a file before it writes to the same name.
 fn share_compiled(target: &Utf8Path) {
     let (ours, theirs) = (Utf8Path::new(TOOL).parent().expect("a directory"), target.join("debug"));
     if theirs.exists() {
@@ -294,7 +294,7 @@ fn share_compiled(target: &Utf8Path) {
     }
 }
 
-/// A checkout of this repository: the files that it has now, committed or not.
+/// A checkout of this repository, with its current files, committed or not.
 fn checkout() -> Repo {
     let checkout = Repo::empty();
     let script = "git ls-files -z --cached --others --exclude-standard | while IFS= read -r -d '' file; do \
@@ -334,12 +334,12 @@ fn into_a_tree_like_2_93_with_a_small_workspace() {
     };
     let Some(trial) = Trial::begin(kind) else { return };
     trial.adopt();
-    // Below the top, the alias leads nowhere, and the guide's other way does.
+    // In a subdirectory, the alias does not work, but the guide's other way does.
     let below = trial.tree.root.join("doc/manual");
     let status = "cargo run --manifest-path ../../xtask/Cargo.toml --package xtask -- release status";
     assert!(GUIDE.contains(status));
     assert!(trial.typed(&below, status).ok().starts_with("Lix 2.93.1"));
-    // What cargo itself makes of the alias. Its packages are kept apart from ours, which have the same names.
+    // The alias with cargo itself, whose packages are kept apart from ours of the same names.
     let target = concat!(env!("CARGO_TARGET_TMPDIR"), "/adopted");
     share_compiled(Utf8Path::new(target));
     let check = "cargo xtask release notes --check";

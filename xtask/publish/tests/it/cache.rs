@@ -16,7 +16,7 @@ use crate::repo::make_executable;
 
 pub const BUCKET: &str = "local-cache";
 
-/// A release whose cache is signed by a key that a manager has, and the places of that manager.
+/// A release whose cache is signed with the manager's key, and the manager's directories.
 pub struct Managed {
     pub release: Release,
     pub secret: String,
@@ -65,14 +65,14 @@ impl Managed {
         command
     }
 
-    /// Exit code and everything that was said.
+    /// Exit code and all output.
     pub fn run(&self, phase: &str, args: &[&str]) -> (Option<i32>, String) {
         let output = self.command(phase, args).output().expect("the tool runs");
         let said = [output.stdout, output.stderr].map(|bytes| String::from_utf8_lossy(&bytes).into_owned());
         (output.status.code(), said.concat())
     }
 
-    /// What an upload says that must fail with nothing staged and nothing sent.
+    /// The error of an upload that must fail before it stages or sends anything.
     #[track_caller]
     fn refused(&self) -> String {
         let (code, said) = self.run("upload", &["--noconfirm"]);
@@ -86,7 +86,7 @@ impl Managed {
         error.trim_start().replace(self.place("").as_str(), "BESIDE/").replace(&self.public, "PUBLIC")
     }
 
-    /// A `nix` that does something else where its arguments match a pattern of the shell's.
+    /// A `nix` that does something else if its arguments match a shell pattern.
     fn nix_where(&self, pattern: &str, script: &str) {
         let nix = self.place("bin").join("nix");
         let path = std::env::var("PATH").expect("a PATH");
@@ -101,7 +101,7 @@ impl Managed {
         self.nix_where("*secret-key*", script);
     }
 
-    /// Files, and what was made for them: directories that hold no file.
+    /// Files, and empty directories that were made for them.
     fn secrets_in_runtime(&self) -> Vec<Utf8PathBuf> {
         let entries = self.place("runtime").read_dir_utf8().expect("a directory");
         let of = |path: Utf8PathBuf| match path.join("key") {
@@ -112,7 +112,7 @@ impl Managed {
     }
 }
 
-/// A secret key and its public half, by Nix.
+/// A secret key and its public half, made by Nix.
 pub fn generate() -> (String, String) {
     generate_named("test-1")
 }
@@ -194,7 +194,7 @@ fn an_encrypted_key_signs_and_is_seen_nowhere() {
     assert!(error.contains("no age identity"), "{error}");
     fs::create_dir_all(managed.place("config/age")).expect("a directory");
     fs::copy(&identity, managed.place("config/age/keys.txt")).expect("copied");
-    // What Nix is started with, and what it is given to read.
+    // The arguments and the environment of Nix, and the key file that it reads.
     let seen = managed.place("seen");
     managed.nix_that_stages(&format!(
         "{{ env; echo \"$@\"; ps axww; stat --format '%F %a' {0}/* {0}/*/*; }} >> {seen}; exec nix \"$@\"",
@@ -222,8 +222,7 @@ fn an_encrypted_key_signs_and_is_seen_nowhere() {
     assert!(all.contains("Sig: test-1:"), "the look was worth something");
 }
 
-/// Whether what stands in for a program ends soon: what kills it is the system's doing, when its turn comes. Its number
-/// may be another program's by then.
+/// Whether a stand-in for a program ends soon after it is killed. Its process id may belong to another program by then.
 pub fn is_gone(number: &str) -> bool {
     let deadline = Instant::now() + Duration::from_secs(60);
     let runs = || fs::read_to_string(format!("/proc/{number}/cmdline")).ok();
@@ -272,7 +271,7 @@ fn the_opened_key_is_gone_after_an_error_and_after_signals() {
             std::thread::sleep(Duration::from_millis(20));
         };
         assert!(is_locked());
-        // The one that the run before was killed with is found and removed.
+        // The file that the killed run left is found and removed.
         assert_eq!(files.len(), 1, "{files:?}");
         let mode = |path: &Utf8Path| fs::metadata(path).expect("it is there").permissions().mode() & 0o777;
         assert_eq!((mode(&files[0]), mode(files[0].parent().expect("a directory"))), (0o600, 0o700));
@@ -306,7 +305,7 @@ fn the_opened_key_is_gone_after_an_error_and_after_signals() {
 fn what_nix_did_not_sign_is_not_sent() {
     let managed = Managed::new();
     managed.key_file("test.key", &managed.secret);
-    // As Nix does where it finds no key.
+    // As Nix does if it finds no key.
     managed.nix_that_stages("exec nix \"${@/&secret-key=*/}\"");
     let (code, said) = managed.run("upload", &["--noconfirm"]);
     assert_eq!(code, Some(1), "{said}");
@@ -317,13 +316,13 @@ fn what_nix_did_not_sign_is_not_sent() {
     assert_eq!(code, Some(0), "{said}");
 }
 
-/// Nix 2.33 and newer have another format, and want to be told which.
+/// Nix 2.33 and newer have another format, and an option to choose it.
 #[test]
 fn a_newer_nix_is_asked_for_the_format_that_is_read() {
     let managed = Managed::new();
     managed.key_file("test.key", &managed.secret);
     let fake = |script: &str| managed.nix_where("*path-info*", script);
-    // Format 1 where it is asked for; otherwise an error, as announced.
+    // Format 1 if it is asked for; otherwise an error, as Nix has announced.
     fake(
         "case \"$*\" in *'--json-format 1'*) ;; *) echo 'error: --json-format is required' >&2; exit 1 ;; esac
          args=(); for arg; do case $arg in --json-format | 1) ;; *) args+=(\"$arg\") ;; esac; done
@@ -332,13 +331,13 @@ fn a_newer_nix_is_asked_for_the_format_that_is_read() {
     let (code, said) = managed.run("plan", &[]);
     assert_eq!(code, Some(0), "{said}");
     assert!(said.contains("add 10 paths"), "{said}");
-    // Format 2 whatever is asked for.
+    // Format 2, whatever is asked for.
     fake(
         "echo '{\"version\":2,\"storeDir\":\"/nix/store\",\"info\":{\"s1ph2ym3d4b06r86sv46dg4hz7cr0kzw-top\":{\"narHash\":{\"algorithm\":\"sha256\",\"format\":\"base64\",\"hash\":\"Hjcz5WiOrAWQN/TBS+5L8qR1x0HIZbtGDXqX++Bp/0w=\"},\"narSize\":216,\"references\":[]}}}'",
     );
     let (code, said) = managed.run("plan", &[]);
     assert!(code == Some(0) && said.contains("add 1 path "), "{said}");
-    // Only what Nix says of the store is a reason to build again.
+    // Only an error about the store is a reason to build again.
     fake("echo oops");
     let (_, said) = managed.run("plan", &[]);
     assert!(

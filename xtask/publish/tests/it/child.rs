@@ -1,4 +1,4 @@
-//! Programs that run beside everything else: ended with all that they started as soon as nobody waits for them.
+//! Concurrent programs: ended with everything that they started as soon as their result is not needed.
 
 use std::time::{Duration, Instant};
 
@@ -8,10 +8,10 @@ use tempfile::TempDir;
 use xshell::Shell;
 use xtask_publish::tools::child::{self, Wait};
 
-/// Far longer than anything takes here.
+/// Time limit that is never reached here.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// A program that notes its number and that of a program that it starts, and then waits.
+/// A program that writes down its process id and that of a child, and then waits.
 const SLEEPERS: &str = "trap '' TERM; sleep 600 & echo $! > inner; echo $$ > outer; wait; wait";
 
 struct Place {
@@ -27,7 +27,7 @@ impl Place {
         Place { dir, sh }
     }
 
-    /// The numbers that [`SLEEPERS`] noted, once both are there.
+    /// Waits for the process ids that [`SLEEPERS`] writes down.
     async fn numbers(&self) -> [u32; 2] {
         let dir = Utf8Path::from_path(self.dir.path()).expect("UTF-8");
         let deadline = Instant::now() + PATIENCE;
@@ -42,7 +42,7 @@ impl Place {
     }
 }
 
-/// Whether a process is there and not only its entry.
+/// Whether a process is running, and not a zombie.
 fn is_alive(number: u32) -> bool {
     std::fs::read_to_string(format!("/proc/{number}/stat")).is_ok_and(|stat| !stat.contains(") Z "))
 }
@@ -85,7 +85,7 @@ async fn what_takes_too_long_or_is_silent_is_given_up() -> Result<()> {
     let error = child::read(sleep(), &wait).await.expect_err("it is silent");
     assert_eq!(error.to_string(), "the registry r was silent for 1 s, so `sleep 600` was stopped");
 
-    // What works is not silent, however long it takes: here it reads and writes a byte each tenth of a second.
+    // A working program is not silent, however long it takes: this one reads and writes a byte every tenth of a second.
     let busy = "i=0; while [ $i -lt 25 ]; do read -r line < input; echo $i; sleep 0.1; i=$((i+1)); done";
     std::fs::write(place.dir.path().join("input"), "x\n")?;
     let printed = child::read(place.sh.cmd("sh").args(["-c", busy]), &wait).await?;
@@ -97,7 +97,7 @@ async fn what_takes_too_long_or_is_silent_is_given_up() -> Result<()> {
 async fn a_program_that_leaves_another_behind_is_not_waited_for() -> Result<()> {
     let place = Place::new();
     let started = Instant::now();
-    // As ssh leaves a connection open for those after it, with our pipe.
+    // As ssh leaves a shared connection behind, which holds our pipe.
     let printed = child::read(place.sh.cmd("sh").args(["-c", "sleep 20 & echo here"]), &Wait::for_("ssh")).await?;
     assert!(printed == "here" && started.elapsed() < Duration::from_secs(15), "{printed} {:?}", started.elapsed());
     Ok(())

@@ -1,4 +1,4 @@
-//! `release doctor`: what it finds, what it says to do about it, and that it leaves nothing behind.
+//! `release doctor`: its findings and remedies, and that it leaves nothing behind.
 
 use std::fs;
 use std::os::unix::fs::symlink;
@@ -39,17 +39,17 @@ const FLAKE: &str = r#"{
 pub fn doctor(release: &Release, args: &[&str]) -> Ran {
     let mut all = vec!["release", "doctor", "--config", release.config.as_str(), "--repo", release.repo.root.as_str()];
     all.extend(args);
-    // `--repo` comes before what is for Nix.
+    // `--repo` comes before the arguments for Nix.
     xtask(&all)
 }
 
-/// With a flake that evaluates.
+/// A release whose flake evaluates.
 fn with_flake(release: &Release) {
     release.repo.write("flake.nix", FLAKE);
     release.repo.commit_all("a flake");
 }
 
-/// The page, without what differs from machine to machine.
+/// The page, without what differs between machines.
 fn page(stdout: &str) -> String {
     let of_machine = ["git", "nix", "skopeo", "cargo", "disk", "git remote"];
     let mut shortened = false;
@@ -64,7 +64,7 @@ fn page(stdout: &str) -> String {
     stdout.lines().map(line).collect()
 }
 
-/// The lines about one thing, with those that follow them, moved to the left.
+/// The lines about one thing with their continuations, moved to the left.
 pub fn about(stdout: &str, what: &str) -> String {
     let mut lines = Vec::new();
     let mut ours = false;
@@ -81,12 +81,12 @@ pub fn about(stdout: &str, what: &str) -> String {
     lines.join("\n")
 }
 
-/// The same on one line: how long a path is depends on the machine.
+/// A text on one line, because wrapping depends on the machine's paths.
 pub fn flat(text: &str) -> String {
     text.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
-/// Makes the environment `local` one behind a server, with keys from a program.
+/// Moves the environment `local` to a server, with keys from a program.
 fn behind(release: &Release, endpoint: &Endpoint, keys: &Credentials) {
     let program = release.repo.beside("keys");
     let printed = serde_json::json!({ "name": "x", "id": keys.id, "secret_key": keys.secret });
@@ -246,7 +246,7 @@ fn the_signing_key_is_opened_and_compared() {
 fn an_encrypted_key_needs_what_decrypts_it() {
     let managed = Managed::new();
     managed.key_file("test.key.age", "-----BEGIN AGE ENCRYPTED FILE-----\n");
-    // Everything that doctor runs, but for age.
+    // Everything that `doctor` runs, except age.
     let bin = managed.place("few");
     fs::create_dir(&bin).expect("made");
     for program in ["git", "nix", "skopeo", "cargo", "sh"] {
@@ -263,7 +263,7 @@ fn an_encrypted_key_needs_what_decrypts_it() {
         .assert_eq(&shown.replace(managed.place("").as_str(), "BESIDE/"));
 }
 
-/// Refuses everything as Garage does, with a clock that is wrong.
+/// A server that refuses everything as Garage does, with a wrong clock.
 async fn refuse(listener: TcpListener) {
     while let Ok((socket, _)) = listener.accept().await {
         let service = service_fn(|_| async {
@@ -301,7 +301,7 @@ async fn a_server_says_where_it_is_and_what_time_it_is() -> Result<()> {
         · buckets              not tried, because the server cannot be used"#]]
     .assert_eq(&shown.join("\n"));
     server.abort();
-    // Nobody listens there any more.
+    // Nothing listens there any more.
     let _ = server.await;
     let ran = doctor(&release, &["--env", "local"]);
     let endpoint = about(&ran.stdout, "endpoint");
@@ -314,7 +314,7 @@ async fn the_probe_is_removed_when_something_fails_in_between() -> Result<()> {
     let release = Release::tagged("2.93.1");
     let data = tempfile::tempdir()?;
     let embedded = Embedded::start(data.path(), &BUCKETS).await?;
-    // The introduction, what is published, and what is withdrawn; after them, only probes are read.
+    // First the server itself, what is published, and what is withdrawn; then only probes are read.
     let reads = AtomicUsize::new(0);
     let proxy = Proxy::start(embedded.endpoint(), move |_, method| {
         let read = *method == Method::GET && reads.fetch_add(1, Ordering::SeqCst) >= 3;
@@ -354,7 +354,7 @@ async fn garage_is_healthy_or_says_its_region() -> Result<()> {
     assert!(flat(&about(&stdout, "region")).contains("set `region = \"garage\"` in"), "{stdout}");
     assert!(stdout.contains("· buckets "), "{stdout}");
 
-    // A key that may only read.
+    // A key that can only read.
     let reader = garage.make_key("reader", &BUCKETS, Access::Read, None).await?;
     let program = release.repo.beside("keys");
     let printed = serde_json::json!({ "name": "x", "id": reader.id, "secret_key": reader.secret });

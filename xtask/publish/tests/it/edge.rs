@@ -1,5 +1,5 @@
-//! A cache in front of a bucket, as a CDN is: it remembers what it was asked for, answers of 404 among it, until it is
-//! told to forget. And an environment that is read through such caches.
+//! A cache in front of a bucket, like a CDN, which remembers every answer, including 404, until it is purged; and an
+//! environment that is read through such caches.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -27,7 +27,7 @@ use crate::repo::make_executable;
 
 pub const PURPOSES: [&str; 4] = ["cache", "docs", "install", "releases"];
 
-/// An answer that is remembered.
+/// A cached answer.
 #[derive(Clone)]
 struct Kept {
     status: StatusCode,
@@ -38,11 +38,11 @@ struct Kept {
 #[derive(Default)]
 struct State {
     kept: BTreeMap<String, Kept>,
-    /// Addresses that were asked for, without the queries.
+    /// Addresses that were requested, without their queries.
     asked: Vec<String>,
     /// Whether one cached answer serves all queries.
     ignores_queries: bool,
-    /// Answers all that is asked for from now on.
+    /// Status with which every request is answered from now on, if any.
     status: Option<u16>,
 }
 
@@ -67,12 +67,12 @@ impl Edge {
         self.state.lock().expect("no test panics while it holds this")
     }
 
-    /// What users get from now on is what the bucket has.
+    /// Empties the cache, so that users get what the bucket has.
     pub fn forget(&self) {
         self.state().kept.clear();
     }
 
-    /// The addresses under which it remembers that there is nothing, without those of queries.
+    /// The addresses without a query that it remembers as missing.
     pub fn remembers_nothing_at(&self) -> Vec<String> {
         let state = self.state();
         let missing = state.kept.iter().filter(|(path, kept)| kept.status == 404 && !path.contains('?'));
@@ -114,7 +114,7 @@ async fn answer(
     let (kept, how) = match found {
         Some(kept) => (kept, "HIT"),
         None => {
-            // What a cache keeps answers HEAD as well.
+            // A cached answer also serves HEAD.
             let whole = Request::get(&path).header("host", "edge").body(request.into_body())?;
             let (head, body) = forward(upstream, whole).await?.into_parts();
             let kept = Kept { status: head.status, headers: head.headers, body: body.collect().await?.to_bytes() };
@@ -135,9 +135,9 @@ async fn answer(
     Ok(response)
 }
 
-/// The environment `local`, with S3 and, in front of each bucket, an edge.
+/// The environment `local`, on S3 with an edge in front of each bucket.
 pub struct World {
-    // Dropped in this order: what reads, the server, its data.
+    // Dropped in this order: the readers, the server, its data.
     pub edges: BTreeMap<&'static str, Edge>,
     _server: Embedded,
     data: TempDir,
@@ -162,7 +162,7 @@ impl World {
         Ok(world)
     }
 
-    /// Lets a release be published there.
+    /// Configures a release to be published there.
     fn publishes(&self, release: &Release, endpoint: &str, keys: &Utf8Path) {
         let storage = format!(
             "storage.s3]\nendpoint = \"{endpoint}\"\nregion = \"local\"\n\
@@ -180,7 +180,7 @@ impl World {
         });
     }
 
-    /// Lets another release be published where `other` is.
+    /// Configures a release to be published where `other` is.
     pub fn share(&self, release: &Release, other: &Release) -> Result<()> {
         let keys = other.repo.beside("keys");
         self.publishes(release, &self._server.endpoint().url, &keys);
@@ -207,12 +207,12 @@ impl World {
         self.edges.values().for_each(|edge| edge.state().ignores_queries = true);
     }
 
-    /// From now on, an edge answers with this status alone.
+    /// Makes an edge answer every request with this status from now on.
     pub fn answers(&self, purpose: &str, status: Option<u16>) {
         self.edges[purpose].state().status = status;
     }
 
-    /// Whether an edge was asked for an address since the last time.
+    /// Whether an edge was asked for an address since the last call.
     pub fn take_asked(&self, purpose: &str) -> Vec<String> {
         std::mem::take(&mut self.edges[purpose].state().asked)
     }

@@ -1,4 +1,4 @@
-//! What is stored or sent encoded is read as what it is, and no more of it than was expected.
+//! Objects that are stored or sent with an encoding are decoded, up to the expected size.
 
 use std::io::Write;
 use std::process::{Command, Stdio};
@@ -17,7 +17,7 @@ const TEXT: &str = "StorePath: /nix/store/00000000000000000000000000000000-hello
 /// Made by the `brotli` package of PyPI: Debian's program of that name is seldom installed.
 const BROTLI: &str = "1b5300308cc43826f2854d34cb08956ecbf3c8ebe38083a4f36c9360054b10293d70c881c3a9451668c2a1540315ade0c0658644ba517b0cfa7e8c05aa796277e6a6eb01c9916709";
 
-/// What a program makes of bytes.
+/// The output of a program for some input.
 fn run(program: &[&str], input: &[u8]) -> Result<Vec<u8>> {
     let mut child =
         Command::new(program[0]).args(&program[1..]).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()?;
@@ -107,7 +107,7 @@ fn what_is_damaged_unknown_or_too_much_is_an_error() -> Result<()> {
         flipped[encoded.len() / 2] ^= 1;
         let error = decode(header, flipped, 1 << 20);
         assert!(error.starts_with("it is damaged"), "{header}: {error:.200}");
-        // A bomb: 64 MB of zeros, of which no more is decoded than was expected.
+        // A bomb: 64 MB of zeros, which are decoded only up to the expected size.
         let bomb = run(program, &vec![0; 64 << 20])?;
         assert!(bomb.len() < 100_000);
         assert_eq!(decode(header, bomb, 1000), format!("it has more than 1000 bytes when {header} is decoded"));
@@ -117,7 +117,7 @@ fn what_is_damaged_unknown_or_too_much_is_an_error() -> Result<()> {
     Ok(())
 }
 
-/// Serves one object, encoded, with or without the header that says so.
+/// Serves one encoded object, with or without the header.
 async fn serving(key: &'static str, header: Option<&'static str>, body: Vec<u8>) -> Result<Scripted> {
     Scripted::start(move |asked| match asked.path.trim_start_matches("/test-bucket") {
         path if path.trim_start_matches('/') == key => {
@@ -163,7 +163,7 @@ async fn a_lost_header_is_made_up_for_in_our_own_texts_alone() -> Result<()> {
     let encoded = run(ZSTD, b"{}\n")?;
     let server = serving("release.json", None, encoded.clone()).await?;
     assert_eq!(server.store().get("release.json", 100).await?.as_deref(), Some(&b"{}\n"[..]));
-    // Nix does not guess, so that such a narinfo is broken for users.
+    // Nix does not guess, so such a narinfo is broken for users.
     let server = serving("x.narinfo", None, encoded.clone()).await?;
     assert_eq!(server.store().get("x.narinfo", 100).await?, Some(encoded));
     Ok(())

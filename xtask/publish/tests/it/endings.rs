@@ -1,4 +1,4 @@
-//! How uploads end that fail: why, and in the last line what to do, which then works.
+//! Failed uploads: the error says why, its last line says what to do, and doing that works.
 
 use std::fs;
 use std::process::Command;
@@ -17,7 +17,7 @@ use crate::world::{World, page, silent};
 
 const EMPTY_LISTING: &str = "<ListBucketResult><Name>local-docs</Name><KeyCount>0</KeyCount><MaxKeys>1000</MaxKeys><IsTruncated>false</IsTruncated></ListBucketResult>";
 
-/// The error, without temporary names.
+/// The error without temporary names.
 fn error(ran: &Ran, release: &Release) -> String {
     let error = ran.stderr.split("error: ").last().unwrap_or_default();
     error.replace(release.repo.beside("").as_str(), "BESIDE/")
@@ -36,7 +36,7 @@ async fn the_last_line_says_what_to_do_and_is_true() -> Result<()> {
     };
     fails(harm(Method::PUT, "/lix-2.93.1/SHA256SUMS", Fault::Status(403)));
     fails(harm(Method::PUT, "/local-releases/manifest.nix", Fault::Status(507)));
-    // A listing that shows nothing of what was written.
+    // A listing that does not show what was written.
     fails(harm(Method::GET, "/local-docs/", Fault::Stale(EMPTY_LISTING)));
     expect![[r#"
         the upload is not finished
@@ -74,7 +74,7 @@ fn what_was_staged_and_not_sent_does_not_stay() {
     assert!(!stage.exists());
     let objects = || fs::read_dir(release.object(BUCKET).join("nar")).expect("NARs").count();
     let sent = objects();
-    // Nothing is to be staged any more.
+    // Nothing has to be staged now.
     leave("x.narinfo");
     release.release("plan", "local", &[]).ok();
     assert!(stage.exists(), "a plan changes nothing");
@@ -84,7 +84,7 @@ fn what_was_staged_and_not_sent_does_not_stay() {
     release.release("upload", "local", &["--target", "manual", "--noconfirm"]).ok();
     assert!(!stage.exists());
     assert_eq!(objects(), sent, "nothing of it was sent");
-    // A link is removed, and what it leads to is not.
+    // A link is removed, but not its target.
     let elsewhere = release.repo.beside("elsewhere");
     fs::create_dir(&elsewhere).expect("a directory");
     fs::write(elsewhere.join("file"), "kept").expect("written");
@@ -93,7 +93,7 @@ fn what_was_staged_and_not_sent_does_not_stay() {
     assert!(fs::symlink_metadata(&stage).is_err() && elsewhere.join("file").exists());
 }
 
-/// Opening a pipe waits for a writer.
+/// Opening a pipe would wait for a writer.
 #[tokio::test]
 async fn nothing_but_a_file_is_sent() -> Result<()> {
     let world = World::embedded().await?;

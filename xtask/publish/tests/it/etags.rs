@@ -1,4 +1,4 @@
-//! ETags: an MD5 decides, and what is not one decides nothing.
+//! ETags: our MD5 decides, and any other ETag decides nothing.
 
 use anyhow::Result;
 use xtask_publish::tools::content::Content;

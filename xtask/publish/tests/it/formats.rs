@@ -1,18 +1,19 @@
-//! Flakes and repositories that this Nix does not read, or no Nix: what `doctor`, `build` and `rehearse` say of them.
+//! Flakes and repositories that this version of Nix, or every version, cannot read: what `doctor`, `build` and
+//! `rehearse` say.
 
 use expect_test::expect;
 
 use crate::doctor::{about, doctor, flat};
 use crate::release::{Release, nix};
 
-/// Jobs that need nothing of the flake's only input.
+/// Jobs that do not use the flake's only input.
 const FLAKE: &str = r#"{
   inputs.x = { url = "https://example.org/x.tar.gz"; flake = false; };
   outputs = { self, x }: { release-jobs.all.build = WHAT; };
 }
 "#;
 
-/// A lock file of this version, which locks what FLAKE names with this attribute more.
+/// A lock file of this version for FLAKE's input, with another attribute.
 fn lock(version: u32, more: &str) -> String {
     let url = r#""type": "tarball", "url": "https://example.org/x.tar.gz""#;
     let hash = r#""narHash": "sha256-K8pGvFito5dp9T0+clr60q+bJPGEskK75aAJ39w7HBM=""#;
@@ -31,7 +32,7 @@ fn release(jobs: &str, lock: &str) -> Release {
     release
 }
 
-/// What `doctor` and `build` say; the name of this Nix, and where the tree lies, are left out.
+/// The messages of `doctor` and `build`, without Nix's version and the tree's path.
 fn said(release: &Release) -> [String; 2] {
     let neutral = |text: &str| {
         let text =

@@ -1,5 +1,5 @@
-//! A stand-in for Gerrit: a bare repository in which `refs/for/BRANCH` opens a change, and which takes a tag only once
-//! its commit is submitted.
+//! A stand-in for Gerrit: a bare repository in which `refs/for/BRANCH` opens a change, and which accepts a tag only
+//! after its commit was submitted.
 
 use std::fs;
 
@@ -53,10 +53,10 @@ pub fn reviewed() -> (Release, Utf8PathBuf) {
     (release, gerrit)
 }
 
-/// Lets a release go to this Gerrit, where its branch is as it was before anything was prepared.
+/// Points a release to this Gerrit, whose branch is as it was before `prepare`.
 fn send_to(release: &Release, gerrit: &Utf8Path, branch: &str) {
     let base = release.repo.git(&["rev-parse", &format!("{}^{{commit}}^^", release.version)]);
-    // Past review: this is how it comes to be, not what is tested.
+    // Pushed past review, because this is only the starting point.
     let update = format!("{base}:refs/imported/{branch}");
     release.repo.git(&["push", "--quiet", gerrit.as_str(), &update]);
     release.repo.git(&["-C", gerrit.as_str(), "update-ref", &format!("refs/heads/{branch}"), &base]);
@@ -96,7 +96,7 @@ fn the_pointers_wait_for_the_review() {
 fn commits_that_gerrit_rewrote_are_noticed() {
     let (release, gerrit) = reviewed();
     assert_eq!(release.upload().code, Some(3));
-    // What "rebase if necessary" does: the same trees, under other names.
+    // Gerrit's "rebase if necessary": the same trees in other commits.
     let git = |args: &[&str]| release.repo.git(&[&["-C", gerrit.as_str()], args].concat());
     release.repo.git(&["switch", "--quiet", "--detach", "2.94.0"]);
     let other = git(&[
@@ -123,7 +123,7 @@ fn the_release_commit_alone_is_half_a_release() {
     let (release, gerrit) = reviewed();
     assert_eq!(release.upload().code, Some(3));
     let git = |args: &[&str]| release.repo.git(&[&["-C", gerrit.as_str()], args].concat());
-    // Somebody submits the chain up to the tagged commit: the branch is marked as an official release.
+    // The chain is submitted up to the tagged commit: the branch is marked as an official release.
     git(&["update-ref", "refs/heads/main", "refs/changes/01/1/1^2"]);
     let merge = release.repo.git(&["rev-parse", "--short=12", "main"]);
     let waiting = release.upload();
@@ -135,13 +135,13 @@ fn the_release_commit_alone_is_half_a_release() {
     let status = release.repo.xtask(&["release", "status", "--config", release.config.as_str()]);
     assert!(status.stdout.contains("the release commit is submitted, but its merge back is not"), "{}", status.stdout);
 
-    // Where the server does not show its changes, the last one is pushed again, and still waited for.
+    // If the server does not show its changes, the last one is pushed again, and still waited for.
     git(&["config", "uploadpack.hideRefs", "refs/changes"]);
     let waiting = release.upload();
     assert!(waiting.stderr.contains(why), "{}", waiting.stderr);
     assert_eq!(waiting.code, Some(3), "{}", waiting.stderr);
 
-    // Another commit in place of the merge will do, if it has what the merge has.
+    // Another commit may replace the merge, if it has the same tree.
     let args = ["commit-tree", "-p", "refs/heads/main", "-m", "rewritten", "refs/changes/01/1/1^{tree}"];
     let rewritten = git(&[&["-c", "user.name=Gerrit", "-c", "user.email=g@example.org"], &args[..]].concat());
     git(&["update-ref", "refs/heads/main", &rewritten]);
@@ -223,7 +223,7 @@ fn a_train_waits_for_all_of_its_reviews() {
     for version in ["2.94.0", "2.93.4"] {
         assert!(first.object(&format!("local-releases/lix/lix-{version}/release.json")).exists(), "{version}");
     }
-    // One is submitted: its tag is pushed, and no pointer moves yet, for neither.
+    // One is submitted: its tag is pushed, and no pointer moves yet, for either.
     git(&["update-ref", "refs/heads/main", "refs/changes/01/1/1"]);
     let waiting = train().fails(3);
     assert!(waiting.contains("ok 2.94.0  tag 2.94.0") && !waiting.contains("waits  2.94.0"), "{waiting}");
@@ -282,7 +282,7 @@ fn the_remote_has_to_be_there_before_anything_is_public() {
     assert!(!release.object("local-releases/lix").exists());
 
     release.repo.git(&["remote", "add", "gerrit", &format!("file://{gerrit}")]);
-    // As for a user who may read and not push: found out by the rehearsal of the push.
+    // As for a user who may read but not push; the trial push finds this out.
     fs::remove_dir_all(&gerrit).expect("removed");
     let error = release.upload().fails(1);
     assert!(error.contains("cannot look at the git remote"), "{error}");

@@ -1,4 +1,4 @@
-//! What goes to a git remote, and what others have made of it there.
+//! What is pushed to a git remote, and what others have changed there.
 
 use std::fs;
 
@@ -11,7 +11,7 @@ fn a_published_record_with_something_else_for_a_commit_is_named() {
     let record = release.object("local-releases/lix/lix-2.93.1/release.json");
     let text = fs::read_to_string(&record).expect("a record");
     let commit = release.repo.git(&["rev-parse", "HEAD"]);
-    // Not a character boundary at twelve bytes, a branch that contains itself, an option, and only half of it.
+    // Twelve bytes in the middle of a character, a branch that contains itself, an option, and half an id.
     for wrong in ["aééééééééééééé", "main", "--all", &commit[..12], &commit.to_uppercase()] {
         fs::write(&record, text.replace(&commit, wrong)).expect("written");
         for (phase, args) in [("verify", &[][..]), ("rollback", &["--to", "2.93.1", "--noconfirm"])] {
@@ -42,7 +42,7 @@ fn a_lightweight_tag_is_not_the_annotated_one() {
     assert!(error.contains(lightweight), "{error}");
     let page = status();
     assert!(page.stdout.contains(lightweight), "{page:?}");
-    // Without the record, too.
+    // Also without the record.
     fs::remove_file(release.release_dir().join("tag.json")).expect("removed");
     for phase in ["plan", "verify"] {
         let ran = release.release(phase, "local", &[]);
@@ -51,7 +51,7 @@ fn a_lightweight_tag_is_not_the_annotated_one() {
     let error = release.release("plan", "local", &[]).fails(1);
     assert!(error.contains(lightweight) && error.contains("git tag --delete 2.93.1"), "{error}");
 
-    // The same on the other side.
+    // And on the remote.
     release.repo.git(&["update-ref", "refs/tags/2.93.1", &annotated]);
     release.upload().ok();
     release.release("verify", "local", &[]).ok();
@@ -108,7 +108,7 @@ fn a_clone_without_its_history_says_so() {
     let shallow = release.repo.beside("shallow");
     let url = format!("file://{}", release.repo.root);
     release.repo.git(&["clone", "--quiet", "--depth=1", "--branch=main", &url, shallow.as_str()]);
-    // The branch there has gone on, so that it is not known here.
+    // The remote branch has new commits that are not here.
     let tip = release.repo.git(&["commit-tree", "-p", "main", "-m", "later", "main^{tree}"]);
     let remote = release.release_dir().join("local/git");
     release.repo.git(&["push", "--quiet", remote.as_str(), &format!("{tip}:refs/heads/release-2.93")]);

@@ -1,4 +1,4 @@
-//! How objects are served is part of what is published: seen and repaired, where the content may not change, too.
+//! The headers of objects are part of what is published: checked and repaired, even if the content must not change.
 
 use std::fs;
 use std::io::Write;
@@ -11,7 +11,7 @@ use serde_json::Value;
 
 use crate::release::Release;
 
-/// Changes what the embedded server keeps beside an object.
+/// Changes the metadata that the embedded server keeps beside an object.
 pub fn set(release: &Release, bucket: &str, key: &str, attribute: &str, value: &str) {
     let name = |part: &str| URL_SAFE_NO_PAD.encode(part);
     let file = format!(".bucket-{}.object-{}.metadata.json", name(bucket), name(key));
@@ -31,9 +31,9 @@ fn headers_are_seen_and_repaired() {
     set("local-docs", "manual/lix/stable/index.html", "content_disposition", "attachment");
     set("local-releases", "manifest.nix", "cache_control", "public, max-age=31536000");
     set("local-releases", "receipts/lix-2.93.1.json", "content_type", "application/octet-stream");
-    // Another spelling of the same is no difference.
+    // Another spelling of the same header is not a difference.
     set("local-docs", "manual/lix/stable/page-1.html", "content_type", "text/html;charset=UTF-8");
-    // As somebody's compressing upload leaves a page: readers see the same.
+    // As an upload with compression leaves a page: readers see the same.
     let page = release.object("local-docs/manual/lix/2.93/page-2.html");
     let mut gzip = GzEncoder::new(Vec::new(), flate2::Compression::best());
     gzip.write_all(&fs::read(&page).expect("a page")).expect("compressed");

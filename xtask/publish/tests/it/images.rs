@@ -35,7 +35,7 @@ struct World {
 }
 
 impl World {
-    /// `None`, and a line that says so, where something is not installed.
+    /// `None`, with a line that says so, if something is not installed.
     async fn start(
         htpasswd: Option<&str>,
         plan: impl Fn(&[String]) -> Option<u16> + Send + Sync + 'static,
@@ -205,7 +205,7 @@ async fn a_registry_wants_to_know_us() -> Result<()> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn nothing_is_written_before_every_login_is_known() -> Result<()> {
-    // Everybody may read this one.
+    // This registry can be read without a login.
     let Some(world) = World::start(None, |_| None).await? else { return Ok(()) };
     let release = world.release(true);
     let (ok, said) = publish(&release, "upload", &["--noconfirm"], &world.path("auth.json"));
@@ -216,7 +216,7 @@ async fn nothing_is_written_before_every_login_is_known() -> Result<()> {
     Ok(())
 }
 
-/// Whether a registry shows its manifests: once one was pushed, it is a while until it does.
+/// Whether a registry shows its manifests; it takes a while after a push.
 fn shy(statuses: &'static [u16]) -> impl Fn(&[String]) -> Option<u16> + Send + Sync + 'static {
     let of_manifest = |request: &&String| request.contains("/manifests/");
     move |log| {
@@ -271,7 +271,7 @@ async fn a_directory_is_filled_repaired_and_its_tags_move() -> Result<()> {
     assert!(said.contains("again: it is missing a layer of linux/"), "{said}");
     release.release("verify", "local", &[]).ok();
 
-    // Another release takes the tags that move, and leaves the one that does not.
+    // Another release moves the tags that move, and leaves the fixed one.
     let built = release.repo.beside("built");
     let second = layout::write(&built, "2.93.2").digest;
     let images = Images::Directory(there.clone());
@@ -284,7 +284,7 @@ async fn a_directory_is_filled_repaired_and_its_tags_move() -> Result<()> {
     Ok(())
 }
 
-/// Answers the first `times` pushes of a manifest with a status.
+/// A proxy that answers the first `times` pushes of a manifest with a status.
 fn grumpy(status: u16, times: usize) -> impl Fn(&[String]) -> Option<u16> + Send + Sync + 'static {
     let is_push = |request: &&String| request.starts_with("PUT ") && request.contains("/manifests/");
     move |log| {
@@ -325,7 +325,7 @@ async fn a_refused_tag_is_explained_in_the_registrys_words() -> Result<()> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_repository_that_is_not_there_yet_is_made_by_the_push() -> Result<()> {
-    // As GHCR and Quay do, until something was pushed.
+    // As GHCR and Quay answer until something was pushed.
     let private = |log: &[String]| {
         let pushed = log.iter().any(|request| request.starts_with("PUT ") && request.contains("/manifests/"));
         log.last().filter(|last| is_read(last) && last.contains("/manifests/") && !pushed).map(|_| 403)

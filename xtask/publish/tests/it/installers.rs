@@ -1,4 +1,4 @@
-//! Installers: held against their names and their release, published once, and followed by the names at the top.
+//! Installers: compared with their names and their release, published once, and followed by those at the top.
 
 use std::fs;
 
@@ -8,7 +8,7 @@ use camino::Utf8PathBuf;
 
 use crate::release::{Release, SYSTEMS};
 
-/// The first bytes of an executable for one of [`SYSTEMS`], and something that tells one version from another.
+/// The first bytes of an executable for one of [`SYSTEMS`], followed by the version.
 fn executable(system: &str, version: &str) -> Vec<u8> {
     let machine = if system.starts_with("aarch64") { 183 } else { 62 };
     let mut file = b"\x7fELF\x02\x01\x01".to_vec();
@@ -62,7 +62,7 @@ fn published_once_verified_and_rolled_back() {
     assert!(!again.stderr.contains("  ok "), "{}", again.stderr);
     again.ok();
 
-    // The newer release has none yet: verify says so, and the names at the top stay where they are.
+    // The newer release has no installers yet: `verify` says so, and those at the top stay.
     new.upload().ok();
     let stdout = new.release("verify", "local", &[]).ok();
     assert!(stdout.contains("note   install lix/lix-2.93.2/            has no installers yet"), "{stdout}");
@@ -75,7 +75,7 @@ fn published_once_verified_and_rolled_back() {
     assert_eq!(top("aarch64-linux"), executable("aarch64-linux", "2.93.1"));
     new.release("verify", "local", &["2.93.2"]).ok();
 
-    // What is published never changes, and damage is named.
+    // Published installers never change, and damage is named.
     let dir = installers(&old);
     fs::write(dir.join("lix-installer-x86_64-linux"), executable("x86_64-linux", "another")).expect("written");
     let error = old.release("installer", "local", &["--from", dir.as_str(), "--noconfirm"]).fails(1);
@@ -129,7 +129,7 @@ fn a_system_that_is_dropped_keeps_its_last_installer() {
     let error = install(&[]).fails(1);
     assert!(error.contains("aarch64-linux has an installer, but gets no new one"), "{error}");
     install(&["--drop-system", "aarch64-linux"]).ok();
-    // It was said once.
+    // It was already agreed to.
     install(&[]).ok();
     let top = |system: &str| fs::read(old.object(&format!("local-install/lix/lix-installer-{system}"))).expect(system);
     assert_eq!(top("x86_64-linux"), executable("x86_64-linux", "2.93.2"));

@@ -1,4 +1,4 @@
-//! Access keys that are made anew while a run goes on.
+//! Access keys that are renewed during a run.
 
 use std::fs;
 use std::time::Duration;
@@ -16,7 +16,7 @@ async fn a_renewal_that_fails_is_tried_again_until_there_is_a_new_key() -> Resul
     let world = World::embedded().await?;
     let calls = world.file("calls", b"")?;
     let good = serde_json::json!({ "id": world.credentials.id, "secret_key": world.credentials.secret });
-    // What it prints the second time is half an answer.
+    // The second time, it prints half an answer.
     let script = format!(
         "#!/bin/sh\necho \"$*\" >> {calls}\ncase $(wc -l < {calls}) in\n\
          1) echo 'the host is down' >&2; exit 1 ;;\n2) echo '{{\"id\": ' ;;\n*) echo '{good}' ;;\nesac\n"

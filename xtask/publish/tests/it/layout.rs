@@ -1,4 +1,4 @@
-//! An OCI layout with one index of two images, as `build` makes it, without skopeo.
+//! An OCI directory with one index of two images, as `build` makes it, but made without skopeo.
 
 use camino::Utf8Path;
 use serde_json::{Value, json};
@@ -9,7 +9,7 @@ use xtask::tools::files;
 
 pub const ARCHITECTURES: [&str; 2] = ["arm64", "amd64"];
 
-/// Writes it; other versions have other images.
+/// Writes the directory; the images differ by version.
 pub fn write(dir: &Utf8Path, version: &str) -> ImageRecord {
     let manifests: Vec<Value> = ARCHITECTURES.map(|architecture| image(dir, version, architecture)).into();
     let platforms = manifests.iter().map(|manifest| manifest["platform"].clone()).collect();

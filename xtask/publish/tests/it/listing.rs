@@ -1,4 +1,4 @@
-//! Listings: a part is never taken for the whole, whatever a server does.
+//! Listings: a partial listing never counts as complete, whatever a server does.
 
 use anyhow::Result;
 use expect_test::{Expect, expect};
@@ -22,7 +22,7 @@ fn directory(name: &str) -> String {
     format!("<CommonPrefixes><Prefix>{name}</Prefix></CommonPrefixes>")
 }
 
-/// Serves the pages one after the other, the last one again and again.
+/// Serves the pages one after the other, and the last one repeatedly.
 async fn pages(pages: Vec<String>) -> Result<Scripted> {
     Scripted::start(move |asked| {
         let page = &pages[asked.number.min(pages.len() - 1)];
@@ -102,7 +102,7 @@ async fn what_servers_may_do_is_understood() -> Result<()> {
     )])
     .await?;
     assert_eq!(server.store().list("lix/").await?.len(), 2);
-    // A page without entries between others; a count of objects alone.
+    // An empty page between others, and a count of only the objects.
     let server = pages(vec![
         format!("{}{}", more("x"), object("lix/a")),
         more("y"),
@@ -110,7 +110,7 @@ async fn what_servers_may_do_is_understood() -> Result<()> {
     ])
     .await?;
     assert_eq!(server.store().list("lix/").await?.into_keys().collect::<Vec<_>>(), ["lix/a", "lix/b"]);
-    // A token alone says that there is more.
+    // A token without a mark means that there are more pages.
     let server = pages(vec![
         format!("<NextContinuationToken>x</NextContinuationToken>{}", directory("lix/a/")),
         format!("{LAST}{}", directory("lix/b/")),

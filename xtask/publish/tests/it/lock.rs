@@ -1,4 +1,4 @@
-//! The lock of an environment: taken, renewed while a long run goes on, lost, left, given back.
+//! The lock of an environment: taken, renewed during a long run, lost, left, given back.
 
 use std::process::Command;
 use std::time::Duration;
@@ -61,13 +61,13 @@ async fn only_a_run_of_this_boot_that_has_ended_is_gone() -> Result<()> {
     let mut ended = Command::new("true").spawn()?;
     ended.wait()?;
 
-    // Another machine of the same name, on which that process lives.
+    // Another machine of the same name, on which that process runs.
     let mut elsewhere = live.clone();
     elsewhere["owner"]["process"] = json!(ended.id());
     elsewhere["owner"]["boot"] = json!("another boot pid:[1]");
     put(&store, &elsewhere).await?;
     assert!(refused(&store).await.contains("is publishing to this environment"));
-    // An earlier tool did not say which boot.
+    // An earlier tool did not name the boot.
     elsewhere["owner"].as_object_mut().expect("an object").remove("boot");
     put(&store, &elsewhere).await?;
     assert!(refused(&store).await.contains("is publishing to this environment"));

@@ -1,7 +1,6 @@
-//! What publishes, against servers that run for real: the embedded one, Garage and docker-registry, and a proxy that
-//! does harm.
+//! The publisher against real servers: the embedded one, Garage and docker-registry, and a proxy that harms requests.
 //!
-//! Every test has its own servers, ports and directories, so they run in parallel and leave nothing behind.
+//! Every test has its own servers, ports and directories, so that tests run in parallel and leave nothing behind.
 
 mod adoption;
 mod cache;
@@ -46,5 +45,5 @@ mod verify;
 mod wire;
 mod world;
 
-/// What runs the commands.
+/// The program under test.
 pub const TOOL: &str = env!("CARGO_BIN_EXE_xtask-publish");

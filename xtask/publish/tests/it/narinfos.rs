@@ -1,4 +1,4 @@
-//! Narinfos, NARs and listings as others left them: judged as Nix judges them, and repaired where it would refuse them.
+//! Narinfos, NARs and listings by other tools: judged as Nix judges them, and repaired if it would reject them.
 
 use std::fs;
 use std::io::Read;
@@ -24,7 +24,7 @@ fn change_line(text: &str, name: &str, line: &str) -> String {
     lines.map(|line| format!("{line}\n")).collect::<String>().replace("\n\n", "\n")
 }
 
-/// Text in which U+FFFD stands for a byte that is not UTF-8.
+/// Bytes of a text in which U+FFFD stands for a byte that is not UTF-8.
 fn bytes(text: &str) -> Vec<u8> {
     text.split('\u{fffd}').map(str::as_bytes).collect::<Vec<_>>().join(&0xff)
 }
@@ -76,7 +76,7 @@ const CHANGES: [Change; 44] = [
     ("binary", |_| "\u{1b}[2J(\u{fffd}/\u{0}".to_owned()),
 ];
 
-/// Whether the Nix that judges is older than that.
+/// Whether the installed Nix is older than a version.
 fn is_older_than(major: u32, minor: u32) -> bool {
     let said = nix("nix", &["--version"]);
     let numbers: Vec<u32> = said
@@ -90,7 +90,7 @@ fn is_older_than(major: u32, minor: u32) -> bool {
     numbers < vec![major, minor]
 }
 
-/// What Nix accepts is good, what it refuses is broken.
+/// A path is good if Nix accepts it, and broken if Nix rejects it.
 #[test]
 fn a_narinfo_is_judged_as_nix_judges_it() {
     use xtask_publish::domain::cache::faults::Keys;
@@ -110,7 +110,7 @@ fn a_narinfo_is_judged_as_nix_judges_it() {
     let hash = path.strip_prefix("/nix/store/").and_then(|name| name.split('-').next()).expect("a store path");
     let file = place(&format!("cache/{hash}.narinfo"));
     let text = fs::read_to_string(&file).expect("a narinfo");
-    // Added sources are content-addressed, which Nix trusts unsigned.
+    // Added sources are content-addressed, so Nix trusts them without a signature.
     let plain =
         |text: &str| text.lines().filter(|line| !line.starts_with("CA:")).map(|line| format!("{line}\n")).collect();
     let text: String = plain(&text);
@@ -128,7 +128,7 @@ fn a_narinfo_is_judged_as_nix_judges_it() {
             .expect("Nix runs");
         let nix = output.status.success();
         let narinfo = NarInfo::parse(&String::from_utf8_lossy(&bytes));
-        // Only since 2.34 does Nix look how signatures are written.
+        // Only Nix 2.34 and newer check the form of signatures.
         if narinfo.as_ref().is_ok_and(|narinfo| narinfo.signature_fault().is_some()) {
             assert!(name.contains("signature") && (!nix || is_older_than(2, 34)), "{name}");
         } else {
@@ -137,7 +137,7 @@ fn a_narinfo_is_judged_as_nix_judges_it() {
         }
         let _ = fs::remove_dir_all(place("memory"));
     }
-    // And its listing is what we would write.
+    // And its listing is the same as ours.
     let theirs = fs::read(place(&format!("cache/{hash}.ls"))).expect("a listing");
     let ours = xtask_publish::tools::listing::of(path.as_str().into()).expect("read");
     assert_eq!(serde_json::from_slice::<serde_json::Value>(&theirs).expect("JSON"), ours);
@@ -216,7 +216,7 @@ impl Victim<'_> {
     }
 }
 
-/// What others leave in place of a path of ours.
+/// Things that other tools may leave in place of one of our paths.
 const DAMAGE: [fn(&Victim); 25] = [
     |it| fs::File::create(&it.file).and_then(|file| file.set_len(100 << 20)).expect("written"),
     |it| it.with_line("URL", "URL: "),
@@ -237,7 +237,7 @@ const DAMAGE: [fn(&Victim); 25] = [
     |it| it.with_line("FileHash", &format!("FileHash: sha256:{}", "0".repeat(52))),
     |it| it.encoded(it.key(), "compress"),
     |it| it.encoded(it.key(), "zstd"),
-    // As some programs do with what is called `.zst`: users would get what is in it.
+    // As some programs upload `.zst` files, with an encoding: users would get the unpacked NAR.
     |it| it.encoded(it.url(), "zstd"),
     |it| it.encoded(it.url(), "gzip"),
     |it| it.encoded(it.url(), "sdch"),
@@ -251,7 +251,7 @@ const DAMAGE: [fn(&Victim); 25] = [
     |it| it.encoded(&it.key().replace("narinfo", "ls"), "br"),
 ];
 
-/// What no reader gets through is repaired, and stops nothing.
+/// Objects that cannot be read are repaired, and do not stop anything.
 #[test]
 fn hopeless_objects_are_named_and_repaired() {
     let release = Release::new("2.93.1");
@@ -273,7 +273,7 @@ fn hopeless_objects_are_named_and_repaired() {
             let (_, why) = line.split_once(": ").expect("a reason");
             told += &redacted(why);
         }
-        // What only a broken narinfo leads to is not seen.
+        // Paths that only a broken narinfo refers to are not checked.
         for line in verified.stdout.lines().filter(|line| line.starts_with("broken")) {
             let (why, _) = line.split_once("; affects").expect("who is affected");
             let (_, why) = why.split_once(": ").expect("a reason");
@@ -313,7 +313,7 @@ fn hopeless_objects_are_named_and_repaired() {
     "#]].assert_eq(&told);
 }
 
-/// Without the names that Nix makes of contents.
+/// Replaces the names that Nix makes from contents.
 fn redacted(why: &str) -> String {
     let word = |word: &str| match word.split(['/', '.']).find(|part| part.len() == 52 && !part.starts_with("000")) {
         Some(hash) => word.replace(hash, "HASH"),

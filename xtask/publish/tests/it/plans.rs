@@ -1,4 +1,4 @@
-//! The policy of publication, on one page for each kind of release: a change of policy is a diff to read here.
+//! The policy of publication, on one page for each kind of release, so that a change of policy is a diff to read.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -43,7 +43,7 @@ fn release(version: &str) -> Release {
     Release::new(&Product::built_in().into(), version.parse().expect(version), "Name").expect("releasable")
 }
 
-/// The commits of a version, and what has become of them in Gerrit.
+/// The commits of a version, and their state in Gerrit.
 fn in_review(version: &str, review: Review) -> Seen {
     let release = release(version);
     let tag = TagRecord {
@@ -78,12 +78,12 @@ fn path(digit: u8) -> PathInfo {
 
 const SYSTEMS: [&str; 2] = ["aarch64-linux", "x86_64-linux"];
 
-/// Of the release that is published.
+/// Digest of the published release.
 fn record() -> Digest {
     Digest::new([2; 32])
 }
 
-/// What an environment wants another one to have, which has it.
+/// A requirement of another environment that is met.
 fn gate(environment: &Environment) -> Gate {
     match &environment.requires {
         None => Gate::Open,
@@ -101,7 +101,7 @@ fn gate(environment: &Environment) -> Gate {
     }
 }
 
-/// A world in which 2.95.1 is the newest stable release and nothing of `version` is there yet.
+/// An environment in which 2.95.1 is the newest stable release and nothing of `version` is published.
 fn seen(act: &Act, version: &str, acts: &[Act], environment: &Environment) -> Seen {
     match act {
         Act::VersionDirectory => Seen::Tree(Tree {

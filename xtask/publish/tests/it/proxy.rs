@@ -1,4 +1,4 @@
-//! A proxy that stands before an S3 server and harms some requests on purpose. It also counts them.
+//! A proxy in front of an S3 server, which counts requests and harms some of them.
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
@@ -17,7 +17,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::task::{JoinHandle, JoinSet};
 use xtask_publish::tools::store::Endpoint;
 
-/// What happens to a request.
+/// Something that happens to a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fault {
     /// The server never sees it; the answer is 503 `SlowDown`.
@@ -26,9 +26,9 @@ pub enum Fault {
     Status(u16),
     /// The server never sees it; the connection is reset.
     Reset,
-    /// Its answer breaks off after half its length.
+    /// The answer is cut off after half its length.
     HalfAnswer,
-    /// The server never sees it; the answer is this text, as it may have been there before.
+    /// The server never sees it; the answer is this text, as from a stale replica.
     Stale(&'static str),
 }
 
@@ -42,7 +42,7 @@ pub struct Proxy {
 }
 
 impl Proxy {
-    /// `plan` gets the number of the request, from 0, and its method.
+    /// Starts a proxy; `plan` gets the number of the request, from 0, and its method.
     pub async fn start(
         upstream: &Endpoint,
         plan: impl Fn(usize, &Method) -> Option<Fault> + Send + Sync + 'static,
@@ -50,7 +50,7 @@ impl Proxy {
         Proxy::start_by_path(upstream, move |number, method, _| plan(number, method)).await
     }
 
-    /// The same, with `/BUCKET/KEY`.
+    /// Starts a proxy whose `plan` also gets `/BUCKET/KEY`.
     pub async fn start_by_path(
         upstream: &Endpoint,
         plan: impl Fn(usize, &Method, &str) -> Option<Fault> + Send + Sync + 'static,
@@ -88,7 +88,7 @@ async fn serve(listener: TcpListener, upstream: SocketAddr, plan: Plan, requests
             harm(upstream, plan(number, request.method(), request.uri().path()), request)
         });
         connections.spawn(async move {
-            // With this, an error of the service, which drops the socket, resets the connection.
+            // Makes an error of the service, which drops the socket, reset the connection.
             #[expect(deprecated, reason = "its successor is younger than the oldest tokio allowed here, and without a delay it does not block")]
             let _ = socket.set_linger(Some(Duration::ZERO));
             let _ = server::conn::http1::Builder::new().serve_connection(TokioIo::new(socket), service).await;

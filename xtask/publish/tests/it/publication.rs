@@ -1,4 +1,4 @@
-//! Whole publications to the embedded environment: consent, refusals, resuming, damage, and the order of pointers.
+//! Complete publications to the embedded environment: consent, refusals, resuming, damage, and the order of pointers.
 
 mod verified;
 
@@ -12,7 +12,7 @@ use expect_test::expect;
 
 use crate::release::{PAGES, Release, SYSTEMS};
 
-/// What a plan says before its digest, with the names of commits replaced.
+/// A plan without its digest, with commits replaced.
 fn page(stdout: &str) -> String {
     let is_commit = |word: &str| word.len() == 12 && word.bytes().all(|b| b.is_ascii_hexdigit());
     let plan = stdout.split("\nplan ").next().unwrap_or_default();
@@ -124,7 +124,7 @@ fn what_is_not_as_built_or_not_for_this_environment_is_refused() {
     release.repo.git(&["restore", "version.json"]);
     release.seal(&SYSTEMS, PAGES);
 
-    // Nothing of this is waited for, or hashed to its end.
+    // None of these is waited for, or hashed completely.
     let page = release.release_dir().join("manual/page-1.html");
     let text = fs::read(&page).expect("a page");
     fs::create_dir_all(release.release_dir().join("manual/empty/a")).expect("a directory");
@@ -270,7 +270,7 @@ fn killed_at_any_moment_the_same_command_goes_on() {
         std::thread::sleep(Duration::from_millis(40 + 60 * moment));
         Command::new("kill").args(["-KILL", "--", &format!("-{}", child.id())]).status().expect("kill runs");
         child.wait().expect("it ends");
-        // Pointers are last: a manifest that leads to the release means that all of it is there.
+        // Pointers move last: a manifest that leads to the release means that the release is complete.
         if release.object("local-releases/manifest.nix").exists() {
             assert!(release.object("local-releases/lix/lix-2.93.1/release.json").exists(), "moment {moment}");
         }
@@ -354,7 +354,7 @@ fn a_rollback_moves_pointers_only_and_is_undone_only_by_a_rollback() {
     let again = rollback("2.93.1", &["--noconfirm"]);
     assert!(again.stderr.contains("local is on 2.93.1 already"), "{}", again.stderr);
 
-    // Neither the same release nor an older one takes users forward again.
+    // Neither the same release nor an older one moves users forward again.
     let ran = new.upload();
     assert!(ran.stderr.contains("stays: 2.93.2 was withdrawn by a rollback"), "{}", ran.stderr);
     ran.ok();

@@ -1,4 +1,5 @@
-//! Whole publications to a real Garage, through a proxy that counts and harms, with keys from a program.
+//! Complete publications to a real Garage, through a proxy that counts requests and harms them, with keys from a
+//! program.
 
 use std::fs;
 
@@ -29,7 +30,7 @@ struct World {
 }
 
 impl World {
-    /// `None`, and a line that says so, where Garage is not installed.
+    /// `None`, with a line that says so, if Garage is not installed.
     async fn start(plan: impl Fn(usize, &Method) -> Option<Fault> + Send + Sync + 'static) -> Result<Option<World>> {
         if !Garage::is_installed() {
             crate::repo::skip("garage is not installed");
@@ -66,7 +67,7 @@ impl World {
         Store::new(&self.proxy.endpoint, self.writer.clone(), bucket)
     }
 
-    /// The requests of one run that change something.
+    /// Runs something, and returns its requests that change something.
     fn writes(&self, run: impl FnOnce()) -> Vec<Method> {
         let before = self.proxy.requests().len();
         run();
@@ -79,7 +80,7 @@ impl World {
 async fn upload_change_delete_damage_repair() -> Result<()> {
     let Some(world) = World::start(|_, _| None).await? else { return Ok(()) };
     let release = &world.release;
-    // Large enough to go in parts.
+    // Large enough for a multipart upload.
     let noise: String = (0..5_000_000_u64).map(|i| format!("{:08x}", i.wrapping_mul(2_654_435_761) >> 7)).collect();
     fs::write(release.version_dir().join("lix-2.93.1.tar.gz"), &noise)?;
     release.reseal();
@@ -99,7 +100,7 @@ async fn upload_change_delete_damage_repair() -> Result<()> {
     assert_eq!(head.served.content_type.as_deref(), Some("text/plain; charset=utf-8"));
     assert_eq!(head.served.cache_control.as_deref(), Some("public, max-age=31536000, immutable"));
 
-    // A page of the same size, and one too many: found by content, and put right.
+    // A page with the same size and other content, and an extra one: found and repaired.
     let properties = crate::world::page();
     docs.put_bytes("manual/lix/stable/page-1.html", "<p>Lix 2.93.1, page 9</p>\n", &properties).await?;
     docs.put_bytes("manual/lix/stable/old.html", "old", &properties).await?;
@@ -110,7 +111,7 @@ async fn upload_change_delete_damage_repair() -> Result<()> {
     release.release("verify", "local", &[]).ok();
     assert!(docs.head("manual/lix/stable/old.html").await?.is_none());
 
-    // Another content under the same version names both digests, and changes nothing.
+    // Different content under the same version: the error names both digests, and nothing changes.
     release.seal(&SYSTEMS, PAGES);
     let error = release.upload().fails(1);
     assert!(error.contains("lix-2.93.1.tar.gz is published with different content"), "{error}");
@@ -134,7 +135,7 @@ async fn a_server_under_load_and_a_network_with_holes_are_borne() -> Result<()> 
 async fn no_secret_is_seen_anywhere() -> Result<()> {
     let Some(world) = World::start(|_, _| None).await? else { return Ok(()) };
     let release = &world.release;
-    // A git that writes down what it was started with.
+    // A git that writes down its arguments and environment.
     let (bin, seen) = (release.repo.beside("bin"), release.repo.beside("seen"));
     fs::create_dir(&bin)?;
     let path = std::env::var("PATH")?;

@@ -1,4 +1,4 @@
-//! A proxy before a registry: it counts what is sent, and answers in the registry's place.
+//! A proxy in front of a registry, which counts requests and may answer them itself.
 
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
@@ -16,7 +16,7 @@ use crate::proxy::{answer, forward};
 
 /// The requests so far, as `METHOD PATH`.
 type Log = Arc<Mutex<Vec<String>>>;
-/// Gets the requests so far, the last of them the one to answer; gives a status to answer with.
+/// Decides how to answer the last of the requests so far: with a status, or through the registry.
 type Plan = Arc<dyn Fn(&[String]) -> Option<u16> + Send + Sync>;
 
 pub struct Front {
@@ -36,12 +36,12 @@ impl Front {
         Ok(Front { address, log, server })
     }
 
-    /// What was asked since the last time that this was.
+    /// The requests since the last call.
     pub fn take(&self) -> Vec<String> {
         std::mem::take(&mut self.log.lock().expect("no test panics while counting"))
     }
 
-    /// Of that, what changes something.
+    /// The requests since the last call that change something.
     pub fn take_writes(&self) -> Vec<String> {
         self.take().into_iter().filter(|request| !is_read(request)).collect()
     }
@@ -73,7 +73,7 @@ async fn serve(listener: TcpListener, upstream: SocketAddr, plan: Plan, log: Log
                 }
             }
         });
-        // skopeo tries TLS first; what goes wrong with a connection is told to its client.
+        // skopeo tries TLS first, and sees the error of a connection.
         tokio::spawn(server::conn::http1::Builder::new().serve_connection(TokioIo::new(socket), service));
     }
 }

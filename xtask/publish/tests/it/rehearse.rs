@@ -1,4 +1,4 @@
-//! `release rehearse`: in which clones it works, and that it says so before it does anything.
+//! `release rehearse`: the clones in which it works, and errors for the others before it does anything.
 
 use std::fs;
 
@@ -17,7 +17,7 @@ fn clone(repo: &Repo, options: &[&str]) -> Repo {
     clone
 }
 
-/// How many objects of HEAD's history are not here, and whether the history itself is cut off.
+/// The number of HEAD's objects that are missing here, and whether the history is cut off.
 fn missing(repo: &Repo) -> (usize, bool) {
     let listed = repo.git(&["rev-list", "--objects", "--missing=print", "HEAD"]);
     (
@@ -30,7 +30,7 @@ fn scratch_clone(repo: &Repo) -> Repo {
     Repo::at(tempfile::tempdir().expect("a directory"), repo.root.join("release/rehearsal/tree"))
 }
 
-/// Rehearses a release that has nothing to build, which shows once it is tagged.
+/// Rehearses a release without jobs, which fails once it is tagged.
 fn rehearsed(repo: &Repo) -> String {
     let said = repo.xtask(&["release", "rehearse"]).fails(1);
     assert!(said.contains("`release build"), "{said}");
@@ -123,7 +123,7 @@ fn the_scratch_clone_is_a_plain_one_whatever_is_configured() {
     fs::write(&global, settings).expect("written");
     let mut command = repo.command(&["release", "rehearse"]);
     let ran = Ran::from(command.env("GIT_CONFIG_GLOBAL", &global).output().expect("the tool runs"));
-    // There is nothing to build in it.
+    // It has no jobs.
     let said = ran.fails(1);
     assert!(said.contains("`release build"), "{said}");
     let scratch = scratch_clone(&repo);

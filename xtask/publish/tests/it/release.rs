@@ -1,5 +1,5 @@
-//! A release that is prepared, tagged and sealed as `build` would do it: small, and made once for each version. Every test
-//! that wants one gets its own copy.
+//! A small release that is prepared, tagged and recorded as by `build`. It is made once for each version, and every
+//! test gets its own copy.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -30,7 +30,7 @@ const CONFIG: &str = "releng.toml";
 pub const SYSTEMS: [&str; 2] = ["aarch64-linux", "x86_64-linux"];
 
 impl Release {
-    /// Publishes below its own tree.
+    /// A release that publishes below its own tree.
     pub fn new(version: &str) -> Release {
         static MADE: Mutex<BTreeMap<String, Arc<[u8]>>> = Mutex::new(BTreeMap::new());
         let packed = once(&MADE, version.to_owned(), || {
@@ -41,7 +41,7 @@ impl Release {
         Release::unpack(version, &packed)
     }
 
-    /// Tagged, with nothing built.
+    /// A release that is tagged, but not built.
     pub fn tagged(version: &str) -> Release {
         static MADE: Mutex<BTreeMap<String, Arc<[u8]>>> = Mutex::new(BTreeMap::new());
         Release::unpack(version, &once(&MADE, version.to_owned(), || Release::make(version).pack()))
@@ -59,7 +59,7 @@ impl Release {
         Release { repo, version: version.to_owned(), config }
     }
 
-    /// All of it, in memory: a file that tests share would stay when they end.
+    /// The files of a release in memory, because a shared file would stay after the tests.
     fn pack(&self) -> Arc<[u8]> {
         let mut tar = Command::new("tar");
         tar.args(["--create", "--format=posix", "--directory"]).arg(self.repo.scratch.path()).arg(".");
@@ -77,7 +77,7 @@ impl Release {
         assert!(child.wait().expect("it ends").success());
         let root = Utf8Path::from_path(scratch.path()).expect("UTF-8").join("tree");
         let repo = Repo::at(scratch, root);
-        // The new files' facts, which git compares before it reads them.
+        // Refreshes the facts that git compares before it reads files.
         repo.git(&["update-index", "--refresh"]);
         Release { config: repo.beside(CONFIG), repo, version: version.to_owned() }
     }
@@ -88,7 +88,7 @@ impl Release {
         fs::write(&self.config, change(text)).expect("a configuration");
     }
 
-    /// Pushes the images of `local` to a registry's repository on this machine.
+    /// Makes `local` push its images to a registry on this machine.
     pub fn push_images_to(&self, repository: &str, login: bool) {
         self.configure(|text| {
             text.replacen("oci:release/local/images", &format!("docker://{repository}"), 1)
@@ -97,7 +97,7 @@ impl Release {
         });
     }
 
-    /// Publishes where `other` does; git goes to its own place.
+    /// Makes it publish where `other` does, except git.
     pub fn share(&self, other: &Release) {
         for part in ["s3", "images", "cache.key"] {
             let theirs = other.release_dir().join("local").join(part);
@@ -114,7 +114,7 @@ impl Release {
         self.release_dir().join(layout::ARTIFACTS).join(layout.version_directory())
     }
 
-    /// Makes what `build` makes; `pages` is how many pages the manual has.
+    /// Makes what `build` makes, with a manual of this many pages.
     pub fn seal(&self, systems: &[&str], pages: usize) {
         let git = |revision: &str| self.repo.git(&["rev-parse", revision]).parse().expect("an object");
         let (layout, version) = (Layout::new(&Product::built_in(), &self.version), &self.version);
@@ -158,7 +158,7 @@ impl Release {
         self.write_record(&record);
     }
 
-    /// Records the files as they are now, for a release with an unusual file in it.
+    /// Records the current files, for a release with an unusual file.
     pub fn reseal(&self) {
         let path = self.release_dir().join(layout::RECORD);
         let mut record = Record::parse(&fs::read_to_string(&path).expect("a record")).expect("valid");
@@ -192,7 +192,7 @@ impl Release {
         self.release("upload", "local", &["--noconfirm"])
     }
 
-    /// A store path that was built.
+    /// One of the store paths that were built.
     pub fn output(&self, system: &str, output: &str) -> String {
         let text = fs::read_to_string(self.release_dir().join(layout::RECORD)).expect("a record");
         let record = Record::parse(&text).expect("valid");
@@ -207,7 +207,7 @@ impl Release {
 
 pub const PAGES: usize = 8;
 
-/// Two outputs and what one of them needs, really built, since the cache takes them from the store.
+/// Two outputs and a dependency of one of them, really built, because the cache takes them from the store.
 fn build(version: &str, system: &str) -> Build {
     static MADE: Mutex<BTreeMap<(String, String), Build>> = Mutex::new(BTreeMap::new());
     once(&MADE, (version.to_owned(), system.to_owned()), || realise(version, system))
@@ -240,7 +240,7 @@ pub fn nix(program: &str, args: &[&str]) -> String {
     String::from_utf8(output.stdout).expect("UTF-8").trim_end().to_owned()
 }
 
-/// Makes something at most once in a process, for each key. Who wants the same meanwhile waits for it.
+/// Makes something at most once in a process for each key, while others that need it wait.
 fn once<K: Ord, V: Clone>(made: &Mutex<BTreeMap<K, V>>, key: K, make: impl FnOnce() -> V) -> V {
     let mut made = made.lock().unwrap_or_else(PoisonError::into_inner);
     made.entry(key).or_insert_with(make).clone()

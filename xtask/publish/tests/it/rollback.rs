@@ -1,4 +1,4 @@
-//! Rollbacks that are interrupted, or that meet answers of yesterday; and what uploads say of them.
+//! Rollbacks that are interrupted, or that get stale answers; and what uploads say about them.
 
 use std::fs;
 use std::io::{Read, Write};
@@ -16,16 +16,16 @@ use crate::proxy::{Fault, Proxy};
 use crate::release::Release;
 use crate::repo::{Ran, make_executable};
 
-/// What goes wrong with requests for some paths.
+/// A fault for requests to some paths.
 #[derive(Default)]
 pub struct Harm {
     pub method: Method,
-    /// How the path ends.
+    /// End of the path.
     pub path: &'static str,
-    /// Which of these requests, from 0; all of them if there is no number.
+    /// Number of the request that fails, from 0; all of them if `None`.
     pub number: Option<usize>,
     pub fault: Option<Fault>,
-    /// Whether only what comes after the list of withdrawn versions was written is counted.
+    /// Whether to count only requests after the list of withdrawn versions was written.
     pub after_writing: bool,
     pub written: bool,
     pub seen: usize,
@@ -37,13 +37,13 @@ pub struct Served {
     new: Release,
     harm: Arc<Mutex<Harm>>,
     data: TempDir,
-    // Dropped before the server that it stands for.
+    // Dropped before its server.
     _proxy: Proxy,
     _server: Embedded,
 }
 
 impl Served {
-    /// Both are published.
+    /// Publishes both releases.
     async fn start() -> Result<Served> {
         let served = Served::empty().await?;
         served.old.upload().ok();
@@ -52,7 +52,7 @@ impl Served {
         Ok(served)
     }
 
-    /// Nothing is published.
+    /// Publishes nothing.
     pub async fn empty() -> Result<Served> {
         let data = tempfile::tempdir()?;
         let names = ["cache", "docs", "install", "releases"].map(|purpose| format!("local-{purpose}"));
@@ -94,7 +94,7 @@ impl Served {
         Ok(Served { old, new, harm, data, _proxy: proxy, _server: server })
     }
 
-    /// Which version the root manifest leads to.
+    /// The version that the root manifest leads to.
     fn live(&self) -> &'static str {
         let manifest = fs::read_to_string(self.object("local-releases/manifest.nix")).expect("a manifest");
         if manifest.contains("-lix-2.93.2\"") { "2.93.2" } else { "2.93.1" }
@@ -104,7 +104,7 @@ impl Served {
         Utf8Path::from_path(self.data.path()).expect("UTF-8").join(key)
     }
 
-    /// Runs something while some requests go wrong; says how many were counted.
+    /// Runs something while some requests fail, and returns how many were counted.
     pub fn with(&self, harm: Harm, run: impl FnOnce() -> Ran) -> (Ran, usize) {
         let set = |harm| std::mem::replace(&mut *self.harm.lock().expect("no test panics while it holds this"), harm);
         set(harm);
@@ -117,7 +117,7 @@ impl Served {
     }
 }
 
-/// The error, without what the server said.
+/// The error without the server's own words.
 fn told(ran: &Ran) -> String {
     let error = ran.stderr.split("error: ").last().unwrap_or_default();
     error.lines().take(1).map(|line| format!("{line}\n")).collect()
@@ -145,7 +145,7 @@ async fn no_stale_answer_about_withdrawn_versions_is_taken_for_done() -> Result<
                 }
             }
         }
-        // An upload of what was withdrawn looks several times, and believes no single one of these answers.
+        // An upload of the withdrawn release looks several times, and does not believe any single stale answer.
         for number in 0.. {
             let harm = Harm {
                 method: Method::GET,
@@ -191,7 +191,7 @@ async fn an_interrupted_rollback_says_what_moved_and_an_upload_sees_that_it_is_n
     assert!(!ran.stderr.contains("done:"), "{}", ran.stderr);
     ran.fails(3);
 
-    // One pointer cannot be moved; how far the others come is a matter of time.
+    // One pointer cannot be moved; how many others move depends on timing.
     let (ran, _) = served.with(refused("/local-releases/manifest.nix"), || served.rollback("2.93.1"));
     assert!(
         ran.stderr.contains("not moved, or only in part: releases manifest.nix")
@@ -238,7 +238,7 @@ fn a_begun_upload_is_passed_by_no_pointer_and_withdrawn_by_no_rollback() {
     new.upload().ok();
     assert!(live().contains("-lix-2.93.2\""));
 
-    // Begun while the manager reads the plan, it is not what was agreed to.
+    // An upload that began after the plan was made was not agreed to.
     let mut command = old.command("rollback", "local", &["--to", "2.93.1"]);
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = command.spawn().expect("the tool runs");
@@ -260,7 +260,7 @@ fn a_begun_upload_is_passed_by_no_pointer_and_withdrawn_by_no_rollback() {
     );
     assert!(said.contains("nothing was rolled back by this run") && live().contains("-lix-2.93.2\""), "{said}");
 
-    // Users are taken back whatever was begun, and that may yet be finished.
+    // An unfinished upload does not stop a rollback, and may still be finished later.
     old.release("rollback", "local", &["--to", "2.93.1", "--noconfirm"]).ok();
     assert!(live().contains("-lix-2.93.1\""));
     let withdrawn = fs::read_to_string(old.object("local-releases/withdrawn.json")).expect("a list");

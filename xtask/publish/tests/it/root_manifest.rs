@@ -1,4 +1,4 @@
-//! The root manifest as others write it: read as Nix reads it, and no more than read.
+//! Root manifests by other tools: read as Nix reads them, and without side effects.
 
 use std::process::Command;
 
@@ -15,7 +15,7 @@ fn expected() -> Manifest {
     [("x86_64-linux", LINUX), ("x86_64-darwin", DARWIN)].map(entry).into()
 }
 
-/// What Nix makes of a file, asked in another way than the tool asks.
+/// What Nix reads from a file, asked differently from the tool.
 fn nix(text: &str) -> Result<Manifest, String> {
     let dir = tempfile::tempdir().expect("a directory");
     let file = dir.path().join("m.nix");
@@ -56,7 +56,7 @@ async fn what_nix_reads_is_read_alike() {
     }
 }
 
-/// Each of these would read, write or run something, or go on for ever.
+/// Manifests that would read, write or run something, or run for ever.
 #[tokio::test]
 async fn a_hostile_manifest_only_fails() {
     let dir = tempfile::tempdir().expect("a directory");
@@ -88,7 +88,7 @@ async fn a_hostile_manifest_only_fails() {
     for whole in ["", "<html>", "[ ]", "{ }: { }", "{ a = 1; a = 2; }", "{", "{ inherit (import ./manifest.nix) x; }"] {
         said.push(read(whole.as_bytes()).await.expect("looked at").says.expect_err(whole));
     }
-    // Each version of Nix has its own words.
+    // The words differ between versions of Nix.
     for why in said {
         assert!(why.starts_with("cannot be read by Nix (") && why.lines().count() == 1, "{why}");
     }

@@ -1,4 +1,4 @@
-//! A server that answers as a test has written it: for what no real server does on demand.
+//! A server with scripted answers, for what no real server does on demand.
 
 use std::convert::Infallible;
 use std::sync::{Arc, Mutex};
@@ -18,30 +18,30 @@ use xtask_publish::tools::wire::Patience;
 
 use crate::world::BUCKET;
 
-/// What was asked.
+/// A request that was received.
 #[derive(Clone, Debug)]
 pub struct Asked {
-    /// From 0.
+    /// Number of the request, from 0.
     pub number: usize,
     pub method: String,
     pub path: String,
     pub at: Instant,
 }
 
-/// What is answered.
+/// A scripted answer.
 pub struct Answer {
     pub status: u16,
     pub headers: Vec<(&'static str, String)>,
     pub body: Vec<u8>,
-    /// Before the answer begins.
+    /// Pause before the answer.
     pub pause: Duration,
-    /// Between the halves of the body.
+    /// Pause between the halves of the body.
     pub pause_within: Duration,
     /// Whether the connection is closed after half of the body.
     pub cut: bool,
 }
 
-/// Longer than any test waits.
+/// Pause that is longer than any test waits.
 pub const FOR_EVER: Duration = Duration::from_secs(3600);
 
 impl Answer {
@@ -83,7 +83,7 @@ impl Scripted {
         self.asked.lock().expect("no test panics while counting").clone()
     }
 
-    /// As an S3 server, which checks no signature.
+    /// Uses it as an S3 server, which checks no signatures.
     pub fn store(&self) -> Store {
         self.store_with(Patience::LONG)
     }
@@ -161,7 +161,7 @@ async fn answer(answer: Answer, is_head: bool) -> Result<Response<Body>> {
     Ok(response.body(BodyExt::boxed(StreamBody::new(ordered(frames))))?)
 }
 
-/// The futures' results, one after the other.
+/// Runs futures one after the other, and returns their results.
 fn ordered<F: Future<Output = Result<Frame<Bytes>>> + Send + Sync + 'static>(
     futures: impl Iterator<Item = F> + Send + Sync + 'static,
 ) -> impl futures_util::Stream<Item = Result<Frame<Bytes>>> + Send + Sync + 'static {

@@ -9,7 +9,7 @@ use camino::{Utf8Path, Utf8PathBuf};
 
 use crate::repo::{Ran, Repo, xtask};
 
-/// What of this repository makes a tree that can be released.
+/// The files of this repository that make a tree to release.
 const PARTS: [&str; 8] = [
     "Cargo.toml",
     "Cargo.lock",
@@ -28,7 +28,7 @@ struct Season {
 }
 
 impl Season {
-    /// A tree on the way to 0.1.0; `None`, and a line that says so, where it could not be built.
+    /// A tree before 0.1.0; `None`, with a line that says so, if it could not be built here.
     fn begin() -> Option<Season> {
         for program in ["nix", "skopeo"] {
             if !Command::new(program).arg("--version").output().is_ok_and(|output| output.status.success()) {
@@ -43,14 +43,14 @@ impl Season {
             let copied = Command::new("cp").arg("-r").arg(workspace.join(part)).arg(repo.root.join(part)).status();
             assert!(copied.is_ok_and(|status| status.success()), "{part}");
         }
-        // Not this one's own notes, which come and go.
+        // Without this repository's own notes, which change.
         for fragment in fs::read_dir(repo.root.join("doc/manual/rl-next")).expect("a directory") {
             fs::remove_file(fragment.expect("readable").path()).expect("removed");
         }
         repo.write("doc/manual/rl-next/.gitkeep", "");
         repo.write(".gitignore", "/release\n/release.new\n/release.old\n");
         repo.commit_all("a tree");
-        // Another `releng.toml`: of another product, and with the one environment that needs nothing.
+        // Another `releng.toml`: for another product, with only the environment that needs nothing.
         let config = repo.beside("releng.toml");
         let ours = include_str!("../../../releng.toml").replacen("name = \"Lix\"", "name = \"Xil\"", 1);
         let end = ours.find("\n\n# Looks like production").expect("the environments that others need");
@@ -68,7 +68,7 @@ impl Season {
         self.run(&self.repo.root, args)
     }
 
-    /// Asserts what `status` says is next, the last of it.
+    /// Asserts the last command that `status` shows as next.
     #[track_caller]
     fn next_is(&self, command: &str) {
         let everywhere = format!(" --repo {} --config {}", self.repo.root, self.config);
@@ -87,7 +87,7 @@ impl Season {
         self.repo.git(&["-C", tree.as_str(), "commit", "--quiet", "--message", what]);
     }
 
-    /// From a branch to a release that is published and verified.
+    /// Makes a release from a branch, publishes and verifies it.
     #[track_caller]
     fn make(&self, version: &str, from: &str, prepare: &[&str]) {
         self.repo.git(&["switch", "--quiet", "-C", &format!("releng/{version}"), from]);
@@ -103,7 +103,7 @@ impl Season {
         self.next_is("cargo xtask release finish --env local --push");
     }
 
-    /// Puts the installers of a release where it was published.
+    /// Publishes the installers of a release.
     fn install(&self, version: &str) {
         let dir = self.repo.beside(&format!("installers-{version}"));
         fs::create_dir(&dir).expect("made");
@@ -113,7 +113,7 @@ impl Season {
         self.release(&["installer", "--env", "local", "--from", dir.as_str(), "--noconfirm", version]).ok();
     }
 
-    /// Back on the branch, which gets what was made on the manager's own; then what comes after.
+    /// Goes back to the branch, merges the manager's branch into it, and finishes the release.
     #[track_caller]
     fn finish(&self, version: &str, branch: &str) {
         self.release(&["finish", version, "--env", "local", "--push", "--yes"]).ok();
@@ -128,7 +128,7 @@ impl Season {
         String::from_utf8_lossy(&fs::read(&path).expect(key)).into_owned()
     }
 
-    /// Asserts where users of the newest stable release are.
+    /// Asserts which version users of the newest stable release have.
     #[track_caller]
     fn users_are_on(&self, version: &str) {
         assert!(self.object("local-releases/manifest.nix").contains(&format!("-lix-{version}\"")), "{version}");
@@ -139,7 +139,7 @@ impl Season {
     }
 }
 
-/// The header of an executable, and the version after it.
+/// The header of an executable, followed by the version.
 fn executable(system: &str, version: &str) -> Vec<u8> {
     let (machine, mach_o) = if system.starts_with("aarch64") { (183, 12) } else { (62, 7) };
     let mut file = if system.ends_with("linux") {
@@ -188,7 +188,7 @@ fn of_releases() {
         season.release(&["verify", "--env", "local", version]).ok();
     }
 
-    // One night: 0.2.1 takes users forward again, and 0.1.4 does not.
+    // In one night: 0.2.1 brings users forward again, and 0.1.4 does not.
     let trees = [("0.1.4", "release-0.1"), ("0.2.1", "release-0.2")].map(|(version, branch)| {
         let tree = season.repo.beside(version);
         let own = format!("releng/{version}");
@@ -199,7 +199,7 @@ fn of_releases() {
         }
         tree
     });
-    // The first tree says where `local` is.
+    // `local` is in the first tree.
     fs::rename(season.repo.root.join("release/local"), trees[0].join("release/local")).expect("moved");
     std::os::unix::fs::symlink(trees[0].join("release/local"), season.repo.root.join("release/local")).expect("linked");
     let train = ["train", "--env", "local", "--noconfirm", "--repo", trees[0].as_str()];

@@ -1,4 +1,4 @@
-//! The servers themselves: they start, serve what they should, stop, and leave nothing behind.
+//! The test servers themselves: they start, serve, stop, and leave nothing behind.
 
 use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;

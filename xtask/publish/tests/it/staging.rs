@@ -1,10 +1,10 @@
-//! An environment that wants another one to have had the very same release before.
+//! An environment that requires another one to have exactly the same release first.
 
 use std::fs;
 
 use crate::release::{PAGES, Release};
 
-/// With an environment `second` that is like `local` and wants its receipt.
+/// Adds an environment `second` that is like `local` and requires its receipt.
 fn with_second(release: &Release) {
     release.configure(|text| {
         let start = text.find("[environments.local]").expect("local");
@@ -29,13 +29,13 @@ fn the_second_environment_takes_what_the_first_has_taken() {
     let refused = second(&[]).fails(1);
     assert!(refused.contains("local has no receipt for it: upload it to local first"), "{refused}");
     assert!(!release.release_dir().join("second/s3/local-releases/lix").exists(), "nothing was done");
-    // The manual alone is no way around.
+    // The manual alone does not get around the requirement.
     let refused = second(&["--target", "manual"]).fails(1);
     assert!(refused.contains("2.93.1 is not published to second, and a manual alone is for repairs only"), "{refused}");
     assert!(!release.release_dir().join("second/s3/local-docs/manual").exists(), "nothing was done");
 
     release.upload().ok();
-    // As if that run had been killed at the very end: running it again leaves the receipt.
+    // As if that run had been killed at the very end: running it again writes the receipt.
     let key = release.object("local-releases/receipts/lix-2.93.1.json");
     fs::remove_file(&key).expect("there is one");
     let refused = second(&[]).fails(1);
@@ -52,7 +52,7 @@ fn the_second_environment_takes_what_the_first_has_taken() {
     assert_eq!(left["record"], receipt(&release, "local")["record"]);
     assert!(left.get("skipped").is_none(), "{left}");
 
-    // What is all there is repaired without a word of the first environment's, and so is a receipt that is none.
+    // A complete release, or an invalid receipt, is repaired without asking the first environment.
     fs::remove_dir_all(release.release_dir().join("local")).expect("removed");
     let page = release.release_dir().join("second/s3/local-docs/manual/lix/stable/page-1.html");
     fs::write(&page, "damaged").expect("written");
@@ -92,7 +92,7 @@ fn another_build_is_another_release_and_what_is_skipped_is_recorded() {
     let left = receipt(&release, "second");
     assert_eq!(left["skipped"]["environment"], "local");
     assert_eq!(left["skipped"]["reason"], "local is down, and this cannot wait");
-    // Done is done, whatever the first environment says.
+    // What is done stays done, whatever the first environment has.
     release.release("upload", "second", &["--noconfirm"]).ok();
     release.release("verify", "second", &[]).ok();
 }

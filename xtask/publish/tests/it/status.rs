@@ -1,4 +1,4 @@
-//! `release status`: pages of releases on their way, and that looking changes nothing.
+//! `release status`: its pages at different stages, and that looking changes nothing.
 
 mod stages;
 
@@ -18,13 +18,13 @@ use crate::repo::make_executable;
 
 const PURPOSES: [&str; 4] = ["cache", "docs", "install", "releases"];
 
-/// The page, without the words that say where each next command works.
+/// The page, without the `--repo` and `--config` of each next command.
 fn status(release: &Release) -> String {
     let everywhere = format!(" --repo {} --config {}", release.repo.root, release.config);
     release.repo.xtask(&["release", "status", "--config", release.config.as_str()]).ok().replace(&everywhere, "")
 }
 
-/// A page without the names of commits, and without today's date.
+/// A page without commits and today's date.
 fn page(text: &str) -> String {
     let is_commit = |word: &str| word.len() == 12 && word.bytes().all(|b| b.is_ascii_hexdigit());
     let line = |line: &str| {
@@ -45,9 +45,9 @@ fn check(release: &Release, expected: Expect) {
     expected.assert_eq(&page(&text));
 }
 
-/// Two environments, as far as they matter here: staging has public addresses, production asks first and has none.
+/// Two environments: staging with public addresses, production without.
 struct World {
-    // Dropped in this order: what reads, the server, its data.
+    // Dropped in this order: the readers, the server, its data.
     _public: Vec<Anonymous>,
     _server: Embedded,
     data: TempDir,
@@ -237,7 +237,7 @@ async fn what_is_not_as_it_should_be() -> Result<()> {
         "#]],
     );
 
-    // As an older tool left it.
+    // As an older tool publishes.
     let record = world.object("production", &format!("{directory}/release.json"));
     let (sums, aside) = (record.with_file_name("SHA256SUMS"), record.with_file_name("aside"));
     fs::rename(&record, &aside)?;
@@ -247,7 +247,7 @@ async fn what_is_not_as_it_should_be() -> Result<()> {
     fs::rename(&aside, &record)?;
     fs::rename(sums.with_extension("aside"), &sums)?;
 
-    // The files came, and the record did not; and the publication of another record than ours.
+    // Files without a record, and a record that differs from ours.
     fs::remove_file(world.object("staging", &format!("{directory}/release.json")))?;
     release.seal(&["x86_64-linux"], 3);
     let page = status(&release);
@@ -355,7 +355,7 @@ async fn what_others_left_and_what_newer_tools_wrote() -> Result<()> {
         page.contains("✗ release.lock cannot be read as a lock") && page.contains("✗ withdrawn.json is not"),
         "{page}"
     );
-    // A rollback left a copy.
+    // A rollback has left a copy.
     fs::remove_file(world.object("staging", "releases/withdrawn.json"))?;
     fs::write(receipts.join("withdrawn.json"), r#"["2.93.1"]"#)?;
     let page = status(&release);

@@ -1,4 +1,4 @@
-//! One object at a time: what goes in comes out, content decides, and a bad network is outlived.
+//! Single objects: what is written can be read, content decides, and a bad network is survived.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -96,7 +96,7 @@ async fn a_changed_file_is_refused(world: &World) -> Result<()> {
     Ok(())
 }
 
-/// Harms the first three requests, then some more in the middle of a large upload.
+/// Harms the first three requests, and later some in the middle of a large upload.
 fn at_first(fault: Fault) -> impl Fn(usize, &Method) -> Option<Fault> {
     move |number, _| matches!(number, 0..3 | 6 | 8).then_some(fault)
 }
@@ -161,7 +161,7 @@ async fn garage_refuses_a_damaged_part_and_forgets_the_others() -> Result<()> {
     unfinished_uploads_come_to(0, garage).await
 }
 
-/// Waits: Garage counts behind what it does.
+/// Waits until Garage's count is right, which lags behind.
 async fn unfinished_uploads_come_to(expected: u64, garage: &Garage) -> Result<()> {
     let deadline = Instant::now() + Duration::from_secs(10);
     loop {
@@ -180,7 +180,7 @@ async fn what_a_killed_upload_left_is_forgotten_by_the_next() -> Result<()> {
     let garage = world.as_garage().context("it is Garage")?;
     let path = world.file("large", &noise(SINGLE_LIMIT as usize + 1, 6))?;
     let content = Content::of_file(&path).await?;
-    // Neither parts nor what takes the upload back come through, as if its line were cut.
+    // Neither parts nor the abort get through, as if the connection were cut.
     let cut = |_, method: &Method| matches!(*method, Method::PUT | Method::DELETE).then_some(Fault::Status(403));
     let proxy = Proxy::start(&world.endpoint, cut).await?;
     let cut_off = world.store_at(&proxy.endpoint);
@@ -190,7 +190,7 @@ async fn what_a_killed_upload_left_is_forgotten_by_the_next() -> Result<()> {
     unfinished_uploads_come_to(2, garage).await?;
     let store = world.store();
     store.put_file("large", &path, &content, &page(), &silent()).await?;
-    // That of another key stays.
+    // The upload to another key stays.
     unfinished_uploads_come_to(1, garage).await?;
     tokio::time::sleep(Duration::from_millis(300)).await;
     unfinished_uploads_come_to(1, garage).await?;

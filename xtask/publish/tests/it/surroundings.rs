@@ -1,5 +1,5 @@
-//! What the manager's environment variables hold: secrets reach no program that does not need them, and a proxy is not
-//! asked for what is on this machine.
+//! The manager's environment variables: secrets reach only programs that need them, and a proxy is not used for servers
+//! on this machine.
 
 use std::fs;
 
@@ -13,7 +13,7 @@ use crate::repo::make_executable;
 const SECRETS: [&str; 3] = ["AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_CONTAINER_AUTHORIZATION_TOKEN"];
 const PROXIES: [&str; 6] = ["http_proxy", "https_proxy", "all_proxy", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"];
 
-/// A release whose images go to a registry on this machine, which lives as long as what is returned.
+/// A release whose images go to a registry on this machine, which runs until the returned value is dropped.
 async fn with_registry() -> Result<Option<(Release, Registry, TempDir)>> {
     if !Registry::is_installed() {
         crate::repo::skip("docker-registry is not installed");
@@ -32,7 +32,7 @@ async fn secrets_of_the_environment_reach_no_program() -> Result<()> {
     let (bin, seen) = (release.repo.beside("bin"), release.repo.beside("seen"));
     fs::create_dir(&bin)?;
     let path = std::env::var("PATH")?;
-    // Each writes down what it was started with.
+    // Each writes down the environment with which it was started.
     for program in ["git", "nix", "nix-store", "nix-instantiate", "skopeo"] {
         let script = format!(
             "#!/bin/sh\n{{ echo \"{program}: $*\"; env; }} >> {seen} 2>&1\nPATH='{path}' exec {program} \"$@\"\n"

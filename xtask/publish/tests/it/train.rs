@@ -1,4 +1,4 @@
-//! Several releases that are published together: one plan, one question, and each pointer moved once.
+//! Several releases published together: one plan, one question, and each pointer moved once.
 
 use std::fs;
 
@@ -7,7 +7,7 @@ use crate::repo::{Ran, command, xtask};
 
 const VERSIONS: [&str; 3] = ["2.94.2", "2.95.2", "2.93.4"];
 
-/// `train` with a list that lies in the first one's directory.
+/// Runs `train` with a list in the first tree's directory.
 fn train(releases: &[Release], args: &[&str]) -> Ran {
     let first = &releases[0];
     let lines: String =
@@ -48,7 +48,7 @@ fn contents_of_all_then_git_of_all_then_each_pointer_once() {
     for release in &releases {
         let receipt = fs::read_to_string(release.release_dir().join("receipt-local.json")).expect("a receipt");
         assert!(receipt.contains(&format!("\"version\": \"{}\"", release.version)), "{receipt}");
-        // One destination, wherever a tree lies.
+        // All publish to the same place, wherever a tree is.
         first.release("verify", "local", &[&release.version]).ok();
     }
     let again = train(&releases, &["--noconfirm"]);
@@ -91,7 +91,7 @@ fn what_is_wrong_with_one_stops_all() {
     let error = xtask(&args).fails(2);
     assert!(error.contains("give every `--repo` in one place"), "{error}");
 
-    // The other way to name them; `--repo` of the first stands at the end.
+    // The trees may also be named by `--repo`, that of the first one last.
     let args = ["release", "train", "--env", "local", "--config", config, "--noconfirm"];
     let other = ["--repo", releases[1].repo.root.as_str()];
     releases[0].repo.xtask(&[&args[..], &other].concat()).ok();

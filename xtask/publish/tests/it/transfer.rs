@@ -62,7 +62,7 @@ async fn only_what_differs_is_sent(world: &World) -> Result<()> {
     assert_eq!(brought, Brought { differences: vec![Same; 3], deleted: 0, sent: 0 });
     assert!(proxy.requests()[before..].iter().all(|method| *method == Method::GET || *method == Method::HEAD));
 
-    // The same size, and one digit of difference.
+    // The same size, with one different digit.
     items[1] = world.item("manual/one.html", b"version 2")?;
     items.pop();
     world.store().put_bytes("elsewhere", "stays", &items[0].properties).await?;
@@ -93,7 +93,7 @@ async fn more_than_one_page_is_listed(world: &World) -> Result<()> {
 }
 
 async fn a_server_that_is_overloaded_for_a_while_gets_everything(world: &World) -> Result<()> {
-    // More failures than the SDK's default quota of retries would bear.
+    // More failures than the SDK's default quota of retries allows.
     let proxy =
         Proxy::start(&world.endpoint, |number, _| (1..120).contains(&number).then_some(Fault::SlowDown)).await?;
     let items = (0..100).map(|n| world.item(&format!("{n}.html"), &noise(10, n))).collect::<Result<Vec<_>>>()?;

@@ -1,4 +1,4 @@
-//! `world up`, a release to it with what it wrote down, and `world down`.
+//! `world up`, a release to these servers with the `releng.toml` that it wrote, and `world down`.
 
 use std::process::Command;
 
@@ -8,7 +8,7 @@ use xtask_publish::tools::test_servers::TestServers;
 use crate::release::Release;
 use crate::repo::Ran;
 
-/// Takes the world down, however the test ends.
+/// Stops the servers, however the test ends.
 struct Up<'a>(&'a Release);
 
 impl Up<'_> {
@@ -43,12 +43,12 @@ fn it_stays_until_it_is_taken_down_and_a_release_goes_there() -> Result<()> {
     };
     run(&["upload", "--noconfirm"]).ok();
     run(&["verify", "--deep"]).ok();
-    // Up again is the same world, elsewhere: the branch, the buckets and the images are still there.
+    // After a restart on other ports, the branch, the buckets and the images are still there.
     up.world("up").ok();
     let again = run(&["upload", "--noconfirm"]).fails(0);
     assert!(!again.contains(" + ") && !again.contains(" ~ "), "{again}");
 
-    // Looking gets a key that cannot write.
+    // Looking is done with a key that cannot write.
     let keys = release.release_dir().join("world/keys");
     let key = |access: &[&str]| -> Result<String> {
         let printed = Command::new(&keys).args(access).arg("world-docs").output()?.stdout;

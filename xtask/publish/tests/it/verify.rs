@@ -1,4 +1,4 @@
-//! `release verify`: what cannot be asked is told apart from what is broken, and does not hide the rest.
+//! `release verify`: things that cannot be checked are not reported as broken, and do not hide the rest.
 
 use std::fs;
 use std::process::{Command, Stdio};
@@ -12,13 +12,13 @@ use crate::edge::World;
 use crate::release::Release;
 use crate::repo::{Ran, make_executable};
 
-/// The lines with some marks, without what varies.
+/// The lines with these marks, without what varies.
 fn lines(ran: &Ran, marks: &[&str]) -> String {
     let wanted = |line: &&str| marks.iter().any(|mark| line.starts_with(mark));
     ran.stdout.lines().filter(wanted).map(|line| line.to_owned() + "\n").collect()
 }
 
-/// Puts a program called `nix` before all others.
+/// Puts a program called `nix` first on `PATH`.
 fn with_nix(release: &Release, script: &str) -> String {
     let bin = release.repo.beside("bin");
     fs::create_dir_all(&bin).expect("made");
@@ -31,7 +31,7 @@ fn with_nix(release: &Release, script: &str) -> String {
 fn a_target_that_cannot_be_asked_is_one_line_and_the_rest_is_verified() {
     let release = Release::new("2.93.1");
     release.upload().ok();
-    // The images and the remote are gone, each in its way.
+    // Neither the images nor the remote can be read.
     release.configure(|text| text.replacen("oci:release/local/images", "docker://127.0.0.1:1/lix", 1));
     let git = release.release_dir().join("local/git");
     fs::remove_dir_all(&git).expect("removed");
@@ -93,7 +93,7 @@ fn what_ails_nix_itself_is_not_a_broken_cache_and_stops_no_rollback() {
     );
     assert_eq!(ran.code, Some(0), "{ran:?}");
 
-    // What Nix says of the cache is still believed.
+    // Nix's objections to the cache still count.
     let modified = "echo \"path '/nix/store/x' was modified! expected hash 'a', got 'b'\" >&2; exit 1";
     let ran = run("verify", &[], modified);
     assert!(lines(&ran, &["broken"]).contains("was modified"), "{}", ran.stdout);
@@ -107,7 +107,7 @@ fn a_rollback_looks_at_where_it_goes_and_at_nothing_else() {
     let new = Release::new("2.93.2");
     new.share(&old);
     new.upload().ok();
-    // All of the release that is left is damaged, and the remote is gone.
+    // Everything that is left of the release is damaged, and the remote is gone.
     let record = old.object("local-releases/lix/lix-2.93.2/release.json");
     let text = fs::read_to_string(&record).expect("a record");
     fs::remove_file(old.object("local-docs/manual/lix/2.93/index.html")).expect("removed");
@@ -118,11 +118,11 @@ fn a_rollback_looks_at_where_it_goes_and_at_nothing_else() {
         let ran = old.release("verify", "local", &["2.93.2"]);
         assert_eq!(ran.code, Some(1), "{ran:?}");
         assert!(lines(&ran, &["broken"]).contains("lix-2.93.2/release.json"), "{ran:?}");
-        // The older one's own things are all judged, and what follows the newer is told.
+        // Everything of the older version is checked, and pointers to the newer one are notes.
         let ran = old.release("verify", "local", &["2.93.1"]);
         assert!(lines(&ran, &["note"]).contains("belongs on 2.93.2, which cannot be checked: "), "{ran:?}");
     }
-    // The one to go to counts.
+    // Only the version to go back to counts.
     fs::remove_file(old.object("local-releases/lix/lix-2.93.1/manual/page-1.html")).expect("removed");
     let error = old.release("rollback", "local", &["--to", "2.93.1", "--dry-run"]).fails(1);
     assert!(error.contains("2.93.1 is not complete in local"), "{error}");
@@ -159,7 +159,7 @@ async fn a_purge_gets_what_changed_and_is_made_up_for() -> Result<()> {
     assert!(ran.stderr.contains("the edge says no") && ran.stderr.contains(&again), "{}", ran.stderr);
     assert!(!taken.exists());
 
-    // There is nothing left to publish, and still something to purge.
+    // Nothing is left to publish, but something to purge.
     fs::remove_file(&fails)?;
     let upload = || release.command("upload", "local", &["--noconfirm"]);
     Ran::from(upload().env("AWS_SECRET_ACCESS_KEY", "x").output()?).ok();
@@ -180,7 +180,7 @@ async fn a_purge_gets_what_changed_and_is_made_up_for() -> Result<()> {
     release.upload().ok();
     assert!(!taken.exists(), "it is not run for nothing");
 
-    // A signal ends it with all that it started; the next run hands over what it did not take.
+    // A signal ends the hook with its children; the next run repeats what it did not accept.
     let number = release.repo.beside("number");
     let script = fs::read_to_string(&hook)?;
     fs::write(&hook, format!("#!/bin/sh\nsleep 600 &\necho $! > {number}.new\nmv {number}.new {number}\nwait\n"))?;
@@ -228,7 +228,7 @@ fn what_a_newer_tool_wrote_is_not_broken_and_not_absent() {
     let error = new.upload().fails(1);
     assert!(error.contains("withdrawn.json was made by a newer tool (format 2): use that tool"), "{error}");
     fs::remove_file(releases("withdrawn.json")).expect("removed");
-    // It is not overwritten, and it is a receipt: the release is published.
+    // The newer receipt is not overwritten, and counts: the release is published.
     let error = new.upload().fails(1);
     assert!(error.contains("receipts/lix-2.93.2.json") && error.contains("use that tool"), "{error}");
     assert!(old.release("plan", "local", &[]).ok().contains("2.93.2 is published here and newer"));
@@ -266,7 +266,7 @@ async fn looking_leaves_nothing_behind_in_a_cache_and_what_it_shows_is_told_from
     let page = status().ok();
     assert!(page.contains("local        ✓ published as built"), "{page}");
 
-    // The edges keep what they have; the next release is there all the same.
+    // The edges keep what they have, although the next release is published.
     let next = Release::new("2.93.2");
     world.share(&next, &release)?;
     next.upload().ok();
@@ -281,7 +281,7 @@ async fn looking_leaves_nothing_behind_in_a_cache_and_what_it_shows_is_told_from
     world.forget();
     next.release("verify", "local", &[]).ok();
 
-    // What is wrong in the bucket is broken, whatever an edge still shows; and a kept 404 is an edge's.
+    // A fault in the bucket is broken, whatever an edge still shows; a cached 404 is only stale.
     let page = world.object("local-docs/manual/lix/stable/page-1.html");
     let text = fs::read_to_string(&page)?;
     fs::write(&page, "damaged")?;
@@ -307,7 +307,7 @@ async fn a_cache_that_cannot_be_bypassed_is_not_asked_for_what_is_not_there() ->
     assert!(page.contains("local        ? could not be checked: a cache in front of it ignores queries"), "{page}");
     assert_eq!(world.remembered_as_missing(), [""; 0]);
 
-    // An address that answers no more is a line, and the rest is checked.
+    // An address that does not answer is one line, and the rest is checked.
     world.answers("docs", Some(403));
     let ran = release.release("verify", "local", &[]);
     assert_eq!(ran.code, Some(1), "{ran:?}");

@@ -1,4 +1,4 @@
-//! Servers that are silent, slow or busy: given up after a stated time, and waited for when they ask for it.
+//! Servers that are silent, slow or overloaded: given up after a time limit, and waited for if they ask for it.
 
 use std::time::{Duration, Instant};
 
@@ -16,7 +16,7 @@ const SHORT: Patience = Patience {
     asked: Duration::from_secs(4),
 };
 
-/// An error says that the server is silent, and no more than `attempts` were made.
+/// Asserts that an error says that the server is silent, after at most `attempts` attempts.
 fn given_up(server: &Scripted, error: &anyhow::Error, attempts: usize) -> Result<()> {
     let message = format!("{error:#}");
     ensure!(message.contains("127.0.0.1:") && message.contains("was silent for"), "{message}");
@@ -63,7 +63,7 @@ async fn a_public_address_that_is_silent_or_stalls_is_given_up() -> Result<()> {
 
 #[tokio::test]
 async fn slow_is_not_silent() -> Result<()> {
-    // Each half comes in time, both together do not.
+    // Each half arrives in time, but both together do not.
     let pause = Duration::from_millis(200);
     let server =
         Scripted::start(move |_| Answer { pause, pause_within: pause, ..Answer::new(200, "slow, but there") }).await?;
@@ -167,7 +167,7 @@ async fn a_server_that_answers_nothing_is_not_asked_for_each_of_many_pages() -> 
     })
     .await?;
     let http = Http::with_patience(&server.url, SHORT);
-    // One that fails between others that do not is no reason.
+    // A failure between successes is not a reason to give up.
     for number in 0..5 {
         http.get(&number.to_string(), 10).await.expect_err("it is busy");
         http.get("there", 10).await?;

@@ -20,7 +20,7 @@ enum Server {
 }
 
 pub struct World {
-    // Dropped in this order: the server, then the data it works on.
+    // Dropped in this order: the server before its data.
     server: Server,
     pub endpoint: Endpoint,
     pub credentials: Credentials,
@@ -35,7 +35,7 @@ impl World {
         Ok(Self { server: Server::Embedded(server), endpoint, credentials: Embedded::credentials(), directory })
     }
 
-    /// `None`, and a line that says so, where Garage is not installed.
+    /// `None`, with a line that says so, if Garage is not installed.
     pub async fn garage() -> Result<Option<Self>> {
         if !Garage::is_installed() {
             crate::repo::skip("garage is not installed");
@@ -63,7 +63,7 @@ impl World {
         Store::new(endpoint, self.credentials.clone(), BUCKET)
     }
 
-    /// Writes a file, outside the server's data.
+    /// Writes a file outside the server's data.
     pub fn file(&self, name: &str, bytes: &[u8]) -> Result<Utf8PathBuf> {
         let path = self.directory.path().join("files").join(name);
         std::fs::create_dir_all(path.parent().expect("it has a directory"))?;
@@ -71,7 +71,7 @@ impl World {
         Ok(Utf8PathBuf::try_from(path)?)
     }
 
-    /// Writes a file that is to become the object of the same name.
+    /// Writes a file, to be uploaded as the object of the same name.
     pub fn item(&self, key: &str, bytes: &[u8]) -> Result<Item> {
         Ok(Item {
             key: key.into(),

@@ -1,4 +1,4 @@
-//! What is broken in the cache is named and repaired, and the rest stays.
+//! Broken paths in the cache are named and repaired, and the rest stays.
 
 use std::fs;
 
@@ -7,7 +7,7 @@ use camino::Utf8PathBuf;
 use super::BUCKET;
 use crate::release::Release;
 
-/// The narinfo of a path in the embedded bucket, by a part of the path's name.
+/// The file of a narinfo in the embedded bucket, by a part of the path's name.
 pub fn narinfo(release: &Release, name: &str) -> (Utf8PathBuf, String) {
     let entries = release.object(BUCKET).read_dir_utf8().expect("a bucket");
     let mut narinfos = entries.map(|entry| entry.expect("an entry").into_path());

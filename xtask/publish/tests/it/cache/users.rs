@@ -30,7 +30,7 @@ fn substitute(url: &str, key: &str, release: &Release) -> Result<(bool, String)>
     Ok((arrived, said))
 }
 
-/// What users trust, who download from `release`'s environment.
+/// The keys that users of `release`'s environment trust.
 fn trusted(release: &Release) -> String {
     let secret = fs::read_to_string(release.release_dir().join("local/cache.key")).expect("a key");
     secret.parse::<xtask_publish::domain::cache::signing::SecretKey>().expect("valid").public().to_string()
@@ -60,7 +60,7 @@ async fn nix_substitutes_with_the_right_key_and_refuses_with_another() -> Result
     is_substituted_by_nix(store, &release).await
 }
 
-/// A user of the old key and a user of the new one, while a cache goes from one to the other.
+/// Users of the old key and of the new one, while a cache changes keys.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_new_key_takes_nothing_from_users_of_the_old_one() -> Result<()> {
     let managed = Managed::new();
@@ -81,7 +81,7 @@ async fn a_new_key_takes_nothing_from_users_of_the_old_one() -> Result<()> {
     assert!(said.contains("10 paths signed by test-1 and not yet by our key: `upload` adds our signature"), "{said}");
     let plan = run("plan", &[]);
     assert!(plan.contains(" sign 10 paths; so far signed by test-1"), "{plan}");
-    // A repaired path keeps what was good, too.
+    // A repaired path keeps valid signatures, too.
     let (file, text) = narinfo(&managed.release, "liblix-2.93.1");
     fs::write(file, text.replace("URL: nar/", "URL: /nar/"))?;
     let said = run("upload", &["--noconfirm"]);

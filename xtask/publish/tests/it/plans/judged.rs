@@ -1,4 +1,4 @@
-//! What is refused, what waits, and what is repaired.
+//! The judgements: what is refused, what waits, and what is repaired.
 
 use expect_test::expect;
 use xtask::domain::digest::Digest;

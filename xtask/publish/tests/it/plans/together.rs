@@ -1,4 +1,4 @@
-//! The policy of what is published together with a release, or after it: trains, installers, and the gate of receipts.
+//! The policy for what is published with a release or after it: trains, installers, and the gate of receipts.
 
 use expect_test::expect;
 use xtask_publish::domain::publication::acts::INSTALLER_ACTS;

@@ -1,4 +1,4 @@
-//! What `verify` says of a publication that is not as it should be, or older than its records.
+//! What `verify` says about a publication that is damaged, or older than records.
 
 use std::fs;
 
@@ -68,7 +68,7 @@ fn versions_from_before_there_were_records_are_verified_by_their_digests() {
 fn half_a_publication_is_no_old_version() {
     let release = Release::new("2.93.1");
     release.upload().ok();
-    // The sums go first and the record last.
+    // The sums are sent first, and the record last.
     fs::remove_file(release.object("local-releases/lix/lix-2.93.1/release.json")).expect("removed");
     let ran = release.release("verify", "local", &[]);
     assert!(ran.stdout.contains("its upload was begun, but is not finished: run `upload` again"), "{}", ran.stdout);

@@ -1,4 +1,4 @@
-//! `status` before a release, in rehearsal, in review, and once the tree is on the way to the next one.
+//! `status` before a release, during a rehearsal or a review, and when the tree is past the release.
 
 use std::fs;
 
@@ -33,7 +33,7 @@ fn a_rehearsal_that_was_begun_comes_next() {
 fn before_a_release_and_without_a_network() {
     let release = Release { config: Utf8PathBuf::new(), repo: Repo::patch_release(), version: String::new() };
     let config = release.repo.beside("releng.toml");
-    // Nobody listens at port 1; and ssh is not even started for a host that is none.
+    // Nothing listens on port 1, and no ssh is started for a host that does not exist.
     let text = include_str!("../../../../releng.toml");
     let nowhere = |text: &str| text.replace("https://", "http://127.0.0.1:1/").replace("ssh://git@git", "file:///git");
     fs::write(&config, nowhere(text)).expect("written");
