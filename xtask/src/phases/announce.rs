@@ -93,10 +93,13 @@ impl Observed {
             }
             None => released::texts(git, &commit)?,
         };
-        let committed = record.committed.split('T').next().unwrap_or_default();
         let layout = Layout::new(product, &record.version);
         let release = Release::new(product, version.clone(), record.name.as_deref().unwrap_or_default());
-        let date = release.as_ref().ok().and_then(|release| notes::section_date(&page, release)).unwrap_or(committed);
+        let date = release
+            .as_ref()
+            .ok()
+            .and_then(|release| notes::section_date(&page, release))
+            .unwrap_or(record.committed_on());
         Ok(Observed {
             date: date.parse().map_err(|why| anyhow!("{page_path} has an invalid date for {version}: {why}"))?,
             section: section.map(str::to_owned),

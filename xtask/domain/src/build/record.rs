@@ -66,6 +66,11 @@ pub struct ImageRecord {
 }
 
 impl Record {
+    /// Returns the day of the commit, in UTC.
+    pub fn committed_on(&self) -> &str {
+        self.committed.split('T').next().unwrap_or_default()
+    }
+
     /// Reads the record in `release/`, which this tool wrote: an unknown key is an error.
     ///
     /// # Errors

@@ -202,7 +202,7 @@ async fn environments(invocation: &Invocation, look: &Look<'_>) -> Result<Vec<En
             name: name.clone(),
             // If none requires another, every environment that is not for rehearsals is a stage.
             is_stage: if anywhere { config.is_stage(name) } else { real(environment) },
-            profiles: environment.profiles.iter().map(ToString::to_string).collect(),
+            profiles: environment.profiles.clone(),
             live: look.at(name, environment).await,
         }
     });

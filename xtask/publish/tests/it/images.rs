@@ -333,7 +333,7 @@ async fn a_repository_that_is_not_there_yet_is_made_by_the_push() -> Result<()> 
     let Some(world) = World::start(None, private).await? else { return Ok(()) };
     let (release, auth) = (world.release(false), world.path("auth.json"));
     let (ok, said) = publish(&release, "plan", &[], &auth);
-    assert!(ok && said.contains("perhaps the repository does not exist yet; the push decides"), "{said}");
+    assert!(ok && said.contains("perhaps because the repository does not exist yet"), "{said}");
     let (ok, said) = publish(&release, "upload", &["--noconfirm"], &auth);
     assert!(ok, "{said}");
     Ok(())

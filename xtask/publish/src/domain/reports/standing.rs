@@ -5,6 +5,7 @@
 use serde::Serialize;
 use xtask::domain::format::Misread;
 use xtask::domain::oid::Oid;
+use xtask::domain::profile::Profile;
 
 use crate::domain::publication::judgement::Review;
 
@@ -64,7 +65,7 @@ pub struct EnvironmentStanding {
     /// Whether every release goes through it; other environments are for rehearsals and the like.
     pub is_stage: bool,
     /// The build profiles that it accepts.
-    pub profiles: Vec<String>,
+    pub profiles: Vec<Profile>,
     /// What was seen there, or why it could not be checked.
     pub live: Result<Live, String>,
 }
@@ -314,7 +315,8 @@ impl Standing {
     fn upload(&self, to: &EnvironmentStanding) -> Command {
         let name = &to.name;
         let upload = Command::release(&format!("upload --env {name}"));
-        let takes = self.profile.as_ref().is_none_or(|profile| to.profiles.contains(profile));
+        let takes =
+            self.profile.as_ref().is_none_or(|profile| to.profiles.iter().any(|accepted| accepted.name() == profile));
         let verify = || Command::release(&format!("verify --env {name}")).but("not everything there is readable");
         let Ok(live) = &to.live else {
             return Command::release(&format!("doctor --env {name}")).but("it could not be checked");
@@ -328,7 +330,7 @@ impl Standing {
             // Environments after this one must wait while this one differs.
             State::Wrong => Command::release(&format!("plan --env {name}")).but("another build is there"),
             _ if !takes => {
-                let wanted = to.profiles.first().map(String::as_str).unwrap_or_default();
+                let wanted = to.profiles.first().map(|profile| profile.name()).unwrap_or_default();
                 self.on_the_tag(Command::release(&format!("build --profile {wanted}")))
             }
             State::Waits => self.on_the_tag(upload.but("once the changes are submitted in Gerrit")),

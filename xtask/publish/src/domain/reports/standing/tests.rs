@@ -9,7 +9,7 @@ fn tagged() -> Standing {
     let environment = |name: &str, profiles: &[&str]| EnvironmentStanding {
         name: name.to_owned(),
         is_stage: name != "local",
-        profiles: profiles.iter().map(|profile| (*profile).to_owned()).collect(),
+        profiles: profiles.iter().map(|profile| profile.parse().expect(profile)).collect(),
         live: Ok(absent()),
     };
     let both = ["all", "x86_64-linux-only"];
