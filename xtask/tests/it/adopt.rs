@@ -1,4 +1,4 @@
-//! `adopt` of a small tool in small trees: what it writes, what it leaves to people, and what it refuses.
+//! `adopt` with a small tool in small trees: what it writes, leaves to people, and refuses.
 
 mod script;
 
@@ -13,7 +13,7 @@ use crate::repo::{Ran, Repo, make_executable};
 const FLAKE: &str = "{\n  outputs = _: {\n    release-jobs = import ./releng/release-jobs.nix { };\n  };\n}\n";
 const MANIFEST: &str = "[workspace]\nresolver = \"2\"\nmembers = [\n\t\"lix/lix-doc\", # the manual's\n]\n";
 
-/// The tree in which the tool stands.
+/// The tree that has the tool.
 fn tool() -> Repo {
     let tool = Repo::empty();
     tool.write("xtask/releng.toml", "[environments]\n");
@@ -30,7 +30,7 @@ fn tool() -> Repo {
     tool
 }
 
-/// A tree that gets it.
+/// The tree that gets the tool.
 fn host() -> Repo {
     let host = Repo::patch_release();
     host.write("flake.nix", FLAKE);
@@ -40,17 +40,17 @@ fn host() -> Repo {
     host
 }
 
-/// `adopt ARGS` of the tool in `tool`, answered so.
+/// Runs `adopt ARGS` of the tool in `tool`, with this answer.
 fn adopt(tool: &Repo, answer: &str, args: &[&str]) -> Ran {
     let mut command = crate::repo::command(&[&["adopt"], args].concat());
     command.env("CARGO_MANIFEST_DIR", tool.root.join("xtask")).stdin(Stdio::piped());
     let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("the tool runs");
-    // It may have ended without asking.
+    // It may have ended without reading its stdin.
     let _ = std::io::Write::write_all(&mut child.stdin.take().expect("piped"), answer.as_bytes());
     Ran::from(child.wait_with_output().expect("it ends"))
 }
 
-/// Everything in a tree but git's own, to compare: paths, modes, targets of links and contents.
+/// Everything in a tree except `.git`, to compare: paths, modes, targets of links and contents.
 fn contents(repo: &Repo) -> String {
     let script = "find . -path ./.git -prune -o -printf '%p %y %m %l\\n' | sort; \
                   find . -path ./.git -prune -o -type f -print0 | sort -z | xargs -0 sha256sum";
@@ -125,7 +125,7 @@ fn a_tree_gets_the_tool_and_then_there_is_nothing_to_do() {
         again.ok();
         assert_eq!(contents(&host), after);
     }
-    // It may also be asked where it stands now, and then looks at the tree's own files alone.
+    // It may also run in the tree that has it now, and then looks only at the tree's own files.
     host.write("xtask/src/main.rs", "fn main() { ours() }");
     host.write(".gitignore", "/release\n");
     let own = adopt(&host, "", &["--check", dir]);
@@ -162,7 +162,7 @@ fn whatever_was_written_before_a_kill_the_same_command_goes_on() {
         "releng.md",
         "xtask/publish/Cargo.toml",
     ];
-    // The order of writing, from its end.
+    // In the order of writing, backwards.
     for kept in 0..written.len() {
         written.iter().rev().skip(kept).for_each(|path| drop(fs::remove_file(host.root.join(path))));
         adopt(&tool, "", &["--yes", dir]).ok();
@@ -205,7 +205,7 @@ fn a_newer_tool_replaces_an_older_one_and_leaves_what_is_the_trees() {
     host.write("xtask/releng.toml", "environment = 1\n");
     let said = adopt(&tool, "", &["--yes", dir]).fails(1);
     assert!(said.contains("this tool cannot read it: TOML parse error"), "{said}");
-    // What git could not bring back is not overwritten.
+    // Files that git could not restore are not overwritten.
     host.write("xtask/src/main.rs", "fn main() { ours() }\n");
     let said = adopt(&tool, "", &["--yes", dir]).fails(1);
     assert!(said.contains("xtask/src/main.rs would be changed, and its present content is not committed"), "{said}");
@@ -290,7 +290,7 @@ fn a_wrong_directory_is_named() {
     assert!(say(elsewhere.path().to_str().expect("UTF-8")).contains("is not in a git work tree"));
     assert!(say(host.root.join("doc").as_str()).contains("name the top of the tree"));
     assert!(say(Repo::empty().root.as_str()).contains("version.json is missing: is this a Lix tree?"));
-    // The tool itself is in no git tree, or git does not know it.
+    // The tool itself is not in a git tree, or not tracked.
     let (loose, dir) = (Repo::empty(), host.root.as_str());
     loose.write("xtask/releng.toml", "");
     assert!(adopt(&loose, "", &[dir]).fails(1).contains("git does not track the files of"));

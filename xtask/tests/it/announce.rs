@@ -1,4 +1,4 @@
-//! `release announce`: what is drafted, and that nobody's edits are lost.
+//! `release announce`: the drafts, and that edits to them are kept.
 
 use std::fs;
 
@@ -7,7 +7,7 @@ use expect_test::expect;
 
 use crate::repo::Repo;
 
-/// Tagged, and with the record of a build.
+/// A tagged release with the record of a build.
 fn built(prepare: &[&str]) -> Repo {
     let repo = Repo::patch_release();
     repo.write(
@@ -45,7 +45,7 @@ fn write_record(repo: &Repo, official: bool) {
     repo.write("release/release.json", &record.to_string());
 }
 
-/// Gives the series another name, which the blog post has in it.
+/// Gives the series another name, which appears in the blog post.
 fn rename(repo: &Repo, name: &str) {
     let mut record: serde_json::Value = serde_json::from_str(&repo.read("release/release.json")).expect("JSON");
     record["name"] = name.into();
@@ -108,7 +108,7 @@ fn the_drafts_of_a_release() {
     assert!(read("website.toml").contains("version = \"2.93.1\"\nversion-without-suffix = \"2.93.1\"\n"));
     assert!(read("checklist.md").contains("- [ ] NixOS module: pin it to 2.93.1"), "{}", read("checklist.md"));
 
-    // HEAD may be anywhere by now: the record says what was released.
+    // HEAD may have moved: the record says what was released.
     repo.git(&["switch", "--quiet", "main"]);
     let again = repo.xtask(&["release", "announce"]);
     assert!(again.stderr.contains("unchanged  blog.md") && !again.stderr.contains("wrote"), "{}", again.stderr);
@@ -147,7 +147,7 @@ fn drafts_lead_to_pages_that_exist_and_to_what_is_newest() {
     "#]].assert_eq(&fs::read_to_string(drafts(&repo, "2.93.1").join("checklist.md")).expect("a checklist"));
 }
 
-/// Where there is no Nix, something is missing, and said so.
+/// Without Nix, something is missing, and the output says so.
 fn without_warnings(stderr: &str) -> String {
     stderr.split_inclusive('\n').filter(|line| !line.starts_with("warning:")).collect()
 }
@@ -199,7 +199,7 @@ fn what_a_person_has_edited_is_theirs() {
     assert_eq!(fs::read_to_string(dir.join("blog.new.md")).expect("there"), "my words, too\n");
     assert!(fs::read_to_string(dir.join("blog.new2.md")).expect("there").contains("A Third"));
 
-    // A draft that nobody has touched follows.
+    // A draft without edits is replaced.
     fs::remove_file(dir.join("blog.md")).expect("removed");
     repo.xtask(&["release", "announce"]).ok();
     rename(&repo, "A Fourth");

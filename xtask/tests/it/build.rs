@@ -78,7 +78,7 @@ fn the_same_tag_gives_the_same_bytes() {
         return;
     }
     let trees = [Tree::named("one"), Tree::named("the other, #2 (50%) ō")];
-    // What people configure must not show.
+    // A user's configuration must not affect the result.
     trees[1].set_contrary();
     for tree in &trees {
         tree.built(&[]);
@@ -87,7 +87,7 @@ fn the_same_tag_gives_the_same_bytes() {
     let sh = &trees[0].sh;
     cmd!(sh, "diff --recursive --no-dereference --exclude gcroots {one} {two}").quiet().run().expect("no difference");
 
-    // Nix builds the tarballs and what they are made of again, and compares.
+    // Nix builds the tarballs and their inputs again, and compares.
     let script = "tarballs=$(nix-store --query --deriver release/gcroots/*tarballs*); echo $tarballs; \
                   nix-store --query --references $tarballs | grep '[.]drv$'";
     let derivations = cmd!(sh, "sh -euc {script}").quiet().read().expect("Nix knows them");
@@ -97,7 +97,7 @@ fn the_same_tag_gives_the_same_bytes() {
     again.run().expect("everything is reproducible");
 }
 
-/// Without what differs from commit to commit.
+/// The text without what differs between commits.
 fn anonymous(text: &str) -> String {
     let words = text.split_inclusive(|c: char| !c.is_ascii_alphanumeric());
     let hex = |word: &str| word.len() >= 7 && word.bytes().all(|b| b.is_ascii_hexdigit());
@@ -178,7 +178,7 @@ fn jobs_that_stream_are_built_while_others_evaluate() {
     let flags = ["--extra-experimental-features", "nix-command flakes"];
     let rows = cmd!(tree.sh, "nix eval --json {flake} --apply {rows} {flags...}").quiet().read().expect("rows");
     let rows: Vec<serde_json::Value> = serde_json::from_str(&rows).expect("JSON");
-    // The tarballs come only when the build is there, for which there must be a root.
+    // The tarballs are built after the build, which must have a root by then.
     let script = format!(
         "echo '{}'\nfor i in $(seq 100); do\n  test -e release/gcroots/*-lix-0.1.0 && exec echo '{}'\n  sleep 0.1\ndone\nexit 1",
         rows[0], rows[1]
@@ -254,7 +254,7 @@ fn recorded_rows_go_through_the_same_code() {
     let refused = tree.refused(&[]);
     assert!(refused.contains("it holds two rows; `-- --workers 1` may help"), "{refused}");
     assert!(refused.lines().all(|line| line.len() < 300), "{refused}");
-    // Only the evaluator knows these; the others would refuse them.
+    // Only the evaluator knows these options; other programs would reject them.
     let log = tree.root.join("arguments");
     tree.program("nix-eval-jobs", &format!("echo \"$*\" > {log}; echo 'error: enough' >&2; exit 1"));
     let refused = tree.refused(&["--", "--max-memory-size", "8192", "--workers", "1", "-L", "--impure"]);
@@ -286,7 +286,7 @@ fn words_for_one_program_do_not_stop_another() {
     assert!(said.contains("done in ") && said.contains(": look "), "{said}");
 }
 
-/// `bootstrap`, with a Nix that nobody has set up.
+/// `bootstrap`, with a Nix that has no configuration.
 #[test]
 fn only_the_stand_in_is_built_without_the_sandbox() {
     let dir = tempfile::tempdir().expect("a directory");

@@ -1,4 +1,4 @@
-//! The command line: help and errors that help, and exit code 2 for wrong usage.
+//! The command line: help, helpful errors, and exit code 2 for wrong usage.
 
 use crate::repo::{Repo, xtask};
 

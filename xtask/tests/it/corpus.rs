@@ -8,8 +8,8 @@ use camino::{Utf8Path, Utf8PathBuf};
 use crate::repo::{Repo, xtask};
 use crate::tag::assert_tagged;
 
-/// The corpus, if it lies beside the workspace. It is data from outside of this project, so that a checkout without it passes
-/// even where no program may be missing.
+/// The corpus, if it lies beside the workspace. It is data from outside of this project, so that a checkout without it
+/// passes even where no program may be missing.
 fn corpus() -> Option<Utf8PathBuf> {
     let dir = Utf8Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/corpus");
     if !dir.is_dir() {
@@ -72,7 +72,7 @@ fn copy(from: &Utf8Path, to: &Utf8Path) {
     }
 }
 
-/// Asserts that everything in `a` is in `b`, alike.
+/// Asserts that `b` has everything in `a`, with the same content.
 fn assert_same(a: &Utf8Path, b: &Utf8Path) {
     for entry in entries(a).iter().filter(|entry| entry.file_name() != Some(".git")) {
         let other = b.join(entry.file_name().expect("a name"));

@@ -8,7 +8,7 @@ use crate::repo::Repo;
 
 const ONE: &str = "---\nsynopsis: One\ncategory: Fixes\ncls: 1\ncredits: jade\n---\n\nFirst.\n";
 
-/// 2.94.0, tagged on `branch`.
+/// A repository with 2.94.0, tagged on `branch`.
 fn new_major(branch: &str) -> Repo {
     let repo = Repo::patch_release();
     if branch != "main" {
@@ -19,7 +19,7 @@ fn new_major(branch: &str) -> Repo {
     repo
 }
 
-/// `main` on its way to 2.94.0, and `release-2.93` with 2.93.1 prepared and checked out.
+/// `main` before 2.94.0, and `release-2.93` with 2.93.1 prepared and checked out.
 ///
 /// Of the fragments that become the notes of 2.93.1, `main` has the first under two names, another one instead of the
 /// second, and one more.
@@ -81,7 +81,7 @@ fn what_the_release_was_tagged_on_goes_to_main_whatever_its_name() {
     assert_eq!(repo.git(&["symbolic-ref", "HEAD"]), "refs/heads/releng/2.94.0");
     assert_eq!(log(&repo, "release-2.94..HEAD"), "version: 2.94.0 -> 2.95.0-dev");
     assert_eq!(repo.git(&["rev-parse", "main"]), main);
-    // HEAD is on a branch with another version now; the record says which release this is about.
+    // HEAD is now on a branch with another version; the record says which release to finish.
     repo.xtask(&["release", "finish"]).ok();
     repo.xtask(&["release", "finish", "2.94.0"]).ok();
     assert_eq!(log(&repo, "release-2.94..HEAD"), "version: 2.94.0 -> 2.95.0-dev");

@@ -82,7 +82,7 @@ fn what_users_get_is_checked_without_what_publishes_it() {
         });
     }
     assert!(seen > 5, "the source was not found");
-    // It is a second spelling of the same list.
+    // `verify` spells the list of acts a second time, on purpose.
     let names = |dir, alone: [&str; 2]| -> BTreeSet<String> {
         let (alone, names): (Vec<_>, Vec<_>) =
             file_names(&at(dir)).into_iter().partition(|name| alone.contains(&name.as_str()));
@@ -105,7 +105,7 @@ const NOT_COMMANDS: [&str; 2] = [
     "publish", "mod",
 ];
 
-/// Commands whose file has another name.
+/// Commands whose file has a different name.
 const ELSEWHERE: [(&str, &str); 1] = [("train", "upload")];
 
 #[test]

@@ -13,7 +13,7 @@ use tempfile::TempDir;
 use crate::TOOL;
 use crate::repo::{Ran, skip};
 
-/// Waits for a file, so that the build takes as long as a test wants. A test that fails leaves no program behind.
+/// A build script that waits for a file, so that a test decides how long the build takes. It ends if the test fails.
 const BUILD_SCRIPT: &str = r#"
 use std::{fs, path::Path, process, thread, time::Duration};
 fn main() {
@@ -27,7 +27,7 @@ fn main() {
 }
 "#;
 
-/// Says what it was called with.
+/// A program that prints its arguments.
 const PROGRAM: &str = r#"
 fn main() {
     println!("{} in {}", std::env::args().skip(1).collect::<Vec<_>>().join(" "), std::env::var("CARGO_MANIFEST_DIR").unwrap());
@@ -37,7 +37,7 @@ fn main() {
 
 const LOCK: &str = "version = 4\n\n[[package]]\nname = \"slow\"\nversion = \"0.1.0\"\n\n[[package]]\nname = \"xtask-publish\"\nversion = \"0.1.0\"\ndependencies = [\n \"slow\",\n]\n";
 
-/// The line of the first moment at which a build is spoken of.
+/// The first line that reports a build.
 const LINE: &str = "building xtask-publish: 1 of 4";
 
 /// A workspace that looks like this tool's.
@@ -80,7 +80,7 @@ impl Workspace {
 
     fn program(&self, program: &str, args: &[&str]) -> Command {
         let mut command = Command::new(program);
-        // The cargo that runs this test says a lot to its children.
+        // The cargo that runs this test sets many variables for its children.
         for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("CARGO")) {
             if name != "CARGO_HOME" {
                 command.env_remove(name);
@@ -94,26 +94,26 @@ impl Workspace {
         self.program(TOOL, args)
     }
 
-    /// The front door on a terminal.
+    /// Runs the front door on a terminal.
     fn on_a_terminal(&self, phase: &str) -> Option<Command> {
         if Command::new("script").arg("--version").output().is_err() {
             skip("`script` is not installed");
             return None;
         }
-        // Whoever runs the tests in the background has the shell ignore Ctrl-C for all that they start.
+        // If the tests run in the background, the shell makes their children ignore Ctrl-C.
         let typed = format!("exec env --default-signal=INT '{TOOL}' {phase}");
         let mut command = self.program("script", &["--quiet", "--return", "--flush", "--command", &typed, "/dev/null"]);
         command.env("TERM", "xterm");
         Some(command)
     }
 
-    /// What the program says that was built.
+    /// The output of the program that was built.
     fn answer(&self, phase: &str) -> String {
         format!("{phase} in {}\n", self.root)
     }
 }
 
-/// A program that runs, and what it has said so far.
+/// A running program, and its output so far.
 struct Running {
     child: Child,
     stream: Box<dyn Read>,
@@ -121,7 +121,7 @@ struct Running {
 }
 
 impl Running {
-    /// What it says is read from stderr.
+    /// Reads its output from stderr.
     fn start(command: &mut Command) -> Running {
         let started = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn();
         let mut child = started.expect("it starts");
@@ -129,14 +129,14 @@ impl Running {
         Running { child, stream, said: String::new() }
     }
 
-    /// What it says is read from stdout, where `script` writes all that reaches its terminal.
+    /// Reads its output from stdout, to which `script` writes everything that its terminal receives.
     fn start_terminal(command: &mut Command) -> Running {
         let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("it starts");
         let stream = Box::new(child.stdout.take().expect("a pipe"));
         Running { child, stream, said: String::new() }
     }
 
-    /// Waits until it has said this.
+    /// Waits until it has printed this.
     #[track_caller]
     fn until(mut self, text: &str) -> Running {
         let mut bytes = [0; 4096];
@@ -157,13 +157,13 @@ impl Running {
     }
 }
 
-/// A busy machine may be slow enough for more than one line.
+/// Repeated lines count once, because a busy machine may be slow enough for several.
 #[track_caller]
 fn only_progress(said: &str) {
     assert!(said.ends_with('\n') && said.lines().all(|line| line.starts_with("building xtask-publish")), "{said}");
 }
 
-/// Where a program is built, and what makes cargo build it there.
+/// The directory in which a program is built, and the file that makes cargo build it.
 struct Place<'a> {
     program: &'a str,
     variables: Vec<(&'static str, &'a str)>,

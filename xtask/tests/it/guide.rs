@@ -11,10 +11,10 @@ use expect_test::expect;
 
 use crate::repo::xtask;
 
-/// Options that stand alone in backticks and are other programs'.
+/// Options alone in backticks that belong to other programs.
 const OTHERS_OPTIONS: [&str; 3] = ["--builders", "--builders-use-substitutes", "--locked"];
 
-/// Other programs, whose commands have options in backticks.
+/// Other programs that appear with options in backticks.
 const OTHERS: [&str; 6] = ["age", "apt-get", "cargo", "git", "nix", "skopeo"];
 
 #[test]
@@ -67,10 +67,10 @@ fn text(file: &str) -> String {
     fs::read_to_string(&path).expect(&path)
 }
 
-/// What `--help` says.
+/// The commands and options in `--help`.
 #[derive(Default)]
 struct Tool {
-    /// By their words, such as `release tag`; that of the tool itself is empty.
+    /// Commands by their words, such as `release tag`; the tool itself is the empty string.
     commands: BTreeMap<String, Help>,
     /// Options of every command.
     everywhere: BTreeSet<String>,
@@ -79,9 +79,9 @@ struct Tool {
 #[derive(Default)]
 struct Help {
     options: BTreeSet<String>,
-    /// The commands right below it.
+    /// Its subcommands.
     below: Vec<String>,
-    /// Whether it takes arguments for another program after `--`.
+    /// Whether it accepts arguments for another program after `--`.
     passes_on: bool,
 }
 
@@ -92,7 +92,7 @@ impl Tool {
         tool
     }
 
-    /// Asks a command and all below it.
+    /// Reads the help of a command and of its subcommands.
     fn ask(&mut self, command: &str) {
         let mut args: Vec<&str> = command.split_whitespace().collect();
         args.push("--help");
@@ -101,7 +101,7 @@ impl Tool {
         let mut heading = "";
         for line in text.lines() {
             let Some(first) = line.split_whitespace().next() else { continue };
-            // `-q, --quiet`, or the long one alone.
+            // `-q, --quiet`, or only the long one.
             let is_option = first.starts_with("--") || (first.starts_with('-') && first.ends_with(','));
             let option = line.split_whitespace().find(|word| word.starts_with("--")).filter(|_| is_option);
             match (heading, option) {
@@ -123,13 +123,13 @@ fn join(above: &str, word: &str) -> String {
     if above.is_empty() { word.to_owned() } else { format!("{above} {word}") }
 }
 
-/// What the guide says of us: a command with options, or an option alone.
+/// Something in the guide about this tool: a command with options, or an option alone.
 struct Mention {
     command: Option<String>,
     options: BTreeSet<String>,
 }
 
-/// Everything that a text says of us, and what is wrong with it, by line.
+/// Checks everything that a text says about this tool, and lists what is wrong, by line.
 fn read(tool: &Tool, markdown: &str) -> (Vec<Mention>, Vec<String>) {
     let (mut mentions, mut faults) = (Vec::new(), Vec::new());
     for Code { line, text, is_block } in code(markdown) {
@@ -154,7 +154,7 @@ struct Code {
     is_block: bool,
 }
 
-/// Lines of blocks without comments, and what stands in backticks, which may go over the end of a line.
+/// Lines of blocks without comments, and text in backticks, which may continue on the next line.
 fn code(markdown: &str) -> Vec<Code> {
     let (mut found, mut prose, mut fenced) = (Vec::new(), String::new(), false);
     for (line, text) in (1..).zip(markdown.lines()) {
@@ -197,7 +197,7 @@ fn bare(tool: &Tool, words: &[&str], wrong: &mut Vec<String>) -> Option<Mention>
     is_ours.then(|| command(tool, if of_release { "release" } else { "" }, words, wrong))
 }
 
-/// The command that begins with these words, below another one.
+/// Finds the command that starts with these words, below another one.
 fn command(tool: &Tool, above: &str, words: &[&str], wrong: &mut Vec<String>) -> Mention {
     let (mut command, mut options) = (above.to_owned(), BTreeSet::new());
     let mut words = words.iter().take_while(|word| !["|", "&&", ";", "cargo"].contains(word)).peekable();

@@ -9,12 +9,12 @@ use expect_test::expect;
 
 use crate::repo::{Ran, Repo};
 
-/// Somebody else, for the whole machine.
+/// Another person, configured for the machine.
 const PRIVATE: &str = "[user]\n\tname = Private Person\n\temail = private@home.example\n";
 /// The release manager.
 const MANAGER: &str = "[user]\n\tname = Release Manager\n\temail = rm@lix.example\n";
 
-/// A tree without an identity, and with these global settings. `DIR` stands for the directory beside the tree.
+/// A tree without an identity, with these global settings. `DIR` stands for the directory beside the tree.
 struct Somebody {
     repo: Repo,
     global: String,
@@ -39,7 +39,7 @@ impl Somebody {
         Ran::from(command.output().expect("the tool runs"))
     }
 
-    /// Prepares and tags in a work tree; says who everything is by, and what git itself would have said.
+    /// Prepares and tags in a work tree; returns who made each commit and tag, and what git itself would have written.
     fn tagged(&self, root: &Utf8Path, env: &[(&str, &str)]) -> String {
         self.run(root, &["release", "prepare"], env).ok();
         self.run(root, &["release", "tag"], env).ok();
@@ -61,7 +61,7 @@ impl Somebody {
             commit("merge", &merge),
             format!("tag: {}\n", git(&["for-each-ref", "--format=%(taggername) %(taggeremail)", "refs/tags/2.93.1"])),
         ];
-        // What git says with HEAD on the branch, as it was then.
+        // git's answer with HEAD on the branch, as it was then.
         git(&["switch", "--quiet", merge.trim_start_matches("refs/heads/")]);
         git(&["commit", "--quiet", "--allow-empty", "--message", "by git itself"]);
         git(&["tag", "--annotate", "--message", "by git itself", "itself"]);
@@ -92,7 +92,7 @@ fn settings_that_depend_on_where_the_repository_lies_hold_for_everything() {
         somebody.repo.git(&["remote", "add", "elsewhere", "https://lix.example/lix"]);
         assert_eq!(somebody.tagged(&somebody.repo.root, &[]), ALL_BY_THE_MANAGER, "{condition}");
     }
-    // Nobody but the conditional one.
+    // Only the conditional identity.
     let only = "[user]\n\tuseConfigOnly = true\n[includeIf \"gitdir:DIR/\"]\n\tpath = DIR/manager.conf\n";
     let somebody = Somebody::with(only);
     assert_eq!(somebody.tagged(&somebody.repo.root, &[]), ALL_BY_THE_MANAGER);
@@ -147,7 +147,7 @@ fn author_committer_and_environment_count_as_they_do_for_git() {
     }
 }
 
-/// A key of ssh, and the settings that sign everything with it.
+/// An ssh key, and the settings that sign everything with it.
 fn sign_with(dir: &Utf8Path, name: &str, address: &str) -> String {
     let key = dir.join(name);
     let made = Command::new("ssh-keygen").args(["-q", "-t", "ed25519", "-N", "", "-f", key.as_str()]).status();

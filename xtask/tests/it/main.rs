@@ -1,4 +1,4 @@
-//! Everything that runs the tool for real, in one binary: real git in temporary repositories, real programs.
+//! Every test that runs the tool for real, in one binary: with real git in temporary repositories, and real programs.
 
 mod adopt;
 mod announce;
@@ -21,5 +21,5 @@ mod source;
 mod tag;
 mod terminal;
 
-/// What runs the commands.
+/// The program under test.
 pub const TOOL: &str = env!("CARGO_BIN_EXE_xtask");

@@ -1,4 +1,4 @@
-//! `release notes` on directories as people have them, and as they should not.
+//! `release notes` on directories as people have them, and with mistakes.
 
 use std::fs;
 use std::os::unix::ffi::OsStrExt;
@@ -313,7 +313,7 @@ fn a_faulty_author_list_hides_nothing() {
     .assert_eq(&shown);
 }
 
-/// Fragments in the style of the project that Lix was forked from.
+/// Fragments in the style of the project from which Lix was forked.
 #[test]
 fn fragments_of_other_projects_are_answered_with_what_to_write() {
     let repo = Repo::patch_release();

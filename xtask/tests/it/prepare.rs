@@ -1,4 +1,4 @@
-//! `release prepare` in repositories as managers have them, and killed at any moment.
+//! `release prepare` in repositories as managers have them, and killed at any point.
 
 use std::os::unix::process::CommandExt;
 use std::process::{Command, Stdio};
@@ -292,7 +292,7 @@ fn killed_at_any_moment_the_tree_is_as_before_or_as_after() {
             .spawn()
             .expect("the tool runs");
         std::thread::sleep(Duration::from_millis(moment * 8));
-        // The whole group, as a terminal or a CI runner does it.
+        // The complete process group, as a terminal or a CI runner does.
         Command::new("kill").args(["-KILL", "--", &format!("-{}", child.id())]).status().expect("kill runs");
         // Ends when the last program that holds our output has ended.
         let _ = std::io::Read::read_to_end(&mut child.stderr.take().expect("piped"), &mut Vec::new());

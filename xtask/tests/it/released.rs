@@ -1,4 +1,4 @@
-//! `release prepare` and `release finish` where earlier releases announced some of the fragments already.
+//! `release prepare` and `release finish` if earlier releases have already announced some of the fragments.
 
 use std::fs;
 use std::process::Command;
@@ -9,8 +9,9 @@ use crate::repo::{Repo, xtask};
 
 const PREPARE: [&str; 5] = ["release", "prepare", "2.94.0", "--name", "Name"];
 
-/// `main` on its way to 2.94.0, and a tagged 2.93.1, whose notes are on its branch alone. Of its two fragments, `main` has
-/// one under another name, as the change was merged there (another `cls`, other line ends), and the other with another text.
+/// `main` on its way to 2.94.0, and a tagged 2.93.1, whose notes are on its branch alone. Of its two fragments, `main`
+/// has one under another name, as the change was merged there (another `cls`, other line ends), and the other with
+/// another text.
 fn backported() -> Repo {
     let repo = Repo::patch_release();
     repo.git(&["branch", "release-2.93"]);
@@ -56,7 +57,7 @@ fn a_new_major_announces_nothing_again_unless_told_to() {
     "#]].assert_eq(&ran.stderr);
     assert!(ran.ok().contains("+- One ["));
 
-    // What `finish` takes away is not announced again.
+    // Fragments that `finish` removes are not announced again.
     repo.git(&["switch", "--quiet", "--detach", "2.93.1"]);
     repo.xtask(&["release", "finish", "2.93.1", "--yes"]).ok();
     repo.git(&["switch", "--quiet", "main"]);

@@ -1,4 +1,4 @@
-//! Git servers that are silent, and addresses that hold what opens them.
+//! Silent git servers, and addresses that contain credentials.
 
 use std::net::TcpListener;
 use std::time::{Duration, Instant};
@@ -14,7 +14,7 @@ fn plain(url: &str) -> GitTarget {
     GitTarget::Plain { url: url.to_owned(), branch_off: "refs/heads/{branch}".to_owned() }
 }
 
-/// What a look and a push end with where a server is silent.
+/// The errors of a look and a push if the server is silent.
 fn given_up(repo: &Repo, url: &str) -> String {
     let git = Git::open(&repo.root).expect("a repository");
     let target = plain(url);
@@ -29,7 +29,7 @@ fn silent_servers_are_given_up() {
     let repo = Repo::patch_release();
     let mut shown = String::new();
     for scheme in ["http", "git"] {
-        // The kernel accepts, and nobody ever reads.
+        // The kernel accepts the connection, and nothing reads from it.
         let server = TcpListener::bind(("127.0.0.1", 0)).expect("a port");
         let port = server.local_addr().expect("an address").port();
         shown += &given_up(&repo, &format!("{scheme}://127.0.0.1:{port}/lix")).replace(&port.to_string(), "PORT");
@@ -60,7 +60,7 @@ fn silent_servers_are_given_up() {
     }
 }
 
-/// One that was killed may still wait to be looked after by its parent.
+/// Whether a process is running, and not a zombie.
 fn is_running(pid: &str) -> bool {
     let status = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
     status.rsplit_once(") ").is_some_and(|(_, state)| !state.starts_with(['Z', 'X']))

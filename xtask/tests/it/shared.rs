@@ -1,9 +1,9 @@
-//! That what the front door and what publishes have in common is compiled once for both.
+//! The dependencies that the front door and the publisher share are compiled only once.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::process::Command;
 
-/// Each crate that a package is built from, and its features. One that runs on the host, too, may have two sets there.
+/// Each crate of a package's build, with its features; one that also runs on the host may have two sets of them.
 fn crates(package: &str) -> BTreeMap<String, BTreeSet<String>> {
     let manifest = concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml");
     let output = Command::new(env!("CARGO"))

@@ -13,7 +13,7 @@ use xtask::tools::source::Source;
 
 use crate::repo::{Repo, make_executable};
 
-/// A line that reads `é`, as UTF-16 with a mark.
+/// A line with `é` in UTF-16, with a byte order mark.
 const UTF_16: &[u8] = b"\xff\xfe\xe9\0\n\0";
 
 /// A commit with a file of every kind, tagged `1.0.0`.
@@ -51,7 +51,7 @@ wide.txt working-tree-encoding=UTF-16LE-BOM
     repo
 }
 
-/// The archive's place, or why there is none.
+/// Path of the archive, or the error.
 fn archive(repo: &Repo) -> Result<Utf8PathBuf, String> {
     let to = repo.beside("source.tar.gz");
     let made = || {
@@ -72,7 +72,7 @@ fn clone(repo: &Repo, options: &[&str]) -> Repo {
     Repo::at(scratch, root)
 }
 
-/// A clone in which git is configured to make something else of everything.
+/// A clone whose git configuration would change every file.
 fn contrary(repo: &Repo) -> Repo {
     let clone = clone(repo, &[]);
     let settings = "\

@@ -7,14 +7,14 @@ use expect_test::expect;
 
 use crate::repo::{Repo, make_executable};
 
-/// Prepared and ready to be tagged.
+/// A prepared release, ready to be tagged.
 fn prepared() -> Repo {
     let repo = Repo::patch_release();
     repo.xtask(&["release", "prepare"]).ok();
     repo
 }
 
-/// Asserts everything that a finished tag promises, from branch `branch` as it was at `base`.
+/// Asserts everything that a tag promises, made on `branch` when it was at `base`.
 #[track_caller]
 pub fn assert_tagged(repo: &Repo, version: &str, name: &str, branch: &str, base: &str) {
     let git = |args: &[&str]| repo.git(args);
@@ -337,7 +337,7 @@ fn of_two_at_once_one_wins_and_the_other_says_why_it_stopped() {
     };
     let ends = [start(), start()].map(|child| child.wait_with_output().expect("it ends"));
     let (won, lost): (Vec<_>, Vec<_>) = ends.iter().partition(|end| end.status.success());
-    // The slower one may also find the work done.
+    // The slower run may also find that the work is done.
     assert!(!won.is_empty());
     for end in lost {
         let error = String::from_utf8_lossy(&end.stderr);
@@ -350,7 +350,7 @@ fn of_two_at_once_one_wins_and_the_other_says_why_it_stopped() {
 #[test]
 fn the_branch_moved_meanwhile() {
     let repo = prepared();
-    // The hook runs when everything has been looked at and decided, and nothing has moved.
+    // The hook runs after everything was looked at and decided, and before anything has moved.
     repo.write(".git/hooks/commit-msg", "#!/bin/sh\nunset GIT_INDEX_FILE\ngit update-ref refs/heads/main $(git commit-tree -p main -m meanwhile main^{tree})\n");
     make_executable(&repo.root.join(".git/hooks/commit-msg"));
     let error = repo.xtask(&["release", "tag"]).fails(1);

@@ -1,4 +1,4 @@
-//! What reaches a terminal: nothing that others wrote steers it, and a stream that cannot be written to stops nothing.
+//! Output to a terminal: text by others does not control it, and a stream that cannot be written to stops nothing.
 
 use std::fs::OpenOptions;
 use std::process::Stdio;
@@ -7,7 +7,7 @@ use expect_test::expect;
 
 use crate::repo::{Ran, Repo, command, make_executable, xtask};
 
-/// Erases the screen, goes back to the start of the line, turns text around, and looks like a message of ours.
+/// Text that erases the screen, returns to the start of the line, reverses text, and looks like a message of ours.
 const HOSTILE: &str = "/nowhere\u{1b}[2J\r\u{9b}31m\u{202e}\ndone: all is well";
 
 #[test]

@@ -1,4 +1,4 @@
-//! `xtask/adopt`, the script: from where it is run, and for trees of which names.
+//! The script `xtask/adopt`: run from different directories, for trees with odd names.
 
 use std::fs;
 use std::os::unix::fs::symlink;
@@ -15,7 +15,7 @@ fn the_script_runs_it_from_anywhere() {
     let (tool, host) = (tool(), host());
     fs::copy(concat!(env!("CARGO_MANIFEST_DIR"), "/adopt"), tool.root.join("xtask/adopt")).expect("a copy");
     tool.commit_all("the script");
-    // In place of cargo: what it was asked for, and then the program.
+    // Stands in for cargo: prints its arguments, and runs the program.
     let bin = host.beside("bin");
     fs::create_dir(&bin).expect("a directory");
     let wanted = "run --quiet --locked --manifest-path $CARGO_MANIFEST_DIR/Cargo.toml --package xtask -- adopt ";
@@ -41,7 +41,7 @@ fn the_script_runs_it_from_anywhere() {
         assert!(copy.status().is_ok_and(|status| status.success()), "{name}");
     }
     let [here, linked] = &scripts;
-    // Where it is run from, its arguments, how it ends, and what it says.
+    // Directory, arguments, exit code and output.
     let cases: [(&Utf8Path, &[&str], i32, &str); 9] = [
         (here, &["--yes", "a tree"], 0, "done: "),
         (linked, &["--yes", "a tree"], 0, "nothing to do in "),

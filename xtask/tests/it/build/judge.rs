@@ -9,7 +9,7 @@ use super::tree::{Tree, VERSION};
 
 const VERSION_DIR: &str = "release/artifacts/lix/lix-0.1.0";
 
-/// Everything but the manual's pages and OCI's blobs.
+/// Every file except the manual's pages and the blobs of images.
 pub fn listing(tree: &Tree) -> String {
     let sh = &tree.sh;
     let list = cmd!(sh, "find release -not -path */manual/* -not -path */sha256/*").quiet().read().expect("find");

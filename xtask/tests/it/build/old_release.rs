@@ -1,4 +1,4 @@
-//! Whatever fails or is killed while it builds leaves the release that was there.
+//! A build that fails or is killed leaves the earlier release in place.
 
 use camino::Utf8Path;
 use expect_test::{Expect, expect};

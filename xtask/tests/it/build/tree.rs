@@ -9,7 +9,7 @@ use xshell::{Shell, cmd};
 
 pub const VERSION: &str = "0.1.0";
 
-/// What of this repository makes a stand-in.
+/// The files of this repository that make the stand-in.
 const PARTS: [&str; 8] = [
     "Cargo.toml",
     "Cargo.lock",
@@ -38,7 +38,7 @@ pub struct Ran {
     pub stderr: String,
 }
 
-/// Whether the programs are there; says what is skipped without them.
+/// Whether the programs are installed; says what is skipped without them.
 pub fn programs() -> bool {
     let missing = ["nix", "nix-store", "skopeo"].into_iter().find(|program| {
         let ran = Command::new(program).arg("--version").output();
@@ -48,7 +48,7 @@ pub fn programs() -> bool {
 }
 
 impl Tree {
-    /// In a directory of this name.
+    /// Makes the tree in a directory of this name.
     pub fn named(name: &str) -> Tree {
         let dir = tempfile::tempdir().expect("a temporary directory");
         let root = Utf8Path::from_path(dir.path()).expect("UTF-8").join(name);
@@ -83,7 +83,7 @@ impl Tree {
         cmd!(self.sh, "git {args...}").quiet().read().expect("git works")
     }
 
-    /// Commits everything, tags it anew, and detaches HEAD there.
+    /// Commits everything, moves the tag there, and detaches HEAD on it.
     pub fn tag(&self) {
         self.git(&["add", "--all"]);
         self.git(&["commit", "--quiet", "--allow-empty", "--message", "release: 0.1.0"]);
@@ -91,7 +91,7 @@ impl Tree {
         self.git(&["switch", "--quiet", "--detach", VERSION]);
     }
 
-    /// Settings, attributes, refs and variables that make git do something else than elsewhere.
+    /// Adds settings, attributes, refs and variables that make git behave differently.
     pub fn set_contrary(&self) {
         let settings = [
             ("core.abbrev", "20"),
@@ -139,7 +139,7 @@ impl Tree {
         }
     }
 
-    /// Forgets all that came after the first commit, and `version.json`'s tag with it.
+    /// Resets to the first commit, and deletes the tag of the version.
     pub fn reset(&self) {
         self.git(&["switch", "--quiet", "main"]);
         self.git(&["tag", "--force", "--annotate", "--message", "release: 0.1.0", VERSION]);
@@ -164,7 +164,7 @@ impl Tree {
         self.write(path, &text.replacen(from, to, 1));
     }
 
-    /// A program that goes before those on PATH, written as a shell script.
+    /// Puts a program, written as a shell script, first on `PATH`.
     pub fn program(&self, name: &str, script: &str) {
         let path = self.path(&format!("../bin/{name}"));
         self.sh.write_file(&path, format!("#!/bin/sh\n{script}\n")).expect("writable");
@@ -181,7 +181,7 @@ impl Tree {
         Ran { ok: status.success(), stdout: text(stdout), stderr: text(stderr) }
     }
 
-    /// The error that it must end with, without what Nix says on the way.
+    /// Asserts that the run fails, and returns its error without Nix's own output.
     pub fn refused(&self, args: &[&str]) -> String {
         let ran = self.build(args);
         assert!(!ran.ok, "{}", ran.stderr);
@@ -197,7 +197,7 @@ impl Tree {
         ran.stderr
     }
 
-    /// The digests of all files below a directory, as one.
+    /// One digest over all files below a directory.
     pub fn digest(&self, dir: &str) -> String {
         let script = format!("cd {dir}; find . -type f -print0 | sort -z | xargs -0 sha256sum | sha256sum");
         cmd!(self.sh, "sh -euc {script}").quiet().read().expect("coreutils work")

@@ -1,4 +1,4 @@
-//! `finish` where others see it: what goes to which remote, and what is not touched there.
+//! `finish` with remotes: what is pushed to which one, and what is not touched there.
 
 use std::fs;
 
@@ -8,7 +8,7 @@ use expect_test::expect;
 use super::{maintenance, new_major};
 use crate::repo::{Repo, make_executable};
 
-/// A bare repository and a `releng.toml` whose environment `local` is there.
+/// A bare repository, and a `releng.toml` whose environment `local` uses it.
 fn remote(repo: &Repo, kind: &str) -> (Utf8PathBuf, String) {
     let bare = repo.beside("remote.git");
     repo.git(&["init", "--quiet", "--bare", "--initial-branch=main", bare.as_str()]);
@@ -53,7 +53,7 @@ fn a_plain_remote_gets_branch_and_commits_once_it_has_the_release() {
     assert!(all_there.stderr.contains("local has release-2.94") && all_there.stderr.contains("everything on main"));
     all_there.ok();
 
-    // Somebody else was there meanwhile, and so were we.
+    // Both the remote and this repository have new commits.
     let theirs = repo.git(&["commit-tree", "-p", "main", "-m", "theirs", "main^{tree}"]);
     repo.git(&["push", "--quiet", bare.as_str(), &format!("{theirs}:main")]);
     repo.commit_all("ours");
@@ -88,7 +88,7 @@ fn a_look_at_a_remote_takes_few_connections() {
         ["upload", "receive"]
             .map(|kind| calls.lines().filter(|call| call.contains(&format!("git-{kind}-pack"))).count())
     };
-    // What is ahead there, what would stop us, and what is left; and two pushes.
+    // One call each for remote commits, for obstacles and for what is left; and two pushes.
     assert_eq!(finish(&["--push", "--yes"]), [3, 2]);
     assert_eq!(finish(&[]), [3, 0]);
 }

@@ -35,7 +35,7 @@ fn no_two_files_use_each_other_in_a_circle() {
     assert!(circles.is_empty(), "files that use each other in a circle:\n{}", told.join("\n"));
 }
 
-/// All files that a file uses, directly or by others.
+/// Every file that a file uses, directly or indirectly.
 fn reach<'a>(uses: &'a BTreeMap<Module, BTreeSet<Module>>, file: &Module) -> BTreeSet<&'a Module> {
     let mut reached = BTreeSet::new();
     let mut todo: Vec<&Module> = uses[file].iter().collect();
@@ -71,7 +71,7 @@ fn module(root: &Path, path: &Path) -> Module {
     parts
 }
 
-/// The text without comments and without the tests at its end.
+/// The text of a file without comments, and without the tests at its end.
 pub fn code(text: &str) -> String {
     let text = text.split("#[cfg(test)]").next().unwrap_or_default();
     text.lines().map(|line| line.split("//").next().unwrap_or_default()).collect::<Vec<_>>().join("\n")
@@ -94,7 +94,7 @@ pub fn paths<'a>(text: &'a str, roots: &[&str]) -> Vec<Vec<&'a str>> {
     paths
 }
 
-/// Reads one path, and gives what follows it.
+/// Reads one path, and returns the rest of the text.
 fn write_out<'a>(above: &[&'a str], text: &'a str, paths: &mut Vec<Vec<&'a str>>) -> &'a str {
     let mut path = above.to_vec();
     let mut rest = text.trim_start();
@@ -108,7 +108,7 @@ fn write_out<'a>(above: &[&'a str], text: &'a str, paths: &mut Vec<Vec<&'a str>>
                     Some(b',') => inner = &inner[1..],
                     Some(_) => {
                         let after = write_out(&path, inner, paths);
-                        // ` as NAME`, `*`, or what is not a list of paths at all.
+                        // ` as NAME`, `*`, or something other than a list of paths.
                         let end = after.find([',', '}']).unwrap_or(after.len());
                         inner = &after[end..];
                     }
@@ -127,7 +127,7 @@ fn write_out<'a>(above: &[&'a str], text: &'a str, paths: &mut Vec<Vec<&'a str>>
     rest
 }
 
-/// The file that a path leads into, seen from a file.
+/// The file to which a path leads from another file.
 fn target(files: &BTreeSet<Module>, from: &Module, path: &[&str]) -> Option<Module> {
     let mut whole = from.clone();
     for (at, part) in path.iter().enumerate() {
@@ -141,7 +141,7 @@ fn target(files: &BTreeSet<Module>, from: &Module, path: &[&str]) -> Option<Modu
     while !whole.is_empty() && !files.contains(&whole) {
         whole.pop();
     }
-    // What is at the root of a package names its parts, and is used by none of them.
+    // The root of a package names its modules, and none of them uses it.
     (!whole.is_empty()).then_some(whole)
 }
 

@@ -15,7 +15,7 @@ use tempfile::TempDir;
 /// As root and off the network.
 pub const NIX_CONFIG: &str = "sandbox = false\nbuild-users-group =\nsubstituters =\n";
 
-/// Says that a test cannot do its work on this machine, and why.
+/// Reports that a test cannot run on this machine, and why.
 ///
 /// # Panics
 /// Every test has to run here: continuous integration sets `RELENG_TESTS=all`, so that a program that is no longer
@@ -25,34 +25,34 @@ pub fn skip(why: &str) {
     eprintln!("skipped: {why}");
 }
 
-/// The program that a package's tests run: cargo tells only them where it is.
+/// The program that a package's tests run. Cargo gives its path only to these tests.
 pub trait Tool {
     const PATH: &'static str;
 
-    /// Runs it from elsewhere, without a repository of its own.
+    /// Makes a command that runs it outside of any repository.
     fn command(args: &[&str]) -> Command {
         let mut command = isolated(Self::PATH, Utf8Path::new("/"));
         command.args(args);
         command
     }
 
-    /// The same, to its end.
+    /// Runs it outside of any repository.
     fn run(args: &[&str]) -> Ran {
         Ran::from(Self::command(args).output().expect("the tool runs"))
     }
 }
 
-/// A repository that vanishes with this value, along with everything beside it; and the tool that is run in it.
+/// A repository that is removed with this value, with everything beside it; and the tool to run in it.
 pub struct Repo<T> {
     pub scratch: TempDir,
     pub root: Utf8PathBuf,
     tool: PhantomData<T>,
 }
 
-/// What a program said and how it ended.
+/// The output of a program, and how it ended.
 #[derive(Debug)]
 pub struct Ran {
-    /// None where a signal ended it.
+    /// Exit code; `None` if a signal ended it.
     pub code: Option<i32>,
     pub status: ExitStatus,
     pub stdout: String,
@@ -70,14 +70,14 @@ impl Ran {
         }
     }
 
-    /// Asserts success; gives stdout.
+    /// Asserts success, and returns stdout.
     #[track_caller]
     pub fn ok(self) -> String {
         assert!(self.code == Some(0), "{}{}{}", self.stdout, self.stderr, self.status);
         self.stdout
     }
 
-    /// Asserts failure with this exit code; gives stderr.
+    /// Asserts failure with this exit code, and returns stderr.
     #[track_caller]
     pub fn fails(self, code: i32) -> String {
         assert!(self.code == Some(code), "{}{}{}, not {code}", self.stdout, self.stderr, self.status);
@@ -86,12 +86,12 @@ impl Ran {
 }
 
 impl<T: Tool> Repo<T> {
-    /// One that is there already, at `root`, and `scratch` to hold what is beside it.
+    /// Wraps an existing repository at `root`; `scratch` has everything beside it.
     pub fn at(scratch: TempDir, root: Utf8PathBuf) -> Repo<T> {
         Repo { scratch, root, tool: PhantomData }
     }
 
-    /// An empty directory with a repository on branch `main` and an identity.
+    /// Makes an empty repository on branch `main`, with an identity.
     pub fn empty() -> Repo<T> {
         let scratch = tempfile::tempdir().expect("a temporary directory");
         let root = Utf8Path::from_path(scratch.path()).expect("UTF-8").join("tree");
@@ -103,7 +103,7 @@ impl<T: Tool> Repo<T> {
         repo
     }
 
-    /// A tree at 2.93.1 of an existing series, with two fragments.
+    /// Makes a tree at 2.93.1 of an existing series, with two fragments.
     pub fn patch_release() -> Repo<T> {
         let repo = Self::empty();
         repo.write("version.json", "{\n    \"version\": \"2.93.1\",\n    \"official_release\": false,\n    \"release_name\": \"Bici Bici\"\n}\n");
@@ -124,7 +124,7 @@ impl<T: Tool> Repo<T> {
         repo
     }
 
-    /// Another repository in the same state.
+    /// Copies the repository.
     pub fn copy(&self) -> Repo<T> {
         let scratch = tempfile::tempdir().expect("a temporary directory");
         let root = Utf8Path::from_path(scratch.path()).expect("UTF-8").join("tree");
@@ -133,7 +133,7 @@ impl<T: Tool> Repo<T> {
         Self::at(scratch, root)
     }
 
-    /// A directory beside the repository.
+    /// Path beside the repository.
     pub fn beside(&self, name: &str) -> Utf8PathBuf {
         Utf8Path::from_path(self.scratch.path()).expect("UTF-8").join(name)
     }
@@ -153,7 +153,7 @@ impl<T: Tool> Repo<T> {
         self.git(&["commit", "--quiet", "--allow-empty", "--no-verify", "-m", message]);
     }
 
-    /// Runs git, asserts success, and gives its output without the final newline.
+    /// Runs git, asserts success, and returns its output without the final newline.
     #[track_caller]
     pub fn git(&self, args: &[&str]) -> String {
         let output = isolated("git", &self.root).args(args).output().expect("git runs");
@@ -162,23 +162,23 @@ impl<T: Tool> Repo<T> {
         ran.stdout.trim_end_matches('\n').to_owned()
     }
 
-    /// Everything that git knows of the branch, the index and the work tree, to compare before and after.
+    /// The state of the branch, the index and the work tree, to compare before and after.
     pub fn state(&self) -> String {
         let head = self.git(&["rev-parse", "--symbolic-full-name", "HEAD"]);
         format!("{head}\n{}\n{}", self.git(&["rev-parse", "HEAD"]), self.git(&["status", "--porcelain"]))
     }
 
-    /// The tool, with `--repo` naming this tree, run from elsewhere.
+    /// Runs the tool from elsewhere, with `--repo` naming this tree.
     pub fn xtask(&self, args: &[&str]) -> Ran {
         Ran::from(self.command(args).output().expect("the tool runs"))
     }
 
-    /// Runs the tool with this on its stdin.
+    /// Runs the tool with this stdin.
     pub fn answering(&self, answers: &str, args: &[&str]) -> Ran {
         let mut command = self.command(args);
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().expect("the tool runs");
-        // It may have ended without asking.
+        // It may have ended without reading its stdin.
         let _ = child.stdin.take().expect("piped").write_all(answers.as_bytes());
         Ran::from(child.wait_with_output().expect("it ends"))
     }
@@ -208,7 +208,7 @@ pub fn make_executable(path: &Utf8Path) {
     fs::set_permissions(path, fs::Permissions::from_mode(0o755)).expect("a mode");
 }
 
-/// A program that sees nothing of this machine's git configuration.
+/// Makes a command that does not see this machine's git configuration.
 fn isolated(program: &str, dir: &Utf8Path) -> Command {
     let mut command = Command::new(program);
     command.current_dir(dir).env("GIT_CONFIG_GLOBAL", "/dev/null").env("GIT_CONFIG_SYSTEM", "/dev/null");
