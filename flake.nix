@@ -1,7 +1,7 @@
 {
   description = "Release tool for Lix, in a stand-in for a Lix source tree";
 
-  # For the development shell alone: nothing else fetches it.
+  # Only for the development shell: nothing else fetches it.
   inputs.nixpkgs.url = "github:NixOS/nixpkgs/nixos-26.05-small";
 
   outputs =

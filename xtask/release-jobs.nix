@@ -17,7 +17,7 @@
 # A profile consists of
 #
 #     build.SYSTEM   as in hydraJobs
-#     tarballs       all that is published, in the layout of the releases bucket's lix/lix-VERSION/:
+#     tarballs       everything that is published, in the layout of lix/lix-VERSION/ in the releases bucket:
 #                    each archive, its SHA-256 in a `.sha256` file beside it, and manual/
 #
 # Other systems in `hydraJobs.build` are not released, and are left out.
@@ -35,7 +35,7 @@ let
 
   profiles = {
     all = {
-      # In an older tree x86_64-darwin is still there; a newer one may lose or gain one of these.
+      # Older trees still have x86_64-darwin; a newer one may drop or add one of these.
       systems = filter (system: hydraJobs.build ? ${system}) [
         "x86_64-linux"
         "aarch64-linux"

@@ -76,7 +76,7 @@ pub fn run(git: &Git, request: &Request) -> Result<()> {
             term::say(format_args!("{} is tagged already", record.version));
             movement
                 .carry_out(&[Step::Detach(&record.commit)])
-                .context("the tag is made, but HEAD could not go there: fix this and run the same command again")?;
+                .context("the tag is made, but HEAD cannot be moved to it: fix this and run the same command again")?;
             (observed.release(&request.product)?, record)
         }
         None => {
