@@ -197,7 +197,7 @@ impl Turn<'_> {
             Status::Waiting(_) => Planned { status: after.status, ..now },
             _ => bail!(CannotAsk(format!(
                 "{title} was published, but is not visible as it should be: {}; the server may need longer to show it",
-                after.told()
+                after.explained()
             ))),
         })
     }
@@ -228,7 +228,7 @@ impl Turn<'_> {
                 Status::Stays(_) => !planned.is_to_do(),
                 Status::Absent | Status::Different | Status::Refused(_) => false,
             };
-            ensure!(leads_there, "{title} does not lead where it should: {}", after.told());
+            ensure!(leads_there, "{title} does not lead where it should: {}", after.explained());
         }
         Ok(())
     }

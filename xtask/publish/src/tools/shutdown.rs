@@ -167,7 +167,7 @@ fn name(signal: i32) -> String {
     }
 }
 
-/// Keeps secrets in memory from being written to disk, by forbidding core dumps and other programs of ours to read it.
+/// Keeps secrets in memory from being written to disk: disables core dumps, and access by other processes.
 pub fn keep_memory_private() {
     use rustix::process::{Resource, Rlimit, setrlimit};
     // If the system refuses, nothing else depends on it.

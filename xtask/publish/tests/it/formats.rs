@@ -113,7 +113,7 @@ fn formats_of_git_that_nix_does_not_read_are_named() {
     assert!(hash.contains("has wrong length for hash"), "{hash}");
     expect![[r#"
         ✓ clone complete
-        · refs a reftable, which newer Nix does not read: `build` and `rehearse` give it a copy; changes that are not committed cannot be built, until `git refs migrate --ref-format=files`
+        · refs a reftable, which newer versions of Nix cannot read: `build` and `rehearse` make a copy for it; uncommitted changes cannot be built before `git refs migrate --ref-format=files`
         ✓ nix with flakes evaluates release-jobs, for all
         ✗ clone its objects use SHA-256, which Nix cannot read: use a repository with SHA-1
 

@@ -9,7 +9,7 @@
 //! * [`withdrawn`]: the versions that a rollback took back
 //! * [`serving`]: the headers with which an object is served
 //! * [`image_tag`]: the tags of the container images
-//! * [`live_manifest`]: the root manifest as it is live
+//! * [`live_manifest`]: the live root manifest
 //! * [`installer`], [`executable`]: the installers, and the system that an executable's header names
 
 pub mod acts;

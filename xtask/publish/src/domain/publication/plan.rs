@@ -114,7 +114,7 @@ impl Planned {
     }
 
     /// Describes why the act is not done, or what it would do.
-    pub fn told(&self) -> String {
+    pub fn explained(&self) -> String {
         match &self.status {
             Status::Absent | Status::Different | Status::Same => self.summary.clone(),
             Status::Waiting(why) | Status::Stays(why) => why.clone(),

@@ -53,7 +53,7 @@ pub struct Head {
     /// Size of the object in bytes, as stored.
     pub size: u64,
     pub served: Served,
-    /// SHA-256 of the content, as stated by whoever uploaded it.
+    /// SHA-256 of the content, as the uploader stated it.
     pub sha256: Option<Digest>,
     /// ETag without quotes.
     pub etag: Option<String>,
