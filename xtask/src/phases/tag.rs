@@ -1,8 +1,7 @@
 //! `release tag`: the release commit, the annotated tag, and the merge back to the branch.
 //!
-//! The three objects are made aside; one ref transaction creates the tag and moves the branch; then HEAD goes to the
-//! tag. What a kill leaves halfway, running it again completes.
-//! Does not push.
+//! The three objects are made in a scratch repository; one ref transaction creates the tag and moves the branch; then
+//! HEAD goes to the tag. Running the phase again completes what a kill left halfway. Does not push.
 
 use std::sync::Arc;
 
@@ -175,7 +174,8 @@ fn already_tagged(git: &Git, observed: &Observed, request: &Request) -> Result<O
     let is_done = match &observed.head.branch {
         None => observed.head.commit == record.commit,
         Some(branch) if observed.head.commit == record.merge_commit && *branch == record.branch => {
-            // A run that was killed has not recorded its tag, and is completed; a recorded tag is what is to be replaced.
+            // A run that was killed has not recorded its tag, and is completed; a recorded tag is what is to be
+            // replaced.
             !request.force || !tag_record::holds(git, &record)
         }
         Some(_) => false,
@@ -302,7 +302,7 @@ fn left_over(fragments: &[String], version: &Version) -> String {
     format!("{} fragments are still there and not in the notes of {version}:{named}{rest}", fragments.len())
 }
 
-/// Makes the objects aside, and then moves: the tag and the merge, both at once, and HEAD.
+/// Makes the objects in a scratch repository, then moves the tag and the branch, both at once, and HEAD.
 fn make(movement: &Movement, plan: &Plan, sign: bool) -> Result<TagRecord> {
     let (git, release) = (movement.git(), &plan.release);
     let scratch = ScratchRepo::new(git)?;

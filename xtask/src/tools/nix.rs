@@ -77,7 +77,7 @@ pub struct Probe {
     /// Names of the output's attributes.
     pub attributes: Vec<String>,
     /// Whether Nix runs as root and has no build users.
-    pub lacks_build_users: bool,
+    pub has_no_build_users: bool,
 }
 
 impl Nix {
@@ -105,7 +105,7 @@ impl Nix {
         says.lines().next().unwrap_or("this Nix").to_owned()
     }
 
-    /// Looks at a flake's output, and at Nix meanwhile.
+    /// Evaluates the names in a flake's output, and checks Nix itself.
     ///
     /// # Errors
     /// There is no such output, or Nix is not usable.
@@ -117,8 +117,8 @@ impl Nix {
         })?;
         let warnings = String::from_utf8_lossy(&output.stderr);
         // Nix only warns here, but fails with the same message when it has to build.
-        let lacks_build_users = warnings.contains("'build-users-group' does not exist");
-        Ok(Probe { attributes: json(&output.stdout).map_err(odd)?, lacks_build_users })
+        let has_no_build_users = warnings.contains("'build-users-group' does not exist");
+        Ok(Probe { attributes: json(&output.stdout).map_err(odd)?, has_no_build_users })
     }
 
     /// Returns the hash of an archive's content, as a fetcher that unpacks it computes it: that of the NAR. Adds the content

@@ -296,7 +296,7 @@ impl<'a> Remote<'a> {
         let format = format!("--object-format={}", self.git.object_format()?);
         let options = ["--quiet", "--bare", "--template=", "--initial-branch=main", &format, new.as_str()];
         process::read(self.git.cmd(["init"]).args(options))?;
-        // A push ends when everything is there: nothing goes on behind it, and a power cut takes nothing back.
+        // A push ends when everything is there and on disk: no process goes on after it, and a power cut undoes nothing.
         for (key, value) in [("receive.autogc", "false"), ("maintenance.auto", "false"), ("core.fsync", "all")] {
             process::read(self.git.cmd(["--git-dir", new.as_str(), "config", key, value]))?;
         }

@@ -1,4 +1,4 @@
-//! Temporary directories, which are removed with the value that stands for them.
+//! Temporary directories, each removed when its value is dropped.
 
 use anyhow::{Context, Result, anyhow};
 use camino::{Utf8Path, Utf8PathBuf};
@@ -20,7 +20,7 @@ impl ScratchDir {
         ScratchDir::of(tempfile::tempdir())
     }
 
-    /// Makes a directory in `parent`, for what is renamed within a file system.
+    /// Makes a directory in `parent`, for files that are renamed within a file system.
     ///
     /// # Errors
     /// As for [`ScratchDir::new`].

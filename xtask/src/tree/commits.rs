@@ -49,7 +49,7 @@ impl Commit {
 /// move, too.
 ///
 /// # Errors
-/// The branch has moved meanwhile, or a file is in the way; nothing has changed then.
+/// The branch has moved in the meantime, or a file is in the way; nothing has changed then.
 pub fn land(movement: &Movement, branch: &str, from: &Oid, to: &Oid) -> Result<()> {
     let moved = match movement.git().work_tree_of(branch)? {
         Some(work_tree) if work_tree == movement.git().root() => movement.carry_out(&[Step::FastForward(to)]),

@@ -139,7 +139,7 @@ fn read_file(entry: &DirEntry) -> Result<Vec<u8>> {
     ensure!(path.to_str().is_some(), "has a name that is not UTF-8: rename it");
     if entry.file_type().context("cannot be looked at")?.is_symlink() {
         let target = path.canonicalize().context("is a symlink that leads nowhere")?;
-        let dir = path.parent().context("lies in no directory")?.canonicalize()?;
+        let dir = path.parent().context("is in no directory")?.canonicalize()?;
         ensure!(
             target.parent() == Some(&dir),
             "is a symlink that leads out of its directory: put the file itself there"

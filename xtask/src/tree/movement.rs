@@ -1,8 +1,8 @@
 //! Branches, tags, HEAD, index and files, moved so that running the same command again completes what was stopped.
 //!
-//! Before the first change, the record of what is about to move ([`Intent`]) is written to the work tree's git directory;
-//! it is removed after the last. One that is found there was left by a run that was killed, or by a power cut: what lies
-//! between its start and its end is completed, and where somebody has worked in the meantime, nothing is touched.
+//! Before the first change, the record of what is about to move ([`Intent`]) is written to the work tree's git
+//! directory; it is removed after the last. A record that is found there was left by a kill or a power cut: whatever is
+//! between its start and its end is completed, unless the tree was changed in the meantime; then nothing is touched.
 
 use std::fs::{self, File};
 
@@ -18,38 +18,38 @@ use crate::tools::git::halfway::Difference;
 use crate::tools::git::locks;
 use crate::tools::term;
 
-/// The record's name in the git directory.
+/// Name of the record in the git directory.
 const INTENT: &str = "release-intent.json";
 
 /// One command of git's.
 #[derive(Debug)]
 pub enum Step<'a> {
-    /// The branch that is checked out goes to a descendant, with index and files.
+    /// Moves the branch that is checked out to a descendant, with index and files.
     FastForward(&'a Oid),
-    /// Refs of which none is a branch with other files that is checked out.
+    /// Moves refs, none of which is a checked-out branch whose files would change.
     Refs(Vec<RefMove>),
-    /// HEAD leaves its branch for a commit, with index and files.
+    /// Detaches HEAD at a commit, with index and files.
     Detach(&'a Oid),
-    /// HEAD goes to a branch, with index and files.
+    /// Switches HEAD to a branch, with index and files.
     Switch(&'a str),
 }
 
-/// A work tree that nobody else moves while this value lives.
+/// A work tree that no other run moves while this value lives.
 pub struct Movement<'a> {
     git: &'a Git,
     /// The command, for messages and reflogs: `prepare`, `tag`, `finish`.
     command: &'static str,
     file: Utf8PathBuf,
-    /// The git directory itself, so that no file stays behind.
+    /// Lock on the git directory itself, so that no lock file stays behind.
     lock: File,
 }
 
 impl<'a> Movement<'a> {
-    /// Takes hold of the work tree, and completes what an earlier run has left halfway, here or in another work tree of
-    /// this repository.
+    /// Locks the work tree, and completes what an earlier run left halfway, here or in another work tree of this
+    /// repository.
     ///
     /// # Errors
-    /// Another run moves it, or what is left cannot be completed.
+    /// Another run is moving it, or what was left cannot be completed.
     pub fn begin(git: &'a Git, command: &'static str) -> Result<Movement<'a>> {
         let movement = Movement::of(git, command)?;
         if movement.is_left_elsewhere()? {
@@ -83,7 +83,7 @@ impl<'a> Movement<'a> {
         self.command
     }
 
-    /// Moves. Afterwards everything is at its new place.
+    /// Moves everything to its new place.
     ///
     /// # Errors
     /// git cannot move something. The message says whether anything has changed, and what to do if so.
@@ -106,7 +106,7 @@ impl<'a> Movement<'a> {
         self.forget(&self.git.differences(&intent.files)?)
     }
 
-    /// From where to where the steps lead; `None` if that is nowhere.
+    /// Returns where the steps start and end; `None` if they move nothing.
     fn intent(&self, steps: &[Step]) -> Result<Option<Intent>> {
         let head = self.git.head()?;
         let (start, from) =
@@ -138,7 +138,7 @@ impl<'a> Movement<'a> {
         Ok((!is_at_rest).then(|| Intent { format: Format, command: self.command.to_owned(), refs, head, files }))
     }
 
-    /// What is said of a step that failed, after a look at what it has done.
+    /// Returns the message about a step that failed, after a look at what it has done.
     fn how_it_stands(&self, intent: &Intent) -> String {
         let progress = look(self.git, intent).map(|(progress, ..)| progress);
         if matches!(progress, Ok(Progress::NotBegun)) && self.forget(&[]).is_ok() {
@@ -150,7 +150,7 @@ impl<'a> Movement<'a> {
         )
     }
 
-    /// Completes what a run has left that was killed.
+    /// Completes what a killed run left.
     fn recover(&self) -> Result<()> {
         let Some(intent) = read(&self.file)? else { return Ok(()) };
         self.clear_locks(&intent)?;
@@ -163,7 +163,7 @@ impl<'a> Movement<'a> {
                     .with_context(|| format!("cannot complete what `{}` was stopped at", intent.command))?;
                 self.say_completed(&intent);
             }
-            // Whoever worked here has also tidied up, with git's own commands.
+            // The manager has tidied up with git's own commands.
             Progress::Changed(_) if self.git.dirty_files()?.is_empty() => {
                 let command = &intent.command;
                 term::warn(format_args!("an earlier `{command}` was stopped halfway, and the tree has moved on since"));
@@ -218,7 +218,7 @@ impl<'a> Movement<'a> {
     }
 }
 
-/// The command that was stopped halfway in this work tree, if one was.
+/// Returns the command that was stopped halfway in this work tree, if one was.
 ///
 /// # Errors
 /// The record cannot be read.
@@ -226,12 +226,12 @@ pub fn interrupted(git: &Git) -> Result<Option<String>> {
     Ok(read(&git.dir()?.join(INTENT))?.map(|intent| intent.command))
 }
 
-/// What is said of a command that was stopped halfway.
+/// Returns the message about a command that was stopped halfway.
 pub fn explain(command: &str) -> String {
     format!("`{command}` was stopped halfway: `{}` completes it", term::next(command))
 }
 
-/// That no command was stopped halfway, for those that do not move anything.
+/// Checks that no command was stopped halfway, for commands that do not move anything.
 ///
 /// # Errors
 /// One was.
@@ -259,9 +259,9 @@ fn changed(git: &Git, file: &Utf8Path, intent: &Intent, what: &[String], differe
         format!("git -C {} restore --source={} --staged --worktree -- {}", git.root(), to.short(), paths.join(" "))
     };
     anyhow!(
-        "an earlier `{}` was stopped halfway, and somebody has worked here since: {}\n\
-         to go forward, losing that work: {}\n\
-         to go back, losing it as well: {}\n\
+        "an earlier `{}` was stopped halfway, and the tree has been changed since: {}\n\
+         to go forward and lose that change: {}\n\
+         to go back and lose it, too: {}\n\
          then run the same command again; or, if the tree is as you want it, remove {file}",
         intent.command,
         what.join("; "),
@@ -273,7 +273,7 @@ fn changed(git: &Git, file: &Utf8Path, intent: &Intent, what: &[String], differe
 fn read(file: &Utf8Path) -> Result<Option<Intent>> {
     let Some(text) = files::read_if_there(file)? else { return Ok(None) };
     let intent = format::parse(&text, "the record of a movement").map_err(|why| {
-        anyhow!("{file} {why}\nan earlier command was stopped: see what `git status` says, put it right, and remove the file")
+        anyhow!("{file} {why}\nan earlier command was stopped: see what `git status` says, fix it, and remove the file")
     })?;
     Ok(Some(intent))
 }

@@ -189,7 +189,7 @@ mod tests {
     #[test]
     fn a_release_is_replaced_and_what_others_keep_there_stays() {
         let (_dir, root) = tree();
-        let stage = Stage::begin(&root).expect("nobody else");
+        let stage = Stage::begin(&root).expect("no other run");
         assert!(Stage::begin(&root).is_err_and(|error| error.to_string().contains("another run")));
         fill(&stage.dir(), "new");
         stage.replace().expect("possible");
@@ -200,7 +200,7 @@ mod tests {
         drop(stage);
         check(&root, "new");
 
-        let stage = Stage::begin(&root).expect("nobody else");
+        let stage = Stage::begin(&root).expect("no other run");
         fill(&stage.dir(), "newer");
         stage.replace_parts(&["manual"]).expect("possible");
         assert_eq!(fs::read_to_string(root.join("release/manual/index.html")).expect("there"), "newer");

@@ -235,7 +235,7 @@ fn what_stands_in_the_way_is_named_and_nothing_is_written() {
         (|host| host.write("Cargo.toml", "[workspace\n"), "Cargo.toml is not TOML"),
         (|host| fs::write(host.root.join("Cargo.toml"), b"# \xff\n").expect("written"), "Cargo.toml is not text"),
         (|host| host.write(".cargo/config.toml", "[alias]\nxtask = \"\nx"), ".cargo/config.toml is not TOML"),
-        (|host| host.write("version.json", "{}"), "version.json is not what a version file holds"),
+        (|host| host.write("version.json", "{}"), "version.json is not a valid version file"),
         (|host| fs::remove_file(host.root.join("version.json")).expect("removed"), "version.json is missing"),
         (|host| make_read_only(host, ".gitignore"), ".gitignore is write-protected: `chmod u+w .gitignore`"),
         (|host| make_read_only(host, "Cargo.toml"), "Cargo.toml is write-protected"),

@@ -85,7 +85,7 @@ fn error_in(stderr: &str) -> &str {
 /// Explains a message of the Nix that reports the version `nix`.
 pub fn meaning(message: &str, nix: &str) -> Option<String> {
     let says = |signs: &[&[&str]]| message.lines().any(|line| signs.iter().any(|parts| in_order(line, parts)));
-    if says(&TOO_OLD) || lacks_builtin(message) {
+    if says(&TOO_OLD) || is_builtin_missing(message) {
         let enough = version(nix).is_some_and(|found| found >= FOR_LIX);
         let which = if enough { "" } else { " (for Lix since 2.95, 2.26 or newer)" };
         return Some(format!("`{nix}` is too old for this flake: put a newer Nix first on PATH{which}"));
@@ -120,7 +120,7 @@ fn in_order(line: &str, parts: &[&str]) -> bool {
 }
 
 /// Whether a function of the language itself is missing: Nix shows the line that uses it.
-fn lacks_builtin(message: &str) -> bool {
+fn is_builtin_missing(message: &str) -> bool {
     let missing = message.lines().filter_map(|line| line.split_once("error: attribute '")?.1.strip_suffix("' missing"));
     missing.into_iter().any(|name| message.contains(&format!("builtins.{name}")))
 }

@@ -15,7 +15,7 @@ use super::yaml::{self, Fault, Placed, Value};
 use crate::problem::nearest;
 use crate::product::Product;
 
-/// A fragment that is valid by itself; whether its credits exist is decided against [`super::authors::Authors`].
+/// A fragment that is valid in itself; whether its credits exist is checked against [`super::authors::Authors`].
 #[derive(Debug)]
 pub struct Fragment {
     /// Path of the file as the reader would type it, only for messages.

@@ -1,8 +1,8 @@
 //! What a command is about to move in a work tree, and how far an earlier run got.
 //!
-//! git moves a branch, the index and files one after the other, and a power cut stops it between any two of them. So a
-//! command first writes down where everything is and where it goes. When it is run again, it compares that with what it
-//! finds. How the record is kept, and how a movement is completed, is `tree::movement`'s.
+//! git moves a branch, the index and files one after the other, and a power cut can stop it between any two of them. So
+//! a command first records where everything is and where it goes. When it is run again, it compares that with what it
+//! finds. `tree::movement` keeps the record, and completes movements.
 
 use serde::{Deserialize, Serialize};
 
@@ -26,9 +26,9 @@ pub struct Intent {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct RefMove {
-    /// The full name, `refs/…`.
+    /// Full name of the ref, `refs/…`.
     pub name: String,
-    /// `None` if it must not exist yet.
+    /// Object that the ref must still name; `None` if it must not exist yet.
     pub from: Option<Oid>,
     pub to: Oid,
 }
@@ -50,7 +50,7 @@ pub enum Place {
     Commit(Oid),
 }
 
-/// What a repository and its work tree hold of an intent.
+/// How much of an intent is in a repository and its work tree.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Seen {
     /// The values of the intent's refs, in its order.
@@ -82,13 +82,13 @@ pub enum At {
 /// How far a movement got.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Progress {
-    /// Nothing has moved. Somebody may have worked here since.
+    /// Nothing has moved. The tree may have been changed since.
     NotBegun,
     /// Everything is at its start, at its end, or where git leaves it in between.
     Halfway,
     /// Everything has moved.
     Done,
-    /// It has begun, and somebody has worked here since; what is neither at its start nor at its end.
+    /// It has begun, and the tree has been changed since: what is neither at its start nor at its end.
     Changed(Vec<String>),
 }
 
@@ -180,7 +180,7 @@ mod tests {
     }
 
     #[test]
-    fn whatever_is_at_neither_end_was_changed_by_somebody() {
+    fn whatever_is_at_neither_end_was_changed() {
         let branch = Place::Branch("main".to_owned());
         let not_begun = seen([None, Some('5')], branch.clone(), At::From, At::Elsewhere);
         assert_eq!(intent().progress(&not_begun), Progress::NotBegun);

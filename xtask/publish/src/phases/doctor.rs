@@ -132,9 +132,9 @@ impl Jobs {
 
     /// Checks that Nix can evaluate the jobs, and may build.
     fn probe(&self) -> Result<String> {
-        let Probe { attributes, lacks_build_users } = self.nix.probe(&self.flake, &[RELEASE_JOBS.to_owned()])?;
+        let Probe { attributes, has_no_build_users } = self.nix.probe(&self.flake, &[RELEASE_JOBS.to_owned()])?;
         ensure!(
-            !lacks_build_users,
+            !has_no_build_users,
             "Nix builds as root here, but has no build users: use a daemon, or set `build-users-group =` in NIX_CONFIG"
         );
         Ok(format!("evaluates {RELEASE_JOBS}, for {}", attributes.join(" and ")))

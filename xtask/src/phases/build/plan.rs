@@ -221,7 +221,7 @@ fn machine(observed: &Observed, request: &Request) -> Problems {
         }
         Ok(_) => {}
     }
-    if matches!(observed.nix, Ok(Probe { lacks_build_users: true, .. })) {
+    if matches!(observed.nix, Ok(Probe { has_no_build_users: true, .. })) {
         problems.add(
             "Nix runs as root here and has no build users: use a Nix daemon, create the group that \
              `build-users-group` names, or set `build-users-group =` in NIX_CONFIG to build as root",

@@ -1,7 +1,7 @@
-//! A file replaced as a whole: written beside its place, and renamed there once it is on the disk.
+//! A file that is replaced in one step: written under a temporary name, and renamed once it is on disk.
 //!
-//! The file beside it has a fixed name and is locked while it is written. The lock ends with its process, however that
-//! ends; so one that can be locked was left by a run that was killed, and the next one that writes there removes it.
+//! The temporary name is fixed, and the file is locked while it is written. The lock ends with its process, however
+//! that ends; so a file that can be locked was left by a killed run, and the next run that writes there removes it.
 
 use std::fs::{self, File};
 use std::io::{ErrorKind, Write};
@@ -13,27 +13,26 @@ use camino::{Utf8Path, Utf8PathBuf};
 use rustix::fs::{FlockOperation, flock};
 use rustix::io::Errno;
 
-/// How the name of a file ends that is not at its place yet; it begins with a dot.
+/// Ending of the temporary name, which begins with a dot.
 const BESIDE: &str = ".new";
 /// How long another run may take to write a file.
 const PATIENCE: Duration = Duration::from_secs(20);
 const STEP: Duration = Duration::from_millis(10);
 
-/// Whether a file of this name is on its way to its place, or was left on it.
+/// Whether this is the temporary name of a file that is being written, or was left behind.
 pub fn is_half_written(name: &str) -> bool {
     name.starts_with('.') && name.ends_with(BESIDE)
 }
 
-/// Replaces a small file, and makes the directories above it. Afterwards it is on the disk, and others may read it as far
-/// as the umask allows.
+/// Replaces a small file, on disk, and creates the directories above it. Others may read it if the umask allows.
 ///
 /// # Errors
-/// The file cannot be written; what was there is still there then.
+/// The file cannot be written; the old one stays then.
 pub fn write_atomic(path: &Utf8Path, content: &str) -> Result<()> {
     write_atomic_with_mode(path, content.as_bytes(), 0o666)
 }
 
-/// Like [`write_atomic`], with a mode, of which the umask takes its part.
+/// Like [`write_atomic`], with this mode less the umask.
 ///
 /// # Errors
 /// As for [`write_atomic`].
@@ -56,7 +55,7 @@ fn write(path: &Utf8Path, content: &[u8], mode: u32) -> Result<()> {
     Ok(File::open(dir)?.sync_all()?)
 }
 
-/// A new file under a name that nobody else writes to, held by a lock.
+/// Creates and locks a new file under a name that no other run writes to.
 fn begin(path: Utf8PathBuf, mode: u32) -> Result<(Utf8PathBuf, File)> {
     let deadline = Instant::now() + PATIENCE;
     loop {
@@ -68,7 +67,7 @@ fn begin(path: Utf8PathBuf, mode: u32) -> Result<(Utf8PathBuf, File)> {
             },
             file => (file?, true),
         };
-        // On a file system without locks, two runs at once are not told apart.
+        // On a file system without locks, two simultaneous runs cannot be distinguished.
         let is_held = flock(&file, FlockOperation::NonBlockingLockExclusive) == Err(Errno::WOULDBLOCK);
         let is_there = fs::symlink_metadata(&path).is_ok_and(|there| is_same(&file, &there));
         match (is_held, is_there, is_new) {
@@ -76,7 +75,7 @@ fn begin(path: Utf8PathBuf, mode: u32) -> Result<(Utf8PathBuf, File)> {
             (false, true, false) => fs::remove_file(&path)?,
             (false, false, _) => {}
             (true, ..) if Instant::now() < deadline => std::thread::sleep(STEP),
-            (true, ..) => return Err(anyhow!("another run of this tool writes it, and does not end")),
+            (true, ..) => return Err(anyhow!("another run of this tool is writing it, and does not end")),
         }
     }
 }

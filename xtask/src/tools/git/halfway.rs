@@ -1,7 +1,8 @@
 //! What git leaves behind when it is stopped while it moves HEAD, the index and files; and how that is completed.
 //!
-//! git writes files first, then the index in one step, then refs and HEAD. Stopped in between, it leaves the file that it
-//! was at incomplete, and `*.lock` files that make every later git refuse. Which movement it was is `tree::movement`'s.
+//! git writes files first, then the index in one step, then refs and HEAD. Stopped in between, it leaves the file that
+//! it was at incomplete, and `*.lock` files that make every later git refuse. Which movement it was is
+//! `tree::movement`'s.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -17,7 +18,7 @@ use crate::domain::release::intent::{At, Place, SeenPath, Way};
 use crate::tools::files;
 use crate::tools::process;
 
-/// The mode of a submodule's entry: its files are not this repository's.
+/// Mode of a submodule's entry, whose files are not in this repository.
 const SUBMODULE: &str = "160000";
 
 /// A path that differs between two commits, with what each of them has there.
@@ -37,23 +38,23 @@ struct Staged {
 }
 
 impl Git {
-    /// What HEAD names.
+    /// Returns what HEAD names.
     pub fn place(&self) -> Result<Place> {
         let head = self.head()?;
         Ok(head.branch.map_or(Place::Commit(head.commit), Place::Branch))
     }
 
-    /// The directory of this work tree's HEAD and index.
+    /// Returns the directory of this work tree's HEAD and index.
     pub fn dir(&self) -> Result<Utf8PathBuf> {
         self.read(["rev-parse", "--path-format=absolute", "--git-dir"]).map(Utf8PathBuf::from)
     }
 
-    /// The directory of what all work trees share: refs and objects.
+    /// Returns the directory of what all work trees share: refs and objects.
     pub fn common_dir(&self) -> Result<Utf8PathBuf> {
         self.read(["rev-parse", "--path-format=absolute", "--git-common-dir"]).map(Utf8PathBuf::from)
     }
 
-    /// The paths that differ between two commits.
+    /// Returns the paths that differ between two commits.
     ///
     /// # Errors
     /// A commit is missing, or the name of a path is not UTF-8.
@@ -79,7 +80,7 @@ impl Git {
         all.with_context(|| format!("`git diff-tree` wrote something unexpected about {}", way.to))
     }
 
-    /// Which of two commits the index and the files agree with, path by path.
+    /// Tells which of two commits the index and the files agree with, path by path.
     ///
     /// # Errors
     /// The index or a file cannot be read.
@@ -113,7 +114,7 @@ impl Git {
         Ok(if is_beginning { At::Between } else { At::Elsewhere })
     }
 
-    /// The index, by path.
+    /// Reads the index, by path.
     fn staged(&self) -> Result<BTreeMap<String, Staged>> {
         let list = process::read_bytes(self.cmd(["ls-files", "-t", "--stage", "-z"]))?;
         let entry = |line: &str| {
@@ -122,7 +123,7 @@ impl Git {
             let staged = Staged { mode: mode.to_owned(), oid: oid.parse().ok()?, skipped: tag == "S" };
             Some((path.to_owned(), staged))
         };
-        // A name that is not UTF-8 is none of those that differ.
+        // A name that is not UTF-8 is not among those that differ.
         let lines = list.split(|byte| *byte == 0).filter_map(|line| std::str::from_utf8(line).ok());
         let lines = lines.filter(|line| !line.is_empty());
         lines
@@ -130,14 +131,14 @@ impl Git {
             .collect()
     }
 
-    /// The names that git would give the files that are there, as objects.
+    /// Returns the object names that git would give the files that are there.
     fn hashes(&self, differences: &[Difference]) -> Result<BTreeMap<String, Oid>> {
         let mut hashes = BTreeMap::new();
         let mut regular = Vec::new();
         for Difference { path, .. } in differences {
             let file = self.root().join(path);
             match fs::symlink_metadata(&file) {
-                // What `--stdin-paths` would take for something else.
+                // Names that `--stdin-paths` would misread.
                 Ok(facts) if facts.is_file() && path.contains(['\n', '"', '\\']) => {
                     let hash = self.cmd(["hash-object", "--", path]);
                     hashes.insert(path.clone(), super::parse_oid(&process::read(hash)?)?);
@@ -163,14 +164,14 @@ impl Git {
         Ok(hashes)
     }
 
-    /// Completes what [`Git::seen_paths`] found halfway: afterwards index and files are those of the second commit.
-    /// Paths that do not differ are left as they are.
+    /// Completes what [`Git::seen_paths`] found halfway: index and files become those of the second commit. Paths that
+    /// do not differ are left alone.
     ///
     /// # Errors
     /// A file cannot be written.
     pub fn complete(&self, way: &Way<Oid>, differences: &[Difference], seen: &[SeenPath]) -> Result<()> {
         for (difference, seen) in differences.iter().zip(seen).filter(|(_, seen)| seen.file.is_some()) {
-            // git keeps a file that the index does not know: it could be somebody's.
+            // git keeps a file that the index does not know: it could be the user's.
             let is_half_made = difference.from.is_none() && seen.index != At::To;
             let is_half_removed = difference.to.is_none() && seen.index == At::To;
             if is_half_made || is_half_removed {
@@ -191,7 +192,7 @@ impl Git {
         Ok(())
     }
 
-    /// Puts HEAD on a branch or a commit; index and files stay as they are.
+    /// Points HEAD at a branch or a commit; index and files stay as they are.
     pub fn put_head(&self, place: &Place, reason: &str) -> Result<()> {
         let cmd = match place {
             Place::Branch(branch) => self.cmd(["symbolic-ref", "-m", reason, "HEAD", &format!("refs/heads/{branch}")]),
@@ -203,7 +204,7 @@ impl Git {
     /// Removes the lock files that a stopped git has left since `begun`, of what a movement of these refs changes.
     ///
     /// # Errors
-    /// A git is still running here.
+    /// git is still running here.
     pub fn clear_locks(&self, refs: &[&str], begun: SystemTime) -> Result<()> {
         let (dir, common) = (self.dir()?, self.common_dir()?);
         let mut places = vec![dir.clone(), common.clone(), common.join("reftable")];

@@ -17,7 +17,7 @@ impl Git {
     /// Untracked files are never overwritten.
     ///
     /// # Errors
-    /// The branch moved meanwhile, so that `to` is no descendant, or a file is in the way; or the disk is full.
+    /// The branch has moved, so that `to` is not a descendant, or a file is in the way; or the disk is full.
     pub fn fast_forward(&self, to: &Oid, reason: &str, lock: &File) -> Result<()> {
         let cmd = self.cmd(["-c", "core.hooksPath=/dev/null", "-c", "gc.auto=0", "-c", "maintenance.auto=false"]);
         // A branch may have options for `merge` among its settings.
@@ -62,7 +62,7 @@ impl Git {
         process::run_uninterruptible(cmd.arg(branch), "", lock)
     }
 
-    /// The work trees of this repository; some may be gone.
+    /// Returns the work trees of this repository; some may be gone.
     ///
     /// # Errors
     /// The path of one is not UTF-8.
