@@ -17,10 +17,10 @@ fn main() -> ExitCode {
     xtask::cli::main(run)
 }
 
-/// How a run ended that could begin.
+/// How a run ended.
 enum Ended {
     Ran(Outcome),
-    /// By this signal.
+    /// Stopped by this signal.
     Stopped(i32),
 }
 

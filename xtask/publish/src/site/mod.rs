@@ -44,7 +44,7 @@ const SETTLE: Duration = Duration::from_secs(2);
 /// A connected environment.
 pub struct Site {
     pub name: String,
-    /// What is released there.
+    /// The product that is released there.
     pub product: Arc<Product>,
     pub environment: Environment,
     /// Directory to which the environment's directories are relative.
@@ -102,7 +102,7 @@ impl Destination {
 }
 
 impl Site {
-    /// What the artifacts of a version are called.
+    /// Names of a version's artifacts.
     pub fn layout(&self, version: impl Display) -> Layout {
         Layout::new(&self.product, version)
     }

@@ -1,4 +1,4 @@
-//! Web addresses: of a key below a base address, and of what a redirect leads to.
+//! Web addresses: that of a key below a base address, and that of a redirect.
 
 use anyhow::{Context, Result, bail};
 

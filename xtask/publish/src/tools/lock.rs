@@ -217,10 +217,10 @@ async fn keep(kept: Arc<Kept>) -> Error {
     }
 }
 
-/// Whether a lock that was ours still is.
+/// Whether our lock is still ours.
 enum Hold {
     Ours,
-    /// It no longer is, and why.
+    /// Lost, for this reason.
     Lost(Error),
 }
 

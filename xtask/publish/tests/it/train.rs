@@ -89,7 +89,7 @@ fn what_is_wrong_with_one_stops_all() {
     assert!(error.contains("both have branch release-2.94: publish them one after the other"), "{error}");
     let args = ["--repo", root, "release", "train", "--env", "local", "--config", config, "--repo", root];
     let error = xtask(&args).fails(2);
-    assert!(error.contains("give every `--repo` in one place"), "{error}");
+    assert!(error.contains("put every `--repo` after the name of the phase"), "{error}");
 
     // The trees may also be named by `--repo`, that of the first one last.
     let args = ["release", "train", "--env", "local", "--config", config, "--noconfirm"];

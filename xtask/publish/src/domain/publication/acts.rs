@@ -136,7 +136,7 @@ pub struct Traits {
     pub wave: Wave,
     pub channel: Channel,
     pub rule: Rule,
-    /// What its pointer follows, if it moves one.
+    /// What the act's pointer follows, if it moves one.
     pub follows: Option<Follows>,
 }
 
@@ -156,7 +156,7 @@ impl Subject {
         }
     }
 
-    /// Every name that comes with it.
+    /// Names of the release's artifacts.
     pub fn layout(&self) -> Layout {
         match self {
             Subject::Official(release) => release.layout(),
@@ -250,7 +250,7 @@ impl Act {
         self.traits().follows
     }
 
-    /// The bucket that the act writes, if it writes one.
+    /// The bucket that the act writes to, if any.
     pub fn bucket(&self) -> Option<Bucket> {
         if let Channel::Bucket(bucket) = self.traits().channel { Some(bucket) } else { None }
     }

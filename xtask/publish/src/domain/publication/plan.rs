@@ -191,7 +191,7 @@ impl Serialize for PlanKind {
 /// Everything that publishing would do in one environment.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Plan {
-    /// The name of what is released.
+    /// Name of the product.
     #[serde(skip)]
     pub product: String,
     pub environment: String,
