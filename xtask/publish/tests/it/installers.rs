@@ -136,3 +136,25 @@ fn a_system_that_is_dropped_keeps_its_last_installer() {
     assert_eq!(top("aarch64-linux"), executable("aarch64-linux", "2.93.1"));
     new.release("verify", "local", &[]).ok();
 }
+
+#[test]
+fn a_pointer_that_waits_for_a_newer_release_is_not_done() {
+    let release = Release::new("2.93.1");
+    release.upload().ok();
+    let begun = release.object("local-releases/lix/lix-2.93.2");
+    fs::create_dir_all(&begun).expect("made");
+    fs::write(begun.join("SHA256SUMS"), "").expect("written");
+    let dir = installers(&release);
+    let install = || release.release("installer", "local", &["--from", dir.as_str(), "--noconfirm"]);
+    let error = install().fails(3);
+    assert!(error.contains("waits  install lix/lix-installer-*: the upload of 2.93.2"), "{error}");
+    assert!(error.ends_with("the installers of 2.93.1 are not completely published to local yet\n"), "{error}");
+    assert!(release.object("local-install/lix/lix-2.93.1/installer.json").exists());
+    assert!(!release.object("local-install/lix/installer.json").exists());
+
+    fs::remove_dir_all(&begun).expect("removed");
+    let ran = install();
+    assert!(ran.stderr.contains("1 act, ") && ran.stderr.contains("done: the installers of 2.93.1"), "{}", ran.stderr);
+    ran.ok();
+    assert!(release.object("local-install/lix/installer.json").exists());
+}
