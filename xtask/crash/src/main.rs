@@ -1,0 +1,262 @@
+//! The crash matrix: the release tool, killed before every change that it makes to a file, alone or with everything that it
+//! has started.
+//!
+//! After each kill, what users see is complete; the same command succeeds; and then everything is as if nothing had
+//! happened. Nothing in the tool knows of this: the kernel stops it.
+//!
+//! * [`tracer`]: a program, stopped before each change
+//! * [`scenario`]: the phases, and the states that they start from
+//! * [`world`]: what users see
+//! * [`place`]: what a run leaves
+
+mod place;
+mod scenario;
+mod tracer;
+mod world;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::process::ExitCode;
+use std::sync::Mutex;
+use std::time::Instant;
+
+use anyhow::{Context, Result, ensure};
+use camino::Utf8PathBuf;
+use clap::{Parser, ValueEnum};
+
+use self::place::Print;
+use self::scenario::{Lab, PHASES, Phase, output, said};
+use self::tracer::{Kill, Victim};
+
+/// Runs at once: one for each core of a small machine.
+const WORKERS: usize = 2;
+
+/// Kill the release tool at every point, and see what is left
+#[derive(Debug, Parser)]
+struct Arguments {
+    /// The phases; without any, all of them
+    phases: Vec<String>,
+    /// What is killed: the program alone, or everything that it has started, too
+    #[arg(long, value_enum)]
+    victim: Option<Victim>,
+    /// Kill at one point of each kind only
+    #[arg(long)]
+    kinds: bool,
+    /// Kill at this point only
+    #[arg(long)]
+    point: Option<usize>,
+    /// The workspace of the tool
+    #[arg(long)]
+    workspace: Utf8PathBuf,
+    /// The directory with `xtask` and `xtask-publish`
+    #[arg(long)]
+    programs: Utf8PathBuf,
+}
+
+/// How the points of a phase ended.
+#[derive(Debug, Default)]
+struct Row {
+    points: usize,
+    kinds: BTreeSet<String>,
+    wrong_view: usize,
+    stuck: usize,
+    differs: usize,
+    litter: usize,
+}
+
+fn main() -> ExitCode {
+    match run(&Arguments::parse()) {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Returns whether every point ended well.
+fn run(arguments: &Arguments) -> Result<bool> {
+    let chosen = chosen(&arguments.phases)?;
+    let scratch = tempfile::tempdir().context("cannot make a temporary directory")?;
+    let dir = Utf8PathBuf::from_path_buf(scratch.path().to_owned());
+    let dir = dir.map_err(|path| anyhow::anyhow!("{} is not UTF-8", path.display()))?;
+    let programs = ["xtask", "xtask-publish"].map(|name| arguments.programs.join(name));
+    let lab = Lab { dir, programs, workspace: arguments.workspace.clone() };
+    eprintln!("making the states that phases start from");
+    lab.prepare()?;
+    println!(
+        "{:<10} {:<8} {:>6} {:>6} {:>11} {:>6} {:>8} {:>7} {:>6}",
+        "phase", "killed", "points", "kinds", "wrong view", "stuck", "differs", "litter", "s"
+    );
+    let mut is_well = true;
+    for phase in chosen {
+        for victim in [Victim::All, Victim::Program] {
+            if arguments.victim.is_some_and(|only| only != victim) {
+                continue;
+            }
+            let begun = Instant::now();
+            let row = Matrix { lab: &lab, phase, victim, arguments }.run()?;
+            is_well &= row.wrong_view + row.stuck + row.differs + row.litter == 0;
+            let name = victim.to_possible_value().map(|value| value.get_name().to_owned()).unwrap_or_default();
+            println!(
+                "{:<10} {:<8} {:>6} {:>6} {:>11} {:>6} {:>8} {:>7} {:>6}",
+                phase.name,
+                name,
+                row.points,
+                row.kinds.len(),
+                row.wrong_view,
+                row.stuck,
+                row.differs,
+                row.litter,
+                begun.elapsed().as_secs()
+            );
+        }
+    }
+    Ok(is_well)
+}
+
+fn chosen(names: &[String]) -> Result<Vec<&'static Phase>> {
+    if names.is_empty() {
+        return Ok(PHASES.iter().collect());
+    }
+    let find = |name: &String| {
+        let known = || PHASES.map(|phase| phase.name).join(", ");
+        PHASES.iter().find(|phase| phase.name == *name).with_context(|| format!("no phase `{name}`: {}", known()))
+    };
+    names.iter().map(find).collect()
+}
+
+/// A phase, killed at point after point.
+struct Matrix<'a> {
+    lab: &'a Lab,
+    phase: &'a Phase,
+    victim: Victim,
+    arguments: &'a Arguments,
+}
+
+impl Matrix<'_> {
+    fn run(&self) -> Result<Row> {
+        let (expected, points) = self.undisturbed()?;
+        let mut todo: Vec<usize> = match (self.arguments.point, self.arguments.kinds) {
+            (Some(point), _) => vec![point],
+            (None, true) => one_of_each_kind(&points),
+            (None, false) => (1..=points.len()).collect(),
+        };
+        todo.reverse();
+        let (todo, row) = (Mutex::new(todo), Mutex::new(Row::default()));
+        std::thread::scope(|scope| -> Result<()> {
+            let work = |worker: usize| {
+                let (todo, row, expected) = (&todo, &row, &expected);
+                scope.spawn(move || -> Result<()> {
+                    while let Some(point) = { todo.lock().expect("nothing panics with it").pop() } {
+                        self.kill(worker, point, expected, row)?;
+                    }
+                    Ok(())
+                })
+            };
+            let workers: Vec<_> = (1..=WORKERS).map(work).collect();
+            workers.into_iter().try_for_each(|worker| worker.join().expect("it does not panic"))
+        })?;
+        Ok(row.into_inner().expect("nothing panics with it"))
+    }
+
+    /// What two undisturbed runs leave alike, and the changes that they make.
+    fn undisturbed(&self) -> Result<(Print, Vec<String>)> {
+        let place = self.lab.place(1);
+        let once = || -> Result<(Print, Vec<String>)> {
+            self.lab.reset(self.phase.state, &place)?;
+            let ended = tracer::run(self.lab.command(self.phase, &place), &place, None)?;
+            ensure!(ended.status == Some(0), "{} fails without being killed", self.phase.name);
+            Ok((place::print(&place)?, ended.points))
+        };
+        let ((mut first, points), (second, _)) = (once()?, once()?);
+        first.retain(|name, value| second.get(name) == Some(value));
+        Ok((first, points))
+    }
+
+    fn kill(&self, worker: usize, point: usize, expected: &Print, row: &Mutex<Row>) -> Result<()> {
+        let place = self.lab.place(worker);
+        self.lab.reset(self.phase.state, &place)?;
+        let kill = Kill { before: point, what: self.victim };
+        let ended = tracer::run(self.lab.command(self.phase, &place), &place, Some(kill))?;
+        if ended.status.is_some() {
+            // This run made fewer changes than the first one.
+            return Ok(());
+        }
+        let event = ended.points.last().cloned().unwrap_or_default();
+        let faults = if self.phase.publishes { world::faults(&place)? } else { Vec::new() };
+        let again = output(&mut self.lab.command(self.phase, &place))?;
+        let left = place::print(&place)?;
+        let names: BTreeSet<&String> = expected.keys().chain(left.keys()).collect();
+        let mut differs: Vec<&String> =
+            names.into_iter().filter(|name| expected.get(*name) != left.get(*name)).collect();
+        // What two undisturbed runs do not leave alike is not compared; something more than they leave is.
+        differs.retain(|name| expected.contains_key(*name) || is_litter(name));
+        let (litter, differs): (Vec<_>, Vec<_>) = differs.into_iter().partition(|name| is_litter(name));
+
+        let mut row = row.lock().expect("nothing panics with it");
+        row.points += 1;
+        row.kinds.insert(kind(&event));
+        let report = |count: &mut usize, what: &str, why: String| {
+            *count += 1;
+            eprintln!("{} {point}, before `{event}`: {what}: {why}", self.phase.name);
+        };
+        if !faults.is_empty() {
+            report(&mut row.wrong_view, "users see something else", faults.join("; "));
+        }
+        if !again.status.success() {
+            report(&mut row.stuck, "the same command fails", said(&again));
+        } else if !differs.is_empty() {
+            report(&mut row.differs, "it does not end as it should", format!("{differs:?}"));
+        }
+        if !litter.is_empty() {
+            report(&mut row.litter, "this stays", format!("{litter:?}"));
+        }
+        Ok(())
+    }
+}
+
+/// Whether something is of one run alone, and should be gone.
+fn is_litter(name: &str) -> bool {
+    name.starts_with("litter ")
+        || name.starts_with("tmp/")
+        || name.rsplit('/').next().is_some_and(|file| file.starts_with('.'))
+}
+
+/// The first point of each kind.
+fn one_of_each_kind(points: &[String]) -> Vec<usize> {
+    let mut first = BTreeMap::new();
+    for (index, point) in points.iter().enumerate() {
+        first.entry(kind(point)).or_insert(index + 1);
+    }
+    let mut points: Vec<usize> = first.into_values().collect();
+    points.sort_unstable();
+    points
+}
+
+/// A change without what is different in each: digits and digests.
+fn kind(point: &str) -> String {
+    let part = |part: &str| {
+        let digits = part.chars().filter(char::is_ascii_digit).count();
+        if digits * 5 > part.len() || part.len() > 30 { "#".to_owned() } else { part.to_owned() }
+    };
+    point.split('/').map(part).collect::<Vec<_>>().join("/")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn points_of_one_kind_differ_in_digits_alone() {
+        let points =
+            ["write tree/.git/objects/ab/0123456789", "write tree/.git/objects/ab/9876543210", "exec /usr/bin/git"];
+        assert_eq!(one_of_each_kind(&points.map(str::to_owned)), [1, 3]);
+    }
+
+    #[test]
+    fn an_unknown_phase_is_named_with_the_known_ones() {
+        let error = chosen(&["publish".to_owned()]).expect_err("no such phase").to_string();
+        assert!(error.starts_with("no phase `publish`: prepare, tag, build,"), "{error}");
+    }
+}

@@ -1,0 +1,102 @@
+//! Everything that a run leaves: trees, refs, the environment, and what should not be there any more.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+
+use anyhow::{Context, Result};
+use camino::Utf8Path;
+use serde_json::Value;
+
+use crate::scenario::{git, output};
+use crate::world::sha256;
+
+/// What a place holds, by name; values are compared and not read.
+pub type Print = BTreeMap<String, String>;
+
+/// Keys of a receipt that are of one run: times, and what was left to do.
+const OF_ONE_RUN: [&str; 5] = ["published", "started", "sent", "acts", "plan"];
+
+/// Takes the print of a place.
+///
+/// # Errors
+/// Something cannot be read.
+pub fn print(place: &Utf8Path) -> Result<Print> {
+    let mut print = Print::new();
+    let mut todo = vec![place.to_owned()];
+    while let Some(dir) = todo.pop() {
+        for entry in dir.read_dir_utf8().with_context(|| format!("cannot read {dir}"))?.flatten() {
+            let path = entry.into_path();
+            let name = path.strip_prefix(place)?.to_string();
+            let facts = fs::symlink_metadata(&path).with_context(|| format!("cannot look at {path}"))?;
+            if dir == place.join("tmp") {
+                print.insert(name, String::new());
+            } else if facts.is_symlink() {
+                print.insert(name, path.read_link_utf8()?.as_str().replace(place.as_str(), ""));
+            } else if facts.is_dir() {
+                if path.file_name() == Some(".git") || name == "env/git" {
+                    repository(place, &path, &name, &mut print)?;
+                } else {
+                    todo.push(path);
+                }
+            } else if let Some(value) = content(&name, &fs::read(&path).with_context(|| format!("cannot read {path}"))?)
+            {
+                print.insert(name, format!("{value} {:o}", facts.permissions().mode() & 0o777));
+            }
+        }
+    }
+    Ok(print)
+}
+
+/// What is compared of a file; `None` for one that is of its run.
+fn content(name: &str, content: &[u8]) -> Option<String> {
+    let file = name.rsplit('/').next().unwrap_or(name);
+    let is_receipt = name.contains("/receipts/") || file.starts_with("receipt-");
+    if file.starts_with("journal-") || name == "releng.toml" || name.starts_with("home/") {
+        return None;
+    }
+    // The embedded server's notes of when an object came.
+    if name.starts_with("env/s3/.bucket-") {
+        return None;
+    }
+    if is_receipt && let Ok(Value::Object(mut receipt)) = serde_json::from_slice(content) {
+        OF_ONE_RUN.iter().for_each(|key| drop(receipt.remove(*key)));
+        return Some(Value::Object(receipt).to_string());
+    }
+    Some(sha256(content))
+}
+
+/// Refs, HEAD, index and work tree, whether everything is there, and every file that is git's for a moment only.
+fn repository(place: &Utf8Path, dir: &Utf8Path, name: &str, print: &mut Print) -> Result<()> {
+    let is_bare = dir.file_name() != Some(".git");
+    let tree = if is_bare { dir } else { dir.parent().unwrap_or(dir) };
+    let mut note = |what: &str, arguments: &[&str]| -> Result<()> {
+        let said = output(git(tree, place).args(arguments))?;
+        let text = [said.stdout, said.stderr].concat();
+        print.insert(format!("{name} {what}"), String::from_utf8_lossy(&text).replace(place.as_str(), ""));
+        Ok(())
+    };
+    note("refs", &["for-each-ref", "--format=%(refname) %(objectname)"])?;
+    note("objects", &["fsck", "--connectivity-only", "--no-dangling"])?;
+    if !is_bare {
+        note("status", &["status", "--porcelain", "--untracked-files=all"])?;
+        note("index", &["ls-files", "--stage"])?;
+    }
+    print.insert(
+        format!("{name} HEAD"),
+        fs::read_to_string(dir.join("HEAD")).with_context(|| format!("cannot read {dir}/HEAD"))?,
+    );
+    let mut todo = vec![dir.to_owned()];
+    while let Some(here) = todo.pop() {
+        for entry in here.read_dir_utf8().with_context(|| format!("cannot read {here}"))?.flatten() {
+            let path = entry.into_path();
+            let file = path.file_name().unwrap_or_default();
+            if path.is_dir() {
+                todo.push(path);
+            } else if file.ends_with(".lock") || file.starts_with("release-") && here == dir {
+                print.insert(format!("litter {}", path.strip_prefix(place)?), String::new());
+            }
+        }
+    }
+    Ok(())
+}
