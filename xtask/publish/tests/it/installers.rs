@@ -5,6 +5,7 @@ use std::fs;
 use std::process::Command;
 
 use camino::Utf8PathBuf;
+use expect_test::expect;
 
 use crate::release::{Release, SYSTEMS};
 
@@ -36,21 +37,49 @@ fn published_once_verified_and_rolled_back() {
         let dir = installers(release);
         release.release("installer", "local", &[&["--from", dir.as_str()], args].concat())
     };
-    let error = install(&old, &["--noconfirm"]).fails(1);
-    assert!(error.contains("2.93.1 must be published to local first"), "{error}");
+    let mut shown = install(&old, &["--noconfirm"]).fails(1);
     old.upload().ok();
     let receipt = old.object("local-releases/receipts/lix-2.93.1.json");
     let text = fs::read(&receipt).expect("a receipt");
     fs::remove_file(&receipt).expect("removed");
-    let error = install(&old, &["--noconfirm"]).fails(1);
-    assert!(error.contains("its upload is not finished"), "{error}");
+    shown += &install(&old, &["--noconfirm"]).fails(1);
     fs::write(&receipt, text).expect("written");
 
-    let error = install(&old, &[]).fails(1);
-    assert!(error.contains("type: I want to release these installers to local"), "{error}");
-    let plan = install(&old, &["--dry-run"]).ok();
-    assert!(plan.contains("+ install lix/lix-2.93.1/        add 3"), "{plan}");
-    assert!(plan.contains("+ install lix/lix-installer-*    add 3"), "two and their record: {plan}");
+    shown += &install(&old, &[]).fails(1);
+    // Two installers and their record.
+    shown += &install(&old, &["--dry-run"]).ok();
+    expect![[r#"
+        error: the upload of the installers is not finished
+          installers follow their release: 2.93.1 must be published to local first
+          2.93.1 has no release.json here: it is not published, or by an older tool
+        error: the upload of the installers is not finished
+          installers follow their release: 2.93.1 must be published to local first
+          its upload is not finished: run it again
+        Lix 2.93.1 to local (patch)
+
+        contents
+          + install lix/lix-2.93.1/        add 3 (399 B)
+
+        pointers
+          + install lix/lix-installer-*    add 3 (399 B): the newest stable release here
+
+        plan DIGEST
+
+        To go on, type: I want to release these installers to local
+        > 
+        error: the upload of the installers is not finished
+          nothing was done, because there was no answer; without a terminal, agree with `--plan DIGEST`
+        Lix 2.93.1 to local (patch)
+
+        contents
+          + install lix/lix-2.93.1/        add 3 (399 B)
+
+        pointers
+          + install lix/lix-installer-*    add 3 (399 B): the newest stable release here
+
+        plan DIGEST
+    "#]]
+    .assert_eq(&old.neutral(&shown));
     assert!(!old.object("local-install/lix").exists(), "nothing was done");
     install(&old, &["--noconfirm"]).ok();
     let top = |system: &str| fs::read(old.object(&format!("local-install/lix/lix-installer-{system}"))).expect(system);

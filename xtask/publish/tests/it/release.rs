@@ -192,6 +192,22 @@ impl Release {
         self.release("upload", "local", &["--noconfirm"])
     }
 
+    /// A text without what differs from run to run: where the tree is, names of git's objects, and digests.
+    pub fn neutral(&self, text: &str) -> String {
+        let text = text.replace(self.repo.root.as_str(), "TREE").replace(self.repo.beside("").as_str(), "BESIDE/");
+        let words = text.split_inclusive(|c: char| !c.is_ascii_alphanumeric());
+        let named = |word: &str| {
+            let name = word.trim_end_matches(|c: char| !c.is_ascii_alphanumeric());
+            match name.len() {
+                12 | 40 | 64 if !name.bytes().all(|b| b.is_ascii_hexdigit()) => word.to_owned(),
+                12 | 40 => word.replace(name, "OBJECT"),
+                64 => word.replace(name, "DIGEST"),
+                _ => word.to_owned(),
+            }
+        };
+        words.map(named).collect()
+    }
+
     /// One of the store paths that were built.
     pub fn output(&self, system: &str, output: &str) -> String {
         let text = fs::read_to_string(self.release_dir().join(layout::RECORD)).expect("a record");

@@ -2,13 +2,15 @@
 
 use std::fs;
 
+use expect_test::expect;
+
 use crate::release::{PAGES, Release};
 
 /// Adds an environment `second` that is like `local` and requires its receipt.
 fn with_second(release: &Release) {
     release.configure(|text| {
         let start = text.find("[environments.local]").expect("local");
-        let end = text.find("\n\n\n# Looks like production").expect("the next one");
+        let end = text.find("\n\n\n# Like production").expect("the next one");
         let second = text[start..end].replace("environments.local", "environments.second");
         let second = second.replace("release/local", "release/second");
         let second = second.replacen("noconfirm = true", "noconfirm = true\nrequires = \"local\"", 1);
@@ -74,20 +76,71 @@ fn another_build_is_another_release_and_what_is_skipped_is_recorded() {
     release.upload().ok();
     release.seal(&["x86_64-linux"], PAGES);
     let plan = |args: &[&str]| release.release("plan", "second", args);
-    let page = plan(&[]).ok();
-    assert!(page.contains("refused: local has another build of it"), "{page}");
-    for (reason, why) in [("", "needs a reason"), (" \n", "needs a reason")] {
-        let error = plan(&["--skip-staging", reason]).fails(1);
-        assert!(error.contains(why), "{error}");
+    let mut shown = plan(&[]).ok();
+    for reason in ["", " \n"] {
+        shown += &plan(&["--skip-staging", reason]).fails(1);
     }
-    let error = release.release("plan", "local", &["--skip-staging", "why not"]).fails(1);
-    assert!(error.contains("local does not require another environment"), "{error}");
-    let error = plan(&["--target", "manual", "--skip-staging", "why not"]).fails(1);
-    assert!(error.contains("leave out `--skip-staging`"), "{error}");
+    shown += &release.release("plan", "local", &["--skip-staging", "why not"]).fails(1);
+    shown += &plan(&["--target", "manual", "--skip-staging", "why not"]).fails(1);
 
     let args = ["--skip-staging", "local is down, and this cannot wait"];
-    let page = plan(&args).ok();
-    assert!(page.contains("without local: local is down, and this cannot wait"), "{page}");
+    shown += &plan(&args).ok();
+    expect![[r#"
+        Lix 2.93.1 to second (patch)
+
+        contents
+          + releases lix/lix-2.93.1/           add 13 (24 kB)
+          + cache closures                     add 5 paths (1 kB unpacked)
+          + docs manual/lix/2.93/              add 8 (208 B): the newest release of 2.93 here
+          + images release/second/images       push OBJECT (4 kB)
+
+        git
+          + branch release-2.93                to OBJECT
+          + tag 2.93.1                         to OBJECT
+
+        pointers
+          + releases manifest.nix              to 2.93.1: the newest stable release here
+          + docs manual/lix/stable/            add 8 (208 B): the newest stable release here
+          + image release/second/images:2.93.1 to OBJECT
+          + image release/second/images:2.93   to OBJECT: the newest release of 2.93 here
+          + image release/second/images:latest to OBJECT: the newest stable release here
+
+        receipt
+          ! releases receipts/lix-2.93.1.json  refused: local has another build of it: its receipt is for release.json OBJECT, ours is OBJECT (`--skip-staging REASON` continues without it; the reason is recorded)
+
+        plan DIGEST
+        error: cannot plan the publication
+          `--skip-staging` needs a reason, which is recorded
+        error: cannot plan the publication
+          `--skip-staging` needs a reason, which is recorded
+        error: cannot plan the publication
+          local does not require another environment: leave out `--skip-staging`
+        error: cannot plan the publication
+          `--target manual` does not require another environment: leave out `--skip-staging`
+        Lix 2.93.1 to second (patch)
+
+        contents
+          + releases lix/lix-2.93.1/           add 13 (24 kB)
+          + cache closures                     add 5 paths (1 kB unpacked)
+          + docs manual/lix/2.93/              add 8 (208 B): the newest release of 2.93 here
+          + images release/second/images       push OBJECT (4 kB)
+
+        git
+          + branch release-2.93                to OBJECT
+          + tag 2.93.1                         to OBJECT
+
+        pointers
+          + releases manifest.nix              to 2.93.1: the newest stable release here
+          + docs manual/lix/stable/            add 8 (208 B): the newest stable release here
+          + image release/second/images:2.93.1 to OBJECT
+          + image release/second/images:2.93   to OBJECT: the newest release of 2.93 here
+          + image release/second/images:latest to OBJECT: the newest stable release here
+
+        receipt
+          + releases receipts/lix-2.93.1.json  without local: local is down, and this cannot wait
+
+        plan DIGEST
+    "#]].assert_eq(&release.neutral(&shown));
     release.release("upload", "second", &[&["--noconfirm"], &args[..]].concat()).ok();
     let left = receipt(&release, "second");
     assert_eq!(left["skipped"]["environment"], "local");

@@ -79,7 +79,7 @@ impl World {
         }
         release.configure(|text| {
             let start = text.find("[environments.local]").expect("an environment");
-            let end = text.find("# Looks like production").expect("the next");
+            let end = text.find("# Like production").expect("the next");
             let local = text[start..end].replacen("storage.embedded]\ndirectory = \"release/local/s3\"", &storage, 1);
             let staging = local.replace("environments.local", "environments.staging").replace("local-", "staging-");
             let staging = staging.replace("release/local", "release/staging");

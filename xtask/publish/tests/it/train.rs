@@ -2,6 +2,8 @@
 
 use std::fs;
 
+use expect_test::expect;
+
 use crate::release::Release;
 use crate::repo::{Ran, command, xtask};
 
@@ -24,9 +26,56 @@ fn contents_of_all_then_git_of_all_then_each_pointer_once() {
     let first = &releases[0];
     let plan = train(&releases, &["--dry-run"]).ok();
     assert!(!first.object("local-releases/lix").exists(), "a plan writes nothing");
-    assert!(plan.starts_with("Lix 2.94.2 (maintenance), 2.95.2 (patch), 2.93.4 (maintenance) to local\n"), "{plan}");
-    assert!(plan.contains("+ 2.95.2  releases manifest.nix"), "{plan}");
-    assert!(plan.contains("- 2.94.2  releases manifest.nix             stays: 2.95.2 is published with it"), "{plan}");
+    expect![[r#"
+        Lix 2.94.2 (maintenance), 2.95.2 (patch), 2.93.4 (maintenance) to local
+
+        contents
+          + 2.94.2  releases lix/lix-2.94.2/          add 13 (24 kB)
+          + 2.94.2  cache closures                    add 10 paths (3 kB unpacked)
+          + 2.94.2  docs manual/lix/2.94/             add 8 (208 B): the newest release of 2.94 here
+          + 2.94.2  images release/local/images       push OBJECT (4 kB)
+          + 2.95.2  releases lix/lix-2.95.2/          add 13 (24 kB)
+          + 2.95.2  cache closures                    add 10 paths (3 kB unpacked)
+          + 2.95.2  docs manual/lix/2.95/             add 8 (208 B): the newest release of 2.95 here
+          + 2.95.2  images release/local/images       push OBJECT (4 kB)
+          + 2.93.4  releases lix/lix-2.93.4/          add 13 (24 kB)
+          + 2.93.4  cache closures                    add 10 paths (3 kB unpacked)
+          + 2.93.4  docs manual/lix/2.93/             add 8 (208 B): the newest release of 2.93 here
+          + 2.93.4  images release/local/images       push OBJECT (4 kB)
+
+        git
+          + 2.94.2  branch release-2.94               to OBJECT
+          + 2.94.2  tag 2.94.2                        to OBJECT
+          + 2.95.2  branch release-2.95               to OBJECT
+          + 2.95.2  tag 2.95.2                        to OBJECT
+          + 2.93.4  branch release-2.93               to OBJECT
+          + 2.93.4  tag 2.93.4                        to OBJECT
+
+        pointers
+          - 2.94.2  releases manifest.nix             stays: 2.95.2 is published with it and newer
+          - 2.94.2  docs manual/lix/stable/           stays: 2.95.2 is published with it and newer
+          + 2.94.2  image release/local/images:2.94.2 to OBJECT
+          + 2.94.2  image release/local/images:2.94   to OBJECT: the newest release of 2.94 here
+          - 2.94.2  image release/local/images:latest stays: 2.95.2 is published with it and newer
+          + 2.95.2  releases manifest.nix             to 2.95.2: the newest stable release here
+          + 2.95.2  docs manual/lix/stable/           add 8 (208 B): the newest stable release here
+          + 2.95.2  image release/local/images:2.95.2 to OBJECT
+          + 2.95.2  image release/local/images:2.95   to OBJECT: the newest release of 2.95 here
+          + 2.95.2  image release/local/images:latest to OBJECT: the newest stable release here
+          - 2.93.4  releases manifest.nix             stays: 2.95.2 is published with it and newer
+          - 2.93.4  docs manual/lix/stable/           stays: 2.95.2 is published with it and newer
+          + 2.93.4  image release/local/images:2.93.4 to OBJECT
+          + 2.93.4  image release/local/images:2.93   to OBJECT: the newest release of 2.93 here
+          - 2.93.4  image release/local/images:latest stays: 2.95.2 is published with it and newer
+
+        receipt
+          + 2.94.2  releases receipts/lix-2.94.2.json says that everything is done
+          + 2.95.2  releases receipts/lix-2.95.2.json says that everything is done
+          + 2.93.4  releases receipts/lix-2.93.4.json says that everything is done
+
+        plan DIGEST
+    "#]]
+    .assert_eq(&first.neutral(&plan));
     let digest = plan.trim_end().rsplit(' ').next().expect("a digest");
 
     let asked = train(&releases, &[]).fails(1);
@@ -56,40 +105,71 @@ fn contents_of_all_then_git_of_all_then_each_pointer_once() {
     again.ok();
 }
 
+/// A text with numbers for the directories of some trees.
+fn without_places(trees: &[Release], text: &str) -> String {
+    let roots = trees.iter().map(|tree| tree.repo.root.as_str()).enumerate();
+    roots.fold(text.to_owned(), |text, (i, root)| text.replace(root, &format!("TREE{i}")))
+}
+
 #[test]
 fn what_is_wrong_with_one_stops_all() {
     let releases = ["2.94.2", "2.93.4"].map(Release::new);
     let damaged = releases[1].release_dir().join("manual/page-1.html");
     let page = fs::read(&damaged).expect("a page");
     fs::write(&damaged, "changed").expect("written");
-    let error = train(&releases, &["--noconfirm"]).fails(1);
-    assert!(error.contains("page-1.html has changed"), "{error}");
+    let mut shown = train(&releases, &["--noconfirm"]).fails(1);
     assert!(!releases[0].object("local-releases/lix").exists());
     fs::write(&damaged, page).expect("written");
 
-    let error = train(&["2.94.2", "2.94.2"].map(Release::new), &["--noconfirm"]).fails(1);
-    assert!(error.contains("both have 2.94.2"), "{error}");
+    shown = without_places(&releases, &shown);
+    let same = ["2.94.2", "2.94.2"].map(Release::new);
+    shown += &without_places(&same, &train(&same, &["--noconfirm"]).fails(1));
 
     let root = releases[0].repo.root.as_str();
     let config = releases[0].config.as_str();
     let args = ["release", "train", "--env", "local", "--config", config, "--noconfirm", "--repo", root];
-    let error = releases[0].repo.xtask(&args).fails(1);
-    assert!(error.contains("is named twice"), "{error}");
-    let error = releases[0].repo.xtask(&["release", "status", "--repo", root]).fails(2);
-    assert!(error.contains("only `release train` takes more than one `--repo`"), "{error}");
+    shown += &without_places(&releases, &releases[0].repo.xtask(&args).fails(1));
+    shown += &without_places(&releases, &releases[0].repo.xtask(&["release", "status", "--repo", root]).fails(2));
 
-    let error = xtask(&["release", "train", "--env", "local", "--config", config, "--noconfirm"]).fails(2);
-    assert!(error.contains("no trees given"), "{error}");
+    shown += &xtask(&["release", "train", "--env", "local", "--config", config, "--noconfirm"]).fails(2);
     let list = releases[0].repo.beside("empty");
     fs::write(&list, "# nothing tonight\n").expect("written");
     let error = xtask(&["release", "train", "--env", "local", "--config", config, list.as_str()]).fails(1);
-    assert!(error.contains("lists no trees"), "{error}");
+    shown += &error.replace(list.as_str(), "LIST");
 
-    let error = train(&["2.94.2", "2.94.3"].map(Release::new), &["--noconfirm"]).fails(1);
-    assert!(error.contains("both have branch release-2.94: publish them one after the other"), "{error}");
+    let patches = ["2.94.2", "2.94.3"].map(Release::new);
+    shown += &without_places(&patches, &train(&patches, &["--noconfirm"]).fails(1));
     let args = ["--repo", root, "release", "train", "--env", "local", "--config", config, "--repo", root];
-    let error = xtask(&args).fails(2);
-    assert!(error.contains("put every `--repo` after the name of the phase"), "{error}");
+    shown += &xtask(&args).fails(2);
+    expect![[r#"
+        error: the train is not finished
+          TREE1/release cannot be published as it is
+          page-1.html has changed: built with 26 bytes, and now it has 7
+        error: the train is not finished
+          TREE1 and TREE0 both have 2.94.2
+        error: the train is not finished
+          TREE0 is named twice
+        error: only `release train` takes more than one `--repo`
+
+        Usage: cargo xtask [OPTIONS] <COMMAND>
+
+        For more information, try '--help'.
+        error: no trees given: name each with `--repo`, or pass a file that lists them
+
+        Usage: cargo xtask [OPTIONS] <COMMAND>
+
+        For more information, try '--help'.
+        error: the train is not finished
+          LIST lists no trees: write one directory on each line
+        error: the train is not finished
+          TREE1 and TREE0 both have branch release-2.94: publish them one after the other
+        error: put every `--repo` after the name of the phase
+
+        Usage: cargo xtask [OPTIONS] <COMMAND>
+
+        For more information, try '--help'.
+    "#]]
+    .assert_eq(&shown);
 
     // The trees may also be named by `--repo`, that of the first one last.
     let args = ["release", "train", "--env", "local", "--config", config, "--noconfirm"];
