@@ -299,7 +299,7 @@ async fn looking_leaves_nothing_behind_in_a_cache_and_what_it_shows_is_told_from
     fs::write(&page, "damaged")?;
     let ran = next.release("verify", "local", &[]);
     assert_eq!(ran.code, Some(1), "{ran:?}");
-    assert!(lines(&ran, &["broken"]).contains("page-1.html is not what was released in the bucket"), "{}", ran.stdout);
+    assert!(lines(&ran, &["broken"]).contains("page-1.html in the bucket is not what was released"), "{}", ran.stdout);
     fs::remove_file(&page)?;
     let ran = next.release("verify", "local", &[]);
     assert!(lines(&ran, &["broken"]).contains("page-1.html is missing"), "{}", ran.stdout);
