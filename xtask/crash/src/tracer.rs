@@ -217,6 +217,10 @@ impl Trace<'_> {
             Change::File { fd } => link(pid, &format!("fd/{}", args[fd] as i32))?,
         };
         let below = path.strip_prefix(self.below).ok()?;
+        // Nothing of a file without a name survives.
+        if below.as_str().ends_with(" (deleted)") {
+            return None;
+        }
         Some(format!("{name} {below}"))
     }
 }

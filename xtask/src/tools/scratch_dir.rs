@@ -1,42 +1,150 @@
-//! Temporary directories, each removed when its value is dropped.
+//! Private temporary directories. Directories that a killed run left are removed by the next run that makes one.
+//!
+//! Each directory is held with a file lock, which the system releases when the process ends for any reason. So a
+//! directory that can be locked was left.
 
-use anyhow::{Context, Result, anyhow};
+use std::fs::{DirBuilder, File};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt};
+
+use anyhow::{Context, Result, anyhow, bail};
 use camino::{Utf8Path, Utf8PathBuf};
-use tempfile::TempDir;
+use rustix::fs::{FlockOperation, flock};
+use rustix::io::Errno;
 
-/// A temporary directory.
+use super::term;
+
+/// Start of each directory's name.
+const PREFIX: &str = "lix-releng-";
+/// Number of names to try, because another process may be tidying up.
+const ATTEMPTS: u32 = 100;
+
+/// A directory with mode 0700, which is removed with its contents when this is dropped.
 #[derive(Debug)]
 pub struct ScratchDir {
     path: Utf8PathBuf,
-    _dir: TempDir,
+    /// Handle of the directory, locked while this exists.
+    _lock: File,
 }
 
 impl ScratchDir {
     /// Makes a directory in the system's directory for temporary files.
     ///
     /// # Errors
-    /// The directory cannot be made, or its name is not UTF-8.
+    /// The directory cannot be made.
     pub fn new() -> Result<ScratchDir> {
-        ScratchDir::of(tempfile::tempdir())
+        ScratchDir::new_in(&temporary()?)
     }
 
-    /// Makes a directory in `parent`, for files that are renamed within a file system.
+    /// Makes a directory in the runtime directory, which is in memory and private to us, or if there is none, in the
+    /// one for temporary files.
     ///
     /// # Errors
-    /// As for [`ScratchDir::new`].
-    pub fn new_in(parent: &Utf8Path) -> Result<ScratchDir> {
-        ScratchDir::of(tempfile::tempdir_in(parent))
+    /// The directory cannot be made.
+    pub fn in_memory() -> Result<ScratchDir> {
+        let places = [runtime(), Some(temporary()?)];
+        // Killed runs may have used either: sessions over ssh may have no runtime directory.
+        places.iter().flatten().for_each(|place| tidy(place));
+        let place = places.into_iter().flatten().next().context("there is no directory for temporary files")?;
+        ScratchDir::new_in(&place)
     }
 
-    fn of(made: std::io::Result<TempDir>) -> Result<ScratchDir> {
-        let dir = made.context("cannot make a temporary directory")?;
-        let path = Utf8PathBuf::from_path_buf(dir.path().to_owned());
-        let path =
-            path.map_err(|path| anyhow!("the name of the temporary directory {} is not UTF-8", path.display()))?;
-        Ok(ScratchDir { path, _dir: dir })
+    fn new_in(place: &Utf8Path) -> Result<ScratchDir> {
+        tidy(place);
+        let making = || format!("cannot make a private directory in {place}");
+        for attempt in 0..ATTEMPTS {
+            let path = place.join(format!("{PREFIX}{}-{attempt}-{:08x}", std::process::id(), fresh()));
+            match DirBuilder::new().mode(0o700).create(&path) {
+                Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => continue,
+                made => made.with_context(making)?,
+            }
+            let Ok(lock) = File::open(&path) else { continue };
+            // Before it was locked, another process may have taken it for one that was left.
+            let taken = flock(&lock, FlockOperation::NonBlockingLockExclusive) == Err(Errno::WOULDBLOCK);
+            // On a file system without locks, nothing is tidied up either.
+            if !taken && is_there(&path, &lock) {
+                return Ok(ScratchDir { path, _lock: lock });
+            }
+        }
+        bail!("{}: another process removed every directory that was made", making())
     }
 
     pub fn path(&self) -> &Utf8Path {
         &self.path
+    }
+}
+
+impl Drop for ScratchDir {
+    fn drop(&mut self) {
+        // Our next run tries again.
+        let _ = std::fs::remove_dir_all(&self.path);
+    }
+}
+
+/// Whether a path still names the opened file.
+fn is_there(path: &Utf8Path, opened: &File) -> bool {
+    let (there, opened) = (std::fs::symlink_metadata(path), opened.metadata());
+    matches!((there, opened), (Ok(there), Ok(opened)) if (there.dev(), there.ino()) == (opened.dev(), opened.ino()))
+}
+
+/// Removes the directories that killed runs left in `place`. Other users' directories are skipped; failures are shown.
+fn tidy(place: &Utf8Path) {
+    let Ok(entries) = place.read_dir_utf8() else { return };
+    for entry in entries.flatten().filter(|entry| entry.file_name().starts_with(PREFIX)) {
+        let path = entry.path();
+        let ours = std::fs::symlink_metadata(path)
+            .is_ok_and(|there| there.is_dir() && there.uid() == rustix::process::getuid().as_raw());
+        let Some(lock) = ours.then(|| File::open(path).ok()).flatten() else { continue };
+        if flock(&lock, FlockOperation::NonBlockingLockExclusive).is_err() {
+            continue;
+        }
+        match std::fs::remove_dir_all(path) {
+            Ok(()) => term::say(format_args!("  removed {path}, which a killed run had left")),
+            Err(error) => {
+                term::warn(format_args!("cannot remove {path}, which a killed run left: {error}"));
+            }
+        }
+    }
+}
+
+fn runtime() -> Option<Utf8PathBuf> {
+    let named = std::env::var("XDG_RUNTIME_DIR").ok().filter(|named| !named.is_empty());
+    named.map(Utf8PathBuf::from).filter(|path| path.is_dir())
+}
+
+fn temporary() -> Result<Utf8PathBuf> {
+    let path = std::env::temp_dir();
+    Utf8PathBuf::from_path_buf(path).map_err(|path| anyhow!("{} is not UTF-8", path.display()))
+}
+
+/// Returns a random number.
+fn fresh() -> u32 {
+    use std::hash::BuildHasher;
+    std::collections::hash_map::RandomState::new().hash_one(std::process::id()) as u32
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::PermissionsExt;
+
+    #[test]
+    fn only_directories_of_dead_runs_are_removed() {
+        let place = tempfile::tempdir().expect("a directory");
+        let place = Utf8Path::from_path(place.path()).expect("UTF-8");
+        let left = place.join(format!("{PREFIX}1-0-0"));
+        std::fs::create_dir(&left).expect("made");
+        std::fs::write(left.join("key"), "secret").expect("written");
+        let elsewhere = place.join("elsewhere");
+        std::fs::create_dir(&elsewhere).expect("made");
+        std::os::unix::fs::symlink(&elsewhere, place.join(format!("{PREFIX}link"))).expect("linked");
+
+        let first = ScratchDir::new_in(place).expect("made");
+        assert!(!left.exists() && elsewhere.exists());
+        assert_eq!(first.path().metadata().expect("there").permissions().mode() & 0o777, 0o700);
+        let second = ScratchDir::new_in(place).expect("made");
+        assert!(first.path().exists() && second.path() != first.path());
+        let path = first.path().to_owned();
+        drop(first);
+        assert!(!path.exists() && second.path().exists());
     }
 }

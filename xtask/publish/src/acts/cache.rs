@@ -31,11 +31,11 @@ use crate::tools::content::Content;
 use crate::tools::listing;
 use crate::tools::nix_cache::{self, LISTING_LIMIT, NARINFO_LIMIT, Roots};
 use crate::tools::progress;
-use crate::tools::scratch::Scratch;
 use crate::tools::secret_file::SecretFile;
 use crate::tools::store::{Progress, Properties, Store};
 use crate::tools::transfer::{self, Difference, Item, Surveyed};
 use crate::tools::unusable::usable;
+use xtask::tools::scratch_dir::ScratchDir;
 
 /// What was seen of the cache, and what is needed to apply the act.
 pub struct Prospect<'a> {
@@ -273,7 +273,7 @@ impl Stage {
         let sh = process::shell_in(directory)?;
         // Older versions of Nix take a store's URL literally, newer ones decode it: a plain path means the same to
         // both.
-        let plain = Scratch::new()?;
+        let plain = ScratchDir::new()?;
         let link = plain.path().join("stage");
         std::os::unix::fs::symlink(directory, &link).context("cannot make a temporary link")?;
         let store = format!("file://{link}");

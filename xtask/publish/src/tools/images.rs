@@ -14,8 +14,8 @@ use xtask::domain::system::Platform;
 use xtask::tools::files;
 
 use super::oci::OciDirectory;
-use super::scratch::Scratch;
 use super::skopeo::{Part, Skopeo};
+use xtask::tools::scratch_dir::ScratchDir;
 
 /// Time that a registry has to show what it accepted.
 const PATIENCE: Duration = Duration::from_secs(90);
@@ -136,7 +136,7 @@ impl Images {
             // `find` has already read every blob.
             return Ok(());
         };
-        let scratch = Scratch::new()?;
+        let scratch = ScratchDir::new()?;
         skopeo.download(index, scratch.path()).await
     }
 

@@ -17,7 +17,6 @@ pub mod oci;
 pub mod progress;
 pub mod registry;
 pub mod root_manifest;
-pub mod scratch;
 pub mod secret_file;
 pub mod server;
 pub mod server_info;

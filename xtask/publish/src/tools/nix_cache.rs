@@ -12,9 +12,9 @@ use xtask::domain::store_path::StorePath;
 use xtask::tools::process;
 
 use super::child::{self, Wait};
-use super::scratch::Scratch;
 use super::secret_file::SecretFile;
 use crate::domain::cache::path_info::{PathInfo, parse_path_infos};
+use xtask::tools::scratch_dir::ScratchDir;
 
 /// Longest narinfo that is read, in bytes.
 pub const NARINFO_LIMIT: u64 = 4 << 20;
@@ -150,7 +150,7 @@ async fn objection<'a>(
     what: impl FnOnce(Cmd<'a>) -> Cmd<'a>,
 ) -> Result<Option<String>> {
     // Without an empty directory for its own cache, Nix would not look again.
-    let memory = Scratch::new()?;
+    let memory = ScratchDir::new()?;
     let cmd = nix(sh, &["store", "verify", "--store", store, "--sigs-needed", "1"])
         .args(["--trusted-public-keys", keys])
         .args((!contents).then_some("--no-contents"));

@@ -8,7 +8,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use anyhow::{Context, Result, ensure};
 use camino::{Utf8Path, Utf8PathBuf};
 
-use super::scratch::Scratch;
+use xtask::tools::scratch_dir::ScratchDir;
 
 /// The directories that exist now, and whether the process is about to end.
 static PRESENT: Mutex<Present> = Mutex::new(Present { directories: Vec::new(), ended: false });
@@ -22,7 +22,7 @@ struct Present {
 #[derive(Debug)]
 pub struct SecretFile {
     path: Utf8PathBuf,
-    directory: Scratch,
+    directory: ScratchDir,
 }
 
 impl SecretFile {
@@ -34,7 +34,7 @@ impl SecretFile {
         // Held until the directory is listed, so that a signal that arrives meanwhile removes it.
         let mut present = present();
         ensure!(!present.ended, "no secret is written, because this run is being stopped");
-        let directory = Scratch::in_memory()?;
+        let directory = ScratchDir::in_memory()?;
         present.directories.push(directory.path().to_owned());
         let path = directory.path().join("key");
         let file = std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path);
