@@ -275,6 +275,17 @@ impl<'a> Remote<'a> {
         Ok(pushed)
     }
 
+    /// Removes what a push of ours has left that was stopped, if we made the repository.
+    ///
+    /// # Errors
+    /// Another run pushes there.
+    pub fn clear(&self) -> Result<()> {
+        self.directory
+            .as_ref()
+            .filter(|directory| directory.exists())
+            .map_or(Ok(()), |directory| self.make_ready(directory).map(drop))
+    }
+
     /// Makes a repository if it is missing, removes what a stopped push has left in it, and keeps other runs out.
     fn make_ready(&self, directory: &Utf8Path) -> Result<File> {
         let parent = directory.parent().with_context(|| format!("{directory} has no parent directory"))?;

@@ -70,6 +70,9 @@ pub async fn publish<'a>(planned: &PlannedTrain<'a>, request: &Request<'_>) -> R
     agreement::show(&plans)?;
     let ended = if plans.is_done() {
         remove_left_lock(train).await;
+        for side in train.deliveries.iter().filter_map(|delivery| delivery.git_side.as_ref()) {
+            side.remote.clear()?;
+        }
         Ended::NothingToDo
     } else {
         let signing_key = preflight::check_plan(planned).await?;

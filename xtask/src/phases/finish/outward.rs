@@ -148,6 +148,7 @@ impl<'a> FinishTarget<'a> {
     /// # Errors
     /// As for [`FinishTarget::look`], and the remote's refusal.
     pub fn push(&self, plan: &Plan, tip: Option<&Oid>, yes: bool) -> Result<End> {
+        self.remote.clear()?;
         self.go(plan, tip, if yes { Consent::Given } else { Consent::Ask })
     }
 
