@@ -1,5 +1,6 @@
 //! The command line: turns words into the values that phases take. It decides nothing and carries out nothing.
 
+use std::ffi::OsString;
 use std::process::ExitCode;
 use std::sync::Arc;
 
@@ -10,7 +11,7 @@ use clap::{Args, CommandFactory, Parser, Subcommand};
 
 use self::local::Local;
 use crate::domain::product::Product;
-use crate::phases::{bench, ci};
+use crate::phases::{bench, ci, crash};
 use crate::tools::term::{self, Verbosity};
 use crate::tree;
 
@@ -68,6 +69,12 @@ enum Command {
     /// Run a local S3 server (Garage) and a registry to practise on
     #[command(subcommand)]
     World(World),
+    /// Kill the tool before every change that it makes, and check what is left; `crash --help` says more
+    #[command(disable_help_flag = true)]
+    Crash {
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true, hide = true)]
+        arguments: Vec<OsString>,
+    },
     /// Run measurements; checks nothing
     #[command(subcommand)]
     Bench(Bench),
@@ -87,7 +94,7 @@ impl Command {
     fn speaks_json(&self) -> bool {
         match self {
             Command::Release(Phase::Publish(phase)) => !matches!(phase, Publish::Rehearse(_)),
-            Command::Release(_) | Command::Ci | Command::Adopt(_) | Command::World(_) | Command::Bench(_) => false,
+            Command::Release(_) | Command::Ci | Command::Adopt(_) | Command::World(_) | Command::Crash { .. } | Command::Bench(_) => false,
         }
     }
 
@@ -171,6 +178,7 @@ impl Cli {
         match self.command {
             Command::Ci => ci::run(&invocation.workspace)?,
             Command::Adopt(args) => return args.run(&invocation),
+            Command::Crash { arguments } => match crash::run(&invocation.workspace, &arguments)? {},
             Command::Bench(Bench::Notes) => bench::notes(&invocation.workspace)?,
             Command::Bench(Bench::Store { rounds }) => bench::store(&invocation.workspace, rounds)?,
             Command::World(world) => return publish(Publish::World(world), &invocation),

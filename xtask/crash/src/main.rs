@@ -47,9 +47,12 @@ struct Arguments {
     /// The workspace of the tool
     #[arg(long)]
     workspace: Utf8PathBuf,
-    /// The directory with `xtask` and `xtask-publish`
+    /// The program `xtask`
     #[arg(long)]
-    programs: Utf8PathBuf,
+    front_door: Utf8PathBuf,
+    /// The program `xtask-publish`
+    #[arg(long)]
+    publisher: Utf8PathBuf,
 }
 
 /// How the points of a phase ended.
@@ -80,7 +83,7 @@ fn run(arguments: &Arguments) -> Result<bool> {
     let scratch = tempfile::tempdir().context("cannot make a temporary directory")?;
     let dir = Utf8PathBuf::from_path_buf(scratch.path().to_owned());
     let dir = dir.map_err(|path| anyhow::anyhow!("{} is not UTF-8", path.display()))?;
-    let programs = ["xtask", "xtask-publish"].map(|name| arguments.programs.join(name));
+    let programs = [arguments.front_door.clone(), arguments.publisher.clone()];
     let lab = Lab { dir, programs, workspace: arguments.workspace.clone() };
     eprintln!("making the states that phases start from");
     lab.prepare()?;
@@ -234,14 +237,16 @@ fn one_of_each_kind(points: &[String]) -> Vec<usize> {
     points
 }
 
-/// A change without what is different in each: digits and digests.
+/// The kind of a change: what is done, where, and to which sort of file.
 fn kind(point: &str) -> String {
-    let part = |part: &str| {
-        let digits = part.chars().filter(char::is_ascii_digit).count();
-        let is_random = part.starts_with("tmp_obj_") || part.starts_with("lix-releng-");
-        if is_random || digits * 5 > part.len() || part.len() > 30 { "#".to_owned() } else { part.to_owned() }
-    };
-    point.split('/').map(part).collect::<Vec<_>>().join("/")
+    let (what, path) = point.split_once(' ').unwrap_or((point, ""));
+    let place: Vec<&str> = path.split('/').take(2).collect();
+    let file = path.rsplit('/').next().unwrap_or_default();
+    let sort = file.rsplit_once('.').map_or("", |(_, extension)| extension);
+    let sort = if sort.len() > 8 || what == "exec" { "" } else { sort };
+    let place = if what == "exec" { path.to_owned() } else { place.join("/") };
+    let place = if place.starts_with("tmp/") { "tmp" } else { &place };
+    format!("{what} {place} {sort}")
 }
 
 #[cfg(test)]
@@ -249,7 +254,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn points_of_one_kind_differ_in_digits_alone() {
+    fn one_point_of_each_kind_is_found() {
         let points =
             ["write tree/.git/objects/ab/0123456789", "write tree/.git/objects/ab/9876543210", "exec /usr/bin/git"];
         assert_eq!(one_of_each_kind(&points.map(str::to_owned)), [1, 3]);

@@ -1,21 +1,13 @@
-//! A program and all that it starts, stopped before each system call that changes a file below a directory, and killed
-//! before one of them.
-//!
-//! Linux on x86_64 and aarch64. seccomp picks the system calls, so that the rest run at full speed; ptrace stops at them.
+//! A program and everything that it starts, stopped before each system call that changes a file below a directory, and
+//! killed before one of them.
 
-use std::collections::BTreeSet;
-use std::fs;
-use std::io::{Read, Seek, SeekFrom};
-use std::os::unix::process::CommandExt;
+#[cfg(all(target_os = "linux", target_arch = "x86_64"))]
+mod linux;
+
 use std::process::Command;
 
-use anyhow::{Context, Result, bail};
-use camino::{Utf8Path, Utf8PathBuf};
-use nix::sys::ptrace;
-use nix::sys::signal::{Signal, kill};
-use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
-use nix::unistd::Pid;
-use seccompiler::{BpfProgram, SeccompAction, SeccompFilter};
+use anyhow::Result;
+use camino::Utf8Path;
 
 /// When to kill, and what.
 #[derive(Debug, Clone, Copy)]
@@ -42,237 +34,13 @@ pub struct Ended {
     pub status: Option<i32>,
 }
 
-/// The system calls that may change a file, each with the places of the paths among its arguments.
-#[cfg(target_arch = "x86_64")]
-const CALLS: &[(i64, &str, Change)] = &[
-    (2, "open", Change::OpenAt { dir: None, path: 0, flags: 1 }),
-    (257, "openat", Change::OpenAt { dir: Some(0), path: 1, flags: 2 }),
-    (85, "create", Change::Path { dir: None, path: 0 }),
-    (82, "rename", Change::Path { dir: None, path: 1 }),
-    (264, "rename", Change::Path { dir: Some(2), path: 3 }),
-    (316, "rename", Change::Path { dir: Some(2), path: 3 }),
-    (87, "unlink", Change::Path { dir: None, path: 0 }),
-    (263, "unlink", Change::Path { dir: Some(0), path: 1 }),
-    (84, "rmdir", Change::Path { dir: None, path: 0 }),
-    (83, "mkdir", Change::Path { dir: None, path: 0 }),
-    (258, "mkdir", Change::Path { dir: Some(0), path: 1 }),
-    (86, "link", Change::Path { dir: None, path: 1 }),
-    (265, "link", Change::Path { dir: Some(2), path: 3 }),
-    (88, "symlink", Change::Path { dir: None, path: 1 }),
-    (266, "symlink", Change::Path { dir: Some(1), path: 2 }),
-    (76, "truncate", Change::Path { dir: None, path: 0 }),
-    (90, "chmod", Change::Path { dir: None, path: 0 }),
-    (268, "chmod", Change::Path { dir: Some(0), path: 1 }),
-    (1, "write", Change::File { fd: 0 }),
-    (18, "write", Change::File { fd: 0 }),
-    (20, "write", Change::File { fd: 0 }),
-    (296, "write", Change::File { fd: 0 }),
-    (40, "write", Change::File { fd: 0 }),
-    (326, "write", Change::File { fd: 2 }),
-    (77, "truncate", Change::File { fd: 0 }),
-    (285, "allocate", Change::File { fd: 0 }),
-    (91, "chmod", Change::File { fd: 0 }),
-];
-
-/// What of a system call's arguments says which file changes.
-#[derive(Debug, Clone, Copy)]
-enum Change {
-    /// The path at an argument, relative to the directory at another.
-    Path { dir: Option<usize>, path: usize },
-    /// The same, if the flags create or empty a file.
-    OpenAt { dir: Option<usize>, path: usize, flags: usize },
-    /// An open file.
-    File { fd: usize },
-}
-
-/// Runs a program. What it changes below `below` is counted, with each program that it starts.
+/// Runs a program. Changes below `below` are counted, and so is each program that starts.
 ///
 /// # Errors
-/// The system does not allow it.
-pub fn run(mut command: Command, below: &Utf8Path, victim: Option<Kill>) -> Result<Ended> {
-    let filter = filter()?;
-    // Between fork and exec only what is safe there is called: `traceme` and the two calls of the filter.
-    unsafe {
-        command.pre_exec(move || {
-            ptrace::traceme().map_err(std::io::Error::from)?;
-            seccompiler::apply_filter(&filter).map_err(std::io::Error::other)
-        });
-    }
-    let child = command.spawn().with_context(|| format!("cannot run {command:?}"))?;
-    let main = Pid::from_raw(i32::try_from(child.id())?);
-    let mut trace = Trace { main, below, victim, points: Vec::new(), live: BTreeSet::from([main]), is_killed: false };
-    trace.follow()
-}
-
-/// Stops at the calls above, and nowhere else.
-fn filter() -> Result<BpfProgram> {
-    let rules = CALLS.iter().map(|(number, ..)| (*number, Vec::new())).collect();
-    let arch = std::env::consts::ARCH.try_into()?;
-    let filter = SeccompFilter::new(rules, SeccompAction::Allow, SeccompAction::Trace(0), arch)?;
-    Ok(filter.try_into()?)
-}
-
-struct Trace<'a> {
-    main: Pid,
-    below: &'a Utf8Path,
-    victim: Option<Kill>,
-    points: Vec<String>,
-    live: BTreeSet<Pid>,
-    is_killed: bool,
-}
-
-impl Trace<'_> {
-    fn follow(&mut self) -> Result<Ended> {
-        let mut status = None;
-        // The program stops once when it begins.
-        match waitpid(self.main, None)? {
-            WaitStatus::Stopped(pid, Signal::SIGTRAP) => {
-                let options = ptrace::Options::PTRACE_O_TRACESECCOMP
-                    | ptrace::Options::PTRACE_O_TRACEFORK
-                    | ptrace::Options::PTRACE_O_TRACEVFORK
-                    | ptrace::Options::PTRACE_O_TRACECLONE
-                    | ptrace::Options::PTRACE_O_TRACEEXEC
-                    | ptrace::Options::PTRACE_O_EXITKILL;
-                ptrace::setoptions(pid, options)?;
-                ptrace::cont(pid, None)?;
-            }
-            other => bail!("the program did not begin: {other:?}"),
-        }
-        while !self.live.is_empty() {
-            let event = match waitpid(None, Some(WaitPidFlag::__WALL | WaitPidFlag::__WNOTHREAD)) {
-                Err(nix::Error::ECHILD) => break,
-                event => event?,
-            };
-            match event {
-                WaitStatus::Exited(pid, code) => {
-                    self.live.remove(&pid);
-                    if pid == self.main {
-                        status = Some(code);
-                    }
-                }
-                WaitStatus::Signaled(pid, ..) => drop(self.live.remove(&pid)),
-                // It was being started as the rest died.
-                WaitStatus::PtraceEvent(pid, ..) | WaitStatus::Stopped(pid, _) if self.is_dead() => {
-                    self.live.insert(pid);
-                    let _ = kill(pid, Signal::SIGKILL);
-                }
-                WaitStatus::PtraceEvent(pid, _, event) => {
-                    self.live.insert(pid);
-                    if event == ptrace::Event::PTRACE_EVENT_SECCOMP as i32 {
-                        self.pass(self.change(pid))?;
-                    } else if event == ptrace::Event::PTRACE_EVENT_EXEC as i32 {
-                        self.pass(link(pid, "exe").map(|program| format!("exec {program}")))?;
-                    }
-                    go_on(pid, None);
-                }
-                WaitStatus::Stopped(pid, signal) => {
-                    // A new process stops once when it begins; any other signal is its own.
-                    let is_new = self.live.insert(pid) && signal == Signal::SIGSTOP;
-                    let is_ours = is_new || signal == Signal::SIGTRAP;
-                    go_on(pid, (!is_ours).then_some(signal));
-                }
-                _ => {}
-            }
-        }
-        Ok(Ended { points: std::mem::take(&mut self.points), status: status.filter(|_| !self.is_killed) })
-    }
-
-    /// Whether everything was killed.
-    fn is_dead(&self) -> bool {
-        self.is_killed && self.victim.is_some_and(|kill| kill.what == Victim::All)
-    }
-
-    fn pass(&mut self, point: Option<String>) -> Result<()> {
-        let Some(point) = point.filter(|_| !self.is_killed) else { return Ok(()) };
-        self.points.push(point);
-        let Some(Kill { what, .. }) = self.victim.filter(|kill| kill.before == self.points.len()) else {
-            return Ok(());
-        };
-        self.is_killed = true;
-        match what {
-            Victim::Program => kill(self.main, Signal::SIGKILL)?,
-            Victim::All => {
-                for pid in &self.live {
-                    // It may have ended by itself.
-                    let _ = kill(*pid, Signal::SIGKILL);
-                }
-            }
-        }
-        Ok(())
-    }
-
-    /// What a call is about to change, if that lies where it counts.
-    fn change(&self, pid: Pid) -> Option<String> {
-        let (number, args) = arguments(pid)?;
-        let (_, name, change) = CALLS.iter().find(|(known, ..)| *known == number)?;
-        let path = match *change {
-            Change::Path { dir, path } => path_at(pid, dir.map(|dir| args[dir]), args[path])?,
-            Change::OpenAt { dir, path, flags } => {
-                let changes = nix::libc::O_CREAT | nix::libc::O_TRUNC;
-                if args[flags] as i32 & changes == 0 {
-                    return None;
-                }
-                path_at(pid, dir.map(|dir| args[dir]), args[path])?
-            }
-            Change::File { fd } => link(pid, &format!("fd/{}", args[fd] as i32))?,
-        };
-        let below = path.strip_prefix(self.below).ok()?;
-        // Nothing of a file without a name survives.
-        if below.as_str().ends_with(" (deleted)") {
-            return None;
-        }
-        Some(format!("{name} {below}"))
-    }
-}
-
-fn go_on(pid: Pid, signal: Option<Signal>) {
-    // It may have been killed meanwhile.
-    let _ = ptrace::cont(pid, signal);
-}
-
-#[cfg(target_arch = "x86_64")]
-fn arguments(pid: Pid) -> Option<(i64, [u64; 6])> {
-    let regs = ptrace::getregs(pid).ok()?;
-    Some((regs.orig_rax as i64, [regs.rdi, regs.rsi, regs.rdx, regs.r10, regs.r8, regs.r9]))
-}
-
-/// A path in the memory of a process, made absolute.
-fn path_at(pid: Pid, dir: Option<u64>, address: u64) -> Option<Utf8PathBuf> {
-    let path = Utf8PathBuf::from(text(pid, address)?);
-    let base = match dir.map(|dir| dir as i32) {
-        _ if path.is_absolute() => Utf8PathBuf::new(),
-        None | Some(nix::libc::AT_FDCWD) => link(pid, "cwd")?,
-        Some(dir) => link(pid, &format!("fd/{dir}"))?,
-    };
-    let mut clean = Utf8PathBuf::new();
-    for part in base.join(path).components() {
-        match part.as_str() {
-            "." => {}
-            ".." => drop(clean.pop()),
-            part => clean.push(part),
-        }
-    }
-    Some(clean)
-}
-
-fn link(pid: Pid, name: &str) -> Option<Utf8PathBuf> {
-    Utf8PathBuf::from_path_buf(fs::read_link(format!("/proc/{pid}/{name}")).ok()?).ok()
-}
-
-/// Text that ends with a zero byte.
-fn text(pid: Pid, address: u64) -> Option<String> {
-    let mut memory = fs::File::open(format!("/proc/{pid}/mem")).ok()?;
-    memory.seek(SeekFrom::Start(address)).ok()?;
-    let mut bytes = Vec::new();
-    let mut chunk = [0; 256];
-    while bytes.len() < 4096 {
-        // Memory may end with the text.
-        let length = memory.read(&mut chunk).ok().filter(|length| *length > 0)?;
-        if let Some(end) = chunk[..length].iter().position(|byte| *byte == 0) {
-            bytes.extend_from_slice(&chunk[..end]);
-            return String::from_utf8(bytes).ok();
-        }
-        bytes.extend_from_slice(&chunk[..length]);
-    }
-    None
+/// The system does not allow it, or is not Linux on x86_64.
+pub fn run(command: Command, below: &Utf8Path, victim: Option<Kill>) -> Result<Ended> {
+    #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
+    return linux::run(command, below, victim);
+    #[cfg(not(all(target_os = "linux", target_arch = "x86_64")))]
+    anyhow::bail!("only Linux on x86_64 can stop {command:?} before what it changes below {below}, {victim:?}");
 }

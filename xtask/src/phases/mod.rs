@@ -8,6 +8,7 @@ pub mod announce;
 pub mod bench;
 pub mod build;
 pub mod ci;
+pub mod crash;
 pub mod finish;
 pub mod notes;
 pub mod prepare;
