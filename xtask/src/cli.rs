@@ -40,7 +40,7 @@ struct Cli {
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Everywhere")]
 struct Global {
-    /// The tree to release [default: the one that contains this tool]; repeat it for `train`
+    /// The tree to release [default: the one that contains this tool]; for `train`, repeat the option
     #[arg(long, global = true, value_name = "DIR")]
     repo: Vec<Utf8PathBuf>,
     /// Another releng.toml [default: the one beside this tool]
@@ -94,7 +94,12 @@ impl Command {
     fn speaks_json(&self) -> bool {
         match self {
             Command::Release(Phase::Publish(phase)) => !matches!(phase, Publish::Rehearse(_)),
-            Command::Release(_) | Command::Ci | Command::Adopt(_) | Command::World(_) | Command::Crash { .. } | Command::Bench(_) => false,
+            Command::Release(_)
+            | Command::Ci
+            | Command::Adopt(_)
+            | Command::World(_)
+            | Command::Crash { .. }
+            | Command::Bench(_) => false,
         }
     }
 

@@ -32,6 +32,7 @@ fn missing(front_door: &Path, publisher: &Path) -> Option<String> {
     if !front_door.exists() || !publisher.exists() {
         return Some("the tool is not built beside this test: test the whole workspace".to_owned());
     }
-    let missing = ["nix", "skopeo"].into_iter().find(|program| Command::new(program).arg("--version").output().is_err());
+    let missing =
+        ["nix", "skopeo"].into_iter().find(|program| Command::new(program).arg("--version").output().is_err());
     missing.map(|program| format!("{program} is not installed"))
 }

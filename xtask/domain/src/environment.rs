@@ -300,7 +300,9 @@ impl Environment {
             let Buckets { cache, docs, install, releases } = buckets;
             let names = BTreeSet::from([cache, docs, install, releases]);
             if names.len() < 4 || names.iter().any(|name| name.is_empty()) {
-                return Err("two buckets have the same name or address, or one has none".to_owned());
+                return Err(
+                    "two buckets have the same name or address, or the name or address of one is empty".to_owned()
+                );
             }
         }
         match self.purge.first() {

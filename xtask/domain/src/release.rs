@@ -211,7 +211,7 @@ the branch's tree: the flag that marks an official release stays off here.";
 
 const FORWARD_EXPLANATION: &str = "\
 Their sections are copied from the release branches, so that the newest manual
-has them, and the fragments that they were made of leave rl-next, so that no
+has them, and the fragments that they were made from leave rl-next, so that no
 change is announced twice.";
 
 #[cfg(test)]

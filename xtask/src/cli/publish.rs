@@ -47,7 +47,7 @@ pub enum Publish {
 
 #[derive(Debug, Args)]
 pub struct DoctorArgs {
-    /// An environment in releng.toml, whose preconditions are checked, too
+    /// An environment in releng.toml whose preconditions are checked, too
     #[arg(long, alias = "environment", value_name = "ENV")]
     pub env: Option<String>,
     /// Arguments for every call of Nix: give the same as to `build`, such as `--builders …`
@@ -73,7 +73,7 @@ pub struct PlanArgs {
     /// Replace a tag that the remote has
     #[arg(long)]
     pub force_push_tag: bool,
-    /// Publish release/ as it was built, whatever commit and changes are checked out
+    /// Publish release/ as it was built, without checking HEAD or the work tree
     #[arg(long)]
     pub no_check_git: bool,
     /// Publish although the environment in `requires` has not received this release; REASON is recorded publicly
@@ -120,7 +120,7 @@ pub struct InstallerArgs {
     /// Directory with one installer for each system
     #[arg(long, value_name = "DIR")]
     pub from: Utf8PathBuf,
-    /// The release that they install [default: the version in version.json]
+    /// The release that the installers install [default: the version in version.json]
     pub version: Option<Version>,
     /// Let a system that the release no longer has keep its last installer
     #[arg(long, value_name = "SYSTEM")]
@@ -149,7 +149,7 @@ pub struct RollbackArgs {
     /// The name of an environment in releng.toml
     #[arg(long, alias = "environment", value_name = "ENV")]
     pub env: String,
-    /// The version that users get instead
+    /// The version to move users back to
     #[arg(long, value_name = "VERSION")]
     pub to: Version,
     /// Let a system vanish from the root manifest, or keep an installer of the newer version

@@ -131,7 +131,8 @@ fn unpacked(git: &Git, record: &Record, layout: &Layout) -> Option<Digest> {
         );
         Nix::new(git.root(), &[])?.hash_of_unpacked(&archive)
     };
-    let warn = |error| term::warn(format_args!("nixpkgs.toml is without the hash of the unpacked source: {error:#}"));
+    let warn =
+        |error| term::warn(format_args!("nixpkgs.toml does not have the hash of the unpacked source: {error:#}"));
     ask().map_err(warn).ok()
 }
 
@@ -181,7 +182,7 @@ fn write(dir: &Utf8Path, drafts: &[Draft]) -> Result<()> {
     let ledger = dir.join(WRITTEN);
     let mut written: BTreeMap<String, Digest> = match read(&ledger)? {
         Some(text) => serde_json::from_str(&text)
-            .with_context(|| format!("{ledger} is damaged: remove it, and every draft there counts as edited"))?,
+            .with_context(|| format!("{ledger} is damaged: remove it (every draft there then counts as edited)"))?,
         None => BTreeMap::new(),
     };
     for Draft { file, text } in drafts {

@@ -20,6 +20,7 @@ pub fn run(workspace: &Utf8Path, arguments: &[OsString]) -> Result<Infallible> {
     let front_door = Utf8PathBuf::from_path_buf(std::env::current_exe().context("cannot find this program")?);
     let front_door = front_door.map_err(|path| anyhow::anyhow!("{} is not UTF-8", path.display()))?;
     let (publisher, crash) = (program("xtask-publish")?, program("xtask-crash")?);
-    let given = ["--workspace", workspace.as_str(), "--front-door", front_door.as_str(), "--publisher", publisher.as_str()];
+    let given =
+        ["--workspace", workspace.as_str(), "--front-door", front_door.as_str(), "--publisher", publisher.as_str()];
     process::exec(sh.cmd(crash).args(given).args(arguments))
 }

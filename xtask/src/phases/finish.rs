@@ -239,7 +239,7 @@ fn decide(observed: &Observed, request: &Request) -> Result<Plan, Problems> {
             tag.merge_commit.short()
         )),
         (Some((Relation::Behind, _)), Kind::Patch) => {
-            remarks.push(format!("{series} is behind the release here: fetch it once it is published"));
+            remarks.push(format!("{series} is behind the release here: fetch it once the release is published"));
         }
         (None, _) | (Some(_), Kind::PreRelease) => {}
     }

@@ -284,9 +284,9 @@ fn notes_state(observed: &Observed, release: &Release, today: Date) -> Result<Op
             release.version()
         ))),
         Some(_) if !observed.fragments.is_empty() => Ok(Some(left_over(&observed.fragments, release.version()))),
-        Some(date) if date != today.to_string() => {
-            Ok(Some(format!("{path} dates the release {date}, and today is {today}")))
-        }
+        Some(date) if date != today.to_string() => Ok(Some(format!(
+            "{path} dates the release {date}, but today is {today}: to change that, undo the tag and the notes commit, and prepare again"
+        ))),
         Some(_) => Ok(None),
     }
 }
@@ -294,12 +294,17 @@ fn notes_state(observed: &Observed, release: &Release, today: Date) -> Result<Op
 /// Returns the warning about fragments that were added after the notes.
 fn left_over(fragments: &[String], version: &Version) -> String {
     if let [path] = fragments {
-        return format!("{path} is still there and not in the notes of {version}");
+        return format!(
+            "{path} is not in the notes of {version}: it stays for the next release, unless you undo the tag and the notes commit and prepare again"
+        );
     }
     let named = fragments.iter().take(NAMED).map(|path| format!("\n{path}")).collect::<String>();
     let rest = fragments.len().saturating_sub(NAMED);
     let rest = if rest > 0 { format!("\nand {rest} more") } else { String::new() };
-    format!("{} fragments are still there and not in the notes of {version}:{named}{rest}", fragments.len())
+    format!(
+        "{} fragments are not in the notes of {version}: they stay for the next release, unless you undo the tag and the notes commit and prepare again:{named}{rest}",
+        fragments.len()
+    )
 }
 
 /// Makes the objects in a scratch repository, then moves the tag and the branch, both at once, and HEAD.

@@ -59,7 +59,7 @@ impl Patience {
         }
         silence.spoken = true;
         let left = given_up.saturating_sub(silent).as_secs();
-        Ok(Some(format!("  waiting for {whom}, silent for {} s; given up in {left} s", silent.as_secs())))
+        Ok(Some(format!("  waiting for {whom}, silent for {} s; giving up in {left} s", silent.as_secs())))
     }
 }
 
@@ -84,7 +84,7 @@ mod tests {
         assert_eq!(look(&mut silence, 0), None);
         silence.since = ago(11);
         let said = look(&mut silence, 0).expect("it is spoken of");
-        assert!(said.starts_with("  waiting for there, silent for 11 s; given up in 4"), "{said}");
+        assert!(said.starts_with("  waiting for there, silent for 11 s; giving up in 4"), "{said}");
         assert_eq!(look(&mut silence, 0), None, "once");
         silence.since = ago(61);
         assert_eq!(look(&mut silence, 1), None, "what is written begins the time anew");

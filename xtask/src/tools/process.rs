@@ -2,7 +2,7 @@
 //!
 //! Owns what a failure looks like: the command, the exit status and the last lines that the program wrote; and the
 //! environment that every program gets: [`prepared`]. On Linux, a program ends when we do, unless it must not be
-//! interrupted half-way.
+//! interrupted halfway.
 
 pub mod running;
 
@@ -271,7 +271,7 @@ fn drained(mut stream: impl Read + Send + 'static) -> Receiver<Vec<u8>> {
     receiver
 }
 
-/// Runs a program that must not be interrupted half-way: in a separate process group, so that neither Ctrl-C nor a
+/// Runs a program that must not be interrupted halfway: in a separate process group, so that neither Ctrl-C nor a
 /// signal to our group reaches it, and so that it finishes even if we are killed.
 ///
 /// Its stdin and stderr are files, so that even then it can read all of its input and write its messages. Its stdout is

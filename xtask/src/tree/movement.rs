@@ -145,7 +145,7 @@ impl<'a> Movement<'a> {
             return "nothing has changed".to_owned();
         }
         format!(
-            "the work tree is halfway: when the reason is gone, the same command completes it\nnext: {}",
+            "the change was made only in part: once the cause is fixed, the same command completes it\nnext: {}",
             term::next(&intent.command)
         )
     }
@@ -160,7 +160,7 @@ impl<'a> Movement<'a> {
             Progress::Done => self.say_completed(&intent),
             Progress::Halfway => {
                 self.complete(&intent, &seen, &differences)
-                    .with_context(|| format!("cannot complete what `{}` was stopped at", intent.command))?;
+                    .with_context(|| format!("cannot complete what the stopped `{}` was moving", intent.command))?;
                 self.say_completed(&intent);
             }
             // The manager has tidied up with git's own commands.
@@ -260,8 +260,8 @@ fn changed(git: &Git, file: &Utf8Path, intent: &Intent, what: &[String], differe
     };
     anyhow!(
         "an earlier `{}` was stopped halfway, and the tree has been changed since: {}\n\
-         to go forward and lose that change: {}\n\
-         to go back and lose it, too: {}\n\
+         to complete it, which discards that change: {}\n\
+         to undo it, which also discards that change: {}\n\
          then run the same command again; or, if the tree is as you want it, remove {file}",
         intent.command,
         what.join("; "),

@@ -50,7 +50,7 @@ pub fn past(git: &Git, product: &Product, wanted: impl Fn(&Version) -> bool) -> 
 pub fn cannot_compare(unknown: &[Version]) -> String {
     let versions = notes::enumerate(&unknown.iter().map(Version::to_string).collect::<Vec<_>>());
     format!(
-        "cannot tell whether {versions} released a fragment of this tree already, because history is cut off: \
+        "cannot tell whether {versions} announced a fragment of this tree already, because history is cut off: \
          `git fetch --unshallow`"
     )
 }

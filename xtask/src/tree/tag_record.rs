@@ -121,7 +121,7 @@ pub fn load(git: &Git, version: &Version) -> Result<TagRecord> {
     }
     if !differences.is_empty() {
         let all = differences.join("; ");
-        bail!("{} records for {version} the {all}: if git is right, remove the file", path(git));
+        bail!("{} disagrees with git about {version}: it has {all}. If git is right, remove the file", path(git));
     }
     Ok(recorded)
 }
@@ -136,10 +136,12 @@ fn lightweight(git: &Git, version: &Version, object: &Oid, recorded: Option<&Tag
     if let Some(annotated) = recorded.map(|recorded| &recorded.tag_object)
         && git.resolve(&format!("{annotated}^{{tag}}"))?.is_some()
     {
-        return Ok(format!("{what}. It is still here: `git update-ref refs/tags/{version} {annotated}`"));
+        return Ok(format!(
+            "{what}. The annotated tag is still in this repository, so restore it: `git update-ref refs/tags/{version} {annotated}`"
+        ));
     }
     Ok(format!(
-        "{what}. If that was pushed, fetch it: `git fetch --force REMOTE tag {version}`. If not, delete this tag \
+        "{what}. If the annotated tag was pushed, fetch it: `git fetch --force REMOTE tag {version}`. If not, delete this tag \
          (`git tag --delete {version}`), `git switch` to the branch and run `{}`",
         term::next("tag")
     ))
@@ -154,7 +156,7 @@ fn not_merged(git: &Git, version: &Version, commit: &Oid) -> Result<String> {
     // `origin/HEAD` is an alias of another branch.
     let Some(remote) = remote.lines().find(|name| !name.ends_with("/HEAD")) else {
         return Ok(format!(
-            "the tag {version} is here, but no branch that merges it back: fetch the branch that it was tagged on, and \
+            "the tag {version} is here, but no branch here merges it back: fetch the branch that it was tagged on, and \
              `git switch` to it"
         ));
     };

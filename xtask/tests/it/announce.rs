@@ -140,7 +140,7 @@ fn drafts_lead_to_pages_that_exist_and_to_what_is_newest() {
 
         Left to do by hand:
 
-        - [ ] Website: usually no post, because no fix of a security problem was found; otherwise a pull request with blog.md as content/blog/2025-06-18-lix-2.93.1-release.md, merged once the release is public
+        - [ ] Website: usually no post, because the notes mention no security fix; if there is one after all, a pull request with blog.md as content/blog/2025-06-18-lix-2.93.1-release.md, merged once the release is public
         - [ ] Toot (toot.txt), once the blog post is online
         - [ ] Install page, installer repository and NixOS module: nothing to do; they stay on 2.95.0, the newest stable tag
         - [ ] nixpkgs: a pull request (nixpkgs.toml), with backports to the stable branches

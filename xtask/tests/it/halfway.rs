@@ -135,13 +135,15 @@ fn where_somebody_has_worked_since_nothing_is_touched() {
     expect![[r#"
         error: cannot prepare the release
           an earlier `prepare` was stopped halfway, and the tree has been changed since: doc/manual/src/release-notes/rl-2.93.md has another content
-          to go forward and lose that change: git -C TREE restore --source=TO --staged --worktree -- doc/manual/rl-next/one.md doc/manual/rl-next/two.md doc/manual/src/release-notes/rl-2.93.md
-          to go back and lose it, too: git -C TREE restore --source=FROM --staged --worktree -- doc/manual/rl-next/one.md doc/manual/rl-next/two.md doc/manual/src/release-notes/rl-2.93.md
+          to complete it, which discards that change: git -C TREE restore --source=TO --staged --worktree -- doc/manual/rl-next/one.md doc/manual/rl-next/two.md doc/manual/src/release-notes/rl-2.93.md
+          to undo it, which also discards that change: git -C TREE restore --source=FROM --staged --worktree -- doc/manual/rl-next/one.md doc/manual/rl-next/two.md doc/manual/src/release-notes/rl-2.93.md
           then run the same command again; or, if the tree is as you want it, remove TREE/.git/release-intent.json
     "#]].assert_eq(&error);
     assert_eq!(repo.state(), state);
     // One of the two commands, and everything goes on.
-    let command = error.lines().find_map(|line| line.trim().strip_prefix("to go back and lose it, too: git -C TREE "));
+    let command = error
+        .lines()
+        .find_map(|line| line.trim().strip_prefix("to undo it, which also discards that change: git -C TREE "));
     let command = command.expect("a command").replace("FROM", intent.files.from.short());
     repo.git(&command.split(' ').collect::<Vec<_>>());
     repo.xtask(&["release", "prepare"]).ok();

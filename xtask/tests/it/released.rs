@@ -128,7 +128,7 @@ fn a_clone_that_cannot_tell_says_so() {
     // The branch of the series, one commit deep, and so the tag.
     let ran = clone("shallow", &["--depth=1", "--no-single-branch"]);
     assert!(
-        ran.stderr.contains("cannot tell whether 2.93.1 released a fragment of this tree already"),
+        ran.stderr.contains("cannot tell whether 2.93.1 announced a fragment of this tree already"),
         "{}",
         ran.stderr
     );

@@ -58,7 +58,7 @@ impl RawRow {
         let (path, name, outputs) = match (self.error, self.drv_path, self.name, self.outputs) {
             (Some(error), ..) => return Ok(Row { attr_path: self.attr_path, result: Err(error) }),
             (None, Some(path), Some(name), Some(outputs)) => (path, name, outputs),
-            _ => return Err(format!("the row of `{shown}` has no `drvPath`, `name` and `outputs`, and no `error`")),
+            _ => return Err(format!("the row of `{shown}` has neither `drvPath`, `name` and `outputs` nor `error`")),
         };
         let parse = |path: &str| StorePath::parse(path).map_err(|why| format!("the row of `{shown}`: {why}"));
         let path = parse(&path)?;
@@ -350,7 +350,7 @@ mod tests {
             --
             missing field `attrPath` at line 1 column 2
             --
-            the row of `a` has no `drvPath`, `name` and `outputs`, and no `error`
+            the row of `a` has neither `drvPath`, `name` and `outputs` nor `error`
             --
             the row of `a`: `/b.drv` is not in /nix/store
             --

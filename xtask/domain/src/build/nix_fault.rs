@@ -87,12 +87,12 @@ pub fn meaning(message: &str, nix: &str) -> Option<String> {
     let says = |signs: &[&[&str]]| message.lines().any(|line| signs.iter().any(|parts| in_order(line, parts)));
     if says(&TOO_OLD) || is_builtin_missing(message) {
         let enough = version(nix).is_some_and(|found| found >= FOR_LIX);
-        let which = if enough { "" } else { " (for Lix since 2.95, 2.26 or newer)" };
+        let which = if enough { "" } else { " (Lix since 2.95 needs 2.26 or newer)" };
         return Some(format!("`{nix}` is too old for this flake: put a newer Nix first on PATH{which}"));
     }
     if says(&UNKNOWN) {
         return Some(format!(
-            "`{nix}` does not know a word in this flake: it is misspelt, or needs a newer Nix on PATH"
+            "`{nix}` does not know a word in this flake: the word is misspelt, or needs a newer Nix on PATH"
         ));
     }
     if let Some(feature) = switched_off(message) {
@@ -161,7 +161,7 @@ mod tests {
             "error: evaluation aborted with the following error message: '\n\n         This version of Nixpkgs requires Nix >= 2.18, please upgrade:\n",
             builtin,
         ];
-        let too_old = "`nix (Nix) 2.8.0` is too old for this flake: put a newer Nix first on PATH (for Lix since 2.95, 2.26 or newer)\n";
+        let too_old = "`nix (Nix) 2.8.0` is too old for this flake: put a newer Nix first on PATH (Lix since 2.95 needs 2.26 or newer)\n";
         assert_eq!(shown(OLD, &messages), too_old.repeat(messages.len()));
         expect!["`nix (Nix) 2.34.8` is too old for this flake: put a newer Nix first on PATH"]
             .assert_eq(&meaning(messages[4], NEW).expect("a meaning"));
@@ -170,9 +170,9 @@ mod tests {
     #[test]
     fn what_may_be_misspelt_is_not_called_too_new() {
         expect![[r"
-            `nix (Nix) 2.8.0` does not know a word in this flake: it is misspelt, or needs a newer Nix on PATH
-            `nix (Nix) 2.8.0` does not know a word in this flake: it is misspelt, or needs a newer Nix on PATH
-            `nix (Nix) 2.8.0` does not know a word in this flake: it is misspelt, or needs a newer Nix on PATH
+            `nix (Nix) 2.8.0` does not know a word in this flake: the word is misspelt, or needs a newer Nix on PATH
+            `nix (Nix) 2.8.0` does not know a word in this flake: the word is misspelt, or needs a newer Nix on PATH
+            `nix (Nix) 2.8.0` does not know a word in this flake: the word is misspelt, or needs a newer Nix on PATH
             -
             -
         "]]
@@ -221,7 +221,7 @@ mod tests {
         assert_eq!(says("killed\n"), "killed");
         assert_eq!(
             says("warning: x\nerror: lock file 'x' has unsupported version 8\n"),
-            "`nix (Nix) 2.8.0` is too old for this flake: put a newer Nix first on PATH (for Lix since 2.95, 2.26 or newer)\n\
+            "`nix (Nix) 2.8.0` is too old for this flake: put a newer Nix first on PATH (Lix since 2.95 needs 2.26 or newer)\n\
              error: lock file 'x' has unsupported version 8"
         );
     }

@@ -79,7 +79,7 @@ const REMEDIES: [(&[&str], &str); 9] = [
     ),
     (
         &["non-fast-forward", "fetch first", "stale info", "needs force"],
-        "the remote has commits that ours do not contain, because someone else pushed: run the same command again to \
+        "the remote has commits that our branch does not contain, because someone else pushed: run the same command again to \
          see them",
     ),
     (&["already exists"], "the remote has a ref of this name with other content: run the same command again to see it"),
@@ -89,7 +89,7 @@ const REMEDIES: [(&[&str], &str); 9] = [
     ),
     (
         &["unpacker error", "internal server error", "index-pack", "disk quota", "no space left"],
-        "the server failed, and not because of what was pushed: try again, or else tell its administrators",
+        "the server failed, and not because of what was pushed: try again; if it fails again, tell its administrators",
     ),
 ];
 
@@ -184,7 +184,7 @@ mod tests {
             "hint: Updates were rejected because the tip of your current branch is behind\n",
             expect![[r#"
                 refs/heads/main was refused: non-fast-forward
-                the remote has commits that ours do not contain, because someone else pushed: run the same command again to see them
+                the remote has commits that our branch does not contain, because someone else pushed: run the same command again to see them
             "#]],
         );
         check(

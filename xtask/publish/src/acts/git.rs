@@ -94,7 +94,7 @@ impl<'a> GitSide<'a> {
                 Review::Submitted => Ok(()),
                 Review::Half { .. } => Err("the commit that merges it back is not submitted yet".to_owned()),
                 Review::Unknown | Review::Open | Review::Rewritten(_) => {
-                    Err("its commit is not submitted yet, and Gerrit accepts the tag only then".to_owned())
+                    Err("its commit is not submitted yet, and Gerrit accepts the tag only once it is".to_owned())
                 }
             }
         };

@@ -193,7 +193,9 @@ async fn look(
 /// Returns the digest of an object's content as the bucket knows it: the ETag, or if there is none, the SHA-256 that we
 /// stored.
 async fn digest_there(store: &Store, key: &str, listing: &Listing) -> Result<String> {
-    let listed = listing.get(key).with_context(|| format!("{key} disappeared during the look"))?;
+    let listed = listing
+        .get(key)
+        .with_context(|| format!("{key} disappeared while the bucket was being read: run the same command again"))?;
     match &listed.etag {
         Some(etag) => Ok(format!("ETag {etag}")),
         None => {
@@ -213,7 +215,7 @@ async fn installer_systems(install: &Store, layout: &Layout, key: &str) -> Resul
     Ok(match InstallerRecord::parse(layout, &String::from_utf8_lossy(&text)) {
         Ok(record) => Some(record.systems(layout)),
         Err(why) => {
-            term::warn(format_args!("{key} {why}; so the installers there are known only by their names"));
+            term::warn(format_args!("{key} {why}, so the installers there are known only by their names"));
             None
         }
     })

@@ -53,10 +53,10 @@ pub async fn carry_out<'a>(planned: &PlannedTrain<'a>, signing_key: Option<Secre
         done = carry_out_waves(planned, &stores, &lock) => done,
         lost = held.lost() => Err(lost.context("stopped, because this run no longer has the environment's lock")),
     };
-    // Programs of other acts must end before the lock is given back.
+    // Programs of other acts must end before the lock is released.
     child::all_ended().await;
     if let Err(error) = held.release().await {
-        term::warn(format_args!("the lock could not be given back, and will expire: {error:#}"));
+        term::warn(format_args!("the lock could not be released, and will expire: {error:#}"));
     }
     done.map_err(|error| {
         let passes = cannot_be_asked(&error);
@@ -181,7 +181,7 @@ impl Turn<'_> {
         purge::note(delivery, &purge::addresses(delivery, &prospect)).with_context(doing)?;
         prospect.apply(self.stores, &self.meter.progress()).await.with_context(doing)?;
         if let Err(error) = note(delivery, &now) {
-            term::warn(format_args!("{error:#}; what was done is done, and the journal is only for people"));
+            term::warn(format_args!("{error:#}; publishing continues, because the journal is only for people"));
         }
         self.meter.line(format_args!("  {} {title:<width$} {}", term::good("ok"), now.summary));
         let (after, stubborn) = self.look_until_it_shows(delivery, act).await.with_context(doing)?;
@@ -281,7 +281,9 @@ impl<'a> Done<'a> {
     /// Writes a receipt to each tree, for people only, so a failure is a warning.
     pub fn write_receipts(&self, plans: &Plans) {
         if let Err(error) = self.try_write_receipts(plans) {
-            term::warn(format_args!("{error:#}; what was done is done, and that file is only for people"));
+            term::warn(format_args!(
+                "{error:#}; the release is published all the same, because that file is only for people"
+            ));
         }
     }
 

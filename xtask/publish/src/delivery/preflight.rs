@@ -64,7 +64,10 @@ async fn check_server(site: &Site, checkup: &mut Checkup) -> bool {
     match &says.region {
         Some(theirs) if theirs == region => checkup.add("region", Ok(theirs.clone())),
         Some(theirs) => checkup.add("region", Err(wrong_region(&site.name, region, theirs))),
-        None => checkup.note("region", format!("{region}; the server does not name its region, so reading will show")),
+        None => checkup.note(
+            "region",
+            format!("{region}; the server does not name its region, so only reading shows whether this is right"),
+        ),
     }
     check_clock(&says, checkup);
     says.region.is_none_or(|theirs| theirs == *region)
@@ -80,7 +83,9 @@ fn wrong_region(environment: &str, ours: &str, theirs: &str) -> String {
 fn check_clock(says: &ServerInfo, checkup: &mut Checkup) {
     let Some(theirs) = says.time else { return checkup.note("clock", "the server does not give its time") };
     let skew = (OffsetDateTime::now_utc() - theirs).whole_seconds().abs();
-    let remedy = || format!("this machine's is {skew} s off the server's: set it, because signatures contain the time");
+    let remedy = || {
+        format!("this machine's clock is {skew} s off the server's: correct it, because signatures contain the time")
+    };
     let close = format!("within {} s of the server's", skew.max(1));
     checkup.add("clock", if skew <= SKEW { Ok(close) } else { Err(remedy()) });
 }
@@ -167,7 +172,7 @@ fn check_signing_key(site: &Site, checkup: &mut Checkup) {
     }
 }
 
-/// Finds, while nothing is public yet, everything that would stop the plan half-way. Server, region and clock have been
+/// Finds, while nothing is public yet, everything that would stop the plan halfway. Server, region and clock have been
 /// proven right by looking. Returns the signing key, if the plan needs it.
 ///
 /// # Errors

@@ -1,4 +1,4 @@
-//! The common story of every command that publishes: the plan is shown, agreed to and carried out, and the result
+//! The steps common to every command that publishes: the plan is shown, agreed to and carried out, and the result
 //! shown.
 //!
 //! If there is nothing to do, the manager is not asked, but what an earlier run left unfinished (a lock, a purge) is

@@ -29,8 +29,9 @@ pub const LIMIT: u64 = 256 << 20;
 pub async fn find(releases: &Store, product: &Arc<Product>, version: &Version) -> Result<Built> {
     let layout = Layout::new(product, version);
     let text = releases.get(&format!("{}/{RECORD}", layout.version_directory()), LIMIT).await?;
-    let text =
-        text.with_context(|| format!("{version} has no {RECORD} here: it is not published, or by an older tool"))?;
+    let text = text.with_context(|| {
+        format!("{version} has no {RECORD} here: it is not published, or an older tool published it")
+    })?;
     let record = Record::parse_published(&String::from_utf8_lossy(&text))
         .map_err(|why| anyhow!("the published record {why}"))?;
     ensure!(

@@ -160,14 +160,14 @@ fn check_builders(jobs: &Jobs, site: Option<&Site>, checkup: &mut Checkup) {
 fn check_disk(git: &Git, checkup: &mut Checkup) {
     // By file system, because the store and the tree may share one.
     let mut free = BTreeMap::new();
-    for invocation in [Utf8Path::new("/nix/store"), git.root()].into_iter().filter(|invocation| invocation.exists()) {
-        match files::free_space(invocation) {
-            Ok((file_system, bytes)) => drop(free.entry(file_system).or_insert((invocation, bytes))),
+    for place in [Utf8Path::new("/nix/store"), git.root()].into_iter().filter(|place| place.exists()) {
+        match files::free_space(place) {
+            Ok((file_system, bytes)) => drop(free.entry(file_system).or_insert((place, bytes))),
             Err(error) => checkup.note("disk", format!("{error:#}")),
         }
     }
-    for (invocation, bytes) in free.into_values() {
-        let there = format!("{:.0} GB free at {invocation}", bytes as f64 / 1e9);
+    for (place, bytes) in free.into_values() {
+        let there = format!("{:.0} GB free at {place}", bytes as f64 / 1e9);
         let remedy =
             || format!("{there}, but a release for all systems takes about 10: free some with `nix-collect-garbage`");
         checkup.add("disk", if bytes < ROOMY { Err(remedy()) } else { Ok(there) });

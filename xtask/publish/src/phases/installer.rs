@@ -87,7 +87,7 @@ pub async fn run(invocation: &Invocation, args: &InstallerArgs) -> Result<Outcom
 async fn finished(destination: &Destination, version: &Version) -> Result<Built> {
     let published = published::find(destination.read.of(Bucket::Releases), &destination.site.product, version).await?;
     let own = receipt(destination, &published.record.version).await?;
-    ensure!(own.is_of(published.record_digest), "its upload is not finished: run it again");
+    ensure!(own.is_of(published.record_digest), "its upload is not finished: run `upload` again");
     Ok(published)
 }
 

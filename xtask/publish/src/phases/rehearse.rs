@@ -66,11 +66,11 @@ pub async fn run(invocation: &Invocation, args: &RehearseArgs) -> Result<Outcome
     drop(real);
 
     if args.keep {
-        term::say(format_args!("the scratch clone is {tree}"));
+        term::say(format_args!("the scratch clone is in {tree}"));
     } else {
         std::fs::remove_dir_all(&scratch).with_context(|| format!("cannot remove {scratch}"))?;
     }
-    term::say(format_args!("{} {version} could be released", term::good("rehearsed:")));
+    term::say(format_args!("{} {version} can be released", term::good("rehearsed:")));
     Ok(Outcome::Done)
 }
 

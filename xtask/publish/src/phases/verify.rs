@@ -167,8 +167,8 @@ impl View<'_> {
     async fn record_to_follow(&self, version: &Version, title: &str, report: &mut Report) -> Result<Option<Record>> {
         match self.record(version).await? {
             Some(Ok((record, _))) => return Ok(Some(record)),
-            Some(Err(why)) => report.note(title, &format!("belongs on {version}, which cannot be checked: {why}")),
-            None => report.note(title, &format!("belongs on {version}, which has no record to compare with")),
+            Some(Err(why)) => report.note(title, &format!("should lead to {version}, which cannot be checked: {why}")),
+            None => report.note(title, &format!("should lead to {version}, which has no record to compare with")),
         }
         Ok(None)
     }

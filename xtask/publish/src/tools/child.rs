@@ -262,7 +262,7 @@ impl<'a> Watched<'a> {
             let left = |limit: Duration, since: Duration| limit.saturating_sub(since).as_secs();
             let limits = [self.wait.longest.map(|all| left(all, elapsed)), limit.map(|limit| left(limit, silent))];
             let ends = match limits.into_iter().flatten().min() {
-                Some(seconds) => format!("given up in {seconds} s"),
+                Some(seconds) => format!("giving up in {seconds} s"),
                 None => "Ctrl-C stops it".to_owned(),
             };
             progress::say(format_args!("  waiting for {what}, silent for {} s; {ends}", silent.as_secs()));

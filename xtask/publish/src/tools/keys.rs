@@ -123,7 +123,10 @@ async fn from_program(command: &[String]) -> Result<Credentials> {
 async fn from_aws() -> Result<Key> {
     let config = aws_config::defaults(aws_config::BehaviorVersion::latest()).load().await;
     let provider = config.credentials_provider().context("the AWS configuration names no credentials")?;
-    let found = provider.provide_credentials().await.context("no AWS credentials in the usual places")?;
+    let found = provider
+        .provide_credentials()
+        .await
+        .context("no AWS credentials found: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or a profile in ~/.aws")?;
     let credentials = Credentials {
         id: found.access_key_id().to_owned(),
         secret: found.secret_access_key().to_owned(),

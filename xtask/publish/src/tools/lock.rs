@@ -129,7 +129,7 @@ impl Lock {
     }
 }
 
-/// A lock that is held, and renewed in the background. [`Guard::release`] gives it back, as does a signal.
+/// A lock that is held, and renewed in the background. [`Guard::release`] releases it, as does a signal.
 pub struct Guard {
     kept: Arc<Kept>,
     renewal: JoinHandle<Error>,
@@ -163,7 +163,7 @@ pub async fn take(store: &Store, owner: Owner, settle: Duration) -> Result<Guard
     let ours = Arc::clone(&kept);
     let begun = shutdown::on_signal(move || async move {
         if let Err(error) = ours.give_back().await {
-            term::warn(format_args!("the lock could not be given back, and will expire: {error:#}"));
+            term::warn(format_args!("the lock could not be released, and will expire: {error:#}"));
         }
     });
     write(store, &lock).await?;

@@ -106,7 +106,7 @@ impl Signals {
                     tokio::spawn(async move {
                         tokio::time::sleep(HANGS).await;
                         term::warn(format_args!(
-                            "stopped by {}, although part of the work did not end: run the same command again",
+                            "stopped by {} without waiting longer for work that does not end: run the same command again",
                             name(kind.as_raw_value())
                         ));
                         leave(kind.as_raw_value());

@@ -64,7 +64,7 @@ fn incomplete(git: &Git) -> Result<Option<Incomplete>> {
     let kind = "shallow (`git fetch --unshallow`)".to_owned();
     let names = named(".url");
     let remote = names.iter().find(|name| **name == "origin").or(names.first());
-    let remote = remote.with_context(|| format!("this clone is {kind}, and no remote has the rest"))?;
+    let remote = remote.with_context(|| format!("this clone is {kind}, and has no remote to fetch the rest from"))?;
     Ok(Some(Incomplete { kind, remote: (*remote).to_owned() }))
 }
 

@@ -49,7 +49,7 @@ fn said(release: &Release) -> [String; 2] {
 #[test]
 fn a_flake_of_a_newer_nix_is_called_that() {
     let [doctor, build] = said(&release("{ }", &lock(8, "")));
-    let old = " (for Lix since 2.95, 2.26 or newer)";
+    let old = " (Lix since 2.95 needs 2.26 or newer)";
     expect!["✗ nix with flakes `THIS NIX` is too old for this flake: put a newer Nix first on PATH"]
         .assert_eq(doctor.split(" error: ").next().expect("a line").trim_end_matches(old));
     assert!(doctor.contains("has unsupported version 8"), "{doctor}");
@@ -65,7 +65,7 @@ fn what_lix_locks_since_2_95_is_too_new_for_nix_2_8_alone() {
     if nix("nix", &["--version"]).contains(" 2.8.") {
         expect![[r#"
             ✗ nix with flakes      `nix (Nix) 2.8.0` is too old for this flake: put a newer Nix first on PATH
-                                   (for Lix since 2.95, 2.26 or newer)
+                                   (Lix since 2.95 needs 2.26 or newer)
                                    error: unsupported tarball input attribute 'lastModified'
                                    (use '--show-trace' to show detailed location information)"#]]
         .assert_eq(&shown)

@@ -253,7 +253,7 @@ fn the_live_release_is_right_and_can_be_left_while_a_newer_one_waits_for_its_rev
     expect![[r#"
         note   releases lix/lix-2.94.0/           was begun, but is not finished (it may wait for a review): upload it again, or delete it; pointers wait for it
         note   install lix/lix-2.93.2/            has no installers yet: `cargo xtask release installer` publishes them
-        note   install lix/lix-installer-*        belong on 2.93.2, which has no installers"#]]
+        note   install lix/lix-installer-*        should lead to 2.93.2, which has no installers"#]]
     .assert_eq(&noted.join("\n"));
     ran.ok();
     let ran = live.upload();

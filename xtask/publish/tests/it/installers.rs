@@ -51,10 +51,10 @@ fn published_once_verified_and_rolled_back() {
     expect![[r#"
         error: the upload of the installers is not finished
           installers follow their release: 2.93.1 must be published to local first
-          2.93.1 has no release.json here: it is not published, or by an older tool
+          2.93.1 has no release.json here: it is not published, or an older tool published it
         error: the upload of the installers is not finished
           installers follow their release: 2.93.1 must be published to local first
-          its upload is not finished: run it again
+          its upload is not finished: run `upload` again
         Lix 2.93.1 to local (patch)
 
         contents
@@ -96,7 +96,10 @@ fn published_once_verified_and_rolled_back() {
     let stdout = new.release("verify", "local", &[]).ok();
     assert!(stdout.contains("note   install lix/lix-2.93.2/            has no installers yet"), "{stdout}");
     let again = install(&old, &["--dry-run"]).ok();
-    assert!(again.contains("- install lix/lix-installer-*    stays: 2.93.2 is published here and newer"), "{again}");
+    assert!(
+        again.contains("- install lix/lix-installer-*    stays: 2.93.2 is newer, and is published here"),
+        "{again}"
+    );
     install(&new, &["--noconfirm"]).ok();
     assert_eq!(top("aarch64-linux"), executable("aarch64-linux", "2.93.2"));
 

@@ -154,7 +154,7 @@ fn the_manual_alone_follows_the_same_rule() {
     newer.share(&release);
     newer.upload().ok();
     let ran = upload(&release);
-    assert!(ran.stderr.contains("stays: 2.94.0 is published here and newer"), "{}", ran.stderr);
+    assert!(ran.stderr.contains("stays: 2.94.0 is newer, and is published here"), "{}", ran.stderr);
     ran.ok();
 }
 

@@ -91,7 +91,7 @@ fn what_cannot_be_fetched_is_said_before_anything_is_done() {
     assert!(!clone.root.join("release/rehearsal").exists());
     clone.git(&["remote", "remove", "origin"]);
     let said = clone.xtask(&["release", "rehearse"]).fails(1);
-    assert!(said.contains("and no remote has the rest"), "{said}");
+    assert!(said.contains("and has no remote to fetch the rest from"), "{said}");
 }
 
 #[test]

@@ -156,7 +156,7 @@ async fn a_release_on_its_way() -> Result<()> {
     world.publish(&release, "staging");
     let page = status(&release);
     assert!(page.contains("staging      ✓ published as built; 3 files complete by name and size"), "{page}");
-    assert!(page.contains("verify --env staging     # unless you did"), "{page}");
+    assert!(page.contains("verify --env staging     # unless you have done so"), "{page}");
     assert!(page.contains("      cargo xtask release upload --env production\n"), "{page}");
 
     world.publish(&release, "production");
@@ -177,7 +177,7 @@ async fn a_release_on_its_way() -> Result<()> {
           finish       · switch back to main
           announce     · no drafts yet
 
-        next: cargo xtask release verify --env production                # unless you did
+        next: cargo xtask release verify --env production                # unless you have done so
               cargo xtask release installer --env production --from DIR  # once they are built
               cargo xtask release finish --env production --push
     "#]],
@@ -233,7 +233,7 @@ async fn what_is_not_as_it_should_be() -> Result<()> {
               finish       · switch back to main
               announce     · no drafts yet
 
-            next: cargo xtask release rollback --env production --to 2.93.0  # it stopped half-way
+            next: cargo xtask release rollback --env production --to 2.93.0  # it stopped halfway
         "#]],
     );
 

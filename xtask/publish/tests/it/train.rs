@@ -52,21 +52,21 @@ fn contents_of_all_then_git_of_all_then_each_pointer_once() {
           + 2.93.4  tag 2.93.4                        to OBJECT
 
         pointers
-          - 2.94.2  releases manifest.nix             stays: 2.95.2 is published with it and newer
-          - 2.94.2  docs manual/lix/stable/           stays: 2.95.2 is published with it and newer
+          - 2.94.2  releases manifest.nix             stays: 2.95.2 is newer, and is published with it
+          - 2.94.2  docs manual/lix/stable/           stays: 2.95.2 is newer, and is published with it
           + 2.94.2  image release/local/images:2.94.2 to OBJECT
           + 2.94.2  image release/local/images:2.94   to OBJECT: the newest release of 2.94 here
-          - 2.94.2  image release/local/images:latest stays: 2.95.2 is published with it and newer
+          - 2.94.2  image release/local/images:latest stays: 2.95.2 is newer, and is published with it
           + 2.95.2  releases manifest.nix             to 2.95.2: the newest stable release here
           + 2.95.2  docs manual/lix/stable/           add 8 (208 B): the newest stable release here
           + 2.95.2  image release/local/images:2.95.2 to OBJECT
           + 2.95.2  image release/local/images:2.95   to OBJECT: the newest release of 2.95 here
           + 2.95.2  image release/local/images:latest to OBJECT: the newest stable release here
-          - 2.93.4  releases manifest.nix             stays: 2.95.2 is published with it and newer
-          - 2.93.4  docs manual/lix/stable/           stays: 2.95.2 is published with it and newer
+          - 2.93.4  releases manifest.nix             stays: 2.95.2 is newer, and is published with it
+          - 2.93.4  docs manual/lix/stable/           stays: 2.95.2 is newer, and is published with it
           + 2.93.4  image release/local/images:2.93.4 to OBJECT
           + 2.93.4  image release/local/images:2.93   to OBJECT: the newest release of 2.93 here
-          - 2.93.4  image release/local/images:latest stays: 2.95.2 is published with it and newer
+          - 2.93.4  image release/local/images:latest stays: 2.95.2 is newer, and is published with it
 
         receipt
           + 2.94.2  releases receipts/lix-2.94.2.json says that everything is done

@@ -60,7 +60,7 @@ fn a_target_that_cannot_be_asked_is_one_line_and_the_rest_is_verified() {
         ?      image 127.0.0.1:1/lix:2.93.1
         ?      image 127.0.0.1:1/lix:2.93
         ?      image 127.0.0.1:1/lix:latest
-        note   install lix/lix-installer-*        belong on 2.93.1, which has no installers
+        note   install lix/lix-installer-*        should lead to 2.93.1, which has no installers
         ok     releases receipts/lix-2.93.1.json  is for release.json OBJECT
         failed: 2.93.1 in local: 1 broken, and not everything could be checked (6 unknown)"#]].assert_eq(&release.neutral(&(shown.join("\n") + "\n" + last)));
 
@@ -132,7 +132,7 @@ fn a_rollback_looks_at_where_it_goes_and_at_nothing_else() {
         assert!(lines(&ran, &["broken"]).contains("lix-2.93.2/release.json"), "{ran:?}");
         // Everything of the older version is checked, and pointers to the newer one are notes.
         let ran = old.release("verify", "local", &["2.93.1"]);
-        assert!(lines(&ran, &["note"]).contains("belongs on 2.93.2, which cannot be checked: "), "{ran:?}");
+        assert!(lines(&ran, &["note"]).contains("should lead to 2.93.2, which cannot be checked: "), "{ran:?}");
     }
     // Only the version to go back to counts.
     fs::remove_file(old.object("local-releases/lix/lix-2.93.1/manual/page-1.html")).expect("removed");
@@ -243,7 +243,7 @@ fn what_a_newer_tool_wrote_is_not_broken_and_not_absent() {
     // The newer receipt is not overwritten, and counts: the release is published.
     let error = new.upload().fails(1);
     assert!(error.contains("receipts/lix-2.93.2.json") && error.contains("use that tool"), "{error}");
-    assert!(old.release("plan", "local", &[]).ok().contains("2.93.2 is published here and newer"));
+    assert!(old.release("plan", "local", &[]).ok().contains("2.93.2 is newer, and is published here"));
     fs::write(releases("receipts/lix-2.93.2.json"), receipt).expect("written");
     newer("lix/lix-2.93.2/release.json");
     verify("2.93.2");
@@ -346,7 +346,7 @@ fn what_is_there_besides_and_half_a_rollback_are_named() {
         note   releases lix/lix-2.93.1/           1 more object: extra
         note   install lix/lix-2.93.1/            has no installers yet: `cargo xtask release installer` publishes them
         note   docs manual/lix/stable/            1 more object: old.html; not part of the manual of 2.93.1: its `upload` deletes it
-        note   install lix/lix-installer-*        belong on 2.93.1, which has no installers
+        note   install lix/lix-installer-*        should lead to 2.93.1, which has no installers
         verified: 2.93.1 in local is what was released
     "#]].assert_eq(&(lines(&ran, &["note"]) + &ran.stderr));
     release.upload().ok();

@@ -61,7 +61,7 @@ impl<'a> Gathering<'a> {
         let found = files::list(from)?;
         let archives = self.layout.built_archives(self.jobs.builds.keys());
         expected(&found, &archives, &self.layout)
-            .with_context(|| format!("{from} is not what a release consists of"))?;
+            .with_context(|| format!("{from} does not have exactly the files of a release"))?;
         let to = self.version_dir();
         for path in found {
             let mut places = vec![to.join(&path)];
@@ -118,7 +118,7 @@ impl<'a> Gathering<'a> {
         let scratch = self.dir.join(".image.tar");
         let convert = |(system, _)| oci.add(&self.version_dir().join(self.layout.image(system)), system, &scratch);
         let images = self.image_systems().map(convert).collect::<Result<Vec<_>>>()?;
-        let index = Index::join(&images).context("the container images do not make one image")?;
+        let index = Index::join(&images).context("the container images cannot be joined into one")?;
         let digest = oci.seal(&self.jobs.version, &index)?;
         let platforms = index.manifests.iter().filter_map(|manifest| manifest.platform.clone()).collect();
         Ok(ImageRecord { digest, platforms })

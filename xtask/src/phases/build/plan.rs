@@ -174,7 +174,7 @@ pub fn decide(observed: Observed, request: &Request) -> Result<Plan, Problems> {
         warnings.push(if on_tag {
             format!("there are {what}: they are left out")
         } else {
-            format!("there are {what}: they are built, and missing in the source archive")
+            format!("there are {what}: they are built, but missing from the source archive")
         });
     }
     for (place, free) in observed.free.iter().filter(|(_, free)| *free < ROOMY) {

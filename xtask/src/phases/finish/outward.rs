@@ -208,7 +208,8 @@ impl<'a> FinishTarget<'a> {
         for commit in &missing {
             term::say(format_args!("  missing {} {}", commit.oid.short(), self.git.subject(&commit.oid)?));
         }
-        let what = if missing.len() == 1 { "that commit".to_owned() } else { format!("those {}", missing.len()) };
+        let what =
+            if missing.len() == 1 { "that commit".to_owned() } else { format!("those {} commits", missing.len()) };
         self.push_one(what, tip, &self.environment.git.onto_branch(MAIN), consent)
     }
 

@@ -75,7 +75,11 @@ fn begin(path: Utf8PathBuf, mode: u32) -> Result<(Utf8PathBuf, File)> {
             (false, true, false) => fs::remove_file(&path)?,
             (false, false, _) => {}
             (true, ..) if Instant::now() < deadline => std::thread::sleep(STEP),
-            (true, ..) => return Err(anyhow!("another run of this tool is writing it, and does not end")),
+            (true, ..) => {
+                return Err(anyhow!(
+                    "another run of this tool is still writing it: wait for it to end, and run the same command again"
+                ));
+            }
         }
     }
 }

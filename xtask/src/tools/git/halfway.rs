@@ -1,8 +1,7 @@
 //! What git leaves behind when it is stopped while it moves HEAD, the index and files; and how that is completed.
 //!
 //! git writes files first, then the index in one step, then refs and HEAD. Stopped in between, it leaves the file that
-//! it was at incomplete, and `*.lock` files that make every later git refuse. Which movement it was is
-//! `tree::movement`'s.
+//! it was at incomplete, and `*.lock` files that make every later git refuse. `tree::movement` knows which movement it was.
 
 use std::collections::BTreeMap;
 use std::fs;

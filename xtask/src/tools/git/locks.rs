@@ -27,7 +27,7 @@ pub fn hold(dir: &Utf8Path) -> Result<File> {
     loop {
         match rustix::fs::flock(&lock, FlockOperation::NonBlockingLockExclusive) {
             Err(Errno::WOULDBLOCK) if Instant::now() < deadline => std::thread::sleep(STEP),
-            Err(Errno::WOULDBLOCK) => bail!("another run of this tool changes {dir}: wait for it to end"),
+            Err(Errno::WOULDBLOCK) => bail!("another run of this tool is changing {dir}: wait for it to end"),
             result => return result.map(|()| lock).with_context(|| format!("cannot lock {dir}")),
         }
     }

@@ -46,7 +46,7 @@ fn what_is_no_release_leaves_the_old_one() {
             "touch surprise.txt; mkdir other; touch other/x; cp -r ${lix.doc}",
             expect![[r#"
                 error: cannot build the release
-                  /nix/store/HASH-lix-release-tarballs-0.1.0 is not what a release consists of
+                  /nix/store/HASH-lix-release-tarballs-0.1.0 does not have exactly the files of a release
                   other/x is not part of a release
                   surprise.txt is not part of a release
             "#]],
@@ -57,7 +57,7 @@ fn what_is_no_release_leaves_the_old_one() {
             "rm *-docker-image-aarch64-linux.*; cp -r ${lix.doc}",
             expect![[r#"
             error: cannot build the release
-              /nix/store/HASH-lix-release-tarballs-0.1.0 is not what a release consists of
+              /nix/store/HASH-lix-release-tarballs-0.1.0 does not have exactly the files of a release
               lix-0.1.0-docker-image-aarch64-linux.tar.gz is missing
               lix-0.1.0-docker-image-aarch64-linux.tar.gz.sha256 is missing
         "#]],
@@ -78,7 +78,7 @@ fn what_is_no_release_leaves_the_old_one() {
             "image.title\" = \"Lix for ${system}\"",
             expect![[r#"
             error: cannot build the release
-              the container images do not make one image
+              the container images cannot be joined into one
               the images disagree on the label org.opencontainers.image.title: x86_64-linux says `Lix for x86_64-linux`, aarch64-linux says `Lix for aarch64-linux`
         "#]],
         ),

@@ -29,8 +29,8 @@ impl Announcement {
         let place = match self.release.kind() {
             Kind::Patch => format!("# For nixpkgs, {file}."),
             Kind::NewMajor | Kind::PreRelease => format!(
-                "# For nixpkgs, in {PACKAGE}/:\n# add {series}.nix, copied from the file of the series before, to default.nix,\n\
-                 # and point `latest` there to it. `stable` follows once the release has proven itself."
+                "# For nixpkgs, in {PACKAGE}/:\n# add {series}.nix, copied from the previous series' file, to default.nix,\n\
+                 # and point `latest` there at it. `stable` follows once the release has proven itself."
             ),
         };
         let unpacked = match &self.unpacked {
@@ -66,7 +66,7 @@ impl Announcement {
                 format!("Website: {merged}: this release fixes a security problem")
             }
             Kind::Patch => {
-                format!("Website: usually no post, because no fix of a security problem was found; otherwise {merged}")
+                format!("Website: usually no post, because the notes mention no security fix; if there is one after all, {merged}")
             }
             Kind::NewMajor | Kind::PreRelease => format!("Website: {merged}"),
         });

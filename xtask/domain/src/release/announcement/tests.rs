@@ -80,8 +80,8 @@ fn texts() {
         notes = "https://docs.lix.systems/manual/lix/2.94/release-notes/rl-2.94.html"
         ==> nixpkgs.toml
         # For nixpkgs, in pkgs/tools/package-management/lix/:
-        # add 2.94.nix, copied from the file of the series before, to default.nix,
-        # and point `latest` there to it. `stable` follows once the release has proven itself.
+        # add 2.94.nix, copied from the previous series' file, to default.nix,
+        # and point `latest` there at it. `stable` follows once the release has proven itself.
         version = "2.94.0"
         # The tag, in https://git.lix.systems/lix-project/lix.
         tag = "2.94.0"
@@ -141,7 +141,7 @@ fn texts() {
 
         Left to do by hand:
 
-        - [ ] Website: usually no post, because no fix of a security problem was found; otherwise a pull request with blog.md as content/blog/2026-03-13-lix-2.93.4-release.md, merged once the release is public
+        - [ ] Website: usually no post, because the notes mention no security fix; if there is one after all, a pull request with blog.md as content/blog/2026-03-13-lix-2.93.4-release.md, merged once the release is public
         - [ ] Toot (toot.txt), once the blog post is online
         - [ ] Install page, installer repository and NixOS module: nothing to do; they stay on 2.95.1, the newest stable tag
         - [ ] nixpkgs: a pull request (nixpkgs.toml), with backports to the stable branches

@@ -110,7 +110,7 @@ fn unsigned(narinfo: &NarInfo) -> String {
     if others.is_empty() {
         UNSIGNED.to_owned()
     } else {
-        format!("{UNSIGNED} (it names {})", excerpt(&others.join(", ")))
+        format!("{UNSIGNED} (its signatures are by {})", excerpt(&others.join(", ")))
     }
 }
 

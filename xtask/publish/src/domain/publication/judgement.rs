@@ -191,7 +191,7 @@ fn leads_to_withdrawn(follows: Follows, version: &Version, published: &Published
 
 fn half_rolled_back(version: &Version, published: &Published) -> String {
     let complete = pointers::target(Follows::NewestStable, published)
-        .map(|to| format!("`rollback --to {to}` completes it, "))
+        .map(|to| format!("`rollback --to {to}` completes it, and "))
         .unwrap_or_default();
     format!(
         "a rollback withdrew {version} and did not finish, so this still leads to it: {complete}\
@@ -256,7 +256,9 @@ fn judge_tree(act: &Act, tree: &Tree, waivers: &Waivers) -> Judgement {
     let status = if !deletes && !tree.changed.is_empty() {
         Status::Refused(conflicts(&tree.changed))
     } else if deletes && ours == 0 {
-        Status::Refused(vec!["ours is empty, and an empty directory never empties a bucket: build it again".to_owned()])
+        Status::Refused(vec![
+            "ours is empty, and publishing it would delete every file there: build it again".to_owned(),
+        ])
     } else if deletes && ours * SMALL < live && !waivers.shrink {
         Status::Refused(vec![format!(
             "ours has {ours} files, and {live} are live: if that is right, add `--allow-shrink`"
@@ -281,7 +283,7 @@ fn conflicts(changed: &[Changed]) -> Vec<String> {
         )
     };
     let more = changed.len().saturating_sub(NAMED);
-    let rest = (more > 0).then(|| format!("so are {more} more (`--verbose` lists them)"));
+    let rest = (more > 0).then(|| format!("the same is true of {more} more (`--verbose` lists them)"));
     changed.iter().take(NAMED).map(one).chain(rest).collect()
 }
 

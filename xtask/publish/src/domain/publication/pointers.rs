@@ -96,9 +96,9 @@ pub fn judge(follows: Follows, version: &Version, published: &Published) -> Verd
             Verdict::Stays(format!("{version} is a pre-release, and {target} is stable"))
         }
         Some(target) if published.versions.contains(target) => {
-            Verdict::Stays(format!("{target} is published here and newer"))
+            Verdict::Stays(format!("{target} is newer, and is published here"))
         }
-        Some(target) => Verdict::Stays(format!("{target} is published with it and newer")),
+        Some(target) => Verdict::Stays(format!("{target} is newer, and is published with it")),
         None => Verdict::Stays(format!("nothing of {} is published here", version.series())),
     }
 }
@@ -175,7 +175,7 @@ mod tests {
               newest stable moves (the newest stable release here)
               series        moves (the newest release of 2.94 here)
             2.93.4 beside {2.93.3, 2.95.2}
-              newest stable stays (2.95.2 is published here and newer)
+              newest stable stays (2.95.2 is newer, and is published here)
               series        moves (the newest release of 2.93 here)
             2.95.2 beside {2.95.1, 2.95.2}
               newest stable moves (the newest stable release here)
@@ -188,7 +188,7 @@ mod tests {
               series        moves (the newest release of 2.96 here)
             2.96.0-rc1 beside {2.96.0}
               newest stable stays (2.96.0-rc1 is a pre-release, and 2.96.0 is stable)
-              series        stays (2.96.0 is published here and newer)
+              series        stays (2.96.0 is newer, and is published here)
             2.95.3 beside {2.95.2, 2.96.0-rc1}
               newest stable moves (the newest stable release here)
               series        moves (the newest release of 2.95 here)
@@ -230,7 +230,7 @@ mod tests {
         };
         expect![[r#"
             2.94.3
-              newest stable stays (2.95.1 is published here and newer)
+              newest stable stays (2.95.1 is newer, and is published here)
               series        moves (the newest release of 2.94 here)
             2.95.2
               newest stable waits for 2.95.3

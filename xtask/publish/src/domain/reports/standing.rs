@@ -246,7 +246,7 @@ impl EnvironmentStanding {
         }
     }
 
-    /// The command that completes a rollback that stopped half-way.
+    /// The command that completes a rollback that stopped halfway.
     fn rollback(&self) -> Option<Command> {
         let live = self.live.as_ref().ok().filter(|live| live.is_half_rolled_back())?;
         // A pointer that it has moved shows the version that it was to go to.
@@ -255,7 +255,7 @@ impl EnvironmentStanding {
             _ => None,
         });
         let command = format!("rollback --env {} --to {}", self.name, to.unwrap_or("VERSION"));
-        Some(Command::release(&command).but("it stopped half-way"))
+        Some(Command::release(&command).but("it stopped halfway"))
     }
 
     /// Whether part of the release is there, and another upload would complete it.
@@ -304,8 +304,9 @@ impl Standing {
         if to_do.is_some() && open(&self.build) {
             return vec![self.on_the_tag(Command::release("build"))];
         }
-        let verify = done
-            .map(|environment| Command::release(&format!("verify --env {}", environment.name)).but("unless you did"));
+        let verify = done.map(|environment| {
+            Command::release(&format!("verify --env {}", environment.name)).but("unless you have done so")
+        });
         match to_do {
             Some(to_do) => verify.into_iter().chain([self.upload(to_do)]).collect(),
             None => self.afterwards(done, verify),

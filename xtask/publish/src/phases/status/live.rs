@@ -227,7 +227,7 @@ impl Look<'_> {
         let again = http.with_query(&fresh_query(1)).page(MANIFEST, MANIFEST_LIMIT).await?;
         ensure!(
             !again.is_some_and(|page| was_kept(&page.headers)),
-            "a cache in front of it ignores queries, and would remember files that do not exist yet: use `verify`"
+            "a cache in front of it ignores queries, and would remember that a file does not exist yet: use `verify`"
         );
         Ok(())
     }

@@ -60,11 +60,11 @@ impl View<'_> {
             }
         };
         let Some(ImageRecord { digest: index, .. }) = &other.image else {
-            report.note(&title, &format!("belongs on {belongs}, which has no record of images to compare with"));
+            report.note(&title, &format!("should lead to {belongs}, which has no record of images to compare with"));
             return Ok(());
         };
         let broken = match self.site.images(target).tagged(&name).await? {
-            None => vec![format!("it is missing, and belongs on {belongs}")],
+            None => vec![format!("it is missing, and should lead to {belongs}")],
             Some(there) if there == *index => Vec::new(),
             Some(there) => vec![format!("it points to {}, but {belongs} is {}", there.oci(), index.oci())],
         };

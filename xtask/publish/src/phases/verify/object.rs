@@ -55,7 +55,7 @@ impl View<'_> {
             self.record(target).await?.and_then(Result::ok).map(|(record, _)| record.manifest())
         };
         let broken = match live.map(|live| live.says) {
-            None => vec![format!("it is missing, and belongs on {target}")],
+            None => vec![format!("it is missing, and should lead to {target}")],
             Some(Err(why)) => vec![format!("it {why}")],
             Some(Ok(live)) => match expected {
                 Some(expected) if expected != live => {

@@ -161,11 +161,11 @@ impl View<'_> {
                 return Ok(());
             }
             Some(Err(why)) => {
-                report.note(&title, &format!("belong on {target}, which cannot be checked: {why}"));
+                report.note(&title, &format!("should lead to {target}, which cannot be checked: {why}"));
                 return Ok(());
             }
             None => {
-                report.note(&title, &format!("belong on {target}, which has no installers"));
+                report.note(&title, &format!("should lead to {target}, which has no installers"));
                 return Ok(());
             }
         };

@@ -56,8 +56,8 @@ fn what_is_refused_without_consent() {
     expect![[r#"
         Refused(["ours has 3 files, and 10 are live: if that is right, add `--allow-shrink`"]): same 3, delete 7
         Different: same 3, delete 7: the newest stable release here
-        Refused(["ours is empty, and an empty directory never empties a bucket: build it again"]): delete 1
-        Refused(["ours is empty, and an empty directory never empties a bucket: build it again"]): delete 1
+        Refused(["ours is empty, and publishing it would delete every file there: build it again"]): delete 1
+        Refused(["ours is empty, and publishing it would delete every file there: build it again"]): delete 1
         Refused(["lix.tar.gz is published with different content and must never change: published feed, ours 0101010101010101010101010101010101010101010101010101010101010101"]): replace 1 (1 B)
         Refused(["lix.tar.gz is published with different content and must never change: published feed, ours 0101010101010101010101010101010101010101010101010101010101010101"]): replace 1 (1 B)
         Refused(["aarch64-linux disappears, and its users get no more upgrades: if that is right, add `--drop-system aarch64-linux`"]): 2.95.1 -> 2.95.2, without aarch64-linux
@@ -78,7 +78,7 @@ fn a_refusal_names_the_first_files_only() {
     let planned = judge(&Act::VersionDirectory, &subject("2.95.2"), &seen, &published(), &Waivers::default());
     let Status::Refused(reasons) = planned.status else { panic!("it may never change") };
     assert_eq!(reasons.len(), 6);
-    assert_eq!(reasons[5], "so are 13 more (`--verbose` lists them)");
+    assert_eq!(reasons[5], "the same is true of 13 more (`--verbose` lists them)");
     assert_eq!(planned.changes.len(), 18, "the plan's digest stands for all of them");
 }
 

@@ -198,11 +198,11 @@ fn a_maintenance_release_moves_only_its_own_series() {
               + tag 2.93.4                        to aaaaaaaaaaaa
 
             pointers
-              - releases manifest.nix             stays: 2.95.1 is published here and newer
-              - docs manual/lix/stable/           stays: 2.95.1 is published here and newer
+              - releases manifest.nix             stays: 2.95.1 is newer, and is published here
+              - docs manual/lix/stable/           stays: 2.95.1 is newer, and is published here
               + image release/local/images:2.93.4 to 030303030303
               ~ image release/local/images:2.93   040404040404 -> 030303030303: the newest release of 2.93 here
-              - image release/local/images:latest stays: 2.95.1 is published here and newer
+              - image release/local/images:latest stays: 2.95.1 is newer, and is published here
 
             receipt
               + releases receipts/lix-2.93.4.json says that everything is done
@@ -223,14 +223,14 @@ fn a_maintenance_release_moves_only_its_own_series() {
               + tag 2.93.4                                                  to aaaaaaaaaaaa
 
             pointers
-              - releases manifest.nix                                       stays: 2.95.1 is published here and newer
-              - docs manual/lix/stable/                                     stays: 2.95.1 is published here and newer
+              - releases manifest.nix                                       stays: 2.95.1 is newer, and is published here
+              - docs manual/lix/stable/                                     stays: 2.95.1 is newer, and is published here
               + image git.lix.systems/lix-project/lix-releng-staging:2.93.4 to 030303030303
               + image ghcr.io/lix-project/lix-releng-staging:2.93.4         to 030303030303
               ~ image git.lix.systems/lix-project/lix-releng-staging:2.93   040404040404 -> 030303030303: the newest release of 2.93 here
               ~ image ghcr.io/lix-project/lix-releng-staging:2.93           040404040404 -> 030303030303: the newest release of 2.93 here
-              - image git.lix.systems/lix-project/lix-releng-staging:latest stays: 2.95.1 is published here and newer
-              - image ghcr.io/lix-project/lix-releng-staging:latest         stays: 2.95.1 is published here and newer
+              - image git.lix.systems/lix-project/lix-releng-staging:latest stays: 2.95.1 is newer, and is published here
+              - image ghcr.io/lix-project/lix-releng-staging:latest         stays: 2.95.1 is newer, and is published here
 
             receipt
               + releases receipts/lix-2.93.4.json                           says that everything is done
@@ -251,14 +251,14 @@ fn a_maintenance_release_moves_only_its_own_series() {
               … tag 2.93.4                                   waits: its commit is not submitted
 
             pointers
-              - releases manifest.nix                        stays: 2.95.1 is published here and newer
-              - docs manual/lix/stable/                      stays: 2.95.1 is published here and newer
+              - releases manifest.nix                        stays: 2.95.1 is newer, and is published here
+              - docs manual/lix/stable/                      stays: 2.95.1 is newer, and is published here
               + image git.lix.systems/lix-project/lix:2.93.4 to 030303030303
               + image ghcr.io/lix-project/lix:2.93.4         to 030303030303
               ~ image git.lix.systems/lix-project/lix:2.93   040404040404 -> 030303030303: the newest release of 2.93 here
               ~ image ghcr.io/lix-project/lix:2.93           040404040404 -> 030303030303: the newest release of 2.93 here
-              - image git.lix.systems/lix-project/lix:latest stays: 2.95.1 is published here and newer
-              - image ghcr.io/lix-project/lix:latest         stays: 2.95.1 is published here and newer
+              - image git.lix.systems/lix-project/lix:latest stays: 2.95.1 is newer, and is published here
+              - image ghcr.io/lix-project/lix:latest         stays: 2.95.1 is newer, and is published here
 
             receipt
               + releases receipts/lix-2.93.4.json            staging has had it since 2026-03-13

@@ -56,22 +56,22 @@ fn a_train_moves_each_pointer_once() {
           ~ 2.95.2  image ghcr.io/lix-project/lix:2.95           040404040404 -> 030303030303: the newest release of 2.95 here
           ~ 2.95.2  image git.lix.systems/lix-project/lix:latest 040404040404 -> 030303030303: the newest stable release here
           ~ 2.95.2  image ghcr.io/lix-project/lix:latest         040404040404 -> 030303030303: the newest stable release here
-          - 2.94.2  releases manifest.nix                        stays: 2.95.2 is published with it and newer
-          - 2.94.2  docs manual/lix/stable/                      stays: 2.95.2 is published with it and newer
+          - 2.94.2  releases manifest.nix                        stays: 2.95.2 is newer, and is published with it
+          - 2.94.2  docs manual/lix/stable/                      stays: 2.95.2 is newer, and is published with it
           + 2.94.2  image git.lix.systems/lix-project/lix:2.94.2 to 030303030303
           + 2.94.2  image ghcr.io/lix-project/lix:2.94.2         to 030303030303
           ~ 2.94.2  image git.lix.systems/lix-project/lix:2.94   040404040404 -> 030303030303: the newest release of 2.94 here
           ~ 2.94.2  image ghcr.io/lix-project/lix:2.94           040404040404 -> 030303030303: the newest release of 2.94 here
-          - 2.94.2  image git.lix.systems/lix-project/lix:latest stays: 2.95.2 is published with it and newer
-          - 2.94.2  image ghcr.io/lix-project/lix:latest         stays: 2.95.2 is published with it and newer
-          - 2.93.4  releases manifest.nix                        stays: 2.95.2 is published with it and newer
-          - 2.93.4  docs manual/lix/stable/                      stays: 2.95.2 is published with it and newer
+          - 2.94.2  image git.lix.systems/lix-project/lix:latest stays: 2.95.2 is newer, and is published with it
+          - 2.94.2  image ghcr.io/lix-project/lix:latest         stays: 2.95.2 is newer, and is published with it
+          - 2.93.4  releases manifest.nix                        stays: 2.95.2 is newer, and is published with it
+          - 2.93.4  docs manual/lix/stable/                      stays: 2.95.2 is newer, and is published with it
           + 2.93.4  image git.lix.systems/lix-project/lix:2.93.4 to 030303030303
           + 2.93.4  image ghcr.io/lix-project/lix:2.93.4         to 030303030303
           ~ 2.93.4  image git.lix.systems/lix-project/lix:2.93   040404040404 -> 030303030303: the newest release of 2.93 here
           ~ 2.93.4  image ghcr.io/lix-project/lix:2.93           040404040404 -> 030303030303: the newest release of 2.93 here
-          - 2.93.4  image git.lix.systems/lix-project/lix:latest stays: 2.95.2 is published with it and newer
-          - 2.93.4  image ghcr.io/lix-project/lix:latest         stays: 2.95.2 is published with it and newer
+          - 2.93.4  image git.lix.systems/lix-project/lix:latest stays: 2.95.2 is newer, and is published with it
+          - 2.93.4  image ghcr.io/lix-project/lix:latest         stays: 2.95.2 is newer, and is published with it
 
         receipt
           + 2.95.2  releases receipts/lix-2.95.2.json            staging has had it since 2026-03-13
@@ -119,7 +119,7 @@ fn installers_follow_the_newest_stable_release() {
           + install lix/lix-2.93.4/        add 1 (300 B)
 
         pointers
-          - install lix/lix-installer-*    stays: 2.95.1 is published here and newer
+          - install lix/lix-installer-*    stays: 2.95.1 is newer, and is published here
 
         plan DIGEST
 

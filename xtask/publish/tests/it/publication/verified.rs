@@ -42,7 +42,7 @@ fn verify_names_what_is_broken_and_whom_it_affects() {
         ok     image release/local/images:2.93.1  is on 2.93.1
         ok     image release/local/images:2.93    is on 2.93.1
         ok     image release/local/images:latest  is on 2.93.1
-        note   install lix/lix-installer-*        belong on 2.93.1 which has no installers
+        note   install lix/lix-installer-*        should lead to 2.93.1 which has no installers
         ok     releases receipts/lix-2.93.1.json  is for release.json RECORD
     "#]].assert_eq(&shown.join(" ").replace(&commit, "COMMIT").replace(&record, "RECORD"));
 

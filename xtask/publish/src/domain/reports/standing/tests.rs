@@ -180,39 +180,39 @@ fn the_way_of_a_release() {
         staging is damaged:
             cargo xtask release verify --env staging  # some files there have changed since they were published
         a rehearsal was interrupted:
-            cargo xtask release verify --env staging  # unless you did
+            cargo xtask release verify --env staging  # unless you have done so
             cargo xtask release upload --env local
         a rehearsal was only begun:
-            cargo xtask release verify --env staging  # unless you did
+            cargo xtask release verify --env staging  # unless you have done so
             cargo xtask release upload --env local
         a rehearsal is done:
-            cargo xtask release verify --env staging  # unless you did
+            cargo xtask release verify --env staging  # unless you have done so
             cargo xtask release upload --env production
         staging is a newer tool's:
             cargo xtask release verify --env staging  # not everything there is readable
         staging is done:
-            cargo xtask release verify --env staging  # unless you did
+            cargo xtask release verify --env staging  # unless you have done so
             cargo xtask release upload --env production
         staging has another build:
             cargo xtask release plan --env staging  # another build is there
         built for a trial:
-            cargo xtask release verify --env staging  # unless you did
+            cargo xtask release verify --env staging  # unless you have done so
             cargo xtask release build --profile all
         waits for a review:
-            cargo xtask release verify --env staging  # unless you did
+            cargo xtask release verify --env staging  # unless you have done so
             cargo xtask release upload --env production  # once the changes are submitted in Gerrit
         the review is submitted:
-            cargo xtask release verify --env staging  # unless you did
+            cargo xtask release verify --env staging  # unless you have done so
             cargo xtask release upload --env production
         production is done:
-            cargo xtask release verify --env production  # unless you did
+            cargo xtask release verify --env production  # unless you have done so
             cargo xtask release installer --env production --from DIR  # once they are built
             cargo xtask release finish --env production --push
         with installers:
-            cargo xtask release verify --env production  # unless you did
+            cargo xtask release verify --env production  # unless you have done so
             cargo xtask release finish --env production --push
         on another branch:
-            cargo xtask release verify --env production  # unless you did
+            cargo xtask release verify --env production  # unless you have done so
             cargo xtask release installer --env production --from DIR  # once they are built
             git switch main
         finished:
@@ -260,7 +260,7 @@ fn pages() {
               finish       · switch back to main
               announce     · no drafts yet
 
-            next: cargo xtask release verify --env staging     # unless you did
+            next: cargo xtask release verify --env staging     # unless you have done so
                   cargo xtask release upload --env production  # once the changes are submitted in Gerrit
         "#]],
     );
@@ -375,7 +375,7 @@ fn pages() {
               finish       · switch back to main
               announce     · no drafts yet
 
-            next: cargo xtask release rollback --env staging --to VERSION  # it stopped half-way
+            next: cargo xtask release rollback --env staging --to VERSION  # it stopped halfway
         "#]],
     );
 }
