@@ -33,6 +33,13 @@ pub const RECORD: &str = "release.json";
 /// In `release/`: the record of a manual that was built alone, later than the rest.
 pub const MANUAL_RECORD: &str = "manual.json";
 
+/// In `release/`: which tag is being released.
+pub const TAG_RECORD: &str = "tag.json";
+
+/// At the root of the docs bucket: the lock that keeps two managers from publishing at the same time.
+pub const LOCK: &str = "release.lock";
+/// At the root of each bucket, for a moment: what shows that it can be written.
+pub const PROBE: &str = "release.probe";
 /// At the root of the releases bucket: the versions that a rollback withdrew.
 pub const WITHDRAWN: &str = "withdrawn.json";
 /// In the releases bucket: prefix of the keys of receipts.
@@ -83,6 +90,11 @@ impl Layout {
     pub fn new(product: &Product, version: impl Display) -> Layout {
         let prefix = product.prefix.clone();
         Layout { name: format!("{prefix}-{version}"), prefix }
+    }
+
+    /// Returns what the keys of all version directories start with; the version follows.
+    pub fn version_prefix(product: &Product) -> String {
+        format!("{0}/{0}-", product.prefix)
     }
 
     /// Returns the key of the version directory, without a slash at the end; also its path below `artifacts/`.
@@ -198,6 +210,7 @@ mod tests {
             ["x86_64-linux", "aarch64-darwin"].iter().map(|system| system.parse().expect(system)).collect();
         let layout = Layout::new(&Product::built_in(), "2.93.1");
         let series = "2.93.1".parse::<Version>().expect("valid").series();
+        assert!(layout.version_directory().starts_with(&Layout::version_prefix(&Product::built_in())));
         let mut names = vec![layout.version_directory(), layout.source_prefix(), layout.source()];
         names.extend(layout.built_archives(&systems));
         names.extend([side_file(&layout.source()), layout.receipt(), layout.installer_record()]);

@@ -41,7 +41,7 @@ pub enum Kind {
     NewMajor,
     /// `X.Y.Z`: follows on the series' branch and adds a section to its page.
     Patch,
-    /// `X.Y.0-rc1`: a public rehearsal. Has no release notes and moves no pointer.
+    /// `X.Y.0-rc1`: a public rehearsal. Has no release notes and moves nothing that users of stable releases follow.
     PreRelease,
 }
 

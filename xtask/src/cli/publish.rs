@@ -164,7 +164,7 @@ pub struct RollbackArgs {
 
 #[derive(Debug, Args)]
 pub struct RehearseArgs {
-    /// The version to rehearse [default: the one after version.json's]
+    /// The version to rehearse [default: the one in version.json, or the next patch if that is tagged]
     #[arg(long)]
     pub version: Option<Version>,
     /// Which of the flake's `release-jobs` to build

@@ -6,6 +6,7 @@
 use anyhow::{Context, Result, bail};
 use camino::Utf8PathBuf;
 
+use crate::domain::layout::{RELEASE, TAG_RECORD};
 use crate::domain::oid::Oid;
 use crate::domain::release::tagging::{Commit, TagRecord, is_merge_back};
 use crate::domain::version::Version;
@@ -15,7 +16,7 @@ use crate::tools::process;
 use crate::tools::term;
 
 fn path(git: &Git) -> Utf8PathBuf {
-    git.root().join("release/tag.json")
+    git.root().join(RELEASE).join(TAG_RECORD)
 }
 
 /// What git has as a version's tag.

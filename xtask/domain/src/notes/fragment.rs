@@ -1,6 +1,6 @@
 //! One release-note fragment: YAML front matter and a Markdown body, describing one unreleased change.
 //!
-//! Owns the keys and the categories. Where a YAML reader could understand something other than what the author sees
+//! Knows what each key means. Where a YAML reader could understand something other than what the author sees
 //! (`0123`, `yes`, `#561`), the answer is an error, not a guess.
 
 mod field;
@@ -8,7 +8,7 @@ pub mod name;
 pub mod source;
 
 use self::field::Field;
-use self::source::{KEYS, conflict, split, text_of};
+use self::source::{conflict, split, text_of};
 use super::category::Category;
 use super::reference::Reference;
 use super::yaml::{self, Fault, Placed, Value};
@@ -57,6 +57,9 @@ impl From<Fault> for Invalid {
     }
 }
 
+/// The keys of a front matter. [`Fragment::parse`] says what each of them means.
+const KEYS: [&str; 7] = ["synopsis", "cls", "issues", "prs", "category", "significance", "credits"];
+
 /// Suggests what to write instead of an unknown key: one that has this name in other release-note tools, or a similar
 /// one.
 fn instead_of(key: &str) -> String {
@@ -84,7 +87,7 @@ impl Fragment {
         if let Some(fault) = conflict(&text) {
             return Err(fault.into());
         }
-        let source = split(&text)?;
+        let source = split(&text, &KEYS)?;
         let root = yaml::parse(source.front_matter, source.first_line)?;
         let Value::Map(entries) = root.value else {
             let what = "the front matter is not a mapping: expected lines such as `synopsis: …`";

@@ -13,6 +13,7 @@ use xtask::domain::amounts::counted;
 use xtask::domain::build::builders;
 use xtask::domain::build::program::{PROGRAMS, Program};
 use xtask::domain::environment::{Access, GitTarget};
+use xtask::domain::layout::PROBE;
 use xtask::domain::notes;
 use xtask::domain::product::Product;
 use xtask::domain::profile::Profile;
@@ -34,8 +35,6 @@ use crate::tools::store::{Properties, Store};
 
 /// Space that a build of all systems needs, in bytes.
 const ROOMY: u64 = 10_000_000_000;
-/// Key of the probe in a bucket.
-const PROBE: &str = "release.probe";
 /// Content of the probe.
 const PROBE_TEXT: &[u8] = b"`cargo xtask release doctor` was here for a moment\n";
 /// Number of files that a line names; there may be hundreds.

@@ -68,7 +68,7 @@ pub struct Unclear {
 
 /// Reads the published versions and, separately, the withdrawn ones.
 async fn look(releases: &Store, product: &Product) -> Result<(Published, Withdrawn)> {
-    let start = format!("{0}/{0}-", product.prefix);
+    let start = Layout::version_prefix(product);
     // Directories that are not named after a version are ignored.
     let version = |directory: &String| directory.strip_prefix(&start)?.parse::<Version>().ok();
     let there: BTreeSet<Version> = releases.directories(&start).await?.iter().filter_map(version).collect();

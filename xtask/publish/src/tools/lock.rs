@@ -19,13 +19,12 @@ use time::serde::rfc3339;
 use time::{OffsetDateTime, SignedDuration, UtcOffset};
 use tokio::sync::Mutex;
 use tokio::task::JoinHandle;
+use xtask::domain::layout::LOCK;
 use xtask::tools::{process, term};
 
 use super::shutdown::{self, Begun};
 use super::store::{Properties, Store};
 
-/// Key of the lock.
-pub const KEY: &str = "release.lock";
 /// Time for which a lock counts after its last renewal. An emergency rollback from another machine may have to wait
 /// this long for a manager whose machine died.
 const LIFETIME: SignedDuration = SignedDuration::minutes(10);
@@ -150,7 +149,7 @@ pub async fn take(store: &Store, owner: Owner, settle: Duration) -> Result<Guard
     if let Some(other) = read(store).await?.filter(Lock::counts) {
         bail!(
             "{} is publishing to this environment: wait for that run to end\nIf it is dead, its lock expires at {}; \
-             to go on before that, delete s3://{}/{KEY}",
+             to go on before that, delete s3://{}/{LOCK}",
             other.owner,
             other.until(),
             store.bucket(),
@@ -172,7 +171,7 @@ pub async fn take(store: &Store, owner: Owner, settle: Duration) -> Result<Guard
         Some(there) if there == lock => {}
         Some(other) => bail!("{} took the lock at the same time: wait for that run to end", other.owner),
         None => bail!(
-            "the lock disappeared right after it was written: find out what deletes s3://{}/{KEY}",
+            "the lock disappeared right after it was written: find out what deletes s3://{}/{LOCK}",
             store.bucket()
         ),
     }
@@ -192,7 +191,7 @@ pub async fn remove_left<F: Future<Output = Result<Store>>>(
     if !read(there).await?.is_some_and(|lock| lock.owner.is_gone()) {
         return Ok(false);
     }
-    writable().await?.delete(KEY).await?;
+    writable().await?.delete(LOCK).await?;
     Ok(true)
 }
 
@@ -242,7 +241,7 @@ impl Kept {
                 Hold::Lost(anyhow!("{} has taken the lock in the meantime: wait for that run to end", other.owner))
             }
             None => Hold::Lost(anyhow!(
-                "the lock has disappeared: find out what deletes s3://{}/{KEY}",
+                "the lock has disappeared: find out what deletes s3://{}/{LOCK}",
                 self.store.bucket()
             )),
         })
@@ -267,7 +266,7 @@ impl Kept {
         match read(&self.store).await {
             Ok(Some(there)) if !there.is(&ours) => Ok(()),
             // We wrote it last, so an answer that it is missing may be stale.
-            Ok(_) => self.store.delete(KEY).await,
+            Ok(_) => self.store.delete(LOCK).await,
             Err(error) => Err(error),
         }
     }
@@ -325,7 +324,7 @@ impl Drop for Guard {
 
 async fn write(store: &Store, lock: &Lock) -> Result<()> {
     let properties = Properties { content_type: "application/json".into(), cache_control: "no-store".into() };
-    store.put_bytes(KEY, serde_json::to_vec(lock)?, &properties).await.context("cannot write the lock")
+    store.put_bytes(LOCK, serde_json::to_vec(lock)?, &properties).await.context("cannot write the lock")
 }
 
 /// Reads the lock after a write. For a moment, a bucket may still answer that it is missing.
@@ -358,8 +357,8 @@ pub fn seen(text: &[u8]) -> Result<Seen, String> {
 
 /// Reads the lock in the bucket, if there is one.
 async fn read(store: &Store) -> Result<Option<Lock>> {
-    let name = format!("s3://{}/{KEY}", store.bucket());
-    let Some(bytes) = store.get(KEY, LIMIT).await.with_context(|| format!("cannot read the lock {name}"))? else {
+    let name = format!("s3://{}/{LOCK}", store.bucket());
+    let Some(bytes) = store.get(LOCK, LIMIT).await.with_context(|| format!("cannot read the lock {name}"))? else {
         return Ok(None);
     };
     serde_json::from_slice(&bytes).map(Some).map_err(|error| {

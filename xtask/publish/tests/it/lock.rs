@@ -5,17 +5,18 @@ use std::time::Duration;
 
 use anyhow::Result;
 use serde_json::{Value, json};
-use xtask_publish::tools::lock::{KEY, Owner, remove_left, take};
+use xtask::domain::layout::LOCK;
+use xtask_publish::tools::lock::{Owner, remove_left, take};
 use xtask_publish::tools::store::Store;
 
 use crate::world::World;
 
 async fn text(store: &Store) -> Result<Value> {
-    Ok(serde_json::from_slice(&store.get(KEY, 1 << 20).await?.expect("a lock"))?)
+    Ok(serde_json::from_slice(&store.get(LOCK, 1 << 20).await?.expect("a lock"))?)
 }
 
 async fn put(store: &Store, lock: &Value) -> Result<()> {
-    store.put_bytes(KEY, lock.to_string(), &crate::world::page()).await
+    store.put_bytes(LOCK, lock.to_string(), &crate::world::page()).await
 }
 
 async fn refused(store: &Store) -> String {
@@ -43,11 +44,11 @@ async fn a_long_run_keeps_its_lock_until_somebody_takes_it() -> Result<()> {
     let lost = held.renew().await.expect_err("it is another's").to_string();
     assert!(lost.starts_with("Puck (process ") && lost.contains("has taken the lock in the meantime"), "{lost}");
     assert_eq!(text(&store).await?, theirs, "another's lock is not overwritten");
-    store.delete(KEY).await?;
+    store.delete(LOCK).await?;
     assert!(held.watch().check().await.expect_err("it is gone").to_string().contains("the lock has disappeared"));
     put(&store, &ours).await?;
     held.release().await?;
-    assert_eq!(store.get(KEY, 4096).await?, None);
+    assert_eq!(store.get(LOCK, 4096).await?, None);
     Ok(())
 }
 
@@ -82,7 +83,7 @@ async fn only_a_run_of_this_boot_that_has_ended_is_gone() -> Result<()> {
         take(&store, Owner::us("Puck"), Duration::ZERO).await?.release().await?;
         put(&store, &left).await?;
         assert!(remove_left(&store, async || Ok(store.clone())).await?);
-        assert_eq!(store.get(KEY, 4096).await?, None);
+        assert_eq!(store.get(LOCK, 4096).await?, None);
     }
     let mut expired = live;
     expired["owner"]["boot"] = json!("another boot");
@@ -96,7 +97,7 @@ async fn a_lock_that_cannot_be_read_is_refused() -> Result<()> {
     let world = World::embedded().await?;
     let store = world.store();
     for garbage in ["", "<html>", "{\"format\": 2}", &"x".repeat(5000)] {
-        store.put_bytes(KEY, garbage.to_owned(), &crate::world::page()).await?;
+        store.put_bytes(LOCK, garbage.to_owned(), &crate::world::page()).await?;
         let refused = refused(&store).await;
         assert!(refused.contains("cannot be read as a lock") && refused.contains("delete it"), "{refused}");
         assert!(refused.len() < 400, "{refused}");

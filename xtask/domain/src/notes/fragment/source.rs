@@ -2,9 +2,6 @@
 
 use crate::notes::yaml::Fault;
 
-/// The keys of a front matter.
-pub(super) const KEYS: [&str; 7] = ["synopsis", "cls", "issues", "prs", "category", "significance", "credits"];
-
 /// Decodes UTF-8 strictly, skips a byte-order mark, reads CRLF as LF.
 ///
 /// # Errors
@@ -59,7 +56,8 @@ impl Source<'_> {
     }
 }
 
-pub(super) fn split(text: &str) -> Result<Source<'_>, Fault> {
+/// Splits a text at the lines `---`. `keys` are those of a front matter, by which one without the first line is known.
+pub(super) fn split<'a>(text: &'a str, keys: &[&str]) -> Result<Source<'a>, Fault> {
     let missing = |line, why: &str| {
         Fault::new(line, format!("{why}: a fragment starts with a line `---`, YAML, and another line `---`"))
     };
@@ -77,7 +75,7 @@ pub(super) fn split(text: &str) -> Result<Source<'_>, Fault> {
         let why = match first.as_bytes().first() {
             Some(b'{' | b';') => "JSON front matter is not supported",
             Some(b'+') => "TOML front matter is not supported",
-            _ if first.split_once(':').is_some_and(|(key, _)| KEYS.contains(&key)) => {
+            _ if first.split_once(':').is_some_and(|(key, _)| keys.contains(&key)) => {
                 "the line `---` above the keys is missing"
             }
             _ => "there is no front matter",

@@ -19,7 +19,7 @@ pub struct Published {
     pub begun: BTreeSet<Version>,
     /// Versions that a rollback withdrew: they stay published, but are not offered as the newest stable release.
     pub withdrawn: BTreeSet<Version>,
-    /// Other versions in the same publication as the one that is judged.
+    /// Versions in this publication, the one that is judged among them.
     pub arriving: BTreeSet<Version>,
 }
 

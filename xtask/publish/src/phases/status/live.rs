@@ -11,7 +11,9 @@ use xtask::domain::build::record::Record;
 use xtask::domain::digest::Digest;
 use xtask::domain::environment::{self, Access, GitTarget, Storage};
 use xtask::domain::format::Misread;
-use xtask::domain::layout::{self, Docs, Layout, MANIFEST, MANUAL_INDEX, RECORD, SUMS, WITHDRAWN, WITHDRAWN_COPY};
+use xtask::domain::layout::{
+    self, Docs, LOCK, Layout, MANIFEST, MANUAL_INDEX, RECORD, SUMS, WITHDRAWN, WITHDRAWN_COPY,
+};
 use xtask::domain::product::Product;
 use xtask::domain::release::Release;
 use xtask::domain::release::tagging::TagRecord;
@@ -109,11 +111,11 @@ async fn others(releases: &Source, product: &Product) -> Result<Others> {
 
 /// Reads the lock in the docs bucket.
 async fn lock(docs: &Source, unread: &mut Vec<Unread>) -> Result<Option<Lock>> {
-    let Some(text) = docs.get(lock::KEY).await? else { return Ok(None) };
+    let Some(text) = docs.get(LOCK).await? else { return Ok(None) };
     match lock::seen(&text) {
         Ok(lock::Seen { owner, until, counts }) => Ok(Some(Lock { owner, until, counts })),
         Err(why) => {
-            unread.push(Unread::new(lock::KEY, Misread::Wrong(why)));
+            unread.push(Unread::new(LOCK, Misread::Wrong(why)));
             Ok(None)
         }
     }
