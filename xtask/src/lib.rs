@@ -4,6 +4,8 @@
 //! for each command, decide the order and ask for consent; `tree` knows the tree that is released; `tools` talk to git,
 //! Nix, files and the terminal; `domain` is pure, and a separate package, so that it compiles while the dependencies of
 //! the other floors do.
+//!
+//! The package `xtask-publish` has the rest; `phases/publish.rs` hands over.
 
 pub mod cli;
 pub mod phases;

@@ -4,5 +4,5 @@
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    xtask::cli::main(|_, place| xtask::phases::publish::exec_publish(&place.workspace))
+    xtask::cli::main(|_, invocation| xtask::phases::publish::exec_publish(&invocation.workspace))
 }

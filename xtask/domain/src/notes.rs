@@ -246,5 +246,6 @@ pub fn add_to_summary(summary: &str, release: &Release, date: Date) -> Result<St
         &summary[line_end..]
     ))
 }
+
 #[cfg(test)]
 mod tests;

@@ -156,6 +156,7 @@ pub fn nearest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) ->
         .filter(|(likeness, _)| *likeness > 0.7)
         .map(|(_, candidate)| candidate)
 }
+
 /// Largest number of characters of foreign text that a message quotes.
 const QUOTED: usize = 120;
 

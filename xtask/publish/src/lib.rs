@@ -1,4 +1,5 @@
-//! The part of the release tool that speaks to the world outside: plan, upload, verify, rehearse.
+//! Everything that publishes, or looks at what is published: plan, upload, train, verify, installer, rollback, doctor,
+//! status, rehearse, world.
 //!
 //! A separate package because of the AWS SDK, which takes minutes to compile and is not needed for release notes. Its
 //! floors are `phases` over `delivery` over `acts` over `site` over `tools` over `domain`, and each of them may use

@@ -14,6 +14,7 @@ use xtask::domain::build::record::Record;
 use xtask::domain::layout::{CACHE_STAGE, RELEASE};
 use xtask::domain::problem::{Problem, Problems};
 use xtask::domain::store_path::StorePath;
+use xtask::tools::scratch_dir::ScratchDir;
 use xtask::tools::{files, process, term};
 
 use super::delivery::Delivery;
@@ -35,7 +36,6 @@ use crate::tools::secret_file::SecretFile;
 use crate::tools::store::{Progress, Properties, Store};
 use crate::tools::transfer::{self, Difference, Item, Surveyed};
 use crate::tools::unusable::usable;
-use xtask::tools::scratch_dir::ScratchDir;
 
 /// What was seen of the cache, and what is needed to apply the act.
 pub struct Prospect<'a> {

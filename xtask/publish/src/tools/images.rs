@@ -12,10 +12,10 @@ use xtask::domain::digest::Digest;
 use xtask::domain::environment::image_target::ImageTarget;
 use xtask::domain::system::Platform;
 use xtask::tools::files;
+use xtask::tools::scratch_dir::ScratchDir;
 
 use super::oci::OciDirectory;
 use super::skopeo::{Part, Skopeo};
-use xtask::tools::scratch_dir::ScratchDir;
 
 /// Time that a registry has to show what it accepted.
 const PATIENCE: Duration = Duration::from_secs(90);

@@ -10,11 +10,11 @@ use xshell::{Cmd, Shell};
 use xtask::domain::build::record::Record;
 use xtask::domain::store_path::StorePath;
 use xtask::tools::process;
+use xtask::tools::scratch_dir::ScratchDir;
 
 use super::child::{self, Wait};
 use super::secret_file::SecretFile;
 use crate::domain::cache::path_info::{PathInfo, parse_path_infos};
-use xtask::tools::scratch_dir::ScratchDir;
 
 /// Longest narinfo that is read, in bytes.
 pub const NARINFO_LIMIT: u64 = 4 << 20;

@@ -13,11 +13,11 @@ use anyhow::{Context, Result, bail, ensure};
 use camino::{Utf8Path, Utf8PathBuf};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::json;
+use xtask::tools::files;
 
 use super::garage::{Access, Garage};
 use super::registry::Registry;
 use super::server::Life;
-use xtask::tools::files;
 
 /// Name of the environment in `releng.toml`.
 pub const ENVIRONMENT: &str = "world";

@@ -17,12 +17,12 @@ use camino::Utf8Path;
 use futures_util::{StreamExt, TryStreamExt, stream};
 use hyper::body::{Body, Frame, SizeHint};
 use tokio::sync::SemaphorePermit;
+use xtask::tools::files;
 
 use super::bucket::{Progress, Properties, SHA256, Store};
 use super::client::Attempted;
 use crate::tools::content::{Content, PART_SIZE};
 use crate::tools::shutdown;
-use xtask::tools::files;
 
 /// Parts of one file that are sent concurrently.
 const PARALLEL_PARTS: usize = 4;
