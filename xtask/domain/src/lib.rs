@@ -41,7 +41,8 @@
 //! The vocabulary of everything else:
 //!
 //! * [`version`]: VERSION and MAJOR (`Series`), and their order; [`date`]: a day, as release notes write it
-//! * [`system`]: what a release is built for; [`profile`]: which of the flake's jobs are built
+//! * [`system`]: what a release is built for; [`profile`]: which of the flake's jobs are built; [`extent`]: how much of a
+//!   release is built or published
 //! * [`product`]: what is released, and what its artifacts are called
 //! * [`oid`]: names of git objects; [`digest`]: SHA-256; [`store_path`]: paths in the Nix store
 //!
@@ -65,6 +66,7 @@ pub mod build;
 pub mod date;
 pub mod digest;
 pub mod environment;
+pub mod extent;
 pub mod format;
 pub mod layout;
 pub mod notes;

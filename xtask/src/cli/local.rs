@@ -7,8 +7,9 @@ use camino::Utf8PathBuf;
 use clap::{Args, Subcommand};
 
 use super::outcome::{Invocation, Outcome};
-use super::values::profile;
+use super::values::{extent, profile};
 use crate::domain::date::Date;
+use crate::domain::extent::Extent;
 use crate::domain::profile::Profile;
 use crate::domain::version::Version;
 use crate::phases::{announce, build, finish, notes, prepare, tag};
@@ -92,8 +93,8 @@ pub struct TagArgs {
 #[derive(Debug, Args)]
 pub struct BuildArgs {
     /// What to build
-    #[arg(long, value_enum, default_value_t = build::Target::All)]
-    target: build::Target,
+    #[arg(long, value_parser = extent(), default_value_t = Extent::All)]
+    target: Extent,
     /// Which of the flake's `release-jobs` to build
     #[arg(long, value_parser = profile(), default_value_t = Profile::All)]
     profile: Profile,

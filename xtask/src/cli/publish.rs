@@ -3,11 +3,11 @@
 use camino::Utf8PathBuf;
 use clap::{Args, Subcommand, ValueEnum};
 
-use super::values::profile;
+use super::values::{extent, profile};
+use crate::domain::extent::Extent;
 use crate::domain::profile::Profile;
 use crate::domain::system::System;
 use crate::domain::version::Version;
-use crate::phases::build;
 
 /// The phases that talk to environments. The package `xtask-publish` carries them out, so that the other phases do not
 /// have to compile its dependencies.
@@ -62,8 +62,8 @@ pub struct PlanArgs {
     #[arg(long, alias = "environment", value_name = "ENV")]
     pub env: String,
     /// What to publish
-    #[arg(long, value_enum, default_value_t = build::Target::All)]
-    pub target: build::Target,
+    #[arg(long, value_parser = extent(), default_value_t = Extent::All)]
+    pub target: Extent,
     /// Let a directory of documentation lose most of its pages
     #[arg(long)]
     pub allow_shrink: bool,

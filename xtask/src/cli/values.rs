@@ -2,6 +2,7 @@
 
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 
+use crate::domain::extent::Extent;
 use crate::domain::profile::Profile;
 
 /// The profiles, with their help.
@@ -12,4 +13,14 @@ pub fn profile() -> impl TypedValueParser<Value = Profile> {
     };
     let values = Profile::EVERY.map(|profile| PossibleValue::new(profile.name()).help(help(profile)));
     PossibleValuesParser::new(values).try_map(|name| name.parse::<Profile>())
+}
+
+/// How much is built or published, with help.
+pub fn extent() -> impl TypedValueParser<Value = Extent> {
+    let help = |extent| match extent {
+        Extent::All => "Everything",
+        Extent::Manual => "The manual alone; the rest stays as it is",
+    };
+    let values = Extent::EVERY.map(|extent| PossibleValue::new(extent.name()).help(help(extent)));
+    PossibleValuesParser::new(values).try_map(|name| name.parse::<Extent>())
 }

@@ -11,6 +11,7 @@ use anyhow::Result;
 
 use self::gather::Gathering;
 use self::plan::{Observed, Plan, decide};
+use crate::domain::extent::Extent;
 use crate::domain::layout;
 use crate::domain::system::System;
 use crate::tools::git::Git;
@@ -18,7 +19,7 @@ use crate::tools::nix::Nix;
 use crate::tools::term::{self, Steps};
 use crate::tree::release_dir::Stage;
 
-pub use self::plan::{RELEASE_JOBS, Request, Target};
+pub use self::plan::{RELEASE_JOBS, Request};
 
 /// Builds.
 ///
@@ -36,11 +37,11 @@ pub fn run(git: &Git, request: &Request) -> Result<()> {
 
     let stage = Stage::begin(git.root())?;
     let built = match request.target {
-        Target::All => all(&plan, &nix, stage, &mut steps)?,
-        Target::Manual => manual(&plan, &nix, stage, &mut steps)?,
+        Extent::All => all(&plan, &nix, stage, &mut steps)?,
+        Extent::Manual => manual(&plan, &nix, stage, &mut steps)?,
     };
     term::say(&steps);
-    let what = if request.target == Target::Manual { " --target manual" } else { "" };
+    let what = if request.target == Extent::Manual { " --target manual" } else { "" };
     term::say(format_args!("{built}; next: {}", term::next(&format!("plan --env ENV{what}"))));
     Ok(())
 }

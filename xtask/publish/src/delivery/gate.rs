@@ -4,7 +4,7 @@
 use anyhow::{Context, Result, anyhow, bail, ensure};
 use camino::Utf8Path;
 use xtask::cli::{Invocation, PlanArgs};
-use xtask::phases::build;
+use xtask::domain::extent::Extent;
 
 use crate::domain::publication::acts::Subject;
 use crate::domain::publication::bucket::Bucket;
@@ -48,7 +48,7 @@ impl Destination {
     pub async fn earlier(&self, invocation: &Invocation, tree: &Utf8Path, args: &PlanArgs) -> Result<Earlier> {
         let (required, reason) = (self.site.environment.requires.as_deref(), args.skip_staging.as_deref());
         match (required, reason) {
-            _ if args.target == build::Target::Manual => {
+            _ if args.target == Extent::Manual => {
                 ensure!(
                     reason.is_none(),
                     "`--target manual` does not require another environment: leave out `--skip-staging`"

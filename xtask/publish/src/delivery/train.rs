@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 
 use anyhow::{Context, Result, anyhow, ensure};
 use xtask::cli::{Invocation, PlanArgs};
+use xtask::domain::extent::Extent;
 use xtask::domain::version::Version;
-use xtask::phases::build;
 use xtask::tools::git::Git;
 
 use crate::acts::delivery::Delivery;
@@ -14,7 +14,7 @@ use crate::acts::{Prospect, look};
 use crate::delivery::gate::Earlier;
 use crate::delivery::purge;
 use crate::domain::cache::signing::SecretKey;
-use crate::domain::publication::acts::{self, Act, Rule, Subject, Target};
+use crate::domain::publication::acts::{self, Act, Rule, Subject};
 use crate::domain::publication::bucket::Bucket;
 use crate::domain::publication::judgement::{Waivers, judge};
 use crate::domain::publication::plan::{Plan, PlanKind, Planned, Plans, Status};
@@ -38,18 +38,14 @@ impl<'a> Delivery<'a> {
     ) -> Result<Delivery<'a>> {
         let (site, environment) = (&destination.site, &destination.site.environment);
         ensure!(
-            args.target == build::Target::Manual
+            args.target == Extent::Manual
                 || environment.profiles.iter().any(|profile| profile.to_string() == built.record.profile),
             "release/ was built with profile {}, but {} accepts only {}: build it with another `--profile`",
             built.record.profile,
             site.name,
             environment.profiles.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
         );
-        let target = match args.target {
-            build::Target::All => Target::All,
-            build::Target::Manual => Target::Manual,
-        };
-        let acts = acts::acts(built.subject.series(), target, environment).map_err(|why| anyhow!(why))?;
+        let acts = acts::acts(built.subject.series(), args.target, environment).map_err(|why| anyhow!(why))?;
         let wants_git = acts.iter().any(|act| act.push().is_some());
         let git_side = match (&built.subject, &built.tag) {
             (Subject::Official(release), Some(tag)) if wants_git => {
@@ -57,7 +53,7 @@ impl<'a> Delivery<'a> {
             }
             _ => None,
         };
-        if target == Target::Manual {
+        if args.target == Extent::Manual {
             destination.takes_manual_alone(&built.subject).await?;
         }
         let waivers = Waivers {

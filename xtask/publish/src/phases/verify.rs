@@ -7,6 +7,7 @@ use anyhow::{Context, Result, anyhow};
 use xtask::cli::{Invocation, Outcome, VerifyArgs};
 use xtask::domain::build::record::Record;
 use xtask::domain::environment::Access;
+use xtask::domain::extent::Extent;
 use xtask::domain::format::Misread;
 use xtask::domain::layout::{Docs, Layout, MANIFEST, RECORD, WITHDRAWN};
 use xtask::domain::problem::excerpt;
@@ -15,7 +16,7 @@ use xtask::tools::git::Git;
 
 use self::report::{Findings, Output, Report};
 use self::sides::Sides;
-use crate::domain::publication::acts::{Act, INSTALLER_ACTS, Rule, Target, Wave, acts};
+use crate::domain::publication::acts::{Act, INSTALLER_ACTS, Rule, Wave, acts};
 use crate::domain::publication::bucket::Bucket;
 use crate::domain::publication::pointers::{self, Published, holds_pointers_back};
 use crate::site::published::{Unclear, published_in_any_case};
@@ -202,7 +203,7 @@ impl View<'_> {
         report: &mut Report,
     ) -> Result<()> {
         let mut acts =
-            acts(Some(self.version.series()), Target::All, &self.site.environment).map_err(|why| anyhow!(why))?;
+            acts(Some(self.version.series()), Extent::All, &self.site.environment).map_err(|why| anyhow!(why))?;
         acts.extend(INSTALLER_ACTS);
         acts.sort_by_key(Act::wave);
         for act in acts.into_iter().filter(wanted) {

@@ -11,13 +11,13 @@ use xtask::cli::PlanArgs;
 use xtask::domain::build::manifest;
 use xtask::domain::build::record::{Files, Record};
 use xtask::domain::digest::{Digest, FileFacts};
+use xtask::domain::extent::Extent;
 use xtask::domain::layout::{self, Layout};
 use xtask::domain::problem::Problems;
 use xtask::domain::product::Product;
 use xtask::domain::release::Release;
 use xtask::domain::release::tagging::TagRecord;
 use xtask::domain::version::Version;
-use xtask::phases::build::Target;
 use xtask::tools::files;
 use xtask::tools::git::Git;
 use xtask::tree::tag_record;
@@ -84,7 +84,7 @@ impl Built {
             files::require_directory(&dir)?;
         }
         let alone = dir.join(layout::MANUAL_RECORD);
-        let manual_alone = args.target == Target::Manual && alone.exists();
+        let manual_alone = args.target == Extent::Manual && alone.exists();
         let record_path = if manual_alone { alone } else { dir.join(layout::RECORD) };
         let text = files::read_if_there(&record_path)?
             .with_context(|| format!("{record_path} does not exist: has `cargo xtask release build` finished?"))?;
@@ -96,7 +96,7 @@ impl Built {
         problems.collect(record.compare_manual(&facts(&manual)));
         let (mut published, mut root_manifest, mut images) = (LocalFiles::new(), String::new(), None);
         let record_facts = files::digest_of(text.as_bytes());
-        if args.target == Target::All {
+        if args.target == Extent::All {
             let (artifacts, images_dir) = (dir.join(layout::ARTIFACTS), dir.join(layout::IMAGES));
             files::require_directory(&artifacts)?;
             files::require_directory(&images_dir)?;

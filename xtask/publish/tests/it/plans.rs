@@ -7,6 +7,7 @@ use expect_test::{Expect, expect};
 use xtask::domain::build::manifest::{Manifest, render};
 use xtask::domain::digest::Digest;
 use xtask::domain::environment::{Config, Environment};
+use xtask::domain::extent::Extent;
 use xtask::domain::format::Format;
 use xtask::domain::layout::Docs;
 use xtask::domain::oid::Oid;
@@ -16,7 +17,7 @@ use xtask::domain::release::tagging::{Relation, TagRecord};
 use xtask::domain::store_path::StorePath;
 use xtask_publish::domain::cache::faults;
 use xtask_publish::domain::cache::path_info::PathInfo;
-use xtask_publish::domain::publication::acts::{Act, Subject, Target, acts};
+use xtask_publish::domain::publication::acts::{Act, Subject, acts};
 use xtask_publish::domain::publication::image_tag::{ImageTag, Pushed};
 use xtask_publish::domain::publication::judgement::{Changed, Object, Review, Seen, Tree, Waivers, judge};
 use xtask_publish::domain::publication::live_manifest::Live;
@@ -169,7 +170,7 @@ fn published() -> Published {
 
 fn plan(version: &str, environment: &str) -> Plan {
     let config = Config::parse(RELENG_TOML).expect("our own file");
-    let acts = acts(subject(version).series(), Target::All, config.environment(environment).expect("known"));
+    let acts = acts(subject(version).series(), Extent::All, config.environment(environment).expect("known"));
     plan_of(&acts.expect("acts"), version, environment, &published())
 }
 

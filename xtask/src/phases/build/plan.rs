@@ -5,9 +5,9 @@ use std::sync::Arc;
 
 use anyhow::{Context, Result};
 use camino::{Utf8Path, Utf8PathBuf};
-use clap::ValueEnum;
 
 use crate::domain::build::nix_fault::Fault;
+use crate::domain::extent::Extent;
 use crate::domain::oid::Oid;
 use crate::domain::problem::{Problem, Problems};
 use crate::domain::product::Product;
@@ -28,21 +28,12 @@ use crate::tree::{self, movement};
 pub struct Request {
     /// What is released.
     pub product: Arc<Product>,
-    pub target: Target,
+    pub target: Extent,
     pub profile: Profile,
     /// Whether to insist on the tag and a clean tree; otherwise any commit is built, even with uncommitted changes.
     pub check_git: bool,
     /// Arguments for every call of Nix.
     pub nix_args: Vec<String>,
-}
-
-/// How much is built.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum Target {
-    /// Everything
-    All,
-    /// The manual alone; the rest stays as it is
-    Manual,
 }
 
 /// The flake output that holds the profiles.
@@ -109,7 +100,7 @@ impl Observed {
             flake,
             source_faults: source.faults()?,
             source,
-            skopeo: if request.target == Target::All { skopeo::check() } else { Ok(()) },
+            skopeo: if request.target == Extent::All { skopeo::check() } else { Ok(()) },
             free: free.into_values().collect(),
         })
     }
@@ -181,7 +172,7 @@ pub fn decide(observed: Observed, request: &Request) -> Result<Plan, Problems> {
         let free = *free as f64 / 1e9;
         warnings.push(format!("{place} has {free:.1} GB of free space: a release of all systems may need more"));
     }
-    if request.target == Target::All {
+    if request.target == Extent::All {
         let submodules = observed.source.submodules();
         if !submodules.is_empty() {
             let paths = submodules.join(", ");

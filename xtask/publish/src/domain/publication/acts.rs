@@ -11,6 +11,7 @@ use std::sync::Arc;
 use serde::Serialize;
 use xtask::domain::environment::image_target::ImageTarget;
 use xtask::domain::environment::{Environment, GitTarget};
+use xtask::domain::extent::Extent;
 use xtask::domain::layout::{Docs, Layout, MANIFEST, WITHDRAWN};
 use xtask::domain::product::Product;
 use xtask::domain::release::Release;
@@ -29,14 +30,6 @@ pub enum Subject {
         product: Arc<Product>,
         version: String,
     },
-}
-
-/// How much of the subject is published.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Target {
-    All,
-    /// The manual alone, for a nightly job or a repair.
-    Manual,
 }
 
 /// One step of a publication.
@@ -169,17 +162,17 @@ impl Subject {
 ///
 /// # Errors
 /// A tree that is not an official release can publish nothing but its manual.
-pub fn acts(series: Option<Series>, target: Target, environment: &Environment) -> Result<Vec<Act>, String> {
-    let series = match (series, target) {
+pub fn acts(series: Option<Series>, extent: Extent, environment: &Environment) -> Result<Vec<Act>, String> {
+    let series = match (series, extent) {
         (Some(series), _) => series,
-        (None, Target::Manual) => return Ok(vec![manual(Docs::Nightly)]),
-        (None, Target::All) => {
+        (None, Extent::Manual) => return Ok(vec![manual(Docs::Nightly)]),
+        (None, Extent::All) => {
             return Err(
                 "this is not an official release: only its manual may be published, with `--target manual`".to_owned()
             );
         }
     };
-    if target == Target::Manual {
+    if extent == Extent::Manual {
         return Ok(vec![manual(Docs::Series(series)), manual(Docs::Stable)]);
     }
     let branch = match environment.git {

@@ -14,7 +14,7 @@ fn a_train_moves_each_pointer_once() {
     let config = Config::parse(RELENG_TOML).expect("our own file");
     let environment = config.environment("production").expect("known");
     let plan = |version: &str| {
-        let acts = acts(subject(version).series(), Target::All, environment).expect("acts");
+        let acts = acts(subject(version).series(), Extent::All, environment).expect("acts");
         plan_of(&acts, version, "production", &published)
     };
     let each = versions.map(plan);
