@@ -61,7 +61,7 @@ pub struct Host {
 
 /// How a tree is laid out.
 #[derive(Debug)]
-struct Layout {
+struct Shape {
     product: String,
     version: Version,
     /// The file with the flag of official releases.
@@ -77,7 +77,7 @@ enum Workspace {
     Members(Vec<String>),
 }
 
-impl fmt::Display for Layout {
+impl fmt::Display for Shape {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} {}: ", self.product, self.version)?;
         match &self.workspace {
@@ -114,7 +114,7 @@ pub struct Edit {
 #[derive(Debug)]
 pub struct Adoption {
     /// How the tree is laid out, in one line.
-    pub layout: String,
+    pub shape: String,
     pub edits: Vec<Edit>,
     /// Remarks for the manager.
     pub remarks: Vec<String>,
@@ -140,7 +140,7 @@ pub fn decide(product: &Product, host: &Host) -> Result<Adoption, Problems> {
     let config = problems.collect(read(host.cargo_config_path, &host.cargo_config).map_err(Problem::new));
     let (Some(version), Some(manifest), Some(config)) = (version, manifest, config) else { return Err(problems) };
 
-    let mut adoption = Adoption { layout: String::new(), edits: Vec::new(), remarks: Vec::new(), left: Vec::new() };
+    let mut adoption = Adoption { shape: String::new(), edits: Vec::new(), remarks: Vec::new(), left: Vec::new() };
     let workspace = adoption.exclude(host, &manifest);
     adoption.ignore(host);
     adoption.alias(host, &config);
@@ -162,8 +162,8 @@ pub fn decide(product: &Product, host: &Host) -> Result<Adoption, Problems> {
     }
     let flag = official::find(&version, host.flake.as_deref());
     let flag = flag.map_err(|problem| adoption.left.push(problem.to_string())).ok().map(|flag| flag.path);
-    adoption.layout =
-        Layout { product: product.name.clone(), version: version.version, flag, workspace, has_output }.to_string();
+    adoption.shape =
+        Shape { product: product.name.clone(), version: version.version, flag, workspace, has_output }.to_string();
     Ok(adoption)
 }
 

@@ -121,7 +121,7 @@ fn decide(git: &Git, product: &Product, tool: Vec<copy::ToolFile>, consent: Cons
 
 /// Shows what will change. Returns how many things are left to do by hand.
 fn show(git: &Git, adoption: &Adoption, copy: &Copy) -> Result<usize> {
-    term::say(format_args!("{BOLD}{}{BOLD:#} {}", git.root(), adoption.layout));
+    term::say(format_args!("{BOLD}{}{BOLD:#} {}", git.root(), adoption.shape));
     if !copy.new.is_empty() {
         let (new, size) = (copy.new.len(), copy.size().div_ceil(1000));
         term::say(format_args!("  + {new} new files of the tool, {size} kB"));

@@ -27,7 +27,7 @@ pub struct FinishTarget<'a> {
 
 /// Whether to push.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Consent {
+enum Pushing {
     LookOnly,
     Ask,
     Given,
@@ -140,7 +140,7 @@ impl<'a> FinishTarget<'a> {
     /// # Errors
     /// The remote cannot be reached, or its branch of the series has diverged from the release.
     pub fn look(&self, plan: &Plan, tip: Option<&Oid>) -> Result<End> {
-        self.go(plan, tip, Consent::LookOnly)
+        self.go(plan, tip, Pushing::LookOnly)
     }
 
     /// Pushes what is missing, if the manager agrees.
@@ -149,10 +149,10 @@ impl<'a> FinishTarget<'a> {
     /// As for [`FinishTarget::look`], and the remote's refusal.
     pub fn push(&self, plan: &Plan, tip: Option<&Oid>, yes: bool) -> Result<End> {
         self.remote.clear()?;
-        self.go(plan, tip, if yes { Consent::Given } else { Consent::Ask })
+        self.go(plan, tip, if yes { Pushing::Given } else { Pushing::Ask })
     }
 
-    fn go(&self, plan: &Plan, tip: Option<&Oid>, consent: Consent) -> Result<End> {
+    fn go(&self, plan: &Plan, tip: Option<&Oid>, pushing: Pushing) -> Result<End> {
         let FinishTarget { name, .. } = self;
         let (release, merge) = (&plan.release, &plan.tag.merge_commit);
         let home = release.release_branch();
@@ -166,15 +166,15 @@ impl<'a> FinishTarget<'a> {
         }
         term::say(format_args!("  {name} has the release on {home}"));
         if release.kind() == Kind::NewMajor {
-            self.branch_off(&heads, &series_branch(release.series()), merge, consent)?;
+            self.branch_off(&heads, &series_branch(release.series()), merge, pushing)?;
         }
         if let Some(tip) = tip {
-            self.bring_to_main(&heads, tip, consent)?;
+            self.bring_to_main(&heads, tip, pushing)?;
         }
         Ok(End::Done)
     }
 
-    fn branch_off(&self, heads: &Heads, branch: &str, merge: &Oid, consent: Consent) -> Result<()> {
+    fn branch_off(&self, heads: &Heads, branch: &str, merge: &Oid, pushing: Pushing) -> Result<()> {
         let FinishTarget { name, .. } = self;
         match self.relation(heads, branch, merge)? {
             Some((Relation::Contains, _)) => {
@@ -184,14 +184,14 @@ impl<'a> FinishTarget<'a> {
             Some((Relation::Diverged, tip)) => Err(self.other_origin(branch, &tip, merge)),
             None | Some((Relation::Behind, _)) => {
                 let reference = self.environment.git.new_branch(branch);
-                self.push_one(format_args!("{branch} at {}", merge.short()), merge, &reference, consent)
+                self.push_one(format_args!("{branch} at {}", merge.short()), merge, &reference, pushing)
             }
         }
     }
 
     /// Shows the commits that are missing on the remote's `main`, and pushes them, for review if the remote has
     /// reviews.
-    fn bring_to_main(&self, heads: &Heads, tip: &Oid, consent: Consent) -> Result<()> {
+    fn bring_to_main(&self, heads: &Heads, tip: &Oid, pushing: Pushing) -> Result<()> {
         let FinishTarget { name, .. } = self;
         let Some(there) = heads.branch(MAIN) else {
             bail!("{name} has no branch {MAIN}: is this the right remote, {}?", self.remote.shown());
@@ -210,15 +210,15 @@ impl<'a> FinishTarget<'a> {
         }
         let what =
             if missing.len() == 1 { "that commit".to_owned() } else { format!("those {} commits", missing.len()) };
-        self.push_one(what, tip, &self.environment.git.onto_branch(MAIN), consent)
+        self.push_one(what, tip, &self.environment.git.onto_branch(MAIN), pushing)
     }
 
-    fn push_one(&self, what: impl Display, commit: &Oid, reference: &str, consent: Consent) -> Result<()> {
+    fn push_one(&self, what: impl Display, commit: &Oid, reference: &str, pushing: Pushing) -> Result<()> {
         let place = format!("{reference} of {} ({})", self.name, self.remote.shown());
-        let agreed = match consent {
-            Consent::LookOnly => false,
-            Consent::Given => true,
-            Consent::Ask => term::ask(format_args!("Push {what} to {place}?"))?,
+        let agreed = match pushing {
+            Pushing::LookOnly => false,
+            Pushing::Given => true,
+            Pushing::Ask => term::ask(format_args!("Push {what} to {place}?"))?,
         };
         if !agreed {
             term::say(format_args!("  not pushed: {what} to {place}"));
