@@ -13,7 +13,7 @@ use crate::tools::images::Found;
 use crate::tools::skopeo;
 
 /// Images to push to a target.
-pub struct Push<'a> {
+pub struct Prospect<'a> {
     site: &'a Site,
     built: &'a BuiltImages,
     target: ImageTarget,
@@ -21,7 +21,7 @@ pub struct Push<'a> {
 }
 
 /// A tag to move in a target.
-pub struct Move<'a> {
+pub struct TagProspect<'a> {
     site: &'a Site,
     built: &'a BuiltImages,
     target: ImageTarget,
@@ -33,7 +33,7 @@ pub struct Move<'a> {
 ///
 /// # Errors
 /// The target gives no clear answer.
-pub async fn look<'a>(delivery: &'a Delivery<'_>, target: &ImageTarget) -> Result<Push<'a>> {
+pub async fn look<'a>(delivery: &'a Delivery<'_>, target: &ImageTarget) -> Result<Prospect<'a>> {
     let (site, built) = (delivery.site, delivery.built.images()?);
     let found = match site.images(target).find(built.index).await {
         // Registries answer this if the repository does not exist yet.
@@ -49,14 +49,18 @@ pub async fn look<'a>(delivery: &'a Delivery<'_>, target: &ImageTarget) -> Resul
     };
     let Found { parts, missing, .. } = found;
     let seen = Pushed { index: built.index, bytes: built.bytes, parts: parts + missing.len(), missing };
-    Ok(Push { site, built, target: target.clone(), seen: Seen::Images(seen) })
+    Ok(Prospect { site, built, target: target.clone(), seen: Seen::Images(seen) })
 }
 
 /// Looks at a tag in a target.
 ///
 /// # Errors
 /// The target gives no clear answer.
-pub async fn look_at_tag<'a>(delivery: &'a Delivery<'_>, target: &ImageTarget, tag: ImageTag) -> Result<Move<'a>> {
+pub async fn look_at_tag<'a>(
+    delivery: &'a Delivery<'_>,
+    target: &ImageTarget,
+    tag: ImageTag,
+) -> Result<TagProspect<'a>> {
     let (site, built) = (delivery.site, delivery.built.images()?);
     let name = tag.name(&delivery.built.record.version);
     let _turn = site.tagging.lock().await;
@@ -69,17 +73,17 @@ pub async fn look_at_tag<'a>(delivery: &'a Delivery<'_>, target: &ImageTarget, t
         },
         there => there?,
     };
-    Ok(Move { site, built, target: target.clone(), name, seen: Seen::ImageTag { ours, there } })
+    Ok(TagProspect { site, built, target: target.clone(), name, seen: Seen::ImageTag { ours, there } })
 }
 
-impl Push<'_> {
+impl Prospect<'_> {
     pub(super) async fn apply(&self) -> Result<()> {
         let BuiltImages { layout, name, index, .. } = self.built;
         self.site.images(&self.target).push(layout, name, *index).await
     }
 }
 
-impl Move<'_> {
+impl TagProspect<'_> {
     pub(super) async fn apply(&self) -> Result<()> {
         let _turn = self.site.tagging.lock().await;
         self.site.images(&self.target).tag(self.built.index, &self.name).await

@@ -27,8 +27,8 @@ pub enum Prospect<'a> {
     Object(object::Prospect),
     Cache(Box<cache::Prospect<'a>>),
     Push(git::Prospect<'a>),
-    Images(images::Push<'a>),
-    ImageTag(images::Move<'a>),
+    Images(images::Prospect<'a>),
+    ImageTag(images::TagProspect<'a>),
     /// The release has nothing for this pointer, so it stays.
     Stays(Seen),
 }
