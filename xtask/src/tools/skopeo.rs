@@ -1,4 +1,4 @@
-//! Container images, through skopeo and in OCI layouts on disk.
+//! Container images, through skopeo and in OCI directories.
 
 use anyhow::{Context, Result};
 use camino::{Utf8Path, Utf8PathBuf};
@@ -6,19 +6,12 @@ use serde::de::DeserializeOwned;
 use xshell::Shell;
 
 use super::{files, process};
-use crate::domain::build::image::{Config, Descriptor, Image, Index, OciManifest};
+use crate::domain::build::image::{BLOBS, Config, Descriptor, Image, Index, MARK, NAMES, OciManifest};
 use crate::domain::digest::{Digest, FileFacts};
 use crate::domain::system::System;
 
-/// File in which a layout names its images.
-const INDEX: &str = "index.json";
-/// Directory of the blobs, by digest.
-const BLOBS: &str = "blobs/sha256";
-/// File that marks a directory as a layout, and its content: newer versions of skopeo add a newline.
-const MARK: (&str, &str) = ("oci-layout", r#"{"imageLayoutVersion":"1.0.0"}"#);
-
-/// An OCI layout on disk that is being made.
-pub struct OciLayout {
+/// An OCI directory (an image layout on disk) that is being made.
+pub struct NewOciDirectory {
     sh: Shell,
     dir: Utf8PathBuf,
 }
@@ -32,16 +25,16 @@ pub fn check() -> Result<()> {
     process::read(cmd.cmd("skopeo").arg("--version")).map(drop)
 }
 
-impl OciLayout {
-    /// Starts a layout in `dir`.
+impl NewOciDirectory {
+    /// Starts one in `dir`.
     ///
     /// # Errors
     /// The current directory is gone.
-    pub fn new(dir: Utf8PathBuf) -> Result<OciLayout> {
-        Ok(OciLayout { sh: process::shell_in(Utf8Path::new("."))?, dir })
+    pub fn new(dir: Utf8PathBuf) -> Result<NewOciDirectory> {
+        Ok(NewOciDirectory { sh: process::shell_in(Utf8Path::new("."))?, dir })
     }
 
-    /// Adds the image in `archive`, a gzipped docker-archive. `scratch` is a temporary file beside the layout.
+    /// Adds the image in `archive`, a gzipped docker-archive. `scratch` is a temporary file beside the directory.
     ///
     /// # Errors
     /// The file is not such an archive, or skopeo fails.
@@ -59,7 +52,7 @@ impl OciLayout {
         copied.with_context(|| format!("cannot convert {archive}"))?;
         std::fs::remove_file(scratch).with_context(|| format!("cannot remove {scratch}"))?;
 
-        let index: Index = self.read(&self.dir.join(INDEX))?;
+        let index: Index = self.read(&self.dir.join(NAMES))?;
         let name = system.to_string();
         let descriptor = index.manifests.into_iter().find(|manifest| manifest.ref_name() == Some(&name));
         let descriptor = descriptor.with_context(|| format!("skopeo did not put an image {name} into {}", self.dir))?;
@@ -68,7 +61,7 @@ impl OciLayout {
         Ok(Image { system: system.clone(), descriptor, config })
     }
 
-    /// Adds an index and makes it, under `name`, the only image that the layout names.
+    /// Adds an index and makes it, under `name`, the only image that the directory names.
     ///
     /// # Errors
     /// A file cannot be written.
@@ -77,7 +70,7 @@ impl OciLayout {
         let FileFacts { size, sha256 } = files::digest_of(text.as_bytes());
         let blob = self.dir.join(BLOBS).join(sha256.to_string());
         files::create(&blob, &text)?;
-        for (file, text) in [(INDEX, Index::layout(name, sha256, size).to_json()), (MARK.0, MARK.1.to_owned())] {
+        for (file, text) in [(NAMES, Index::layout(name, sha256, size).to_json()), (MARK.0, MARK.1.to_owned())] {
             let path = self.dir.join(file);
             std::fs::write(&path, text).with_context(|| format!("cannot write {path}"))?;
         }

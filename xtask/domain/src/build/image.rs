@@ -16,6 +16,13 @@ const MANIFEST_TYPE: &str = "application/vnd.oci.image.manifest.v1+json";
 /// Annotation in a layout's `index.json`: the name that `oci:DIR:NAME` refers to.
 const REF_NAME: &str = "org.opencontainers.image.ref.name";
 
+/// File of an OCI directory (an image layout on disk) that names its images.
+pub const NAMES: &str = "index.json";
+/// Its directory of blobs, by digest.
+pub const BLOBS: &str = "blobs/sha256";
+/// The file that marks it, and that file's content: newer versions of skopeo add a newline.
+pub const MARK: (&str, &str) = ("oci-layout", r#"{"imageLayoutVersion":"1.0.0"}"#);
+
 /// A reference to a blob.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]

@@ -6,18 +6,11 @@
 use anyhow::{Context, Result, anyhow};
 use camino::{Utf8Path, Utf8PathBuf};
 use tempfile::NamedTempFile;
-use xtask::domain::build::image::Index;
+use xtask::domain::build::image::{BLOBS, Index, MARK, NAMES};
 use xtask::domain::digest::Digest;
 use xtask::tools::files;
 
 use super::content::Content;
-
-/// File that marks a directory as an image layout, and its content.
-const MARK: (&str, &str) = ("oci-layout", "{\"imageLayoutVersion\":\"1.0.0\"}");
-/// File with the names.
-const INDEX: &str = "index.json";
-/// Directory of the blobs, by digest.
-const BLOBS: &str = "blobs/sha256";
 
 /// An OCI directory, which may not exist yet.
 #[derive(Debug, Clone)]
@@ -43,7 +36,7 @@ impl OciDirectory {
     /// # Errors
     /// `index.json` cannot be read, or has another format.
     pub fn names(&self) -> Result<Index> {
-        let path = self.dir.join(INDEX);
+        let path = self.dir.join(NAMES);
         match files::bytes_if_there(&path)? {
             Some(bytes) => Index::parse(&bytes).map_err(|why| anyhow!("{path} {why}")),
             None => Ok(Index::empty()),
@@ -125,6 +118,6 @@ impl OciDirectory {
         let bytes = self.read(index)?.with_context(|| format!("{} has no {index}", self.dir))?;
         let mut names = self.names()?;
         names.name(name, index, bytes.len() as u64);
-        files::write_atomic(&self.dir.join(INDEX), &names.to_json())
+        files::write_atomic(&self.dir.join(NAMES), &names.to_json())
     }
 }

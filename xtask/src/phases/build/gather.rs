@@ -20,7 +20,7 @@ use crate::domain::problem::{Problem, Problems};
 use crate::domain::store_path::StorePath;
 use crate::domain::system::{Platform, System};
 use crate::tools::files;
-use crate::tools::skopeo::OciLayout;
+use crate::tools::skopeo::NewOciDirectory;
 
 /// A release that is being gathered.
 pub struct Gathering<'a> {
@@ -114,7 +114,7 @@ impl<'a> Gathering<'a> {
 
     /// Joins the container images into one multi-platform image.
     pub fn images(&self) -> Result<ImageRecord> {
-        let oci = OciLayout::new(self.dir.join(layout::IMAGES))?;
+        let oci = NewOciDirectory::new(self.dir.join(layout::IMAGES))?;
         let scratch = self.dir.join(".image.tar");
         let convert = |(system, _)| oci.add(&self.version_dir().join(self.layout.image(system)), system, &scratch);
         let images = self.image_systems().map(convert).collect::<Result<Vec<_>>>()?;
