@@ -24,7 +24,7 @@ mod values;
 pub use outcome::{Invocation, Outcome};
 pub use publish::{
     Agreement, DoctorArgs, InstallerArgs, PlanArgs, Publish, RehearsalServers, RehearseArgs, RollbackArgs, TrainArgs,
-    UploadArgs, VerifyArgs, World,
+    UploadArgs, VerifyArgs, WorldCommand,
 };
 
 /// Lix's release tool.
@@ -68,7 +68,7 @@ enum Command {
     Adopt(adopt::AdoptArgs),
     /// Run a local S3 server (Garage) and a registry to practise on
     #[command(subcommand)]
-    World(World),
+    World(WorldCommand),
     /// Kill the tool before every change that it makes, and check what is left; `crash --help` says more
     #[command(disable_help_flag = true)]
     Crash {

@@ -133,9 +133,9 @@ impl Local {
         match self {
             Local::Notes(args) => {
                 let authors = match args.authors {
-                    _ if args.no_authors => notes::Source::None,
-                    Some(file) => notes::Source::File(file),
-                    None => notes::Source::Tree,
+                    _ if args.no_authors => notes::AuthorList::None,
+                    Some(file) => notes::AuthorList::File(file),
+                    None => notes::AuthorList::Tree,
                 };
                 let request = notes::Request { product, dirs: args.dirs, authors };
                 if args.check {

@@ -42,7 +42,7 @@ pub enum Publish {
     Status,
     /// Not a phase, but `xtask-publish` carries it out, too.
     #[command(skip)]
-    World(World),
+    World(WorldCommand),
 }
 
 #[derive(Debug, Args)]
@@ -190,7 +190,7 @@ pub enum RehearsalServers {
 /// Test servers on loopback that outlive the command.
 #[derive(Debug, Subcommand)]
 #[command(arg_required_else_help = true)]
-pub enum World {
+pub enum WorldCommand {
     /// Start the servers and show how to use them
     Up,
     /// Stop the servers; their data stays in release/world

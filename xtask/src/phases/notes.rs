@@ -21,12 +21,12 @@ pub struct Request {
     pub product: Arc<Product>,
     /// Directories of fragments, rendered together; if empty, the tree's own.
     pub dirs: Vec<Utf8PathBuf>,
-    pub authors: Source,
+    pub authors: AuthorList,
 }
 
-/// Source of the authors' names and links.
+/// Where the authors' names and links come from.
 #[derive(Debug)]
-pub enum Source {
+pub enum AuthorList {
     /// The tree's own list.
     Tree,
     File(Utf8PathBuf),
@@ -99,9 +99,9 @@ impl Input {
             input.read_dir(dir, dir, &request.product)?;
         }
         let (path, shown) = match &request.authors {
-            Source::Tree => (tree.join(notes::AUTHORS), notes::AUTHORS.to_owned()),
-            Source::File(path) => (path.clone(), path.to_string()),
-            Source::None => return Ok(input),
+            AuthorList::Tree => (tree.join(notes::AUTHORS), notes::AUTHORS.to_owned()),
+            AuthorList::File(path) => (path.clone(), path.to_string()),
+            AuthorList::None => return Ok(input),
         };
         let (authors, problems) = fragments::read_authors(&path, &shown);
         input.authors = authors;

@@ -19,7 +19,7 @@ use xtask::domain::product::Product;
 use xtask::domain::profile::Profile;
 use xtask::domain::release::Release;
 use xtask::phases::build::RELEASE_JOBS;
-use xtask::phases::notes::{Request, Source, problems};
+use xtask::phases::notes::{AuthorList, Request, problems};
 use xtask::tools::git::Git;
 use xtask::tools::nix::{Flake, Nix, Probe};
 use xtask::tools::pristine::Pristine;
@@ -201,7 +201,7 @@ fn check_tree(git: &Git, product: &Arc<Product>, site: Option<&Site>, checkup: &
             None => clean(&git.dirty_files()?),
         },
     );
-    let request = Request { product: Arc::clone(product), dirs: Vec::new(), authors: Source::Tree };
+    let request = Request { product: Arc::clone(product), dirs: Vec::new(), authors: AuthorList::Tree };
     let valid = match problems(git.root(), &request) {
         Ok((count, found)) if found.is_empty() => {
             Ok(format!("{} in {}, no problems", counted(count, "fragment"), notes::FRAGMENTS))

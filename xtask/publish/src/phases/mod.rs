@@ -11,7 +11,7 @@ pub mod verify;
 pub mod world;
 
 use anyhow::{Context, Result};
-use xtask::cli::{Invocation, Outcome, Publish, World};
+use xtask::cli::{Invocation, Outcome, Publish, WorldCommand};
 use xtask::tools::advice;
 
 use crate::tools::wire::cannot_be_asked;
@@ -33,8 +33,8 @@ pub async fn run(command: Publish, invocation: &Invocation) -> Result<Outcome> {
         Publish::Doctor(args) => doctor::run(invocation, &args).await.context("cannot check the preconditions"),
         Publish::Status => status::run(invocation).await.context("cannot show the state of the release"),
         Publish::Rehearse(args) => rehearse::run(invocation, &args).await.context("the rehearsal failed"),
-        Publish::World(World::Up) => world::up(invocation).await.context("cannot start the test servers"),
-        Publish::World(World::Down) => world::down(invocation).await.context("cannot stop the test servers"),
+        Publish::World(WorldCommand::Up) => world::up(invocation).await.context("cannot start the test servers"),
+        Publish::World(WorldCommand::Down) => world::down(invocation).await.context("cannot stop the test servers"),
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::source::{Source, control};
+use super::source::{Split, control};
 use crate::notes::category::Category;
 use crate::notes::reference::pasted::suggestion;
 use crate::notes::reference::{List, Reference, decimal};
@@ -14,7 +14,7 @@ use crate::product::Product;
 pub(super) struct Field<'a> {
     pub product: &'a Product,
     pub key: &'a str,
-    pub front_matter: &'a Source<'a>,
+    pub front_matter: &'a Split<'a>,
     pub faults: &'a mut Vec<Fault>,
 }
 

@@ -39,14 +39,14 @@ pub(super) fn control(c: char) -> bool {
 }
 
 /// A file split into its two parts.
-pub(super) struct Source<'a> {
+pub(super) struct Split<'a> {
     pub front_matter: &'a str,
     /// Line of the file on which the front matter begins.
     pub first_line: usize,
     pub body: &'a str,
 }
 
-impl Source<'_> {
+impl Split<'_> {
     /// Returns what a YAML reader leaves out of a line as a comment: `#561` of `issues: #561`. Meaningless for a line
     /// with a quoted value.
     pub fn comment(&self, line: usize) -> Option<&str> {
@@ -57,7 +57,7 @@ impl Source<'_> {
 }
 
 /// Splits a text at the lines `---`. `keys` are those of a front matter, by which one without the first line is known.
-pub(super) fn split<'a>(text: &'a str, keys: &[&str]) -> Result<Source<'a>, Fault> {
+pub(super) fn split<'a>(text: &'a str, keys: &[&str]) -> Result<Split<'a>, Fault> {
     let missing = |line, why: &str| {
         Fault::new(line, format!("{why}: a fragment starts with a line `---`, YAML, and another line `---`"))
     };
@@ -85,7 +85,7 @@ pub(super) fn split<'a>(text: &'a str, keys: &[&str]) -> Result<Source<'a>, Faul
     let mut end = 0;
     for line in rest.split_inclusive('\n') {
         if is_fence(line) {
-            return Ok(Source { front_matter: &rest[..end], first_line: opening + 1, body: &rest[end + line.len()..] });
+            return Ok(Split { front_matter: &rest[..end], first_line: opening + 1, body: &rest[end + line.len()..] });
         }
         end += line.len();
     }
