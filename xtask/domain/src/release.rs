@@ -98,6 +98,13 @@ impl From<NotReleasable> for Problem {
     }
 }
 
+/// Says that a version does not follow the last tag of its series; `None` if it does, or is that tag.
+pub fn not_newer(version: &Version, tags: &[Version]) -> Option<String> {
+    let series = version.series();
+    let last = tags.iter().filter(|tag| tag.series() == series).max().filter(|last| *last > version)?;
+    Some(format!("{version} is not newer than {last}, the last tag of {series}"))
+}
+
 impl Release {
     /// Checks that a version and a name make a release.
     ///

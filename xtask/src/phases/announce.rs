@@ -105,13 +105,7 @@ impl Observed {
             section: section.map(str::to_owned),
             fragments: parse(product, &texts),
             unpacked: unpacked(git, &record, &layout),
-            // A tag that is not a version does not belong to a release.
-            newest: git
-                .tags()?
-                .iter()
-                .filter_map(|tag| tag.parse().ok())
-                .filter(|tag: &Version| !tag.is_pre_release())
-                .max(),
+            newest: released::releases(git)?.pop(),
             release,
             record,
             layout,

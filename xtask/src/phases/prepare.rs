@@ -26,6 +26,7 @@ use crate::tree;
 use crate::tree::commits::Commit;
 use crate::tree::fragments::{self, Found};
 use crate::tree::movement::{self, Movement, Step};
+use crate::tree::released;
 
 /// What was asked for.
 #[derive(Debug)]
@@ -129,7 +130,7 @@ impl Observed {
         let series = target.series();
         Ok(Observed {
             earlier: Earlier::look(git, &request.product, &head.commit, target)?,
-            tags: git.tags()?.iter().filter_map(|tag| tag.parse().ok()).collect(),
+            tags: released::tagged(git)?,
             dirty: git.dirty_files()?,
             summary: git.file(&head.commit, notes::SUMMARY)?,
             page: git.file(&head.commit, &notes::page_path(series))?,
@@ -274,16 +275,12 @@ fn set_version(observed: &Observed, request: &Request) -> Result<(VersionFile, O
 /// Checks that the version is not released yet, and that it is newer than the others of its series.
 fn already_released(tags: &[Version], version: &Version) -> Problems {
     let mut problems = Problems::default();
-    let last = tags.iter().filter(|tag| tag.series() == version.series()).max();
-    match last {
-        _ if tags.contains(version) => problems.add(format!(
+    if tags.contains(version) {
+        problems.add(format!(
             "the tag {version} exists, so it is released: prepare a later one with `cargo xtask release prepare VERSION`"
-        )),
-        Some(last) if last > version => problems.add(format!(
-            "{version} is not newer than {last}, the last tag of {}: prepare a later version",
-            version.series()
-        )),
-        _ => {}
+        ));
+    } else if let Some(why) = release::not_newer(version, tags) {
+        problems.add(format!("{why}: prepare a later version"));
     }
     problems
 }

@@ -16,7 +16,7 @@ use crate::domain::release::intent::RefMove;
 use crate::domain::release::official::{self, Flag};
 use crate::domain::release::tagging::TagRecord;
 use crate::domain::release::version_file::VersionFile;
-use crate::domain::release::{Kind, NotReleasable, Release};
+use crate::domain::release::{self, Kind, NotReleasable, Release};
 use crate::domain::version::Version;
 use crate::tools::git::{Git, Head};
 use crate::tools::remote::Remote;
@@ -26,6 +26,7 @@ use crate::tools::term::{self, BOLD, DIM, GOOD};
 use crate::tree;
 use crate::tree::fragments;
 use crate::tree::movement::{self, Movement, Step};
+use crate::tree::released;
 use crate::tree::tag_record;
 
 /// The remote that a tag must not be on yet.
@@ -144,7 +145,7 @@ impl Observed {
             dirty: if request.check_git { git.dirty_files()? } else { Vec::new() },
             shallow: request.check_git && git.is_shallow()?,
             flag: official::find(&version_file, file(official::FLAKE)?.as_deref()),
-            tags: git.tags()?.iter().filter_map(|tag| tag.parse().ok()).collect(),
+            tags: released::tagged(git)?,
             source_faults: match tag {
                 // The tag is made: too late for that.
                 Some(_) if !request.force => Problems::default(),
@@ -261,12 +262,8 @@ fn obstacles(observed: &Observed, request: &Request) -> Problems {
         )),
         OnOrigin::Absent | OnOrigin::NoSuchRemote | OnOrigin::NotAsked => {}
     }
-    let last = observed.tags.iter().filter(|tag| tag.series() == version.series()).max();
-    if let Some(last) = last.filter(|last| *last > version) {
-        add(format!(
-            "{version} is not newer than {last}, the last tag of {}: release a later version",
-            version.series()
-        ));
+    if let Some(why) = release::not_newer(version, &observed.tags) {
+        add(format!("{why}: release a later version"));
     }
     problems
 }
@@ -284,7 +281,7 @@ fn notes_state(observed: &Observed, release: &Release, today: Date) -> Result<Op
             release.version()
         ))),
         Some(_) if !observed.fragments.is_empty() => Ok(Some(left_over(&observed.fragments, release.version()))),
-        Some(date) if date != today.to_string() => Ok(Some(format!(
+        Some(date) if date.parse() != Ok(today) => Ok(Some(format!(
             "{path} dates the release {date}, but today is {today}: to change that, undo the tag and the notes commit, and prepare again"
         ))),
         Some(_) => Ok(None),

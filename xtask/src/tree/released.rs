@@ -1,4 +1,5 @@
-//! The fragments that became release notes: they are gone from the tree, but git still has them.
+//! What was released before: the versions that are tagged, and the fragments that became release notes, which are gone
+//! from the tree, but git still has them.
 
 use anyhow::Result;
 
@@ -55,14 +56,23 @@ pub fn cannot_compare(unknown: &[Version]) -> String {
     )
 }
 
+/// Returns the versions that are tagged here, oldest first. A tag that is not a version does not belong to a release.
+///
+/// # Errors
+/// git fails.
+pub fn tagged(git: &Git) -> Result<Vec<Version>> {
+    let mut versions: Vec<Version> = git.tags()?.iter().filter_map(|tag| tag.parse().ok()).collect();
+    versions.sort();
+    Ok(versions)
+}
+
 /// Returns the versions that are tagged here, except pre-releases, oldest first.
 ///
 /// # Errors
 /// git fails.
 pub fn releases(git: &Git) -> Result<Vec<Version>> {
-    let mut versions: Vec<Version> = git.tags()?.iter().filter_map(|tag| tag.parse().ok()).collect();
+    let mut versions = tagged(git)?;
     versions.retain(|version| !version.is_pre_release());
-    versions.sort();
     Ok(versions)
 }
 
