@@ -4,6 +4,7 @@ use camino::Utf8PathBuf;
 use clap::{Args, Subcommand, ValueEnum};
 
 use super::values::{extent, profile};
+use crate::domain::digest::Digest;
 use crate::domain::extent::Extent;
 use crate::domain::profile::Profile;
 use crate::domain::system::System;
@@ -106,7 +107,7 @@ pub struct TrainArgs {
 pub struct Agreement {
     /// Do not ask, if the plan has this digest
     #[arg(long, value_name = "DIGEST", conflicts_with = "noconfirm")]
-    pub plan: Option<String>,
+    pub plan: Option<Digest>,
     /// Do not ask, if releng.toml allows that
     #[arg(long)]
     pub noconfirm: bool,

@@ -49,9 +49,9 @@ fn json(plans: &Plans) -> Result<serde_json::Value> {
 /// # Errors
 /// The manager does not agree.
 pub fn ask(site: &Site, plans: &Plans, sentence: &str, agreement: &Agreement) -> Result<()> {
-    if let Some(agreed) = &agreement.plan {
-        let digest = plans.digest().to_string();
-        ensure!(*agreed == digest, "the plan is now {digest}, but {agreed} was agreed to: read the plan again");
+    if let Some(agreed) = agreement.plan {
+        let digest = plans.digest();
+        ensure!(agreed == digest, "the plan is now {digest}, but {agreed} was agreed to: read the plan again");
         return Ok(());
     }
     if agreement.noconfirm {
