@@ -3,7 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 /// One of the flake's `release-jobs`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
@@ -50,5 +50,58 @@ impl TryFrom<String> for Profile {
 
     fn try_from(text: String) -> Result<Profile, String> {
         text.parse()
+    }
+}
+
+/// The profile of a build, as its record names it. A newer tool may have profiles that this one does not know.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(from = "String", into = "String")]
+pub enum BuiltProfile {
+    Known(Profile),
+    Unknown(String),
+}
+
+impl BuiltProfile {
+    /// Whether the profile is one of those that are accepted.
+    pub fn is_among(&self, accepted: &[Profile]) -> bool {
+        matches!(self, BuiltProfile::Known(profile) if accepted.contains(profile))
+    }
+}
+
+impl From<String> for BuiltProfile {
+    fn from(name: String) -> BuiltProfile {
+        name.parse().map_or(BuiltProfile::Unknown(name), BuiltProfile::Known)
+    }
+}
+
+impl From<BuiltProfile> for String {
+    fn from(profile: BuiltProfile) -> String {
+        profile.to_string()
+    }
+}
+
+impl fmt::Display for BuiltProfile {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            BuiltProfile::Known(profile) => profile.fmt(f),
+            BuiltProfile::Unknown(name) => f.pad(name),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_profile_of_a_newer_tool_is_kept_and_accepted_nowhere() {
+        for (name, is_accepted) in [("all", true), ("x86_64-linux-only", true), ("riscv64-only", false)] {
+            let json = serde_json::json!(name);
+            let profile: BuiltProfile = serde_json::from_value(json.clone()).expect("any name is read");
+            assert_eq!(profile.is_among(&Profile::EVERY), is_accepted, "{name}");
+            assert!(!profile.is_among(&[]), "{name}");
+            assert_eq!(profile.to_string(), name);
+            assert_eq!(serde_json::to_value(profile).expect("a string"), json);
+        }
     }
 }

@@ -14,6 +14,7 @@ use crate::format::{self, Format, Misread};
 use crate::layout::{MANUAL, RECORD, SUMS};
 use crate::oid::Oid;
 use crate::problem::{Problems, excerpt};
+use crate::profile::BuiltProfile;
 use crate::store_path::StorePath;
 use crate::system::{Platform, System};
 use crate::version::Version;
@@ -42,7 +43,7 @@ pub struct Record {
     pub committed: String,
     /// The version of this tool.
     pub tool: String,
-    pub profile: String,
+    pub profile: BuiltProfile,
     pub builds: BTreeMap<System, Build>,
     /// `None` in the record of a manual.
     pub image: Option<ImageRecord>,
@@ -182,6 +183,7 @@ fn compare(recorded: &Files, found: &Files, ignored: &[&str]) -> Result<(), Prob
 mod tests {
     use super::*;
     use crate::layout::MANIFEST;
+    use crate::profile::Profile;
     use expect_test::expect;
 
     fn path(hash: char, name: &str) -> StorePath {
@@ -201,7 +203,7 @@ mod tests {
             tree: "d".repeat(40).parse().expect("an object"),
             committed: "2025-06-18T20:00:00Z".to_owned(),
             tool: "0.1.0".to_owned(),
-            profile: "all".to_owned(),
+            profile: BuiltProfile::Known(Profile::All),
             image: Some(ImageRecord {
                 digest: Digest::new([7; 32]),
                 platforms: System::main().platform().into_iter().collect(),

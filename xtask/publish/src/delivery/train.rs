@@ -38,8 +38,7 @@ impl<'a> Delivery<'a> {
     ) -> Result<Delivery<'a>> {
         let (site, environment) = (&destination.site, &destination.site.environment);
         ensure!(
-            args.target == Extent::Manual
-                || environment.profiles.iter().any(|profile| profile.to_string() == built.record.profile),
+            args.target == Extent::Manual || built.record.profile.is_among(&environment.profiles),
             "release/ was built with profile {}, but {} accepts only {}: build it with another `--profile`",
             built.record.profile,
             site.name,

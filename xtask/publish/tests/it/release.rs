@@ -131,7 +131,7 @@ impl Release {
             tree: git("HEAD^{tree}"),
             committed: "2025-06-23T00:00:00Z".to_owned(),
             tool: "0.1.0".to_owned(),
-            profile: "all".to_owned(),
+            profile: "all".to_owned().into(),
             builds: systems.iter().map(|system| (system.parse().expect(system), build(version, system))).collect(),
             image: Some(crate::layout::write(&dir.join(layout::IMAGES), version)),
             files: Default::default(),

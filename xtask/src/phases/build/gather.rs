@@ -17,6 +17,7 @@ use crate::domain::digest::FileFacts;
 use crate::domain::format::Format;
 use crate::domain::layout::{self, Layout};
 use crate::domain::problem::{Problem, Problems};
+use crate::domain::profile::BuiltProfile;
 use crate::domain::store_path::StorePath;
 use crate::domain::system::{Platform, System};
 use crate::tools::files;
@@ -181,7 +182,7 @@ fn new_record(plan: &Plan, version: &str, builds: &BTreeMap<System, Derivation>)
         tree: plan.tree.clone(),
         committed: plan.committed.clone(),
         tool: env!("CARGO_PKG_VERSION").to_owned(),
-        profile: plan.profile.to_string(),
+        profile: BuiltProfile::Known(plan.profile),
         builds: builds.iter().map(|(system, job)| (system.clone(), build(job))).collect(),
         image: None,
         files: Files::new(),

@@ -5,7 +5,7 @@
 use serde::Serialize;
 use xtask::domain::format::Misread;
 use xtask::domain::oid::Oid;
-use xtask::domain::profile::Profile;
+use xtask::domain::profile::{BuiltProfile, Profile};
 
 use crate::domain::publication::judgement::Review;
 
@@ -41,7 +41,7 @@ pub struct Standing {
     pub tag: Line,
     pub build: Line,
     /// The build profile of `release/`, if it has a build.
-    pub profile: Option<String>,
+    pub profile: Option<BuiltProfile>,
     /// The environments in the order in which a release goes through them.
     pub environments: Vec<EnvironmentStanding>,
     pub finish: Line,
@@ -316,8 +316,7 @@ impl Standing {
     fn upload(&self, to: &EnvironmentStanding) -> Command {
         let name = &to.name;
         let upload = Command::release(&format!("upload --env {name}"));
-        let takes =
-            self.profile.as_ref().is_none_or(|profile| to.profiles.iter().any(|accepted| accepted.name() == profile));
+        let takes = self.profile.as_ref().is_none_or(|profile| profile.is_among(&to.profiles));
         let verify = || Command::release(&format!("verify --env {name}")).but("not everything there is readable");
         let Ok(live) = &to.live else {
             return Command::release(&format!("doctor --env {name}")).but("it could not be checked");

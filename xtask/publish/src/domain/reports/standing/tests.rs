@@ -35,7 +35,7 @@ fn tagged() -> Standing {
 
 fn built(profile: &str) -> Standing {
     let build = Line::done(format!("in release/, for {profile}, from 0123456789ab"));
-    Standing { build, profile: Some(profile.to_owned()), ..tagged() }
+    Standing { build, profile: Some(profile.to_owned().into()), ..tagged() }
 }
 
 fn pointers(leads: [Leads; 3]) -> Vec<Pointer> {
