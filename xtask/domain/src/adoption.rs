@@ -15,10 +15,11 @@ use toml::{Table, Value};
 
 use self::flake::has_output;
 use super::notes;
-use super::problem::{Problem, Problems, excerpt};
+use super::problem::{Problem, Problems};
 use super::product::Product;
 use super::release::official;
 use super::release::version_file::{self, VersionFile};
+use super::shown::excerpt;
 use super::version::Version;
 
 /// Directory of the tool in a tree.

@@ -15,9 +15,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::Deserialize;
 
 use self::image_target::ImageTargets;
-use super::problem::excerpt;
 use super::product::Product;
 use super::profile::Profile;
+use super::shown::excerpt;
 
 /// The contents of `releng.toml`.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]

@@ -156,16 +156,3 @@ pub fn nearest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) ->
         .filter(|(likeness, _)| *likeness > 0.7)
         .map(|(_, candidate)| candidate)
 }
-
-/// Largest number of characters of foreign text that a message quotes.
-const QUOTED: usize = 120;
-
-/// Makes foreign text fit to be quoted in a message: on one line, without control characters, and not too long.
-pub fn excerpt(text: &str) -> String {
-    let shown = |c: char| match c {
-        '\'' | '"' | '\\' => c.to_string(),
-        c => c.escape_debug().to_string(),
-    };
-    let rest = if text.chars().nth(QUOTED).is_some() { "…" } else { "" };
-    text.chars().take(QUOTED).map(shown).collect::<String>() + rest
-}

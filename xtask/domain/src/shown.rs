@@ -29,6 +29,19 @@ pub fn one_line(text: &str) -> String {
     line
 }
 
+/// Largest number of characters of foreign text that a message quotes.
+const QUOTED: usize = 120;
+
+/// Makes foreign text fit to be quoted in a message: on one line, without control characters, and not too long.
+pub fn excerpt(text: &str) -> String {
+    let shown = |c: char| match c {
+        '\'' | '"' | '\\' => c.to_string(),
+        c => c.escape_debug().to_string(),
+    };
+    let rest = if text.chars().nth(QUOTED).is_some() { "…" } else { "" };
+    text.chars().take(QUOTED).map(shown).collect::<String>() + rest
+}
+
 /// Escapes hidden characters in JSON. Line breaks between values stay; JSON has none within strings.
 pub fn json(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());

@@ -7,7 +7,7 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-use super::problem::excerpt;
+use super::shown::excerpt;
 
 /// The only store whose paths are published: those of another store never match a user's.
 pub const STORE: &str = "/nix/store";

@@ -21,7 +21,7 @@ use crate::domain::build::nix_args::NixArgs;
 use crate::domain::build::nix_fault::{Fault, meaning};
 use crate::domain::digest::Digest;
 use crate::domain::oid::Oid;
-use crate::domain::problem::excerpt;
+use crate::domain::shown::excerpt;
 use crate::domain::store_path::from_base32;
 
 /// Nix function that turns an attribute set of jobs into the rows that `nix-eval-jobs` prints.

@@ -10,7 +10,7 @@ use xtask::domain::environment::Access;
 use xtask::domain::extent::Extent;
 use xtask::domain::format::Misread;
 use xtask::domain::layout::{Docs, Layout, MANIFEST, RECORD, WITHDRAWN};
-use xtask::domain::problem::excerpt;
+use xtask::domain::shown::excerpt;
 use xtask::domain::version::Version;
 use xtask::tools::git::Git;
 

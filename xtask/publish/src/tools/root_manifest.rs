@@ -8,7 +8,7 @@ use std::time::Duration;
 use anyhow::Result;
 use camino::Utf8Path;
 use xtask::domain::build::manifest::Manifest;
-use xtask::domain::problem::excerpt;
+use xtask::domain::shown::excerpt;
 use xtask::tools::scratch_dir::ScratchDir;
 use xtask::tools::{files, process};
 

@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 
 use xtask::domain::amounts::bytes_for_people;
 use xtask::domain::digest::Digest;
-use xtask::domain::problem::excerpt;
+use xtask::domain::shown::excerpt;
 use xtask::domain::store_path::to_base32;
 
 use crate::domain::cache::narinfo::NarInfo;

@@ -4,7 +4,7 @@
 //! line ends. Downloading is left to `tools`.
 
 use xtask::domain::digest::Digest;
-use xtask::domain::problem::excerpt;
+use xtask::domain::shown::excerpt;
 use xtask::domain::store_path::{StorePath, to_base32};
 
 use crate::domain::cache::nix_hash::parse_hash;

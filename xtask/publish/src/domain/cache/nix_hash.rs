@@ -3,7 +3,7 @@
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use xtask::domain::digest::Digest;
-use xtask::domain::problem::excerpt;
+use xtask::domain::shown::excerpt;
 use xtask::domain::store_path::{DIGEST_DIGITS, from_base32};
 
 /// Length of a SHA-256 in base 64.

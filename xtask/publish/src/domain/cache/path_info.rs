@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use serde::Deserialize;
 use serde_json::Value;
 use xtask::domain::digest::Digest;
-use xtask::domain::problem::excerpt;
+use xtask::domain::shown::excerpt;
 use xtask::domain::store_path::{STORE, StorePath, to_base32};
 
 use crate::domain::cache::nix_hash::parse_hash;

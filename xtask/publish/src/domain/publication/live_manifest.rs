@@ -9,8 +9,8 @@ use std::str::Chars;
 
 use serde_json::Value;
 use xtask::domain::build::manifest::Manifest;
-use xtask::domain::problem::excerpt;
 use xtask::domain::product::Product;
+use xtask::domain::shown::excerpt;
 use xtask::domain::store_path::StorePath;
 use xtask::domain::system::System;
 

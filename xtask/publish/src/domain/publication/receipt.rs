@@ -8,7 +8,7 @@ use time::OffsetDateTime;
 use time::serde::rfc3339;
 use xtask::domain::digest::Digest;
 use xtask::domain::format::{self, Format, Misread};
-use xtask::domain::problem::excerpt;
+use xtask::domain::shown::excerpt;
 
 use crate::domain::publication::plan::{Judgement, Status};
 

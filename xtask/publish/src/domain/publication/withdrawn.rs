@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 
 use serde_json::Value;
 use xtask::domain::format::Misread;
-use xtask::domain::problem::excerpt;
+use xtask::domain::shown::excerpt;
 use xtask::domain::version::Version;
 
 use crate::domain::publication::plan::Judgement;

@@ -7,7 +7,7 @@ use xtask::domain::build::record::{Files, Record};
 use xtask::domain::digest::{Digest, FileFacts};
 use xtask::domain::format::Misread;
 use xtask::domain::layout::{Docs, INSTALLER_RECORD, MANUAL_INDEX, RECORD, SUMS, side_file_of};
-use xtask::domain::problem::excerpt;
+use xtask::domain::shown::excerpt;
 use xtask::domain::version::Version;
 use xtask::tools::files;
 
