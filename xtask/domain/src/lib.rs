@@ -58,7 +58,7 @@
 //! What the manager is told:
 //!
 //! * [`problem`]: what prevents a phase, all of it at once
-//! * [`shown`]: text that others wrote, made safe to show; [`amounts`]: `1 path`, `2 paths`
+//! * [`shown`]: text that others wrote, made safe to show; [`amounts`]: `1 path`, `2 paths`; `a, b, and c`
 
 pub mod adoption;
 pub mod amounts;

@@ -21,6 +21,7 @@ use self::category::Category;
 use self::fragment::Fragment;
 use self::reference::{Reference, Tracker};
 use self::yaml::Placed;
+use super::amounts::enumerate;
 use super::date::Date;
 use super::problem::{Problem, Problems};
 use super::product::{Links, fill};
@@ -118,14 +119,6 @@ fn link(reference: &Reference, lix: &str, nix: &str) -> String {
         Tracker::Nix => nix,
     };
     format!("[{reference}]({})", fill(link, reference.number))
-}
-
-/// Joins names: `a`, `a and b`, `a, b, and c`.
-pub fn enumerate(names: &[String]) -> String {
-    match names {
-        [rest @ .., last] if rest.len() > 1 => format!("{}, and {last}", rest.join(", ")),
-        names => names.join(" and "),
-    }
 }
 
 /// Reports fragments that describe the same change, which `--check` refuses in addition to what rendering does.

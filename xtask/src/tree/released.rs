@@ -3,6 +3,7 @@
 
 use anyhow::Result;
 
+use crate::domain::amounts::enumerate;
 use crate::domain::notes;
 use crate::domain::notes::forward::{self, ReleasedFragment};
 use crate::domain::oid::Oid;
@@ -49,7 +50,7 @@ pub fn past(git: &Git, product: &Product, wanted: impl Fn(&Version) -> bool) -> 
 
 /// Returns the warning that fragments cannot be compared with those of some releases.
 pub fn cannot_compare(unknown: &[Version]) -> String {
-    let versions = notes::enumerate(&unknown.iter().map(Version::to_string).collect::<Vec<_>>());
+    let versions = enumerate(unknown);
     format!(
         "cannot tell whether {versions} announced a fragment of this tree already, because history is cut off: \
          `git fetch --unshallow`"

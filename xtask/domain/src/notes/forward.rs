@@ -5,8 +5,8 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use super::enumerate;
 use super::fragment::Fragment;
+use crate::amounts::enumerate;
 use crate::product::Product;
 use crate::version::Version;
 
@@ -99,7 +99,7 @@ pub struct Match {
 impl Match {
     /// Lists the releases: `2.93.4, 2.94.2, and 2.95.2`.
     pub fn releases(&self) -> String {
-        enumerate(&self.versions.iter().map(Version::to_string).collect::<Vec<_>>())
+        enumerate(&self.versions)
     }
 }
 

@@ -3,6 +3,7 @@
 
 use anyhow::Result;
 
+use crate::domain::amounts::enumerate;
 use crate::domain::notes;
 use crate::domain::notes::forward::{self, Match, Matches};
 use crate::domain::oid::Oid;
@@ -55,7 +56,7 @@ impl Earlier {
             doubts.push(released::cannot_compare(&self.cut_off));
         }
         if !self.untagged.is_empty() {
-            let versions = notes::enumerate(&self.untagged.iter().map(Version::to_string).collect::<Vec<_>>());
+            let versions = enumerate(&self.untagged);
             doubts.push(format!(
                 "cannot tell whether {versions} announced a fragment of this tree already, because the tag is missing: \
                  `git fetch --tags`"

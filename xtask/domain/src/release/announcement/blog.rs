@@ -1,7 +1,7 @@
 //! The blog post: TOML front matter and Markdown, in the shape of the posts that the website has.
 
 use super::{Announcement, quoted};
-use crate::notes::enumerate;
+use crate::amounts::enumerate;
 use crate::notes::highlights::Highlight;
 use crate::product::fill;
 use crate::release::Kind;
