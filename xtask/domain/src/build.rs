@@ -18,3 +18,6 @@ pub mod nix_fault;
 pub mod placeholder;
 pub mod program;
 pub mod record;
+
+/// Name of the output that users get, and of the one with the tarballs.
+pub const OUT: &str = "out";

@@ -41,8 +41,8 @@
 //! The vocabulary of everything else:
 //!
 //! * [`version`]: VERSION and MAJOR (`Series`), and their order; [`date`]: a day, as release notes write it
-//! * [`system`]: what a release is built for; [`profile`]: which of the flake's jobs are built; [`extent`]: how much of a
-//!   release is built or published
+//! * [`system`]: what a release is built for; [`profile`]: which of the flake's jobs are built; [`extent`]: how much is
+//!   built or published
 //! * [`product`]: what is released, and what its artifacts are called
 //! * [`oid`]: names of git objects; [`digest`]: SHA-256; [`store_path`]: paths in the Nix store
 //!

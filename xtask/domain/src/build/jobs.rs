@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 
 use serde::Deserialize;
 
+use super::OUT;
 use crate::problem::{Problem, Problems};
 use crate::product::Product;
 use crate::store_path::StorePath;
@@ -109,7 +110,6 @@ impl Row {
 /// Name of the set of builds by system.
 pub const BUILD: &str = "build";
 const TARBALLS: &str = "tarballs";
-const OUT: &str = "out";
 const DOC: &str = "doc";
 
 /// The jobs of a profile, complete and checked.

@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use super::OUT;
 use super::manifest::Manifest;
 use crate::digest::{Digest, FileFacts, oci};
 use crate::format::{self, Format, Misread};
@@ -19,9 +20,6 @@ use crate::shown::excerpt;
 use crate::store_path::StorePath;
 use crate::system::{Platform, System};
 use crate::version::Version;
-
-/// Name of the output that users get.
-const OUT: &str = "out";
 
 /// The files in a directory, by path relative to it.
 pub type Files = BTreeMap<String, FileFacts>;

@@ -9,6 +9,7 @@ use anyhow::{Context, Result, ensure};
 use camino::{Utf8Path, Utf8PathBuf};
 
 use super::plan::Plan;
+use crate::domain::build::OUT;
 use crate::domain::build::image::Index;
 use crate::domain::build::jobs::{Derivation, Jobs, ManualJob};
 use crate::domain::build::manifest;
@@ -47,7 +48,7 @@ impl<'a> Gathering<'a> {
 
     /// Gathers everything except the images.
     pub fn gather(&mut self) -> Result<()> {
-        let tarballs = Utf8PathBuf::from(self.jobs.tarballs.outputs["out"].to_string());
+        let tarballs = Utf8PathBuf::from(self.jobs.tarballs.outputs[OUT].to_string());
         self.copy(&tarballs, &self.dir.join(layout::MANUAL))?;
         self.add_source()?;
         let manifest = manifest::render(&self.record.manifest());
