@@ -65,6 +65,13 @@ pub struct ImageRecord {
     pub platforms: Vec<Platform>,
 }
 
+/// The store paths whose closures go to the binary cache.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Roots {
+    pub outputs: Vec<StorePath>,
+    pub derivations: Vec<StorePath>,
+}
+
 impl Record {
     /// Returns the day of the commit, in UTC.
     pub fn committed_on(&self) -> &str {
@@ -111,9 +118,17 @@ impl Record {
         self.builds.iter().filter_map(out).collect()
     }
 
-    /// Returns the text of `drvs.txt`, for the binary cache: the builds, not the tarballs made from them.
+    /// Returns what goes to the binary cache: the builds, not the tarballs made from them.
+    pub fn cached(&self) -> Roots {
+        Roots {
+            outputs: self.builds.values().flat_map(|build| build.outputs.values().cloned()).collect(),
+            derivations: self.builds.values().map(|build| build.derivation.clone()).collect(),
+        }
+    }
+
+    /// Returns the text of `drvs.txt`, for the binary cache.
     pub fn drvs(&self) -> String {
-        self.builds.values().map(|build| format!("{}\n", build.derivation)).collect()
+        self.cached().derivations.iter().map(|derivation| format!("{derivation}\n")).collect()
     }
 
     /// Returns the text of `SHA256SUMS`, given the digest of the record's own text. Pages of the manual are not in it.

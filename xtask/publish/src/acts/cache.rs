@@ -10,7 +10,7 @@ use anyhow::{Context, Result, anyhow, ensure};
 use camino::{Utf8Path, Utf8PathBuf};
 use serde_json::Value;
 use xtask::domain::amounts::counted;
-use xtask::domain::build::record::Record;
+use xtask::domain::build::record::{Record, Roots};
 use xtask::domain::layout::{CACHE_STAGE, RELEASE};
 use xtask::domain::problem::{Problem, Problems};
 use xtask::domain::store_path::StorePath;
@@ -30,7 +30,7 @@ use crate::domain::publication::serving::{IMMUTABLE, MOVING, content_type};
 use crate::site::Stores;
 use crate::tools::content::Content;
 use crate::tools::listing;
-use crate::tools::nix_cache::{self, LISTING_LIMIT, NARINFO_LIMIT, Roots};
+use crate::tools::nix_cache::{self, LISTING_LIMIT, NARINFO_LIMIT};
 use crate::tools::progress;
 use crate::tools::secret_file::SecretFile;
 use crate::tools::store::{Progress, Properties, Store};
@@ -75,7 +75,7 @@ pub async fn look<'a>(delivery: &'a Delivery<'_>) -> Result<Prospect<'a>> {
         }
     };
     let sh = process::shell_in(delivery.git.root())?;
-    let closure = nix_cache::closure(&sh, &Roots::of(&delivery.built.record)).await?;
+    let closure = nix_cache::closure(&sh, &delivery.built.record.cached()).await?;
     let store = delivery.read.of(Bucket::Cache);
     let looking = closure.into_iter().map(|info| {
         let (store, keys) = (store.clone(), Arc::clone(&keys));
@@ -198,7 +198,7 @@ pub async fn apply(looked: &Prospect<'_>, stores: &Stores, progress: &Progress) 
     let Prospect { tree, record, paths, narinfos, .. } = looked;
     let stage = Stage {
         directory: tree.join(RELEASE).join(CACHE_STAGE),
-        roots: Roots::of(record),
+        roots: record.cached(),
         ours: paths.new.iter().chain(paths.broken.iter().map(|(info, _)| info)).cloned().collect(),
         kept: narinfos.kept.clone(),
         signed: narinfos.unsigned.iter().map(signed).collect(),

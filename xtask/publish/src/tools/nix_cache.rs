@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use anyhow::{Result, anyhow};
 use xshell::{Cmd, Shell};
-use xtask::domain::build::record::Record;
+use xtask::domain::build::record::Roots;
 use xtask::domain::store_path::StorePath;
 use xtask::tools::process;
 use xtask::tools::scratch_dir::ScratchDir;
@@ -27,30 +27,11 @@ const LAST_LINES: usize = 15;
 /// Time for which a cache may be silent while Nix reads it; Nix retries before that.
 const SILENT: Duration = Duration::from_secs(300);
 
-/// The store paths whose closures are published.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Roots {
-    pub outputs: Vec<StorePath>,
-    pub derivations: Vec<StorePath>,
-}
-
-impl Roots {
-    /// The roots of a release.
-    pub fn of(record: &Record) -> Roots {
-        Roots {
-            outputs: record.builds.values().flat_map(|build| build.outputs.values().cloned()).collect(),
-            derivations: record.builds.values().map(|build| build.derivation.clone()).collect(),
-        }
-    }
-}
-
-impl Roots {
-    /// Returns the paths by kind, with the options that tell Nix the kind.
-    fn each(&self) -> impl Iterator<Item = (&[&str], Vec<String>)> {
-        let kinds: [(&[&str], &[StorePath]); 2] = [(&[], &self.outputs), (&["--derivation"], &self.derivations)];
-        let kinds = kinds.into_iter().filter(|(_, paths)| !paths.is_empty());
-        kinds.map(|(kind, paths)| (kind, paths.iter().map(StorePath::to_string).collect()))
-    }
+/// Returns the paths by kind, with the options that tell Nix the kind.
+fn each(roots: &Roots) -> impl Iterator<Item = (&[&str], Vec<String>)> {
+    let kinds: [(&[&str], &[StorePath]); 2] = [(&[], &roots.outputs), (&["--derivation"], &roots.derivations)];
+    let kinds = kinds.into_iter().filter(|(_, paths)| !paths.is_empty());
+    kinds.map(|(kind, paths)| (kind, paths.iter().map(StorePath::to_string).collect()))
 }
 
 /// Lists every path of the closures once.
@@ -59,7 +40,7 @@ impl Roots {
 /// Nix's message, for instance that a path is not in the store.
 pub async fn closure(sh: &Shell, roots: &Roots) -> Result<Vec<PathInfo>> {
     let mut closure = Vec::new();
-    for (kind, paths) in roots.each() {
+    for (kind, paths) in each(roots) {
         let json = path_info(sh, kind, &paths).await?;
         closure.extend(parse_path_infos(&json).map_err(|why| {
             if why.ends_with(NOT_THERE) {
@@ -111,7 +92,7 @@ pub async fn stage(sh: &Shell, store: &str, key: &SecretFile, roots: &Roots) -> 
         "{store}?compression=zstd&parallel-compression=true&write-nar-listing=true&secret-key={}",
         encode(key.path().as_str())
     );
-    for (kind, paths) in roots.each() {
+    for (kind, paths) in each(roots) {
         let cmd = nix(sh, &["copy", "--to", &url]).args(kind).args(paths);
         child::read(cmd, &Wait::for_("Nix, which compresses and signs")).await?;
     }
@@ -124,7 +105,7 @@ pub async fn stage(sh: &Shell, store: &str, key: &SecretFile, roots: &Roots) -> 
 /// # Errors
 /// Nix cannot be run, or fails for reasons other than the cache's contents.
 pub async fn verify(sh: &Shell, store: &str, keys: &str, contents: bool, roots: &Roots) -> Result<Option<String>> {
-    for (kind, paths) in roots.each() {
+    for (kind, paths) in each(roots) {
         let objection =
             objection(sh, store, keys, contents, |cmd| cmd.arg("--recursive").args(kind).args(paths)).await?;
         if objection.is_some() {

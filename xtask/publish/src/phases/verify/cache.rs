@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use anyhow::{Result, anyhow};
 use xtask::domain::amounts::{bytes_for_people, counted};
-use xtask::domain::build::record::Record;
+use xtask::domain::build::record::{Record, Roots};
 use xtask::domain::store_path::StorePath;
 use xtask::tools::{files, process};
 
@@ -41,7 +41,7 @@ impl View<'_> {
                 return Ok(());
             }
         };
-        let roots = nix_cache::Roots::of(record);
+        let roots = record.cached();
         let starts: Vec<StorePath> = roots.outputs.iter().chain(&roots.derivations).cloned().collect();
         let Sides { edge, .. } = &self.sources.cache;
         // The bucket first, because caches also remember that a narinfo does not exist.
@@ -78,7 +78,7 @@ impl View<'_> {
         if sound { self.let_nix_judge(roots, &keys, report).await } else { Ok(()) }
     }
 
-    async fn let_nix_judge(&self, roots: nix_cache::Roots, keys: &Keys, report: &mut Report) -> Result<()> {
+    async fn let_nix_judge(&self, roots: Roots, keys: &Keys, report: &mut Report) -> Result<()> {
         if !files::on_path("nix") {
             let error = anyhow!("Nix is not installed");
             if report.is_aside() {
