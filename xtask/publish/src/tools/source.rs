@@ -13,12 +13,12 @@ const LIMIT: u64 = 64 << 20;
 
 /// A bucket for reading.
 #[derive(Clone)]
-pub enum Source {
+pub enum Readable {
     Public(Http),
     Store(Box<Store>),
 }
 
-impl Source {
+impl Readable {
     /// Reads a small object; `None` if it does not exist.
     ///
     /// # Errors
@@ -30,11 +30,11 @@ impl Source {
     /// Reads an object of at most `limit` bytes; `None` if it does not exist.
     ///
     /// # Errors
-    /// As for [`Source::get`].
+    /// As for [`Readable::get`].
     pub async fn get_at_most(&self, key: &str, limit: u64) -> Result<Option<Vec<u8>>> {
         match self {
-            Source::Public(http) => http.get(key, limit).await,
-            Source::Store(store) => store.get(key, limit).await,
+            Readable::Public(http) => http.get(key, limit).await,
+            Readable::Store(store) => store.get(key, limit).await,
         }
     }
 
@@ -44,8 +44,8 @@ impl Source {
     /// The server does not answer.
     pub async fn size(&self, key: &str) -> Result<Option<u64>> {
         match self {
-            Source::Public(http) => http.size(key).await,
-            Source::Store(store) => match store.head(key).await? {
+            Readable::Public(http) => http.size(key).await,
+            Readable::Store(store) => match store.head(key).await? {
                 // The decoded size is known only after decoding.
                 Some(head) if head.served.is_encoded() => Ok(store.content(key).await?.map(|content| content.size)),
                 head => Ok(head.map(|head| head.size)),
@@ -59,8 +59,8 @@ impl Source {
     /// The server does not answer, or the download fails repeatedly.
     pub async fn facts(&self, key: &str) -> Result<Option<FileFacts>> {
         let content = match self {
-            Source::Public(http) => http.content(key).await?,
-            Source::Store(store) => store.content(key).await?,
+            Readable::Public(http) => http.content(key).await?,
+            Readable::Store(store) => store.content(key).await?,
         };
         Ok(content.map(|Content { size, sha256, .. }| FileFacts { size, sha256 }))
     }
@@ -72,8 +72,8 @@ impl Source {
     /// The server does not answer.
     pub async fn look(&self, key: &str) -> Result<Option<(Option<u64>, Served)>> {
         match self {
-            Source::Public(http) => Ok(http.head(key).await?.map(|headers| (headers.length(), headers.served()))),
-            Source::Store(store) => Ok(store.head(key).await?.map(|head| (Some(head.size), head.served))),
+            Readable::Public(http) => Ok(http.head(key).await?.map(|headers| (headers.length(), headers.served()))),
+            Readable::Store(store) => Ok(store.head(key).await?.map(|head| (Some(head.size), head.served))),
         }
     }
 }

@@ -33,7 +33,7 @@ use crate::site::published::{Unclear, published_in_any_case};
 use crate::tools::http::{Headers, Http};
 use crate::tools::lock;
 use crate::tools::root_manifest;
-use crate::tools::source::Source;
+use crate::tools::source::Readable;
 use crate::tools::transfer;
 
 /// Time limit for a git remote.
@@ -67,9 +67,9 @@ pub struct Look<'a> {
 
 /// The buckets to look at.
 struct Sources {
-    docs: Source,
-    install: Source,
-    releases: Source,
+    docs: Readable,
+    install: Readable,
+    releases: Readable,
     /// Keeps the embedded server running.
     _world: Option<Site>,
 }
@@ -83,8 +83,8 @@ struct Others {
     unread: Vec<Unread>,
 }
 
-async fn others(releases: &Source, product: &Product) -> Result<Others> {
-    if let Source::Store(store) = releases {
+async fn others(releases: &Readable, product: &Product) -> Result<Others> {
+    if let Readable::Store(store) = releases {
         let (published, unclear) = published_in_any_case(store, product).await?;
         let here = format!("s3://{}/", store.bucket());
         let unread = unclear.map(|Unclear { why, is_damaged }| Unread { why: why.replace(&here, ""), is_damaged });
@@ -110,7 +110,7 @@ async fn others(releases: &Source, product: &Product) -> Result<Others> {
 }
 
 /// Reads the lock in the docs bucket.
-async fn lock(docs: &Source, unread: &mut Vec<Unread>) -> Result<Option<Lock>> {
+async fn lock(docs: &Readable, unread: &mut Vec<Unread>) -> Result<Option<Lock>> {
     let Some(text) = docs.get(LOCK).await? else { return Ok(None) };
     match lock::seen(&text) {
         Ok(lock::Seen { owner, until, counts }) => Ok(Some(Lock { owner, until, counts })),
@@ -161,7 +161,7 @@ impl Look<'_> {
         if let Some(public) = &environment.public {
             // Otherwise a cache might remember that a file does not exist yet.
             let query = fresh_query(0);
-            let source = |address: &String| Source::Public(Http::impatient(address).with_query(&query));
+            let source = |address: &String| Readable::Public(Http::impatient(address).with_query(&query));
             return Ok(Sources {
                 docs: source(&public.docs),
                 install: source(&public.install),
@@ -171,7 +171,7 @@ impl Look<'_> {
         }
         let site = Site::open(self.invocation, self.git.root(), name).await?;
         let stores = site.connect(Access::Read, &[Bucket::Docs, Bucket::Install, Bucket::Releases]).await?;
-        let store = |bucket| Source::Store(Box::new(stores.of(bucket).clone()));
+        let store = |bucket| Readable::Store(Box::new(stores.of(bucket).clone()));
         Ok(Sources {
             docs: store(Bucket::Docs),
             install: store(Bucket::Install),
@@ -220,8 +220,8 @@ impl Look<'_> {
 
     /// Makes sure that a cache in front does not keep these answers for users. A cache that ignores queries would: it
     /// gives itself away by answering a new query from what it has kept.
-    async fn see_that_looking_changes_nothing(&self, name: &str, releases: &Source) -> Result<()> {
-        let Source::Public(http) = releases else { return Ok(()) };
+    async fn see_that_looking_changes_nothing(&self, name: &str, releases: &Readable) -> Result<()> {
+        let Readable::Public(http) = releases else { return Ok(()) };
         if self.was_published_from_here(name) {
             return Ok(());
         }
@@ -242,7 +242,7 @@ impl Look<'_> {
     }
 
     /// Looks at a version directory without a record.
-    async fn unrecorded(&self, releases: &Source, layout: &Layout) -> Result<Directory> {
+    async fn unrecorded(&self, releases: &Readable, layout: &Layout) -> Result<Directory> {
         let is_there = async |name| -> Result<bool> {
             Ok(releases.size(&format!("{}/{name}", layout.version_directory())).await?.is_some())
         };
@@ -257,7 +257,7 @@ impl Look<'_> {
     /// Compares the size of every file except the manual's pages.
     async fn directory(
         &self,
-        releases: &Source,
+        releases: &Readable,
         layout: &Layout,
         record: &Record,
         digest: Digest,

@@ -20,7 +20,7 @@ use crate::domain::cache::narinfo::NarInfo;
 use crate::tools::anonymous::Anonymous;
 use crate::tools::listing;
 use crate::tools::nix_cache::{self, LISTING_LIMIT, NARINFO_LIMIT};
-use crate::tools::source::Source;
+use crate::tools::source::Readable;
 use crate::tools::transfer;
 use crate::tools::unusable::usable;
 
@@ -50,7 +50,7 @@ impl View<'_> {
         let mut walk = Walk::through(&starts, &bucket, &keys, deep_there).await?;
         let mut findings = Findings::from(std::mem::take(&mut walk.broken));
         if let (true, Some(edge)) = (findings.is_empty(), edge) {
-            walk = Walk::through(&starts, &Source::Public(edge.clone()), &keys, self.deep).await?;
+            walk = Walk::through(&starts, &Readable::Public(edge.clone()), &keys, self.deep).await?;
             let shown = std::mem::take(&mut walk.broken);
             let damaged = if self.deep && !shown.is_empty() {
                 Walk::through(&starts, &bucket, &keys, true).await?.broken
@@ -128,7 +128,7 @@ struct Walk {
 
 impl Walk {
     /// Walks from some paths through everything that they refer to.
-    async fn through(starts: &[StorePath], source: &Source, keys: &Arc<Keys>, deep: bool) -> Result<Walk> {
+    async fn through(starts: &[StorePath], source: &Readable, keys: &Arc<Keys>, deep: bool) -> Result<Walk> {
         let mut walk = Walk::default();
         walk.from(starts.to_vec(), source, keys, deep).await?;
         let info = usable(source.get_at_most(INFO, NARINFO_LIMIT).await)?;
@@ -140,7 +140,7 @@ impl Walk {
         Ok(walk)
     }
 
-    async fn from(&mut self, starts: Vec<StorePath>, source: &Source, keys: &Arc<Keys>, deep: bool) -> Result<()> {
+    async fn from(&mut self, starts: Vec<StorePath>, source: &Readable, keys: &Arc<Keys>, deep: bool) -> Result<()> {
         let mut next = starts;
         while !next.is_empty() {
             next.retain(|path| self.seen.insert(path.clone()));
@@ -175,7 +175,7 @@ struct Checked {
     signed_by: Option<String>,
 }
 
-async fn check_path(source: &Source, path: StorePath, keys: &Keys, deep: bool) -> Result<Checked> {
+async fn check_path(source: &Readable, path: StorePath, keys: &Keys, deep: bool) -> Result<Checked> {
     let nothing = |path, why| Checked { path, references: Vec::new(), bytes: 0, wrong: Some(why), signed_by: None };
     let text = match usable(source.get_at_most(&path.narinfo(), NARINFO_LIMIT).await)? {
         Ok(Some(text)) => text,
@@ -206,7 +206,7 @@ async fn check_path(source: &Source, path: StorePath, keys: &Keys, deep: bool) -
 }
 
 /// Returns the size of a compressed NAR in bytes, and what is wrong with it.
-async fn check_nar(source: &Source, narinfo: &NarInfo, deep: bool) -> Result<(Option<u64>, Option<String>)> {
+async fn check_nar(source: &Readable, narinfo: &NarInfo, deep: bool) -> Result<(Option<u64>, Option<String>)> {
     let url = &narinfo.url;
     let Some((size, served)) = source.look(url).await? else { return Ok((None, nar_fault(narinfo, None))) };
     if let Some(why) = encoding_fault(narinfo, &served) {

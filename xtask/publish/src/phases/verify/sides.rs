@@ -7,7 +7,7 @@ use anyhow::Result;
 
 use super::report::Findings;
 use crate::tools::http::{Headers, Http};
-use crate::tools::source::Source;
+use crate::tools::source::Readable;
 use crate::tools::store::Store;
 
 /// Longest record, manifest or receipt that is read, in bytes.
@@ -24,8 +24,8 @@ pub(super) struct Sides {
 }
 
 impl Sides {
-    pub fn source(&self) -> Source {
-        Source::Store(Box::new(self.bucket.clone()))
+    pub fn source(&self) -> Readable {
+        Readable::Store(Box::new(self.bucket.clone()))
     }
 
     /// Reads a small object from the bucket; `None` if it does not exist.
