@@ -19,7 +19,7 @@ use std::process::ExitCode;
 use std::sync::Mutex;
 use std::time::Instant;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail};
 use camino::Utf8PathBuf;
 use clap::{Parser, ValueEnum};
 
@@ -169,7 +169,10 @@ impl Matrix<'_> {
         let once = || -> Result<(Print, Vec<String>)> {
             self.lab.reset(self.phase.state, &place)?;
             let ended = tracer::run(self.lab.command(self.phase, &place), &place, None)?;
-            ensure!(ended.status == Some(0), "{} fails without being killed", self.phase.name);
+            if ended.status != Some(0) {
+                let again = output(&mut self.lab.command(self.phase, &place))?;
+                bail!("{} fails without being killed: {}", self.phase.name, said(&again));
+            }
             Ok((place::print(&place)?, ended.points))
         };
         let ((mut first, points), (second, _)) = (once()?, once()?);

@@ -284,7 +284,7 @@ fn isolate(command: &mut Command, place: &Utf8Path) {
         .env_remove("RUST_BACKTRACE");
 }
 
-/// Files that begin like installers of two systems.
+/// Files that begin like installers of three systems.
 fn installers(dir: &Utf8Path) -> Result<()> {
     for (system, machine) in [("x86_64-linux", 62u16), ("aarch64-linux", 183)] {
         let mut file = b"\x7fELF\x02\x01\x01".to_vec();
@@ -294,5 +294,12 @@ fn installers(dir: &Utf8Path) -> Result<()> {
         file.resize(4096, 0);
         fs::write(dir.join(format!("lix-installer-{system}")), file)?;
     }
+    let mut file = Vec::new();
+    // The magic number of 64-bit Mach-O, and the number of 64-bit Arm.
+    file.extend_from_slice(&0xfeed_facfu32.to_le_bytes());
+    file.extend_from_slice(&0x0100_000cu32.to_le_bytes());
+    file.extend_from_slice(&[0, 0, 0, 0, 2, 0, 0, 0]);
+    file.resize(4096, 0);
+    fs::write(dir.join("lix-installer-aarch64-darwin"), file)?;
     Ok(())
 }

@@ -14,6 +14,7 @@ use xshell::Shell;
 
 use super::process;
 use super::process::running::{self, Running};
+use super::scratch_dir::ScratchDir;
 use super::{files, term};
 use crate::domain::build::builders::{self, Line, Machines};
 use crate::domain::build::jobs::{Derivation, Row};
@@ -69,6 +70,8 @@ fn encode(path: &str) -> String {
 pub struct Nix {
     sh: Shell,
     args: NixArgs,
+    /// Directory for Nix's temporary files, which it leaves there if it is killed.
+    _scratch: ScratchDir,
 }
 
 /// What a look at a flake's output tells.
@@ -82,9 +85,11 @@ pub struct Probe {
 
 impl Nix {
     /// # Errors
-    /// The current directory is gone.
+    /// The current directory is gone, or there is no room for temporary files.
     pub fn new(dir: &Utf8Path, args: &[String]) -> Result<Nix> {
-        Ok(Nix { sh: process::shell_in(dir)?, args: NixArgs::new(args) })
+        let (sh, scratch) = (process::shell_in(dir)?, ScratchDir::new()?);
+        sh.set_var("TMPDIR", scratch.path());
+        Ok(Nix { sh, args: NixArgs::new(args), _scratch: scratch })
     }
 
     fn eval(&self, flake: &Flake, path: &[String], function: &str) -> Result<Output, Failure> {

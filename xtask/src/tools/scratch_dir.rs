@@ -86,6 +86,13 @@ fn is_there(path: &Utf8Path, opened: &File) -> bool {
     matches!((there, opened), (Ok(there), Ok(opened)) if (there.dev(), there.ino()) == (opened.dev(), opened.ino()))
 }
 
+/// Removes the directories that killed runs left among the system's temporary files.
+pub fn tidy_up() {
+    if let Ok(place) = temporary() {
+        tidy(&place);
+    }
+}
+
 /// Removes the directories that killed runs left in `place`. Other users' directories are skipped; failures are shown.
 fn tidy(place: &Utf8Path) {
     let Ok(entries) = place.read_dir_utf8() else { return };

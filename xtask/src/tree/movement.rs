@@ -16,6 +16,7 @@ use crate::tools::files;
 use crate::tools::git::Git;
 use crate::tools::git::halfway::Difference;
 use crate::tools::git::locks;
+use crate::tools::scratch_dir;
 use crate::tools::term;
 
 /// Name of the record in the git directory.
@@ -51,6 +52,7 @@ impl<'a> Movement<'a> {
     /// # Errors
     /// Another run is moving it, or what was left cannot be completed.
     pub fn begin(git: &'a Git, command: &'static str) -> Result<Movement<'a>> {
+        scratch_dir::tidy_up();
         let movement = Movement::of(git, command)?;
         if movement.is_left_elsewhere()? {
             for other in git.work_trees()?.into_iter().filter(|root| root != git.root() && root.exists()) {

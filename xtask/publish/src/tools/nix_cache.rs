@@ -92,8 +92,10 @@ pub async fn stage(sh: &Shell, store: &str, key: &SecretFile, roots: &Roots) -> 
         "{store}?compression=zstd&parallel-compression=true&write-nar-listing=true&secret-key={}",
         encode(key.path().as_str())
     );
+    // What Nix leaves there if it is killed, our next run removes.
+    let temporary = ScratchDir::new()?;
     for (kind, paths) in each(roots) {
-        let cmd = nix(sh, &["copy", "--to", &url]).args(kind).args(paths);
+        let cmd = nix(sh, &["copy", "--to", &url]).args(kind).args(paths).env("TMPDIR", temporary.path());
         child::read(cmd, &Wait::for_("Nix, which compresses and signs")).await?;
     }
     Ok(())
@@ -136,7 +138,8 @@ async fn objection<'a>(
         .args(["--trusted-public-keys", keys])
         .args((!contents).then_some("--no-contents"));
     let wait = Wait::for_("Nix, which reads the cache").unless_silent(SILENT);
-    let output = child::capture(what(cmd).env("XDG_CACHE_HOME", memory.path()), &wait).await?;
+    let output =
+        child::capture(what(cmd).env("XDG_CACHE_HOME", memory.path()).env("TMPDIR", memory.path()), &wait).await?;
     if output.status.success() {
         return Ok(None);
     }
