@@ -185,7 +185,11 @@ fn a_shallow_clone_is_refused_and_what_looks_odd_is_said() {
     repo.write("doc/manual/rl-next/late.md", "---\nsynopsis: Late\n---\n");
     repo.commit_all("late");
     let ran = repo.xtask(&["release", "tag", "--dry-run"]);
-    assert!(ran.stderr.contains("late.md is still there and not in the notes"), "{}", ran.stderr);
+    assert!(
+        ran.stderr.contains("late.md is not in the notes of 2.93.1: it stays for the next release"),
+        "{}",
+        ran.stderr
+    );
     for n in 10..23 {
         repo.write(&format!("doc/manual/rl-next/late-{n}.md"), "---\nsynopsis: Late\n---\n");
     }
@@ -193,7 +197,7 @@ fn a_shallow_clone_is_refused_and_what_looks_odd_is_said() {
     let ran = repo.xtask(&["release", "tag", "--dry-run"]);
     let (warning, _) = ran.stderr.split_once("  *   (new)").expect("a graph");
     expect![[r#"
-        warning: 14 fragments are still there and not in the notes of 2.93.1:
+        warning: 14 fragments are not in the notes of 2.93.1: they stay for the next release, unless you undo the tag and the notes commit and prepare again:
               doc/manual/rl-next/late-10.md
               doc/manual/rl-next/late-11.md
               doc/manual/rl-next/late-12.md

@@ -14,7 +14,7 @@ use xtask::domain::version::Version;
 use xtask::tools::git::Git;
 use xtask::tools::process;
 use xtask::tools::term::{self, BOLD};
-use xtask::tree;
+use xtask::tree::{self, released};
 
 use crate::tools::server::Life;
 use crate::tools::test_servers::{self, TestServers};
@@ -106,9 +106,9 @@ fn clone(git: &Git, scratch: &Utf8Path) -> Result<Utf8PathBuf> {
 /// Chooses the version to rehearse, and a name if its series needs one.
 fn decide(clone: &Git, wanted: Option<&Version>) -> Result<(Version, Option<String>)> {
     let file = tree::version_file(clone, &clone.head()?.commit)?;
-    let tags = clone.tags()?;
+    let tags = released::tagged(clone)?;
     let mut next = file.version.base();
-    while tags.contains(&next.to_string()) {
+    while tags.contains(&next) {
         next = next.next_patch();
     }
     let version = wanted.unwrap_or(&next).clone();
