@@ -25,7 +25,7 @@ use crate::tools::files;
 use crate::tools::git::Git;
 use crate::tools::nix::Nix;
 use crate::tools::term::{self, BOLD, GOOD};
-use crate::tree::released;
+use crate::tree::{release_dir, released};
 
 /// Directory of the drafts, below `release/`.
 const ANNOUNCE: &str = "announce";
@@ -37,6 +37,7 @@ const WRITTEN: &str = ".written.json";
 /// # Errors
 /// Nothing was built, or something is missing (all of it at once); nothing is written then.
 pub fn run(git: &Git, product: &Arc<Product>) -> Result<()> {
+    release_dir::tidy(git.root())?;
     let observed = Observed::new(git, product)?;
     let announcement = decide(observed)?;
     let release = &announcement.release;

@@ -31,6 +31,7 @@ use crate::tools::term;
 use crate::tree;
 use crate::tree::commits::{self, Commit};
 use crate::tree::movement::{self, Movement, Step};
+use crate::tree::release_dir;
 use crate::tree::tag_record;
 
 pub use self::plan::End;
@@ -59,6 +60,7 @@ pub struct Request {
 /// Every problem at once.
 pub fn dry_run(git: &Git, request: &Request) -> Result<End> {
     movement::require_none(git)?;
+    release_dir::require_tidy(git.root())?;
     let observed = Observed::new(git, request)?;
     let plan = decide(&observed, request)?;
     plan.show();
@@ -81,6 +83,7 @@ pub fn dry_run(git: &Git, request: &Request) -> Result<End> {
 /// Every problem at once; nothing has changed then.
 pub fn run(git: &Git, request: &Request) -> Result<End> {
     let movement = Movement::begin(git, "finish")?;
+    release_dir::tidy(git.root())?;
     let observed = Observed::new(git, request)?;
     let plan = decide(&observed, request)?;
     plan.show();

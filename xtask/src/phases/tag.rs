@@ -26,6 +26,7 @@ use crate::tools::term::{self, BOLD, DIM, GOOD};
 use crate::tree;
 use crate::tree::fragments;
 use crate::tree::movement::{self, Movement, Step};
+use crate::tree::release_dir;
 use crate::tree::released;
 use crate::tree::tag_record;
 
@@ -70,6 +71,7 @@ pub fn dry_run(git: &Git, request: &Request) -> Result<()> {
 /// Every problem at once; no ref has moved then.
 pub fn run(git: &Git, request: &Request) -> Result<()> {
     let movement = Movement::begin(git, "tag")?;
+    release_dir::tidy(git.root())?;
     let observed = Observed::new(git, request)?;
     let (release, record) = match already_tagged(git, &observed, request)? {
         Some(record) => {

@@ -10,11 +10,12 @@
 use std::fs::{self, File};
 use std::io::ErrorKind;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, anyhow, bail};
 use camino::{Utf8Path, Utf8PathBuf};
 use rustix::fs::{FlockOperation, RenameFlags};
 
 use crate::domain::layout::{BUILT, GC_ROOTS, RELEASE, RELEASE_NEW, RELEASE_OLD};
+use crate::tools::term;
 
 /// A release that is being made. Dropped before [`Stage::replace`], it leaves nothing behind.
 pub struct Stage {
@@ -28,14 +29,61 @@ pub struct Stage {
 /// # Errors
 /// Another run of this tool holds it.
 pub fn lock(root: &Utf8Path) -> Result<File> {
+    let busy = || format!("another run of this tool is working on {}: wait for it to end", root.join(RELEASE));
+    lock_if_free(root)?.with_context(busy)
+}
+
+/// As [`lock`]; `None` if another run holds it.
+fn lock_if_free(root: &Utf8Path) -> Result<Option<File>> {
     let lock = File::open(root).with_context(|| format!("cannot open {root}"))?;
     match rustix::fs::flock(&lock, FlockOperation::NonBlockingLockExclusive) {
-        Err(rustix::io::Errno::WOULDBLOCK) => {
-            bail!("another run of this tool is working on {}: wait for it to end", root.join(RELEASE))
-        }
-        result => result.with_context(|| format!("cannot lock {root}"))?,
+        Err(rustix::io::Errno::WOULDBLOCK) => Ok(None),
+        result => result.with_context(|| format!("cannot lock {root}")).map(|()| Some(lock)),
     }
+}
+
+/// Locks `release/`, as [`lock`] does, and tidies up after a killed run: for phases that work in it.
+///
+/// # Errors
+/// As for [`lock`] and [`recover`].
+pub fn hold(root: &Utf8Path) -> Result<File> {
+    let lock = lock(root)?;
+    recover(root)?;
     Ok(lock)
+}
+
+/// Tidies up after a killed run: for phases that may run beside another one. If another run holds the lock, that run has
+/// tidied up.
+///
+/// # Errors
+/// As for [`recover`].
+pub fn tidy(root: &Utf8Path) -> Result<()> {
+    lock_if_free(root)?.map_or(Ok(()), |_lock| recover(root))
+}
+
+/// Says what a killed run left outside `release/`, for phases that change nothing, and so do not find it there.
+///
+/// # Errors
+/// The file system refuses.
+pub fn untidy(root: &Utf8Path) -> Result<Option<String>> {
+    let mut names: Vec<String> = stranded(root)?.into_iter().map(|(_, name)| name).collect();
+    if root.join(RELEASE_OLD).exists() && !root.join(RELEASE).exists() {
+        names = vec!["everything".to_owned()];
+    }
+    names.sort();
+    let explained = || {
+        let (names, build) = (names.join(", "), term::next("build"));
+        format!("{RELEASE}/ is without {names}, because a build was killed: `{build}` brings back what is missing")
+    };
+    Ok((!names.is_empty()).then(explained))
+}
+
+/// Checks that nothing was left outside `release/`.
+///
+/// # Errors
+/// Something was.
+pub fn require_tidy(root: &Utf8Path) -> Result<()> {
+    untidy(root)?.map_or(Ok(()), |explained| Err(anyhow!(explained)))
 }
 
 impl Stage {
@@ -44,8 +92,7 @@ impl Stage {
     /// # Errors
     /// Another build runs in this tree, or a directory cannot be made.
     pub fn begin(root: &Utf8Path) -> Result<Stage> {
-        let lock = lock(root)?;
-        recover(root)?;
+        let lock = hold(root)?;
         let stage = Stage { root: root.to_owned(), _lock: lock };
         for dir in [root.join(RELEASE).join(GC_ROOTS), stage.dir()] {
             fs::create_dir_all(&dir).with_context(|| format!("cannot create {dir}"))?;
@@ -102,17 +149,30 @@ impl Drop for Stage {
 }
 
 /// Tidies up after a killed run: moves what other phases keep in `release/` back there, and removes an unfinished
-/// release. Every phase that reads `release/` does this first.
+/// release. Every phase that changes what is in `release/` does this first, through [`hold`] or [`tidy`].
 ///
 /// # Errors
 /// The same name exists in both places, or the file system refuses.
-pub fn recover(root: &Utf8Path) -> Result<()> {
+fn recover(root: &Utf8Path) -> Result<()> {
     let current = root.join(RELEASE);
     let old = root.join(RELEASE_OLD);
     if old.exists() && !current.exists() {
         rename(&old, &current)?;
     }
-    for left in [old, root.join(RELEASE_NEW)] {
+    for (left, name) in stranded(root)? {
+        if current.join(&name).exists() {
+            bail!("{name} is in both {left} and {current}, because a build was killed: remove one of them");
+        }
+        rename(&left.join(&name), &current.join(&name))?;
+    }
+    remove(&old)?;
+    remove(&root.join(RELEASE_NEW))
+}
+
+/// Lists what other phases keep in `release/` and a killed run left elsewhere: the directory, and the name there.
+fn stranded(root: &Utf8Path) -> Result<Vec<(Utf8PathBuf, String)>> {
+    let mut stranded = Vec::new();
+    for left in [RELEASE_OLD, RELEASE_NEW].map(|name| root.join(name)) {
         let entries = match fs::read_dir(&left) {
             Err(error) if error.kind() == ErrorKind::NotFound => continue,
             entries => entries.with_context(|| format!("cannot read {left}"))?,
@@ -120,17 +180,12 @@ pub fn recover(root: &Utf8Path) -> Result<()> {
         for entry in entries {
             let name = entry.with_context(|| format!("cannot read {left}"))?.file_name();
             let name = name.to_str().with_context(|| format!("{left} holds a name that is not UTF-8"))?;
-            if BUILT.contains(&name) || name.starts_with('.') {
-                continue;
+            if !BUILT.contains(&name) && !name.starts_with('.') {
+                stranded.push((left.clone(), name.to_owned()));
             }
-            if current.join(name).exists() {
-                bail!("{name} is in both {left} and {current}, because a build was killed: remove one of them");
-            }
-            rename(&left.join(name), &current.join(name))?;
         }
-        remove(&left)?;
     }
-    Ok(())
+    Ok(stranded)
 }
 
 /// Exchanges two directories. Returns whether the file system can do that.
@@ -240,6 +295,18 @@ mod tests {
             recover(&root).expect("possible");
             check(&root, content);
         }
+    }
+
+    #[test]
+    fn a_phase_beside_another_one_leaves_tidying_up_to_it() {
+        let (_dir, root) = tree();
+        fill(&root.join(RELEASE_NEW), "half");
+        let lock = lock(&root).expect("no other run");
+        tidy(&root).expect("another run has it");
+        assert!(root.join(RELEASE_NEW).exists());
+        drop(lock);
+        tidy(&root).expect("possible");
+        check(&root, "old");
     }
 
     #[test]

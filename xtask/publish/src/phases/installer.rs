@@ -41,7 +41,7 @@ use crate::tools::content::Content;
 /// What is done by then stays done, and the same command continues from there.
 pub async fn run(invocation: &Invocation, args: &InstallerArgs) -> Result<Outcome> {
     let git = Git::open(&invocation.tree)?;
-    let _working = release_dir::lock(git.root())?;
+    let _working = release_dir::hold(git.root())?;
     let version = match &args.version {
         Some(version) => version.clone(),
         None => {

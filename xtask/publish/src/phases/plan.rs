@@ -3,6 +3,7 @@
 use anyhow::Result;
 use xtask::cli::{Invocation, Outcome, PlanArgs};
 use xtask::tools::git::Git;
+use xtask::tree::release_dir;
 
 use crate::delivery::agreement;
 use crate::delivery::train::with_train;
@@ -13,6 +14,7 @@ use crate::delivery::train::with_train;
 /// The release differs from its build, or the environment cannot be looked at.
 pub async fn run(invocation: &Invocation, args: &PlanArgs) -> Result<Outcome> {
     let trees = [Git::open(&invocation.tree)?];
+    release_dir::require_tidy(trees[0].root())?;
     with_train(invocation, &trees, args, async |train| agreement::data(invocation, &train.plan().await?.plans()))
         .await?;
     Ok(Outcome::Done)

@@ -46,7 +46,7 @@ pub async fn run(invocation: &Invocation, args: &RollbackArgs) -> Result<Outcome
 /// Rolls back; errors under way say what has moved.
 async fn roll_back(invocation: &Invocation, args: &RollbackArgs) -> Result<Outcome, Stopped> {
     let git = Git::open(&invocation.tree)?;
-    let _working = release_dir::lock(git.root())?;
+    let _working = release_dir::hold(git.root())?;
     let destination = Destination::open(invocation, git.root(), &args.env, &Bucket::ALL).await?;
     let (site, read, to) = (&destination.site, &destination.read, &args.to);
     let found = published_in_any_case(read.of(Bucket::Releases), &site.product).await?;

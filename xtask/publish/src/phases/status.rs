@@ -21,7 +21,7 @@ use xtask::domain::release::{Kind, NotReleasable, Release};
 use xtask::phases::{announce, finish};
 use xtask::tools::git::{Git, Head};
 use xtask::tools::term;
-use xtask::tree::{self, movement, tag_record};
+use xtask::tree::{self, movement, release_dir, tag_record};
 
 use self::live::{Look, PATIENCE};
 use self::local::LocalRecord;
@@ -46,6 +46,10 @@ pub async fn run(invocation: &Invocation) -> Result<Outcome> {
         let text = format!("`{command}` was stopped halfway, and completes what it was moving when it is run again");
         page.topics.insert(0, Topic::of("halfway", Line { state: State::Wrong, text }));
         page.next.insert(0, Command::release(&command));
+    }
+    if let Some(text) = release_dir::untidy(git.root())? {
+        page.topics.insert(0, Topic::of("halfway", Line { state: State::Wrong, text }));
+        page.next.insert(0, Command::release("build"));
     }
     for next in page.next.iter_mut().filter(|next| next.command.starts_with(term::PHASE)) {
         next.command = term::next(&next.command[term::PHASE.len()..]);

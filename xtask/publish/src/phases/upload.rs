@@ -62,9 +62,8 @@ fn listed(file: &Utf8Path) -> Result<Vec<Utf8PathBuf>> {
 async fn publish_trees(invocation: &Invocation, trees: &[Git], args: &UploadArgs, dry_run: bool) -> Result<Outcome> {
     let mut working = Vec::new();
     for git in trees {
-        working.push(release_dir::lock(git.root())?);
+        working.push(release_dir::hold(git.root())?);
         movement::require_none(git)?;
-        release_dir::recover(git.root())?;
         if !dry_run {
             cache::forget_staged(git.root());
         }

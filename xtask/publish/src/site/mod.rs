@@ -129,6 +129,8 @@ impl Site {
         let (endpoint, embedded) = match &environment.storage {
             Storage::S3 { endpoint, region, .. } => (Endpoint { url: endpoint.clone(), region: region.clone() }, None),
             Storage::Embedded { directory } => {
+                // Usually below `release/`: what is missing there would be made anew, and empty.
+                release_dir::require_tidy(tree)?;
                 let buckets = &environment.buckets;
                 let names = [&buckets.cache, &buckets.docs, &buckets.install, &buckets.releases];
                 let embedded = Embedded::start(tree.join(directory).as_std_path(), &names.map(String::as_str)).await?;

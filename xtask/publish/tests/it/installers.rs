@@ -20,7 +20,7 @@ fn executable(system: &str, version: &str) -> Vec<u8> {
 }
 
 /// A directory of installers, beside the tree.
-fn installers(release: &Release) -> Utf8PathBuf {
+pub fn installers(release: &Release) -> Utf8PathBuf {
     let dir = release.repo.beside("installers");
     fs::create_dir_all(&dir).expect("made");
     for system in SYSTEMS {

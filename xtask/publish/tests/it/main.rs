@@ -40,6 +40,7 @@ mod store;
 mod surroundings;
 mod train;
 mod transfer;
+mod untidy;
 mod up;
 mod verify;
 mod wire;
