@@ -100,6 +100,9 @@ impl Record {
         if let Some(path) = record.files.keys().find(|path| !stays_below(path)) {
             return wrong(format!("it lists `{}`", excerpt(path)));
         }
+        if let Some(tag) = record.tag.as_ref().filter(|tag| tag.to_string() != record.version) {
+            return wrong(format!("it is of {}, and of the tag {tag}", excerpt(&record.version)));
+        }
         // The users of this system would get no more upgrades, without any message.
         let without = |(_, build): &(&System, &Build)| !build.outputs.contains_key(OUT);
         if let Some((system, _)) = record.builds.iter().find(without).filter(|_| record.image.is_some()) {
@@ -337,6 +340,20 @@ mod tests {
             let error = Record::parse(&record.to_json()).expect_err(path);
             assert_eq!(error, format!("is not a record of a release: it lists `{path}`"));
         }
+    }
+
+    #[test]
+    fn the_tag_is_of_the_version() {
+        let read = |version: &str, tag: Option<&str>| {
+            let tag = tag.map(|tag| tag.parse().expect("a version"));
+            let record = Record { version: version.to_owned(), tag, ..record() };
+            Record::parse_published(&record.to_json()).map(|_| ()).map_err(|why| why.to_string())
+        };
+        let wrong = |what: &str| Err(format!("is not a record of a release: it is of {what}, and of the tag 2.93.1"));
+        assert_eq!(read("2.93.2", Some("2.93.1")), wrong("2.93.2"));
+        assert_eq!(read("2.93.1-pre1", Some("2.93.1")), wrong("2.93.1-pre1"));
+        assert_eq!(read("2.93.1", Some("2.93.1")), Ok(()));
+        assert_eq!(read("2.93.1-pre1", None), Ok(()));
     }
 
     #[test]
