@@ -110,7 +110,7 @@ async fn is_of_an_earlier_tool(releases: &Store, layout: &Layout) -> Result<bool
 /// The bucket cannot be read.
 pub async fn live(releases: &Store, product: &Product) -> Result<Option<Version>> {
     match releases.get(MANIFEST, LIMIT).await? {
-        Some(bytes) => Ok(root_manifest::read(&bytes).await?.version(product).parse().ok()),
+        Some(bytes) => Ok(root_manifest::read(&bytes).await?.leads_to(product)),
         None => Ok(None),
     }
 }

@@ -13,6 +13,7 @@ use xtask::domain::product::Product;
 use xtask::domain::shown::excerpt;
 use xtask::domain::store_path::StorePath;
 use xtask::domain::system::System;
+use xtask::domain::version::Version;
 
 /// The root manifest of an environment.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -23,9 +24,14 @@ pub struct Live {
 }
 
 impl Live {
-    /// The version that it leads to, for messages.
-    pub fn version(&self, product: &Product) -> String {
-        self.says.as_ref().map_or_else(|_| UNREADABLE.to_owned(), |manifest| version_of(product, manifest))
+    /// The version that it leads to: see [`leads_to`].
+    pub fn leads_to(&self, product: &Product) -> Option<Version> {
+        leads_to(product, self.says.as_ref().ok()?)
+    }
+
+    /// What it leads to, for messages.
+    pub fn shown(&self, product: &Product) -> String {
+        self.says.as_ref().map_or_else(|_| UNREADABLE.to_owned(), |manifest| shown(product, manifest))
     }
 }
 
@@ -169,13 +175,26 @@ impl Reader<'_> {
     }
 }
 
-/// Returns the version that a manifest leads to, for messages: the part of its store paths after the product's name.
-pub fn version_of(product: &Product, manifest: &Manifest) -> String {
+/// Returns the version that a manifest leads users of every system to; `None` if there is no such version.
+pub fn leads_to(product: &Product, manifest: &Manifest) -> Option<Version> {
+    let version = |path: &String| without_product(product, StorePath::parse(path).ok()?.name())?.parse::<Version>().ok();
+    let mut versions = manifest.values().map(version);
+    let first = versions.next()??;
+    versions.all(|other| other.as_ref() == Some(&first)).then_some(first)
+}
+
+/// Returns the part of a store path's name that is after the product's.
+fn without_product<'a>(product: &Product, name: &'a str) -> Option<&'a str> {
+    name.strip_prefix(&product.prefix)?.strip_prefix('-')
+}
+
+/// Returns what a manifest leads to, for messages: its version or, without a single one, what its store paths name.
+pub fn shown(product: &Product, manifest: &Manifest) -> String {
+    if let Some(version) = leads_to(product, manifest) {
+        return version.to_string();
+    }
     let version = |path: &String| match StorePath::parse(path) {
-        Ok(path) => {
-            let name = path.name();
-            name.strip_prefix(&product.prefix).and_then(|rest| rest.strip_prefix('-')).unwrap_or(name).to_owned()
-        }
+        Ok(path) => without_product(product, path.name()).unwrap_or(path.name()).to_owned(),
         Err(_) => format!("`{}`", excerpt(path)),
     };
     let versions: BTreeSet<String> = manifest.values().map(version).collect();
@@ -238,7 +257,8 @@ mod tests {
         ] {
             assert_eq!(parse(&text), Ok(expected.clone()), "{text}");
         }
-        assert_eq!(version_of(&Product::built_in(), &expected), "2.3.16 and 2.95.3");
+        assert_eq!(shown(&Product::built_in(), &expected), "2.3.16 and 2.95.3");
+        assert_eq!(leads_to(&Product::built_in(), &expected), None);
     }
 
     #[test]
@@ -285,11 +305,23 @@ mod tests {
 
     #[test]
     fn a_version_is_shown_without_the_product() {
-        let version = |text: &str| version_of(&Product::built_in(), &parse(text).expect(text));
+        let version = |text: &str| shown(&Product::built_in(), &parse(text).expect(text));
         let of = |path: &str| version(&format!("{{ x86_64-linux = \"{path}\"; }}"));
         assert_eq!(of(&path("2.90.0-rc1")), "2.90.0-rc1");
         assert_eq!(of(&path("2.90.0").replace("lix-", "nix-")), "nix-2.90.0");
         assert_eq!(of("/opt/lix\u{1b}"), "`/opt/lix\\u{1b}`");
         assert_eq!(version("{}"), "a manifest without systems");
+    }
+
+    #[test]
+    fn a_manifest_leads_to_one_version_of_the_product() {
+        let version = |says: Result<Manifest, String>| Live { text: String::new(), says }.leads_to(&Product::built_in());
+        let of = |path: &str| version(parse(&format!("{{ x86_64-linux = \"{path}\"; aarch64-linux = \"{path}\"; }}")));
+        assert_eq!(of(&path("2.90.0-rc1")), Some("2.90.0-rc1".parse().expect("a version")));
+        assert_eq!(of(&path("2.90.0").replace("lix-", "nix-")), None);
+        assert_eq!(of(&path("unstable")), None);
+        assert_eq!(of("/opt/lix-2.90.0"), None);
+        assert_eq!(version(parse("{}")), None);
+        assert_eq!(version(Err("is empty".to_owned())), None);
     }
 }

@@ -286,13 +286,13 @@ impl Look<'_> {
     async fn pointers(&self, sources: &Sources, record: Option<&Record>) -> Result<Vec<Pointer>> {
         let version = self.release.version();
         let live = match sources.releases.get(MANIFEST).await? {
-            Some(bytes) => Some(root_manifest::read(&bytes).await?.version(self.release.product())),
+            Some(bytes) => Some(root_manifest::read(&bytes).await?),
             None => None,
         };
         let leads = match live {
             None => Leads::Nowhere,
-            Some(there) if there == version.to_string() => Leads::Here,
-            Some(there) => Leads::To(there),
+            Some(live) if live.leads_to(self.release.product()).as_ref() == Some(version) => Leads::Here,
+            Some(live) => Leads::To(live.shown(self.release.product())),
         };
         let mut pointers = vec![Pointer { what: "`nix upgrade-nix`".to_owned(), leads, rolls_back: true }];
         let Some(index) = record.and_then(|record| record.manual().remove(MANUAL_INDEX)) else { return Ok(pointers) };

@@ -62,13 +62,13 @@ impl View<'_> {
                     vec![format!("it does not lead to {target}, the newest stable release here")]
                 }
                 Some(_) => Vec::new(),
-                None if live.values().all(|path| path.ends_with(&format!("-{target}"))) => Vec::new(),
+                None if live_manifest::leads_to(&self.site.product, &live).as_ref() == Some(target) => Vec::new(),
                 None => vec![format!("it does not lead to {target}, the newest stable release here")],
             },
         };
         let mut findings = Findings::from(broken);
         if let (true, Some(bytes)) = (findings.is_empty(), bytes) {
-            findings = self.sources.releases.shown(MANIFEST, &bytes, |bytes| self.version_of(bytes)).await;
+            findings = self.sources.releases.shown(MANIFEST, &bytes, |bytes| self.shown(bytes)).await;
         }
         findings.broken.extend(half);
         report.check(&title, &format!("is on {target}"), findings, who);
@@ -77,17 +77,17 @@ impl View<'_> {
 
     /// Says what to do if a rollback stopped before this pointer moved.
     fn half_a_rollback(&self, live: Option<&Live>, target: &Version) -> Option<String> {
-        let there: Version = live?.version(&self.site.product).parse().ok()?;
+        let there = live?.leads_to(&self.site.product)?;
         let rollback = || term::next(&format!("rollback --env {} --to {target}", self.site.name));
         self.published.withdrawn.contains(&there).then(|| {
             format!("it leads to {there}, which a rollback withdrew without finishing: run it again, {}", rollback())
         })
     }
 
-    /// Returns the version that a plain manifest leads to.
-    fn version_of(&self, bytes: &[u8]) -> Option<String> {
+    /// Describes what a plain manifest leads to.
+    fn shown(&self, bytes: &[u8]) -> Option<String> {
         let says = live_manifest::parse(&String::from_utf8_lossy(bytes));
-        says.ok().map(|manifest| live_manifest::version_of(&self.site.product, &manifest))
+        says.ok().map(|manifest| live_manifest::shown(&self.site.product, &manifest))
     }
 
     pub(super) async fn check_receipt(&self, text: &[u8], report: &mut Report) -> Result<()> {

@@ -6,16 +6,16 @@ use xtask::domain::product::Product;
 use xtask::domain::system::System;
 
 use super::{Waivers, unexpected};
-use crate::domain::publication::live_manifest::{Live, version_of};
+use crate::domain::publication::live_manifest::{Live, shown};
 use crate::domain::publication::plan::{Judgement, Status};
 
 pub(super) fn judge(product: &Product, ours: &Manifest, live: Option<&Live>, waivers: &Waivers) -> Judgement {
     let to = render(ours);
     let Some(live) = live else {
-        return Judgement::absent(format!("to {}", version_of(product, ours)), vec![format!("to {to:?}")]);
+        return Judgement::absent(format!("to {}", shown(product, ours)), vec![format!("to {to:?}")]);
     };
     if live.text == to {
-        return Judgement::same(version_of(product, ours));
+        return Judgement::same(shown(product, ours));
     }
     let (lost, refusals) = match &live.says {
         Ok(before) => {
@@ -32,7 +32,7 @@ pub(super) fn judge(product: &Product, ours: &Manifest, live: Option<&Live>, wai
         Err(why) => (Vec::new(), vec![unreadable(why)]),
     };
     let dropped: String = lost.iter().map(|system| format!(", without {system}")).collect();
-    let summary = format!("{} -> {}{dropped}", live.version(product), version_of(product, ours));
+    let summary = format!("{} -> {}{dropped}", live.shown(product), shown(product, ours));
     let status = if refusals.is_empty() { Status::Different } else { Status::Refused(refusals) };
     Judgement::new(status, summary, vec![format!("from {:?}", live.text), format!("to {to:?}")])
 }
