@@ -3,6 +3,8 @@
 //! Nix compresses and signs into a directory, and our store sends that. Good paths in the bucket are not staged again:
 //! their narinfos are put into the directory first, and Nix skips any path that has one.
 
+mod send;
+
 use std::io::ErrorKind;
 use std::sync::Arc;
 
@@ -17,24 +19,23 @@ use xtask::domain::store_path::StorePath;
 use xtask::tools::scratch_dir::ScratchDir;
 use xtask::tools::{files, process, term};
 
+use self::send::send;
 use super::delivery::Delivery;
 use crate::domain::cache::faults::{
-    self, INFO, INFO_TEXT, Keys, Seen as Paths, Signed, encoding_fault, fault, is_good_info, nar_fault,
+    INFO, INFO_TEXT, Keys, Seen as Paths, Signed, encoding_fault, fault, is_good_info, nar_fault,
 };
 use crate::domain::cache::narinfo::{self, NarInfo};
 use crate::domain::cache::path_info::PathInfo;
 use crate::domain::cache::signing::PublicKey;
 use crate::domain::publication::bucket::Bucket;
 use crate::domain::publication::judgement::Seen;
-use crate::domain::publication::serving::{IMMUTABLE, MOVING, content_type};
 use crate::site::Stores;
-use crate::tools::content::Content;
 use crate::tools::listing;
 use crate::tools::nix_cache::{self, LISTING_LIMIT, NARINFO_LIMIT};
 use crate::tools::progress;
 use crate::tools::secret_file::SecretFile;
-use crate::tools::store::{Progress, Properties, Store};
-use crate::tools::transfer::{self, Difference, Item, Surveyed};
+use crate::tools::store::{Progress, Store};
+use crate::tools::transfer;
 use crate::tools::unusable::usable;
 
 /// What was seen of the cache, and what is needed to apply the act.
@@ -328,50 +329,4 @@ impl Stage {
         let problems: Problems = self.ours.iter().filter_map(problem).collect();
         problems.into_result().with_context(|| format!("what Nix staged in {} is wrong", self.directory))
     }
-}
-
-/// Sends what was staged: NARs, then listings, then narinfos, then `nix-cache-info`.
-async fn send(store: &Store, directory: &Utf8Path, has_info: bool, progress: &Progress) -> Result<()> {
-    let mut waves: [Vec<String>; 4] = Default::default();
-    for path in files::list(directory)? {
-        let wave = match path.extension() {
-            _ if path.starts_with("nar") => 0,
-            Some("ls") => 1,
-            Some("narinfo") => 2,
-            None if path == INFO && !has_info => 3,
-            _ => continue,
-        };
-        waves[wave].push(path.into_string());
-    }
-    for paths in waves {
-        let surveying = paths.into_iter().map(|key| {
-            let (store, path) = (store.clone(), directory.join(&key));
-            async move { survey(&store, key, path).await }
-        });
-        transfer::send(store, &transfer::all(surveying).await?, progress).await?;
-    }
-    Ok(())
-}
-
-/// Whether a NAR exists and is served without an encoding.
-async fn is_sent(store: &Store, key: &str, content: &Content) -> Result<bool> {
-    match store.head(key).await? {
-        Some(head) if !head.served.is_encoded() => store.is(key, &head, content).await,
-        Some(_) | None => Ok(false),
-    }
-}
-
-async fn survey(store: &Store, key: String, path: Utf8PathBuf) -> Result<Surveyed> {
-    let content = Content::of_file(&path).await?;
-    // NARs are named by their content, and perhaps only the narinfo was broken.
-    let is_nar = key.starts_with("nar/");
-    let difference =
-        if is_nar && is_sent(store, &key, &content).await? { Difference::Same } else { Difference::Absent };
-    if is_nar {
-        let name = faults::nar_name(&content.sha256);
-        ensure!(key.contains(&name), "{path} does not match its name: has something changed it?");
-    }
-    let cache_control = if is_nar { IMMUTABLE } else { MOVING };
-    let properties = Properties { content_type: content_type(&key).into(), cache_control: cache_control.into() };
-    Ok(Surveyed { item: Item { key, path, content, properties }, difference, faults: Vec::new() })
 }

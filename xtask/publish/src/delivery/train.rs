@@ -77,7 +77,7 @@ impl<'a> Delivery<'a> {
     }
 
     /// Version of the release; `None` for a nightly.
-    fn version(&self) -> Option<&Version> {
+    pub fn version(&self) -> Option<&Version> {
         match &self.built.subject {
             Subject::Official(release) => Some(release.version()),
             Subject::Nightly { .. } => None,

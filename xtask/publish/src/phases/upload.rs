@@ -3,6 +3,8 @@
 //! An upload is a train of one release. In a train, the contents of all releases come first, then git for all, then
 //! each pointer, once, to where it belongs when all of them are published.
 
+use std::fmt::Display;
+
 use anyhow::{Context, Result, ensure};
 use camino::{Utf8Path, Utf8PathBuf};
 use xtask::cli::{Invocation, Outcome, TrainArgs, UploadArgs};
@@ -12,6 +14,7 @@ use xtask::tools::term;
 use xtask::tree::{movement, release_dir};
 
 use crate::acts::cache;
+use crate::acts::delivery::Delivery;
 use crate::delivery::publish::{Ended, Request, publish};
 use crate::delivery::train::{PlannedTrain, Train, with_train};
 use crate::domain::publication::acts::Act;
@@ -87,12 +90,11 @@ async fn publish_trees(invocation: &Invocation, trees: &[Git], args: &UploadArgs
 async fn finish(planned: &PlannedTrain<'_>) -> Result<Outcome> {
     let (train, waiting) = (planned.train, planned.waiting());
     let environment = &train.site().name;
-    let versions: Vec<&str> = planned.deliveries.iter().map(|(_, plan)| plan.version.as_str()).collect();
     let published = train.published().await?;
-    let withdrawn: Vec<String> =
-        published.arriving.intersection(&published.withdrawn).map(Version::to_string).collect();
-    let offered: Vec<&str> =
-        versions.into_iter().filter(|version| withdrawn.iter().all(|other| other != version)).collect();
+    let withdrawn: Vec<&Version> = published.arriving.intersection(&published.withdrawn).collect();
+    let is_offered = |delivery: &Delivery| delivery.version().is_none_or(|version| !withdrawn.contains(&version));
+    let offered = planned.deliveries.iter().filter(|(delivery, _)| is_offered(delivery));
+    let offered: Vec<&str> = offered.map(|(_, plan)| plan.version.as_str()).collect();
     if !offered.is_empty() && waiting.is_empty() {
         let verify = term::next(&format!("verify --env {environment}"));
         let (is, next) = match offered.len() {
@@ -120,14 +122,15 @@ async fn finish(planned: &PlannedTrain<'_>) -> Result<Outcome> {
 async fn tell_of_rollback(
     train: &Train<'_>,
     published: &Published,
-    withdrawn: &[String],
+    withdrawn: &[&Version],
     is_half: bool,
 ) -> Result<Outcome> {
     let environment = &train.site().name;
-    let rollback = |to: &str| term::next(&format!("rollback --env {environment} --to {to}"));
+    let rollback = |to: &dyn Display| term::next(&format!("rollback --env {environment} --to {to}"));
     let live = live(train.deliveries[0].read.of(Bucket::Releases), &train.site().product).await?;
     if is_half || live.as_ref().is_some_and(|live| published.withdrawn.contains(live)) {
         let to = target(Follows::NewestStable, published).map_or_else(|| "VERSION".to_owned(), Version::to_string);
+        let withdrawn: Vec<String> = withdrawn.iter().map(ToString::to_string).collect();
         term::say(format_args!(
             "the rollback of {environment} that withdrew {} is not finished, so pointers still lead to it; next: {}",
             withdrawn.join(", "),

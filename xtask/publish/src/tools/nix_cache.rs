@@ -14,7 +14,7 @@ use xtask::tools::scratch_dir::ScratchDir;
 
 use super::child::{self, Wait};
 use super::secret_file::SecretFile;
-use crate::domain::cache::path_info::{PathInfo, parse_path_infos};
+use crate::domain::cache::path_info::{PathInfo, Unread, parse_path_infos};
 
 /// Longest narinfo that is read, in bytes.
 pub const NARINFO_LIMIT: u64 = 4 << 20;
@@ -42,12 +42,9 @@ pub async fn closure(sh: &Shell, roots: &Roots) -> Result<Vec<PathInfo>> {
     let mut closure = Vec::new();
     for (kind, paths) in each(roots) {
         let json = path_info(sh, kind, &paths).await?;
-        closure.extend(parse_path_infos(&json).map_err(|why| {
-            if why.ends_with(NOT_THERE) {
-                anyhow!("{why}").context(GONE)
-            } else {
-                anyhow!("cannot read what `nix path-info --json` wrote: {why}")
-            }
+        closure.extend(parse_path_infos(&json).map_err(|unread| match unread {
+            Unread::NotThere(_) => anyhow!("{unread}").context(GONE),
+            Unread::Odd(why) => anyhow!("cannot read what `nix path-info --json` wrote: {why}"),
         })?);
     }
     // Both closures contain the sources.
@@ -58,8 +55,8 @@ pub async fn closure(sh: &Shell, roots: &Roots) -> Result<Vec<PathInfo>> {
 
 /// What to do if Nix says that a path is missing.
 const GONE: &str = "parts of the build are no longer in the Nix store: build it again";
-/// How our own parser says that a path is missing.
-const NOT_THERE: &str = "is not in the store";
+/// How versions of Nix say that a path is missing.
+const NOT_THERE: [&str; 2] = ["is not valid", "is not in the store"];
 
 /// Runs `nix path-info --json`, with the format that every version of Nix has, if it can be named.
 async fn path_info(sh: &Shell, kind: &[&str], paths: &[String]) -> Result<String> {
@@ -75,7 +72,7 @@ async fn path_info(sh: &Shell, kind: &[&str], paths: &[String]) -> Result<String
         json => json,
     };
     json.map_err(|(message, error)| {
-        if message.contains("is not valid") || message.contains(NOT_THERE) {
+        if NOT_THERE.iter().any(|words| message.contains(words)) {
             error.context(GONE)
         } else {
             error.context("cannot ask Nix about the build")

@@ -1,6 +1,7 @@
 //! What Nix knows about a store path, which is what a signature covers. Asking Nix is left to `tools`.
 
 use std::collections::BTreeSet;
+use std::fmt;
 
 use serde::Deserialize;
 use serde_json::Value;
@@ -34,24 +35,48 @@ impl PathInfo {
     }
 }
 
+/// Why the output of `nix path-info --json` cannot be used.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Unread {
+    /// A path, as it is shown, that is not in the store.
+    NotThere(String),
+    /// Something unexpected: what it is.
+    Odd(String),
+}
+
+impl From<String> for Unread {
+    fn from(what: String) -> Unread {
+        Unread::Odd(what)
+    }
+}
+
+impl fmt::Display for Unread {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Unread::NotThere(path) => write!(f, "{path} is not in the store"),
+            Unread::Odd(what) => f.write_str(what),
+        }
+    }
+}
+
 /// Reads the output of `nix path-info --json`: a list until Nix 2.18 and in Lix; later an object by path; in format 2,
 /// the default of some versions since 2.33, with a version, names without the store directory, and hashes as objects.
 ///
 /// # Errors
-/// Says what is unexpected in the output.
-pub fn parse_path_infos(json: &str) -> Result<Vec<PathInfo>, String> {
+/// A path is not in the store, or the output is unexpected.
+pub fn parse_path_infos(json: &str) -> Result<Vec<PathInfo>, Unread> {
     match serde_json::from_str(json).map_err(|error| error.to_string())? {
         Value::Array(list) => list.into_iter().map(|value| path_info(None, value)).collect(),
         Value::Object(mut object) => {
             if let Some(Value::Object(inner)) = object.remove("info") {
                 match object.get("storeDir").and_then(Value::as_str) {
                     None | Some(STORE) => object = inner,
-                    Some(other) => return Err(format!("it is about another store, `{}`", excerpt(other))),
+                    Some(other) => return Err(format!("it is about another store, `{}`", excerpt(other)).into()),
                 }
             }
             object.into_iter().map(|(path, value)| path_info(Some(&path), value)).collect()
         }
-        _ => Err("it is neither a list nor an object".to_owned()),
+        _ => Err("it is neither a list nor an object".to_owned().into()),
     }
 }
 
@@ -83,20 +108,17 @@ struct Entry {
     nar_hash: Option<Hash>,
     nar_size: Option<u64>,
     references: Vec<String>,
-    /// `false` for a path that is not in the store; only older versions of Nix write it.
-    valid: Option<bool>,
 }
 
-fn path_info(name: Option<&str>, value: Value) -> Result<PathInfo, String> {
+fn path_info(name: Option<&str>, value: Value) -> Result<PathInfo, Unread> {
     let shown = || name.map_or_else(|| "a path".to_owned(), |name| format!("`{}`", excerpt(name)));
-    let not_there = |value: &Value| value.is_null() || value.get("valid") == Some(&Value::Bool(false));
-    if not_there(&value) {
+    // Newer versions of Nix write `null`, and older ones `"valid": false`.
+    if value.is_null() || value.get("valid") == Some(&Value::Bool(false)) {
         let path = value.get("path").and_then(Value::as_str).map_or_else(shown, |path| format!("`{}`", excerpt(path)));
-        return Err(format!("{path} is not in the store"));
+        return Err(Unread::NotThere(path));
     }
     let entry: Entry = serde_json::from_value(value).map_err(|error| format!("{}: {error}", shown()))?;
-    debug_assert_ne!(entry.valid, Some(false));
-    let path = parse_either(entry.path.as_deref().or(name).ok_or("it names no path")?)?;
+    let path = parse_either(entry.path.as_deref().or(name).ok_or_else(|| "it names no path".to_owned())?)?;
     let hash = entry.nar_hash.ok_or_else(|| format!("{path} has no hash"))?;
     Ok(PathInfo {
         nar_hash: hash.digest()?,
@@ -161,7 +183,7 @@ mod tests {
             &format!("[{}]", PATH_INFO.replace("216", "-1")),
         ]
         .iter()
-        .map(|json| parse_path_infos(json).expect_err(json))
+        .map(|json| parse_path_infos(json).expect_err(json).to_string())
         .collect();
         expect![[r#"
             EOF while parsing a value at line 1 column 0
