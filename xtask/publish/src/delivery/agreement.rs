@@ -4,12 +4,23 @@
 use std::io::BufRead;
 
 use anyhow::{Context, Result, bail, ensure};
-use xtask::cli::{Agreement, Invocation};
+use xtask::domain::digest::Digest;
 use xtask::domain::environment::Colour;
 use xtask::tools::term;
 
 use crate::domain::publication::plan::Plans;
 use crate::site::Site;
+
+/// How the manager answers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Answer {
+    /// By typing the sentence.
+    Typed,
+    /// With `--plan`: yes to the plan with this digest.
+    Plan(Digest),
+    /// With `--noconfirm`.
+    Unasked,
+}
 
 /// Shows the plans.
 ///
@@ -22,16 +33,12 @@ pub fn show(plans: &Plans) -> Result<()> {
     Ok(())
 }
 
-/// Writes the plans to stdout, as a page or as JSON.
+/// Writes the plans to stdout, as a page or `as_json`.
 ///
 /// # Errors
 /// stdout is closed.
-pub fn data(invocation: &Invocation, plans: &Plans) -> Result<()> {
-    if invocation.json {
-        term::json(&json(plans)?)
-    } else {
-        term::data(term::paint_plan(&plans.to_text(term::is_verbose())))
-    }
+pub fn data(as_json: bool, plans: &Plans) -> Result<()> {
+    if as_json { term::json(&json(plans)?) } else { term::data(term::paint_plan(&plans.to_text(term::is_verbose()))) }
 }
 
 /// Makes the JSON of one plan with its digest, or of several with the digest over all of them.
@@ -48,20 +55,26 @@ fn json(plans: &Plans) -> Result<serde_json::Value> {
 ///
 /// # Errors
 /// The manager does not agree.
-pub fn ask(site: &Site, plans: &Plans, sentence: &str, agreement: &Agreement) -> Result<()> {
-    if let Some(agreed) = agreement.plan {
-        let digest = plans.digest();
-        ensure!(agreed == digest, "the plan is now {digest}, but {agreed} was agreed to: read the plan again");
-        return Ok(());
+pub fn ask(site: &Site, plans: &Plans, sentence: &str, answer: Answer) -> Result<()> {
+    match answer {
+        Answer::Typed => ask_for(site, plans, sentence),
+        Answer::Plan(agreed) => {
+            let digest = plans.digest();
+            ensure!(agreed == digest, "the plan is now {digest}, but {agreed} was agreed to: read the plan again");
+            Ok(())
+        }
+        Answer::Unasked => {
+            ensure!(
+                site.environment.noconfirm,
+                "{} does not allow `--noconfirm`: type the sentence, or agree to a plan with `--plan DIGEST`",
+                site.name
+            );
+            Ok(())
+        }
     }
-    if agreement.noconfirm {
-        ensure!(
-            site.environment.noconfirm,
-            "{} does not allow `--noconfirm`: type the sentence, or agree to a plan with `--plan DIGEST`",
-            site.name
-        );
-        return Ok(());
-    }
+}
+
+fn ask_for(site: &Site, plans: &Plans, sentence: &str) -> Result<()> {
     let colour = match site.environment.colour {
         Colour::Blue => term::BLUE,
         Colour::Green => term::GREEN,

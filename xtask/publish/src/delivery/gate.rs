@@ -3,15 +3,14 @@
 
 use anyhow::{Context, Result, anyhow, bail, ensure};
 use camino::Utf8Path;
-use xtask::cli::{Invocation, PlanArgs};
 use xtask::domain::extent::Extent;
 
 use crate::domain::publication::acts::Subject;
 use crate::domain::publication::bucket::Bucket;
 use crate::domain::publication::receipt::{Gate, Skipped, StoredReceipt};
-use crate::site::Destination;
 use crate::site::built::Built;
 use crate::site::published::{published, receipt};
+use crate::site::{Destination, Environments};
 
 impl Destination {
     /// Whether a release is completely published here, so that it can be repaired without asking another environment.
@@ -41,14 +40,21 @@ impl Destination {
         Ok(())
     }
 
-    /// Finds the environment that must have releases before this one, unless the manager skips it.
+    /// Finds the environment that must have releases before this one, unless the manager skips it for the reason
+    /// `skipped`.
     ///
     /// # Errors
     /// The environment cannot be reached, or there is none to skip.
-    pub async fn earlier(&self, invocation: &Invocation, tree: &Utf8Path, args: &PlanArgs) -> Result<Earlier> {
-        let (required, reason) = (self.site.environment.requires.as_deref(), args.skip_staging.as_deref());
+    pub async fn earlier(
+        &self,
+        environments: &Environments,
+        tree: &Utf8Path,
+        target: Extent,
+        skipped: Option<&str>,
+    ) -> Result<Earlier> {
+        let (required, reason) = (self.site.environment.requires.as_deref(), skipped);
         match (required, reason) {
-            _ if args.target == Extent::Manual => {
+            _ if target == Extent::Manual => {
                 ensure!(
                     reason.is_none(),
                     "`--target manual` does not require another environment: leave out `--skip-staging`"
@@ -66,7 +72,7 @@ impl Destination {
                 Ok(Earlier::Skipped(Skipped { environment: environment.to_owned(), reason }))
             }
             (Some(environment), None) => {
-                let earlier = Destination::open(invocation, tree, environment, &[Bucket::Releases]).await;
+                let earlier = Destination::open(environments, tree, environment, &[Bucket::Releases]).await;
                 let earlier = earlier.with_context(|| cannot_ask(environment))?;
                 Ok(Earlier::Required(Box::new(earlier)))
             }

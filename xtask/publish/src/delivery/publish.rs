@@ -5,20 +5,20 @@
 //! completed. The command itself decides which acts are planned, and what it says at the end.
 
 use anyhow::{Error, Result};
-use xtask::cli::{Agreement, Invocation};
 use xtask::tools::term;
 
+use super::agreement::Answer;
 use super::carry_out::{Done, carry_out, remove_left_lock};
 use super::train::PlannedTrain;
 use super::{agreement, preflight, purge};
 
 /// The manager's request.
-pub struct Request<'a> {
-    pub invocation: &'a Invocation,
+pub struct Request {
     /// The sentence to type.
     pub sentence: String,
-    /// Options that replace the sentence.
-    pub agreement: &'a Agreement,
+    pub answer: Answer,
+    /// Whether data on stdout is JSON.
+    pub as_json: bool,
     /// Whether to show the plan only.
     pub dry_run: bool,
 }
@@ -61,10 +61,10 @@ impl From<Stopped> for Error {
 ///
 /// # Errors
 /// The plan must not be carried out, a precondition is not met, the manager does not agree, or an act fails.
-pub async fn publish<'a>(planned: &PlannedTrain<'a>, request: &Request<'_>) -> Result<Ended<'a>, Stopped> {
+pub async fn publish<'a>(planned: &PlannedTrain<'a>, request: &Request) -> Result<Ended<'a>, Stopped> {
     let (train, plans) = (planned.train, planned.plans());
     if request.dry_run {
-        agreement::data(request.invocation, &plans)?;
+        agreement::data(request.as_json, &plans)?;
         return Ok(Ended::Shown);
     }
     agreement::show(&plans)?;
@@ -76,7 +76,7 @@ pub async fn publish<'a>(planned: &PlannedTrain<'a>, request: &Request<'_>) -> R
         Ended::NothingToDo
     } else {
         let signing_key = preflight::check_plan(planned).await?;
-        agreement::ask(train.site(), &plans, &request.sentence, request.agreement)?;
+        agreement::ask(train.site(), &plans, &request.sentence, request.answer)?;
         let done = carry_out(planned, signing_key).await.map_err(Stopped::UnderWay)?;
         term::say(done.summary());
         Ended::Done(done)
@@ -89,8 +89,8 @@ pub async fn publish<'a>(planned: &PlannedTrain<'a>, request: &Request<'_>) -> R
         // Including what an earlier run noted.
         purge::run(&train.deliveries).await;
     }
-    if request.invocation.json {
-        agreement::data(request.invocation, &plans).map_err(Stopped::Untold)?;
+    if request.as_json {
+        agreement::data(true, &plans).map_err(Stopped::Untold)?;
     }
     Ok(ended)
 }

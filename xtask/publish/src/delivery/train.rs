@@ -3,7 +3,6 @@
 use std::collections::BTreeSet;
 
 use anyhow::{Context, Result, anyhow, ensure};
-use xtask::cli::{Invocation, PlanArgs};
 use xtask::domain::extent::Extent;
 use xtask::domain::version::Version;
 use xtask::tools::git::Git;
@@ -22,7 +21,20 @@ use crate::domain::publication::pointers::Published;
 use crate::domain::publication::receipt::Gate;
 use crate::site::built::Built;
 use crate::site::published::{Unclear, published, published_in_any_case};
-use crate::site::{Destination, Site, Stores};
+use crate::site::{Destination, Environments, Site, Stores};
+
+/// What is asked for when builds are published.
+#[derive(Debug, Clone)]
+pub struct Wanted {
+    /// Name of the environment.
+    pub environment: String,
+    pub target: Extent,
+    pub waivers: Waivers,
+    /// Whether to insist on the commit that was built.
+    pub check_git: bool,
+    /// Why the environment that is required first is skipped, if it is.
+    pub skip_staging: Option<String>,
+}
 
 impl<'a> Delivery<'a> {
     /// Prepares what `upload` publishes of a build.
@@ -34,17 +46,17 @@ impl<'a> Delivery<'a> {
         gate: Gate,
         git: &'a Git,
         built: Built,
-        args: &PlanArgs,
+        wanted: &Wanted,
     ) -> Result<Delivery<'a>> {
         let (site, environment) = (&destination.site, &destination.site.environment);
         ensure!(
-            args.target == Extent::Manual || built.record.profile.is_among(&environment.profiles),
+            wanted.target == Extent::Manual || built.record.profile.is_among(&environment.profiles),
             "release/ was built with profile {}, but {} accepts only {}: build it with another `--profile`",
             built.record.profile,
             site.name,
             environment.profiles.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
         );
-        let acts = acts::acts(built.subject.series(), args.target, environment).map_err(|why| anyhow!(why))?;
+        let acts = acts::acts(built.subject.series(), wanted.target, environment).map_err(|why| anyhow!(why))?;
         let wants_git = acts.iter().any(|act| act.push().is_some());
         let git_side = match (&built.subject, &built.tag) {
             (Subject::Official(release), Some(tag)) if wants_git => {
@@ -52,15 +64,10 @@ impl<'a> Delivery<'a> {
             }
             _ => None,
         };
-        if args.target == Extent::Manual {
+        if wanted.target == Extent::Manual {
             destination.takes_manual_alone(&built.subject).await?;
         }
-        let waivers = Waivers {
-            shrink: args.allow_shrink,
-            drop_systems: args.drop_system.clone(),
-            force_push_tag: args.force_push_tag,
-            unreadable_manifest: false,
-        };
+        let waivers = wanted.waivers.clone();
         Ok(Delivery { site, read: &destination.read, git, built, acts, git_side, gate, waivers })
     }
 
@@ -244,30 +251,34 @@ impl<'a> Train<'a> {
 /// # Errors
 /// A release differs from its build or its tag, must not go to this environment, or the environment cannot be reached.
 pub async fn with_train<T>(
-    invocation: &Invocation,
+    environments: &Environments,
     trees: &[Git],
-    args: &PlanArgs,
+    wanted: &Wanted,
     then: impl AsyncFnOnce(&Train<'_>) -> Result<T>,
 ) -> Result<T> {
     let first = trees.first().context("no tree to release")?.root();
     // Before anything is read, so that a typo costs no time.
-    Site::known(invocation, &args.env)?;
+    environments.named(&wanted.environment)?;
     let mut built = Vec::new();
     for git in trees {
-        built.push(Built::open(git, &invocation.product, args).await?);
+        built.push(Built::open(git, &environments.product, wanted.target, wanted.check_git).await?);
     }
-    let destination =
-        Destination::open(invocation, first, &args.env, &[Bucket::Docs, Bucket::Releases, Bucket::Cache]).await?;
+    let buckets = [Bucket::Docs, Bucket::Releases, Bucket::Cache];
+    let destination = Destination::open(environments, first, &wanted.environment, &buckets).await?;
     let mut there = Vec::new();
     for built in &built {
         there.push(destination.has(built).await?);
     }
     let all_there = there.iter().all(|there| *there);
-    let earlier = if all_there { Earlier::None } else { destination.earlier(invocation, first, args).await? };
+    let earlier = if all_there {
+        Earlier::None
+    } else {
+        destination.earlier(environments, first, wanted.target, wanted.skip_staging.as_deref()).await?
+    };
     let mut deliveries = Vec::new();
     for ((git, built), there) in trees.iter().zip(built).zip(there) {
         let gate = if there { Gate::Open } else { earlier.gate(&built.record.version).await? };
-        deliveries.push(Delivery::new(&destination, gate, git, built, args).await?);
+        deliveries.push(Delivery::new(&destination, gate, git, built, wanted).await?);
     }
     then(&Train::new(deliveries)?).await
 }

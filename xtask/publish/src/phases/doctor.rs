@@ -26,6 +26,7 @@ use xtask::tools::pristine::Pristine;
 use xtask::tools::{files, process, term};
 use xtask::tree::{self, movement};
 
+use super::environments;
 use crate::delivery::preflight::{HOOK, message_of, preflight};
 use crate::domain::publication::bucket::Bucket;
 use crate::domain::reports::checkup::Checkup;
@@ -47,7 +48,7 @@ const NAMED: usize = 5;
 pub async fn run(invocation: &Invocation, args: &DoctorArgs) -> Result<Outcome> {
     let git = Git::open(&invocation.tree)?;
     let site = match &args.env {
-        Some(name) => Some((name, Site::open(invocation, git.root(), name).await)),
+        Some(name) => Some((name, Site::open(&environments(invocation), git.root(), name).await)),
         None => None,
     };
     let opened = site.as_ref().and_then(|(_, site)| site.as_ref().ok());

@@ -20,8 +20,9 @@ use xtask::tools::scratch_dir::ScratchDir;
 use xtask::tools::{files, term};
 use xtask::tree::{self, release_dir};
 
+use super::{environments, request};
 use crate::acts::delivery::Delivery;
-use crate::delivery::publish::{Ended, Request, publish};
+use crate::delivery::publish::{Ended, publish};
 use crate::delivery::published::{self, LIMIT};
 use crate::delivery::train::Train;
 use crate::domain::publication::acts::INSTALLER_ACTS;
@@ -51,7 +52,8 @@ pub async fn run(invocation: &Invocation, args: &InstallerArgs) -> Result<Outcom
         }
     };
     let destination =
-        Destination::open(invocation, git.root(), &args.env, &[Bucket::Releases, Bucket::Install]).await?;
+        Destination::open(&environments(invocation), git.root(), &args.env, &[Bucket::Releases, Bucket::Install])
+            .await?;
     let published = finished(&destination, &version).await;
     let published = published.with_context(|| {
         format!("installers follow their release: {version} must be published to {} first", args.env)
@@ -65,7 +67,7 @@ pub async fn run(invocation: &Invocation, args: &InstallerArgs) -> Result<Outcom
     let train = Train::new(vec![delivery])?;
     let planned = train.plan().await?;
     let sentence = format!("I want to release these installers to {}", args.env);
-    let request = Request { invocation, sentence, agreement: &args.agreement, dry_run: args.dry_run };
+    let request = request(invocation, sentence, &args.agreement, args.dry_run);
     let ended = publish(&planned, &request).await?;
     if let Ended::Shown = ended {
         return Ok(Outcome::Done);

@@ -10,10 +10,17 @@ pub mod upload;
 pub mod verify;
 pub mod world;
 
+use std::sync::Arc;
+
 use anyhow::{Context, Result};
-use xtask::cli::{Invocation, Outcome, Publish, WorldCommand};
+use xtask::cli::{Agreement, Invocation, Outcome, PlanArgs, Publish, WorldCommand};
 use xtask::tools::advice;
 
+use crate::delivery::agreement::Answer;
+use crate::delivery::publish::Request;
+use crate::delivery::train::Wanted;
+use crate::domain::publication::judgement::Waivers;
+use crate::site::Environments;
 use crate::tools::wire::cannot_be_asked;
 
 /// Runs a command.
@@ -44,4 +51,35 @@ fn again(outcome: Result<Outcome>) -> Result<Outcome> {
         Err(error) if cannot_be_asked(&error) => Err(advice::advised(error, "run the same command again")),
         outcome => outcome,
     }
+}
+
+/// The environments that the invocation names, for the floors below, which know nothing of the command line.
+fn environments(invocation: &Invocation) -> Environments {
+    Environments { file: invocation.config_file(), product: Arc::clone(&invocation.product) }
+}
+
+/// What the options of `plan`, `upload` and `train` ask for.
+fn wanted(args: &PlanArgs) -> Wanted {
+    Wanted {
+        environment: args.env.clone(),
+        target: args.target,
+        waivers: Waivers {
+            shrink: args.allow_shrink,
+            drop_systems: args.drop_system.clone(),
+            force_push_tag: args.force_push_tag,
+            unreadable_manifest: false,
+        },
+        check_git: !args.no_check_git,
+        skip_staging: args.skip_staging.clone(),
+    }
+}
+
+/// The request to publish after the manager agrees to `sentence`.
+fn request(invocation: &Invocation, sentence: String, agreement: &Agreement, dry_run: bool) -> Request {
+    let answer = match (agreement.plan, agreement.noconfirm) {
+        (Some(digest), _) => Answer::Plan(digest),
+        (None, true) => Answer::Unasked,
+        (None, false) => Answer::Typed,
+    };
+    Request { sentence, answer, as_json: invocation.json, dry_run }
 }

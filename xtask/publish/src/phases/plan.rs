@@ -5,6 +5,7 @@ use xtask::cli::{Invocation, Outcome, PlanArgs};
 use xtask::tools::git::Git;
 use xtask::tree::release_dir;
 
+use super::{environments, wanted};
 use crate::delivery::agreement;
 use crate::delivery::train::with_train;
 
@@ -15,7 +16,9 @@ use crate::delivery::train::with_train;
 pub async fn run(invocation: &Invocation, args: &PlanArgs) -> Result<Outcome> {
     let trees = [Git::open(&invocation.tree)?];
     release_dir::require_tidy(trees[0].root())?;
-    with_train(invocation, &trees, args, async |train| agreement::data(invocation, &train.plan().await?.plans()))
-        .await?;
+    with_train(&environments(invocation), &trees, &wanted(args), async |train| {
+        agreement::data(invocation.json, &train.plan().await?.plans())
+    })
+    .await?;
     Ok(Outcome::Done)
 }

@@ -17,8 +17,9 @@ use xtask::tools::term;
 use xtask::tree::release_dir;
 
 use super::verify::{self, Contents};
+use super::{environments, request};
 use crate::acts::delivery::Delivery;
-use crate::delivery::publish::{Ended, Request, Stopped, publish};
+use crate::delivery::publish::{Ended, Stopped, publish};
 use crate::delivery::published;
 use crate::delivery::train::{PlannedTrain, Train};
 use crate::domain::publication::acts::{Act, Wave};
@@ -47,7 +48,7 @@ pub async fn run(invocation: &Invocation, args: &RollbackArgs) -> Result<Outcome
 async fn roll_back(invocation: &Invocation, args: &RollbackArgs) -> Result<Outcome, Stopped> {
     let git = Git::open(&invocation.tree)?;
     let _working = release_dir::hold(git.root())?;
-    let destination = Destination::open(invocation, git.root(), &args.env, &Bucket::ALL).await?;
+    let destination = Destination::open(&environments(invocation), git.root(), &args.env, &Bucket::ALL).await?;
     let (site, read, to) = (&destination.site, &destination.read, &args.to);
     let found = published_in_any_case(read.of(Bucket::Releases), &site.product).await?;
     let (now, unclear) = &found;
@@ -72,7 +73,7 @@ async fn roll_back(invocation: &Invocation, args: &RollbackArgs) -> Result<Outco
     let train = train.beside(found, after);
     let planned = train.plan().await?;
     let sentence = format!("I want to roll {} back to {to}", site.name);
-    let request = Request { invocation, sentence, agreement: &args.agreement, dry_run: args.dry_run };
+    let request = request(invocation, sentence, &args.agreement, args.dry_run);
     let said = match publish(&planned, &request).await {
         Ok(Ended::Shown) => return Ok(Outcome::Done),
         Ok(Ended::NothingToDo) => format!("{} is on {to} already", site.name),

@@ -28,7 +28,6 @@ use self::local::LocalRecord;
 use crate::domain::reports::standing::{
     Command, EnvironmentStanding, Line, On, Page, Standing, State, Topic, published_last,
 };
-use crate::site::config;
 
 /// Shows the state of the release; with `--json`, as a [`Page`], whose keys are stable.
 ///
@@ -195,7 +194,7 @@ fn built_line(built: &Result<Option<LocalRecord>, String>, release: &Release, ta
 
 /// Looks at all environments concurrently, and returns them in the order in which a release goes through them.
 async fn environments(invocation: &Invocation, look: &Look<'_>) -> Result<Vec<EnvironmentStanding>> {
-    let config = config(invocation)?;
+    let config = tree::config(&invocation.config_file())?;
     let mut environments: Vec<(&String, &environment::Environment)> = config.environments.iter().collect();
     environments.sort_by_key(|(name, _)| (config.before(name), *name));
     let anywhere = config.environments.keys().any(|name| config.is_stage(name));

@@ -13,9 +13,10 @@ use xtask::tools::git::Git;
 use xtask::tools::term;
 use xtask::tree::{movement, release_dir};
 
+use super::{environments, request, wanted};
 use crate::acts::cache;
 use crate::acts::delivery::Delivery;
-use crate::delivery::publish::{Ended, Request, publish};
+use crate::delivery::publish::{Ended, publish};
 use crate::delivery::train::{PlannedTrain, Train, with_train};
 use crate::domain::publication::acts::Act;
 use crate::domain::publication::bucket::Bucket;
@@ -71,10 +72,10 @@ async fn publish_trees(invocation: &Invocation, trees: &[Git], args: &UploadArgs
             cache::forget_staged(git.root());
         }
     }
-    with_train(invocation, trees, &args.plan, async |train| {
+    with_train(&environments(invocation), trees, &wanted(&args.plan), async |train| {
         let planned = train.plan().await?;
         let sentence = format!("I want to release this to {}", train.site().name);
-        let request = Request { invocation, sentence, agreement: &args.agreement, dry_run };
+        let request = request(invocation, sentence, &args.agreement, dry_run);
         let ended = publish(&planned, &request).await?;
         match &ended {
             Ended::Shown => return Ok(Outcome::Done),

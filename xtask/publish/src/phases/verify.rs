@@ -16,6 +16,7 @@ use xtask::tools::git::Git;
 
 use self::report::{Findings, Output, Report};
 use self::sides::Sides;
+use super::environments;
 use crate::domain::publication::acts::{Act, INSTALLER_ACTS, Rule, Wave, acts};
 use crate::domain::publication::bucket::Bucket;
 use crate::domain::publication::pointers::{self, Published, holds_pointers_back};
@@ -41,7 +42,7 @@ pub async fn run(invocation: &Invocation, args: &VerifyArgs) -> Result<Outcome> 
         Some(version) => version.clone(),
         None => current(&git)?,
     };
-    let site = Site::open(invocation, git.root(), &args.env).await?;
+    let site = Site::open(&environments(invocation), git.root(), &args.env).await?;
     let stores = site.connect(Access::Read, &Bucket::ALL).await?;
     let (published, unclear) = published_in_any_case(stores.of(Bucket::Releases), &site.product).await?;
     let sources = Sources::new(&site, &stores);
@@ -240,7 +241,7 @@ impl View<'_> {
         let layout = self.layout();
         match act {
             Act::VersionDirectory => format!("releases {}/", layout.version_directory()),
-            Act::Cache => "cache".to_owned(),
+            Act::Cache => cache::TITLE.to_owned(),
             Act::Docs { docs, .. } => format!("docs {}/", layout.docs(*docs)),
             Act::RootManifest => format!("releases {MANIFEST}"),
             Act::Branch | Act::Review => "branch".to_owned(),
@@ -248,7 +249,7 @@ impl View<'_> {
             Act::Images { target } => format!("images {target}"),
             Act::ImageTag { target, tag } => format!("image {target}:{}", tag.name(&self.version.to_string())),
             Act::Installers => format!("install {}/", layout.version_directory()),
-            Act::InstallerPointers => "install".to_owned(),
+            Act::InstallerPointers => format!("install {}/{}", layout.installer_pointers(), layout.installer_name("*")),
             Act::Receipt => format!("releases {}", layout.receipt()),
             Act::Withdraw { .. } => format!("releases {WITHDRAWN}"),
         }

@@ -7,7 +7,6 @@ use std::sync::Arc;
 
 use anyhow::{Context, Result, anyhow};
 use camino::{Utf8Path, Utf8PathBuf};
-use xtask::cli::PlanArgs;
 use xtask::domain::build::manifest;
 use xtask::domain::build::record::{Files, Record};
 use xtask::domain::digest::{Digest, FileFacts};
@@ -40,8 +39,6 @@ pub struct Built {
     pub files: LocalFiles,
     /// Files of the manual, by path there.
     pub manual: LocalFiles,
-    /// Text of the root manifest.
-    pub root_manifest: String,
     /// Installers with their record, by name; empty if there are none.
     pub installers: LocalFiles,
     /// The images; `None` if only the manual is published.
@@ -63,7 +60,6 @@ impl Built {
     pub fn published(record: Record, record_digest: Digest, subject: Subject) -> Built {
         Built {
             built_images: BuiltImages::published(&record),
-            root_manifest: manifest::render(&record.manifest()),
             record,
             record_digest,
             subject,
@@ -74,29 +70,29 @@ impl Built {
         }
     }
 
-    /// Opens what `args` asks to publish.
+    /// Opens what was built, as far as it is published; `check_git` insists on the commit that it was built from.
     ///
     /// # Errors
     /// Nothing was built, or the release differs from its record or its tag; every difference is listed.
-    pub async fn open(git: &Git, product: &Arc<Product>, args: &PlanArgs) -> Result<Built> {
+    pub async fn open(git: &Git, product: &Arc<Product>, target: Extent, check_git: bool) -> Result<Built> {
         let dir = git.root().join(layout::RELEASE);
         if dir.exists() {
             files::require_directory(&dir)?;
         }
         let alone = dir.join(layout::MANUAL_RECORD);
-        let manual_alone = args.target == Extent::Manual && alone.exists();
+        let manual_alone = target == Extent::Manual && alone.exists();
         let record_path = if manual_alone { alone } else { dir.join(layout::RECORD) };
         let text = files::read_if_there(&record_path)?
             .with_context(|| format!("{record_path} does not exist: has `cargo xtask release build` finished?"))?;
         let record = Record::parse(&text).map_err(|why| anyhow!("{record_path} {why}"))?;
 
-        let mut problems = if args.no_check_git { Problems::default() } else { off_the_record(git, &record)? };
+        let mut problems = if check_git { off_the_record(git, &record)? } else { Problems::default() };
         let layout = Layout::new(product, &record.version);
         let manual = read(&dir.join(layout::MANUAL), &record.manual(), &mut problems).await?;
         problems.collect(record.compare_manual(&facts(&manual)));
-        let (mut published, mut root_manifest, mut images) = (LocalFiles::new(), String::new(), None);
+        let (mut published, mut images) = (LocalFiles::new(), None);
         let record_facts = files::digest_of(text.as_bytes());
-        if args.target == Extent::All {
+        if target == Extent::All {
             let (artifacts, images_dir) = (dir.join(layout::ARTIFACTS), dir.join(layout::IMAGES));
             files::require_directory(&artifacts)?;
             files::require_directory(&images_dir)?;
@@ -110,8 +106,7 @@ impl Built {
                 }
             }
             let path = artifacts.join(layout::MANIFEST);
-            root_manifest = files::read_text(&path)?;
-            if root_manifest != manifest::render(&record.manifest()) {
+            if files::read_text(&path)? != manifest::render(&record.manifest()) {
                 problems.add(format!("{path} does not match {record_path}"));
             }
             images = BuiltImages::open(oci::OciDirectory::new(images_dir), &record, &mut problems).await?;
@@ -121,17 +116,7 @@ impl Built {
         let (subject, tag) = subject(git, product, &record)?;
         let record_digest = record_facts.sha256;
         let installers = LocalFiles::new();
-        Ok(Built {
-            record,
-            record_digest,
-            subject,
-            tag,
-            files: published,
-            manual,
-            root_manifest,
-            installers,
-            built_images: images,
-        })
+        Ok(Built { record, record_digest, subject, tag, files: published, manual, installers, built_images: images })
     }
 
     /// Names of the release's artifacts.

@@ -10,12 +10,11 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow, ensure};
 use camino::{Utf8Path, Utf8PathBuf};
-use xtask::cli::Invocation;
 use xtask::domain::environment::image_target::ImageTarget;
-use xtask::domain::environment::{Access, CacheKey, Config, Environment, GitTarget, Storage};
+use xtask::domain::environment::{Access, CacheKey, Environment, GitTarget, Storage};
 use xtask::domain::layout::Layout;
 use xtask::domain::product::Product;
-use xtask::tree;
+use xtask::tree::{self, release_dir};
 
 use crate::domain::cache::faults::Keys;
 use crate::domain::cache::keys::{also_trusted, public_key};
@@ -30,12 +29,24 @@ use crate::tools::store::{Endpoint, Store};
 pub mod built;
 pub mod published;
 
-/// Reads `releng.toml`.
-///
-/// # Errors
-/// The file cannot be read, or is invalid.
-pub fn config(invocation: &Invocation) -> Result<Config> {
-    tree::config(&invocation.config_file())
+/// The environments of a `releng.toml`.
+#[derive(Debug, Clone)]
+pub struct Environments {
+    /// Path of the file.
+    pub file: Utf8PathBuf,
+    /// The product that is released to them.
+    pub product: Arc<Product>,
+}
+
+impl Environments {
+    /// Reads the description of one.
+    ///
+    /// # Errors
+    /// The file is invalid, or the environment does not exist.
+    pub fn named(&self, name: &str) -> Result<Environment> {
+        let config = tree::config(&self.file)?;
+        Ok(config.environment(name).map_err(|why| anyhow!("{}: {why}", self.file))?.clone())
+    }
 }
 
 /// Time after which another manager's write to a shared server is visible.
@@ -94,8 +105,13 @@ impl Destination {
     ///
     /// # Errors
     /// The environment does not exist, or cannot be reached.
-    pub async fn open(invocation: &Invocation, tree: &Utf8Path, name: &str, buckets: &[Bucket]) -> Result<Destination> {
-        let site = Site::open(invocation, tree, name).await?;
+    pub async fn open(
+        environments: &Environments,
+        tree: &Utf8Path,
+        name: &str,
+        buckets: &[Bucket],
+    ) -> Result<Destination> {
+        let site = Site::open(environments, tree, name).await?;
         let read = site.connect(Access::Read, buckets).await?;
         Ok(Destination { site, read })
     }
@@ -107,21 +123,12 @@ impl Site {
         Layout::new(&self.product, version)
     }
 
-    /// Reads an environment from `releng.toml`.
-    ///
-    /// # Errors
-    /// The file is invalid, or the environment does not exist.
-    pub fn known(invocation: &Invocation, name: &str) -> Result<Environment> {
-        let config = config(invocation)?;
-        Ok(config.environment(name).map_err(|why| anyhow!("{}: {why}", invocation.config_file()))?.clone())
-    }
-
     /// Reads an environment from `releng.toml`, and starts its embedded server, if it has one.
     ///
     /// # Errors
     /// The file is invalid, or the environment does not exist.
-    pub async fn open(invocation: &Invocation, tree: &Utf8Path, name: &str) -> Result<Site> {
-        let mut environment = Site::known(invocation, name)?;
+    pub async fn open(environments: &Environments, tree: &Utf8Path, name: &str) -> Result<Site> {
+        let mut environment = environments.named(name)?;
         // Absolute, because the pushing repository may be elsewhere.
         if let GitTarget::Directory { path, .. } = &mut environment.git {
             *path = tree.join(&path).into_string();
@@ -139,7 +146,7 @@ impl Site {
         };
         Ok(Site {
             name: name.to_owned(),
-            product: Arc::clone(&invocation.product),
+            product: Arc::clone(&environments.product),
             environment,
             tree: tree.to_owned(),
             tagging: tokio::sync::Mutex::default(),

@@ -46,7 +46,10 @@ pub(super) async fn send(store: &Store, directory: &Utf8Path, has_info: bool, pr
         }
     }
     if !others.is_empty() {
-        term::warn(format_args!("Nix staged files that are not sent, because no client asks for them: {}", others.join(", ")));
+        term::warn(format_args!(
+            "Nix staged files that are not sent, because no client asks for them: {}",
+            others.join(", ")
+        ));
     }
     for part in Part::IN_ORDER.into_iter().filter(|part| *part != Part::Info || !has_info) {
         let surveying = parts.iter().filter(|(other, _)| *other == part).map(|(_, key)| {

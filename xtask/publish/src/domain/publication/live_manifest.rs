@@ -177,7 +177,8 @@ impl Reader<'_> {
 
 /// Returns the version that a manifest leads users of every system to; `None` if there is no such version.
 pub fn leads_to(product: &Product, manifest: &Manifest) -> Option<Version> {
-    let version = |path: &String| without_product(product, StorePath::parse(path).ok()?.name())?.parse::<Version>().ok();
+    let version =
+        |path: &String| without_product(product, StorePath::parse(path).ok()?.name())?.parse::<Version>().ok();
     let mut versions = manifest.values().map(version);
     let first = versions.next()??;
     versions.all(|other| other.as_ref() == Some(&first)).then_some(first)
@@ -315,7 +316,8 @@ mod tests {
 
     #[test]
     fn a_manifest_leads_to_one_version_of_the_product() {
-        let version = |says: Result<Manifest, String>| Live { text: String::new(), says }.leads_to(&Product::built_in());
+        let version =
+            |says: Result<Manifest, String>| Live { text: String::new(), says }.leads_to(&Product::built_in());
         let of = |path: &str| version(parse(&format!("{{ x86_64-linux = \"{path}\"; aarch64-linux = \"{path}\"; }}")));
         assert_eq!(of(&path("2.90.0-rc1")), Some("2.90.0-rc1".parse().expect("a version")));
         assert_eq!(of(&path("2.90.0").replace("lix-", "nix-")), None);

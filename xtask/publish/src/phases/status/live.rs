@@ -22,6 +22,7 @@ use xtask::tools::files;
 use xtask::tools::git::Git;
 use xtask::tools::remote::Remote;
 
+use super::super::environments;
 use super::local::LocalRecord;
 use crate::acts::git::review;
 use crate::domain::publication::bucket::Bucket;
@@ -169,7 +170,7 @@ impl Look<'_> {
                 _world: None,
             });
         }
-        let site = Site::open(self.invocation, self.git.root(), name).await?;
+        let site = Site::open(&environments(self.invocation), self.git.root(), name).await?;
         let stores = site.connect(Access::Read, &[Bucket::Docs, Bucket::Install, Bucket::Releases]).await?;
         let store = |bucket| Readable::Store(Box::new(stores.of(bucket).clone()));
         Ok(Sources {
