@@ -21,14 +21,12 @@ use xtask::tools::{files, process, term};
 
 use self::send::send;
 use super::delivery::Delivery;
-use crate::domain::cache::faults::{
-    INFO, INFO_TEXT, Keys, Seen as Paths, Signed, encoding_fault, fault, is_good_info, nar_fault,
-};
+use crate::domain::cache::faults::{INFO, INFO_TEXT, Keys, Signed, encoding_fault, fault, is_good_info, nar_fault};
 use crate::domain::cache::narinfo::{self, NarInfo};
 use crate::domain::cache::path_info::PathInfo;
 use crate::domain::cache::signing::PublicKey;
 use crate::domain::publication::bucket::Bucket;
-use crate::domain::publication::judgement::Seen;
+use crate::domain::publication::judgement::{Paths, Seen};
 use crate::site::Stores;
 use crate::tools::listing;
 use crate::tools::nix_cache::{self, LISTING_LIMIT, NARINFO_LIMIT};

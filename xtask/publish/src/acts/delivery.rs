@@ -1,4 +1,5 @@
-//! A release on its way to an environment, with everything that its acts need.
+//! A release on its way to an environment, with everything that its acts need. It is made in `delivery/train.rs`, on the
+//! floor above, and defined here, because every act is looked at with it.
 
 use anyhow::{Context, Result};
 use xtask::tools::git::Git;

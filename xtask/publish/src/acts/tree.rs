@@ -11,7 +11,7 @@ use super::delivery::Delivery;
 use crate::domain::publication::bucket::Bucket;
 use crate::domain::publication::installer::InstallerRecord;
 use crate::domain::publication::judgement::{Changed, Misserved, Object, Seen, Tree};
-use crate::domain::publication::serving::{IMMUTABLE, MOVING, content_type};
+use crate::domain::serving::{IMMUTABLE, MOVING, content_type};
 use crate::site::Stores;
 use crate::site::built::{LocalFile, LocalFiles};
 use crate::tools::store::{Listing, Progress, Properties, Store};

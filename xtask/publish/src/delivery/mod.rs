@@ -2,9 +2,9 @@
 
 pub mod agreement;
 pub mod carry_out;
+pub mod download;
 pub mod gate;
 pub mod preflight;
 pub mod publish;
-pub mod published;
 pub mod purge;
 pub mod train;

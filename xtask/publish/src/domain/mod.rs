@@ -2,8 +2,12 @@
 //!
 //! * [`publication`]: the acts that publish a release, their order and rules, and the record they leave
 //! * [`cache`]: the binary cache: keys, signatures, narinfos, and what can be wrong with a path
+//! * [`serving`]: the headers with which an object is served
+//! * [`live_manifest`]: the text of the live root manifest, and where it leads
 //! * [`reports`]: the pages that are shown: preconditions, and how far a release is
 
 pub mod cache;
+pub mod live_manifest;
 pub mod publication;
 pub mod reports;
+pub mod serving;

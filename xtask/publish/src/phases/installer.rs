@@ -22,8 +22,8 @@ use xtask::tree::{self, release_dir};
 
 use super::{environments, request};
 use crate::acts::delivery::Delivery;
+use crate::delivery::download::{self, LIMIT};
 use crate::delivery::publish::{Ended, publish};
-use crate::delivery::published::{self, LIMIT};
 use crate::delivery::train::Train;
 use crate::domain::publication::acts::INSTALLER_ACTS;
 use crate::domain::publication::bucket::Bucket;
@@ -87,7 +87,7 @@ pub async fn run(invocation: &Invocation, args: &InstallerArgs) -> Result<Outcom
 
 /// Finds a release that is completely published: no pointer may lead to installers of one that waits for its review.
 async fn finished(destination: &Destination, version: &Version) -> Result<Built> {
-    let published = published::find(destination.read.of(Bucket::Releases), &destination.site.product, version).await?;
+    let published = download::find(destination.read.of(Bucket::Releases), &destination.site.product, version).await?;
     let own = receipt(destination, &published.record.version).await?;
     ensure!(own.is_of(published.record_digest), "its upload is not finished: run `upload` again");
     Ok(published)

@@ -19,8 +19,8 @@ use xtask::tree::release_dir;
 use super::verify::{self, Contents};
 use super::{environments, request};
 use crate::acts::delivery::Delivery;
+use crate::delivery::download;
 use crate::delivery::publish::{Ended, Stopped, publish};
-use crate::delivery::published;
 use crate::delivery::train::{PlannedTrain, Train};
 use crate::domain::publication::acts::{Act, Wave};
 use crate::domain::publication::bucket::Bucket;
@@ -55,10 +55,10 @@ async fn roll_back(invocation: &Invocation, args: &RollbackArgs) -> Result<Outco
     check_target(&git, &destination, now, unclear.as_ref(), to).await?;
 
     let scratch = ScratchDir::new()?;
-    let built = published::find(read.of(Bucket::Releases), &site.product, to).await?;
+    let built = download::find(read.of(Bucket::Releases), &site.product, to).await?;
     let built = Built {
-        manual: published::manual(read.of(Bucket::Releases), &built, &scratch.path().join("manual")).await?,
-        installers: published::installers(read.of(Bucket::Install), &built, &scratch.path().join("installers")).await?,
+        manual: download::manual(read.of(Bucket::Releases), &built, &scratch.path().join("manual")).await?,
+        installers: download::installers(read.of(Bucket::Install), &built, &scratch.path().join("installers")).await?,
         ..built
     };
     // An unfinished upload must not stop a rollback, for instance a fix that waits for its review.

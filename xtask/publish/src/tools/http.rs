@@ -16,7 +16,7 @@ use super::encoding::Encodings;
 use super::store::decoded;
 use super::unusable::Unusable;
 use super::wire::{CannotAsk, Patience, Waited, Wire, cannot_be_asked};
-use crate::domain::publication::serving::Served;
+use crate::domain::serving::Served;
 
 const ATTEMPTS: u32 = 4;
 /// Time limit for a look that is not worth a wait.

@@ -12,7 +12,7 @@ use xtask::domain::shown::excerpt;
 use xtask::tools::scratch_dir::ScratchDir;
 use xtask::tools::{files, process};
 
-use crate::domain::publication::live_manifest::{self, Live};
+use crate::domain::live_manifest::{self, Live};
 
 /// Time limit for the evaluation.
 const PATIENCE: Duration = Duration::from_secs(10);

@@ -6,7 +6,7 @@ use xtask::domain::digest::FileFacts;
 use super::content::Content;
 use super::http::Http;
 use super::store::Store;
-use crate::domain::publication::serving::Served;
+use crate::domain::serving::Served;
 
 /// Longest record, manifest or page that is read, in bytes.
 const LIMIT: u64 = 64 << 20;

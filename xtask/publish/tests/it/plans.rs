@@ -15,12 +15,11 @@ use xtask::domain::product::Product;
 use xtask::domain::release::Release;
 use xtask::domain::release::tagging::{Relation, TagRecord};
 use xtask::domain::store_path::StorePath;
-use xtask_publish::domain::cache::faults;
 use xtask_publish::domain::cache::path_info::PathInfo;
+use xtask_publish::domain::live_manifest::Live;
 use xtask_publish::domain::publication::acts::{Act, Subject, acts};
 use xtask_publish::domain::publication::image_tag::{ImageTag, Pushed};
-use xtask_publish::domain::publication::judgement::{Changed, Object, Review, Seen, Tree, Waivers, judge};
-use xtask_publish::domain::publication::live_manifest::Live;
+use xtask_publish::domain::publication::judgement::{Changed, Object, Paths, Review, Seen, Tree, Waivers, judge};
 use xtask_publish::domain::publication::plan::{Plan, PlanKind};
 use xtask_publish::domain::publication::pointers::{Published, withdrawn_by_rollback};
 use xtask_publish::domain::publication::receipt::{self, Gate, Receipt};
@@ -110,7 +109,7 @@ fn seen(act: &Act, version: &str, acts: &[Act], environment: &Environment) -> Se
             ..Tree::default()
         }),
         Act::Cache => {
-            let paths = faults::Seen { new: vec![path(1), path(2)], same: 340, info: true, ..faults::Seen::default() };
+            let paths = Paths { new: vec![path(1), path(2)], same: 340, info: true, ..Paths::default() };
             Seen::Cache(Arc::new(paths))
         }
         Act::Docs { docs: Docs::Series(_), .. } if version.ends_with(".0") => {

@@ -4,7 +4,7 @@ use std::process::Command;
 
 use camino::Utf8Path;
 use xtask::domain::build::manifest::Manifest;
-use xtask_publish::domain::publication::live_manifest::{of_json, parse};
+use xtask_publish::domain::live_manifest::{of_json, parse};
 use xtask_publish::tools::root_manifest::read;
 
 const LINUX: &str = "/nix/store/0c6ccnjb0vqpp8zc1y6i3gv3nza32k40-lix-2.95.3";

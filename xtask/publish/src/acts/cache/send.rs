@@ -5,7 +5,7 @@ use camino::{Utf8Path, Utf8PathBuf};
 use xtask::tools::{files, term};
 
 use crate::domain::cache::faults::{self, INFO};
-use crate::domain::publication::serving::{IMMUTABLE, MOVING, content_type};
+use crate::domain::serving::{IMMUTABLE, MOVING, content_type};
 use crate::tools::content::Content;
 use crate::tools::store::{Progress, Properties, Store};
 use crate::tools::transfer::{self, Difference, Item, Surveyed};

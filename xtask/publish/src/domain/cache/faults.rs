@@ -1,11 +1,6 @@
-//! A release's paths in a binary cache: what is missing, what is broken, and what publishing does about it.
-//!
-//! A good path is left alone. A broken one is repaired, which Nix itself would not do: it skips any path that has a
-//! narinfo. Looking at the cache and staging the files is done in `acts/cache.rs`.
+//! What can be wrong with a path in a binary cache, and who has signed it. What publishing does about it is judged in
+//! [`crate::domain::publication::judgement`].
 
-use std::collections::BTreeSet;
-
-use xtask::domain::amounts::bytes_for_people;
 use xtask::domain::digest::Digest;
 use xtask::domain::shown::excerpt;
 use xtask::domain::store_path::to_base32;
@@ -13,8 +8,7 @@ use xtask::domain::store_path::to_base32;
 use crate::domain::cache::narinfo::NarInfo;
 use crate::domain::cache::path_info::PathInfo;
 use crate::domain::cache::signing::{PublicKey, key_of};
-use crate::domain::publication::plan::{Judgement, Status};
-use crate::domain::publication::serving::Served;
+use crate::domain::serving::Served;
 
 /// Key of the file that every client reads first. `WantMassQuery` in it makes Nix query paths in bulk.
 pub const INFO: &str = "nix-cache-info";
@@ -22,30 +16,11 @@ pub const INFO: &str = "nix-cache-info";
 pub const INFO_TEXT: &str = "StoreDir: /nix/store\nWantMassQuery: 1\n";
 
 /// One message, whether the signature is missing or our key has not been made yet.
-const UNSIGNED: &str = "its narinfo is not signed by the key of this cache";
+pub const UNSIGNED: &str = "its narinfo is not signed by the key of this cache";
 
 /// Whether a `nix-cache-info` has our lines; other lines are left alone.
 pub fn is_good_info(text: &str) -> bool {
     INFO_TEXT.lines().all(|line| text.lines().any(|other| other.trim() == line))
-}
-
-/// What was seen of a closure in a binary cache.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Seen {
-    /// Paths that the cache does not have.
-    pub new: Vec<PathInfo>,
-    /// Paths that are broken in the cache, each with the reason.
-    pub broken: Vec<(PathInfo, String)>,
-    /// Good paths without a signature by this cache's key, each with the other trusted keys that signed it.
-    pub unsigned: Vec<(PathInfo, Vec<String>)>,
-    /// Good paths whose listing of files is missing or wrong, each with the reason.
-    pub unlisted: Vec<(PathInfo, String)>,
-    /// Number of good paths.
-    pub same: usize,
-    /// Whether the cache has a good `nix-cache-info`.
-    pub info: bool,
-    /// Why nothing can be signed for this cache, if so.
-    pub unready: Option<String>,
 }
 
 /// Returns what is wrong with the narinfo of one of our paths, apart from who signed it; `None` if nothing is.
@@ -142,52 +117,4 @@ pub fn encoding_fault(narinfo: &NarInfo, served: &Served) -> Option<String> {
 /// The first part of a NAR's file name, given the digest of its compressed bytes.
 pub fn nar_name(digest: &Digest) -> String {
     to_base32(digest.bytes())
-}
-
-/// Judges what publishing would do to the cache.
-pub fn judge(seen: &Seen) -> Judgement {
-    if let Some(why) = &seen.unready {
-        return Judgement::refused(vec![why.clone()]);
-    }
-    let count = |verb: &str, n: usize| (n > 0).then(|| format!("{verb} {n}"));
-    let bytes: u64 = seen.new.iter().chain(seen.broken.iter().map(|(info, _)| info)).map(|info| info.nar_size).sum();
-    let parts = [
-        count("add", seen.new.len()),
-        count("repair", seen.broken.len()),
-        count("sign", seen.unsigned.len()),
-        count("list the files of", seen.unlisted.len()),
-        count("same", seen.same),
-    ];
-    let paths = seen.new.len() + seen.broken.len() + seen.unsigned.len() + seen.unlisted.len() + seen.same;
-    let noun = if paths == 1 { "path" } else { "paths" };
-    let mut summary = format!("{} {noun}", parts.into_iter().flatten().collect::<Vec<_>>().join(", "));
-    if bytes > 0 {
-        summary += &format!(" ({} unpacked)", bytes_for_people(bytes));
-    }
-    let by: BTreeSet<&str> = seen.unsigned.iter().flat_map(|(_, by)| by).map(String::as_str).collect();
-    if !by.is_empty() {
-        summary += &format!("; so far signed by {}", by.into_iter().collect::<Vec<_>>().join(", "));
-    }
-    let describe = |info: &PathInfo| format!("{} {} {}", info.path, info.nar_size, info.nar_hash);
-    let new = seen.new.iter().map(|info| format!("add {}", describe(info)));
-    let broken = seen.broken.iter().map(|(info, why)| format!("repair {}: {why}", describe(info)));
-    let unsigned = seen.unsigned.iter().map(|(info, by)| {
-        if by.is_empty() {
-            format!("sign {}: {UNSIGNED}", info.path)
-        } else {
-            format!("sign {}: so far it is signed by {}", info.path, by.join(", "))
-        }
-    });
-    let unlisted = seen.unlisted.iter().map(|(info, why)| format!("list the files of {}: {why}", info.path));
-    let info = (!seen.info).then(|| format!("write {INFO}"));
-    let changes: Vec<String> = new.chain(broken).chain(unsigned).chain(unlisted).chain(info).collect();
-
-    let status = if changes.is_empty() {
-        Status::Same
-    } else if seen.new.len() + usize::from(!seen.info) == changes.len() && seen.same == 0 {
-        Status::Absent
-    } else {
-        Status::Different
-    };
-    Judgement::new(status, summary, changes)
 }

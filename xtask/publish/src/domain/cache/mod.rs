@@ -3,7 +3,7 @@
 //! * [`path_info`]: what Nix knows about a store path, which is what is signed
 //! * [`narinfo`]: what a cache says about a store path
 //! * [`signing`]: keys and signatures; [`keys`]: the keys that users of an environment trust
-//! * [`faults`]: what can be wrong with a path in a cache, and what to do about it
+//! * [`faults`]: what can be wrong with a path in a cache
 //! * [`nix_hash`]: the spellings of a hash
 
 pub mod faults;

@@ -16,18 +16,19 @@ use xtask::domain::release::tagging::{Relation, Tag, TagRecord};
 use xtask::domain::system::System;
 use xtask::domain::version::Version;
 
-use crate::domain::cache::faults;
+use crate::domain::live_manifest::Live;
 use crate::domain::publication::acts::{Act, Rule, Subject};
 use crate::domain::publication::image_tag::Pushed;
-use crate::domain::publication::live_manifest::Live;
 use crate::domain::publication::plan::{Judgement, Planned, Status};
 use crate::domain::publication::pointers::{self, Follows, Published, Verdict};
 use crate::domain::publication::{receipt, withdrawn};
 
+mod cache;
 mod git;
 mod images;
 mod manifest;
 
+pub use cache::Paths;
 pub use git::Review;
 
 /// What was seen of an act's target, next to what it should be.
@@ -36,7 +37,7 @@ pub enum Seen {
     /// A directory in a bucket.
     Tree(Tree),
     /// The binary cache.
-    Cache(Arc<faults::Seen>),
+    Cache(Arc<Paths>),
     /// The root manifest: ours, and the live one.
     Manifest { ours: Manifest, live: Option<Live> },
     /// A branch on the remote.
@@ -202,7 +203,7 @@ fn half_rolled_back(version: &Version, published: &Published) -> String {
 fn judge_seen(act: &Act, subject: &Subject, seen: &Seen, waivers: &Waivers) -> Judgement {
     match seen {
         Seen::Tree(tree) => judge_tree(act, tree, waivers),
-        Seen::Cache(seen) => faults::judge(seen),
+        Seen::Cache(seen) => cache::judge(seen),
         Seen::Manifest { ours, live } => manifest::judge(subject.product(), ours, live.as_ref(), waivers),
         Seen::Branch { ours, remote, relation } => git::judge_branch(ours, remote.as_ref(), *relation),
         Seen::Tag { ours, remote, ready } => git::judge_tag(ours, remote.as_ref(), ready, waivers),

@@ -7,9 +7,7 @@
 //! * [`pointers`]: which release each pointer leads to
 //! * [`receipt`]: the proof that an environment has a complete release; another environment may require it
 //! * [`withdrawn`]: the versions that a rollback took back
-//! * [`serving`]: the headers with which an object is served
 //! * [`image_tag`]: the tags of the container images
-//! * [`live_manifest`]: the live root manifest
 //! * [`installer`], [`executable`]: the installers, and the system that an executable's header names
 
 pub mod acts;
@@ -18,9 +16,7 @@ pub mod executable;
 pub mod image_tag;
 pub mod installer;
 pub mod judgement;
-pub mod live_manifest;
 pub mod plan;
 pub mod pointers;
 pub mod receipt;
-pub mod serving;
 pub mod withdrawn;

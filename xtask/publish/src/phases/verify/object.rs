@@ -9,8 +9,8 @@ use xtask::tools::{files, term};
 
 use super::report::Findings;
 use super::{Report, View};
+use crate::domain::live_manifest::{self, Live};
 use crate::domain::publication::acts::Act;
-use crate::domain::publication::live_manifest::{self, Live};
 use crate::domain::publication::receipt::StoredReceipt;
 use crate::tools::root_manifest;
 

@@ -16,7 +16,7 @@ use super::sides::{self, Sides};
 use super::{Report, View};
 use crate::domain::publication::acts::Act;
 use crate::domain::publication::installer::InstallerRecord;
-use crate::domain::publication::serving::{IMMUTABLE, MOVING, content_type};
+use crate::domain::serving::{IMMUTABLE, MOVING, content_type};
 use crate::tools::content::Content;
 use crate::tools::http::Headers;
 use crate::tools::store::{Comparison, Listed, Store, compare as compare_listed};

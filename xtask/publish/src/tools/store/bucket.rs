@@ -11,7 +11,7 @@ use tokio::sync::Semaphore;
 use xtask::domain::digest::Digest;
 
 use super::client::{self, Attempted, Credentials, Endpoint, is_missing};
-use crate::domain::publication::serving::Served;
+use crate::domain::serving::Served;
 use crate::tools::content::Content;
 use crate::tools::wire::Patience;
 

@@ -8,7 +8,7 @@ use xtask::tools::term;
 
 use super::bucket::{Store, size};
 use super::client::{Attempted, backoff, is_missing};
-use crate::domain::publication::serving::{Served, is_text};
+use crate::domain::serving::{Served, is_text};
 use crate::tools::content::{Content, Download};
 use crate::tools::encoding::Encodings;
 use crate::tools::unusable::Unusable;

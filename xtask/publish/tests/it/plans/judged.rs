@@ -5,10 +5,10 @@ use xtask::domain::digest::Digest;
 use xtask::domain::environment::image_target::ImageTarget;
 use xtask::domain::layout::Docs;
 use xtask::domain::release::tagging::{Relation, Tag};
+use xtask_publish::domain::live_manifest::Live;
 use xtask_publish::domain::publication::acts::Act;
 use xtask_publish::domain::publication::image_tag::{ImageTag, Pushed};
 use xtask_publish::domain::publication::judgement::{Changed, Review, Seen, Tree, Waivers, judge};
-use xtask_publish::domain::publication::live_manifest::Live;
 use xtask_publish::domain::publication::plan::Status;
 
 use super::{SYSTEMS, in_review, live, manifest, object, oid, published, status, subject};

@@ -6,7 +6,7 @@ use xtask::domain::product::Product;
 use xtask::domain::system::System;
 
 use super::{Waivers, unexpected};
-use crate::domain::publication::live_manifest::{Live, shown};
+use crate::domain::live_manifest::{Live, shown};
 use crate::domain::publication::plan::{Judgement, Status};
 
 pub(super) fn judge(product: &Product, ours: &Manifest, live: Option<&Live>, waivers: &Waivers) -> Judgement {
