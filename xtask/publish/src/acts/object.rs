@@ -2,6 +2,7 @@
 
 use anyhow::Result;
 use time::OffsetDateTime;
+use xtask::domain::build::manifest;
 use xtask::domain::format::Format;
 use xtask::domain::layout::{MANIFEST, WITHDRAWN, WITHDRAWN_COPY};
 use xtask::domain::version::Version;
@@ -63,8 +64,9 @@ pub async fn root_manifest(delivery: &Delivery<'_>) -> Result<Prospect> {
         None => None,
     };
     let faults = header_faults(releases, MANIFEST).await?;
-    let seen = Seen::Manifest { ours: delivery.built.record.manifest(), live }.served(faults);
-    Ok(Prospect::new(MANIFEST.to_owned(), delivery.built.root_manifest.clone(), seen))
+    let ours = delivery.built.record.manifest();
+    let text = manifest::render(&ours);
+    Ok(Prospect::new(MANIFEST.to_owned(), text, Seen::Manifest { ours, live }.served(faults)))
 }
 
 /// Looks at the receipt.

@@ -225,7 +225,7 @@ fn judge_seen(act: &Act, subject: &Subject, seen: &Seen, waivers: &Waivers) -> J
 }
 
 fn judge_tree(act: &Act, tree: &Tree, waivers: &Waivers) -> Judgement {
-    let deletes = act.rule() == Rule::Movable;
+    let movable = act.rule() == Rule::Movable;
     let count = |verb: &str, n: usize| (n > 0).then(|| format!("{verb} {n}"));
     let misserved = || tree.misserved.iter().map(|one| &one.ours);
     let sent = tree.new.iter().chain(tree.changed.iter().map(|changed| &changed.ours)).chain(misserved());
@@ -235,7 +235,7 @@ fn judge_tree(act: &Act, tree: &Tree, waivers: &Waivers) -> Judgement {
         count("replace", tree.changed.len()),
         count("repair the headers of", tree.misserved.len()),
         count("same", tree.same),
-        count(if deletes { "delete" } else { "not ours" }, tree.gone.len()),
+        count(if movable { "delete" } else { "not ours" }, tree.gone.len()),
         (bytes > 0).then(|| format!("({})", bytes_for_people(bytes))),
     ];
     let summary = parts.into_iter().flatten().collect::<Vec<_>>().join(", ").replace(", (", " (");
@@ -248,23 +248,23 @@ fn judge_tree(act: &Act, tree: &Tree, waivers: &Waivers) -> Judgement {
     let repair = tree.misserved.iter().map(|Misserved { ours, faults }| {
         format!("repair the headers of {} {} {}: {}", ours.path, ours.size, ours.sha256, faults.join(", "))
     });
-    let verb = if deletes { "delete" } else { "keep" };
+    let verb = if movable { "delete" } else { "keep" };
     let gone = tree.gone.iter().map(|path| format!("{verb} {path}"));
     let changes: Vec<String> = add.chain(replace).chain(repair).chain(gone).collect();
 
     let both = tree.changed.len() + tree.misserved.len() + tree.same;
     let (ours, live) = (tree.new.len() + both, both + tree.gone.len());
-    let status = if !deletes && !tree.changed.is_empty() {
+    let status = if !movable && !tree.changed.is_empty() {
         Status::Refused(conflicts(&tree.changed))
-    } else if deletes && ours == 0 {
+    } else if movable && ours == 0 {
         Status::Refused(vec![
             "ours is empty, and publishing it would delete every file there: build it again".to_owned(),
         ])
-    } else if deletes && ours * SMALL < live && !waivers.shrink {
+    } else if movable && ours * SMALL < live && !waivers.shrink {
         Status::Refused(vec![format!(
             "ours has {ours} files, and {live} are live: if that is right, add `--allow-shrink`"
         )])
-    } else if [tree.new.len(), tree.changed.len(), tree.misserved.len()] == [0; 3] && (!deletes || tree.gone.is_empty())
+    } else if [tree.new.len(), tree.changed.len(), tree.misserved.len()] == [0; 3] && (!movable || tree.gone.is_empty())
     {
         Status::Same
     } else if live == 0 {
