@@ -24,7 +24,7 @@ use crate::tools::source::Readable;
 use crate::tools::transfer;
 use crate::tools::unusable::usable;
 
-const TITLE: &str = "cache closures";
+pub(super) const TITLE: &str = "cache closures";
 const NIX: &str = "cache, as Nix reads it";
 const WHO: &str = "everyone who downloads Lix instead of building it";
 
