@@ -75,7 +75,7 @@ async fn a_new_key_takes_nothing_from_users_of_the_old_one() -> Result<()> {
     managed.key_file("test.key", &secret);
     managed.trust(&public);
     let (code, said) = managed.run("verify", &[]);
-    assert!(code == Some(1) && said.contains("(it names test-1)"), "{said}");
+    assert!(code == Some(1) && said.contains("(its signatures are by test-1)"), "{said}");
     managed.trust_also(&public, &[&managed.public]);
     let said = run("verify", &[]);
     assert!(said.contains("10 paths signed by test-1 and not yet by our key: `upload` adds our signature"), "{said}");
