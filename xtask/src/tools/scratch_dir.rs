@@ -43,13 +43,13 @@ impl ScratchDir {
     pub fn in_memory() -> Result<ScratchDir> {
         let places = [runtime(), Some(temporary()?)];
         // Killed runs may have used either: sessions over ssh may have no runtime directory.
-        places.iter().flatten().for_each(|place| tidy(place));
+        places.iter().flatten().for_each(|place| tidy(place, true));
         let place = places.into_iter().flatten().next().context("there is no directory for temporary files")?;
         ScratchDir::new_in(&place)
     }
 
     fn new_in(place: &Utf8Path) -> Result<ScratchDir> {
-        tidy(place);
+        tidy(place, false);
         let making = || format!("cannot make a private directory in {place}");
         for attempt in 0..ATTEMPTS {
             let path = place.join(format!("{PREFIX}{}-{attempt}-{:08x}", std::process::id(), fresh()));
@@ -89,12 +89,13 @@ fn is_there(path: &Utf8Path, opened: &File) -> bool {
 /// Removes the directories that killed runs left among the system's temporary files.
 pub fn tidy_up() {
     if let Ok(place) = temporary() {
-        tidy(&place);
+        tidy(&place, false);
     }
 }
 
-/// Removes the directories that killed runs left in `place`. Other users' directories are skipped; failures are shown.
-fn tidy(place: &Utf8Path) {
+/// Removes the directories that killed runs left in `place`. Other users' directories are skipped; failures are shown,
+/// and so is what may have held a secret.
+fn tidy(place: &Utf8Path, may_be_secret: bool) {
     let Ok(entries) = place.read_dir_utf8() else { return };
     for entry in entries.flatten().filter(|entry| entry.file_name().starts_with(PREFIX)) {
         let path = entry.path();
@@ -105,7 +106,10 @@ fn tidy(place: &Utf8Path) {
             continue;
         }
         match std::fs::remove_dir_all(path) {
-            Ok(()) => term::say(format_args!("  removed {path}, which a killed run had left")),
+            Ok(()) if may_be_secret => term::say(format_args!("  removed {path}, which a killed run had left")),
+            Ok(()) => term::detail(format_args!("removed {path}, which a killed run had left")),
+            // Another run was faster.
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
             Err(error) => {
                 term::warn(format_args!("cannot remove {path}, which a killed run left: {error}"));
             }
