@@ -27,7 +27,7 @@ use self::place::Print;
 use self::scenario::{Lab, PHASES, Phase, output, said};
 use self::tracer::{Kill, Victim};
 
-/// Runs at once: one for each core of a small machine.
+/// Number of runs at once: one for each core of a small machine.
 const WORKERS: usize = 2;
 
 /// Kill the release tool at every point, and see what is left
@@ -55,7 +55,7 @@ struct Arguments {
     publisher: Utf8PathBuf,
 }
 
-/// How the points of a phase ended.
+/// Counts of how the points of a phase ended.
 #[derive(Debug, Default)]
 struct Row {
     points: usize,
@@ -163,7 +163,7 @@ impl Matrix<'_> {
         Ok(row.into_inner().expect("nothing panics with it"))
     }
 
-    /// What two undisturbed runs leave alike, and the changes that they make.
+    /// Returns what two undisturbed runs leave in common, and the changes that they make.
     fn undisturbed(&self) -> Result<(Print, Vec<String>)> {
         let place = self.lab.place(1);
         let once = || -> Result<(Print, Vec<String>)> {
@@ -222,7 +222,7 @@ impl Matrix<'_> {
     }
 }
 
-/// Whether something is of one run alone, and should be gone.
+/// Whether something belongs to one run alone, and should be gone.
 fn is_litter(name: &str) -> bool {
     name.starts_with("litter ")
         || name.starts_with("tmp/")

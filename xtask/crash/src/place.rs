@@ -1,4 +1,4 @@
-//! Everything that a run leaves: trees, refs, the environment, and what should not be there any more.
+//! Everything that a run leaves: trees, refs, the environment, and litter.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -11,13 +11,13 @@ use serde_json::Value;
 use crate::scenario::{git, output};
 use crate::world::sha256;
 
-/// What a place holds, by name; values are compared and not read.
+/// Contents of a place, by name. Values are only compared.
 pub type Print = BTreeMap<String, String>;
 
-/// Keys of a receipt that are of one run: times, and what was left to do.
+/// Keys of a receipt that differ between runs: times, and what was left to do.
 const OF_ONE_RUN: [&str; 5] = ["published", "started", "sent", "acts", "plan"];
 
-/// Takes the print of a place.
+/// Fingerprints a place.
 ///
 /// # Errors
 /// Something cannot be read.
@@ -48,14 +48,14 @@ pub fn print(place: &Utf8Path) -> Result<Print> {
     Ok(print)
 }
 
-/// What is compared of a file; `None` for one that is of its run.
+/// Returns what is compared of a file; `None` for one that differs between runs.
 fn content(name: &str, content: &[u8]) -> Option<String> {
     let file = name.rsplit('/').next().unwrap_or(name);
     let is_receipt = name.contains("/receipts/") || file.starts_with("receipt-");
     if file.starts_with("journal-") || name == "releng.toml" || name.starts_with("home/") {
         return None;
     }
-    // The embedded server's notes of when an object came.
+    // The embedded server's record of when an object arrived.
     if name.starts_with("env/s3/.bucket-") {
         return None;
     }
@@ -66,7 +66,7 @@ fn content(name: &str, content: &[u8]) -> Option<String> {
     Some(sha256(content))
 }
 
-/// Refs, HEAD, index and work tree, whether everything is there, and every file that is git's for a moment only.
+/// Notes refs, HEAD, index and work tree, whether all objects are there, and lock files.
 fn repository(place: &Utf8Path, dir: &Utf8Path, name: &str, print: &mut Print) -> Result<()> {
     let is_bare = dir.file_name() != Some(".git");
     let tree = if is_bare { dir } else { dir.parent().unwrap_or(dir) };

@@ -1,4 +1,4 @@
-//! The phases that are killed: what each starts from, and what is typed.
+//! The phases that are killed: the state that each starts from, and its command line.
 //!
 //! Every state is made by the tool itself, from a small copy of the stand-in tree. A state is one directory, which is
 //! copied for each run: `tree/`, `tree2/`, `env/` (the environment that is published to), `inst/`, `tmp/` and `home/`.
@@ -9,7 +9,7 @@ use std::process::{Command, Output, Stdio};
 use anyhow::{Context, Result, ensure};
 use camino::{Utf8Path, Utf8PathBuf};
 
-/// What of the host tree makes a stand-in.
+/// Parts of the host tree that make a stand-in.
 const PARTS: [&str; 8] = [
     "Cargo.toml",
     "Cargo.lock",
@@ -20,7 +20,7 @@ const PARTS: [&str; 8] = [
     "doc",
     "xtask/release-jobs.nix",
 ];
-/// Fragments that stay: few, so that every one of them can be killed at.
+/// Number of fragments that stay: few, so that there are few points.
 const FRAGMENTS: usize = 3;
 const DATE: &str = "2025-06-23";
 
@@ -31,7 +31,7 @@ pub struct Phase {
     /// The state that it starts from.
     pub state: &'static str,
     arguments: &'static [&'static str],
-    /// Whether it publishes, so that there is something for users to see.
+    /// Whether it publishes, so that users see a difference.
     pub publishes: bool,
 }
 
@@ -85,10 +85,10 @@ pub const PHASES: [Phase; 10] = [
     },
 ];
 
-/// Where everything happens, and the programs that it happens with.
+/// A directory for all runs, and the programs that are run.
 pub struct Lab {
     pub dir: Utf8PathBuf,
-    /// `xtask`, and what publishes.
+    /// Paths of `xtask` and `xtask-publish`.
     pub programs: [Utf8PathBuf; 2],
     /// The tool's workspace.
     pub workspace: Utf8PathBuf,
@@ -252,12 +252,12 @@ pub fn output(command: &mut Command) -> Result<Output> {
         .with_context(|| format!("cannot run {command:?}"))
 }
 
-/// What a program wrote to stderr.
+/// Returns what a program wrote to stderr.
 pub fn said(output: &Output) -> String {
     String::from_utf8_lossy(&output.stderr).trim_end().to_owned()
 }
 
-/// git, in a tree, as nobody has configured it.
+/// Returns a git command in a tree, without the user's settings.
 pub fn git(tree: &Utf8Path, place: &Utf8Path) -> Command {
     let mut command = Command::new("git");
     isolate(&mut command, place);
@@ -265,7 +265,7 @@ pub fn git(tree: &Utf8Path, place: &Utf8Path) -> Command {
     command
 }
 
-/// Sees to it that the same run makes the same bytes, and leaves everything that it leaves in its place.
+/// Makes a run repeatable, and keeps everything that it writes in its place.
 fn isolate(command: &mut Command, place: &Utf8Path) {
     for who in ["AUTHOR", "COMMITTER"] {
         command.env(format!("GIT_{who}_NAME"), "Release Manager");

@@ -20,7 +20,7 @@ type Files = BTreeMap<String, Vec<u8>>;
 pub fn faults(place: &Utf8Path) -> Result<Vec<String>> {
     let env = place.join("env");
     let bucket = |name: &str| files(&env.join("s3").join(format!("local-{name}")));
-    let world = World {
+    let view = View {
         cache: bucket("cache")?,
         docs: bucket("docs")?,
         install: bucket("install")?,
@@ -28,14 +28,14 @@ pub fn faults(place: &Utf8Path) -> Result<Vec<String>> {
         images: files(&env.join("images"))?,
     };
     let mut faults = Vec::new();
-    let records = world.records(&mut faults);
-    world.check_manifest(&records, &mut faults);
-    world.check_narinfos(&mut faults);
-    world.check_docs(&records, &mut faults);
-    world.check_installers(&mut faults);
-    world.check_images(&records, &mut faults);
+    let records = view.records(&mut faults);
+    view.check_manifest(&records, &mut faults);
+    view.check_narinfos(&mut faults);
+    view.check_docs(&records, &mut faults);
+    view.check_installers(&mut faults);
+    view.check_images(&records, &mut faults);
     let tags = check_git(place, &env.join("git"), &mut faults)?;
-    world.check_receipts(&tags, &mut faults);
+    view.check_receipts(&tags, &mut faults);
     Ok(faults)
 }
 
@@ -56,7 +56,7 @@ fn files(dir: &Utf8Path) -> Result<Files> {
     Ok(files)
 }
 
-struct World {
+struct View {
     cache: Files,
     docs: Files,
     install: Files,
@@ -64,7 +64,7 @@ struct World {
     images: Files,
 }
 
-impl World {
+impl View {
     /// The records of published versions; a version with a record has all its files.
     fn records(&self, faults: &mut Vec<String>) -> BTreeMap<String, Value> {
         let mut records = BTreeMap::new();

@@ -47,12 +47,12 @@ const CALLS: &[(i64, &str, Change)] = &[
     (91, "chmod", Change::File { fd: 0 }),
 ];
 
-/// What of a system call's arguments says which file changes.
+/// Which arguments of a system call name the file that changes.
 #[derive(Debug, Clone, Copy)]
 enum Change {
     /// The path at an argument, relative to the directory at another.
     Path { dir: Option<usize>, path: usize },
-    /// The same, if the flags create or empty a file.
+    /// A path, like `Path`, if the flags create or empty the file.
     OpenAt { dir: Option<usize>, path: usize, flags: usize },
     /// An open file.
     File { fd: usize },
@@ -64,7 +64,7 @@ enum Change {
 /// The system does not allow it.
 pub(super) fn run(mut command: Command, below: &Utf8Path, victim: Option<Kill>) -> Result<Ended> {
     let filter = filter()?;
-    // Between fork and exec only what is safe there is called: `traceme` and the two calls of the filter.
+    // SAFETY: between fork and exec, only async-signal-safe calls are made: `traceme` and the filter's two.
     unsafe {
         command.pre_exec(move || {
             ptrace::traceme().map_err(std::io::Error::from)?;

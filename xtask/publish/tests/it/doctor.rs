@@ -297,7 +297,7 @@ async fn a_server_says_where_it_is_and_what_time_it_is() -> Result<()> {
         ✓ endpoint             URL answers
         ✗ region               the server's region is `garage`, and it rejects signatures for `global`:
                                set `region = "garage"` in `[environments.local.storage.s3]` of releng.toml
-        ✗ clock this machine's clock is N s off the server's: set it, because signatures contain the time
+        ✗ clock this machine's clock is N s off the server's: correct it, because signatures contain the time
         · buckets              not tried, because the server cannot be used"#]]
     .assert_eq(&shown.join("\n"));
     server.abort();

@@ -64,13 +64,13 @@ fn a_lightweight_tag_is_not_the_annotated_one() {
     shown += &release.release("upload", "local", &["--noconfirm", "--quiet"]).fails(1);
     expect![[r#"
         error: cannot plan the publication
-          the tag 2.93.1 is a lightweight tag, which names OBJECT directly; a release needs the annotated one, which has a tagger and a message. It is still here: `git update-ref refs/tags/2.93.1 OBJECT`
+          the tag 2.93.1 is a lightweight tag, which names OBJECT directly; a release needs the annotated one, which has a tagger and a message. The annotated tag is still in this repository, so restore it: `git update-ref refs/tags/2.93.1 OBJECT`
         error: the upload is not finished
-          the tag 2.93.1 is a lightweight tag, which names OBJECT directly; a release needs the annotated one, which has a tagger and a message. It is still here: `git update-ref refs/tags/2.93.1 OBJECT`
+          the tag 2.93.1 is a lightweight tag, which names OBJECT directly; a release needs the annotated one, which has a tagger and a message. The annotated tag is still in this repository, so restore it: `git update-ref refs/tags/2.93.1 OBJECT`
         error: cannot finish the release
-          the tag 2.93.1 is a lightweight tag, which names OBJECT directly; a release needs the annotated one, which has a tagger and a message. It is still here: `git update-ref refs/tags/2.93.1 OBJECT`
+          the tag 2.93.1 is a lightweight tag, which names OBJECT directly; a release needs the annotated one, which has a tagger and a message. The annotated tag is still in this repository, so restore it: `git update-ref refs/tags/2.93.1 OBJECT`
         error: cannot plan the publication
-          the tag 2.93.1 is a lightweight tag, which names OBJECT directly; a release needs the annotated one, which has a tagger and a message. If that was pushed, fetch it: `git fetch --force REMOTE tag 2.93.1`. If not, delete this tag (`git tag --delete 2.93.1`), `git switch` to the branch and run `cargo xtask release tag --repo TREE --config BESIDE/releng.toml`
+          the tag 2.93.1 is a lightweight tag, which names OBJECT directly; a release needs the annotated one, which has a tagger and a message. If the annotated tag was pushed, fetch it: `git fetch --force REMOTE tag 2.93.1`. If not, delete this tag (`git tag --delete 2.93.1`), `git switch` to the branch and run `cargo xtask release tag --repo TREE --config BESIDE/releng.toml`
         broken tag 2.93.1                         it is a lightweight tag for OBJECT, and not an annotated one with a message and a tagger; affects everyone who builds from git
         error: the upload is not finished
           this plan cannot be carried out:
