@@ -32,6 +32,7 @@ const WORKERS: usize = 2;
 
 /// Kill the release tool at every point, and see what is left
 #[derive(Debug, Parser)]
+#[command(bin_name = "cargo xtask crash")]
 struct Arguments {
     /// The phases; without any, all of them
     phases: Vec<String>,
@@ -45,13 +46,13 @@ struct Arguments {
     #[arg(long)]
     point: Option<usize>,
     /// The workspace of the tool
-    #[arg(long)]
+    #[arg(long, hide = true)]
     workspace: Utf8PathBuf,
     /// The program `xtask`
-    #[arg(long)]
+    #[arg(long, hide = true)]
     front_door: Utf8PathBuf,
     /// The program `xtask-publish`
-    #[arg(long)]
+    #[arg(long, hide = true)]
     publisher: Utf8PathBuf,
 }
 
