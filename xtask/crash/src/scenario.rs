@@ -8,18 +8,8 @@ use std::process::{Command, Output, Stdio};
 
 use anyhow::{Context, Result, ensure};
 use camino::{Utf8Path, Utf8PathBuf};
+use xtask_test_support::STAND_IN;
 
-/// Parts of the host tree that make a stand-in.
-const PARTS: [&str; 8] = [
-    "Cargo.toml",
-    "Cargo.lock",
-    "flake.nix",
-    "flake.lock",
-    "version.json",
-    "stand-in",
-    "doc",
-    "xtask/release-jobs.nix",
-];
 /// Number of fragments that stay: few, so that there are few points.
 const FRAGMENTS: usize = 3;
 const DATE: &str = "2025-06-23";
@@ -102,7 +92,7 @@ impl Lab {
 
     /// The command of a phase, in a place.
     pub fn command(&self, phase: &Phase, place: &Utf8Path) -> Command {
-        let mut command = self.tool(phase.arguments, place);
+        let mut command = self.tool(phase.arguments, place, "tree");
         if phase.name == "train" {
             command.args(["--repo", place.join("tree2").as_str()]);
         }
@@ -110,7 +100,7 @@ impl Lab {
         command
     }
 
-    fn tool(&self, arguments: &[&str], place: &Utf8Path) -> Command {
+    fn tool(&self, arguments: &[&str], place: &Utf8Path, tree: &str) -> Command {
         let publishes = ["upload", "installer", "rollback", "train", "verify"].contains(&arguments[0]);
         let mut command = Command::new(&self.programs[usize::from(publishes)]);
         command.arg("release").args(
@@ -120,7 +110,7 @@ impl Lab {
                 },
             ),
         );
-        command.args(["--repo", place.join("tree").as_str()]);
+        command.args(["--repo", place.join(tree).as_str()]);
         if arguments.contains(&"--env") {
             command.args(["--config", place.join("releng.toml").as_str()]);
         }
@@ -162,7 +152,7 @@ impl Lab {
         self.save("prepare", &place)?;
         self.reset("prepare", &place)?;
         let phase = |name: &str| PHASES.iter().find(|phase| phase.name == name).expect("a phase of the list");
-        let tool = |arguments: &[&str]| run(&mut self.tool(arguments, &place));
+        let tool = |arguments: &[&str]| run(&mut self.tool(arguments, &place, "tree"));
         let git = |tree: &Utf8Path, arguments: &[&str]| run(git(tree, &place).args(arguments));
         for (name, next) in [("prepare", "tag"), ("tag", "build"), ("build", "upload"), ("upload", "finish")] {
             run(&mut self.command(phase(name), &place))?;
@@ -187,11 +177,7 @@ impl Lab {
         }
         self.save("patch", &place)?;
 
-        let in_other = |arguments: &[&str]| {
-            let mut command = Command::new(&self.programs[0]);
-            isolate(&mut command, &place);
-            run(command.arg("release").args(arguments).args(["--repo", other.as_str()]))
-        };
+        let in_other = |arguments: &[&str]| run(&mut self.tool(arguments, &place, "tree2"));
         fs::write(other.join("doc/manual/rl-next/new.md"), "---\nsynopsis: New\n---\n\nIt is.\n")?;
         git(&other, &["add", "--all"])?;
         git(&other, &["commit", "--quiet", "--message", "something new"])?;
@@ -207,7 +193,7 @@ impl Lab {
     fn stand_in(&self, tree: &Utf8Path) -> Result<()> {
         let host = self.workspace.parent().context("the workspace stands in no tree")?;
         ensure!(host.join("stand-in").exists(), "{host} is not the tool's own tree, which has a small release to make");
-        for part in PARTS {
+        for part in STAND_IN {
             run(Command::new("cp").args(["-a", host.join(part).as_str(), tree.join(part).as_str()]))?;
         }
         let manual = tree.join("stand-in/manual.sh");

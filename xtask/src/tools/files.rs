@@ -12,7 +12,7 @@ use flate2::read::MultiGzDecoder;
 use flate2::{Compression, GzBuilder};
 use sha2::{Digest as _, Sha256};
 
-pub use self::atomic::{is_half_written, write_atomic, write_atomic_with_mode};
+pub use self::atomic::{is_half_written, is_still_at, write_atomic, write_atomic_with_mode};
 use crate::domain::digest::{Digest, FileFacts};
 
 /// A writer that passes bytes on and computes their size and digest.
@@ -158,6 +158,19 @@ pub fn read_if_there(path: &Utf8Path) -> Result<Option<String>> {
 /// As for [`read`].
 pub fn bytes_if_there(path: &Utf8Path) -> Result<Option<Vec<u8>>> {
     Ok(if is_there(path) { Some(read(path)?) } else { None })
+}
+
+/// Removes a file, unless it is gone already.
+///
+/// # Errors
+/// The file cannot be removed.
+pub fn remove_if_there(path: &Utf8Path) -> Result<()> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            Err(error).with_context(|| format!("cannot remove {path}"))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// Whether anything has this name, even a dangling link. What cannot be examined counts as there.

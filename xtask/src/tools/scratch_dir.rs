@@ -11,7 +11,7 @@ use camino::{Utf8Path, Utf8PathBuf};
 use rustix::fs::{FlockOperation, flock};
 use rustix::io::Errno;
 
-use super::term;
+use super::{files, term};
 
 /// Start of each directory's name.
 const PREFIX: &str = "lix-releng-";
@@ -61,7 +61,7 @@ impl ScratchDir {
             // Before it was locked, another process may have taken it for one that was left.
             let taken = flock(&lock, FlockOperation::NonBlockingLockExclusive) == Err(Errno::WOULDBLOCK);
             // On a file system without locks, nothing is tidied up either.
-            if !taken && is_there(&path, &lock) {
+            if !taken && files::is_still_at(&lock, &path) {
                 return Ok(ScratchDir { path, _lock: lock });
             }
         }
@@ -78,12 +78,6 @@ impl Drop for ScratchDir {
         // Our next run tries again.
         let _ = std::fs::remove_dir_all(&self.path);
     }
-}
-
-/// Whether a path still names the opened file.
-fn is_there(path: &Utf8Path, opened: &File) -> bool {
-    let (there, opened) = (std::fs::symlink_metadata(path), opened.metadata());
-    matches!((there, opened), (Ok(there), Ok(opened)) if (there.dev(), there.ino()) == (opened.dev(), opened.ino()))
 }
 
 /// Removes the directories that killed runs left among the system's temporary files.

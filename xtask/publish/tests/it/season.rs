@@ -9,17 +9,6 @@ use camino::{Utf8Path, Utf8PathBuf};
 
 use crate::repo::{Ran, Repo, xtask};
 
-/// The files of this repository that make a tree to release.
-const PARTS: [&str; 8] = [
-    "Cargo.toml",
-    "Cargo.lock",
-    "flake.nix",
-    "flake.lock",
-    "version.json",
-    "stand-in",
-    "doc",
-    "xtask/release-jobs.nix",
-];
 const SYSTEMS: [&str; 3] = ["aarch64-darwin", "aarch64-linux", "x86_64-linux"];
 
 struct Season {
@@ -39,7 +28,7 @@ impl Season {
         let repo = Repo::empty();
         let workspace = Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().nth(2).expect("a workspace");
         fs::create_dir(repo.root.join("xtask")).expect("made");
-        for part in PARTS {
+        for part in xtask_test_support::STAND_IN {
             let copied = Command::new("cp").arg("-r").arg(workspace.join(part)).arg(repo.root.join(part)).status();
             assert!(copied.is_ok_and(|status| status.success()), "{part}");
         }

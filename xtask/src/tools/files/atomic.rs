@@ -69,8 +69,7 @@ fn begin(path: Utf8PathBuf, mode: u32) -> Result<(Utf8PathBuf, File)> {
         };
         // On a file system without locks, two simultaneous runs cannot be distinguished.
         let is_held = flock(&file, FlockOperation::NonBlockingLockExclusive) == Err(Errno::WOULDBLOCK);
-        let is_there = fs::symlink_metadata(&path).is_ok_and(|there| is_same(&file, &there));
-        match (is_held, is_there, is_new) {
+        match (is_held, is_still_at(&file, &path), is_new) {
             (false, true, true) => return Ok((path, file)),
             (false, true, false) => fs::remove_file(&path)?,
             (false, false, _) => {}
@@ -84,8 +83,10 @@ fn begin(path: Utf8PathBuf, mode: u32) -> Result<(Utf8PathBuf, File)> {
     }
 }
 
-fn is_same(file: &File, there: &fs::Metadata) -> bool {
-    file.metadata().is_ok_and(|ours| (ours.dev(), ours.ino()) == (there.dev(), there.ino()))
+/// Whether `path` still names the opened file or directory.
+pub fn is_still_at(opened: &File, path: &Utf8Path) -> bool {
+    let (there, opened) = (fs::symlink_metadata(path), opened.metadata());
+    matches!((there, opened), (Ok(there), Ok(opened)) if (there.dev(), there.ino()) == (opened.dev(), opened.ino()))
 }
 
 #[cfg(test)]

@@ -2,6 +2,7 @@
 
 use anyhow::{Context, Result};
 
+use super::halfway::raw_differences;
 use super::{Git, TreeEntry};
 use crate::domain::oid::Oid;
 use crate::tools::process;
@@ -41,16 +42,8 @@ impl Git {
         let bytes = process::read_bytes(cmd)?;
         let text = std::str::from_utf8(&bytes)
             .with_context(|| format!("a name below {dir} in the history of {} is not UTF-8", commit.short()))?;
-        let fields: Vec<&str> = text.split_terminator('\0').collect();
-        let entry = |pair: &[&str]| {
-            let [attributes, path] = pair else { return None };
-            let [mode, _, oid, ..] = attributes.strip_prefix(':')?.split(' ').collect::<Vec<_>>()[..] else {
-                return None;
-            };
-            Some(TreeEntry { mode: mode.to_owned(), oid: oid.parse().ok()?, path: (*path).to_owned() })
-        };
-        let entries: Option<Vec<TreeEntry>> = fields.chunks(2).map(entry).collect();
-        entries.with_context(|| format!("`git diff-tree` wrote something unexpected about {commit}"))
+        let removed = raw_differences(text).map(|all| all.into_iter().filter_map(|one| one.from).collect());
+        removed.with_context(|| format!("`git diff-tree` wrote something unexpected about {commit}"))
     }
 
     /// Returns what git's index has of some paths, relative to the top of the tree.

@@ -9,7 +9,7 @@ use std::io::ErrorKind;
 use std::time::SystemTime;
 
 use anyhow::{Context, Result};
-use camino::{Utf8Path, Utf8PathBuf};
+use camino::Utf8PathBuf;
 
 use super::{Git, TreeEntry, locks};
 use crate::domain::oid::Oid;
@@ -61,21 +61,7 @@ impl Git {
         let raw = ["diff-tree", "-r", "-z", "--raw", "--no-abbrev", "--no-renames"];
         let written = process::read_bytes(self.cmd(raw).args([way.from.as_str(), way.to.as_str()]))?;
         let text = String::from_utf8(written).context("the name of a file that differs is not UTF-8")?;
-        let fields: Vec<&str> = text.split_terminator('\0').collect();
-        let difference = |pair: &[&str]| {
-            let [attributes, path] = pair else { return None };
-            let [from_mode, to_mode, from, to, ..] = attributes.strip_prefix(':')?.split(' ').collect::<Vec<_>>()[..]
-            else {
-                return None;
-            };
-            let entry = |mode: &str, oid: &str| {
-                let path = (*path).to_owned();
-                let is_there = mode != "000000";
-                is_there.then(|| Some(TreeEntry { mode: mode.to_owned(), oid: oid.parse().ok()?, path })).flatten()
-            };
-            Some(Difference { path: (*path).to_owned(), from: entry(from_mode, from), to: entry(to_mode, to) })
-        };
-        let all: Option<Vec<Difference>> = fields.chunks(2).map(difference).collect();
+        let all = raw_differences(&text);
         all.with_context(|| format!("`git diff-tree` wrote something unexpected about {}", way.to))
     }
 
@@ -174,7 +160,7 @@ impl Git {
             let is_half_made = difference.from.is_none() && seen.index != At::To;
             let is_half_removed = difference.to.is_none() && seen.index == At::To;
             if is_half_made || is_half_removed {
-                remove(&self.root().join(&difference.path))?;
+                files::remove_if_there(&self.root().join(&difference.path))?;
             }
         }
         let paths = ["read-tree", "--reset", "-u", way.from.as_str(), way.to.as_str()];
@@ -214,6 +200,26 @@ impl Git {
     }
 }
 
+/// Reads what `git diff-tree --raw -z` writes, without renames; `None` for anything else.
+pub(super) fn raw_differences(text: &str) -> Option<Vec<Difference>> {
+    let fields: Vec<&str> = text.split_terminator('\0').collect();
+    let difference = |pair: &[&str]| {
+        let [attributes, path] = pair else { return None };
+        let [from_mode, to_mode, from, to, ..] = attributes.strip_prefix(':')?.split(' ').collect::<Vec<_>>()[..]
+        else {
+            return None;
+        };
+        let entry = |mode: &str, oid: &str| -> Option<Option<TreeEntry>> {
+            if mode == "000000" {
+                return Some(None);
+            }
+            Some(Some(TreeEntry { mode: mode.to_owned(), oid: oid.parse().ok()?, path: (*path).to_owned() }))
+        };
+        Some(Difference { path: (*path).to_owned(), from: entry(from_mode, from)?, to: entry(to_mode, to)? })
+    };
+    fields.chunks(2).map(difference).collect()
+}
+
 fn at<T: PartialEq>(now: Option<T>, [from, to]: [Option<T>; 2]) -> At {
     if now == to {
         At::To
@@ -223,14 +229,5 @@ fn at<T: PartialEq>(now: Option<T>, [from, to]: [Option<T>; 2]) -> At {
         At::Between
     } else {
         At::Elsewhere
-    }
-}
-
-fn remove(file: &Utf8Path) -> Result<()> {
-    match fs::remove_file(file) {
-        Err(error) if error.kind() != ErrorKind::NotFound => {
-            Err(error).with_context(|| format!("cannot remove {file}"))
-        }
-        _ => Ok(()),
     }
 }

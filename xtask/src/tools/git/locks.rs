@@ -4,13 +4,14 @@
 //! once no git runs in the repository any more.
 
 use std::fs::{self, File};
-use std::io::ErrorKind;
 use std::time::{Duration, Instant, SystemTime};
 
 use anyhow::{Context, Result, bail, ensure};
 use camino::{Utf8Path, Utf8PathBuf};
 use rustix::fs::FlockOperation;
 use rustix::io::Errno;
+
+use crate::tools::files;
 
 /// How long to wait for another run, or for a git that a killed run has left.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -77,12 +78,7 @@ pub fn remove(locks: &[Utf8PathBuf], homes: &[&Utf8Path]) -> Result<()> {
         std::thread::sleep(STEP);
     }
     for lock in locks {
-        match fs::remove_file(lock) {
-            Err(error) if error.kind() != ErrorKind::NotFound => {
-                return Err(error).with_context(|| format!("cannot remove {lock}, which a stopped git has left"));
-            }
-            _ => {}
-        }
+        files::remove_if_there(lock).context("a stopped git has left a lock file")?;
     }
     Ok(())
 }

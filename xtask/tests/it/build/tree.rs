@@ -9,18 +9,6 @@ use xshell::{Shell, cmd};
 
 pub const VERSION: &str = "0.1.0";
 
-/// The files of this repository that make the stand-in.
-const PARTS: [&str; 8] = [
-    "Cargo.toml",
-    "Cargo.lock",
-    "flake.nix",
-    "flake.lock",
-    "version.json",
-    "stand-in",
-    "doc",
-    "xtask/release-jobs.nix",
-];
-
 /// As root and off the network; the stand-in's builders need the host's programs. Tests build the same things at the
 /// same time, and wait for each other's locks.
 const NIX_CONFIG: &str = "sandbox = false\nbuild-users-group =\nsubstituters =\nbuild-poll-interval = 1\n";
@@ -66,7 +54,7 @@ impl Tree {
         sh.set_var("GIT_CONFIG_GLOBAL", "/dev/null");
         sh.set_var("NIX_CONFIG", NIX_CONFIG);
         let workspace = Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("a workspace");
-        for part in PARTS {
+        for part in xtask_test_support::STAND_IN {
             let (from, to) = (workspace.join(part), root.join(part));
             cmd!(sh, "cp -r {from} {to}").quiet().run().expect("copied");
         }

@@ -15,6 +15,18 @@ use tempfile::TempDir;
 /// As root and off the network.
 pub const NIX_CONFIG: &str = "sandbox = false\nbuild-users-group =\nsubstituters =\n";
 
+/// The parts of the host tree that make a stand-in to release, relative to the tree.
+pub const STAND_IN: [&str; 8] = [
+    "Cargo.toml",
+    "Cargo.lock",
+    "flake.nix",
+    "flake.lock",
+    "version.json",
+    "stand-in",
+    "doc",
+    "xtask/release-jobs.nix",
+];
+
 /// Reports that a test cannot run on this machine, and why.
 ///
 /// # Panics
