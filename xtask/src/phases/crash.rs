@@ -16,10 +16,10 @@ use crate::tools::process;
 pub fn run(workspace: &Utf8Path, arguments: &[OsString]) -> Result<Infallible> {
     let sh = process::shell_in(workspace)?;
     let manifest = workspace.join("Cargo.toml");
-    let program = |package| Program { what: package, manifest: &manifest, package }.built(&sh);
+    let program = |name, package| Program { manifest: &manifest, name, package }.built(&sh);
     let front_door = Utf8PathBuf::from_path_buf(std::env::current_exe().context("cannot find this program")?);
     let front_door = front_door.map_err(|path| anyhow::anyhow!("{} is not UTF-8", path.display()))?;
-    let (publisher, crash) = (program("xtask-publish")?, program("xtask-crash")?);
+    let (publisher, crash) = (program("xtask-publish", "xtask-publish")?, program("xtask-crash", "xtask-trials")?);
     let given =
         ["--workspace", workspace.as_str(), "--front-door", front_door.as_str(), "--publisher", publisher.as_str()];
     process::exec(sh.cmd(crash).args(given).args(arguments))

@@ -15,7 +15,7 @@ use crate::tools::process;
 pub fn exec_publish<T>(workspace: &Utf8Path) -> Result<T> {
     let sh = process::shell_in(&Utf8Path::new(".").canonicalize_utf8()?)?;
     let manifest = workspace.join("Cargo.toml");
-    let program = Program { what: "xtask-publish", manifest: &manifest, package: "xtask-publish" }.built(&sh)?;
+    let program = Program { manifest: &manifest, name: "xtask-publish", package: "xtask-publish" }.built(&sh)?;
     // As cargo would set it.
     let cmd = sh.cmd(program).env("CARGO_MANIFEST_DIR", workspace).args(std::env::args_os().skip(1));
     let never: Infallible = process::exec(cmd)?;

@@ -35,11 +35,10 @@ const WITH_PROGRESS: [&str; 8] = [
 
 /// A program of a workspace.
 pub struct Program<'a> {
-    /// Name of the program in messages.
-    pub what: &'a str,
     /// The workspace's `Cargo.toml`.
     pub manifest: &'a Utf8Path,
-    /// The program's package, which has the same name.
+    /// The program, and the package that it belongs to.
+    pub name: &'a str,
     pub package: &'a str,
 }
 
@@ -52,8 +51,8 @@ impl Program<'_> {
         let mut build = vec!["build", "--locked", "--package", self.package, "--manifest-path", self.manifest.as_str()];
         build.extend(["--message-format", "json-render-diagnostics"]);
         let mut program = None;
-        watched(sh, self.what, &build, |message| program = executable(message, self.package).or(program.take()))?;
-        program.with_context(|| format!("cargo built no program `{}`", self.package))
+        watched(sh, self.name, &build, |message| program = executable(message, self.name).or(program.take()))?;
+        program.with_context(|| format!("cargo built no program `{}`", self.name))
     }
 }
 

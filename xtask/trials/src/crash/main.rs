@@ -3,16 +3,6 @@
 //!
 //! After each kill, what users see is complete; the same command succeeds; and then everything is as if nothing had
 //! happened. Nothing in the tool knows of this: the kernel stops it.
-//!
-//! * [`tracer`]: a program, stopped before each change
-//! * [`scenario`]: the phases, and the states that they start from
-//! * [`world`]: what users see
-//! * [`place`]: what a run leaves
-
-mod place;
-mod scenario;
-mod tracer;
-mod world;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::process::ExitCode;
@@ -23,9 +13,11 @@ use anyhow::{Context, Result, bail};
 use camino::Utf8PathBuf;
 use clap::{Parser, ValueEnum};
 
-use self::place::Print;
-use self::scenario::{Lab, PHASES, Phase, output, said};
-use self::tracer::{Kill, Victim};
+use xtask_trials::place::{self, Print, is_litter};
+use xtask_trials::scenario::{Lab, PHASES, Phase, output, said};
+use xtask_trials::table::{self, Row};
+use xtask_trials::tracer::{self, Kill, Victim};
+use xtask_trials::world;
 
 /// Number of runs at once: one for each core of a small machine.
 const WORKERS: usize = 2;
@@ -56,17 +48,6 @@ struct Arguments {
     publisher: Utf8PathBuf,
 }
 
-/// Counts of how the points of a phase ended.
-#[derive(Debug, Default)]
-struct Row {
-    points: usize,
-    kinds: BTreeSet<String>,
-    wrong_view: usize,
-    stuck: usize,
-    differs: usize,
-    litter: usize,
-}
-
 fn main() -> ExitCode {
     match run(&Arguments::parse()) {
         Ok(true) => ExitCode::SUCCESS,
@@ -88,10 +69,7 @@ fn run(arguments: &Arguments) -> Result<bool> {
     let lab = Lab { dir, programs, workspace: arguments.workspace.clone() };
     eprintln!("making the states that phases start from");
     lab.prepare()?;
-    println!(
-        "{:<10} {:<8} {:>6} {:>6} {:>11} {:>6} {:>8} {:>7} {:>6}",
-        "phase", "killed", "points", "kinds", "wrong view", "stuck", "differs", "litter", "s"
-    );
+    println!("{}", table::heading("killed"));
     let mut is_well = true;
     for phase in chosen {
         for victim in [Victim::All, Victim::Program] {
@@ -100,20 +78,9 @@ fn run(arguments: &Arguments) -> Result<bool> {
             }
             let begun = Instant::now();
             let row = Matrix { lab: &lab, phase, victim, arguments }.run()?;
-            is_well &= row.wrong_view + row.stuck + row.differs + row.litter == 0;
+            is_well &= row.is_well();
             let name = victim.to_possible_value().map(|value| value.get_name().to_owned()).unwrap_or_default();
-            println!(
-                "{:<10} {:<8} {:>6} {:>6} {:>11} {:>6} {:>8} {:>7} {:>6}",
-                phase.name,
-                name,
-                row.points,
-                row.kinds.len(),
-                row.wrong_view,
-                row.stuck,
-                row.differs,
-                row.litter,
-                begun.elapsed().as_secs()
-            );
+            println!("{}", row.line(phase.name, &name, begun.elapsed()));
         }
     }
     Ok(is_well)
@@ -221,13 +188,6 @@ impl Matrix<'_> {
         }
         Ok(())
     }
-}
-
-/// Whether something belongs to one run alone, and should be gone.
-fn is_litter(name: &str) -> bool {
-    name.starts_with("litter ")
-        || name.starts_with("tmp/")
-        || name.rsplit('/').next().is_some_and(|file| file.starts_with('.'))
 }
 
 /// The first point of each kind.

@@ -100,3 +100,10 @@ fn repository(place: &Utf8Path, dir: &Utf8Path, name: &str, print: &mut Print) -
     }
     Ok(())
 }
+
+/// Whether something belongs to one run alone, and should be gone.
+pub fn is_litter(name: &str) -> bool {
+    name.starts_with("litter ")
+        || name.starts_with("tmp/")
+        || name.rsplit('/').next().is_some_and(|file| file.starts_with('.'))
+}
