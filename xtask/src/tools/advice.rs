@@ -4,8 +4,9 @@ use std::error::Error;
 use std::fmt;
 
 /// Messages of operating systems, SQLite and other programs when there is no room to write.
-const NO_ROOM: [&str; 5] = [
+const NO_ROOM: [&str; 6] = [
     "no space left",
+    "out of diskspace",
     "the server's disk is full",
     "database or disk is full",
     "disk quota exceeded",
@@ -40,17 +41,22 @@ pub fn advised(error: anyhow::Error, next: impl Into<String>) -> anyhow::Error {
     }
 }
 
+/// Whether a message says that there is no room to write.
+pub fn is_about_room(message: &str) -> bool {
+    let message = message.to_lowercase();
+    NO_ROOM.iter().any(|sign| message.contains(sign))
+}
+
 fn advice(error: &anyhow::Error) -> Option<&str> {
     error.chain().find_map(|cause| cause.downcast_ref()).map(|Advised { next, .. }| next.as_str())
 }
 
 /// Returns what to do about an error, unless its message ends with that already.
 pub fn next(error: &anyhow::Error) -> Option<String> {
-    let said = format!("{error:#}").to_lowercase();
     if error.root_cause().to_string().contains("the same command again") {
         return None;
     }
-    if NO_ROOM.iter().any(|sign| said.contains(sign)) {
+    if is_about_room(&format!("{error:#}")) {
         return Some("make room there, and run the same command again".to_owned());
     }
     advice(error).map(str::to_owned)

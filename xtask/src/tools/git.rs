@@ -17,7 +17,7 @@ use anyhow::{Context, Result, anyhow, bail};
 use camino::{Utf8Path, Utf8PathBuf};
 use xshell::{Cmd, Shell};
 
-use super::process;
+use super::{process, room};
 use crate::domain::amounts::counted;
 use crate::domain::oid::Oid;
 use crate::domain::release::tagging::Commit;
@@ -67,6 +67,7 @@ impl Git {
             format!("{dir} is not in a git work tree, or git refuses to use it: a release needs the tree's history")
         })?;
         git.sh.change_dir(&root);
+        room::is_needed_in(Utf8Path::new(&root));
         Ok(Git { root: Utf8PathBuf::from(root), ..git })
     }
 

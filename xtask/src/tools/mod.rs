@@ -11,6 +11,7 @@ pub mod patience;
 pub mod pristine;
 pub mod process;
 pub mod remote;
+pub mod room;
 pub mod scratch_dir;
 pub mod scratch_repo;
 pub mod skopeo;

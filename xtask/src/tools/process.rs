@@ -1,9 +1,10 @@
 //! Running other programs, through `xshell`: arguments as lists, never through a shell.
 //!
 //! Owns what a failure looks like: the command, the exit status and the last lines that the program wrote; and the
-//! environment that every program gets: [`prepared`]. On Linux, a program ends when we do, unless it must not be
+//! environment that every program gets ([`environment`]). On Linux, a program ends when we do, unless it must not be
 //! interrupted halfway.
 
+pub mod environment;
 pub mod running;
 
 use std::convert::Infallible;
@@ -21,7 +22,8 @@ use rustix::io::FdFlags;
 use rustix::process::{Pid, Signal};
 use xshell::{Cmd, Shell};
 
-use super::term;
+use self::environment::prepared;
+use super::{advice, room, term};
 
 /// Number of lines of a failed program's output that its error carries.
 const LAST_LINES: usize = 15;
@@ -39,37 +41,6 @@ pub fn shell_in(dir: &Utf8Path) -> Result<Shell> {
     let sh = Shell::new().context("cannot determine the current directory")?;
     sh.change_dir(dir);
     Ok(sh)
-}
-
-/// Gives a command the environment that every program gets: without the secrets that are meant for us, and with
-/// loopback addresses exempt from proxies.
-pub fn prepared(cmd: Cmd) -> Cmd {
-    let names = variables().into_iter().filter(|name| is_secret(name));
-    prepared_with_secrets(names.fold(cmd, Cmd::env_remove))
-}
-
-/// Like [`prepared`], for the one program that makes access keys, which may need our secrets.
-pub fn prepared_with_secrets(cmd: Cmd) -> Cmd {
-    if !variables().iter().any(|name| name.to_ascii_lowercase().ends_with("_proxy")) {
-        return cmd;
-    }
-    ["no_proxy", "NO_PROXY"].into_iter().fold(cmd, |cmd, name| {
-        let exempt = std::env::var(name).ok().filter(|value| !value.is_empty());
-        cmd.env(name, exempt.into_iter().chain(LOOPBACK.map(str::to_owned)).collect::<Vec<_>>().join(","))
-    })
-}
-
-/// Returns the names of our environment variables, except those that are not UTF-8, which do not matter here.
-fn variables() -> Vec<String> {
-    std::env::vars_os().filter_map(|(name, _)| name.into_string().ok()).collect()
-}
-
-/// Hosts that are never reached through a proxy.
-const LOOPBACK: [&str; 3] = ["127.0.0.1", "localhost", "::1"];
-
-/// Whether an environment variable holds a key of the buckets: `AWS_SECRET_ACCESS_KEY` and others like it.
-fn is_secret(name: &str) -> bool {
-    name.starts_with("AWS_") && ["SECRET", "TOKEN", "ACCESS_KEY", "PASSWORD"].iter().any(|word| name.contains(word))
 }
 
 /// Makes Linux end a program when the thread that starts it ends, for whatever reason.
@@ -345,7 +316,9 @@ pub fn check(shown: &str, output: &Output) -> Result<()> {
     if output.status.success() {
         return Ok(());
     }
-    bail!("`{shown}` failed ({})\n{}", output.status, last_lines(&output.stderr));
+    let said = last_lines(&output.stderr);
+    let why = if advice::is_about_room(&said) { None } else { room::missing() };
+    bail!("`{shown}` failed ({})\n{said}{}", output.status, why.map(|why| format!("\n{why}")).unwrap_or_default());
 }
 
 /// Returns the last lines that a program wrote; of a line that it redrew, as progress, only the last state.

@@ -35,21 +35,8 @@ impl ScratchDir {
         ScratchDir::new_in(&temporary()?)
     }
 
-    /// Makes a directory in the runtime directory, which is in memory and private to us, or if there is none, in the
-    /// one for temporary files.
-    ///
-    /// # Errors
-    /// The directory cannot be made.
-    pub fn in_memory() -> Result<ScratchDir> {
-        let places = [runtime(), Some(temporary()?)];
-        // Killed runs may have used either: sessions over ssh may have no runtime directory.
-        places.iter().flatten().for_each(|place| tidy(place, true));
-        let place = places.into_iter().flatten().next().context("there is no directory for temporary files")?;
-        ScratchDir::new_in(&place)
-    }
-
     fn new_in(place: &Utf8Path) -> Result<ScratchDir> {
-        tidy(place, false);
+        tidy(place);
         let making = || format!("cannot make a private directory in {place}");
         for attempt in 0..ATTEMPTS {
             let path = place.join(format!("{PREFIX}{}-{attempt}-{:08x}", std::process::id(), fresh()));
@@ -83,13 +70,12 @@ impl Drop for ScratchDir {
 /// Removes the directories that killed runs left among the system's temporary files.
 pub fn tidy_up() {
     if let Ok(place) = temporary() {
-        tidy(&place, false);
+        tidy(&place);
     }
 }
 
-/// Removes the directories that killed runs left in `place`. Other users' directories are skipped; failures are shown,
-/// and so is what may have held a secret.
-fn tidy(place: &Utf8Path, may_be_secret: bool) {
+/// Removes the directories that killed runs left in `place`. Other users' directories are skipped; failures are shown.
+fn tidy(place: &Utf8Path) {
     let Ok(entries) = place.read_dir_utf8() else { return };
     for entry in entries.flatten().filter(|entry| entry.file_name().starts_with(PREFIX)) {
         let path = entry.path();
@@ -100,7 +86,6 @@ fn tidy(place: &Utf8Path, may_be_secret: bool) {
             continue;
         }
         match std::fs::remove_dir_all(path) {
-            Ok(()) if may_be_secret => term::say(format_args!("  removed {path}, which a killed run had left")),
             Ok(()) => term::detail(format_args!("removed {path}, which a killed run had left")),
             // Another run was faster.
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
@@ -109,11 +94,6 @@ fn tidy(place: &Utf8Path, may_be_secret: bool) {
             }
         }
     }
-}
-
-fn runtime() -> Option<Utf8PathBuf> {
-    let named = std::env::var("XDG_RUNTIME_DIR").ok().filter(|named| !named.is_empty());
-    named.map(Utf8PathBuf::from).filter(|path| path.is_dir())
 }
 
 fn temporary() -> Result<Utf8PathBuf> {

@@ -16,20 +16,22 @@ pub struct Row {
     pub differs: usize,
     /// Something stayed that no run needs.
     pub litter: usize,
+    /// It failed without saying why.
+    pub unclear: usize,
 }
 
 impl Row {
     /// Whether every point ended well.
     pub fn is_well(&self) -> bool {
-        self.stuck + self.wrong_view + self.differs + self.litter == 0
+        self.stuck + self.wrong_view + self.differs + self.litter + self.unclear == 0
     }
 
     /// The row as a line below [`heading`].
     pub fn line(&self, phase: &str, how: &str, took: Duration) -> String {
-        let Self { points, kinds, stuck, wrong_view, differs, litter } = self;
+        let Self { points, kinds, stuck, wrong_view, differs, litter, unclear } = self;
         let (kinds, seconds) = (kinds.len(), took.as_secs());
         format!(
-            "{phase:<10} {how:<10} {points:>6} {kinds:>6} {stuck:>6} {wrong_view:>11} {differs:>8} {litter:>7} {seconds:>6}"
+            "{phase:<10} {how:<10} {points:>6} {kinds:>6} {stuck:>6} {wrong_view:>11} {differs:>8} {litter:>7} {unclear:>8} {seconds:>6}"
         )
     }
 }
@@ -37,7 +39,7 @@ impl Row {
 /// The table's first line; `how` heads the column of what was done to the phase.
 pub fn heading(how: &str) -> String {
     format!(
-        "{:<10} {how:<10} {:>6} {:>6} {:>6} {:>11} {:>8} {:>7} {:>6}",
-        "phase", "points", "kinds", "stuck", "wrong view", "differs", "litter", "s"
+        "{:<10} {how:<10} {:>6} {:>6} {:>6} {:>11} {:>8} {:>7} {:>8} {:>6}",
+        "phase", "points", "kinds", "stuck", "wrong view", "differs", "litter", "unclear", "s"
     )
 }

@@ -1,5 +1,5 @@
-//! A program and everything that it starts, stopped before each system call that changes a file below a directory, and
-//! killed before one of them.
+//! A program and everything that it starts, stopped before each system call that changes a file below a directory. Before
+//! one of them, it is killed, or the disk is full from then on.
 
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
 mod linux;
@@ -9,10 +9,10 @@ use std::process::Command;
 use anyhow::Result;
 use camino::Utf8Path;
 
-/// When to kill, and what.
+/// What happens to a run, and when.
 #[derive(Debug, Clone, Copy)]
-pub struct Kill {
-    /// The number of the change before which it dies, counted from 1.
+pub struct Fault {
+    /// The number of the change before which it happens, counted from 1.
     pub before: usize,
     pub what: Victim,
 }
@@ -23,6 +23,8 @@ pub enum Victim {
     Program,
     /// The program and everything that it has started, as in a power cut
     All,
+    /// No program, but the disk: it is full from then on, until the run has ended
+    Disk,
 }
 
 /// How a run ended.
@@ -34,13 +36,19 @@ pub struct Ended {
     pub status: Option<i32>,
 }
 
+/// Whether a change needs room on the disk, by its description.
+pub fn needs_room(point: &str) -> bool {
+    let what = point.split(' ').next().unwrap_or_default();
+    ["open", "create", "rename", "mkdir", "link", "symlink", "write", "allocate"].contains(&what)
+}
+
 /// Runs a program. Changes below `below` are counted, and so is each program that starts.
 ///
 /// # Errors
 /// The system does not allow it, or is not Linux on x86_64.
-pub fn run(command: Command, below: &Utf8Path, victim: Option<Kill>) -> Result<Ended> {
+pub fn run(command: Command, below: &Utf8Path, fault: Option<Fault>) -> Result<Ended> {
     #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
-    return linux::run(command, below, victim);
+    return linux::run(command, below, fault);
     #[cfg(not(all(target_os = "linux", target_arch = "x86_64")))]
-    anyhow::bail!("only Linux on x86_64 can stop {command:?} before what it changes below {below}, {victim:?}");
+    anyhow::bail!("only Linux on x86_64 can stop {command:?} before what it changes below {below}, {fault:?}");
 }

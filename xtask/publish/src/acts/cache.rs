@@ -24,14 +24,13 @@ use super::delivery::Delivery;
 use crate::domain::cache::faults::{INFO, INFO_TEXT, Keys, Signed, encoding_fault, fault, is_good_info, nar_fault};
 use crate::domain::cache::narinfo::{self, NarInfo};
 use crate::domain::cache::path_info::PathInfo;
-use crate::domain::cache::signing::PublicKey;
+use crate::domain::cache::signing::{PublicKey, SecretKey};
 use crate::domain::publication::bucket::Bucket;
 use crate::domain::publication::judgement::{Paths, Seen};
 use crate::site::Stores;
 use crate::tools::listing;
 use crate::tools::nix_cache::{self, LISTING_LIMIT, NARINFO_LIMIT};
 use crate::tools::progress;
-use crate::tools::secret_file::SecretFile;
 use crate::tools::store::{Progress, Store};
 use crate::tools::transfer;
 use crate::tools::unusable::usable;
@@ -213,8 +212,7 @@ pub async fn apply(looked: &Prospect<'_>, stores: &Stores, progress: &Progress) 
             counted(stage.ours.len(), "path")
         ));
     }
-    let secret = SecretFile::new(key.expose())?;
-    stage.make(secret).await?;
+    stage.make(key).await?;
     send(stores.of(Bucket::Cache), &directory, paths.info, progress).await?;
     std::fs::remove_dir_all(&directory).with_context(|| format!("cannot remove {directory}"))
 }
@@ -259,7 +257,7 @@ struct Stage {
 
 impl Stage {
     /// Stages everything in a new directory: what an earlier run left may be signed by another key, or unsigned.
-    async fn make(self, secret: SecretFile) -> Result<()> {
+    async fn make(self, secret_key: &SecretKey) -> Result<()> {
         let directory = &self.directory;
         let making = || format!("cannot make {directory}");
         clear(directory)?;
@@ -277,9 +275,8 @@ impl Stage {
         std::os::unix::fs::symlink(directory, &link).context("cannot make a temporary link")?;
         let store = format!("file://{link}");
         if !self.ours.is_empty() {
-            nix_cache::stage(&sh, &store, &secret, &self.roots).await?;
+            nix_cache::stage(&sh, &store, secret_key, &self.roots).await?;
         }
-        drop(secret);
         self.check()?;
         self.keep_signatures()?;
         // The NARs of kept paths are not here.

@@ -105,8 +105,9 @@ fn noted(path: &Utf8Path) -> Result<usize> {
 
 async fn hand_over(delivery: &Delivery<'_>, list: &Utf8Path) -> Result<()> {
     let [program, args @ ..] = delivery.site.environment.purge.as_slice() else { return Ok(()) };
+    let addresses = std::fs::File::open(list).with_context(|| format!("cannot read {list}"))?;
     let running = {
-        let wait = Wait::for_(format!("`{program}`, which purges caches")).at_most(PATIENCE).reading(list.to_owned());
+        let wait = Wait::for_(format!("`{program}`, which purges caches")).at_most(PATIENCE).reading(addresses);
         child::capture(process::shell_in(delivery.git.root())?.cmd(program).args(args), &wait)
     };
     let Output { status, stdout, stderr } = running.await?;

@@ -7,18 +7,18 @@
 use std::fs::File;
 use std::future::Future;
 use std::process::{ExitStatus, Output, Stdio};
-use std::sync::LazyLock;
+use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
-use camino::Utf8PathBuf;
 use rustix::process::Signal;
 use tokio::io::AsyncReadExt;
 use tokio::process::Command;
 use tokio::sync::watch;
 use tokio::time::Instant;
 use xshell::Cmd;
-use xtask::tools::{process, term};
+use xtask::tools::process::{self, environment};
+use xtask::tools::term;
 
 use super::progress;
 
@@ -45,7 +45,7 @@ pub struct Wait {
     /// Whether it gets the secrets in our environment variables.
     secrets: bool,
     /// The file that is its stdin, if any.
-    stdin: Option<Utf8PathBuf>,
+    stdin: Option<Arc<File>>,
 }
 
 impl Wait {
@@ -69,8 +69,8 @@ impl Wait {
 
     /// Gives it a file as stdin.
     #[must_use]
-    pub fn reading(self, file: Utf8PathBuf) -> Wait {
-        Wait { stdin: Some(file), ..self }
+    pub fn reading(self, file: File) -> Wait {
+        Wait { stdin: Some(Arc::new(file)), ..self }
     }
 
     /// Lets it ask the manager, and gives it the secrets in our environment variables, from which it makes others.
@@ -83,11 +83,11 @@ impl Wait {
 /// Runs a program to its end and captures what it writes, whatever its exit status.
 ///
 /// # Errors
-/// The program cannot be started, its stdin cannot be read, or a time limit has passed.
+/// The program cannot be started, or a time limit has passed.
 pub fn capture(cmd: Cmd<'_>, wait: &Wait) -> impl Future<Output = Result<Output>> + use<> {
     term::detail(format_args!("$ {cmd}"));
     let (shown, wait) = (cmd.to_string(), wait.clone());
-    let cmd = if wait.secrets { process::prepared_with_secrets(cmd) } else { process::prepared(cmd) };
+    let cmd = if wait.secrets { environment::prepared_with_secrets(cmd) } else { environment::prepared(cmd) };
     let mut command = std::process::Command::from(cmd);
     if !wait.asks {
         process::own_session(&mut command);
@@ -96,7 +96,7 @@ pub fn capture(cmd: Cmd<'_>, wait: &Wait) -> impl Future<Output = Result<Output>
         process::end_with_us(&mut command, Signal::KILL);
         let mut command = Command::from(command);
         command.stdin(match &wait.stdin {
-            Some(path) => Stdio::from(File::open(path).with_context(|| format!("cannot read {path}"))?),
+            Some(file) => Stdio::from(file.try_clone().context("cannot hand a file on")?),
             None => Stdio::null(),
         });
         command.stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);

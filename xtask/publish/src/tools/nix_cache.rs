@@ -13,8 +13,9 @@ use xtask::tools::process;
 use xtask::tools::scratch_dir::ScratchDir;
 
 use super::child::{self, Wait};
-use super::secret_file::SecretFile;
+use super::secret_file;
 use crate::domain::cache::path_info::{PathInfo, Unread, parse_path_infos};
+use crate::domain::cache::signing::SecretKey;
 
 /// Longest narinfo that is read, in bytes.
 pub const NARINFO_LIMIT: u64 = 4 << 20;
@@ -84,16 +85,17 @@ async fn path_info(sh: &Shell, kind: &[&str], paths: &[String]) -> Result<String
 ///
 /// # Errors
 /// Nix's message. Nix does not fail if it could not sign, so check the result.
-pub async fn stage(sh: &Shell, store: &str, key: &SecretFile, roots: &Roots) -> Result<()> {
+pub async fn stage(sh: &Shell, store: &str, key: &SecretKey, roots: &Roots) -> Result<()> {
     let url = format!(
         "{store}?compression=zstd&parallel-compression=true&write-nar-listing=true&secret-key={}",
-        encode(key.path().as_str())
+        secret_file::STDIN
     );
     // What Nix leaves there if it is killed, our next run removes.
     let temporary = ScratchDir::new()?;
     for (kind, paths) in each(roots) {
         let cmd = nix(sh, &["copy", "--to", &url]).args(kind).args(paths).env("TMPDIR", temporary.path());
-        child::read(cmd, &Wait::for_("Nix, which compresses and signs")).await?;
+        let wait = Wait::for_("Nix, which compresses and signs").reading(secret_file::nameless(key.expose())?);
+        child::read(cmd, &wait).await?;
     }
     Ok(())
 }
@@ -191,13 +193,4 @@ pub fn generate_key(sh: &Shell, name: &str) -> Result<String> {
 
 fn nix<'a>(sh: &'a Shell, args: &[&str]) -> Cmd<'a> {
     sh.cmd("nix").args(["--extra-experimental-features", "nix-command"]).args(args)
-}
-
-/// Percent-encodes a path for the URL of a store.
-fn encode(path: &str) -> String {
-    let byte = |b: u8| match b {
-        b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'/' | b'-' | b'.' | b'_' | b'~' => char::from(b).to_string(),
-        _ => format!("%{b:02X}"),
-    };
-    path.bytes().map(byte).collect()
 }

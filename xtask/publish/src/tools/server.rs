@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
 use tokio::net::TcpStream;
+use xtask::tools::process::environment;
 
 /// Time in which a server has to accept connections.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -38,6 +39,7 @@ impl Server {
         let name = command.get_program().to_string_lossy().into_owned();
         let starting = || format!("cannot start {name}");
         let output = File::create(log).with_context(starting)?;
+        environment::without_secrets(&mut command);
         command.stdin(Stdio::null()).stdout(output.try_clone().with_context(starting)?).stderr(output);
         match life {
             Life::Ours => die_with_parent(&mut command),

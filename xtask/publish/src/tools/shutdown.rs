@@ -2,7 +2,7 @@
 //!
 //! On a signal, the work is dropped first, and the programs that it started are ended; then unfinished things outside
 //! are undone (the lock, a multipart upload), for at most [`LONGEST`]; then one line says what users see. A second
-//! signal ends everything at once. Files with secrets are removed in every case.
+//! signal ends everything at once.
 
 use std::fmt::Display;
 use std::future::Future;
@@ -16,7 +16,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
 use xtask::tools::term;
 
-use super::{child, progress, secret_file};
+use super::{child, progress};
 
 /// Time limit for undoing; the rest expires.
 const LONGEST: Duration = Duration::from_secs(2);
@@ -138,7 +138,6 @@ pub async fn take_back(signal: i32) {
         }
     };
     let all = tokio::time::timeout(LONGEST, taking_back).await.is_ok();
-    secret_file::remove_all();
     let name = name(signal);
     let left = if all { "" } else { "; not everything unfinished could be undone in time" };
     match held(&STATE).as_deref() {
@@ -151,7 +150,6 @@ pub async fn take_back(signal: i32) {
 
 /// Ends the process at once.
 fn leave(signal: i32) -> ! {
-    secret_file::remove_all();
     // The shells' convention.
     std::process::exit(128 + signal)
 }

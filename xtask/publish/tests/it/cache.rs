@@ -4,11 +4,10 @@ pub mod repair;
 pub mod users;
 
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use camino::{Utf8Path, Utf8PathBuf};
+use camino::Utf8PathBuf;
 use expect_test::expect;
 
 use crate::release::{Release, nix};
@@ -97,18 +96,8 @@ impl Managed {
     }
 
     /// A `nix` that does something else when it is to stage.
-    fn nix_that_stages(&self, script: &str) {
+    pub fn nix_that_stages(&self, script: &str) {
         self.nix_where("*secret-key*", script);
-    }
-
-    /// Files, and empty directories that were made for them.
-    fn secrets_in_runtime(&self) -> Vec<Utf8PathBuf> {
-        let entries = self.place("runtime").read_dir_utf8().expect("a directory");
-        let of = |path: Utf8PathBuf| match path.join("key") {
-            key if key.exists() => key,
-            _ => path,
-        };
-        entries.map(|entry| of(entry.expect("an entry").into_path())).collect()
     }
 }
 
@@ -172,56 +161,6 @@ fn without_the_right_key_nothing_is_staged_and_nothing_is_sent() {
     .assert_eq(&errors.join("\n"));
 }
 
-#[test]
-fn an_encrypted_key_signs_and_is_seen_nowhere() {
-    let managed = Managed::new();
-    let identity = managed.place("identity.txt");
-    let made = Command::new("age-keygen").arg("--output").arg(&identity).output();
-    if !made.is_ok_and(|output| output.status.success()) {
-        crate::repo::skip("age is not installed");
-        return;
-    }
-    let recipient = fs::read_to_string(&identity).expect("an identity");
-    let recipient = recipient.split("public key: ").nth(1).and_then(|rest| rest.lines().next()).expect("a recipient");
-    let plain = managed.place("plain.key");
-    fs::write(&plain, &managed.secret).expect("written");
-    let encrypted = managed.place("config/lix-releng/test.key.age");
-    let ran =
-        Command::new("age").args(["--recipient", recipient, "--armor", "--output"]).args([&encrypted, &plain]).status();
-    assert!(ran.expect("age runs").success());
-
-    let error = managed.refused();
-    assert!(error.contains("no age identity"), "{error}");
-    fs::create_dir_all(managed.place("config/age")).expect("a directory");
-    fs::copy(&identity, managed.place("config/age/keys.txt")).expect("copied");
-    // The arguments and the environment of Nix, and the key file that it reads.
-    let seen = managed.place("seen");
-    managed.nix_that_stages(&format!(
-        "{{ env; echo \"$@\"; ps axww; stat --format '%F %a' {0}/* {0}/*/*; }} >> {seen}; exec nix \"$@\"",
-        managed.place("runtime")
-    ));
-    let mut all = String::new();
-    for (phase, args) in
-        [("plan", &["--verbose"][..]), ("upload", &["--verbose", "--noconfirm"]), ("verify", &["--deep"])]
-    {
-        let (code, said) = managed.run(phase, args);
-        assert_eq!(code, Some(0), "{said}");
-        all += &said;
-    }
-    assert!(managed.secrets_in_runtime().is_empty(), "it is gone");
-    let watched = fs::read_to_string(&seen).expect("Nix staged");
-    for mode in ["directory 700", "regular file 600"] {
-        assert!(watched.lines().any(|line| line == mode), "{mode}: {watched}");
-    }
-    all += &watched;
-    for file in files_below(&managed.release.release_dir()) {
-        all += &String::from_utf8_lossy(&fs::read(file).expect("a file"));
-    }
-    let (_, secret) = managed.secret.split_once(':').expect("NAME:BASE64");
-    assert!(all.contains("secret-key=") && !all.contains(secret), "the secret is seen");
-    assert!(all.contains("Sig: test-1:"), "the look was worth something");
-}
-
 /// Whether a stand-in for a program ends soon after it is killed. Its process id may belong to another program by then.
 pub fn is_gone(number: &str) -> bool {
     let deadline = Instant::now() + Duration::from_secs(60);
@@ -238,67 +177,6 @@ pub fn is_gone(number: &str) -> bool {
 pub fn files_below(dir: &Utf8PathBuf) -> Vec<Utf8PathBuf> {
     let entries = dir.read_dir_utf8().expect("a directory").map(|entry| entry.expect("an entry").into_path());
     entries.flat_map(|path| if path.is_dir() { files_below(&path) } else { vec![path] }).collect()
-}
-
-#[test]
-fn the_opened_key_is_gone_after_an_error_and_after_signals() {
-    let managed = Managed::new();
-    managed.key_file("test.key", &managed.secret);
-    managed.nix_that_stages("echo 'error: disk full' >&2; exit 1");
-    let (code, said) = managed.run("upload", &["--noconfirm"]);
-    assert!(code == Some(1) && said.contains("disk full"), "{said}");
-    assert!(managed.secrets_in_runtime().is_empty());
-
-    managed.nix_that_stages("echo $$ > \"$XDG_RUNTIME_DIR/../nix-pid\"; exec sleep 600");
-    let is_locked = || {
-        let files = files_below(&managed.release.release_dir());
-        files.iter().any(|file| file.file_name() == Some("release.lock"))
-    };
-    let pid = managed.place("runtime").parent().expect("a directory").join("nix-pid");
-    for signal in ["INT", "TERM", "HUP", "QUIT", "ALRM", "USR1", "USR2", "XCPU", "KILL"] {
-        let child: Child = managed
-            .command("upload", &["--noconfirm"])
-            .stdout(Stdio::null())
-            .stderr(Stdio::piped())
-            .spawn()
-            .expect("the tool runs");
-        let deadline = Instant::now() + Duration::from_secs(60);
-        let files = loop {
-            match managed.secrets_in_runtime() {
-                files if pid.exists() => break files,
-                _ => assert!(Instant::now() < deadline, "no key was opened"),
-            }
-            std::thread::sleep(Duration::from_millis(20));
-        };
-        assert!(is_locked());
-        // The file that the killed run left is found and removed.
-        assert_eq!(files.len(), 1, "{files:?}");
-        let mode = |path: &Utf8Path| fs::metadata(path).expect("it is there").permissions().mode() & 0o777;
-        assert_eq!((mode(&files[0]), mode(files[0].parent().expect("a directory"))), (0o600, 0o700));
-        let kill = Command::new("kill").args([format!("-{signal}"), child.id().to_string()]).status();
-        assert!(kill.expect("kill runs").success());
-        let output = child.wait_with_output().expect("it ends");
-        let said = String::from_utf8_lossy(&output.stderr);
-        let nix = fs::read_to_string(&pid).expect("a number");
-        fs::remove_file(&pid).expect("removed");
-        assert!(is_gone(nix.trim()), "{signal}: Nix goes on");
-        if signal == "KILL" {
-            continue;
-        }
-        assert!(managed.secrets_in_runtime().is_empty(), "{signal} leaves the key behind");
-        assert!(!is_locked(), "{signal} leaves the lock behind");
-        let last: Vec<&str> = said.lines().rev().take(2).collect();
-        assert!(
-            last[1].starts_with("warning: stopped by ") && last[1].ends_with("users see what they saw before"),
-            "{said}"
-        );
-        assert_eq!(last[0].trim(), "finished work is kept: run the same command again");
-        assert!(output.status.code().is_some_and(|code| code > 128), "{:?}", output.status);
-    }
-    fs::remove_file(managed.place("bin/nix")).expect("removed");
-    let (code, said) = managed.run("upload", &["--noconfirm"]);
-    assert!(code == Some(0) && said.contains("which a killed run had left"), "{said}");
-    assert!(managed.secrets_in_runtime().is_empty());
 }
 
 #[test]

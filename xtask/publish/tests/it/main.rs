@@ -4,6 +4,7 @@
 
 mod adoption;
 mod cache;
+mod canaries;
 mod child;
 mod doctor;
 mod edge;

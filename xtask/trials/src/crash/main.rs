@@ -1,10 +1,11 @@
 //! The crash matrix: the release tool, killed before every change that it makes to a file, alone or with everything that it
-//! has started.
+//! has started; and with a disk that is full from then on.
 //!
-//! After each kill, what users see is complete; the same command succeeds; and then everything is as if nothing had
+//! After each of these, what users see is complete; the same command succeeds; and then everything is as if nothing had
 //! happened. Nothing in the tool knows of this: the kernel stops it.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
 use std::process::ExitCode;
 use std::sync::Mutex;
 use std::time::Instant;
@@ -16,19 +17,19 @@ use clap::{Parser, ValueEnum};
 use xtask_trials::place::{self, Print, is_litter};
 use xtask_trials::scenario::{Lab, PHASES, Phase, output, said};
 use xtask_trials::table::{self, Row};
-use xtask_trials::tracer::{self, Kill, Victim};
+use xtask_trials::tracer::{self, Fault, Victim, needs_room};
 use xtask_trials::world;
 
 /// Number of runs at once: one for each core of a small machine.
 const WORKERS: usize = 2;
 
-/// Kill the release tool at every point, and see what is left
+/// Kill the release tool at every point, or fill the disk, and see what is left
 #[derive(Debug, Parser)]
 #[command(bin_name = "cargo xtask crash")]
 struct Arguments {
     /// The phases; without any, all of them
     phases: Vec<String>,
-    /// What is killed: the program alone, or everything that it has started, too
+    /// What fails: the program alone, everything that it has started, too, or the disk
     #[arg(long, value_enum)]
     victim: Option<Victim>,
     /// Kill at one point of each kind only
@@ -69,10 +70,10 @@ fn run(arguments: &Arguments) -> Result<bool> {
     let lab = Lab { dir, programs, workspace: arguments.workspace.clone() };
     eprintln!("making the states that phases start from");
     lab.prepare()?;
-    println!("{}", table::heading("killed"));
+    println!("{}", table::heading("fails"));
     let mut is_well = true;
     for phase in chosen {
-        for victim in [Victim::All, Victim::Program] {
+        for victim in [Victim::All, Victim::Program, Victim::Disk] {
             if arguments.victim.is_some_and(|only| only != victim) {
                 continue;
             }
@@ -113,6 +114,9 @@ impl Matrix<'_> {
             (None, true) => one_of_each_kind(&points),
             (None, false) => (1..=points.len()).collect(),
         };
+        if self.victim == Victim::Disk {
+            todo.retain(|point| points.get(point - 1).is_some_and(|point| needs_room(point)));
+        }
         todo.reverse();
         let (todo, row) = (Mutex::new(todo), Mutex::new(Row::default()));
         std::thread::scope(|scope| -> Result<()> {
@@ -151,13 +155,13 @@ impl Matrix<'_> {
     fn kill(&self, worker: usize, point: usize, expected: &Print, row: &Mutex<Row>) -> Result<()> {
         let place = self.lab.place(worker);
         self.lab.reset(self.phase.state, &place)?;
-        let kill = Kill { before: point, what: self.victim };
-        let ended = tracer::run(self.lab.command(self.phase, &place), &place, Some(kill))?;
-        if ended.status.is_some() {
-            // This run made fewer changes than the first one.
-            return Ok(());
-        }
-        let event = ended.points.last().cloned().unwrap_or_default();
+        let fault = Fault { before: point, what: self.victim };
+        let messages = self.lab.dir.join(format!("w{worker}.messages"));
+        let mut command = self.lab.command(self.phase, &place);
+        command.stderr(fs::File::create(&messages).with_context(|| format!("cannot create {messages}"))?);
+        let ended = tracer::run(command, &place, Some(fault))?;
+        // This run made fewer changes than the first one.
+        let Some(event) = ended.points.get(point - 1).cloned() else { return Ok(()) };
         let faults = if self.phase.publishes { world::faults(&place)? } else { Vec::new() };
         let again = output(&mut self.lab.command(self.phase, &place))?;
         let left = place::print(&place)?;
@@ -183,11 +187,20 @@ impl Matrix<'_> {
         } else if !differs.is_empty() {
             report(&mut row.differs, "it does not end as it should", format!("{differs:?}"));
         }
+        let messages = fs::read_to_string(&messages).with_context(|| format!("cannot read {messages}"))?;
+        if self.victim == Victim::Disk && !is_clear(ended.status, &messages) {
+            report(&mut row.unclear, "it does not name the full disk", messages);
+        }
         if !litter.is_empty() {
             report(&mut row.litter, "this stays", format!("{litter:?}"));
         }
         Ok(())
     }
+}
+
+/// Whether a run succeeded on a full disk, or says why not.
+fn is_clear(status: Option<i32>, messages: &str) -> bool {
+    status == Some(0) || status == Some(1) && messages.contains("\nnext: make room ")
 }
 
 /// The first point of each kind.

@@ -14,7 +14,7 @@ use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::Pid;
 use seccompiler::{BpfProgram, SeccompAction, SeccompFilter};
 
-use super::{Ended, Kill, Victim};
+use super::{Ended, Fault, Victim, needs_room};
 
 /// The system calls that may change a file, each with the places of the paths among its arguments.
 const CALLS: &[(i64, &str, Change)] = &[
@@ -62,7 +62,7 @@ enum Change {
 ///
 /// # Errors
 /// The system does not allow it.
-pub(super) fn run(mut command: Command, below: &Utf8Path, victim: Option<Kill>) -> Result<Ended> {
+pub(super) fn run(mut command: Command, below: &Utf8Path, fault: Option<Fault>) -> Result<Ended> {
     let filter = filter()?;
     // SAFETY: between fork and exec, only async-signal-safe calls are made: `traceme` and the filter's two.
     unsafe {
@@ -73,7 +73,15 @@ pub(super) fn run(mut command: Command, below: &Utf8Path, victim: Option<Kill>) 
     }
     let child = command.spawn().with_context(|| format!("cannot run {command:?}"))?;
     let main = Pid::from_raw(i32::try_from(child.id())?);
-    let mut trace = Trace { main, below, victim, points: Vec::new(), live: BTreeSet::from([main]), is_killed: false };
+    let mut trace = Trace {
+        main,
+        below,
+        fault,
+        points: Vec::new(),
+        live: BTreeSet::from([main]),
+        is_killed: false,
+        is_full: false,
+    };
     trace.follow()
 }
 
@@ -88,10 +96,12 @@ fn filter() -> Result<BpfProgram> {
 struct Trace<'a> {
     main: Pid,
     below: &'a Utf8Path,
-    victim: Option<Kill>,
+    fault: Option<Fault>,
     points: Vec<String>,
     live: BTreeSet<Pid>,
     is_killed: bool,
+    /// Whether the disk is full.
+    is_full: bool,
 }
 
 impl Trace<'_> {
@@ -132,7 +142,12 @@ impl Trace<'_> {
                 WaitStatus::PtraceEvent(pid, _, event) => {
                     self.live.insert(pid);
                     if event == ptrace::Event::PTRACE_EVENT_SECCOMP as i32 {
-                        self.pass(self.change(pid))?;
+                        let change = self.change(pid);
+                        // Nothing of a file without a name survives.
+                        self.pass(change.clone().filter(|change| !change.ends_with(NAMELESS)))?;
+                        if self.is_full && change.is_some_and(|change| needs_room(&change)) {
+                            refuse(pid)?;
+                        }
                     } else if event == ptrace::Event::PTRACE_EVENT_EXEC as i32 {
                         self.pass(link(pid, "exe").map(|program| format!("exec {program}")))?;
                     }
@@ -152,16 +167,16 @@ impl Trace<'_> {
 
     /// Whether everything was killed.
     fn is_dead(&self) -> bool {
-        self.is_killed && self.victim.is_some_and(|kill| kill.what == Victim::All)
+        self.is_killed && self.fault.is_some_and(|fault| fault.what == Victim::All)
     }
 
     fn pass(&mut self, point: Option<String>) -> Result<()> {
         let Some(point) = point.filter(|_| !self.is_killed) else { return Ok(()) };
         self.points.push(point);
-        let Some(Kill { what, .. }) = self.victim.filter(|kill| kill.before == self.points.len()) else {
+        let Some(Fault { what, .. }) = self.fault.filter(|fault| fault.before == self.points.len()) else {
             return Ok(());
         };
-        self.is_killed = true;
+        self.is_killed = what != Victim::Disk;
         match what {
             Victim::Program => kill(self.main, Signal::SIGKILL)?,
             Victim::All => {
@@ -170,6 +185,7 @@ impl Trace<'_> {
                     let _ = kill(*pid, Signal::SIGKILL);
                 }
             }
+            Victim::Disk => self.is_full = true,
         }
         Ok(())
     }
@@ -190,12 +206,20 @@ impl Trace<'_> {
             Change::File { fd } => link(pid, &format!("fd/{}", args[fd] as i32))?,
         };
         let below = path.strip_prefix(self.below).ok()?;
-        // Nothing of a file without a name survives.
-        if below.as_str().ends_with(" (deleted)") {
-            return None;
-        }
         Some(format!("{name} {below}"))
     }
+}
+
+/// End of the path of an open file whose name was removed.
+const NAMELESS: &str = " (deleted)";
+
+/// Makes the system call that a process has come to fail, because the disk is full.
+fn refuse(pid: Pid) -> Result<()> {
+    let mut regs = ptrace::getregs(pid)?;
+    // No call has this number, so nothing is done, and the result stays.
+    regs.orig_rax = u64::MAX;
+    regs.rax = -i64::from(nix::libc::ENOSPC) as u64;
+    Ok(ptrace::setregs(pid, regs)?)
 }
 
 fn go_on(pid: Pid, signal: Option<Signal>) {
