@@ -3,6 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
+use crate::shown::excerpt;
 use serde::{Deserialize, Serialize};
 
 /// A SHA-256 digest; shown and stored as 64 hexadecimal digits.
@@ -74,7 +75,7 @@ impl FromStr for Digest {
         });
         match pairs {
             Some(()) if digits.len() == 64 => Ok(Digest(bytes)),
-            _ => Err(format!("`{}` is not a SHA-256 digest: it has 64 digits of 0-9a-f", text.escape_debug())),
+            _ => Err(format!("`{}` is not a SHA-256 digest: it has 64 digits of 0-9a-f", excerpt(text))),
         }
     }
 }

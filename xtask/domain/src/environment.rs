@@ -17,7 +17,7 @@ use serde::Deserialize;
 use self::image_target::ImageTargets;
 use super::product::Product;
 use super::profile::Profile;
-use super::shown::excerpt;
+use super::shown::{excerpt, lines};
 
 /// The contents of `releng.toml`.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
@@ -229,7 +229,7 @@ impl Config {
     /// # Errors
     /// What is wrong, with its line; without the file's path.
     pub fn parse(text: &str) -> Result<Config, String> {
-        let config: Config = toml::from_str(text).map_err(|error| error.to_string().trim_end().to_owned())?;
+        let config: Config = toml::from_str(text).map_err(|error| lines(&error.to_string()))?;
         for (name, environment) in &config.environments {
             check_name(name)?;
             environment.check().map_err(|why| format!("environment `{name}`: {why}"))?;
@@ -274,7 +274,7 @@ impl Config {
     pub fn environment(&self, name: &str) -> Result<&Environment, String> {
         self.environments.get(name).ok_or_else(|| {
             let names: Vec<&str> = self.environments.keys().map(String::as_str).collect();
-            format!("there is no environment `{}`: known environments are {}", name.escape_debug(), names.join(", "))
+            format!("there is no environment `{}`: known environments are {}", excerpt(name), names.join(", "))
         })
     }
 }

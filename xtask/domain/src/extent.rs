@@ -1,5 +1,6 @@
 //! How much of a release is built or published.
 
+use crate::shown::excerpt;
 use std::fmt;
 use std::str::FromStr;
 
@@ -34,6 +35,6 @@ impl FromStr for Extent {
 
     fn from_str(text: &str) -> Result<Extent, String> {
         let found = Extent::EVERY.into_iter().find(|extent| extent.name() == text);
-        found.ok_or_else(|| format!("`{}` is neither `all` nor `manual`", text.escape_debug()))
+        found.ok_or_else(|| format!("`{}` is neither `all` nor `manual`", excerpt(text)))
     }
 }

@@ -9,6 +9,8 @@ use serde::de::{DeserializeOwned, Error as _};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::Value;
 
+use crate::shown::reason;
+
 /// The format that this tool writes. Records without a number have it, too.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Format;
@@ -76,7 +78,7 @@ pub fn parse<T: DeserializeOwned>(text: &str, what: &str) -> Result<T, Misread> 
     {
         return Err(Misread::newer(format));
     }
-    serde_json::from_str(text).map_err(|error| Misread::Wrong(format!("is not {what}: {error}")))
+    serde_json::from_str(text).map_err(|error| Misread::Wrong(format!("is not {what}: {}", reason(error))))
 }
 
 /// Returns a key in a text that the value read from it does not have, because it is unknown.

@@ -26,6 +26,7 @@ use super::date::Date;
 use super::problem::{Problem, Problems};
 use super::product::{Links, fill};
 use super::release::Release;
+use super::shown::excerpt;
 use super::version::Series;
 
 /// Directory of the fragments of unreleased changes, in the tree.
@@ -102,7 +103,7 @@ fn unknown(path: &str, credit: &Placed<String>, authors: &Authors) -> Problem {
     let remedy = authors
         .guess(&credit.value)
         .map_or_else(|| "add it there".to_owned(), |keys| format!("did you mean `{keys}`?"));
-    let what = format!("credits: `{}` is not in the author list: {remedy}", credit.value.escape_debug());
+    let what = format!("credits: `{}` is not in the author list: {remedy}", excerpt(&credit.value));
     Problem::at(path, credit.line, what)
 }
 

@@ -6,12 +6,13 @@
 use std::fmt;
 
 use super::notes::yaml::Fault;
-use super::shown::one_line;
+use super::shown::{self, one_line};
 
 /// Largest number of files that a message names.
 pub const NAMED: usize = 10;
 
-/// One thing that is wrong and how to fix it, in one sentence, with its place if it has one.
+/// One thing that is wrong and how to fix it, in one sentence, with its place if it has one. What others wrote in it is
+/// made fit to be shown.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Problem {
     /// The file, as the reader would type it, and the line, from 1.
@@ -21,11 +22,11 @@ pub struct Problem {
 
 impl Problem {
     pub fn new(what: impl Into<String>) -> Problem {
-        Problem { place: None, what: what.into() }
+        Problem { place: None, what: shown::lines(&what.into()) }
     }
 
     pub fn at(path: impl Into<String>, line: usize, what: impl Into<String>) -> Problem {
-        Problem { place: Some((path.into(), line)), what: what.into() }
+        Problem { place: Some((one_line(&path.into()), line)), what: shown::lines(&what.into()) }
     }
 
     /// Turns the faults of one file into problems with its path.

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
+use crate::shown::excerpt;
 use serde::{Deserialize, Serialize};
 
 /// One of the flake's `release-jobs`.
@@ -40,7 +41,7 @@ impl FromStr for Profile {
         let found = Profile::EVERY.into_iter().find(|profile| profile.name() == text);
         found.ok_or_else(|| {
             let known = Profile::EVERY.map(Profile::name).join(" and ");
-            format!("there is no profile `{}`: known profiles are {known}", text.escape_debug())
+            format!("there is no profile `{}`: known profiles are {known}", excerpt(text))
         })
     }
 }

@@ -18,6 +18,7 @@ use std::sync::Arc;
 use super::layout::Layout;
 use super::problem::Problem;
 use super::product::Product;
+use super::shown::excerpt;
 use super::version::{Series, Version};
 
 /// The placeholder in `version.json` for a series that has no name yet.
@@ -84,7 +85,7 @@ impl fmt::Display for NotReleasable {
                 f,
                 "`{}` cannot be a release name: headings and commit messages contain it, \
                  so it must be one line and not empty",
-                name.escape_debug()
+                excerpt(name)
             ),
         }
     }

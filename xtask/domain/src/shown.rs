@@ -3,7 +3,7 @@
 //! Characters that control a terminal, or that are invisible, are escaped: `\u{1b}`. Line breaks are left to the
 //! caller, because only the caller knows whether the text may have several lines.
 
-use std::fmt::Write;
+use std::fmt::{Display, Write};
 
 /// Whether a character controls a terminal, changes the direction of the text around it, or is invisible.
 pub fn is_hidden(c: char) -> bool {
@@ -27,6 +27,42 @@ pub fn one_line(text: &str) -> String {
         }
     }
     line
+}
+
+/// Largest number of characters of a message that quotes foreign text, as those of parsers do.
+const REASON: usize = 400;
+
+/// Makes the message of a parser fit to be shown: on one line, without hidden characters, and not too long.
+pub fn reason(error: impl Display) -> String {
+    shortened(&one_line(error.to_string().trim_end()), REASON)
+}
+
+/// Largest number of characters of a message of several lines, and how many of them are from its start: other programs
+/// often give the reason last.
+const LINES: (usize, usize) = (8000, 2000);
+
+/// Makes a message of several lines fit to be shown: without hidden characters other than line breaks, and not too long.
+pub fn lines(text: &str) -> String {
+    let text = text.trim_end().split('\n').map(line).collect::<Vec<_>>().join("\n");
+    let (most, first) = LINES;
+    let length = text.chars().count();
+    if length <= most {
+        return text;
+    }
+    let last: String = text.chars().skip(length - (most - first)).collect();
+    format!("{}\n{last}", shortened(&text, first))
+}
+
+/// Escapes hidden characters of a line of several, where tabs do no harm.
+fn line(text: &str) -> String {
+    text.split('\t').map(one_line).collect::<Vec<_>>().join("\t")
+}
+
+fn shortened(text: &str, most: usize) -> String {
+    match text.char_indices().nth(most) {
+        Some((end, _)) => format!("{}…", &text[..end]),
+        None => text.to_owned(),
+    }
 }
 
 /// Largest number of characters of foreign text that a message quotes.

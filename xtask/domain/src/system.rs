@@ -3,6 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
+use crate::shown::excerpt;
 use serde::{Deserialize, Serialize};
 
 /// A system that a release is built for.
@@ -38,7 +39,7 @@ impl FromStr for System {
         };
         match text.split_once('-') {
             Some((cpu, os)) if word(cpu) && word(os) => Ok(System(text.to_owned())),
-            _ => Err(format!("`{}` is not a system: expected one such as x86_64-linux", text.escape_debug())),
+            _ => Err(format!("`{}` is not a system: expected one such as x86_64-linux", excerpt(text))),
         }
     }
 }

@@ -8,6 +8,7 @@ use std::cmp::Ordering;
 use std::fmt;
 use std::str::FromStr;
 
+use crate::shown::excerpt;
 use serde::{Deserialize, Serialize};
 
 /// A version, as it is spelled in `version.json`, in tags and in artifact names.
@@ -59,6 +60,8 @@ impl Version {
 }
 
 const DEV: &str = "0.dev";
+/// Greatest number in a version: the next one can be computed from it.
+const GREATEST: u64 = u32::MAX as u64;
 
 impl FromStr for Version {
     type Err = VersionError;
@@ -84,6 +87,10 @@ impl FromStr for Version {
             .map_err(|_| wrong("expected three numbers without leading zeros, as in 2.93.1"))?;
         if !precedence.build.is_empty() {
             return Err(wrong("build metadata (`+…`) is not used in Lix's versions"));
+        }
+        let semver::Version { major, minor, patch, .. } = precedence;
+        if [major, minor, patch].into_iter().any(|number| number > GREATEST) {
+            return Err(wrong("a number is greater than any version's"));
         }
         if let Some(suffix) = suffix {
             precedence.pre = pre_release(suffix).ok_or_else(|| {
@@ -181,7 +188,7 @@ pub struct VersionError {
 
 impl fmt::Display for VersionError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "`{}` is not a version: {}", self.text.escape_debug(), self.why)
+        write!(f, "`{}` is not a version: {}", excerpt(&self.text), self.why)
     }
 }
 

@@ -121,18 +121,25 @@ fn kind(kind: fs::FileType) -> &'static str {
     }
 }
 
-/// Largest size in bytes of a file that is read into memory, far above that of any text or index of a release.
+/// Largest size in bytes of a file that is read into memory, far above that of any archive that is.
 pub const SMALL: u64 = 64 << 20;
+/// Largest size in bytes of a text that is read, far above that of any record: what is made of it takes several times
+/// as much memory.
+const TEXT: u64 = 16 << 20;
 
 /// Reads a small file.
 ///
 /// # Errors
 /// The file cannot be read, is not a regular file, or is far too large.
 pub fn read(path: &Utf8Path) -> Result<Vec<u8>> {
+    read_at_most(path, SMALL)
+}
+
+fn read_at_most(path: &Utf8Path, most: u64) -> Result<Vec<u8>> {
     let (file, size) = open_file(path)?;
-    ensure!(size <= SMALL, "{path} has {size} bytes, which is far too large for this file");
+    ensure!(size <= most, "{path} has {size} bytes, which is far too large for this file");
     let mut bytes = Vec::new();
-    file.take(SMALL).read_to_end(&mut bytes).with_context(|| format!("cannot read {path}"))?;
+    file.take(most).read_to_end(&mut bytes).with_context(|| format!("cannot read {path}"))?;
     Ok(bytes)
 }
 
@@ -141,7 +148,7 @@ pub fn read(path: &Utf8Path) -> Result<Vec<u8>> {
 /// # Errors
 /// As for [`read`], or the file is not UTF-8.
 pub fn read_text(path: &Utf8Path) -> Result<String> {
-    String::from_utf8(read(path)?).with_context(|| format!("{path} is not text"))
+    String::from_utf8(read_at_most(path, TEXT)?).with_context(|| format!("{path} is not text"))
 }
 
 /// Reads a small text file; `None` if it does not exist.

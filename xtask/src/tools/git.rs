@@ -17,7 +17,7 @@ use anyhow::{Context, Result, anyhow, bail};
 use camino::{Utf8Path, Utf8PathBuf};
 use xshell::{Cmd, Shell};
 
-use super::{process, room};
+use super::{paint, process, room};
 use crate::domain::amounts::counted;
 use crate::domain::oid::Oid;
 use crate::domain::release::tagging::Commit;
@@ -263,12 +263,13 @@ impl Git {
         Ok([self.path("objects")?.as_str()].into_iter().chain(alternates).map(|line| format!("{line}\n")).collect())
     }
 
-    /// Prints the diff of two trees to stdout, in colour on a terminal.
+    /// Prints the diff of two trees to stdout, see [`paint::diff`].
     pub fn show_diff(&self, from: &Oid, to: &Oid, environment: &[(&str, String)]) -> Result<()> {
         // Unlike `git diff`, it ignores the user's settings.
         let cmd = self.cmd(["--no-pager", "diff-tree", "-r", "--patch", "--no-ext-diff", "--no-textconv"]);
-        let cmd = cmd.args(["--find-renames", "--color=auto", from.as_str(), to.as_str()]);
-        process::show(cmd.envs(environment.iter().map(|(key, value)| (key, value))))
+        let cmd = cmd.args(["--find-renames", "--no-color", from.as_str(), to.as_str()]);
+        let diff = process::read_bytes(cmd.envs(environment.iter().map(|(key, value)| (key, value))))?;
+        paint::diff(&String::from_utf8_lossy(&diff))
     }
 
     /// Returns the commit that an annotated tag points at; `None` if there is no annotated tag of this name.

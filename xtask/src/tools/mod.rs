@@ -7,6 +7,7 @@ pub mod files;
 pub mod git;
 pub mod history;
 pub mod nix;
+pub mod paint;
 pub mod patience;
 pub mod pristine;
 pub mod process;

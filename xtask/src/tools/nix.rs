@@ -4,7 +4,7 @@
 //! Every call gets the arguments that the manager adds after `--`.
 
 use std::collections::BTreeMap;
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Read};
 use std::process::Output;
 
 use anyhow::{Context, Result, anyhow};
@@ -13,6 +13,7 @@ use serde::de::DeserializeOwned;
 use xshell::Shell;
 
 use super::process;
+use super::process::output;
 use super::process::running::{self, Running};
 use super::scratch_dir::ScratchDir;
 use super::{files, term};
@@ -235,7 +236,7 @@ impl Nix {
             cmd.args(["--gc-roots-dir", gc_roots.as_str(), "--flake", &flake.attr(path)]).args(&self.args.eval_jobs);
         let mut rows = Vec::new();
         let ended = running::stream(cmd, |stdout| {
-            for line in BufReader::new(stdout).lines() {
+            for line in BufReader::new(stdout.take(output::MOST)).lines() {
                 let line = line.context("cannot read what `nix-eval-jobs` writes")?;
                 let mut row = Row::parse(&line).map_err(|why| {
                     anyhow!(

@@ -5,6 +5,7 @@
 //! interrupted halfway.
 
 pub mod environment;
+pub mod output;
 pub mod running;
 
 use std::convert::Infallible;
@@ -13,7 +14,6 @@ use std::io::{Read, Seek, Write};
 use std::os::fd::AsFd;
 use std::os::unix::process::CommandExt;
 use std::process::{Child, Command, Output, Stdio};
-use std::sync::mpsc::Receiver;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
@@ -106,7 +106,9 @@ pub fn capture(cmd: Cmd) -> Result<Output> {
 pub fn capture_long(cmd: Cmd) -> Result<Output> {
     term::detail(format_args!("$ {cmd}"));
     let shown = cmd.to_string();
-    ours(cmd).stdin(Stdio::null()).output().with_context(|| cannot_run(&shown))
+    let mut cmd = ours(cmd);
+    cmd.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    output::of(cmd.spawn().with_context(|| cannot_run(&shown))?, &shown)
 }
 
 /// Runs a program and returns what it wrote to stdout.
@@ -176,7 +178,9 @@ pub fn capture_watched(cmd: Cmd, shown: &str, mut watch: impl FnMut(u64) -> Resu
         if let Some(status) = leader.0.try_wait().with_context(|| format!("cannot wait for `{shown}`"))? {
             break status;
         }
-        watch(length(&stdout) + length(&stderr))?;
+        let written = length(&stdout) + length(&stderr);
+        ensure!(written <= output::MOST, output::too_much(shown));
+        watch(written)?;
         std::thread::sleep(STEP);
     };
     let reading = || format!("cannot read what `{shown}` wrote");
@@ -227,19 +231,6 @@ pub fn show(cmd: Cmd) -> Result<()> {
         bail!("`{shown}` failed ({status}); its messages are above");
     }
     Ok(())
-}
-
-/// Reads a stream to its end in a thread: the child would block once the pipe is full.
-fn drained(mut stream: impl Read + Send + 'static) -> Receiver<Vec<u8>> {
-    let (sender, receiver) = std::sync::mpsc::channel();
-    std::thread::spawn(move || {
-        let mut bytes = Vec::new();
-        // What was read before an error is still worth showing.
-        let _ = stream.read_to_end(&mut bytes);
-        // The receiver may be gone.
-        let _ = sender.send(bytes);
-    });
-    receiver
 }
 
 /// Runs a program that must not be interrupted halfway: in a separate process group, so that neither Ctrl-C nor a

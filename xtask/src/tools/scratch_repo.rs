@@ -5,6 +5,7 @@
 
 use anyhow::{Context, Result, ensure};
 
+use super::files;
 use super::git::{Git, parse_oid};
 use super::pristine::Pristine;
 use super::process;
@@ -168,7 +169,7 @@ impl<'a> ScratchRepo<'a> {
             )
         })?;
         let message =
-            std::fs::read_to_string(&file).with_context(|| format!("cannot read {file} after the commit-msg hook"))?;
+            files::read_text(&file).context("the commit-msg hook did not leave a message that can be read")?;
         process::read(self.cmd(&["stripspace"]).stdin(message)).map(|message| message + "\n")
     }
 }

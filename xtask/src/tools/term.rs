@@ -317,29 +317,6 @@ pub fn ask(question: impl Display) -> Result<bool> {
     Ok(matches!(answer.trim(), "y" | "Y" | "yes"))
 }
 
-/// Colours a plan's page: headings bold, marks by what they mean.
-pub fn paint_plan(text: &str) -> String {
-    let paint = |line: &str| match line.trim_start().chars().next() {
-        Some('+' | '~') if line.starts_with("  ") => format!("{GOOD}{line}{GOOD:#}\n"),
-        Some('=' | '-') if line.starts_with("  ") => format!("{DIM}{line}{DIM:#}\n"),
-        Some('…') => format!("{WARNING}{line}{WARNING:#}\n"),
-        Some('!') => format!("{BAD}{line}{BAD:#}\n"),
-        Some(_) if !line.starts_with(' ') => format!("{BOLD}{line}{BOLD:#}\n"),
-        _ => format!("{line}\n"),
-    };
-    text.lines().map(paint).collect()
-}
-
-/// Colours a page of checks: headings bold, marks by what they mean.
-pub fn paint_checks(text: &str) -> String {
-    let paint = |line: &str| {
-        let painted = line.replacen('✓', &good("✓"), 1).replacen('✗', &bad("✗"), 1);
-        let heading = !line.is_empty() && !line.starts_with(' ');
-        if heading { format!("{BOLD}{line}{BOLD:#}\n") } else { format!("{painted}\n") }
-    };
-    text.lines().map(paint).collect()
-}
-
 /// Prints a message only with `--verbose`.
 pub fn detail(message: impl Display) {
     if at_least(Verbosity::Verbose) {

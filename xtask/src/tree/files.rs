@@ -6,6 +6,7 @@ use camino::Utf8Path;
 use crate::domain::environment::Config;
 use crate::domain::oid::Oid;
 use crate::domain::release::version_file::{self, VersionFile};
+use crate::tools::files;
 use crate::tools::git::Git;
 
 /// Reads `version.json` of a commit.
@@ -24,6 +25,6 @@ pub fn version_file(git: &Git, commit: &Oid) -> Result<VersionFile> {
 /// # Errors
 /// The file cannot be read, or is invalid.
 pub fn config(path: &Utf8Path) -> Result<Config> {
-    let text = std::fs::read_to_string(path).with_context(|| format!("cannot read {path}"))?;
+    let text = files::read_text(path)?;
     Config::parse(&text).map_err(|why| anyhow!("{path}: {why}"))
 }

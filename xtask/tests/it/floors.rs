@@ -42,7 +42,7 @@ fn no_floor_uses_one_above_it() {
 }
 
 /// The nouns that programs are spoken to about. What a release is, and what of it goes where, is not among them.
-const KNOWN_TO_TOOLS: [&str; 16] = [
+const KNOWN_TO_TOOLS: [&str; 17] = [
     "amounts::",
     "build::",
     "cache::",
@@ -51,6 +51,7 @@ const KNOWN_TO_TOOLS: [&str; 16] = [
     "environment::",
     // Its name alone: what is locked, and when, is not known to the lock.
     "layout::LOCK",
+    "limits",
     "live_manifest::",
     "oid::",
     "problem::",

@@ -10,6 +10,7 @@ mod floors;
 mod front_door;
 mod guide;
 mod halfway;
+mod hostile;
 mod identity;
 mod notes;
 mod prepare;

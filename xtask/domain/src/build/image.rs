@@ -5,10 +5,12 @@
 
 use std::collections::BTreeMap;
 
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::digest::{Digest, oci};
 use crate::problem::Problems;
+use crate::shown::reason;
 use crate::system::{Platform, System};
 
 const INDEX_TYPE: &str = "application/vnd.oci.image.index.v1+json";
@@ -85,8 +87,32 @@ impl Index {
     /// # Errors
     /// The text is not an index, or has digests other than SHA-256.
     pub fn parse(bytes: &[u8]) -> Result<Index, String> {
-        serde_json::from_slice(bytes).map_err(|error| format!("is not an image index: {error}"))
+        parse(bytes, "an image index")
     }
+}
+
+impl OciManifest {
+    /// Parses an image's manifest.
+    ///
+    /// # Errors
+    /// As for [`Index::parse`].
+    pub fn parse(bytes: &[u8]) -> Result<OciManifest, String> {
+        parse(bytes, "the manifest of an image")
+    }
+}
+
+impl Config {
+    /// Parses an image's configuration.
+    ///
+    /// # Errors
+    /// As for [`Index::parse`].
+    pub fn parse(bytes: &[u8]) -> Result<Config, String> {
+        parse(bytes, "the configuration of an image")
+    }
+}
+
+fn parse<T: DeserializeOwned>(bytes: &[u8], what: &str) -> Result<T, String> {
+    serde_json::from_slice(bytes).map_err(|error| format!("is not {what}: {}", reason(error)))
 }
 
 /// An image of one architecture.

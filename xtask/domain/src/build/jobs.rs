@@ -10,6 +10,7 @@ use serde::Deserialize;
 use super::OUT;
 use crate::problem::{Problem, Problems};
 use crate::product::Product;
+use crate::shown::{excerpt, reason};
 use crate::store_path::StorePath;
 use crate::system::System;
 
@@ -55,7 +56,7 @@ struct RawRow {
 
 impl RawRow {
     fn into_row(self) -> Result<Row, String> {
-        let shown = self.attr_path.join(".");
+        let shown = excerpt(&self.attr_path.join("."));
         let (path, name, outputs) = match (self.error, self.drv_path, self.name, self.outputs) {
             (Some(error), ..) => return Ok(Row { attr_path: self.attr_path, result: Err(error) }),
             (None, Some(path), Some(name), Some(outputs)) => (path, name, outputs),
@@ -70,7 +71,7 @@ impl RawRow {
             .into_iter()
             .map(|(name, path)| match path {
                 Some(path) => Ok((name, parse(&path)?)),
-                None => Err(format!("the output `{name}` of `{shown}` has no path before it is built")),
+                None => Err(format!("the output `{}` of `{shown}` has no path before it is built", excerpt(&name))),
             })
             .collect::<Result<_, String>>()?;
         Ok(Row { attr_path: self.attr_path, result: Ok(Derivation { path, name, outputs }) })
@@ -84,7 +85,7 @@ impl Row {
     /// What is wrong with the line.
     pub fn parse(line: &str) -> Result<Row, String> {
         let mut rows = serde_json::Deserializer::from_str(line).into_iter::<RawRow>();
-        let row = rows.next().ok_or("it is empty")?.map_err(|error| error.to_string())?;
+        let row = rows.next().ok_or("it is empty")?.map_err(reason)?;
         match rows.next() {
             None => row.into_row(),
             Some(Ok(_)) => Err("it holds two rows".to_owned()),
@@ -97,7 +98,7 @@ impl Row {
     /// # Errors
     /// What is wrong with the first invalid row.
     pub fn parse_list(text: &str) -> Result<Vec<Row>, String> {
-        let rows: Vec<RawRow> = serde_json::from_str(text).map_err(|error| error.to_string())?;
+        let rows: Vec<RawRow> = serde_json::from_str(text).map_err(reason)?;
         rows.into_iter().map(RawRow::into_row).collect()
     }
 

@@ -5,6 +5,7 @@ use std::error::Error;
 use std::fmt;
 
 use super::program::version;
+use crate::shown::lines;
 
 /// The oldest Nix that reads the flakes of every Lix so far.
 const FOR_LIX: (u64, u64) = (2, 26);
@@ -59,7 +60,7 @@ pub struct Fault {
 impl Fault {
     /// Reads what Nix wrote to stderr; `nix` is the version that it reports.
     pub fn new(stderr: &str, nix: &str) -> Fault {
-        let message = error_in(stderr).to_owned();
+        let message = lines(error_in(stderr));
         Fault { meaning: meaning(&message, nix), message }
     }
 }

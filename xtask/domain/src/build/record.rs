@@ -16,10 +16,15 @@ use crate::layout::{MANUAL, RECORD, SUMS};
 use crate::oid::Oid;
 use crate::problem::Problems;
 use crate::profile::BuiltProfile;
-use crate::shown::excerpt;
+use crate::shown::{excerpt, is_hidden};
 use crate::store_path::StorePath;
 use crate::system::{Platform, System};
 use crate::version::Version;
+
+/// Longest version in bytes, far above that of any.
+const LONGEST_VERSION: usize = 100;
+/// Longest path of a file in bytes, which leaves room in a key of a bucket for the directory.
+const LONGEST_PATH: usize = 900;
 
 /// The files in a directory, by path relative to it.
 pub type Files = BTreeMap<String, FileFacts>;
@@ -85,7 +90,9 @@ impl Record {
     pub fn parse(text: &str) -> Result<Record, String> {
         let record = Record::parse_published(text).map_err(|why| why.to_string())?;
         match format::unknown(text, &record) {
-            Some(key) => Err(format!("is not a record of a release: it has `{key}`, which this tool does not know")),
+            Some(key) => {
+                Err(format!("is not a record of a release: it has `{}`, which this tool does not know", excerpt(&key)))
+            }
             None => Ok(record),
         }
     }
@@ -99,6 +106,9 @@ impl Record {
         let wrong = |what: String| Err(Misread::Wrong(format!("is not a record of a release: {what}")));
         if let Some(path) = record.files.keys().find(|path| !stays_below(path)) {
             return wrong(format!("it lists `{}`", excerpt(path)));
+        }
+        if !is_plain(&record.version) {
+            return wrong(format!("its version is `{}`", excerpt(&record.version)));
         }
         if let Some(tag) = record.tag.as_ref().filter(|tag| tag.to_string() != record.version) {
             return wrong(format!("it is of {}, and of the tag {tag}", excerpt(&record.version)));
@@ -165,9 +175,18 @@ impl Record {
     }
 }
 
+/// Whether a version can be a part of names.
+fn is_plain(version: &str) -> bool {
+    let is_plain = |b: u8| b.is_ascii_alphanumeric() || b"+-._".contains(&b);
+    (1..=LONGEST_VERSION).contains(&version.len()) && version.bytes().all(is_plain) && !version.starts_with('.')
+}
+
 /// Whether a path stays below the directory that it is relative to: records also come from buckets.
 fn stays_below(path: &str) -> bool {
-    path.split('/').all(|part| !matches!(part, "" | "." | "..")) && !path.contains('\\') && !path.contains('\0')
+    path.split('/').all(|part| !matches!(part, "" | "." | ".."))
+        && !path.contains('\\')
+        && !path.chars().any(is_hidden)
+        && path.len() <= LONGEST_PATH
 }
 
 /// Returns the path within the manual of a path in the version directory.

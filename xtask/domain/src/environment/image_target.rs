@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use crate::shown::excerpt;
 use serde::Deserialize;
 
 /// Where an environment's images are pushed to.
@@ -30,7 +31,7 @@ impl TryFrom<String> for ImageTarget {
     type Error = String;
 
     fn try_from(text: String) -> Result<ImageTarget, String> {
-        let wrong = |why: &str| Err(format!("the image target `{}` {why}", text.escape_debug()));
+        let wrong = |why: &str| Err(format!("the image target `{}` {why}", excerpt(&text)));
         match (text.strip_prefix("docker://"), text.strip_prefix("oci:")) {
             // A tag here would be moved by every release.
             (Some(name), _) if name.contains('@') || name.rsplit('/').next().is_some_and(|last| last.contains(':')) => {

@@ -4,6 +4,8 @@
 
 use std::fmt;
 
+use crate::shown;
+
 /// Why a push was refused, on both of git's streams.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Refusal {
@@ -112,7 +114,7 @@ fn refused(line: &str) -> Option<(String, String)> {
         Some((_, reason)) => reason.strip_suffix(')').unwrap_or(reason),
         None => summary.trim_matches(['[', ']']),
     };
-    Some((name.to_owned(), reason.trim().to_owned()))
+    Some((shown::reason(name), shown::reason(reason.trim())))
 }
 
 /// Returns a line of stderr if it is a message, and not one of git's usual lines or the remote's progress.
@@ -140,7 +142,7 @@ fn word(line: &str) -> Option<String> {
     let text = text.strip_suffix("\u{1b}[K").unwrap_or(text).trim_end();
     let text = text.strip_prefix(' ').unwrap_or(text);
     let is_progress = from_remote && PROGRESS.iter().any(|progress| text.starts_with(progress));
-    (!text.is_empty() && !is_progress).then(|| text.to_owned())
+    (!text.is_empty() && !is_progress).then(|| shown::reason(text))
 }
 
 #[cfg(test)]

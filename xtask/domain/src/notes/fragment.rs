@@ -14,6 +14,7 @@ use super::reference::Reference;
 use super::yaml::{self, Fault, Placed, Value};
 use crate::problem::nearest;
 use crate::product::Product;
+use crate::shown::excerpt;
 
 /// A fragment that is valid in itself; whether its credits exist is checked against [`super::authors::Authors`].
 #[derive(Debug)]
@@ -118,7 +119,7 @@ impl Fragment {
                 "significance" => fragment.significant = field.significance(&node),
                 "credits" => fragment.credits = field.each(&node, Field::credit),
                 other => {
-                    let what = format!("unknown key `{}`: {}", other.escape_debug(), instead_of(other));
+                    let what = format!("unknown key `{}`: {}", excerpt(other), instead_of(other));
                     faults.push(Fault::new(key.line, what));
                 }
             }

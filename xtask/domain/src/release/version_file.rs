@@ -6,6 +6,7 @@
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
+use crate::shown::{excerpt, reason};
 use crate::version::Version;
 
 /// Path of the file in the tree.
@@ -43,14 +44,15 @@ impl VersionFile {
         if text.starts_with('\u{feff}') {
             return Err("starts with a byte-order mark: save it as UTF-8 without one".to_owned());
         }
-        let raw: Raw = serde_json::from_str(text).map_err(|error| format!("is not a valid version file: {error}"))?;
+        let raw: Raw =
+            serde_json::from_str(text).map_err(|error| format!("is not a valid version file: {}", reason(error)))?;
         let string = |raw: &RawValue, key: &str| {
             serde_json::from_str::<String>(raw.get())
-                .map_err(|_| format!("`{key}` must be a string, not {}", raw.get()))
+                .map_err(|_| format!("`{key}` must be a string, not {}", excerpt(raw.get())))
         };
         let official = raw.official_release.map(|flag| {
             serde_json::from_str(flag.get())
-                .map_err(|_| format!("`official_release` must be true or false, not {}", flag.get()))
+                .map_err(|_| format!("`official_release` must be true or false, not {}", excerpt(flag.get())))
         });
         Ok(VersionFile {
             version: string(raw.version, "version")?.parse().map_err(|error| format!("`version`: {error}"))?,

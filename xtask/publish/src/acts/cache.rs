@@ -25,11 +25,12 @@ use crate::domain::cache::faults::{INFO, INFO_TEXT, Keys, Signed, encoding_fault
 use crate::domain::cache::narinfo::{self, NarInfo};
 use crate::domain::cache::path_info::PathInfo;
 use crate::domain::cache::signing::{PublicKey, SecretKey};
+use crate::domain::limits;
 use crate::domain::publication::bucket::Bucket;
 use crate::domain::publication::judgement::{Paths, Seen};
 use crate::site::Stores;
 use crate::tools::listing;
-use crate::tools::nix_cache::{self, LISTING_LIMIT, NARINFO_LIMIT};
+use crate::tools::nix_cache;
 use crate::tools::progress;
 use crate::tools::store::{Progress, Store};
 use crate::tools::transfer;
@@ -82,7 +83,7 @@ pub async fn look<'a>(delivery: &'a Delivery<'_>) -> Result<Prospect<'a>> {
     let mut found = transfer::all(looking).await?;
     // The order of the answers varies; that of a plan must not.
     found.sort_by(|(a, _), (b, _)| a.path.cmp(&b.path));
-    let info = usable(store.get(INFO, NARINFO_LIMIT).await)?.ok().flatten();
+    let info = usable(store.get(INFO, limits::NARINFO).await)?.ok().flatten();
     let info = info.is_some_and(|text| is_good_info(&String::from_utf8_lossy(&text)));
     let (mut paths, mut narinfos) = (Paths { info, ..Paths::default() }, Narinfos::default());
     for (info, found) in found {
@@ -148,7 +149,7 @@ impl Narinfos {
 
 async fn look_at_path(store: &Store, ours: &PathInfo, keys: &Keys) -> Result<Found> {
     let key = ours.path.narinfo();
-    let text = match usable(store.get(&key, NARINFO_LIMIT).await)? {
+    let text = match usable(store.get(&key, limits::NARINFO).await)? {
         Ok(Some(text)) => text,
         Ok(None) => return Ok(Found::Nothing),
         Err(why) => return Ok(Found::Broken(format!("its narinfo cannot be read: {why}"), None)),
@@ -175,9 +176,11 @@ async fn look_at_nar(store: &Store, narinfo: &NarInfo) -> Result<Option<String>>
 
 /// Returns what is wrong with a path's listing, and the right one; `None` if nothing is.
 async fn look_at_listing(store: &Store, path: &StorePath) -> Result<Option<(String, Value)>> {
-    let there = usable(store.get(&path.listing(), LISTING_LIMIT).await)?;
     let place = Utf8PathBuf::from(path.to_string());
     let ours = tokio::task::spawn_blocking(move || listing::of(&place)).await??;
+    // Other spellings of the same are a little longer. Many listings are compared at the same time.
+    let limit = (4 * ours.to_string().len() as u64 + (64 << 10)).min(limits::LISTING);
+    let there = usable(store.get(&path.listing(), limit).await)?;
     let why = match &there {
         Err(why) => Some(format!("its listing cannot be read: {why}")),
         Ok(None) => Some("its listing is missing".to_owned()),

@@ -8,6 +8,7 @@ use xtask::domain::layout::{MANIFEST, WITHDRAWN, WITHDRAWN_COPY};
 use xtask::domain::version::Version;
 
 use super::delivery::Delivery;
+use crate::domain::limits;
 use crate::domain::publication::bucket::Bucket;
 use crate::domain::publication::judgement::Seen;
 use crate::domain::publication::pointers::withdrawn_by_rollback;
@@ -18,9 +19,6 @@ use crate::site::Stores;
 use crate::site::published::{published_in_any_case, receipt_in};
 use crate::tools::root_manifest;
 use crate::tools::store::{Properties, Store};
-
-/// Longest manifest that is read, in bytes.
-const MANIFEST_LIMIT: u64 = 1 << 20;
 
 /// An object in the releases bucket, and what it should be.
 pub struct Prospect {
@@ -59,7 +57,7 @@ impl Prospect {
 /// The bucket cannot be read.
 pub async fn root_manifest(delivery: &Delivery<'_>) -> Result<Prospect> {
     let releases = delivery.read.of(Bucket::Releases);
-    let live = match releases.get(MANIFEST, MANIFEST_LIMIT).await? {
+    let live = match releases.get(MANIFEST, limits::POINTER).await? {
         Some(bytes) => Some(root_manifest::read(&bytes).await?),
         None => None,
     };

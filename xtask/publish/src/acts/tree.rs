@@ -8,6 +8,7 @@ use xtask::domain::system::System;
 use xtask::tools::term;
 
 use super::delivery::Delivery;
+use crate::domain::limits;
 use crate::domain::publication::bucket::Bucket;
 use crate::domain::publication::installer::InstallerRecord;
 use crate::domain::publication::judgement::{Changed, Misserved, Object, Seen, Tree};
@@ -16,9 +17,6 @@ use crate::site::Stores;
 use crate::site::built::{LocalFile, LocalFiles};
 use crate::tools::store::{Listing, Progress, Properties, Store};
 use crate::tools::transfer::{self, Difference, Item, Surveyed, survey};
-
-/// Longest record of installers that is read, in bytes.
-const LIMIT: u64 = 256 << 20;
 
 /// What was seen of a directory in a bucket, and what is needed to apply the act.
 pub struct Prospect {
@@ -211,7 +209,7 @@ async fn digest_there(store: &Store, key: &str, listing: &Listing) -> Result<Str
 /// # Errors
 /// The bucket cannot be read.
 async fn installer_systems(install: &Store, layout: &Layout, key: &str) -> Result<Option<BTreeSet<System>>> {
-    let Some(text) = install.get(key, LIMIT).await? else { return Ok(None) };
+    let Some(text) = install.get(key, limits::RECORD).await? else { return Ok(None) };
     Ok(match InstallerRecord::parse(layout, &String::from_utf8_lossy(&text)) {
         Ok(record) => Some(record.systems(layout)),
         Err(why) => {

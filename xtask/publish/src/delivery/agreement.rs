@@ -6,7 +6,7 @@ use std::io::BufRead;
 use anyhow::{Context, Result, bail, ensure};
 use xtask::domain::digest::Digest;
 use xtask::domain::environment::Colour;
-use xtask::tools::term;
+use xtask::tools::{paint, term};
 
 use crate::domain::publication::plan::Plans;
 use crate::site::Site;
@@ -27,7 +27,7 @@ pub enum Answer {
 /// # Errors
 /// The plans must not be carried out; every reason is listed.
 pub fn show(plans: &Plans) -> Result<()> {
-    term::page(term::paint_plan(&plans.to_text(term::is_verbose())));
+    term::page(paint::plan(&plans.to_text(term::is_verbose())));
     let refusals = plans.refusals();
     ensure!(refusals.is_empty(), "this plan cannot be carried out:\n{}", refusals.join("\n"));
     Ok(())
@@ -38,7 +38,7 @@ pub fn show(plans: &Plans) -> Result<()> {
 /// # Errors
 /// stdout is closed.
 pub fn data(as_json: bool, plans: &Plans) -> Result<()> {
-    if as_json { term::json(&json(plans)?) } else { term::data(term::paint_plan(&plans.to_text(term::is_verbose()))) }
+    if as_json { term::json(&json(plans)?) } else { term::data(paint::plan(&plans.to_text(term::is_verbose()))) }
 }
 
 /// Makes the JSON of one plan with its digest, or of several with the digest over all of them.
@@ -82,7 +82,7 @@ fn ask_for(site: &Site, plans: &Plans, sentence: &str) -> Result<()> {
     };
     // What is agreed to is always shown, also with `--quiet`.
     if term::is_quiet() {
-        term::prompt(term::paint_plan(&plans.to_text(false)) + "\n")?;
+        term::prompt(paint::plan(&plans.to_text(false)) + "\n")?;
     }
     term::prompt(format_args!("To go on, type: {colour}{sentence}{colour:#}\n> "))?;
     let mut line = String::new();

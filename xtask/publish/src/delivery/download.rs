@@ -12,6 +12,7 @@ use xtask::domain::release::Release;
 use xtask::domain::version::Version;
 use xtask::tools::files;
 
+use crate::domain::limits;
 use crate::domain::publication::acts::Subject;
 use crate::domain::publication::installer::InstallerRecord;
 use crate::site::built::{Built, LocalFile, LocalFiles};
@@ -19,16 +20,13 @@ use crate::tools::content::Content;
 use crate::tools::store::Store;
 use crate::tools::transfer;
 
-/// Largest record, page or installer that is read, in bytes.
-pub const LIMIT: u64 = 256 << 20;
-
 /// Finds a release by its record.
 ///
 /// # Errors
 /// The record is missing or invalid.
 pub async fn find(releases: &Store, product: &Arc<Product>, version: &Version) -> Result<Built> {
     let layout = Layout::new(product, version);
-    let text = releases.get(&format!("{}/{RECORD}", layout.version_directory()), LIMIT).await?;
+    let text = releases.get(&format!("{}/{RECORD}", layout.version_directory()), limits::RECORD).await?;
     let text = text.with_context(|| {
         format!("{version} has no {RECORD} here: it is not published, or an older tool published it")
     })?;
@@ -58,7 +56,7 @@ pub async fn manual(releases: &Store, built: &Built, scratch: &Utf8Path) -> Resu
 /// The bucket cannot be read, or the record is invalid.
 async fn installer_record(install: &Store, layout: &Layout) -> Result<Option<(InstallerRecord, String)>> {
     let key = layout.installer_record();
-    let Some(text) = install.get(&key, LIMIT).await? else { return Ok(None) };
+    let Some(text) = install.get(&key, limits::RECORD).await? else { return Ok(None) };
     let text = String::from_utf8(text).map_err(|_| anyhow!("{key} is not UTF-8"))?;
     let record = InstallerRecord::parse(layout, &text).map_err(|why| anyhow!("{key} {why}"))?;
     Ok(Some((record, text)))
@@ -85,7 +83,7 @@ async fn download(store: &Store, directory: &str, expected: Files, scratch: &Utf
         let (store, key, path) = (store.clone(), format!("{directory}/{name}"), scratch.join(&name));
         async move {
             ensure!(
-                facts.size <= LIMIT,
+                facts.size <= limits::DOWNLOAD,
                 "{key} has {} bytes according to its record, too many for a page or an installer",
                 facts.size
             );

@@ -93,10 +93,8 @@ fn by_hand(delivery: &Delivery) -> String {
 
 /// Removes duplicates from the list, and returns the number of addresses.
 fn noted(path: &Utf8Path) -> Result<usize> {
-    let text = match std::fs::read_to_string(path) {
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(0),
-        text => text.with_context(|| format!("cannot read {path}, so no cache is purged"))?,
-    };
+    let text = files::read_if_there(path).context("no cache is purged")?;
+    let Some(text) = text else { return Ok(0) };
     let addresses: BTreeSet<&str> = text.lines().filter(|line| !line.is_empty()).collect();
     let lines: String = addresses.iter().map(|address| format!("{address}\n")).collect();
     files::write_atomic(path, &lines)?;

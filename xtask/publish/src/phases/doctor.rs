@@ -23,7 +23,7 @@ use xtask::phases::notes::{AuthorList, Request, problems};
 use xtask::tools::git::Git;
 use xtask::tools::nix::{Flake, Nix, Probe};
 use xtask::tools::pristine::Pristine;
-use xtask::tools::{files, process, term};
+use xtask::tools::{files, paint, process, term};
 use xtask::tree::{self, movement};
 
 use super::environments;
@@ -78,7 +78,7 @@ fn show(invocation: &Invocation, checkup: &Checkup) -> Result<()> {
     if invocation.json {
         return term::json(checkup);
     }
-    term::data(term::paint_checks(&checkup.to_text()))?;
+    term::data(paint::checks(&checkup.to_text()))?;
     match checkup.failures() {
         0 => term::say(format_args!("\n{} no problems", term::good("healthy:"))),
         n => term::say(format_args!("\n{} {n} to fix", term::bad("not ready:"))),

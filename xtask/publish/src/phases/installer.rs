@@ -22,9 +22,10 @@ use xtask::tree::{self, release_dir};
 
 use super::{environments, request};
 use crate::acts::delivery::Delivery;
-use crate::delivery::download::{self, LIMIT};
+use crate::delivery::download;
 use crate::delivery::publish::{Ended, publish};
 use crate::delivery::train::Train;
+use crate::domain::limits;
 use crate::domain::publication::acts::INSTALLER_ACTS;
 use crate::domain::publication::bucket::Bucket;
 use crate::domain::publication::executable::{HEADER, system_of};
@@ -136,7 +137,9 @@ fn objection(path: &Utf8Path) -> Option<String> {
     match path.metadata() {
         Err(error) => Some(format!("cannot be read: {error}")),
         Ok(metadata) if !metadata.is_file() => Some("is not a file".to_owned()),
-        Ok(metadata) if metadata.len() > LIMIT => Some(format!("has more than {}", bytes_for_people(LIMIT))),
+        Ok(metadata) if metadata.len() > limits::DOWNLOAD => {
+            Some(format!("has more than {}", bytes_for_people(limits::DOWNLOAD)))
+        }
         Ok(_) => None,
     }
 }

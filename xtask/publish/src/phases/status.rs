@@ -20,7 +20,7 @@ use xtask::domain::release::version_file::VersionFile;
 use xtask::domain::release::{Kind, NotReleasable, Release};
 use xtask::phases::{announce, finish};
 use xtask::tools::git::{Git, Head};
-use xtask::tools::term;
+use xtask::tools::{paint, term};
 use xtask::tree::{self, movement, release_dir, tag_record};
 
 use self::live::{Look, PATIENCE};
@@ -56,7 +56,7 @@ pub async fn run(invocation: &Invocation) -> Result<Outcome> {
     if invocation.json {
         term::json(&page)?
     } else {
-        term::data(term::paint_checks(&page.to_text()))?
+        term::data(paint::checks(&page.to_text()))?
     }
     Ok(Outcome::Done)
 }

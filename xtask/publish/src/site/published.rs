@@ -8,6 +8,7 @@ use xtask::domain::layout::{Layout, MANIFEST, RECEIPTS, RECORD, SUMS, WITHDRAWN,
 use xtask::domain::product::Product;
 use xtask::domain::version::Version;
 
+use crate::domain::limits;
 use crate::domain::publication::bucket::Bucket;
 use crate::domain::publication::pointers::Published;
 use crate::domain::publication::receipt::StoredReceipt;
@@ -16,9 +17,6 @@ use crate::site::{Destination, Site, Stores};
 use crate::tools::root_manifest;
 use crate::tools::store::Store;
 use crate::tools::transfer;
-
-/// Longest list of versions or manifest that is read, in bytes.
-const LIMIT: u64 = 1 << 20;
 
 /// Reads what is published.
 ///
@@ -109,7 +107,7 @@ async fn is_of_an_earlier_tool(releases: &Store, layout: &Layout) -> Result<bool
 /// # Errors
 /// The bucket cannot be read.
 pub async fn live(releases: &Store, product: &Product) -> Result<Option<Version>> {
-    match releases.get(MANIFEST, LIMIT).await? {
+    match releases.get(MANIFEST, limits::POINTER).await? {
         Some(bytes) => Ok(root_manifest::read(&bytes).await?.leads_to(product)),
         None => Ok(None),
     }
@@ -117,7 +115,7 @@ pub async fn live(releases: &Store, product: &Product) -> Result<Option<Version>
 
 async fn look_at_withdrawn(releases: &Store, has_copy: bool) -> Result<Withdrawn> {
     let name = |key: &str| format!("s3://{}/{key}", releases.bucket());
-    let (why, is_damaged, mut names) = match releases.get(WITHDRAWN, LIMIT).await {
+    let (why, is_damaged, mut names) = match releases.get(WITHDRAWN, limits::POINTER).await {
         Ok(None) if !has_copy => return Ok(Withdrawn::Known(BTreeSet::new())),
         Ok(None) => (
             format!("{} is missing, although a rollback wrote it: see {}", name(WITHDRAWN), name(WITHDRAWN_COPY)),
@@ -133,14 +131,11 @@ async fn look_at_withdrawn(releases: &Store, has_copy: bool) -> Result<Withdrawn
         },
         Err(error) => (format!("{error:#}"), false, BTreeSet::new()),
     };
-    if has_copy && let Some(copy) = releases.get(WITHDRAWN_COPY, LIMIT).await? {
+    if has_copy && let Some(copy) = releases.get(WITHDRAWN_COPY, limits::POINTER).await? {
         names.append(&mut withdrawn::salvage(&copy));
     }
     Ok(Withdrawn::Unclear(Unclear { why, is_damaged }, names))
 }
-
-/// Longest receipt that is read, in bytes.
-const RECEIPT_LIMIT: u64 = 1 << 20;
 
 /// Reads the receipt for a version in an environment.
 ///
@@ -155,6 +150,6 @@ pub async fn receipt(destination: &Destination, version: &str) -> Result<StoredR
 /// # Errors
 /// As for [`receipt`].
 pub async fn receipt_in(site: &Site, read: &Stores, version: &str) -> Result<StoredReceipt> {
-    let text = read.of(Bucket::Releases).get(&site.layout(version).receipt(), RECEIPT_LIMIT).await?;
+    let text = read.of(Bucket::Releases).get(&site.layout(version).receipt(), limits::POINTER).await?;
     Ok(StoredReceipt::parse(text.as_deref(), &site.name, version))
 }

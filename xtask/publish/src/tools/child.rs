@@ -10,14 +10,14 @@ use std::process::{ExitStatus, Output, Stdio};
 use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 use rustix::process::Signal;
 use tokio::io::AsyncReadExt;
-use tokio::process::Command;
+use tokio::process::{ChildStderr, ChildStdout, Command};
 use tokio::sync::watch;
 use tokio::time::Instant;
 use xshell::Cmd;
-use xtask::tools::process::{self, environment};
+use xtask::tools::process::{self, environment, output};
 use xtask::tools::term;
 
 use super::progress;
@@ -134,18 +134,21 @@ impl Running {
 
     async fn finish(mut self, shown: &str, wait: &Wait) -> Result<Output> {
         let Some(child) = &mut self.child else { unreachable!("it is there until it is dropped") };
-        let (Some(mut out), Some(mut err)) = (child.stdout.take(), child.stderr.take()) else {
+        let (Some(mut out), Some(err)) = (child.stdout.take(), child.stderr.take()) else {
             unreachable!("both are pipes")
         };
         let (mut stdout, mut stderr) = (Vec::new(), Vec::new());
         let mut watched = Watched::new(child.id(), shown, wait);
         let status = {
-            let reading = async { tokio::join!(out.read_to_end(&mut stdout), err.read_to_end(&mut stderr)) };
+            let reading = async { tokio::join!(all(&mut out, &mut stdout), last(err, &mut stderr)) };
             tokio::pin!(reading);
             let mut read = false;
             let status: ExitStatus = loop {
                 tokio::select! {
-                    _ = &mut reading, if !read => read = true,
+                    (within, ()) = &mut reading, if !read => {
+                        ensure!(within, output::too_much(shown));
+                        read = true;
+                    }
                     status = child.wait() => break status.with_context(|| format!("cannot wait for `{shown}`"))?,
                     () = tokio::time::sleep(TICK) => watched.look()?,
                 }
@@ -157,6 +160,25 @@ impl Running {
             status
         };
         Ok(Output { status, stdout, stderr })
+    }
+}
+
+/// Reads a stream to its end. Returns `false`, and stops, if it has too much.
+async fn all(stream: &mut ChildStdout, bytes: &mut Vec<u8>) -> bool {
+    // What was read before an error is still worth showing.
+    let _ = stream.take(output::MOST + 1).read_to_end(bytes).await;
+    bytes.len() as u64 <= output::MOST
+}
+
+/// Reads a stream to its end, or until it has too much, and keeps its last part. Who writes without end fails once nobody
+/// reads any more.
+async fn last(mut stream: ChildStderr, kept: &mut Vec<u8>) {
+    let (mut buffer, mut length) = (vec![0; 1 << 16], 0);
+    while length <= output::MOST
+        && let Ok(read @ 1..) = stream.read(&mut buffer).await
+    {
+        output::keep(kept, &buffer[..read]);
+        length += read as u64;
     }
 }
 

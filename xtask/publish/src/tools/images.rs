@@ -99,8 +99,7 @@ impl Images {
             return Ok(());
         };
         found.parts += 1;
-        let manifest: OciManifest =
-            serde_json::from_slice(&bytes).with_context(|| format!("{} is not a manifest", digest.oci()))?;
+        let manifest: OciManifest = OciManifest::parse(&bytes).map_err(|why| anyhow!("{} {why}", digest.oci()))?;
         let config = manifest.config.digest;
         let there = match self {
             Images::Registry { skopeo, .. } => skopeo.read(digest, Part::Config).await?.is_some(),

@@ -8,6 +8,7 @@ use std::os::unix::fs::PermissionsExt;
 
 use anyhow::{Context, Result};
 use camino::Utf8Path;
+use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
 /// Makes the listing of the files at `path`.
@@ -31,9 +32,22 @@ pub fn fault(ours: &Value, theirs: &[u8]) -> Option<&'static str> {
 
 /// Returns what is wrong with a listing, as far as it shows without the files.
 pub fn looks_wrong(text: &[u8]) -> Option<&'static str> {
-    let listing: Result<Value, _> = serde_json::from_slice(text);
-    let is_one = listing.is_ok_and(|listing| listing["version"] == 1 && listing["root"]["type"].is_string());
+    let listing: Result<Look, _> = serde_json::from_slice(text);
+    let is_one = listing.is_ok_and(|listing| listing.version == 1 && !listing.root.kind.is_empty());
     (!is_one).then_some(NOT_ONE)
+}
+
+/// The start of a listing, which is looked at without keeping the rest.
+#[derive(Deserialize)]
+struct Look {
+    version: u64,
+    root: Root,
+}
+
+#[derive(Deserialize)]
+struct Root {
+    #[serde(rename = "type")]
+    kind: String,
 }
 
 const NOT_ONE: &str = "its listing cannot be read";

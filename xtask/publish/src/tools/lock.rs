@@ -24,6 +24,7 @@ use xtask::tools::{process, term};
 
 use super::shutdown::{self, Begun};
 use super::store::{Properties, Store};
+use crate::domain::limits;
 
 /// Time for which a lock counts after its last renewal. An emergency rollback from another machine may have to wait
 /// this long for a manager whose machine died.
@@ -36,8 +37,6 @@ const RETRY: Duration = Duration::from_secs(20);
 const SKEW: SignedDuration = SignedDuration::minutes(2);
 /// Format of a time of day, as in `20:00 UTC`.
 const CLOCK: &[BorrowedFormatItem] = format_description!("[hour]:[minute] UTC");
-/// Longest lock that is read, in bytes.
-const LIMIT: u64 = 1 << 20;
 
 /// The manager and process that publish.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -358,7 +357,8 @@ pub fn seen(text: &[u8]) -> Result<Seen, String> {
 /// Reads the lock in the bucket, if there is one.
 async fn read(store: &Store) -> Result<Option<Lock>> {
     let name = format!("s3://{}/{LOCK}", store.bucket());
-    let Some(bytes) = store.get(LOCK, LIMIT).await.with_context(|| format!("cannot read the lock {name}"))? else {
+    let Some(bytes) = store.get(LOCK, limits::POINTER).await.with_context(|| format!("cannot read the lock {name}"))?
+    else {
         return Ok(None);
     };
     serde_json::from_slice(&bytes).map(Some).map_err(|error| {

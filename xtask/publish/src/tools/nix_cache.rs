@@ -17,12 +17,6 @@ use super::secret_file;
 use crate::domain::cache::path_info::{PathInfo, Unread, parse_path_infos};
 use crate::domain::cache::signing::SecretKey;
 
-/// Longest narinfo that is read, in bytes.
-pub const NARINFO_LIMIT: u64 = 4 << 20;
-
-/// Longest listing that is read, in bytes.
-pub const LISTING_LIMIT: u64 = 256 << 20;
-
 /// Number of lines of Nix's output that an error quotes.
 const LAST_LINES: usize = 15;
 /// Time for which a cache may be silent while Nix reads it; Nix retries before that.

@@ -6,10 +6,8 @@ use xtask::domain::digest::FileFacts;
 use super::content::Content;
 use super::http::Http;
 use super::store::Store;
+use crate::domain::limits;
 use crate::domain::serving::Served;
-
-/// Longest record, manifest or page that is read, in bytes.
-const LIMIT: u64 = 64 << 20;
 
 /// A bucket for reading.
 #[derive(Clone)]
@@ -24,7 +22,7 @@ impl Readable {
     /// # Errors
     /// The server does not answer, or the object is too long.
     pub async fn get(&self, key: &str) -> Result<Option<Vec<u8>>> {
-        self.get_at_most(key, LIMIT).await
+        self.get_at_most(key, limits::RECORD).await
     }
 
     /// Reads an object of at most `limit` bytes; `None` if it does not exist.

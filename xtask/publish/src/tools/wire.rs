@@ -28,6 +28,10 @@ use self::watch::{Incoming, Outgoing};
 const CONNECT: Duration = Duration::from_secs(20);
 /// Slowest upload that counts as alive, in bytes per second.
 const SLOWEST_UPLOAD: u64 = 32 << 10;
+/// Longest answer in bytes that is not an object: a page of a listing has at most 1,000 keys of 1 kB.
+const LONGEST_ANSWER: u64 = 16 << 20;
+/// Part of a URL that asks for a listing.
+const LISTS: &str = "list-type=";
 /// Most bytes of an upload that the system may buffer before sending them.
 const UNSENT: u64 = 4 << 20;
 
@@ -79,6 +83,7 @@ impl Wire {
         }
         // The system buffers bytes that it has not sent.
         let unsent = Duration::from_secs(size.min(UNSENT) / SLOWEST_UPLOAD);
+        let is_object = request.method() == "GET" && !request.uri().contains(LISTS);
         let mut answer = self.connector.call(request);
         let mut response = loop {
             let quiet_at = outgoing.last() + patience.quiet + unsent;
@@ -100,8 +105,10 @@ impl Wire {
         };
         pace.heard();
         pace.note_load(&response, &waited);
+        // The SDK reads all other answers into memory before it looks at them.
+        let most = if is_object && response.status().is_success() { u64::MAX } else { LONGEST_ANSWER };
         let body = response.take_body();
-        *response.body_mut() = SdkBody::from_body_1_x(Incoming::new(body, Arc::clone(pace), waited));
+        *response.body_mut() = SdkBody::from_body_1_x(Incoming::new(body, most, Arc::clone(pace), waited));
         Ok(response)
     }
 }

@@ -7,7 +7,8 @@ use anyhow::{Context, Result, bail};
 use rustix::process::Signal;
 use xshell::Cmd;
 
-use super::{LINGER, STEP, cannot_run, check, drained, ours, signal_one};
+use super::output::drained;
+use super::{LINGER, STEP, cannot_run, check, ours, signal_one};
 use crate::tools::term;
 
 /// How long a program that was asked to end may take until it is killed.

@@ -12,6 +12,9 @@ use std::process::{Command, ExitStatus, Output, Stdio};
 use camino::{Utf8Path, Utf8PathBuf};
 use tempfile::TempDir;
 
+pub mod fuzz;
+pub mod hostile;
+
 /// As root and off the network.
 pub const NIX_CONFIG: &str = "sandbox = false\nbuild-users-group =\nsubstituters =\n";
 

@@ -9,6 +9,7 @@ use crate::notes::reference::{List, Reference, decimal};
 use crate::notes::yaml::{Fault, Node, Placed, Reading, Scalar, Value};
 use crate::problem::nearest;
 use crate::product::Product;
+use crate::shown::excerpt;
 
 /// Reads the value of one key, and reports what is wrong with it.
 pub(super) struct Field<'a> {
@@ -86,7 +87,7 @@ impl Field<'_> {
                 || format!("known categories are {}", names.join(", ")),
                 |name| format!("did you mean `{name}`?"),
             );
-            self.fault(node.line, format!("unknown category `{}`: {near}", text.escape_debug()));
+            self.fault(node.line, format!("unknown category `{}`: {near}", excerpt(text)));
         }
         found
     }
@@ -95,7 +96,7 @@ impl Field<'_> {
         match self.text(node) {
             Some("significant") => return true,
             Some(other) => {
-                let what = format!("unknown significance `{}`: only `significant` is known", other.escape_debug());
+                let what = format!("unknown significance `{}`: only `significant` is known", excerpt(other));
                 self.fault(node.line, what);
             }
             None => {}
@@ -155,7 +156,7 @@ impl Field<'_> {
         let written = if cut_off { format!("{} {comment}", scalar.text) } else { scalar.text.clone() };
         let value = read(&scalar.text).filter(|_| !cut_off);
         if value.is_none() {
-            let shown = written.escape_debug();
+            let shown = excerpt(&written);
             let what = match suggestion(self.product, list, &written, item.in_list) {
                 Some(suggestion) => format!("`{shown}` is not {}: {suggestion}", kind(list)),
                 None => format!("`{shown}` is not {expected}"),

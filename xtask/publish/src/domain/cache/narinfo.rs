@@ -148,9 +148,10 @@ pub fn keeping_signatures(new: &str, new_info: &NarInfo, old: &NarInfo) -> Strin
 }
 
 fn with_signatures(text: &str, stays: impl Fn(&str) -> bool, more: &[String]) -> String {
-    let kept = text.lines().filter(|line| line.strip_prefix("Sig: ").is_none_or(&stays));
-    let more = more.iter().map(|signature| format!("Sig: {signature}\n"));
-    kept.map(|line| format!("{line}\n")).chain(more).collect()
+    // Other lines stay as they are, even one that ends in a carriage return.
+    let is_kept = |line: &&str| line.trim_end_matches('\n').strip_prefix("Sig: ").is_none_or(&stays);
+    let kept = text.split_inclusive('\n').filter(is_kept).map(str::to_owned);
+    kept.chain(more.iter().map(|signature| format!("Sig: {signature}\n"))).collect()
 }
 
 /// The fields of a narinfo, as Nix splits it: a name is everything up to the next colon, even across an empty line; the

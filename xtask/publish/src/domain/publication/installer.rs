@@ -8,6 +8,7 @@ use xtask::domain::build::record::Files;
 use xtask::domain::format::{self, Format, Misread};
 use xtask::domain::layout::Layout;
 use xtask::domain::problem::Problems;
+use xtask::domain::shown::excerpt;
 use xtask::domain::system::System;
 
 /// The record of a release's published installers. It lies beside them and is written last.
@@ -29,7 +30,7 @@ impl InstallerRecord {
         let record: InstallerRecord = format::parse(text, "a record of installers")?;
         match record.files.keys().find(|name| layout.installer_system(name).is_none()) {
             Some(name) => {
-                let name = name.escape_debug();
+                let name = excerpt(name);
                 Err(Misread::Wrong(format!("is not a record of installers: it lists `{name}`")))
             }
             None => Ok(record),

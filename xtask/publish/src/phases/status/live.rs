@@ -25,6 +25,7 @@ use xtask::tools::remote::Remote;
 use super::super::environments;
 use super::local::LocalRecord;
 use crate::acts::git::review;
+use crate::domain::limits;
 use crate::domain::publication::bucket::Bucket;
 use crate::domain::publication::receipt::StoredReceipt;
 use crate::domain::publication::withdrawn;
@@ -41,9 +42,6 @@ use crate::tools::transfer;
 pub const PATIENCE: Duration = Duration::from_secs(10);
 /// Time limit for an environment, whose key may come from a host that is down.
 const LONGEST: Duration = Duration::from_secs(45);
-
-/// Longest manifest that is read, in bytes.
-const MANIFEST_LIMIT: u64 = 1 << 20;
 
 /// Makes a query that no cache has seen; `number` distinguishes the queries of one run.
 fn fresh_query(number: u32) -> String {
@@ -226,8 +224,8 @@ impl Look<'_> {
         if self.was_published_from_here(name) {
             return Ok(());
         }
-        http.page(MANIFEST, MANIFEST_LIMIT).await?;
-        let again = http.with_query(&fresh_query(1)).page(MANIFEST, MANIFEST_LIMIT).await?;
+        http.page(MANIFEST, limits::POINTER).await?;
+        let again = http.with_query(&fresh_query(1)).page(MANIFEST, limits::POINTER).await?;
         ensure!(
             !again.is_some_and(|page| was_kept(&page.headers)),
             "a cache in front of it ignores queries, and would remember that a file does not exist yet: use `verify`"
@@ -237,8 +235,8 @@ impl Look<'_> {
 
     fn was_published_from_here(&self, name: &str) -> bool {
         let path = self.git.root().join(layout::RELEASE).join(layout::local_receipt(name));
-        let receipt = std::fs::read(path).ok();
-        let receipt = receipt.and_then(|text| serde_json::from_slice::<serde_json::Value>(&text).ok());
+        let receipt = files::read_text(&path).ok();
+        let receipt = receipt.and_then(|text| serde_json::from_str::<serde_json::Value>(&text).ok());
         receipt.is_some_and(|receipt| receipt["version"] == self.release.version().to_string().as_str())
     }
 

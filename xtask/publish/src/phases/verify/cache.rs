@@ -17,9 +17,10 @@ use super::sides::Sides;
 use super::{Report, View};
 use crate::domain::cache::faults::{INFO, Keys, Signed, encoding_fault, is_good_info, nar_fault};
 use crate::domain::cache::narinfo::NarInfo;
+use crate::domain::limits;
 use crate::tools::anonymous::Anonymous;
 use crate::tools::listing;
-use crate::tools::nix_cache::{self, LISTING_LIMIT, NARINFO_LIMIT};
+use crate::tools::nix_cache;
 use crate::tools::source::Readable;
 use crate::tools::transfer;
 use crate::tools::unusable::usable;
@@ -131,7 +132,7 @@ impl Walk {
     async fn through(starts: &[StorePath], source: &Readable, keys: &Arc<Keys>, deep: bool) -> Result<Walk> {
         let mut walk = Walk::default();
         walk.from(starts.to_vec(), source, keys, deep).await?;
-        let info = usable(source.get_at_most(INFO, NARINFO_LIMIT).await)?;
+        let info = usable(source.get_at_most(INFO, limits::NARINFO).await)?;
         match info.map(|info| is_good_info(&String::from_utf8_lossy(&info.unwrap_or_default()))) {
             Ok(true) => {}
             Ok(false) => walk.broken.push(format!("{INFO} is missing, or is for another store")),
@@ -177,7 +178,7 @@ struct Checked {
 
 async fn check_path(source: &Readable, path: StorePath, keys: &Keys, deep: bool) -> Result<Checked> {
     let nothing = |path, why| Checked { path, references: Vec::new(), bytes: 0, wrong: Some(why), signed_by: None };
-    let text = match usable(source.get_at_most(&path.narinfo(), NARINFO_LIMIT).await)? {
+    let text = match usable(source.get_at_most(&path.narinfo(), limits::NARINFO).await)? {
         Ok(Some(text)) => text,
         Ok(None) => return Ok(nothing(path, "its narinfo is missing".to_owned())),
         Err(why) => return Ok(nothing(path, format!("its narinfo cannot be read: {why}"))),
@@ -191,7 +192,7 @@ async fn check_path(source: &Readable, path: StorePath, keys: &Keys, deep: bool)
         return Ok(nothing(path, why));
     }
     let (size, nar) = check_nar(source, &narinfo, deep).await?;
-    let listing = match usable(source.get_at_most(&path.listing(), LISTING_LIMIT).await)? {
+    let listing = match usable(source.get_at_most(&path.listing(), limits::LISTING).await)? {
         Ok(None) => Some("its listing is missing".to_owned()),
         Ok(Some(text)) => listing::looks_wrong(&text).map(str::to_owned),
         Err(why) => Some(format!("its listing cannot be read: {why}")),

@@ -6,12 +6,11 @@
 use anyhow::Result;
 
 use super::report::Findings;
+use crate::domain::limits;
 use crate::tools::http::{Headers, Http};
 use crate::tools::source::Readable;
 use crate::tools::store::Store;
 
-/// Longest record, manifest or receipt that is read, in bytes.
-const LIMIT: u64 = 64 << 20;
 /// Headers that caches add.
 const OF_CACHES: [&str; 5] = ["Age", "X-Cache", "X-Cache-Status", "CF-Cache-Status", "X-Varnish"];
 
@@ -30,14 +29,14 @@ impl Sides {
 
     /// Reads a small object from the bucket; `None` if it does not exist.
     pub async fn get(&self, key: &str) -> Result<Option<Vec<u8>>> {
-        self.bucket.get(key, LIMIT).await
+        self.bucket.get(key, limits::RECORD).await
     }
 
     /// Checks that the public address shows a small object as it is in the bucket. `name` describes such an object in a
     /// word or two.
     pub async fn shown(&self, key: &str, bytes: &[u8], name: impl Fn(&[u8]) -> Option<String>) -> Findings {
         let Some(edge) = &self.edge else { return Findings::default() };
-        match edge.page(key, LIMIT).await {
+        match edge.page(key, limits::RECORD).await {
             Err(error) => Findings::unknown(format!("{error:#}")),
             Ok(Some(page)) if page.bytes == bytes => Findings::default(),
             Ok(None) => Findings::stale(missing()),

@@ -9,6 +9,8 @@ use aws_sdk_s3::operation::list_objects_v2::ListObjectsV2Output;
 use super::bucket::{Listed, Listing, Store, unquoted};
 use super::client::Attempted;
 
+/// Most bytes of keys in a listing: those of some million objects.
+const MOST_KEYS: usize = 256 << 20;
 /// Most pages without entries in a row. S3 allows such pages, but a listing has to end.
 const EMPTY_PAGES: u32 = 100;
 
@@ -61,6 +63,8 @@ struct Pages {
     tokens: HashSet<String>,
     /// Number of pages without entries since the last one that had some.
     empty: u32,
+    /// Total length of keys, directories and tokens in bytes.
+    bytes: usize,
 }
 
 impl Pages {
@@ -73,6 +77,7 @@ impl Pages {
             token: None,
             tokens: HashSet::new(),
             empty: 0,
+            bytes: 0,
         }
     }
 
@@ -90,6 +95,7 @@ impl Pages {
             self.check_place(&key)?;
             let size = object.size.with_context(|| format!("{key} has no size"))?;
             let size = u64::try_from(size).map_err(|_| anyhow!("{key} has the size {size}"))?;
+            self.bytes += key.len();
             greatest = greatest.max(Some(key.clone()));
             let etag = object.e_tag.map(unquoted).filter(|etag| !etag.is_empty());
             let twice = self.listing.insert(key, Listed { size, etag });
@@ -101,9 +107,12 @@ impl Pages {
             let name = directory
                 .strip_suffix('/')
                 .with_context(|| format!("the directory {directory} does not end with /"))?;
+            self.bytes += name.len();
             self.directories.push(name.to_owned());
             greatest = greatest.max(Some(directory));
         }
+        self.bytes += token.as_ref().map_or(0, String::len);
+        ensure!(self.bytes <= MOST_KEYS, "it has more than {} MB of keys", MOST_KEYS >> 20);
         self.greatest = greatest;
         let is_last = match (is_truncated, &token) {
             (Some(true), _) => false,

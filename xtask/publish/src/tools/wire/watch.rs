@@ -72,11 +72,14 @@ pub struct Incoming {
     waiting: Option<(Instant, Pin<Box<Sleep>>)>,
     /// Time waited and bytes received since the speed was last checked.
     window: (Duration, u64),
+    /// Most bytes that it may still have.
+    left: u64,
 }
 
 impl Incoming {
-    pub fn new(body: SdkBody, pace: Arc<Pace>, waited: Waited) -> Incoming {
-        Incoming { body, pace, waited, waiting: None, window: (Duration::ZERO, 0) }
+    /// Watches a body that may have at most `most` bytes.
+    pub fn new(body: SdkBody, most: u64, pace: Arc<Pace>, waited: Waited) -> Incoming {
+        Incoming { body, pace, waited, waiting: None, window: (Duration::ZERO, 0), left: most }
     }
 
     fn wait(&mut self, cx: &mut Context<'_>) -> Poll<BoxError> {
@@ -103,6 +106,7 @@ impl Incoming {
         let patience = self.pace.patience().attempt;
         let (time, sum) = &mut self.window;
         *sum += bytes;
+        self.left = self.left.checked_sub(bytes).ok_or("its answer is too long to be one")?;
         if let Some((since, _)) = self.waiting.take() {
             *time += since.elapsed();
             self.pace.heard();
