@@ -11,7 +11,7 @@ use clap::{Args, CommandFactory, Parser, Subcommand};
 
 use self::local::Local;
 use crate::domain::product::Product;
-use crate::phases::{bench, ci, crash};
+use crate::phases::{bench, ci, crash, faults};
 use crate::tools::term::{self, Verbosity};
 use crate::tree;
 
@@ -75,6 +75,12 @@ enum Command {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true, hide = true)]
         arguments: Vec<OsString>,
     },
+    /// Harm each answer that the tool gets from a server, and check how it ends; `faults --help` says more
+    #[command(disable_help_flag = true)]
+    Faults {
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true, hide = true)]
+        arguments: Vec<OsString>,
+    },
     /// Run measurements; checks nothing
     #[command(subcommand)]
     Bench(Bench),
@@ -99,6 +105,7 @@ impl Command {
             | Command::Adopt(_)
             | Command::World(_)
             | Command::Crash { .. }
+            | Command::Faults { .. }
             | Command::Bench(_) => false,
         }
     }
@@ -184,6 +191,7 @@ impl Cli {
             Command::Ci => ci::run(&invocation.workspace)?,
             Command::Adopt(args) => return args.run(&invocation),
             Command::Crash { arguments } => match crash::run(&invocation.workspace, &arguments)? {},
+            Command::Faults { arguments } => match faults::run(&invocation.workspace, &arguments)? {},
             Command::Bench(Bench::Notes) => bench::notes(&invocation.workspace)?,
             Command::Bench(Bench::Store { rounds }) => bench::store(&invocation.workspace, rounds)?,
             Command::World(world) => return publish(Publish::World(world), &invocation),

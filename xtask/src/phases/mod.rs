@@ -9,6 +9,7 @@ pub mod bench;
 pub mod build;
 pub mod ci;
 pub mod crash;
+pub mod faults;
 pub mod finish;
 pub mod notes;
 pub mod prepare;

@@ -19,3 +19,4 @@ pub mod skopeo;
 pub mod source;
 pub mod tarball;
 pub mod term;
+pub mod trial;

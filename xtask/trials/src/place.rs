@@ -49,7 +49,7 @@ pub fn print(place: &Utf8Path) -> Result<Print> {
 }
 
 /// Returns what is compared of a file; `None` for one that differs between runs.
-fn content(name: &str, content: &[u8]) -> Option<String> {
+pub fn content(name: &str, content: &[u8]) -> Option<String> {
     let file = name.rsplit('/').next().unwrap_or(name);
     let is_receipt = name.contains("/receipts/") || file.starts_with("receipt-");
     if file.starts_with("journal-") || name == "releng.toml" || name.starts_with("home/") {

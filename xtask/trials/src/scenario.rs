@@ -20,7 +20,7 @@ pub struct Phase {
     pub name: &'static str,
     /// The state that it starts from.
     pub state: &'static str,
-    arguments: &'static [&'static str],
+    pub arguments: &'static [&'static str],
     /// Whether it publishes, so that users see a difference.
     pub publishes: bool,
 }
@@ -101,7 +101,7 @@ impl Lab {
     }
 
     fn tool(&self, arguments: &[&str], place: &Utf8Path, tree: &str) -> Command {
-        let publishes = ["upload", "installer", "rollback", "train", "verify"].contains(&arguments[0]);
+        let publishes = ["plan", "upload", "installer", "rollback", "train", "verify"].contains(&arguments[0]);
         let mut command = Command::new(&self.programs[usize::from(publishes)]);
         command.arg("release").args(
             arguments.iter().map(

@@ -11,7 +11,8 @@ use sha2::{Digest, Sha256};
 
 use crate::scenario::{git, output, said};
 
-type Files = BTreeMap<String, Vec<u8>>;
+/// Contents by path or key.
+pub type Files = BTreeMap<String, Vec<u8>>;
 
 /// Looks at the environment in a place; what is wrong, in words.
 ///
@@ -27,20 +28,14 @@ pub fn faults(place: &Utf8Path) -> Result<Vec<String>> {
         releases: bucket("releases")?,
         images: files(&env.join("images"))?,
     };
-    let mut faults = Vec::new();
-    let records = view.records(&mut faults);
-    view.check_manifest(&records, &mut faults);
-    view.check_narinfos(&mut faults);
-    view.check_docs(&records, &mut faults);
-    view.check_installers(&mut faults);
-    view.check_images(&records, &mut faults);
-    let tags = check_git(place, &env.join("git"), &mut faults)?;
-    view.check_receipts(&tags, &mut faults);
-    Ok(faults)
+    view.faults(place)
 }
 
 /// The files below a directory, by their paths; none if it is missing.
-fn files(dir: &Utf8Path) -> Result<Files> {
+///
+/// # Errors
+/// One cannot be read.
+pub fn files(dir: &Utf8Path) -> Result<Files> {
     let (mut files, mut todo) = (Files::new(), vec![dir.to_owned()]);
     while let Some(here) = todo.pop().filter(|here| here.exists()) {
         for entry in here.read_dir_utf8()?.flatten() {
@@ -56,15 +51,46 @@ fn files(dir: &Utf8Path) -> Result<Files> {
     Ok(files)
 }
 
-struct View {
-    cache: Files,
-    docs: Files,
-    install: Files,
-    releases: Files,
-    images: Files,
+/// What users can download.
+pub struct View {
+    pub cache: Files,
+    pub docs: Files,
+    pub install: Files,
+    pub releases: Files,
+    /// An OCI layout.
+    pub images: Files,
 }
 
 impl View {
+    /// Looks at it, and at the git repository of a place.
+    ///
+    /// # Errors
+    /// git does not run.
+    pub fn faults(&self, place: &Utf8Path) -> Result<Vec<String>> {
+        let mut faults = Vec::new();
+        let records = self.records(&mut faults);
+        self.check_manifest(&records, &mut faults);
+        self.check_narinfos(&mut faults);
+        self.check_docs(&records, &mut faults);
+        self.check_installers(&mut faults);
+        self.check_images(&records, &mut faults);
+        let tags = check_git(place, &place.join("env/git"), &mut faults)?;
+        self.check_receipts(&tags, &mut faults);
+        Ok(faults)
+    }
+
+    /// The withdrawn version that the root manifest leads to, if it leads to one.
+    pub fn withdrawn_and_served(&self) -> Vec<String> {
+        let text =
+            |key: &str| String::from_utf8_lossy(self.releases.get(key).map_or(&[][..], Vec::as_slice)).into_owned();
+        let (withdrawn, manifest) = (text("withdrawn.json"), text("manifest.nix"));
+        let paths = manifest.split('"').filter(|word| word.starts_with("/nix/store/"));
+        let served: BTreeSet<&str> = paths.filter_map(|path| path.rsplit('-').next()).collect();
+        let is_withdrawn = |version: &&str| withdrawn.contains(&format!("\"{version}\""));
+        let led = |version: &str| format!("manifest.nix leads to {version}, which is withdrawn");
+        served.into_iter().filter(is_withdrawn).map(led).collect()
+    }
+
     /// The records of published versions; a version with a record has all its files.
     fn records(&self, faults: &mut Vec<String>) -> BTreeMap<String, Value> {
         let mut records = BTreeMap::new();

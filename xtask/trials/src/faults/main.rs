@@ -1,0 +1,152 @@
+//! The fault matrix: the release tool, with each answer of each server that it speaks to harmed in each way; and two
+//! runs of it at once, whose requests take turns.
+//!
+//! Each run ends with success over a world that is right, or with an error that the same command heals once the
+//! servers answer again. Nothing in the tool knows of this: the servers stand behind a proxy.
+
+mod behind;
+mod bucket;
+mod fault;
+mod front;
+mod http;
+mod matrix;
+mod stage;
+mod together;
+mod turns;
+
+use std::process::ExitCode;
+use std::time::Instant;
+
+use anyhow::{Context, Result};
+use camino::Utf8PathBuf;
+use clap::Parser;
+
+use xtask_trials::scenario::{Lab, Phase};
+use xtask_trials::table;
+
+use self::fault::Fault;
+use self::front::Side;
+use self::matrix::{Matrix, PHASES};
+
+/// Harm each answer that the release tool gets, and see how it ends
+#[derive(Debug, Parser)]
+#[command(bin_name = "cargo xtask faults")]
+struct Arguments {
+    /// The phases, and `together` for two runs at once; without any, all of them
+    phases: Vec<String>,
+    /// The server whose answers are harmed; repeat the option for several [default: all]
+    #[arg(long, value_enum)]
+    side: Vec<Side>,
+    /// Harm the first answer of each kind only
+    #[arg(long)]
+    kinds: bool,
+    /// Harm this answer only
+    #[arg(long, value_name = "N")]
+    at: Option<usize>,
+    /// Harm every so manieth answer
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = at_least_one)]
+    every: usize,
+    /// The fault; repeat the option for several [default: all]
+    #[arg(long = "fault", value_enum)]
+    faults: Vec<Fault>,
+    /// Only once (false), or only for good (true)
+    #[arg(long, value_name = "BOOL")]
+    lasts: Option<bool>,
+    /// At most so many runs of each phase, spread over points and faults
+    #[arg(long, value_name = "N")]
+    most: Option<usize>,
+    /// Number of interleavings of two runs at once
+    #[arg(long, value_name = "N", default_value_t = 204)]
+    interleavings: usize,
+    /// Try only the interleaving of this seed
+    #[arg(long, value_name = "N")]
+    seed: Option<u64>,
+    /// Number of runs at once
+    #[arg(long, value_name = "N", default_value_t = 4, value_parser = at_least_one)]
+    workers: usize,
+    /// The workspace of the tool
+    #[arg(long, hide = true)]
+    workspace: Utf8PathBuf,
+    /// The program `xtask`
+    #[arg(long, hide = true)]
+    front_door: Utf8PathBuf,
+    /// The program `xtask-publish`
+    #[arg(long, hide = true)]
+    publisher: Utf8PathBuf,
+}
+
+fn at_least_one(text: &str) -> Result<usize, String> {
+    text.parse().ok().filter(|number| *number > 0).ok_or_else(|| "a number from 1 on".to_owned())
+}
+
+fn main() -> ExitCode {
+    match run(&Arguments::parse()) {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Returns whether every run ended well.
+fn run(arguments: &Arguments) -> Result<bool> {
+    let (together, phases): (Vec<_>, Vec<_>) = arguments.phases.iter().cloned().partition(|name| name == TOGETHER);
+    let is_all = arguments.phases.is_empty();
+    let chosen = if is_all { PHASES.iter().collect() } else { chosen(&phases)? };
+    let scratch = tempfile::tempdir().context("cannot make a temporary directory")?;
+    let dir = Utf8PathBuf::from_path_buf(scratch.path().to_owned());
+    let dir = dir.map_err(|path| anyhow::anyhow!("{} is not UTF-8", path.display()))?;
+    let programs = [arguments.front_door.clone(), arguments.publisher.clone()];
+    let lab = Lab { dir, programs, workspace: arguments.workspace.clone() };
+    eprintln!("making the states that phases start from");
+    lab.prepare()?;
+    println!("{}", table::heading("harmed"));
+    let mut is_well = true;
+    let sides = if arguments.side.is_empty() {
+        &[Side::S3, Side::Registry, Side::Public, Side::Git][..]
+    } else {
+        &arguments.side
+    };
+    for side in sides.iter().copied().filter(|_| !chosen.is_empty()) {
+        let states = matrix::states(&lab, side)?;
+        for phase in &chosen {
+            let begun = Instant::now();
+            let row = Matrix { lab: &lab, side, phase, state: &states[phase.state], arguments }.run()?;
+            is_well &= row.is_well();
+            println!("{}", row.line(phase.name, side.name(), begun.elapsed()));
+        }
+    }
+    if is_all || !together.is_empty() {
+        let mut states = matrix::states_with(&lab, Side::S3, "train")?;
+        let mut take = |name| states.remove(name).expect("a state of the list");
+        let states = together::States { before: take("patch"), after: take("both") };
+        let Arguments { interleavings, seed, workers, .. } = arguments;
+        for (name, row, begun) in together::run(&lab, &states, *interleavings, *seed, *workers)? {
+            is_well &= row.is_well();
+            println!("{}", row.line(TOGETHER, &name, begun.elapsed()));
+        }
+    }
+    Ok(is_well)
+}
+
+/// Names the trial of two runs at once.
+const TOGETHER: &str = "together";
+
+fn chosen(names: &[String]) -> Result<Vec<&'static Phase>> {
+    let known = || PHASES.map(|phase| phase.name).join(", ") + ", " + TOGETHER;
+    let find = |name: &String| matrix::phase(name).with_context(|| format!("no phase `{name}`: {}", known()));
+    names.iter().map(find).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_unknown_phase_is_named_with_the_known_ones() {
+        let error = chosen(&["publish".to_owned()]).expect_err("no such phase").to_string();
+        assert_eq!(error, "no phase `publish`: plan, upload, verify, rollback, repair, together");
+    }
+}
