@@ -6,7 +6,7 @@
 use std::collections::HashSet;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, anyhow, bail, ensure};
 use futures_util::future::try_join_all;
 use serde::Serialize;
 use time::OffsetDateTime;
@@ -55,13 +55,29 @@ pub async fn carry_out<'a>(planned: &PlannedTrain<'a>, signing_key: Option<Secre
     };
     // Programs of other acts must end before the lock is released.
     child::all_ended().await;
-    if let Err(error) = held.release().await {
+    let released = match &done {
+        Err(error) if cannot_be_asked(error) => soon(held.release()).await,
+        _ => held.release().await,
+    };
+    if let Err(error) = released {
         term::warn(format_args!("the lock could not be released, and will expire: {error:#}"));
     }
     done.map_err(|error| {
         let passes = cannot_be_asked(&error);
         advice::advised(error, if passes { AGAIN } else { AGAIN_THEN })
     })
+}
+
+/// Time limit for what is asked of servers after one of them did not answer: the manager has waited for it already.
+const AFTERWARDS: Duration = Duration::from_secs(20);
+
+/// Does something for which it is not worth waiting long.
+///
+/// # Errors
+/// It fails, or takes too long.
+pub async fn soon<T>(doing: impl Future<Output = Result<T>>) -> Result<T> {
+    let limit = AFTERWARDS.as_secs();
+    tokio::time::timeout(AFTERWARDS, doing).await.unwrap_or_else(|_| Err(anyhow!("no answer within {limit} s")))
 }
 
 /// Removes the lock that a killed run of ours left. Without anything to do, no lock is taken that would replace it.

@@ -19,6 +19,7 @@ use xtask::tree::release_dir;
 use super::verify::{self, Contents};
 use super::{environments, request};
 use crate::acts::delivery::Delivery;
+use crate::delivery::carry_out::soon;
 use crate::delivery::download;
 use crate::delivery::publish::{Ended, Stopped, publish};
 use crate::delivery::train::{PlannedTrain, Train};
@@ -31,6 +32,7 @@ use crate::domain::publication::pointers::{Published, withdrawn_by_rollback};
 use crate::site::built::Built;
 use crate::site::published::{Unclear, published_in_any_case};
 use crate::site::{Destination, Site};
+use crate::tools::wire::cannot_be_asked;
 
 /// Rolls back.
 ///
@@ -81,7 +83,8 @@ async fn roll_back(invocation: &Invocation, args: &RollbackArgs) -> Result<Outco
             format!("users of {} are back on {to}; `rollback --to` a newer version undoes it", site.name)
         }
         Err(Stopped::UnderWay(error)) => {
-            return Err(Stopped::UnderWay(error.context(how_it_stands(&planned, to).await)));
+            let is_silent = cannot_be_asked(&error);
+            return Err(Stopped::UnderWay(error.context(how_it_stands(&planned, to, is_silent).await)));
         }
         Err(stopped) => return Err(stopped),
     };
@@ -122,11 +125,11 @@ async fn check_target(
     }
 }
 
-/// Looks how far a failed rollback came, and describes it.
-async fn how_it_stands(planned: &PlannedTrain<'_>, to: &Version) -> String {
+/// Looks how far a failed rollback came, and describes it. A server that `is_silent` is not asked for long.
+async fn how_it_stands(planned: &PlannedTrain<'_>, to: &Version, is_silent: bool) -> String {
     let train = planned.train;
     let environment = &train.site().name;
-    let seen = match train.plan().await {
+    let seen = match if is_silent { soon(train.plan()).await } else { train.plan().await } {
         Ok(seen) => seen,
         Err(error) => {
             return format!(

@@ -73,7 +73,7 @@ impl Wire {
     /// user kind, which is not retried.
     pub async fn send(&self, mut request: HttpRequest, waited: Waited) -> Result<HttpResponse, ConnectorError> {
         let pace = &self.pace;
-        let patience = pace.patience();
+        let (quiet, attempt) = (pace.patience().quiet, pace.attempt());
         let _slot = pace.turn(&waited).await?;
         let outgoing = Outgoing::default();
         let size = request.body().content_length().unwrap_or_default();
@@ -86,19 +86,24 @@ impl Wire {
         let is_object = request.method() == "GET" && !request.uri().contains(LISTS);
         let mut answer = self.connector.call(request);
         let mut response = loop {
-            let quiet_at = outgoing.last() + patience.quiet + unsent;
-            let given_up_at = outgoing.last() + patience.attempt + unsent;
+            let quiet_at = outgoing.last() + quiet + unsent;
+            let given_up_at = outgoing.last() + attempt + unsent;
             tokio::select! {
                 biased;
-                answer = &mut answer => break answer?,
+                answer = &mut answer => {
+                    if answer.is_err() {
+                        pace.report_failures("cannot be reached");
+                    }
+                    break answer?;
+                }
                 () = tokio::time::sleep_until(quiet_at), if Instant::now() < quiet_at => {
-                    if outgoing.last() + patience.quiet + unsent <= Instant::now() {
+                    if outgoing.last() + quiet + unsent <= Instant::now() {
                         pace.report_silence();
                     }
                 }
                 () = tokio::time::sleep_until(given_up_at) => {
-                    if outgoing.last() + patience.attempt + unsent <= Instant::now() {
-                        return Err(pace.silent(&waited, patience.attempt + unsent));
+                    if outgoing.last() + attempt + unsent <= Instant::now() {
+                        return Err(pace.silent(&waited, attempt + unsent));
                     }
                 }
             }

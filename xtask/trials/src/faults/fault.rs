@@ -48,9 +48,13 @@ impl Fault {
         self.to_possible_value().map(|value| value.get_name().to_owned()).unwrap_or_default()
     }
 
-    /// Whether a run under it mostly waits.
-    pub fn is_slow(self) -> bool {
-        matches!(self, Fault::Stall | Fault::StallInBody)
+    /// Whether a run under it mostly waits: for an answer, or until it is worth to ask again.
+    pub fn is_slow(self, lasts: bool) -> bool {
+        match self {
+            Fault::Stall | Fault::StallInBody => true,
+            Fault::Forbidden | Fault::NotFound | Fault::DoneTwice | Fault::AnsweredTwice | Fault::Stale => false,
+            _ => lasts,
+        }
     }
 
     /// Whether it makes a difference to the answer to a request that only reads, or not, and that has a body, or not.

@@ -1,5 +1,6 @@
 //! Two at once: two runs whose requests take turns, or one run and somebody else who writes where it writes.
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
@@ -65,29 +66,26 @@ impl Meeting {
     }
 }
 
-/// The states that meetings start from: with both trees, before the patch, and after it.
-pub struct States {
-    pub before: State,
-    pub after: State,
-}
+/// A meeting's name, how its interleavings ended, and when it began.
+pub type Met = (&'static str, Row, Instant);
 
-/// Every meeting, with `count` interleavings.
+/// Every meeting, with its share of `count` interleavings.
 ///
 /// # Errors
 /// Something fails that nobody disturbs.
 pub fn run(
     lab: &Lab,
-    states: &States,
+    states: &BTreeMap<&'static str, State>,
     count: usize,
     seed: Option<u64>,
     workers: usize,
-) -> Result<Vec<(String, Row, Instant)>> {
+) -> Result<Vec<Met>> {
     let mut rows = Vec::new();
     for (name, meeting) in MEETINGS {
         let begun = Instant::now();
-        let state = if meeting == Meeting::Rollback { &states.after } else { &states.before };
+        let state = &states[meeting.phases().0.state];
         let row = Interleavings { lab, state, meeting, name }.run(count.div_ceil(MEETINGS.len()), seed, workers)?;
-        rows.push((name.to_owned(), row, begun));
+        rows.push((name, row, begun));
     }
     Ok(rows)
 }
@@ -295,6 +293,8 @@ impl Pair<'_> {
         let mut print = first.print()?;
         let beside = second.print()?.into_iter().filter(|(name, _)| !name.starts_with("s3/"));
         print.extend(beside.map(|(name, value)| (format!("b/{name}"), value)));
+        // The link to the environment; and whoever comes second has nothing left to do, and no receipt.
+        print.retain(|name, _| name != "b/env" && !name.ends_with("/release/receipt-local.json"));
         Ok(print)
     }
 }

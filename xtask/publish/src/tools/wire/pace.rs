@@ -63,6 +63,10 @@ struct State {
     good: u64,
     /// Whether its silence was reported since it last sent something.
     was_reported: bool,
+    /// Whether an operation was given up because of its silence since it last sent something.
+    was_given_up: bool,
+    /// Time of its first failure since it last gave a good answer, and whether its failures were reported.
+    failing: Option<(Instant, bool)>,
 }
 
 /// The waiting time of one operation over all attempts, which travels with its requests.
@@ -96,7 +100,14 @@ pub fn cannot_be_asked(error: &anyhow::Error) -> bool {
 
 impl Pace {
     pub fn new(name: String, patience: Patience) -> Pace {
-        let state = State { not_before: Instant::now(), slots: SLOTS, good: 0, was_reported: false };
+        let state = State {
+            not_before: Instant::now(),
+            slots: SLOTS,
+            good: 0,
+            was_reported: false,
+            was_given_up: false,
+            failing: None,
+        };
         Pace { name, patience, slots: Semaphore::new(SLOTS), state: Mutex::new(state) }
     }
 
@@ -114,6 +125,7 @@ impl Pace {
         let too_long = |why: String| Err(ConnectorError::user(Box::new(CannotAsk(why))));
         let silent = Duration::from_millis(waited.0.silent.load(Ordering::Relaxed));
         if silent >= self.patience.operation {
+            self.state().was_given_up = true;
             return too_long(format!("{} was silent for {} s: giving up", self.name, silent.as_secs()));
         }
         let asked = Duration::from_millis(waited.0.asked.load(Ordering::Relaxed));
@@ -140,6 +152,13 @@ impl Pace {
     pub fn note_load(&self, response: &HttpResponse, waited: &Waited) {
         let mut state = self.state();
         let status = response.status().as_u16();
+        if matches!(status, 429 | 500..=599) {
+            drop(state);
+            self.report_failures(&format!("answers {status}"));
+            state = self.state();
+        } else {
+            state.failing = None;
+        }
         if !matches!(status, 429 | 503) {
             state.good += 1;
             if status < 500 && state.slots < SLOTS && state.good.is_multiple_of(RECOVERY) {
@@ -169,6 +188,12 @@ impl Pace {
         state.not_before = state.not_before.max(until);
     }
 
+    /// Silence after which an attempt is given up. A server for whose silence an operation was given up gets one short
+    /// attempt: otherwise every later operation would wait as long as the first.
+    pub fn attempt(&self) -> Duration {
+        if self.state().was_given_up { self.patience.quiet } else { self.patience.attempt }
+    }
+
     /// Reports once that the server is silent.
     pub fn report_silence(&self) {
         let mut state = self.state();
@@ -183,21 +208,37 @@ impl Pace {
         }
     }
 
+    /// Reports once that the server has only failed for a while: each operation is tried again, longer and longer, and
+    /// otherwise says nothing until it gives up.
+    pub fn report_failures(&self, how: &str) {
+        let quiet = self.patience.quiet;
+        let mut state = self.state();
+        let (since, was_reported) = state.failing.get_or_insert((Instant::now(), false));
+        let elapsed = since.elapsed();
+        if elapsed >= quiet && !std::mem::replace(was_reported, true) {
+            term::warn(format_args!("{} {how}, for {} s now: trying again", self.name, elapsed.as_secs()));
+        }
+    }
+
     /// Makes the error of an attempt, or of the operation if that has waited long enough.
     pub fn silent(&self, waited: &Waited, now: Duration) -> ConnectorError {
         let now = u64::try_from(now.as_millis()).unwrap_or(u64::MAX);
         let silent = waited.0.silent.fetch_add(now, Ordering::Relaxed).saturating_add(now);
         let why = format!("{} was silent for {} s", self.name, silent / 1000);
-        if Duration::from_millis(silent) < self.patience.operation {
+        let mut state = self.state();
+        if Duration::from_millis(silent) < self.patience.operation && !state.was_given_up {
             ConnectorError::timeout(Box::new(CannotAsk(why)))
         } else {
+            state.was_given_up = true;
             ConnectorError::user(Box::new(CannotAsk(format!("{why}: giving up"))))
         }
     }
 
     /// Notes that the server has sent something.
     pub fn heard(&self) {
-        self.state().was_reported = false;
+        let mut state = self.state();
+        state.was_reported = false;
+        state.was_given_up = false;
     }
 
     fn state(&self) -> MutexGuard<'_, State> {

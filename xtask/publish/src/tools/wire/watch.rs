@@ -83,20 +83,20 @@ impl Incoming {
     }
 
     fn wait(&mut self, cx: &mut Context<'_>) -> Poll<BoxError> {
-        let patience = self.pace.patience();
+        let (quiet, attempt) = (self.pace.patience().quiet, self.pace.attempt());
         let (since, sleep) = self.waiting.get_or_insert_with(|| {
             let now = Instant::now();
-            (now, Box::pin(tokio::time::sleep_until(now + patience.quiet)))
+            (now, Box::pin(tokio::time::sleep_until(now + quiet)))
         });
         loop {
             ready!(sleep.as_mut().poll(cx));
             let silent = since.elapsed();
-            if silent >= patience.attempt {
+            if silent >= attempt {
                 // `waited` decides whether there is another attempt.
                 return Poll::Ready(self.pace.silent(&self.waited, silent).into_source());
             }
             self.pace.report_silence();
-            let until = *since + patience.attempt;
+            let until = *since + attempt;
             sleep.as_mut().reset(until);
         }
     }
