@@ -89,7 +89,8 @@ pub async fn withdraw(delivery: &Delivery<'_>, to: &Version) -> Result<Prospect>
     let ours = withdrawn_by_rollback(to, &now);
     let unclear = unclear.map(|unclear| unclear.why);
     Ok(Prospect {
-        keys: vec![WITHDRAWN.to_owned(), WITHDRAWN_COPY.to_owned()],
+        // The list last, because the act is looked at there: once the list is right, so is the copy.
+        keys: vec![WITHDRAWN_COPY.to_owned(), WITHDRAWN.to_owned()],
         text: withdrawn::to_json(&ours),
         properties: Properties { content_type: "application/json".into(), cache_control: "no-store".into() },
         is_kept: false,
