@@ -48,6 +48,16 @@ impl Fault {
         self.to_possible_value().map(|value| value.get_name().to_owned()).unwrap_or_default()
     }
 
+    /// Whether it looks like one that passes: then the answer is worth to be asked for again.
+    pub fn passes(self) -> bool {
+        match self {
+            Fault::Error | Fault::SlowDown | Fault::RetryAfter | Fault::TooMany => true,
+            Fault::ResetBefore | Fault::ResetAfter | Fault::Stall | Fault::StallInBody | Fault::Truncated => true,
+            Fault::Forbidden | Fault::NotFound | Fault::Short | Fault::Flipped => false,
+            Fault::DoneTwice | Fault::AnsweredTwice | Fault::Stale => false,
+        }
+    }
+
     /// Whether a run under it mostly waits: for an answer, or until it is worth to ask again.
     pub fn is_slow(self, lasts: bool) -> bool {
         match self {

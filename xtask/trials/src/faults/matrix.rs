@@ -218,6 +218,10 @@ impl Matrix<'_> {
             problems.wrong_view.extend(stage.wrong()?);
             problems.compare("the same command again", expected, &stage.print()?);
         }
+        // git does not try again, and a push is not ours to repeat unseen.
+        if fault.passes() && !lasts && self.side != Side::Git && matches!(ran.code, Some(1 | 3)) {
+            problems.stuck.push("a fault that passes is not waited for".to_owned());
+        }
         let lasting = if lasts { "for good" } else { "once" };
         let what = format!("{} {at}, {} {lasting}, from `{harmed}`", self.phase.name, fault.name());
         problems.note(row, format!("{} {}", kind(&harmed), fault.name()), &what, &ran);
