@@ -113,8 +113,7 @@ fn s3(objects: &mut Objects, request: &Request) -> Answer {
         },
         "PUT" if request.query().is_empty() || request.query().starts_with("x-id=") => {
             let keep = |name: &&str| Some(((**name).to_owned(), request.headers.get(name)?.to_owned()));
-            let object =
-                Object { body: request.body.clone(), headers: KEPT.iter().filter_map(|name| keep(&name)).collect() };
+            let object = Object { body: request.body.clone(), headers: KEPT.iter().filter_map(keep).collect() };
             let etag = etag(&object.body);
             objects.insert((bucket, key), Arc::new(object));
             Answer::new(200, &[("etag", &etag)], "")
