@@ -1,10 +1,11 @@
 //! Files and directories; what copies or writes a file also returns its size and SHA-256.
 
 mod atomic;
+mod durable;
 
 use std::fs::{self, File};
 use std::io::{self, BufWriter, Read, Write};
-use std::os::unix::fs::{FileTypeExt, OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::{FileExt, FileTypeExt, OpenOptionsExt, PermissionsExt};
 
 use anyhow::{Context, Result, bail, ensure};
 use camino::{Utf8Path, Utf8PathBuf};
@@ -12,7 +13,9 @@ use flate2::read::MultiGzDecoder;
 use flate2::{Compression, GzBuilder};
 use sha2::{Digest as _, Sha256};
 
-pub use self::atomic::{is_half_written, is_still_at, write_atomic, write_atomic_with_mode};
+pub use self::atomic::{copy_atomic, is_half_written, is_still_at, write_atomic, write_atomic_with_mode};
+pub use self::durable::{make_dirs, sync, sync_below};
+use self::durable::{make_missing, parent};
 use crate::domain::digest::{Digest, FileFacts};
 
 /// A writer that passes bytes on and computes their size and digest.
@@ -82,14 +85,6 @@ fn cannot_write(path: &Utf8Path) -> String {
 pub fn create(path: &Utf8Path, content: impl AsRef<[u8]>) -> Result<FileFacts> {
     create_new(path)?.write_all(content.as_ref()).with_context(|| cannot_write(path))?;
     Ok(digest_of(content.as_ref()))
-}
-
-/// Waits until what is in a file is on the disk.
-///
-/// # Errors
-/// The disk fails, or is full.
-pub fn sync(path: &Utf8Path) -> Result<()> {
-    File::open(path).and_then(|file| file.sync_all()).with_context(|| format!("cannot write {path} to the disk"))
 }
 
 /// `O_NONBLOCK`, as the standard library takes it.
@@ -185,17 +180,33 @@ pub fn is_there(path: &Utf8Path) -> bool {
     !matches!(fs::symlink_metadata(path), Err(error) if error.kind() == io::ErrorKind::NotFound)
 }
 
-/// Appends a line to a file; creates the file and the directory above it if they are missing.
+/// Appends a line to a file, on disk; creates the file and the directory above it if they are missing. Of a line that a
+/// power cut took the end of, nothing stays.
 ///
 /// # Errors
 /// The file cannot be written, or is not a regular file.
 pub fn append_line(path: &Utf8Path, line: &str) -> Result<()> {
     let write = || -> io::Result<fs::Metadata> {
-        fs::create_dir_all(path.parent().unwrap_or(path))?;
-        let mut file = File::options().create(true).append(true).custom_flags(NONBLOCK).open(path)?;
+        make_missing(parent(path))?;
+        let is_new = !is_there(path);
+        let mut file = File::options().read(true).create(true).append(true).custom_flags(NONBLOCK).open(path)?;
         let facts = file.metadata()?;
         if facts.is_file() {
-            writeln!(file, "{line}")?;
+            let mut last = [b'\n'];
+            if facts.len() > 0 {
+                file.read_exact_at(&mut last, facts.len() - 1)?;
+            }
+            if last != [b'\n'] {
+                let mut text = Vec::new();
+                file.read_to_end(&mut text)?;
+                let complete = text.iter().rposition(|byte| *byte == b'\n').map_or(0, |end| end + 1);
+                file.set_len(complete as u64)?;
+            }
+            file.write_all(format!("{line}\n").as_bytes())?;
+            file.sync_all()?;
+            if is_new {
+                File::open(parent(path))?.sync_all()?;
+            }
         }
         Ok(facts)
     };

@@ -62,6 +62,7 @@ impl Git {
         if !dir.is_dir() {
             bail!("{dir} is not a directory: `--repo` names the tree to release");
         }
+        halfway::mend_head(dir)?;
         let git = Git { sh: process::shell_in(dir)?, root: dir.to_owned() };
         let root = git.read(["rev-parse", "--show-toplevel"]).with_context(|| {
             format!("{dir} is not in a git work tree, or git refuses to use it: a release needs the tree's history")

@@ -16,7 +16,7 @@ use xshell::Cmd;
 use super::git::{Git, locks, parse_oid};
 use super::history::History;
 use super::patience::Patience;
-use super::process;
+use super::{files, process};
 use crate::domain::environment::refusal::Refusal;
 use crate::domain::environment::remote_url;
 use crate::domain::environment::{GitTarget, same_but_for_user};
@@ -289,7 +289,7 @@ impl<'a> Remote<'a> {
     /// Makes a repository if it is missing, removes what a stopped push has left in it, and keeps other runs out.
     fn make_ready(&self, directory: &Utf8Path) -> Result<File> {
         let parent = directory.parent().with_context(|| format!("{directory} has no parent directory"))?;
-        std::fs::create_dir_all(parent).with_context(|| format!("cannot create {parent}"))?;
+        files::make_dirs(parent)?;
         let held = locks::hold(parent)?;
         if !directory.exists() {
             self.make(directory).with_context(|| format!("cannot make the repository {directory}"))?;
@@ -311,7 +311,10 @@ impl<'a> Remote<'a> {
         for (key, value) in [("receive.autogc", "false"), ("maintenance.auto", "false"), ("core.fsync", "all")] {
             process::read(self.git.cmd(["--git-dir", new.as_str(), "config", key, value]))?;
         }
-        Ok(std::fs::rename(&new, directory)?)
+        // git does not sync what `init` and `config` write.
+        files::sync_below(&new)?;
+        std::fs::rename(&new, directory)?;
+        files::sync(directory.parent().unwrap_or(directory))
     }
 
     fn git_push(&self, options: &[&str], refspecs: &[String]) -> Result<Pushed> {

@@ -14,13 +14,10 @@ use crate::domain::oid::Oid;
 use crate::domain::release::intent::{Intent, Place, Progress, RefMove, Seen, Way};
 use crate::tools::files;
 use crate::tools::git::Git;
-use crate::tools::git::halfway::Difference;
+use crate::tools::git::halfway::{Difference, INTENT};
 use crate::tools::git::locks;
 use crate::tools::scratch_dir;
 use crate::tools::term;
-
-/// Name of the record in the git directory.
-const INTENT: &str = "release-intent.json";
 
 /// One command of git's.
 #[derive(Debug)]
@@ -207,7 +204,7 @@ impl<'a> Movement<'a> {
         self.git.clear_locks(&refs, begun)
     }
 
-    /// Removes the record, once the files that have moved are on the disk.
+    /// Removes the record, once the files that have moved are on the disk, and HEAD, which git does not sync.
     fn forget(&self, moved: &[Difference]) -> Result<()> {
         for difference in moved.iter().filter(|difference| difference.to.is_some()) {
             let path = self.git.root().join(&difference.path);
@@ -215,6 +212,8 @@ impl<'a> Movement<'a> {
                 files::sync(&path)?;
             }
         }
+        let dir = self.git.dir()?;
+        files::sync(&dir.join("HEAD")).and_then(|()| files::sync(&dir))?;
         let removed = fs::remove_file(&self.file);
         removed.with_context(|| format!("everything is in place, but {} cannot be removed", self.file))
     }

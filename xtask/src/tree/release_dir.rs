@@ -15,7 +15,7 @@ use camino::{Utf8Path, Utf8PathBuf};
 use rustix::fs::{FlockOperation, RenameFlags};
 
 use crate::domain::layout::{BUILT, GC_ROOTS, RELEASE, RELEASE_NEW, RELEASE_OLD};
-use crate::tools::term;
+use crate::tools::{files, term};
 
 /// A release that is being made. Dropped before [`Stage::replace`], it leaves nothing behind.
 pub struct Stage {
@@ -97,6 +97,10 @@ impl Stage {
         for dir in [root.join(RELEASE).join(GC_ROOTS), stage.dir()] {
             fs::create_dir_all(&dir).with_context(|| format!("cannot create {dir}"))?;
         }
+        let roots = root.join(RELEASE).join(GC_ROOTS);
+        for (name, _) in files::links(&roots)?.into_iter().filter(|(name, _)| is_half_made_link(name)) {
+            remove(&roots.join(name))?;
+        }
         Ok(stage)
     }
 
@@ -116,11 +120,13 @@ impl Stage {
     /// The file system refuses, for example for lack of permissions.
     pub fn replace(self) -> Result<()> {
         let (new, current) = (self.dir(), self.current());
+        files::sync_below(&new)?;
         if !exchange(&new, &current)? {
             let old = self.root.join(RELEASE_OLD);
             rename(&current, &old)?;
             rename(&new, &current)?;
         }
+        files::sync(&self.root)?;
         recover(&self.root)
     }
 
@@ -130,6 +136,7 @@ impl Stage {
     /// # Errors
     /// As for [`Stage::replace`].
     pub fn replace_parts(self, names: &[&str]) -> Result<()> {
+        files::sync_below(&self.dir())?;
         for name in names {
             let (new, current) = (self.dir().join(name), self.current().join(name));
             if !current.exists() || !exchange(&new, &current)? {
@@ -137,7 +144,7 @@ impl Stage {
                 rename(&new, &current)?;
             }
         }
-        Ok(())
+        files::sync(&self.current())
     }
 }
 
@@ -159,11 +166,16 @@ fn recover(root: &Utf8Path) -> Result<()> {
     if old.exists() && !current.exists() {
         rename(&old, &current)?;
     }
-    for (left, name) in stranded(root)? {
-        if current.join(&name).exists() {
+    let stranded = stranded(root)?;
+    for (left, name) in &stranded {
+        if current.join(name).exists() {
             bail!("{name} is in both {left} and {current}, because a build was killed: remove one of them");
         }
-        rename(&left.join(&name), &current.join(&name))?;
+        rename(&left.join(name), &current.join(name))?;
+    }
+    if !stranded.is_empty() {
+        // Before the places that they were moved from are removed.
+        files::sync(&current)?;
     }
     remove(&old)?;
     remove(&root.join(RELEASE_NEW))
@@ -186,6 +198,13 @@ fn stranded(root: &Utf8Path) -> Result<Vec<(Utf8PathBuf, String)>> {
         }
     }
     Ok(stranded)
+}
+
+/// Whether Nix was killed before it renamed this link: `NAME.tmp-PID-NUMBER`.
+fn is_half_made_link(name: &str) -> bool {
+    let numbers = name.rsplit_once(".tmp-").and_then(|(_, numbers)| numbers.split_once('-'));
+    let is_number = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    numbers.is_some_and(|(process, number)| is_number(process) && is_number(number))
 }
 
 /// Exchanges two directories. Returns whether the file system can do that.
@@ -261,6 +280,20 @@ mod tests {
         assert_eq!(fs::read_to_string(root.join("release/manual/index.html")).expect("there"), "newer");
         fs::write(root.join("release/manual/index.html"), "new").expect("writable");
         check(&root, "new");
+    }
+
+    #[test]
+    fn a_link_that_nix_was_killed_before_is_removed() {
+        let (_dir, root) = tree();
+        let roots = root.join("release/gcroots");
+        fs::create_dir(&roots).expect("writable");
+        for name in ["abc-lix-0.1.0", "abc-lix-0.1.0.tmp-9670-656746932", "abc-x.tmp-1"] {
+            std::os::unix::fs::symlink("/nix/store/abc", roots.join(name)).expect("writable");
+        }
+        drop(Stage::begin(&root).expect("no other run"));
+        let mut left: Vec<_> = files::links(&roots).expect("readable").into_iter().map(|(name, _)| name).collect();
+        left.sort();
+        assert_eq!(left, ["abc-lix-0.1.0", "abc-x.tmp-1"]);
     }
 
     #[test]

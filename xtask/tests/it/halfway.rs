@@ -36,6 +36,8 @@ enum Step<'a> {
     Index(&'a Oid),
     Ref(&'a str, &'a Oid),
     Head(&'a Place),
+    /// What a power cut may leave of HEAD: this many bytes.
+    TornHead(&'a str, usize),
 }
 
 impl Step<'_> {
@@ -52,6 +54,10 @@ impl Step<'_> {
             Step::Ref(name, oid) => drop(repo.git(&["update-ref", name, oid.as_str()])),
             Step::Head(Place::Branch(branch)) => {
                 repo.git(&["symbolic-ref", "HEAD", &format!("refs/heads/{branch}")]);
+            }
+            Step::TornHead(branch, length) => {
+                let text = format!("ref: refs/heads/{branch}\n");
+                fs::write(repo.root.join(".git/HEAD"), &text[..*length]).expect("written");
             }
             Step::Head(Place::Commit(commit)) => drop(repo.git(&["update-ref", "--no-deref", "HEAD", commit.as_str()])),
         }
@@ -79,6 +85,12 @@ fn every_state(tree: &Repo, nth: usize, args: &[&str]) -> usize {
     steps.extend(intent.refs.iter().map(|moved| Step::Ref(&moved.name, &moved.to)));
     if intent.head.from != intent.head.to {
         steps.push(Step::Head(&intent.head.to));
+    }
+    if let (true, Place::Branch(branch)) = (intent.head.from != intent.head.to, &intent.head.to) {
+        steps.splice(
+            steps.len() - 1..,
+            [Step::TornHead(branch, 0), Step::TornHead(branch, 14), Step::Head(&intent.head.to)],
+        );
     }
     for taken in 0..=steps.len() {
         let repo = stopped.copy();

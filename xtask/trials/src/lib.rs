@@ -3,12 +3,14 @@
 //!
 //! * [`scenario`]: the phases, and the states that they start from
 //! * [`tracer`]: a program, stopped before each change
+//! * [`disk`]: what a power cut leaves of its changes
 //! * [`world`]: what users see
 //! * [`place`]: what a run leaves
 //! * [`table`]: how the points of a phase ended
 //!
 //! The trials are the programs `xtask-crash`, in `crash/`, and `xtask-faults`, in `faults/`.
 
+pub mod disk;
 pub mod place;
 pub mod scenario;
 pub mod table;

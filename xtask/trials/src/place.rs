@@ -1,6 +1,6 @@
 //! Everything that a run leaves: trees, refs, the environment, and litter.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 
@@ -13,6 +13,48 @@ use crate::world::sha256;
 
 /// Contents of a place, by name. Values are only compared.
 pub type Print = BTreeMap<String, String>;
+
+/// What undisturbed runs leave.
+#[derive(Debug)]
+pub struct Expected {
+    /// What two runs leave alike.
+    print: Print,
+    /// Names of what they do not.
+    varying: BTreeSet<String>,
+}
+
+/// How a place differs from what is expected.
+#[derive(Debug, Default)]
+pub struct Differences {
+    pub litter: Vec<String>,
+    /// Everything else.
+    pub differs: Vec<String>,
+}
+
+impl Expected {
+    /// What two undisturbed runs have in common.
+    pub fn of(mut print: Print, second: &Print) -> Expected {
+        let differs = |name: &&String| print.get(*name) != second.get(*name);
+        let varying: BTreeSet<String> = print.keys().chain(second.keys()).filter(differs).cloned().collect();
+        print.retain(|name, _| !varying.contains(name));
+        Expected { print, varying }
+    }
+
+    /// What is missing from a place, or is something else there.
+    pub fn lost(&self, left: &Print) -> Vec<String> {
+        let lost = self.print.iter().filter(|(name, value)| left.get(*name) != Some(value));
+        lost.map(|(name, _)| name.clone()).collect()
+    }
+
+    /// Compares a place with it.
+    pub fn differences(&self, left: &Print) -> Differences {
+        let names: BTreeSet<&String> = self.print.keys().chain(left.keys()).collect();
+        let is_other = |name: &&String| self.print.get(*name) != left.get(*name);
+        let all = names.into_iter().filter(|name| is_other(name) && !self.varying.contains(*name)).cloned();
+        let (litter, differs) = all.partition(|name| is_litter(name));
+        Differences { litter, differs }
+    }
+}
 
 /// Keys of a receipt that differ between runs: times, and what was left to do.
 const OF_ONE_RUN: [&str; 5] = ["published", "started", "sent", "acts", "plan"];
@@ -102,7 +144,7 @@ fn repository(place: &Utf8Path, dir: &Utf8Path, name: &str, print: &mut Print) -
 }
 
 /// Whether something belongs to one run alone, and should be gone.
-pub fn is_litter(name: &str) -> bool {
+fn is_litter(name: &str) -> bool {
     name.starts_with("litter ")
         || name.starts_with("tmp/")
         || name.rsplit('/').next().is_some_and(|file| file.starts_with('.'))

@@ -1,10 +1,11 @@
-//! One point of each kind in the phases before publication and after it, as `cargo xtask crash --kinds` tries them.
+//! One point of each kind, in the first phase that has it, as `cargo xtask crash --kinds --once` tries them: everything is
+//! killed, or the power is cut.
 
 use std::path::Path;
 use std::process::Command;
 
-/// The others take longer than every change can wait for.
-const PHASES: [&str; 5] = ["prepare", "tag", "build", "finish", "announce"];
+/// The others, a patch and a train, have the kinds of an upload.
+const PHASES: [&str; 8] = ["prepare", "tag", "build", "finish", "announce", "installer", "upload", "rollback"];
 
 #[test]
 fn one_point_of_each_kind_ends_well() {
@@ -17,13 +18,14 @@ fn one_point_of_each_kind_ends_well() {
         return;
     }
     let mut command = Command::new(crash);
-    command.args(PHASES).args(["--kinds", "--victim", "all", "--workspace"]).arg(workspace);
+    command.args(PHASES).args(["--kinds", "--once", "--victim", "all", "--victim", "power", "--workspace"]);
+    command.arg(workspace);
     command.arg("--front-door").arg(&front_door).arg("--publisher").arg(&publisher);
     let output = command.output().expect("it runs");
     let (table, why) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     println!("{table}");
     assert!(output.status.success(), "{table}{why}");
-    assert_eq!(table.lines().count(), 1 + PHASES.len(), "a heading, and the phases");
+    assert_eq!(table.lines().count(), 1 + 2 * PHASES.len(), "a heading, and two rows for each phase");
 }
 
 /// Why it cannot be tried here.

@@ -7,6 +7,7 @@ use std::collections::HashSet;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, anyhow, bail, ensure};
+use camino::Utf8PathBuf;
 use futures_util::future::try_join_all;
 use serde::Serialize;
 use time::OffsetDateTime;
@@ -263,6 +264,24 @@ fn note(delivery: &Delivery, act: &Planned) -> Result<()> {
     files::append_line(&path, &line.to_string())
 }
 
+/// Writes the receipts in `release/` that a run did not write because it was killed at its very end.
+pub fn write_missing_receipts(planned: &PlannedTrain) {
+    let mut missing = planned.clone();
+    missing.deliveries.retain(|(delivery, _)| !has_receipt(delivery));
+    Done::new(&missing).write_receipts(&planned.plans());
+}
+
+/// Whether a tree has the receipt for what it is about to publish.
+fn has_receipt(delivery: &Delivery) -> bool {
+    let text = files::read_if_there(&receipt_path(delivery)).ok().flatten();
+    let receipt = text.and_then(|text| serde_json::from_str::<Receipt>(&text).ok());
+    receipt.is_some_and(|receipt| receipt.record == delivery.built.record_digest)
+}
+
+fn receipt_path(delivery: &Delivery) -> Utf8PathBuf {
+    delivery.git.root().join(RELEASE).join(local_receipt(&delivery.site.name))
+}
+
 /// The result of a run.
 pub struct Done<'a> {
     started: OffsetDateTime,
@@ -312,8 +331,7 @@ impl<'a> Done<'a> {
                 sent: self.sent,
                 acts: &after.acts,
             };
-            let path = delivery.git.root().join(RELEASE).join(local_receipt(&delivery.site.name));
-            files::write_atomic(&path, &format!("{}\n", serde_json::to_string_pretty(&local)?))?;
+            files::write_atomic(&receipt_path(delivery), &format!("{}\n", serde_json::to_string_pretty(&local)?))?;
         }
         Ok(())
     }

@@ -16,6 +16,7 @@ use xtask::tree::{movement, release_dir};
 use super::{environments, request, wanted};
 use crate::acts::cache;
 use crate::acts::delivery::Delivery;
+use crate::delivery::carry_out::write_missing_receipts;
 use crate::delivery::publish::{Ended, publish};
 use crate::delivery::train::{PlannedTrain, Train, with_train};
 use crate::domain::publication::acts::Act;
@@ -80,7 +81,9 @@ async fn publish_trees(invocation: &Invocation, trees: &[Git], args: &UploadArgs
         match &ended {
             Ended::Shown => return Ok(Outcome::Done),
             Ended::Done(done) if done.after.waiting().is_empty() => done.write_receipts(&planned.plans()),
-            Ended::Done(_) | Ended::NothingToDo => {}
+            Ended::Done(_) => {}
+            Ended::NothingToDo if planned.waiting().is_empty() => write_missing_receipts(&planned),
+            Ended::NothingToDo => {}
         }
         finish(ended.after(&planned)).await
     })

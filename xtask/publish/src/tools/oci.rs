@@ -5,7 +5,6 @@
 
 use anyhow::{Context, Result, anyhow};
 use camino::{Utf8Path, Utf8PathBuf};
-use tempfile::NamedTempFile;
 use xtask::domain::build::image::{BLOBS, Index, MARK, NAMES};
 use xtask::domain::digest::Digest;
 use xtask::tools::files;
@@ -92,19 +91,13 @@ impl OciDirectory {
         let (mark, content) = MARK;
         files::write_atomic(&self.dir.join(mark), content)?;
         let dir = self.dir.join(BLOBS);
-        std::fs::create_dir_all(&dir).with_context(|| format!("cannot make {dir}"))?;
         let from = other.dir.join(BLOBS);
         for name in files::list(&from)? {
             let digest = name.as_str().parse().map_err(|why| anyhow!("{from}/{name}: {why}"))?;
             let (mut source, size) = files::open_file(&from.join(&name))?;
             if !self.holds(digest, size).await? {
-                let mut copy = || -> std::io::Result<()> {
-                    let mut file = NamedTempFile::new_in(&dir)?;
-                    std::io::copy(&mut source, &mut file)?;
-                    file.persist(dir.join(&name))?;
-                    Ok(())
-                };
-                copy().with_context(|| format!("cannot copy {from}/{name} to {dir}"))?;
+                files::copy_atomic(&mut source, &dir.join(&name))
+                    .with_context(|| format!("cannot copy {from}/{name}"))?;
             }
         }
         Ok(())

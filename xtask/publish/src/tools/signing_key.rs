@@ -2,7 +2,7 @@
 //! A decrypted key is never written here; `secret_file` does that.
 
 use std::fs::Permissions;
-use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::PermissionsExt;
 
 use anyhow::{Context, Result, anyhow, bail};
 use base64::Engine;
@@ -74,19 +74,7 @@ pub fn open_or_make(path: &Utf8Path, name: &str) -> Result<SecretKey> {
     }
     let sh = Shell::new().context("cannot determine the current directory")?;
     let text = super::nix_cache::generate_key(&sh, name)?;
-    let writing = || format!("cannot write {path}");
-    if let Some(parent) = path.parent() {
-        std::fs::create_dir_all(parent).with_context(writing)?;
-    }
-    let beside = path.with_extension("new");
-    // A file that a killed run left may have another mode.
-    match std::fs::remove_file(&beside) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error).with_context(writing),
-        _ => {}
-    }
-    let file = std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&beside);
-    file.and_then(|mut file| std::io::Write::write_all(&mut file, text.as_bytes())).with_context(writing)?;
-    std::fs::rename(&beside, path).with_context(writing)?;
+    files::write_atomic_with_mode(path, text.as_bytes(), 0o600)?;
     text.parse().map_err(|why| anyhow!("`nix key generate-secret` printed an invalid key: {why}"))
 }
 

@@ -309,4 +309,15 @@ fn a_local_receipt_that_cannot_be_written_is_a_warning() {
     assert!(ran.stderr.contains("done: 2.93.1 is published to local"), "{ran:?}");
     ran.ok();
     assert!(release.object("local-releases/receipts/lix-2.93.1.json").exists());
+
+    // As if the run had been killed at its very end.
+    let receipt = release.release_dir().join("receipt-local.json");
+    fs::remove_dir_all(&receipt).expect("removed");
+    let beside = release.release_dir().join(".receipt-local.json.new");
+    fs::write(&beside, "{").expect("written");
+    release.upload().ok();
+    let written = fs::read_to_string(&receipt).expect("a receipt");
+    assert!(written.contains("\"version\": \"2.93.1\"") && !beside.exists(), "{written}");
+    release.upload().ok();
+    assert_eq!(fs::read_to_string(&receipt).expect("a receipt"), written);
 }

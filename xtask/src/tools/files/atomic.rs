@@ -4,7 +4,7 @@
 //! that ends; so a file that can be locked was left by a killed run, and the next run that writes there removes it.
 
 use std::fs::{self, File};
-use std::io::{ErrorKind, Write};
+use std::io::{self, ErrorKind, Write};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::time::{Duration, Instant};
 
@@ -37,15 +37,23 @@ pub fn write_atomic(path: &Utf8Path, content: &str) -> Result<()> {
 /// # Errors
 /// As for [`write_atomic`].
 pub fn write_atomic_with_mode(path: &Utf8Path, content: &[u8], mode: u32) -> Result<()> {
-    write(path, content, mode).with_context(|| format!("cannot write {path}"))
+    write(path, |file| file.write_all(content), mode).with_context(|| format!("cannot write {path}"))
 }
 
-fn write(path: &Utf8Path, content: &[u8], mode: u32) -> Result<()> {
-    let dir = path.parent().filter(|dir| !dir.as_str().is_empty()).unwrap_or(Utf8Path::new("."));
-    fs::create_dir_all(dir)?;
+/// Like [`write_atomic`], with what can be read from an opened file.
+///
+/// # Errors
+/// As for [`write_atomic`], or the source cannot be read.
+pub fn copy_atomic(source: &mut File, path: &Utf8Path) -> Result<()> {
+    write(path, |file| io::copy(source, file).map(drop), 0o666).with_context(|| format!("cannot write {path}"))
+}
+
+fn write(path: &Utf8Path, fill: impl FnOnce(&mut File) -> io::Result<()>, mode: u32) -> Result<()> {
+    let dir = super::parent(path);
+    super::make_missing(dir)?;
     let name = path.file_name().ok_or_else(|| anyhow!("this is not the name of a file"))?;
     let (beside, mut file) = begin(dir.join(format!(".{name}{BESIDE}")), mode)?;
-    let written = file.write_all(content).and_then(|()| file.sync_all()).and_then(|()| fs::rename(&beside, path));
+    let written = fill(&mut file).and_then(|()| file.sync_all()).and_then(|()| fs::rename(&beside, path));
     if written.is_err() {
         // Our next run tries again.
         let _ = fs::remove_file(&beside);

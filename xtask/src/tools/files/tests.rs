@@ -3,6 +3,17 @@
 use super::*;
 
 #[test]
+fn of_a_line_that_a_power_cut_has_torn_nothing_stays() {
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let dir = Utf8Path::from_path(dir.path()).expect("UTF-8");
+    for (before, after) in [("one\nhal", "one\nnext\n"), ("hal", "next\n"), ("one\n", "one\nnext\n"), ("", "next\n")] {
+        fs::write(dir.join("journal"), before).expect("room");
+        append_line(&dir.join("journal"), "next").expect("room");
+        assert_eq!(fs::read_to_string(dir.join("journal")).expect("there"), after, "{before}");
+    }
+}
+
+#[test]
 fn compressed_bytes_depend_on_the_content_alone() {
     let dir = tempfile::tempdir().expect("a temporary directory");
     let dir = Utf8Path::from_path(dir.path()).expect("UTF-8");

@@ -8,14 +8,18 @@ use std::fs;
 use std::io::ErrorKind;
 use std::time::SystemTime;
 
-use anyhow::{Context, Result};
-use camino::Utf8PathBuf;
+use anyhow::{Context, Result, anyhow};
+use camino::{Utf8Path, Utf8PathBuf};
 
 use super::{Git, TreeEntry, locks};
+use crate::domain::format;
 use crate::domain::oid::Oid;
-use crate::domain::release::intent::{At, Place, SeenPath, Way};
+use crate::domain::release::intent::{At, Intent, Place, SeenPath, Way};
 use crate::tools::files;
 use crate::tools::process;
+
+/// Name of the record of a movement ([`Intent`]) in the git directory of its work tree.
+pub const INTENT: &str = "release-intent.json";
 
 /// Mode of a submodule's entry, whose files are not in this repository.
 const SUBMODULE: &str = "160000";
@@ -34,6 +38,42 @@ struct Staged {
     oid: Oid,
     /// Outside of a sparse checkout: it has no file.
     skipped: bool,
+}
+
+/// Writes HEAD again if a power cut left it incomplete while it was moved to a branch: git does not sync it then, and
+/// afterwards, git finds no repository. Without a record of a movement around `dir`, does nothing.
+///
+/// # Errors
+/// HEAD or the record cannot be read, or HEAD cannot be written.
+pub(super) fn mend_head(dir: &Utf8Path) -> Result<()> {
+    let Some(dir) = git_directory(dir)?.filter(|dir| files::is_there(&dir.join(INTENT))) else { return Ok(()) };
+    let head = dir.join("HEAD");
+    if files::read_text(&head)?.ends_with('\n') {
+        return Ok(());
+    }
+    let text = files::read_text(&dir.join(INTENT))?;
+    let intent: Intent = format::parse(&text, "the record of a movement").map_err(|why| {
+        anyhow!("{head} is incomplete, and the record of what was moved, {}, {why}", dir.join(INTENT))
+    })?;
+    let place = match &intent.head.to {
+        Place::Branch(branch) => format!("ref: refs/heads/{branch}\n"),
+        Place::Commit(commit) => format!("{commit}\n"),
+    };
+    files::write_atomic(&head, &place)
+}
+
+/// Returns the git directory of the work tree around `dir`, without git.
+fn git_directory(dir: &Utf8Path) -> Result<Option<Utf8PathBuf>> {
+    let Some(found) = dir.ancestors().map(|dir| dir.join(".git")).find(|path| files::is_there(path)) else {
+        return Ok(None);
+    };
+    if found.is_dir() {
+        return Ok(Some(found));
+    }
+    // A work tree beside the first one: the file leads to its directory.
+    let text = files::read_text(&found)?;
+    let named = text.strip_prefix("gitdir: ").map(str::trim_end);
+    Ok(named.map(|named| found.parent().unwrap_or(&found).join(named)))
 }
 
 impl Git {

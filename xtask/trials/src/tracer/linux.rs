@@ -15,15 +15,16 @@ use nix::unistd::Pid;
 use seccompiler::{BpfProgram, SeccompAction, SeccompFilter};
 
 use super::{Ended, Fault, Victim, needs_room};
+use crate::disk::{Disk, Step};
 
 /// The system calls that may change a file, each with the places of the paths among its arguments.
 const CALLS: &[(i64, &str, Change)] = &[
     (2, "open", Change::OpenAt { dir: None, path: 0, flags: 1 }),
     (257, "openat", Change::OpenAt { dir: Some(0), path: 1, flags: 2 }),
     (85, "create", Change::Path { dir: None, path: 0 }),
-    (82, "rename", Change::Path { dir: None, path: 1 }),
-    (264, "rename", Change::Path { dir: Some(2), path: 3 }),
-    (316, "rename", Change::Path { dir: Some(2), path: 3 }),
+    (82, "rename", Change::Move { from: (None, 0), to: (None, 1), flags: None }),
+    (264, "rename", Change::Move { from: (Some(0), 1), to: (Some(2), 3), flags: None }),
+    (316, "rename", Change::Move { from: (Some(0), 1), to: (Some(2), 3), flags: Some(4) }),
     (87, "unlink", Change::Path { dir: None, path: 0 }),
     (263, "unlink", Change::Path { dir: Some(0), path: 1 }),
     (84, "rmdir", Change::Path { dir: None, path: 0 }),
@@ -47,11 +48,16 @@ const CALLS: &[(i64, &str, Change)] = &[
     (91, "chmod", Change::File { fd: 0 }),
 ];
 
+/// The system calls that put something on the disk, and whether it is one file only, which is open.
+const SYNCS: &[(i64, bool)] = &[(74, true), (75, true), (162, false), (306, false)];
+
 /// Which arguments of a system call name the file that changes.
 #[derive(Debug, Clone, Copy)]
 enum Change {
     /// The path at an argument, relative to the directory at another.
     Path { dir: Option<usize>, path: usize },
+    /// A directory and a path, old and new.
+    Move { from: (Option<usize>, usize), to: (Option<usize>, usize), flags: Option<usize> },
     /// A path, like `Path`, if the flags create or empty the file.
     OpenAt { dir: Option<usize>, path: usize, flags: usize },
     /// An open file.
@@ -62,7 +68,12 @@ enum Change {
 ///
 /// # Errors
 /// The system does not allow it.
-pub(super) fn run(mut command: Command, below: &Utf8Path, fault: Option<Fault>) -> Result<Ended> {
+pub(super) fn run(
+    mut command: Command,
+    below: &Utf8Path,
+    fault: Option<Fault>,
+    disk: Option<&mut Disk>,
+) -> Result<Ended> {
     let filter = filter()?;
     // SAFETY: between fork and exec, only async-signal-safe calls are made: `traceme` and the filter's two.
     unsafe {
@@ -73,12 +84,15 @@ pub(super) fn run(mut command: Command, below: &Utf8Path, fault: Option<Fault>) 
     }
     let child = command.spawn().with_context(|| format!("cannot run {command:?}"))?;
     let main = Pid::from_raw(i32::try_from(child.id())?);
-    let mut trace = Trace {
+    let live = BTreeSet::from([main]);
+    let trace = Trace {
         main,
         below,
         fault,
+        disk,
         points: Vec::new(),
-        live: BTreeSet::from([main]),
+        at_risk: Vec::new(),
+        live,
         is_killed: false,
         is_full: false,
     };
@@ -87,7 +101,8 @@ pub(super) fn run(mut command: Command, below: &Utf8Path, fault: Option<Fault>) 
 
 /// Stops at the calls above, and nowhere else.
 fn filter() -> Result<BpfProgram> {
-    let rules = CALLS.iter().map(|(number, ..)| (*number, Vec::new())).collect();
+    let numbers = CALLS.iter().map(|(number, ..)| number).chain(SYNCS.iter().map(|(number, _)| number));
+    let rules = numbers.map(|number| (*number, Vec::new())).collect();
     let arch = std::env::consts::ARCH.try_into()?;
     let filter = SeccompFilter::new(rules, SeccompAction::Allow, SeccompAction::Trace(0), arch)?;
     Ok(filter.try_into()?)
@@ -97,7 +112,9 @@ struct Trace<'a> {
     main: Pid,
     below: &'a Utf8Path,
     fault: Option<Fault>,
+    disk: Option<&'a mut Disk>,
     points: Vec<String>,
+    at_risk: Vec<Vec<String>>,
     live: BTreeSet<Pid>,
     is_killed: bool,
     /// Whether the disk is full.
@@ -105,7 +122,7 @@ struct Trace<'a> {
 }
 
 impl Trace<'_> {
-    fn follow(&mut self) -> Result<Ended> {
+    fn follow(mut self) -> Result<Ended> {
         let mut status = None;
         // The program stops once when it begins.
         match waitpid(self.main, None)? {
@@ -142,12 +159,7 @@ impl Trace<'_> {
                 WaitStatus::PtraceEvent(pid, _, event) => {
                     self.live.insert(pid);
                     if event == ptrace::Event::PTRACE_EVENT_SECCOMP as i32 {
-                        let change = self.change(pid);
-                        // Nothing of a file without a name survives.
-                        self.pass(change.clone().filter(|change| !change.ends_with(NAMELESS)))?;
-                        if self.is_full && change.is_some_and(|change| needs_room(&change)) {
-                            refuse(pid)?;
-                        }
+                        self.stop(pid)?;
                     } else if event == ptrace::Event::PTRACE_EVENT_EXEC as i32 {
                         self.pass(link(pid, "exe").map(|program| format!("exec {program}")))?;
                     }
@@ -162,24 +174,49 @@ impl Trace<'_> {
                 _ => {}
             }
         }
-        Ok(Ended { points: std::mem::take(&mut self.points), status: status.filter(|_| !self.is_killed) })
+        self.look_at_disk()?;
+        Ok(Ended { points: self.points, at_risk: self.at_risk, status: status.filter(|_| !self.is_killed) })
     }
 
     /// Whether everything was killed.
     fn is_dead(&self) -> bool {
-        self.is_killed && self.fault.is_some_and(|fault| fault.what == Victim::All)
+        self.is_killed && self.fault.is_some_and(|fault| fault.what != Victim::Program)
+    }
+
+    /// Counts a change, and kills before it or notes it.
+    fn stop(&mut self, pid: Pid) -> Result<()> {
+        let Some((point, steps)) = self.call(pid) else { return Ok(()) };
+        // Nothing of a file without a name survives.
+        self.pass(point.clone().filter(|point| !point.ends_with(NAMELESS)))?;
+        if self.is_full && point.is_some_and(|point| needs_room(&point)) {
+            refuse(pid)?;
+        }
+        if let Some(disk) = self.disk.as_mut().filter(|_| !self.is_killed) {
+            let by_git = link(pid, "exe").is_some_and(|exe| exe.file_name().unwrap_or_default().starts_with("git"));
+            steps.iter().for_each(|step| disk.note(step, by_git));
+        }
+        Ok(())
+    }
+
+    /// Notes what a power cut would take now, unless something is to happen.
+    fn look_at_disk(&mut self) -> Result<()> {
+        if let (Some(disk), None) = (&self.disk, self.fault) {
+            self.at_risk.push(disk.at_risk()?);
+        }
+        Ok(())
     }
 
     fn pass(&mut self, point: Option<String>) -> Result<()> {
         let Some(point) = point.filter(|_| !self.is_killed) else { return Ok(()) };
         self.points.push(point);
+        self.look_at_disk()?;
         let Some(Fault { what, .. }) = self.fault.filter(|fault| fault.before == self.points.len()) else {
             return Ok(());
         };
         self.is_killed = what != Victim::Disk;
         match what {
             Victim::Program => kill(self.main, Signal::SIGKILL)?,
-            Victim::All => {
+            Victim::All | Victim::Power => {
                 for pid in &self.live {
                     // It may have ended by itself.
                     let _ = kill(*pid, Signal::SIGKILL);
@@ -190,23 +227,66 @@ impl Trace<'_> {
         Ok(())
     }
 
-    /// What a call is about to change, if that lies where it counts.
-    fn change(&self, pid: Pid) -> Option<String> {
+    /// What a call is about to do, if it does it where it counts: the change, unless it only syncs, and its steps.
+    fn call(&self, pid: Pid) -> Option<(Option<String>, Vec<Step>)> {
         let (number, args) = arguments(pid)?;
+        let file = |fd: usize| link(pid, &format!("fd/{}", args[fd] as i32));
+        if let Some((_, is_one)) = SYNCS.iter().find(|(known, _)| *known == number) {
+            return Some((None, vec![if *is_one { Step::Sync(file(0)?) } else { Step::SyncAll }]));
+        }
         let (_, name, change) = CALLS.iter().find(|(known, ..)| *known == number)?;
-        let path = match *change {
-            Change::Path { dir, path } => path_at(pid, dir.map(|dir| args[dir]), args[path])?,
+        let at = |dir: Option<usize>, path: usize| path_at(pid, dir.map(|dir| args[dir]), args[path]);
+        let (path, steps) = match *change {
+            Change::Path { dir, path } => {
+                let path = at(dir, path)?;
+                let step = match *name {
+                    "unlink" if number == 263 && args[2] & nix::libc::AT_REMOVEDIR as u64 != 0 => {
+                        Some(Step::RemoveDir(path.clone()))
+                    }
+                    "unlink" => Some(Step::Remove(path.clone())),
+                    "rmdir" => Some(Step::RemoveDir(path.clone())),
+                    "mkdir" => Some(Step::MakeDir(path.clone())),
+                    "truncate" => Some(Step::Shorten(path.clone(), args[1])),
+                    "create" | "link" | "symlink" => Some(Step::Create(path.clone())),
+                    _ => None,
+                };
+                (path, step.into_iter().collect())
+            }
+            Change::Move { from, to, flags } => {
+                let exchanges = flags.is_some_and(|flags| args[flags] & u64::from(nix::libc::RENAME_EXCHANGE) != 0);
+                let (from, to) = (at(from.0, from.1)?, at(to.0, to.1)?);
+                (to.clone(), vec![Step::Move { from, to, exchanges }])
+            }
             Change::OpenAt { dir, path, flags } => {
-                let changes = nix::libc::O_CREAT | nix::libc::O_TRUNC;
-                if args[flags] as i32 & changes == 0 {
+                let (flags, path) = (args[flags] as i32, at(dir, path)?);
+                let mut steps = Vec::new();
+                if flags & nix::libc::O_CREAT != 0 {
+                    steps.push(Step::Create(path.clone()));
+                }
+                if flags & nix::libc::O_TRUNC != 0 {
+                    steps.push(Step::Shorten(path.clone(), 0));
+                }
+                if steps.is_empty() {
                     return None;
                 }
-                path_at(pid, dir.map(|dir| args[dir]), args[path])?
+                (path, steps)
             }
-            Change::File { fd } => link(pid, &format!("fd/{}", args[fd] as i32))?,
+            Change::File { fd } => {
+                let path = file(fd)?;
+                let step = match *name {
+                    "truncate" => vec![Step::Shorten(path.clone(), args[1])],
+                    "chmod" => Vec::new(),
+                    _ => vec![Step::Write(path.clone())],
+                };
+                (path, step)
+            }
         };
+        self.counted(name, &path, steps)
+    }
+
+    fn counted(&self, name: &str, path: &Utf8Path, steps: Vec<Step>) -> Option<(Option<String>, Vec<Step>)> {
         let below = path.strip_prefix(self.below).ok()?;
-        Some(format!("{name} {below}"))
+        Some((Some(format!("{name} {below}")), steps))
     }
 }
 
