@@ -13,6 +13,8 @@ use camino::{Utf8Path, Utf8PathBuf};
 use rustix::fs::{FlockOperation, flock};
 use rustix::io::Errno;
 
+use super::durable::{make_missing, parent};
+
 /// Ending of the temporary name, which begins with a dot.
 const BESIDE: &str = ".new";
 /// How long another run may take to write a file.
@@ -49,8 +51,8 @@ pub fn copy_atomic(source: &mut File, path: &Utf8Path) -> Result<()> {
 }
 
 fn write(path: &Utf8Path, fill: impl FnOnce(&mut File) -> io::Result<()>, mode: u32) -> Result<()> {
-    let dir = super::parent(path);
-    super::make_missing(dir)?;
+    let dir = parent(path);
+    make_missing(dir)?;
     let name = path.file_name().ok_or_else(|| anyhow!("this is not the name of a file"))?;
     let (beside, mut file) = begin(dir.join(format!(".{name}{BESIDE}")), mode)?;
     let written = fill(&mut file).and_then(|()| file.sync_all()).and_then(|()| fs::rename(&beside, path));

@@ -8,11 +8,10 @@ use std::fs;
 use std::io::ErrorKind;
 use std::time::SystemTime;
 
-use anyhow::{Context, Result, anyhow};
+use anyhow::{Context, Result};
 use camino::{Utf8Path, Utf8PathBuf};
 
 use super::{Git, TreeEntry, locks};
-use crate::domain::format;
 use crate::domain::oid::Oid;
 use crate::domain::release::intent::{At, Intent, Place, SeenPath, Way};
 use crate::tools::files;
@@ -52,8 +51,8 @@ pub(super) fn mend_head(dir: &Utf8Path) -> Result<()> {
         return Ok(());
     }
     let text = files::read_text(&dir.join(INTENT))?;
-    let intent: Intent = format::parse(&text, "the record of a movement").map_err(|why| {
-        anyhow!("{head} is incomplete, and the record of what was moved, {}, {why}", dir.join(INTENT))
+    let intent: Intent = serde_json::from_str(&text).with_context(|| {
+        format!("{head} is incomplete, and so is the record of what was moved, {}", dir.join(INTENT))
     })?;
     let place = match &intent.head.to {
         Place::Branch(branch) => format!("ref: refs/heads/{branch}\n"),

@@ -80,7 +80,7 @@ fn run(arguments: &Arguments) -> Result<bool> {
     let programs = [arguments.front_door.clone(), arguments.publisher.clone()];
     let lab = Lab { dir, programs, workspace: arguments.workspace.clone() };
     eprintln!("making the states that phases start from");
-    lab.prepare()?;
+    lab.prepare_for(&chosen)?;
     let victims = match &arguments.victim[..] {
         [] => vec![Victim::All, Victim::Program, Victim::Power, Victim::Disk],
         given => given.to_vec(),
