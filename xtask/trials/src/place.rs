@@ -144,7 +144,7 @@ fn repository(place: &Utf8Path, dir: &Utf8Path, name: &str, print: &mut Print) -
 }
 
 /// Whether something belongs to one run alone, and should be gone.
-fn is_litter(name: &str) -> bool {
+pub fn is_litter(name: &str) -> bool {
     name.starts_with("litter ")
         || name.starts_with("tmp/")
         || name.rsplit('/').next().is_some_and(|file| file.starts_with('.'))
