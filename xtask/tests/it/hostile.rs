@@ -4,11 +4,9 @@
 //! places.
 
 use std::fs;
-use std::os::unix::fs::symlink;
 use std::process::Command;
 
-use camino::Utf8Path;
-use xtask_test_support::hostile::{DAMAGES, ESCAPED, NASTY, Table, is_tried, places, suffered};
+use xtask_test_support::hostile::{DAMAGES, KINDS, NASTY, Table, has_escaped, is_tried, places, put, suffered};
 
 use crate::repo::{Repo, make_executable};
 
@@ -52,12 +50,6 @@ fn command(repo: &Repo, args: &[&str]) -> Command {
     repo.command(&[args, &["--config", repo.root.join("releng.toml").as_str()]].concat())
 }
 
-fn has_escaped(repo: &Repo) -> bool {
-    let mut find = Command::new("find");
-    find.args([repo.beside("").as_str(), "/tmp", "-maxdepth", "5", "-name", ESCAPED, "-print", "-quit"]);
-    !find.output().expect("find runs").stdout.is_empty()
-}
-
 #[test]
 fn what_a_tree_holds_harms_nobody() {
     let repo = world();
@@ -68,7 +60,7 @@ fn what_a_tree_holds_harms_nobody() {
         let file = repo.root.join(path);
         let content = fs::read(&file).expect(path);
         for (column, (damage, make)) in DAMAGES.iter().enumerate() {
-            if !is_tried(row, column, 4) {
+            if !is_tried(row, column, 6) {
                 continue;
             }
             let mut tried = Vec::new();
@@ -83,7 +75,7 @@ fn what_a_tree_holds_harms_nobody() {
                 for (number, args) in commands.iter().enumerate() {
                     if everything || number == (row + column) % commands.len() {
                         let mut bad = suffered(&mut command(&repo, args));
-                        if has_escaped(&repo) {
+                        if has_escaped(&repo.beside("")) {
                             bad.push("escapes".to_owned());
                         }
                         // The difference has the text that was committed.
@@ -97,34 +89,7 @@ fn what_a_tree_holds_harms_nobody() {
             }
         }
     }
-    table.check(30);
-}
-
-/// What may stand where a file should be.
-const KINDS: [&str; 9] =
-    ["link out", "dangling", "loop", "pipe", "/dev/zero", "directory", "hard link", "200 GB", "unreadable name"];
-
-fn put(kind: &str, file: &Utf8Path, outside: &Utf8Path) {
-    let _ = fs::remove_file(file);
-    let linked = |to: &str| symlink(to, file).expect("a link");
-    match kind {
-        "link out" => linked(outside.as_str()),
-        "dangling" => linked("../nowhere"),
-        "loop" => linked(file.file_name().expect("a name")),
-        "pipe" => assert!(Command::new("mkfifo").arg(file).status().is_ok_and(|status| status.success())),
-        "/dev/zero" => linked("/dev/zero"),
-        "directory" => fs::create_dir(file).expect("a directory"),
-        "hard link" => fs::hard_link(outside, file).expect("a link"),
-        "200 GB" => fs::File::create(file).and_then(|file| file.set_len(200 << 30)).expect("a file"),
-        "unreadable name" => {
-            fs::write(file, "").expect("a file");
-            let name = [file.parent().expect("in the tree").as_str().as_bytes(), b"/\xff\x1b[2J.md"].concat();
-            let path =
-                std::path::PathBuf::from(<std::ffi::OsString as std::os::unix::ffi::OsStringExt>::from_vec(name));
-            fs::write(path, "x").expect("a file");
-        }
-        other => panic!("{other}"),
-    }
+    table.check(20);
 }
 
 #[test]
@@ -137,8 +102,7 @@ fn what_is_no_file_is_not_waited_for() {
     for (row, (path, _, commands)) in READERS.into_iter().enumerate() {
         let copied = repo.copy();
         for (column, kind) in KINDS.into_iter().enumerate() {
-            // A hundred gigabytes are hashed by git before it knows that the file has changed; see `dirty`.
-            if !is_tried(row, column, 2) {
+            if !is_tried(row, column, 4) {
                 continue;
             }
             let copy = copied.copy();
@@ -152,7 +116,7 @@ fn what_is_no_file_is_not_waited_for() {
             assert_eq!(fs::read(&outside).expect("there"), b"outside", "{path}, {kind}");
         }
     }
-    table.check(30);
+    table.check(20);
 }
 
 /// What other programs say instead of what they should: the program, the word in its command line, and whether that is

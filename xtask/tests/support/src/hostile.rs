@@ -4,16 +4,21 @@
 //! suffer from: a panic, a program that does not end or takes all memory, and foreign text that reaches the terminal as
 //! it is.
 
-use std::fs::File;
+use std::ffi::OsString;
+use std::fs::{self, File};
 use std::io::{Read, Seek};
+use std::os::unix::ffi::OsStringExt;
+use std::os::unix::fs::symlink;
 use std::os::unix::process::ExitStatusExt;
+use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
+use camino::Utf8Path;
 use serde_json::Value;
 
 /// Longest time that one command may take: far more than any takes, and less than a wait without end.
-const PATIENCE: Duration = Duration::from_secs(120);
+const PATIENCE: Duration = Duration::from_secs(300);
 /// Most memory that one command may take, in kB: all its limits together, in an unoptimised build.
 const MEMORY: u64 = 600 << 10;
 /// Most that one command may print, in bytes.
@@ -221,6 +226,46 @@ fn all(mut file: File) -> String {
     file.rewind().expect("a file");
     file.read_to_end(&mut bytes).expect("readable");
     String::from_utf8_lossy(&bytes).into_owned()
+}
+
+/// What may stand where a file should be.
+pub const KINDS: [&str; 9] =
+    ["link out", "dangling", "loop", "pipe", "/dev/zero", "directory", "hard link", "200 GB", "unreadable name"];
+
+/// Puts something that is not the file in its place.
+///
+/// # Panics
+/// It cannot be made.
+pub fn put(kind: &str, file: &Utf8Path, outside: &Utf8Path) {
+    let _ = fs::remove_file(file);
+    let linked = |to: &str| symlink(to, file).expect("a link");
+    match kind {
+        "link out" => linked(outside.as_str()),
+        "dangling" => linked("../nowhere"),
+        "loop" => linked(file.file_name().expect("a name")),
+        "pipe" => assert!(Command::new("mkfifo").arg(file).status().is_ok_and(|status| status.success())),
+        "/dev/zero" => linked("/dev/zero"),
+        "directory" => fs::create_dir(file).expect("a directory"),
+        "hard link" => fs::hard_link(outside, file).expect("a link"),
+        "200 GB" => fs::File::create(file).and_then(|file| file.set_len(200 << 30)).expect("a file"),
+        "unreadable name" => {
+            fs::write(file, "").expect("a file");
+            let name = [file.parent().expect("in the tree").as_str().as_bytes(), b"/\xff\x1b[2J.md"].concat();
+            let path = PathBuf::from(OsString::from_vec(name));
+            fs::write(path, "x").expect("a file");
+        }
+        other => panic!("{other}"),
+    }
+}
+
+/// Whether a file was made outside of its directory, below `beside` or in the directory for temporary files.
+///
+/// # Panics
+/// `find` is not installed.
+pub fn has_escaped(beside: &Utf8Path) -> bool {
+    let mut find = Command::new("find");
+    find.args([beside.as_str(), "/tmp", "-maxdepth", "4", "-name", ESCAPED, "-print", "-quit"]);
+    !find.output().expect("find runs").stdout.is_empty()
 }
 
 /// A table of readers and damages: what was suffered in each cell.
