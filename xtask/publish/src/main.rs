@@ -7,13 +7,13 @@ use anyhow::{Context, Result};
 use tokio::runtime::Runtime;
 use xtask::cli::{Invocation, Outcome, Publish};
 use xtask::tools::term;
-use xtask_publish::tools::{child, shutdown};
+use xtask_publish::tools::{child, limits, shutdown};
 
 /// Time that the runtime's threads have to end.
 const LONGEST_END: Duration = Duration::from_secs(1);
 
 fn main() -> ExitCode {
-    shutdown::keep_memory_private();
+    limits::keep_memory_private();
     xtask::cli::main(run)
 }
 
@@ -25,11 +25,16 @@ enum Ended {
 }
 
 fn run(command: Publish, invocation: &Invocation) -> Result<Outcome> {
+    limits::allow_open_files()?;
     let runtime = Runtime::new().context("cannot start the asynchronous runtime")?;
     let ended = runtime.block_on(async {
         let mut signals = shutdown::Signals::listen()?;
         tokio::select! {
-            result = xtask_publish::phases::run(command, invocation) => result.map(Ended::Ran),
+            result = xtask_publish::phases::run(command, invocation) => match result {
+                // It failed because its programs were ended.
+                Err(_) if shutdown::is_stopping() => Ok(Ended::Stopped(signals.first().await)),
+                result => result.map(Ended::Ran),
+            },
             signal = signals.first() => Ok(Ended::Stopped(signal)),
         }
     });

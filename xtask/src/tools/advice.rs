@@ -13,6 +13,13 @@ const NO_ROOM: [&str; 6] = [
     "file too large (os error",
 ];
 
+/// Messages of operating systems when this process or its user has too much of something, and what to do.
+const NOT_ALLOWED: [(&str, &str); 3] = [
+    ("too many open files", "allow more open files (`ulimit -n 4096`), and run the same command again"),
+    ("cannot allocate memory", "free some memory, and run the same command again"),
+    ("resource temporarily unavailable", "end other programs or free some memory, and run the same command again"),
+];
+
 /// An error, and what to do about it.
 #[derive(Debug)]
 struct Advised {
@@ -59,7 +66,9 @@ pub fn next(error: &anyhow::Error) -> Option<String> {
     if is_about_room(&format!("{error:#}")) {
         return Some("make room there, and run the same command again".to_owned());
     }
-    advice(error).map(str::to_owned)
+    let said = format!("{error:#}").to_lowercase();
+    let lacking = NOT_ALLOWED.iter().find(|(sign, _)| said.contains(sign)).map(|(_, remedy)| *remedy);
+    lacking.or_else(|| advice(error)).map(str::to_owned)
 }
 
 #[cfg(test)]
@@ -83,6 +92,14 @@ mod tests {
     fn what_is_said_already_is_not_said_twice() {
         let error = anyhow!("another manager published meanwhile: run the same command again, and read its plan");
         assert_eq!(shown(advised(error, "run the same command again")), None);
+    }
+
+    #[test]
+    fn what_the_system_denies_is_named() {
+        for (code, remedy) in [(24, "open files"), (12, "free some memory"), (11, "end other programs")] {
+            let error = anyhow!(std::io::Error::from_raw_os_error(code)).context("cannot run `git status`");
+            assert!(shown(advised(error, "fix that")).is_some_and(|said| said.contains(remedy)), "{code}");
+        }
     }
 
     #[test]

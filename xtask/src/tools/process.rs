@@ -14,6 +14,7 @@ use std::io::{Read, Seek, Write};
 use std::os::fd::AsFd;
 use std::os::unix::process::CommandExt;
 use std::process::{Child, Command, Output, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
@@ -23,7 +24,7 @@ use rustix::process::{Pid, Signal};
 use xshell::{Cmd, Shell};
 
 use self::environment::prepared;
-use super::{advice, room, term};
+use super::{advice, files, room, term};
 
 /// Number of lines of a failed program's output that its error carries.
 const LAST_LINES: usize = 15;
@@ -155,13 +156,21 @@ pub fn read_within(patience: Duration, cmd: Cmd) -> Result<String> {
     text(&shown, output.stdout)
 }
 
+/// Whether this process is about to end.
+static ENDING: AtomicBool = AtomicBool::new(false);
+
+/// Kills every program that [`capture_watched`] runs, now or later, so that no thread waits for one.
+pub fn end_watched() {
+    ENDING.store(true, Ordering::SeqCst);
+}
+
 /// Runs a program to its end and captures what it writes, whatever its exit status. It has no stdin and no terminal.
 /// `shown` is the command, for messages.
 ///
 /// While it runs, `watch` gets the number of bytes that it has written so far.
 ///
 /// # Errors
-/// It cannot be started, or `watch` fails: then it and what it started are killed.
+/// It cannot be started, or `watch` fails, or we end: then it and what it started are killed.
 pub fn capture_watched(cmd: Cmd, shown: &str, mut watch: impl FnMut(u64) -> Result<()>) -> Result<Output> {
     term::detail(format_args!("$ {shown}"));
     let streams = || -> std::io::Result<_> {
@@ -178,6 +187,7 @@ pub fn capture_watched(cmd: Cmd, shown: &str, mut watch: impl FnMut(u64) -> Resu
         if let Some(status) = leader.0.try_wait().with_context(|| format!("cannot wait for `{shown}`"))? {
             break status;
         }
+        ensure!(!ENDING.load(Ordering::SeqCst), "`{shown}` was stopped");
         let written = length(&stdout) + length(&stderr);
         ensure!(written <= output::MOST, output::too_much(shown));
         watch(written)?;
@@ -296,7 +306,9 @@ pub fn is_running(number: u32) -> bool {
 /// Returns the message about a program that cannot be started.
 pub fn cannot_run(shown: &str) -> String {
     let program = shown.split(' ').next().unwrap_or_default();
-    format!("cannot run `{shown}`: is `{program}` installed and on PATH?")
+    // Memory, processes or open files may be lacking instead.
+    let hint = if files::on_path(program) { "" } else { ": is `PROGRAM` installed and on PATH?" };
+    format!("cannot run `{shown}`{}", hint.replace("PROGRAM", program))
 }
 
 /// Checks that a program succeeded.

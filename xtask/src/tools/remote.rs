@@ -13,10 +13,11 @@ use anyhow::{Context, Result, anyhow};
 use camino::{Utf8Path, Utf8PathBuf};
 use xshell::Cmd;
 
+use super::files;
 use super::git::{Git, locks, parse_oid};
 use super::history::History;
 use super::patience::Patience;
-use super::{files, process};
+use super::process::{self, environment};
 use crate::domain::environment::refusal::Refusal;
 use crate::domain::environment::remote_url;
 use crate::domain::environment::{GitTarget, same_but_for_user};
@@ -133,7 +134,10 @@ impl<'a> Remote<'a> {
         let cmd_without_terminal = quiet(cmd()).env("SSH_ASKPASS_REQUIRE", "never");
         let mut output = patience.capture(cmd_without_terminal, &shown)?;
         if self.patience.is_none() && wants_to_ask(&output) && File::open("/dev/tty").is_ok() {
-            output = quiet(cmd()).ignore_status().output().with_context(|| format!("cannot run `{shown}`"))?;
+            output = environment::prepared(quiet(cmd()))
+                .ignore_status()
+                .output()
+                .with_context(|| format!("cannot run `{shown}`"))?;
         }
         if !output.status.success() {
             let urls = self.urls()?;

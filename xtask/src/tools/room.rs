@@ -21,12 +21,14 @@ pub fn is_needed_in(dir: &Utf8Path) {
 pub fn missing() -> Option<String> {
     let temporary = Utf8PathBuf::from_path_buf(std::env::temp_dir()).ok();
     let places = PLACES.lock().unwrap_or_else(PoisonError::into_inner);
-    let full = temporary.iter().chain(places.iter()).find(|place| is_full(place));
-    full.map(|place| format!("there is no room in {place}: no space left on device"))
+    let mut all = temporary.iter().chain(places.iter());
+    all.find_map(|place| Some(format!("there is no room in {place}: {}", why_full(place)?)))
 }
 
-/// Tries it, because a quota may leave less than is free.
-fn is_full(dir: &Utf8Path) -> bool {
+/// Tries it, because a quota or a limit may leave less than is free.
+fn why_full(dir: &Utf8Path) -> Option<std::io::Error> {
     let written = tempfile::tempfile_in(dir).and_then(|mut file| file.write_all(&vec![0; ENOUGH]));
-    written.is_err_and(|error| matches!(error.kind(), ErrorKind::StorageFull | ErrorKind::QuotaExceeded))
+    let is_about_room =
+        |kind| matches!(kind, ErrorKind::StorageFull | ErrorKind::QuotaExceeded | ErrorKind::FileTooLarge);
+    written.err().filter(|error| is_about_room(error.kind()))
 }

@@ -20,6 +20,8 @@ use crate::tools::{files, term};
 /// A release that is being made. Dropped before [`Stage::replace`], it leaves nothing behind.
 pub struct Stage {
     root: Utf8PathBuf,
+    /// Whether it has the place of the old release, which lies in [`Stage::dir`] then.
+    is_in_place: bool,
     _lock: File,
 }
 
@@ -93,7 +95,7 @@ impl Stage {
     /// Another build runs in this tree, or a directory cannot be made.
     pub fn begin(root: &Utf8Path) -> Result<Stage> {
         let lock = hold(root)?;
-        let stage = Stage { root: root.to_owned(), _lock: lock };
+        let stage = Stage { root: root.to_owned(), is_in_place: false, _lock: lock };
         for dir in [root.join(RELEASE).join(GC_ROOTS), stage.dir()] {
             fs::create_dir_all(&dir).with_context(|| format!("cannot create {dir}"))?;
         }
@@ -118,7 +120,7 @@ impl Stage {
     ///
     /// # Errors
     /// The file system refuses, for example for lack of permissions.
-    pub fn replace(self) -> Result<()> {
+    pub fn replace(mut self) -> Result<()> {
         let (new, current) = (self.dir(), self.current());
         files::sync_below(&new)?;
         if !exchange(&new, &current)? {
@@ -126,6 +128,7 @@ impl Stage {
             rename(&current, &old)?;
             rename(&new, &current)?;
         }
+        self.is_in_place = true;
         files::sync(&self.root)?;
         recover(&self.root)
     }
@@ -150,8 +153,11 @@ impl Stage {
 
 impl Drop for Stage {
     fn drop(&mut self) {
-        // Tidies up after a failed run; the next run removes what stays. After a successful run there is nothing.
-        let _ = fs::remove_dir_all(self.dir());
+        // Once it is in place, what other phases keep may not have been moved back yet: the next run does that.
+        if !self.is_in_place {
+            // The next run removes what stays.
+            let _ = fs::remove_dir_all(self.dir());
+        }
     }
 }
 
@@ -294,6 +300,18 @@ mod tests {
         let mut left: Vec<_> = files::links(&roots).expect("readable").into_iter().map(|(name, _)| name).collect();
         left.sort();
         assert_eq!(left, ["abc-lix-0.1.0", "abc-x.tmp-1"]);
+    }
+
+    #[test]
+    fn what_cannot_be_moved_back_is_not_removed() {
+        let (_dir, root) = tree();
+        let stage = Stage::begin(&root).expect("no other run");
+        fill(&stage.dir(), "new");
+        fs::write(stage.dir().join("tag.json"), "in the way").expect("writable");
+        assert!(stage.replace().is_err(), "there are two of them");
+        fs::remove_file(root.join("release/tag.json")).expect("it was in the way");
+        recover(&root).expect("possible");
+        check(&root, "new");
     }
 
     #[test]

@@ -17,6 +17,7 @@ mod prepare;
 mod released;
 mod remotes;
 mod repo;
+mod resources;
 mod shared;
 mod source;
 mod tag;

@@ -128,9 +128,10 @@ async fn carry_out_waves<'a>(planned: &PlannedTrain<'a>, stores: &Stores, lock: 
         }
         done.sent += turn.meter.finish();
         if waits {
-            break;
+            return Ok(done);
         }
     }
+    shutdown::users_see("everything is done, and only the lock is left");
     Ok(done)
 }
 

@@ -16,7 +16,7 @@ use hyper_util::rt::TokioIo;
 use serde_json::{Value, json};
 use tokio::net::TcpStream;
 
-use super::server::{Life, Server, free_addresses};
+use super::server::{self, Life, Server, free_addresses};
 use super::store::{Credentials, Endpoint};
 
 const REGION: &str = "garage";
@@ -43,7 +43,7 @@ pub enum Access {
 impl Garage {
     /// Whether the program is on `PATH`.
     pub fn is_installed() -> bool {
-        Command::new("garage").arg("--version").output().is_ok_and(|output| output.status.success())
+        server::is_installed("garage")
     }
 
     /// Starts it on free ports, with data, configuration and log in `data`, and makes missing buckets.

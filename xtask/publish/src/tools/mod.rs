@@ -10,6 +10,7 @@ pub mod garage;
 pub mod http;
 pub mod images;
 pub mod keys;
+pub mod limits;
 pub mod listing;
 pub mod lock;
 pub mod nix_cache;

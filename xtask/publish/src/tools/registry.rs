@@ -8,7 +8,7 @@ use std::process::Command;
 use anyhow::{Context, Result};
 use serde_json::json;
 
-use super::server::{Life, Server, free_addresses};
+use super::server::{self, Life, Server, free_addresses};
 
 /// Number of attempts to start: a free port may be taken before the registry uses it.
 const STARTS: u32 = 3;
@@ -23,7 +23,7 @@ pub struct Registry {
 impl Registry {
     /// Whether the program is on `PATH`.
     pub fn is_installed() -> bool {
-        Command::new("docker-registry").arg("--version").output().is_ok_and(|output| output.status.success())
+        server::is_installed("docker-registry")
     }
 
     /// Starts it on a free port, with data, configuration and log in `data`. With a file made by `htpasswd -B`, it

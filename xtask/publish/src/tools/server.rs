@@ -24,6 +24,13 @@ pub enum Life {
     Own,
 }
 
+/// Whether a server's program is on `PATH`.
+pub(super) fn is_installed(program: &str) -> bool {
+    let mut command = Command::new(program);
+    environment::without_secrets(&mut command);
+    command.arg("--version").output().is_ok_and(|output| output.status.success())
+}
+
 /// A running server. It is killed when this is dropped and, with [`Life::Ours`], by Linux when the thread that started
 /// it ends for any other reason.
 #[derive(Debug)]

@@ -14,16 +14,18 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
-use xtask::tools::term;
+use xtask::tools::{process, term};
 
 use super::{child, progress};
 
 /// Time limit for undoing; the rest expires.
-const LONGEST: Duration = Duration::from_secs(2);
+const LONGEST: Duration = Duration::from_millis(1500);
 /// Time after which a process that hangs in something that cannot be dropped is ended.
 const HANGS: Duration = Duration::from_secs(7);
-/// `XCPU` and `XFSZ`, which have the same numbers on Linux and macOS: the limits for time and for a file's size.
-const LIMITS: [i32; 2] = [24, 25];
+/// `XCPU`, the limit for time, which has the same number on Linux and macOS.
+const TIME_LIMIT: i32 = 24;
+/// `XFSZ`, the limit for a file's size, likewise.
+const SIZE_LIMIT: i32 = 25;
 
 type Ending = Box<dyn FnOnce() -> Pin<Box<dyn Future<Output = ()> + Send>> + Send>;
 
@@ -82,6 +84,8 @@ impl Signals {
     /// The system refuses.
     pub fn listen() -> Result<Signals> {
         let (sender, receiver) = mpsc::unbounded_channel();
+        // Only caught, so that the write fails instead.
+        drop(signal(SignalKind::from_raw(SIZE_LIMIT)).context("cannot listen for signals")?);
         let kinds = [
             SignalKind::hangup(),
             SignalKind::interrupt(),
@@ -91,7 +95,7 @@ impl Signals {
             SignalKind::user_defined1(),
             SignalKind::user_defined2(),
         ];
-        for kind in kinds.into_iter().chain(LIMITS.map(SignalKind::from_raw)) {
+        for kind in kinds.into_iter().chain([SignalKind::from_raw(TIME_LIMIT)]) {
             let mut signals = signal(kind).context("cannot listen for signals")?;
             let sender = sender.clone();
             tokio::spawn(async move {
@@ -101,14 +105,13 @@ impl Signals {
                         leave(kind.as_raw_value());
                     }
                     first = false;
+                    // The work cannot be dropped while a thread of it waits for a program.
+                    process::end_watched();
                     // The work may hang in something that cannot be dropped, such as a program that asks for a
                     // passphrase.
                     tokio::spawn(async move {
                         tokio::time::sleep(HANGS).await;
-                        term::warn(format_args!(
-                            "stopped by {} without waiting longer for work that does not end: run the same command again",
-                            name(kind.as_raw_value())
-                        ));
+                        say(kind.as_raw_value(), " without waiting longer for work that does not end");
                         leave(kind.as_raw_value());
                     });
                 }
@@ -138,14 +141,17 @@ pub async fn take_back(signal: i32) {
         }
     };
     let all = tokio::time::timeout(LONGEST, taking_back).await.is_ok();
-    let name = name(signal);
-    let left = if all { "" } else { "; not everything unfinished could be undone in time" };
-    match held(&STATE).as_deref() {
-        Some(state) => term::warn(format_args!(
-            "stopped by {name}{left}: {state}\nfinished work is kept: run the same command again"
-        )),
-        None => term::warn(format_args!("stopped by {name}{left}")),
-    }
+    say(signal, if all { "" } else { "; not everything unfinished could be undone in time" });
+}
+
+/// Says what users see now, and what to do.
+fn say(signal: i32, how: &str) {
+    let state = held(&STATE);
+    let (state, kept) = match state.as_deref() {
+        Some(state) => (state, "finished work is kept: "),
+        None => ("nothing has changed for users", ""),
+    };
+    term::warn(format_args!("stopped by {}{how}: {state}\n{kept}run the same command again", name(signal)));
 }
 
 /// Ends the process at once.
@@ -163,13 +169,4 @@ fn name(signal: i32) -> String {
         15 => "SIGTERM".to_owned(),
         number => format!("signal {number}"),
     }
-}
-
-/// Keeps secrets in memory from being written to disk: disables core dumps, and access by other processes.
-pub fn keep_memory_private() {
-    use rustix::process::{Resource, Rlimit, setrlimit};
-    // If the system refuses, nothing else depends on it.
-    let _ = setrlimit(Resource::Core, Rlimit { current: Some(0), maximum: Some(0) });
-    #[cfg(target_os = "linux")]
-    let _ = rustix::process::set_dumpable_behavior(rustix::process::DumpableBehavior::NotDumpable);
 }

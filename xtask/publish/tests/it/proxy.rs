@@ -26,6 +26,8 @@ pub enum Fault {
     Status(u16),
     /// The server never sees it; the connection is reset.
     Reset,
+    /// The server never sees it; there is no answer.
+    Silence,
     /// The answer is cut off after half its length.
     HalfAnswer,
     /// The server never sees it; the answer is this text, as from a stale replica.
@@ -103,6 +105,7 @@ async fn harm(upstream: SocketAddr, fault: Option<Fault>, request: Request<Incom
         }
         Some(Fault::Status(status)) => answer(status, ""),
         Some(Fault::Stale(text)) => answer(200, text),
+        Some(Fault::Silence) => std::future::pending().await,
         Some(Fault::Reset) => Err(anyhow!("reset on purpose")),
         Some(Fault::HalfAnswer) => halve(forward(upstream, request).await?).await,
         None => Ok(forward(upstream, request).await?.map(|body| body.map_err(Into::into).boxed())),

@@ -44,7 +44,7 @@ pub struct Served {
 
 impl Served {
     /// Publishes both releases.
-    async fn start() -> Result<Served> {
+    pub async fn start() -> Result<Served> {
         let served = Served::empty().await?;
         served.old.upload().ok();
         served.new.upload().ok();
@@ -102,6 +102,16 @@ impl Served {
 
     pub fn object(&self, key: &str) -> Utf8PathBuf {
         Utf8Path::from_path(self.data.path()).expect("UTF-8").join(key)
+    }
+
+    /// Makes some requests fail.
+    pub fn harmed(&self, harm: Harm) {
+        *self.harm.lock().expect("no test panics while it holds this") = harm;
+    }
+
+    /// Number of requests that were counted since.
+    pub fn seen(&self) -> usize {
+        self.harm.lock().expect("no test panics while it holds this").seen
     }
 
     /// Runs something while some requests fail, and returns how many were counted.

@@ -219,6 +219,24 @@ impl<T: Tool> Repo<T> {
     }
 }
 
+/// Makes a command run under limits that a shell sets, such as `ulimit -n 64`. A file that becomes too large is an error
+/// there, as on a full disk, and not the end of the program.
+pub fn limited(command: &Command, limits: &str) -> Command {
+    let mut shell = Command::new("sh");
+    shell.args(["-c", &format!("trap '' XFSZ; {limits} && exec \"$@\""), "sh"]);
+    shell.arg(command.get_program()).args(command.get_args());
+    for (name, value) in command.get_envs() {
+        match value {
+            Some(value) => shell.env(name, value),
+            None => shell.env_remove(name),
+        };
+    }
+    if let Some(dir) = command.get_current_dir() {
+        shell.current_dir(dir);
+    }
+    shell
+}
+
 pub fn make_executable(path: &Utf8Path) {
     fs::set_permissions(path, fs::Permissions::from_mode(0o755)).expect("a mode");
 }

@@ -1,0 +1,36 @@
+//! What the system lets this process do: no core dumps, and as many open files as it can have.
+
+use anyhow::{Result, ensure};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+
+/// Number of open files that is enough for every connection, transfer and program at once.
+const OPEN_FILES: u64 = 4096;
+/// Number of open files below which connections would be waited for in vain.
+const FEWEST_OPEN_FILES: u64 = 512;
+
+/// Keeps secrets in memory from being written to disk: disables core dumps, and access by other processes.
+pub fn keep_memory_private() {
+    // If the system refuses, nothing else depends on it.
+    let _ = setrlimit(Resource::Core, Rlimit { current: Some(0), maximum: Some(0) });
+    #[cfg(target_os = "linux")]
+    let _ = rustix::process::set_dumpable_behavior(rustix::process::DumpableBehavior::NotDumpable);
+}
+
+/// Raises the limit for open files as far as the system allows.
+///
+/// # Errors
+/// The system allows too few.
+pub fn allow_open_files() -> Result<()> {
+    let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
+    let wanted = maximum.map_or(OPEN_FILES, |maximum| maximum.min(OPEN_FILES));
+    ensure!(
+        wanted >= FEWEST_OPEN_FILES,
+        "only {wanted} files may be open at once, and publishing needs {FEWEST_OPEN_FILES}: allow more \
+         (`ulimit -n {OPEN_FILES}`), and run the same command again"
+    );
+    if current.is_some_and(|current| current < wanted) {
+        // If the system refuses, the run may still need fewer.
+        let _ = setrlimit(Resource::Nofile, Rlimit { current: Some(wanted), maximum });
+    }
+    Ok(())
+}

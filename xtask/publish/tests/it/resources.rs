@@ -1,0 +1,52 @@
+//! Too little of something: room, open files. The error names the reason and blames nothing else, nothing is lost, and the
+//! same command succeeds once there is enough.
+
+use std::fs::File;
+
+use crate::release::Release;
+use crate::repo::{Ran, limited};
+
+fn under(limits: &str, release: &Release, phase: &str, args: &[&str]) -> Ran {
+    let command = release.command(phase, "local", args);
+    Ran::from(limited(&command, limits).output().expect("it runs"))
+}
+
+#[test]
+fn no_room_is_not_taken_for_a_broken_release() {
+    let release = Release::new("2.93.1");
+    let upload = ["--noconfirm"];
+    for blocks in [0, 8] {
+        let ran = under(&format!("ulimit -f {blocks}"), &release, "upload", &upload);
+        let said = ran.fails(1);
+        assert!(said.contains("\nnext: make room "), "{blocks}: {said}");
+    }
+    release.upload().ok();
+    let rollback = ["--to", "2.93.1", "--noconfirm"];
+    for (phase, args, code) in [("verify", &["--deep"][..], 1), ("rollback", &rollback, 0)] {
+        let ran = under("ulimit -f 8", &release, phase, args);
+        let said = ran.stdout + &ran.stderr;
+        assert_eq!(ran.code, Some(code), "{phase}: {said}");
+        let blame = ["affects", "is not whole", "roll back to another", "is not complete"];
+        assert!(!blame.iter().any(|blame| said.contains(blame)), "{phase}: {said}");
+    }
+    release.release("verify", "local", &["--deep"]).ok();
+}
+
+#[test]
+fn as_many_open_files_as_are_allowed_are_used() {
+    let release = Release::new("2.93.1");
+    under("ulimit -Sn 40", &release, "upload", &["--noconfirm"]).ok();
+    under("ulimit -n 512", &release, "verify", &["--deep"]).ok();
+    let said = under("ulimit -n 100", &release, "verify", &["--deep"]).fails(1);
+    assert!(said.contains("only 100 files may be open at once") && said.contains("`ulimit -n 4096`"), "{said}");
+    release.release("verify", "local", &["--deep"]).ok();
+}
+
+#[test]
+fn messages_that_cannot_be_written_stop_nothing() {
+    let release = Release::new("2.93.1");
+    let full = File::options().write(true).open("/dev/full").expect("a device");
+    let output = release.command("upload", "local", &["--noconfirm"]).stderr(full).output().expect("it runs");
+    assert_eq!(output.status.code(), Some(0));
+    release.release("verify", "local", &[]).ok();
+}
