@@ -2,19 +2,22 @@
 //!
 //! * [`program`]: the programs that a release runs, and how new each has to be
 //! * [`nix_args`]: the manager's arguments for Nix; [`nix_fault`]: what a failure of Nix means
-//! * [`builders`]: which machine builds for which system
+//! * [`builders`]: which machine builds for which system; [`builder_answer`]: what a builder says when it is asked
+//! * [`nix_log`]: what Nix writes while it builds: what was built where, and what failed
 //! * [`jobs`]: what a flake offers to build, and whether a release can be made of it
 //! * [`placeholder`]: what git fills in when it archives the source
 //! * [`image`]: the index that joins the container images of several architectures
 //! * [`manifest`]: the store path of each system, for `nix upgrade-nix`
 //! * [`record`]: `release.json`, what the release consists of, to the byte
 
+pub mod builder_answer;
 pub mod builders;
 pub mod image;
 pub mod jobs;
 pub mod manifest;
 pub mod nix_args;
 pub mod nix_fault;
+pub mod nix_log;
 pub mod placeholder;
 pub mod program;
 pub mod record;

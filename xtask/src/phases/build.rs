@@ -3,6 +3,7 @@
 //! Everything is gathered beside the existing release and replaces it at the end, in one step. Publishes nothing and
 //! needs no key.
 
+mod fleet;
 mod gather;
 mod plan;
 mod realise;
@@ -53,7 +54,7 @@ fn all(plan: &Plan, nix: &Nix, stage: Stage, steps: &mut Steps) -> Result<String
     plan.check_version(&jobs.version)?;
     let systems: Vec<String> = jobs.builds.keys().map(System::to_string).collect();
     let what = format!("{} and the tarballs", systems.join(", "));
-    steps.run("realise", what, || realise::realise(nix, &jobs, early, &roots))?;
+    steps.run("realise", what, || realise::realise(nix, &plan.fleet, &jobs, early, &roots))?;
 
     let mut gathering = Gathering::new(plan, &jobs, stage.dir());
     steps.run("gather", "files and manual, and the source as git archives it", || gathering.gather())?;
@@ -73,7 +74,7 @@ fn manual(plan: &Plan, nix: &Nix, stage: Stage, steps: &mut Steps) -> Result<Str
     let what = format!("the manual's build in {RELEASE_JOBS}.{}", plan.profile);
     let job = steps.run("evaluate", what, || realise::evaluate_manual(nix, plan))?;
     plan.check_version(&job.version)?;
-    steps.run("realise", &job.build.name, || nix.start_realise(&job.build, &roots)?.finish())?;
+    steps.run("realise", &job.build.name, || realise::one(nix, &plan.fleet, &job.build, Vec::new(), &roots))?;
     let pages = steps.run("gather", "the manual", || {
         let pages = gather::manual_alone(plan, &job, &stage.dir())?;
         stage.replace_parts(&[layout::MANUAL, layout::MANUAL_RECORD])?;

@@ -1,7 +1,10 @@
 //! Nix: evaluation and realisation.
 //!
-//! Owns the command lines of `nix`, `nix-eval-jobs` and `nix-store`, from Nix 2.8 on. Needs no global configuration.
-//! Every call gets the arguments that the manager adds after `--`.
+//! Owns the command lines of `nix`, `nix-eval-jobs` and `nix-store`, from Nix 2.8 on, and of the `ssh` that asks a
+//! builder. Needs no global configuration. Every call gets the arguments that the manager adds after `--`.
+
+mod fleet;
+pub mod realisation;
 
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Read};
@@ -14,11 +17,10 @@ use xshell::Shell;
 
 use super::process;
 use super::process::output;
-use super::process::running::{self, Running};
+use super::process::running;
 use super::scratch_dir::ScratchDir;
 use super::{files, term};
-use crate::domain::build::builders::{self, Line, Machines};
-use crate::domain::build::jobs::{Derivation, Row};
+use crate::domain::build::jobs::Row;
 use crate::domain::build::nix_args::NixArgs;
 use crate::domain::build::nix_fault::{Fault, meaning};
 use crate::domain::digest::Digest;
@@ -72,7 +74,7 @@ pub struct Nix {
     sh: Shell,
     args: NixArgs,
     /// Directory for Nix's temporary files, which it leaves there if it is killed.
-    _scratch: ScratchDir,
+    scratch: ScratchDir,
 }
 
 /// What a look at a flake's output tells.
@@ -90,7 +92,7 @@ impl Nix {
     pub fn new(dir: &Utf8Path, args: &[String]) -> Result<Nix> {
         let (sh, scratch) = (process::shell_in(dir)?, ScratchDir::new()?);
         sh.set_var("TMPDIR", scratch.path());
-        Ok(Nix { sh, args: NixArgs::new(args), _scratch: scratch })
+        Ok(Nix { sh, args: NixArgs::new(args), scratch })
     }
 
     fn eval(&self, flake: &Flake, path: &[String], function: &str) -> Result<Output, Failure> {
@@ -146,39 +148,6 @@ impl Nix {
     /// Nix's message.
     pub fn systems(&self, flake: &Flake, path: &[String]) -> Result<BTreeMap<String, String>> {
         json(&self.eval(flake, path, SYSTEMS).map_err(Failure::into_error)?.stdout)
-    }
-
-    /// Returns the machines that Nix is configured to build on.
-    ///
-    /// # Errors
-    /// Nix does not show its configuration.
-    pub fn machines(&self) -> Result<Machines> {
-        // Old versions know the first spelling, new ones the second.
-        let show = |words: &[&str]| {
-            process::read_bytes(self.sh.cmd("nix").args(EXPERIMENTAL).args(words).arg("--json").args(&self.args.config))
-        };
-        let config = show(&["show-config"]).or_else(|error| show(&["config", "show"]).map_err(|_| error))?;
-        let config: serde_json::Value = json(&config)?;
-        let text = |value: &serde_json::Value| value.as_str().unwrap_or_default().to_owned();
-        let mut here = vec![text(&config["system"]["value"])];
-        here.extend(config["extra-platforms"]["value"].as_array().into_iter().flatten().map(text));
-        let mut machines = Machines { here, jobs: config["max-jobs"]["value"].as_u64(), builders: Vec::new() };
-        let mut lists = vec![text(&config["builders"]["value"])];
-        let mut read = Vec::new();
-        while let Some(list) = lists.pop() {
-            for line in builders::parse(&list) {
-                match line {
-                    Line::Builder(builder) => machines.builders.push(builder),
-                    // Nix, too, takes a missing file for an empty one.
-                    Line::File(path) if !read.contains(&path) => {
-                        lists.push(files::read_if_there(Utf8Path::new(&path))?.unwrap_or_default());
-                        read.push(path);
-                    }
-                    Line::File(_) => {}
-                }
-            }
-        }
-        Ok(machines)
     }
 
     /// Warns about options that are left out because the evaluator that knows them is not installed.
@@ -290,26 +259,6 @@ impl Nix {
             rows.push(Row { attr_path: below.clone(), result: Err(fault.to_string()) });
         }
         Ok(rows)
-    }
-
-    /// Starts to build or fetch a derivation with all its outputs. Links in `gc_roots`, named after the derivation, protect
-    /// them from the garbage collector.
-    ///
-    /// # Errors
-    /// `nix-store` cannot be started.
-    pub fn start_realise(&self, derivation: &Derivation, gc_roots: &Utf8Path) -> Result<Running> {
-        let root = gc_roots.join(derivation.base_name());
-        let cmd =
-            self.sh.cmd("nix-store").args(["--realise", &derivation.path.to_string(), "--add-root", root.as_str()]);
-        let cmd = if term::is_quiet() {
-            cmd.args(["--quiet", "--no-build-output"])
-        } else if term::is_terminal() {
-            // As `nix build` draws it; without a terminal, the complete log is more useful.
-            cmd.args(["--log-format", "bar"])
-        } else {
-            cmd
-        };
-        running::start(cmd.args(&self.args.build))
     }
 }
 

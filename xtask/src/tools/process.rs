@@ -32,7 +32,7 @@ const LAST_LINES: usize = 15;
 const STEP: Duration = Duration::from_millis(10);
 
 /// How long to wait for a stream after its program has ended: a program that it left running may hold it open.
-const LINGER: Duration = Duration::from_secs(1);
+pub const LINGER: Duration = Duration::from_secs(1);
 
 /// Returns a shell whose commands run in `dir`.
 ///

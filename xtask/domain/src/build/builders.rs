@@ -1,6 +1,7 @@
 //! Which machine builds for which system: this one, and the builders that Nix delegates to.
 //!
-//! Reads Nix's list of builders in the format of `/etc/nix/machines`. Does not tell whether a builder answers.
+//! Reads Nix's list of builders in the format of `/etc/nix/machines`. What a builder says of itself is
+//! [`super::builder_answer`]'s.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -13,13 +14,32 @@ pub enum Line {
 }
 
 /// A machine that Nix delegates builds to.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Builder {
     pub uri: String,
     /// Systems that it builds for; if empty, the system of the machine that asks.
-    systems: BTreeSet<String>,
+    pub systems: BTreeSet<String>,
+    /// Path of the SSH key to log in with; if empty, SSH's own choice.
+    pub key: String,
+    /// Features that it is listed with.
+    pub features: BTreeSet<String>,
+    /// Its public host key in base64; if empty, SSH's own list decides.
+    pub host_key: String,
+    /// Its line in the list, to be given to Nix again.
+    pub line: String,
     /// Whether it takes only builds that require one of its features.
     special: bool,
+}
+
+impl Builder {
+    /// Whether Nix calls it this.
+    pub fn is(&self, machine: &str) -> bool {
+        let bare = |uri: &'_ str| -> String {
+            let uri = uri.split('?').next().unwrap_or(uri);
+            uri.strip_prefix("ssh://").unwrap_or(uri).trim_end_matches('/').to_owned()
+        };
+        bare(&self.uri) == bare(machine)
+    }
 }
 
 /// Reads a list of builders: one per line, or separated by `;`.
@@ -32,8 +52,18 @@ pub fn parse(text: &str) -> Vec<Line> {
         }
         // URI, systems, SSH key, jobs, speed, features, mandatory features, host key
         let fields: Vec<&str> = line.split_whitespace().collect();
-        let systems = given(fields.get(1)).split(',').filter(|system| !system.is_empty()).map(str::to_owned).collect();
-        Line::Builder(Builder { uri: given(fields.first()), systems, special: !given(fields.get(6)).is_empty() })
+        let set = |at: usize| -> BTreeSet<String> {
+            given(fields.get(at)).split(',').filter(|word| !word.is_empty()).map(str::to_owned).collect()
+        };
+        Line::Builder(Builder {
+            uri: given(fields.first()),
+            systems: set(1),
+            key: given(fields.get(2)),
+            features: &set(5) | &set(6),
+            host_key: given(fields.get(7)),
+            line: line.to_owned(),
+            special: !set(6).is_empty(),
+        })
     };
     lines.map(line).collect()
 }
@@ -50,7 +80,7 @@ pub struct Machines {
 
 impl Machines {
     /// Returns the first machine that builds for a system, for messages.
-    fn who(&self, system: &str) -> Option<String> {
+    pub fn who(&self, system: &str) -> Option<String> {
         // Nix runs its own builders on any machine.
         if system == "builtin" || (self.jobs != Some(0) && self.here.iter().any(|here| here == system)) {
             return Some("here".to_owned());
@@ -124,15 +154,25 @@ mod tests {
         let list = "# ours\n  @/etc/nix/more\nssh://mac aarch64-darwin,x86_64-darwin /key 4; ssh://near\n\n";
         let machine = |uri: &str, systems: &[&str]| {
             let systems = systems.iter().map(|system| (*system).to_owned()).collect();
-            Line::Builder(Builder { uri: uri.to_owned(), systems, special: false })
+            Builder { uri: uri.to_owned(), systems, ..Builder::default() }
         };
+        let mac = "ssh://mac aarch64-darwin,x86_64-darwin /key 4";
         let expected = [
             Line::File("/etc/nix/more".to_owned()),
-            machine("ssh://mac", &["aarch64-darwin", "x86_64-darwin"]),
-            machine("ssh://near", &[]),
+            Line::Builder(Builder {
+                key: "/key".to_owned(),
+                line: mac.to_owned(),
+                ..machine("ssh://mac", &["aarch64-darwin", "x86_64-darwin"])
+            }),
+            Line::Builder(Builder { line: "ssh://near".to_owned(), ..machine("ssh://near", &[]) }),
         ];
         assert_eq!(parse(list), expected);
-        assert_eq!(parse("ssh://far - - 1"), [machine("ssh://far", &[])]);
+        let far = "ssh://far - - 1 1 kvm big a2V5";
+        let [Line::Builder(builder)] = &parse(far)[..] else { panic!("one builder") };
+        assert_eq!(builder.features.iter().map(String::as_str).collect::<Vec<_>>(), ["big", "kvm"]);
+        assert!(builder.is("ssh://far?ssh-key=/key") && !builder.is("ssh-ng://far") && !builder.is("ssh://fa"));
+        assert!(builder.special && builder.systems.is_empty() && builder.key.is_empty() && builder.line == far);
+        assert_eq!(parse("ssh://x - - 1 1 - - a2V5").len(), 1);
     }
 
     #[test]

@@ -37,7 +37,12 @@ pub struct Derivation {
 impl Derivation {
     /// Returns the last part of its path without `.drv`, which is unique to its content.
     pub fn base_name(&self) -> &str {
-        let base = self.path.base_name();
+        Derivation::base_name_of(&self.path)
+    }
+
+    /// Like [`Derivation::base_name`], for the path of a derivation.
+    pub fn base_name_of(path: &StorePath) -> &str {
+        let base = path.base_name();
         base.strip_suffix(".drv").unwrap_or(base)
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! Changes nothing, except that it writes a probe to each bucket and removes it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use anyhow::{Context, Result, ensure};
@@ -10,7 +10,7 @@ use camino::Utf8Path;
 use futures_util::future::join_all;
 use xtask::cli::{DoctorArgs, Invocation, Outcome};
 use xtask::domain::amounts::counted;
-use xtask::domain::build::builders;
+use xtask::domain::build::builders::{self, Machines};
 use xtask::domain::build::program::{PROGRAMS, Program};
 use xtask::domain::environment::{Access, GitTarget};
 use xtask::domain::layout::PROBE;
@@ -141,7 +141,7 @@ impl Jobs {
     }
 }
 
-/// Checks that there is a builder for each system of the profile that is released.
+/// Asks all builders, and checks that there is one for each system of the profile that is released.
 fn check_builders(jobs: &Jobs, site: Option<&Site>, checkup: &mut Checkup) {
     let profiles = match site {
         Some(site) => site.environment.profiles.clone(),
@@ -149,12 +149,36 @@ fn check_builders(jobs: &Jobs, site: Option<&Site>, checkup: &mut Checkup) {
     };
     let Some((profile, smaller)) = profiles.split_first() else { return };
     let path = [RELEASE_JOBS, &profile.to_string(), "build"].map(str::to_owned);
-    let judged = jobs.nix.systems(&jobs.flake, &path).and_then(|wanted| Ok((wanted, jobs.nix.machines()?)));
-    let judged = message_of(judged).and_then(|(wanted, machines)| {
-        let who = builders::judge(&wanted, &machines, smaller.first().map(Profile::to_string).as_deref())?;
-        Ok(format!("{who} (profile {profile})"))
-    });
-    checkup.add("builders", judged);
+    let mut machines = match jobs.nix.machines() {
+        Ok(machines) => machines,
+        Err(error) => return checkup.add("builders", Err(format!("{error:#}"))),
+    };
+    let mut lost = BTreeSet::new();
+    for verdict in jobs.nix.ask(&machines) {
+        if !verdict.usable {
+            lost.insert(verdict.builder.uri.clone());
+        }
+        match (verdict.problems.is_empty(), verdict.usable && verdict.ours_alone) {
+            (true, _) => checkup.add("builder", Ok(verdict.line())),
+            // Its daemon is another user, with other keys.
+            (false, true) => checkup.note("builder", format!("{}, or Nix's daemon can log in there", verdict.line())),
+            (false, false) => checkup.add("builder", Err(verdict.line())),
+        }
+    }
+    let wanted = match jobs.nix.systems(&jobs.flake, &path) {
+        Ok(wanted) => wanted,
+        Err(error) => return checkup.add("builders", Err(format!("{error:#}"))),
+    };
+    let judge =
+        |machines: &Machines| builders::judge(&wanted, machines, smaller.first().map(Profile::to_string).as_deref());
+    let configured = judge(&machines);
+    machines.builders.retain(|builder| !lost.contains(&builder.uri));
+    match (judge(&machines), configured) {
+        (Ok(who), _) => checkup.add("builders", Ok(format!("{who} (profile {profile})"))),
+        // What is wrong is said of each of them.
+        (Err(_), Ok(who)) => checkup.note("builders", format!("{who} (profile {profile}), once they all answer")),
+        (Err(missing), Err(_)) => checkup.add("builders", Err(missing)),
+    }
 }
 
 fn check_disk(git: &Git, checkup: &mut Checkup) {

@@ -12,10 +12,12 @@ use xtask::domain::layout::RELEASE;
 use xtask::domain::release::UNNAMED;
 use xtask::domain::version::Version;
 use xtask::tools::git::Git;
+use xtask::tools::nix::Nix;
 use xtask::tools::process;
 use xtask::tools::term::{self, BOLD};
 use xtask::tree::{self, released};
 
+use crate::tools::far_builder::{FarBuilder, Place};
 use crate::tools::server::Life;
 use crate::tools::test_servers::{self, TestServers};
 use crate::tools::whole_clone;
@@ -49,6 +51,10 @@ pub async fn run(invocation: &Invocation, args: &RehearseArgs) -> Result<Outcome
         None => (ENVIRONMENT, invocation.config.clone()),
         Some(real) => (test_servers::ENVIRONMENT, Some(real.config())),
     };
+    let builder = match &real {
+        None => None,
+        Some(_) => far_builder(&tree, &scratch.join("builder")).await?,
+    };
     let mut rehearsal = Rehearsal::new(invocation, &tree, config)?;
     let (version, profile) = (version.to_string(), args.profile.to_string());
     let named = name.iter().flat_map(|name| ["--name", name.as_str()]);
@@ -56,7 +62,12 @@ pub async fn run(invocation: &Invocation, args: &RehearseArgs) -> Result<Outcome
     let prepare = ["prepare", &version, "--despite-released"];
     rehearsal.step(&prepare.into_iter().chain(named).collect::<Vec<_>>())?;
     rehearsal.step(&["tag"])?;
-    rehearsal.step(&["build", "--profile", &profile])?;
+    let mut build = vec!["build", "--profile", &profile];
+    if let Some((builder, line)) = &builder {
+        rehearsal.sh.set_var("NIX_SSHOPTS", builder.ssh_options());
+        build.extend(["--", "--builders", line]);
+    }
+    rehearsal.step(&build)?;
     rehearsal.step(&["plan", "--env", environment])?;
     rehearsal.step(&["upload", "--env", environment, "--noconfirm"])?;
     rehearsal.step(&["verify", "--env", environment])?;
@@ -64,6 +75,7 @@ pub async fn run(invocation: &Invocation, args: &RehearseArgs) -> Result<Outcome
     rehearsal.show_times();
     // Their data cannot be removed while they write.
     drop(real);
+    drop(builder);
 
     if args.keep {
         term::say(format_args!("the scratch clone is in {tree}"));
@@ -72,6 +84,23 @@ pub async fn run(invocation: &Invocation, args: &RehearseArgs) -> Result<Outcome
     }
     term::say(format_args!("{} {version} can be released", term::good("rehearsed:")));
     Ok(Outcome::Done)
+}
+
+/// Starts a builder that is reached with SSH, and returns also its line in Nix's list. Builders that are configured already
+/// are rehearsed instead of it.
+async fn far_builder(tree: &Utf8Path, dir: &Utf8Path) -> Result<Option<(FarBuilder, String)>> {
+    let machines = Nix::new(tree, &[])?.machines()?;
+    if !machines.builders.is_empty() {
+        return Ok(None);
+    }
+    if let Some(why) = FarBuilder::obstacle() {
+        term::say(format_args!("everything is built here, without a builder far away: {why}"));
+        return Ok(None);
+    }
+    let settings = std::env::var("NIX_CONFIG").unwrap_or_default();
+    let builder = FarBuilder::start(dir, Place::Directory, &settings).await?;
+    let line = builder.line(machines.here.first().map_or("", String::as_str));
+    Ok(Some((builder, line)))
 }
 
 /// Refuses to start on a tag, where the tree is marked as an official release, so the next one cannot be prepared.
@@ -136,13 +165,15 @@ impl<'a> Rehearsal<'a> {
     fn step(&mut self, args: &[&str]) -> Result<()> {
         let shown: Vec<String> = args.iter().map(|arg| term::typed(arg)).collect();
         term::say(format_args!("\n{BOLD}$ cargo xtask release {}{BOLD:#}", shown.join(" ")));
-        let mut cmd = self.sh.cmd(&self.program).arg("release").args(args).args(["--repo", self.tree.as_str()]);
+        let mut cmd = self.sh.cmd(&self.program).arg("release").args(["--repo", self.tree.as_str()]);
         if let Some(config) = &self.config {
             cmd = cmd.args(["--config", config.as_str()]);
         }
         if term::is_quiet() {
             cmd = cmd.arg("--quiet");
         }
+        // Arguments for Nix are at the end.
+        cmd = cmd.args(args);
         let start = Instant::now();
         process::show(cmd)
             .with_context(|| format!("`release {}` failed; the scratch clone is {}", args.join(" "), self.tree))?;

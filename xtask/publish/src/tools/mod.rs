@@ -6,6 +6,7 @@ pub mod child;
 pub mod content;
 pub mod embedded;
 pub mod encoding;
+pub mod far_builder;
 pub mod garage;
 pub mod http;
 pub mod images;

@@ -19,7 +19,7 @@ use crate::cache::{Managed, generate};
 use crate::gerrit::reviewed;
 use crate::proxy::{Fault, Proxy};
 use crate::release::Release;
-use crate::repo::{Ran, make_executable, xtask};
+use crate::repo::{Ran, command, make_executable, xtask};
 
 const BUCKETS: [&str; 4] = ["local-cache", "local-docs", "local-install", "local-releases"];
 
@@ -41,6 +41,24 @@ pub fn doctor(release: &Release, args: &[&str]) -> Ran {
     all.extend(args);
     // `--repo` comes before the arguments for Nix.
     xtask(&all)
+}
+
+/// Like [`doctor`], with an `ssh` that plays builders: each says that it is a Mac, except `closed`, which lets nobody in.
+fn doctor_with_builders(release: &Release, args: &[&str]) -> Ran {
+    let bin = release.repo.beside("bin");
+    fs::create_dir_all(&bin).expect("a directory");
+    let script = "#!/bin/sh\n\
+        case \"$*\" in *closed*) echo 'closed: Permission denied (publickey).' >&2; exit 255 ;; esac\n\
+        echo 'version nix-store (Nix) 2.34.8'\n\
+        echo 'system = aarch64-darwin'\n\
+        echo 'free /dev/disk 264212084 67570216 27715672 71% /nix'\n";
+    fs::write(bin.join("ssh"), script).expect("written");
+    make_executable(&bin.join("ssh"));
+    let path = std::env::var("PATH").expect("a PATH");
+    let mut all = vec!["release", "doctor", "--config", release.config.as_str(), "--repo", release.repo.root.as_str()];
+    all.extend(args);
+    let output = command(&all).env("PATH", format!("{bin}:{path}")).env_remove("NIX_REMOTE").output();
+    Ran::from(output.expect("the tool runs"))
 }
 
 /// A release whose flake evaluates.
@@ -108,7 +126,7 @@ fn a_healthy_environment_and_what_is_left_behind() {
     let release = Release::tagged("2.93.1");
     with_flake(&release);
     let builders = "ssh://mac aarch64-darwin";
-    let ran = doctor(&release, &["--env", "local", "--", "--builders", builders]);
+    let ran = doctor_with_builders(&release, &["--env", "local", "--", "--builders", builders]);
     expect![[r#"
         this machine
           ✓ git                  …
@@ -116,6 +134,7 @@ fn a_healthy_environment_and_what_is_left_behind() {
           ✓ skopeo               …
           ✓ cargo                …
           ✓ nix with flakes      evaluates release-jobs, for all and x86_64-linux-only
+          ✓ builder              ssh://mac: aarch64-darwin, Nix 2.34.8, 28.4 GB free
           ✓ builders             aarch64-darwin by ssh://mac; x86_64-linux here (profile all)
           ✓ disk                 …
 
@@ -175,10 +194,11 @@ fn what_is_wrong_comes_with_its_remedy() {
 fn somebody_has_to_build_for_each_system_of_the_environments_profile() {
     let release = Release::tagged("2.93.1");
     with_flake(&release);
-    let builders = |args: &[&str]| about(&doctor(&release, args).stdout, "builders");
+    let builders = |args: &[&str]| about(&doctor_with_builders(&release, args).stdout, "builder");
     let list = release.repo.beside("machines");
     fs::write(&list, "# ours\nssh://list aarch64-darwin\n").expect("written");
     let mut shown = vec![builders(&["--", "--builders", ""]), builders(&["--", "--builders", &format!("@{list}")])];
+    shown.push(builders(&["--", "--builders", "ssh://closed aarch64-darwin /key; ssh://mac x86_64-darwin"]));
     release.configure(|text| text.replacen("[\"all\", \"x86_64-linux-only\"]", "[\"all\"]", 1));
     shown.push(builders(&["--env", "local", "--", "--builders", ""]));
     release.configure(|text| text.replacen("[\"all\"]", "[\"x86_64-linux-only\"]", 1));
@@ -187,7 +207,14 @@ fn somebody_has_to_build_for_each_system_of_the_environments_profile() {
         ✗ builders             there is no builder for aarch64-darwin: list a builder in
                                /etc/nix/machines; try `-- --builders 'ssh://HOST aarch64-darwin'`, here
                                and with `build`; or for a trial, build with `--profile x86_64-linux-only`
+        ✓ builder              ssh://list: aarch64-darwin, Nix 2.34.8, 28.4 GB free
         ✓ builders             aarch64-darwin by ssh://list; x86_64-linux here (profile all)
+        ✗ builder              ssh://closed rejects the key /key: the public half belongs into
+                               `authorized_keys` of closed
+        ✗ builder              ssh://mac is listed for x86_64-darwin, but builds for aarch64-darwin: correct
+                               the list of builders, or `extra-platforms` there
+        · builders             aarch64-darwin by ssh://closed; x86_64-linux here (profile all), once they
+                               all answer
         ✗ builders             there is no builder for aarch64-darwin: list a builder in
                                /etc/nix/machines; or try `-- --builders 'ssh://HOST aarch64-darwin'`, here
                                and with `build`

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use anyhow::{Context, Result};
 use camino::{Utf8Path, Utf8PathBuf};
 
+use super::fleet::Fleet;
 use crate::domain::build::nix_fault::Fault;
 use crate::domain::extent::Extent;
 use crate::domain::oid::Oid;
@@ -63,6 +64,8 @@ pub struct Observed {
     skopeo: Result<()>,
     /// Free space in bytes, by place.
     free: Vec<(Utf8PathBuf, u64)>,
+    /// What the builders say.
+    fleet: Fleet,
 }
 
 impl Observed {
@@ -102,6 +105,7 @@ impl Observed {
             source,
             skopeo: if request.target == Extent::All { skopeo::check() } else { Ok(()) },
             free: free.into_values().collect(),
+            fleet: Fleet::ask(nix),
         })
     }
 }
@@ -120,6 +124,7 @@ pub struct Plan {
     pub profile: Profile,
     pub flake: Flake,
     pub source: Source,
+    pub fleet: Fleet,
     warnings: Vec<String>,
 }
 
@@ -172,6 +177,7 @@ pub fn decide(observed: Observed, request: &Request) -> Result<Plan, Problems> {
         let free = *free as f64 / 1e9;
         warnings.push(format!("{place} has {free:.1} GB of free space: a release of all systems may need more"));
     }
+    warnings.extend(observed.fleet.warnings());
     if request.target == Extent::All {
         let submodules = observed.source.submodules();
         if !submodules.is_empty() {
@@ -193,6 +199,7 @@ pub fn decide(observed: Observed, request: &Request) -> Result<Plan, Problems> {
         profile: request.profile,
         flake: observed.flake,
         source: observed.source,
+        fleet: observed.fleet,
         warnings,
     })
 }

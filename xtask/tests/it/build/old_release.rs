@@ -35,10 +35,18 @@ fn what_is_no_release_leaves_the_old_one() {
             "mkdir -p $out/lib",
             "echo the compiler gives up; false",
             expect![[r#"
-            error: cannot build the release
-              cannot build lix-release-tarballs-0.1.0
-              `nix-store --realise /nix/store/HASH-lix-release-tarballs-0.1.0.drv --add-root TREE/release/gcroots/HASH-lix-release-tarballs-0.1.0` failed (exit status: 100); its messages are above
-        "#]],
+                error: cannot build the release
+                  cannot build lix-release-tarballs-0.1.0: everything else is built, and stays
+                  cannot build liblix-0.1.0-aarch64-darwin here: its builder failed with exit code 1
+                    | the compiler gives up
+                    the whole log: nix-store --read-log /nix/store/HASH-liblix-0.1.0-aarch64-darwin.drv
+                  cannot build liblix-0.1.0-aarch64-linux here: its builder failed with exit code 1
+                    | the compiler gives up
+                    the whole log: nix-store --read-log /nix/store/HASH-liblix-0.1.0-aarch64-linux.drv
+                  cannot build liblix-0.1.0-x86_64-linux here: its builder failed with exit code 1
+                    | the compiler gives up
+                    the whole log: nix-store --read-log /nix/store/HASH-liblix-0.1.0-x86_64-linux.drv
+            "#]],
         ),
         (
             JOBS,
