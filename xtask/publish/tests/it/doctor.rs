@@ -211,8 +211,8 @@ fn somebody_has_to_build_for_each_system_of_the_environments_profile() {
         ✓ builders             aarch64-darwin by ssh://list; x86_64-linux here (profile all)
         ✗ builder              ssh://closed rejects the key /key: the public half belongs into
                                `authorized_keys` of closed
-        ✗ builder              ssh://mac is listed for x86_64-darwin, but builds for aarch64-darwin: correct
-                               the list of builders, or `extra-platforms` there
+        ✗ builder              ssh://mac is listed for x86_64-darwin, but builds for aarch64-darwin:
+                               correct the list of builders, or `extra-platforms` there
         · builders             aarch64-darwin by ssh://closed; x86_64-linux here (profile all), once they
                                all answer
         ✗ builders             there is no builder for aarch64-darwin: list a builder in

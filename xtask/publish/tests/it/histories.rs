@@ -14,6 +14,7 @@ use self::environment::{Ended, Pointer, World};
 use self::spec::{Users, check};
 
 mod environment;
+mod real;
 mod run;
 mod spec;
 

@@ -1,6 +1,7 @@
 //! An environment in memory: what lies in it, and commands that carry out what the real code decides about it.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, LazyLock};
 
 use xtask::domain::digest::Digest;
 use xtask::domain::environment::{Config, Environment};
@@ -80,7 +81,7 @@ pub enum Ended {
 }
 
 /// Everything that lies in an environment.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct World {
     pub pointers: BTreeMap<Pointer, Version>,
     pub parts: BTreeMap<Version, BTreeSet<Part>>,
@@ -97,13 +98,17 @@ pub struct Plan {
     pub(super) beside: Option<(Published, Published)>,
 }
 
-fn local() -> Environment {
-    let config = Config::parse(include_str!("../../../../releng.toml")).expect("our own file");
-    config.environment("local").expect("it is there").clone()
+fn local() -> &'static Environment {
+    static LOCAL: LazyLock<Environment> = LazyLock::new(|| {
+        let config = Config::parse(include_str!("../../../../releng.toml")).expect("our own file");
+        config.environment("local").expect("it is there").clone()
+    });
+    &LOCAL
 }
 
 fn subject(version: &Version) -> Subject {
-    let release = Release::new(&Product::built_in().into(), version.clone(), "Name").expect("releasable");
+    static PRODUCT: LazyLock<Arc<Product>> = LazyLock::new(|| Product::built_in().into());
+    let release = Release::new(&PRODUCT, version.clone(), "Name").expect("releasable");
     Subject::Official(Box::new(release))
 }
 
@@ -272,7 +277,7 @@ impl World {
         let mut owned = BTreeSet::new();
         for version in versions {
             let subject = subject(version);
-            for act in acts(Some(version.series()), Extent::All, &local()).expect("official") {
+            for act in acts(Some(version.series()), Extent::All, local()).expect("official") {
                 // Two releases of one train must not write to the same target.
                 if act.rule() == Rule::Movable && act.follows().is_none() && !owned.insert(act.title(&subject)) {
                     return None;

@@ -43,6 +43,16 @@ fn should_lead_to(pointer: Pointer, world: &World) -> Option<&Version> {
     }
 }
 
+/// Whether an upload was begun that the pointer would lead to if it were finished. Some pointers may lead there already, and
+/// the others wait.
+fn is_contested(pointer: Pointer, world: &World) -> bool {
+    let Some(should) = should_lead_to(pointer, world) else { return true };
+    world.parts.keys().filter(|version| !world.receipts.contains(*version)).any(|begun| match pointer.series() {
+        None => rank(begun) > rank(should) && !world.withdrawn.contains(begun),
+        Some(series) => begun.series() == series && begun > should,
+    })
+}
+
 /// Checks what a command did.
 pub fn check(
     world: &World,
@@ -69,7 +79,8 @@ pub fn check(
             Some(_) => return Err(format!("a rollback moved {pointer:?}")),
             None => {
                 let back = from.filter(|from| match pointer.series() {
-                    None => rank(from) > rank(to),
+                    // A rollback that was killed has withdrawn it, and the next release completes the way back.
+                    None => rank(from) > rank(to) && !world.withdrawn.contains(*from),
                     Some(_) => *from > to,
                 });
                 if let Some(from) = back {
@@ -92,6 +103,9 @@ pub fn check(
     // Installers come later, and not for every release.
     let settled = |pointer: &Pointer| *pointer != Pointer::Installer && !disturbed.contains(pointer);
     for (pointer, there) in after.pointers.iter().filter(|(pointer, _)| settled(pointer)) {
+        if is_contested(*pointer, world) {
+            continue;
+        }
         if pointer.is_of_newest() && world.withdrawn.contains(there) {
             return Err(format!("{pointer:?} leads to {there}, which was withdrawn"));
         }
