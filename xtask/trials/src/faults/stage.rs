@@ -324,10 +324,13 @@ impl<'a> Stage<'a> {
                 print.insert(name, format!("{content} {headers:?}"));
             }
         }
-        if self.side == Side::Registry {
-            let images = self.images()?.remove("index.json").unwrap_or_default();
-            print.insert("registry".to_owned(), String::from_utf8_lossy(&images).into_owned());
-        }
+        // In which order tags came does not matter.
+        let index = self.images()?.remove("index.json").unwrap_or_default();
+        let index: serde_json::Value = serde_json::from_slice(&index).unwrap_or_default();
+        let mut tags: Vec<String> =
+            index["manifests"].as_array().into_iter().flatten().map(ToString::to_string).collect();
+        tags.sort();
+        print.insert("env/images/index.json".to_owned(), tags.join("\n"));
         Ok(print)
     }
 }

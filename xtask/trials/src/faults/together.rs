@@ -303,6 +303,10 @@ impl Pair<'_> {
 fn turns(dice: &mut Dice, [lock, all]: &[usize; 2]) -> Vec<usize> {
     let near_the_lock = |dice: &mut Dice| (lock + dice.below(5)).saturating_sub(2).max(1);
     let mut lengths = Vec::new();
+    if dice.below(4) == 0 {
+        // The other one does everything between a plan and its lock.
+        return vec![near_the_lock(dice), 2 * all];
+    }
     if dice.below(3) > 0 {
         lengths.push(near_the_lock(dice));
         lengths.push(near_the_lock(dice));
