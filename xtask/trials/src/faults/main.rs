@@ -61,6 +61,9 @@ struct Arguments {
     /// Number of interleavings of two runs at once
     #[arg(long, value_name = "N", default_value_t = 204)]
     interleavings: usize,
+    /// Who meets: same, series, rollback, sync, lost-lock or stolen-lock; repeat the option for several [default: all]
+    #[arg(long, value_name = "NAME")]
+    meeting: Vec<String>,
     /// Try only the interleaving of this seed
     #[arg(long, value_name = "N")]
     seed: Option<u64>,
@@ -125,8 +128,8 @@ fn run(arguments: &Arguments) -> Result<bool> {
             println!("{}", row.line(phase.name, side.name(), begun.elapsed()));
         }
         if meet {
-            let Arguments { interleavings, seed, workers, .. } = arguments;
-            for (name, row, begun) in together::run(&lab, &states, *interleavings, *seed, *workers)? {
+            let Arguments { meeting, interleavings, seed, workers, .. } = arguments;
+            for (name, row, begun) in together::run(&lab, &states, meeting, *interleavings, *seed, *workers)? {
                 is_well &= row.is_well();
                 println!("{}", row.line(TOGETHER, name, begun.elapsed()));
             }

@@ -40,8 +40,8 @@ const MEETINGS: [(&str, Meeting); 6] = [
     ("series", Meeting::Series),
     ("rollback", Meeting::Rollback),
     ("sync", Meeting::Sync),
-    ("lost lock", Meeting::LostLock),
-    ("stolen", Meeting::StolenLock),
+    ("lost-lock", Meeting::LostLock),
+    ("stolen-lock", Meeting::StolenLock),
 ];
 
 impl Meeting {
@@ -69,22 +69,29 @@ impl Meeting {
 /// A meeting's name, how its interleavings ended, and when it began.
 pub type Met = (&'static str, Row, Instant);
 
-/// Every meeting, with its share of `count` interleavings.
+/// The meetings of these names, or all, each with its share of `count` interleavings.
 ///
 /// # Errors
 /// Something fails that nobody disturbs.
 pub fn run(
     lab: &Lab,
     states: &BTreeMap<&'static str, State>,
+    names: &[String],
     count: usize,
     seed: Option<u64>,
     workers: usize,
 ) -> Result<Vec<Met>> {
+    let known = || MEETINGS.map(|(name, _)| name).join(", ");
+    let unknown = names.iter().find(|name| MEETINGS.iter().all(|(known, _)| known != name));
+    ensure!(unknown.is_none(), "no meeting {unknown:?}: {}", known());
+    let is_chosen = |name: &str| names.is_empty() || names.iter().any(|chosen| chosen == name);
+    let chosen: Vec<_> = MEETINGS.into_iter().filter(|(name, _)| is_chosen(name)).collect();
     let mut rows = Vec::new();
-    for (name, meeting) in MEETINGS {
+    for (name, meeting) in &chosen {
+        let (name, meeting) = (*name, *meeting);
         let begun = Instant::now();
         let state = &states[meeting.phases().0.state];
-        let row = Interleavings { lab, state, meeting, name }.run(count.div_ceil(MEETINGS.len()), seed, workers)?;
+        let row = Interleavings { lab, state, meeting, name }.run(count.div_ceil(chosen.len()), seed, workers)?;
         rows.push((name, row, begun));
     }
     Ok(rows)
