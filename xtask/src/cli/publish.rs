@@ -80,6 +80,10 @@ pub struct PlanArgs {
     /// Publish although the environment in `requires` has not received this release; REASON is recorded publicly
     #[arg(long, value_name = "REASON")]
     pub skip_staging: Option<String>,
+    /// Leave out a target of images that is down; the receipt records it, and the next upload completes it. May be
+    /// repeated
+    #[arg(long, value_name = "NAME")]
+    pub without: Vec<String>,
 }
 
 #[derive(Debug, Args)]
@@ -156,6 +160,9 @@ pub struct RollbackArgs {
     /// Let a system vanish from the root manifest, or keep an installer of the newer version
     #[arg(long, value_name = "SYSTEM")]
     pub drop_system: Vec<System>,
+    /// Leave out a target of images that is down: users who pull from it stay where they are. May be repeated
+    #[arg(long, value_name = "NAME")]
+    pub without: Vec<String>,
     #[command(flatten)]
     pub agreement: Agreement,
     /// Show the plan and do nothing

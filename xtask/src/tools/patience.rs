@@ -3,6 +3,8 @@
 //! Such a program gets a session without a terminal, so that it can be killed with everything that it started, and so
 //! that nothing asks a question that is not seen.
 
+use std::error::Error;
+use std::fmt;
 use std::process::Output;
 use std::time::{Duration, Instant};
 
@@ -11,6 +13,18 @@ use xshell::Cmd;
 
 use super::process;
 use super::term;
+
+/// Another machine that cannot be reached, or is silent. Nothing is known about what it has.
+#[derive(Debug)]
+pub struct NoAnswer(pub String);
+
+impl fmt::Display for NoAnswer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl Error for NoAnswer {}
 
 /// How long to wait for another machine.
 #[derive(Debug, Clone)]
@@ -52,7 +66,8 @@ impl Patience {
         let silent = silence.since.elapsed();
         let Patience { whom, given_up, .. } = self;
         if silent >= *given_up {
-            bail!("{whom} has not answered for {} s, so `{shown}` was stopped", given_up.as_secs());
+            let seconds = given_up.as_secs();
+            bail!(NoAnswer(format!("{whom} has not answered for {seconds} s, so `{shown}` was stopped")));
         }
         if silent < self.spoken_of || silence.spoken {
             return Ok(None);

@@ -16,7 +16,7 @@ use xshell::Cmd;
 use super::files;
 use super::git::{Git, locks, parse_oid};
 use super::history::History;
-use super::patience::Patience;
+use super::patience::{NoAnswer, Patience};
 use super::process::{self, environment};
 use crate::domain::environment::refusal::Refusal;
 use crate::domain::environment::remote_url;
@@ -167,7 +167,7 @@ impl<'a> Remote<'a> {
     /// Runs a git command that talks to the remote and changes nothing there.
     fn look(&self, cmd: &dyn Fn() -> Cmd<'a>) -> Result<String> {
         let (shown, output) = self.speak(LOOK, cmd)?;
-        process::check(&shown, &output)?;
+        check(&shown, &output)?;
         String::from_utf8(output.stdout).with_context(|| format!("`{shown}` wrote something other than UTF-8"))
     }
 
@@ -336,7 +336,7 @@ impl<'a> Remote<'a> {
         match Refusal::read(&stdout, &stderr) {
             Some(refusal) if refusal.is_nothing_new() => Ok(Pushed::NothingNew),
             Some(refusal) => Err(anyhow!("{refusal}")).with_context(doing),
-            None => process::check(&shown, &output).map(|()| Pushed::Done).with_context(doing),
+            None => check(&shown, &output).map(|()| Pushed::Done).with_context(doing),
         }
     }
 }
@@ -360,6 +360,30 @@ fn with_config<'c>(cmd: Cmd<'c>, key: &str, value: &str) -> Cmd<'c> {
     cmd.env("GIT_CONFIG_COUNT", (number + 1).to_string())
         .env(format!("GIT_CONFIG_KEY_{number}"), key)
         .env(format!("GIT_CONFIG_VALUE_{number}"), value)
+}
+
+/// What git, ssh and curl say of a remote that cannot be reached or is overloaded, in lower case.
+const NOT_REACHED: [&str; 12] = [
+    "could not resolve host",
+    "connection refused",
+    "connection timed out",
+    "operation timed out",
+    "failed to connect",
+    "couldn't connect",
+    "network is unreachable",
+    "no route to host",
+    "connection reset",
+    "connection closed by",
+    "the requested url returned error: 429",
+    "the requested url returned error: 5",
+];
+
+/// Checks that git succeeded. A remote that could not be reached is told apart from one that refuses.
+fn check(shown: &str, output: &Output) -> Result<()> {
+    let said = String::from_utf8_lossy(&output.stderr).to_lowercase();
+    process::check(shown, output).map_err(|error| {
+        if NOT_REACHED.iter().any(|words| said.contains(words)) { NoAnswer(error.to_string()).into() } else { error }
+    })
 }
 
 /// Whether ssh needs a terminal, to ask for a passphrase or a password, or about a host that it does not know.

@@ -9,7 +9,7 @@ use serde::Deserialize;
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct ImageTargets {
-    /// Targets; all of them have every image before a tag moves in any.
+    /// Targets. Each has every image before a tag moves in it.
     pub targets: Vec<ImageTarget>,
     /// Whether registries must speak HTTPS, with a certificate that is trusted.
     pub tls_verify: bool,

@@ -7,7 +7,8 @@ use xtask::tools::git::Git;
 use super::git::GitSide;
 use crate::domain::publication::acts::Act;
 use crate::domain::publication::judgement::Waivers;
-use crate::domain::publication::receipt::Gate;
+use crate::domain::publication::receipt::{Gate, Missing};
+use crate::domain::publication::servers::LeftOut;
 use crate::site::built::Built;
 use crate::site::{Site, Stores};
 
@@ -23,6 +24,8 @@ pub struct Delivery<'a> {
     pub git_side: Option<GitSide<'a>>,
     pub gate: Gate,
     pub waivers: Waivers,
+    /// What is left out.
+    pub left_out: Vec<LeftOut>,
 }
 
 impl<'a> Delivery<'a> {
@@ -32,5 +35,16 @@ impl<'a> Delivery<'a> {
     /// The release is already published, or is not an official release.
     pub fn git_side(&self) -> Result<&GitSide<'a>> {
         self.git_side.as_ref().context("this release is not pushed anywhere")
+    }
+
+    /// Whether an act's target is left out.
+    pub fn leaves_out(&self, act: &Act) -> bool {
+        act.image_target().is_some_and(|target| self.left_out.iter().any(|left_out| left_out.target == *target))
+    }
+
+    /// What is left out, as the receipt has it.
+    pub fn missing(&self) -> Vec<Missing> {
+        let missing = |LeftOut { target, why }: &LeftOut| Missing { target: target.to_string(), why: why.clone() };
+        self.left_out.iter().map(missing).collect()
     }
 }

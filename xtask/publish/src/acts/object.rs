@@ -12,7 +12,7 @@ use crate::domain::limits;
 use crate::domain::publication::bucket::Bucket;
 use crate::domain::publication::judgement::Seen;
 use crate::domain::publication::pointers::withdrawn_by_rollback;
-use crate::domain::publication::receipt::{self, Receipt};
+use crate::domain::publication::receipt::{self, Receipt, StoredReceipt};
 use crate::domain::publication::withdrawn;
 use crate::domain::serving::{MOVING, content_type};
 use crate::site::Stores;
@@ -74,9 +74,10 @@ pub async fn root_manifest(delivery: &Delivery<'_>) -> Result<Prospect> {
 pub async fn receipt(delivery: &Delivery<'_>) -> Result<Prospect> {
     let (built, key) = (&delivery.built, delivery.built.layout().receipt());
     let there = receipt_in(delivery.site, delivery.read, &built.record.version).await?;
-    let seen = receipt::Seen { record: built.record_digest, there, gate: delivery.gate.clone() };
+    let text = serde_json::to_string_pretty(&receipt_of(delivery, &there))? + "\n";
+    let (gate, left_out) = (delivery.gate.clone(), delivery.missing());
+    let seen = receipt::Seen { record: built.record_digest, there, gate, left_out };
     let faults = header_faults(delivery.read.of(Bucket::Releases), &key).await?;
-    let text = serde_json::to_string_pretty(&receipt_of(delivery))? + "\n";
     Ok(Prospect::new(key, text, Seen::Receipt(Box::new(seen)).served(faults)))
 }
 
@@ -98,15 +99,18 @@ pub async fn withdraw(delivery: &Delivery<'_>, to: &Version) -> Result<Prospect>
     })
 }
 
-/// Makes the receipt of a release that is now completely published.
-pub fn receipt_of(delivery: &Delivery) -> Receipt {
+/// Makes the receipt of a release that is now completely published, except for what is left out, given the receipt that
+/// was there before.
+pub fn receipt_of(delivery: &Delivery, before: &StoredReceipt) -> Receipt {
+    let record = delivery.built.record_digest;
     Receipt {
         format: Format,
         environment: delivery.site.name.clone(),
         version: delivery.built.record.version.clone(),
-        record: delivery.built.record_digest,
+        record,
         published: OffsetDateTime::now_utc(),
-        skipped: delivery.gate.skipped(),
+        skipped: delivery.gate.skipped().or_else(|| before.of(record)?.skipped.clone()),
+        missing: before.still_missing(record, &delivery.missing()),
     }
 }
 

@@ -23,14 +23,8 @@ pub enum Answer {
 }
 
 /// Shows the plans.
-///
-/// # Errors
-/// The plans must not be carried out; every reason is listed.
-pub fn show(plans: &Plans) -> Result<()> {
+pub fn show(plans: &Plans) {
     term::page(paint::plan(&plans.to_text(term::is_verbose())));
-    let refusals = plans.refusals();
-    ensure!(refusals.is_empty(), "this plan cannot be carried out:\n{}", refusals.join("\n"));
-    Ok(())
 }
 
 /// Writes the plans to stdout, as a page or `as_json`.

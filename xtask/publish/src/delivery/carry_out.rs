@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, anyhow, bail, ensure};
 use camino::Utf8PathBuf;
-use futures_util::future::try_join_all;
+use futures_util::future::join_all;
 use serde::Serialize;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
@@ -16,57 +16,62 @@ use time::serde::rfc3339;
 use xtask::domain::amounts::{bytes_for_people, counted};
 use xtask::domain::environment::Access;
 use xtask::domain::layout::{RELEASE, journal, local_receipt};
-use xtask::tools::{advice, files, term};
+use xtask::tools::{files, term};
 
 use crate::acts::delivery::Delivery;
 use crate::acts::look;
 use crate::acts::object::receipt_of;
-use crate::delivery::purge;
+use crate::delivery::failures::Failures;
 use crate::delivery::train::{PlannedTrain, Train};
+use crate::delivery::{preflight, purge};
 use crate::domain::cache::signing::SecretKey;
 use crate::domain::publication::acts::{Act, Wave};
 use crate::domain::publication::bucket::Bucket;
 use crate::domain::publication::judgement::{Seen, judge};
 use crate::domain::publication::plan::{Planned, Plans, Status};
 use crate::domain::publication::pointers::Published;
-use crate::domain::publication::receipt::Receipt;
+use crate::domain::publication::receipt::{Receipt, StoredReceipt};
 use crate::site::Stores;
-use crate::tools::wire::{CannotAsk, cannot_be_asked};
+use crate::tools::wire::CannotAsk;
 use crate::tools::{child, lock, progress::Meter, shutdown};
 
-/// What to do after an act failed.
-const AGAIN: &str = "run the same command again; what is done stays done";
-/// What to do after an act failed for a reason that does not pass.
-const AGAIN_THEN: &str = "fix that, then run the same command again; what is done stays done";
-
-/// Carries out a plan, with a key that can write and under the environment's lock.
+/// Carries out a plan, with a key that can write and under the environment's lock. An act that fails holds back only
+/// those that need it.
 ///
 /// # Errors
-/// An act fails, or its target has changed since the plan was made; what is done by then stays done.
+/// Acts fail, or their targets have changed since the plan was made; what is done stays done.
 pub async fn carry_out<'a>(planned: &PlannedTrain<'a>, signing_key: Option<SecretKey>) -> Result<Done<'a>> {
     let train = planned.train;
     let (site, git) = (train.site(), train.deliveries[0].git);
     let stores = site.connect(Access::ReadWrite, &train.written()).await?.with_signing_key(signing_key);
+    if planned.is_first {
+        preflight::may_write(site, &stores, &train.written()).await?;
+    }
     let owner = lock::Owner::us(&git.identity().unwrap_or_else(|_| "an unknown manager".to_owned()));
     let mut held = lock::take(stores.of(Bucket::Docs), owner, site.settle()).await?;
     let lock = held.watch();
     let done = tokio::select! {
         done = carry_out_waves(planned, &stores, &lock) => done,
-        lost = held.lost() => Err(lost.context("stopped, because this run no longer has the environment's lock")),
+        lost = held.lost() => {
+            let lost = lost.context("stopped, because this run no longer has the environment's lock");
+            Err(Failures::default().stop(lost))
+        }
     };
     // Programs of other acts must end before the lock is released.
     child::all_ended().await;
     let released = match &done {
-        Err(error) if cannot_be_asked(error) => soon(held.release()).await,
+        Err(failures) if failures.are_of_silence() => soon(held.release()).await,
         _ => held.release().await,
     };
     if let Err(error) = released {
         term::warn(format_args!("the lock could not be released, and will expire: {error:#}"));
     }
-    done.map_err(|error| {
-        let passes = cannot_be_asked(&error);
-        advice::advised(error, if passes { AGAIN } else { AGAIN_THEN })
-    })
+    if let Err(failures) = &done
+        && failures.pointers_moved
+    {
+        purge::run(&train.deliveries).await;
+    }
+    done.map_err(Failures::into_error)
 }
 
 /// Time limit for what is asked of servers after one of them did not answer: the manager has waited for it already.
@@ -81,25 +86,17 @@ pub async fn soon<T>(doing: impl Future<Output = Result<T>>) -> Result<T> {
     tokio::time::timeout(AFTERWARDS, doing).await.unwrap_or_else(|_| Err(anyhow!("no answer within {limit} s")))
 }
 
-/// Removes the lock that a killed run of ours left. Without anything to do, no lock is taken that would replace it.
-pub async fn remove_left_lock(train: &Train<'_>) {
-    let site = train.site();
-    let removed = async {
-        let read = site.connect(Access::Read, &[Bucket::Docs]).await?;
-        let writable = async || Ok(site.connect(Access::ReadWrite, &[Bucket::Docs]).await?.of(Bucket::Docs).clone());
-        lock::remove_left(read.of(Bucket::Docs), writable).await
-    };
-    match removed.await {
-        Ok(true) => term::say(format_args!("removed the lock on {} that an earlier run left", site.name)),
-        Ok(false) => {}
-        Err(error) => term::warn(format_args!("cannot check whether an earlier run left its lock: {error:#}")),
-    }
-}
-
 /// Carries out one wave after the other, and stops after a wave in which an act waits for something outside.
-async fn carry_out_waves<'a>(planned: &PlannedTrain<'a>, stores: &Stores, lock: &lock::Watch) -> Result<Done<'a>> {
+async fn carry_out_waves<'a>(
+    planned: &PlannedTrain<'a>,
+    stores: &Stores,
+    lock: &lock::Watch,
+) -> Result<Done<'a>, Failures> {
     let (train, mut done) = (planned.train, Done::new(planned));
-    train.check_unchanged(stores).await?;
+    let mut failures = Failures::of(planned);
+    if let Err(error) = train.check_unchanged(stores).await {
+        return Err(failures.stop(error));
+    }
     let titles = planned.acts().map(|(delivery, planned)| train.title(delivery, planned).chars().count());
     let width = titles.max().unwrap_or_default();
     for wave in Wave::ALL {
@@ -111,25 +108,35 @@ async fn carry_out_waves<'a>(planned: &PlannedTrain<'a>, stores: &Stores, lock: 
             Wave::Pointers => "some pointers may have moved already, so users may see either release",
             Wave::Receipt => "all pointers have moved, and only the receipt is missing",
         });
-        lock.check().await?;
         // Another manager may have published in the meantime.
-        let published = train.published().await?;
+        let checked = async {
+            lock.check().await?;
+            train.published().await
+        };
+        let published = match checked.await {
+            Ok(published) => published,
+            Err(error) => return Err(failures.stop(error)),
+        };
         let turn = Turn { train, stores, published, meter: Meter::start(wave), width };
         let mut waits = false;
         for (delivery, plan) in &mut done.after.deliveries {
             let acts: Vec<&mut Planned> = plan.acts.iter_mut().filter(|act| act.wave == wave).collect();
-            for act in turn.carry_out(delivery, acts, wave).await? {
+            for act in turn.carry_out(delivery, acts, wave, &mut failures).await {
                 waits |= matches!(act.status, Status::Waiting(_));
                 done.count += usize::from(act.is_to_do());
+                failures.pointers_moved |= wave == Wave::Pointers && act.is_to_do();
             }
         }
         if wave == Wave::Pointers {
-            turn.look_at_pointers(planned).await?;
+            turn.look_at_pointers(planned, &mut failures).await;
         }
         done.sent += turn.meter.finish();
         if waits {
             return Ok(done);
         }
+    }
+    if !failures.is_empty() {
+        return Err(failures);
     }
     shutdown::users_see("everything is done, and only the lock is left");
     Ok(done)
@@ -150,28 +157,57 @@ struct Turn<'a> {
 }
 
 impl Turn<'_> {
-    /// Carries out the acts of one release in the wave, and replaces each planned act with its result.
+    /// Carries out the acts of one release in the wave, replaces each planned act with its result, and returns those that
+    /// were carried out.
     async fn carry_out<'b>(
         &self,
         delivery: &Delivery<'_>,
         acts: Vec<&'b mut Planned>,
         wave: Wave,
-    ) -> Result<Vec<&'b Planned>> {
-        let doing = acts.into_iter().map(async |act| {
-            *act = self.carry_out_one(delivery, act).await?;
-            Ok(&*act)
-        });
+        failures: &mut Failures,
+    ) -> Vec<&'b Planned> {
+        let mut results = Vec::new();
         match wave {
             // One after the other, because Gerrit accepts the tag only after the branch.
             Wave::Git => {
-                let mut results = Vec::new();
-                for one in doing {
-                    results.push(one.await?);
+                for act in acts {
+                    results.extend(self.try_each(delivery, vec![act], failures).await);
                 }
-                Ok(results)
             }
-            Wave::Contents | Wave::Withdrawal | Wave::Pointers | Wave::Receipt => try_join_all(doing).await,
+            Wave::Contents | Wave::Withdrawal | Wave::Pointers | Wave::Receipt => {
+                results = self.try_each(delivery, acts, failures).await;
+            }
         }
+        results
+    }
+
+    /// Carries out acts concurrently, except those that are held back.
+    async fn try_each<'b>(
+        &self,
+        delivery: &Delivery<'_>,
+        acts: Vec<&'b mut Planned>,
+        failures: &mut Failures,
+    ) -> Vec<&'b Planned> {
+        let is_tried = |act: &Planned| !matches!(act.status, Status::Unreachable(_) | Status::LeftOut);
+        let acts: Vec<&mut Planned> = acts
+            .into_iter()
+            .filter(|act| is_tried(act) && !failures.hold_back(&act.act, &self.train.title(delivery, act)))
+            .collect();
+        let doing = acts.into_iter().map(async |act| {
+            let tried = self.train.silent.ask(&act.act, async || self.carry_out_one(delivery, act).await).await;
+            (act, tried)
+        });
+        let mut results = Vec::new();
+        for (act, tried) in join_all(doing).await {
+            match tried {
+                Ok(result) => {
+                    *act = result;
+                    results.push(&*act);
+                }
+                Err(error) => failures.add(&act.act, self.train.title(delivery, act), error),
+            }
+        }
+        results
     }
 
     /// Looks at an act again, and applies it if nothing else than agreed would change.
@@ -187,6 +223,7 @@ impl Turn<'_> {
             Status::Same | Status::Stays(_) | Status::Waiting(_) => return Ok(now),
             Status::Refused(why) => bail!("{title} can no longer be published as planned: {}", why.join("; ")),
             Status::Absent | Status::Different => {}
+            Status::Unseen(_) | Status::Unreachable(_) | Status::LeftOut => bail!("{title} is not to be published"),
         }
         // Some changes may already be done, by a run that was interrupted; others were not agreed to.
         let agreed: HashSet<&String> = planned.changes.iter().collect();
@@ -236,18 +273,24 @@ impl Turn<'_> {
     }
 
     /// Checks where the pointers lead after all of them have moved, before the receipt says that everything is done.
-    async fn look_at_pointers(&self, planned: &PlannedTrain<'_>) -> Result<()> {
+    async fn look_at_pointers(&self, planned: &PlannedTrain<'_>, failures: &mut Failures) {
         for (delivery, planned) in planned.acts().filter(|(_, planned)| planned.wave == Wave::Pointers) {
-            let title = self.train.title(delivery, planned);
-            let doing = || format!("cannot check where {title} leads");
-            let (after, _) = self.look_until_it_shows(delivery, &planned.act).await.with_context(doing)?;
-            let leads_there = match &after.status {
-                Status::Same | Status::Waiting(_) => true,
-                Status::Stays(_) => !planned.is_to_do(),
-                Status::Absent | Status::Different | Status::Refused(_) => false,
-            };
-            ensure!(leads_there, "{title} does not lead where it should: {}", after.explained());
+            if matches!(planned.status, Status::LeftOut) || failures.has(&planned.act) {
+                continue;
+            }
+            if let Err(error) = self.look_at_pointer(delivery, planned).await {
+                failures.add(&planned.act, self.train.title(delivery, planned), error);
+            }
         }
+    }
+
+    async fn look_at_pointer(&self, delivery: &Delivery<'_>, planned: &Planned) -> Result<()> {
+        let title = self.train.title(delivery, planned);
+        let doing = || format!("cannot check where {title} leads");
+        let (after, _) = self.look_until_it_shows(delivery, &planned.act).await.with_context(doing)?;
+        let stays = matches!(after.status, Status::Stays(_)) && !planned.is_to_do();
+        let leads_there = stays || matches!(after.status, Status::Same | Status::Waiting(_));
+        ensure!(leads_there, "{title} does not lead where it should: {}", after.explained());
         Ok(())
     }
 
@@ -326,7 +369,7 @@ impl<'a> Done<'a> {
     fn try_write_receipts(&self, plans: &Plans) -> Result<()> {
         for (delivery, after) in &self.after.deliveries {
             let local = LocalReceipt {
-                receipt: receipt_of(delivery),
+                receipt: receipt_of(delivery, &StoredReceipt::Missing),
                 plan: plans.digest().to_string(),
                 started: self.started,
                 sent: self.sent,

@@ -3,8 +3,11 @@
 pub mod agreement;
 pub mod carry_out;
 pub mod download;
+pub mod failures;
 pub mod gate;
+pub mod outlook;
 pub mod preflight;
 pub mod publish;
 pub mod purge;
 pub mod train;
+pub mod trees;

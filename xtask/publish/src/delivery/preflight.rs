@@ -3,24 +3,28 @@
 //! Each check is independent and adds its own lines to a list, so that `doctor` can run all of them, and [`check_plan`]
 //! those that a plan needs. Nothing is written.
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Error, Result, anyhow};
 use futures_util::future::join_all;
 use time::OffsetDateTime;
 use xtask::domain::environment::image_target::ImageTarget;
 use xtask::domain::environment::{CacheKey, GitTarget, Storage};
+use xtask::domain::layout::PROBE;
 use xtask::domain::release::MAIN;
 use xtask::tools::git::Git;
 use xtask::tools::remote::Remote;
 
+use super::outlook::reason;
 use super::train::PlannedTrain;
 use crate::acts::delivery::Delivery;
 use crate::domain::cache::signing::SecretKey;
 use crate::domain::publication::acts::Push;
+use crate::domain::publication::bucket::Bucket;
 use crate::domain::publication::plan::PlanKind;
 use crate::domain::reports::checkup::Checkup;
-use crate::site::Site;
+use crate::site::{Destination, Site, Stores};
 use crate::tools::server_info::{self, ServerInfo};
 use crate::tools::signing_key;
+use crate::tools::wire::cannot_be_asked;
 
 /// Largest difference of the clocks, in seconds. S3 rejects signatures beyond 15 minutes, some servers earlier.
 const SKEW: i64 = 300;
@@ -32,7 +36,7 @@ pub async fn preflight(git: &Git, site: &Site, checkup: &mut Checkup) -> bool {
     let usable = check_server(site, checkup).await;
     check_remote(git, site, checkup);
     check_hook(git, site, checkup);
-    check_logins(site, checkup).await;
+    check_logins(site, &site.environment.images.targets, checkup).await;
     check_signing_key(site, checkup);
     usable
 }
@@ -125,13 +129,12 @@ fn check_hook(git: &Git, site: &Site, checkup: &mut Checkup) {
     checkup.add("commit-msg hook", found);
 }
 
-/// Checks that each registry accepts our login. Only a push shows whether the login may push.
-pub async fn check_logins(site: &Site, checkup: &mut Checkup) {
-    let images = &site.environment.images;
-    if !images.login {
+/// Checks that each of these registries accepts our login. Only a push shows whether the login may push.
+async fn check_logins(site: &Site, targets: &[ImageTarget], checkup: &mut Checkup) {
+    if !site.environment.images.login {
         return checkup.note("images", "releng.toml says that no login is needed");
     }
-    let asking = images.targets.iter().map(|target| async move {
+    let asking = targets.iter().map(|target| async move {
         let what = match target {
             ImageTarget::Registry { .. } => "accepts our login",
             ImageTarget::Directory { .. } => "is a directory, which needs no login",
@@ -178,22 +181,83 @@ fn check_signing_key(site: &Site, checkup: &mut Checkup) {
 /// # Errors
 /// Everything that would stop the plan is listed.
 pub async fn check_plan(planned: &PlannedTrain<'_>) -> Result<Option<SecretKey>> {
+    let mut checkup = check_pushes(planned).await;
+    let key = planned.signing_key().inspect_err(|error| checkup.add("binary cache", Err(format!("{error:#}"))));
+    let name = &planned.train.site().name;
+    checkup.into_result().with_context(|| format!("{name} is not ready, and nothing was published"))?;
+    key
+}
+
+/// As [`check_plan`], without the signing key: what would stop the plan as far as it could be made.
+pub async fn problems(planned: &PlannedTrain<'_>) -> Vec<String> {
+    lines(check_pushes(planned).await)
+}
+
+fn lines(checkup: Checkup) -> Vec<String> {
+    checkup.into_result().err().map(|problems| problems.to_string()).into_iter().collect()
+}
+
+/// Checks logins and pushes. A server that cannot be asked now does not stop what does not need it.
+async fn check_pushes(planned: &PlannedTrain<'_>) -> Checkup {
     let (train, site) = (planned.train, planned.train.site());
     let mut checkup = Checkup::default();
     // A rollback must also work without a login: it moves what it can.
     let is_rollback = planned.deliveries.iter().any(|(_, plan)| plan.kind == PlanKind::Rollback);
-    if !is_rollback && planned.acts().any(|(_, planned)| planned.act.is_of_images() && planned.is_to_do()) {
-        check_logins(site, &mut checkup).await;
+    if !is_rollback && site.environment.images.login {
+        let mut targets: Vec<&ImageTarget> = Vec::new();
+        for (_, planned) in planned.acts().filter(|(_, planned)| planned.is_to_do()) {
+            targets.extend(planned.act.image_target().filter(|target| !targets.contains(target)));
+        }
+        let asking = targets.iter().map(async |target| site.images(target).check_login().await);
+        for checked in join_all(asking).await {
+            check("images", checked, &mut checkup);
+        }
     }
     for (delivery, planned) in planned.acts() {
         if let Some(push) = planned.act.push().filter(|_| planned.is_to_do()) {
-            let pushable = try_push(delivery, push).map(|()| "would be accepted".to_owned());
-            checkup.add(&train.title(delivery, planned), message_of(pushable));
+            check(&train.title(delivery, planned), try_push(delivery, push), &mut checkup);
         }
     }
-    let key = planned.signing_key().inspect_err(|error| checkup.add("binary cache", Err(format!("{error:#}"))));
-    checkup.into_result().with_context(|| format!("{} is not ready, and nothing was published", site.name))?;
-    key
+    checkup
+}
+
+fn check(what: &str, checked: Result<()>, checkup: &mut Checkup) {
+    match checked {
+        Err(error) if !cannot_be_asked(&error) => checkup.add(what, Err(format!("{error:#}"))),
+        Ok(()) | Err(_) => {}
+    }
+}
+
+/// Adds to an error that stopped the first look everything else that somebody has to make or to allow.
+pub async fn inventory(git: &Git, destination: &Destination, error: Error) -> Error {
+    let Destination { site, read } = destination;
+    let mut checkup = Checkup::default();
+    for bucket in [Bucket::Docs, Bucket::Cache] {
+        let name = bucket.among(&site.environment.buckets);
+        check(&format!("bucket {name}"), read.of(bucket).head(PROBE).await.map(drop), &mut checkup);
+    }
+    check_remote(git, site, &mut checkup);
+    check_hook(git, site, &mut checkup);
+    check_logins(site, &site.environment.images.targets, &mut checkup).await;
+    match lines(checkup).as_slice() {
+        [] => error,
+        more => anyhow!("{}\n{}", reason(&error), more.join("\n"))
+            .context(format!("{} is not ready, and nothing was published", site.name)),
+    }
+}
+
+/// Checks that our key may write to the buckets, before a first publication sends anything: removing an object that does
+/// not exist needs a permission, and changes nothing.
+///
+/// # Errors
+/// Every bucket that we may not write to is listed.
+pub async fn may_write(site: &Site, stores: &Stores, buckets: &[Bucket]) -> Result<()> {
+    let mut checkup = Checkup::default();
+    let trying = buckets.iter().map(async |bucket| stores.of(*bucket).delete(PROBE).await);
+    for (bucket, tried) in buckets.iter().zip(join_all(trying).await) {
+        check(&format!("bucket {}", bucket.among(&site.environment.buckets)), tried, &mut checkup);
+    }
+    checkup.into_result().with_context(|| format!("{} is not ready, and nothing was published", site.name))
 }
 
 fn try_push(delivery: &Delivery, push: Push) -> Result<()> {

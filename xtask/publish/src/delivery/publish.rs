@@ -4,13 +4,17 @@
 //! If there is nothing to do, the manager is not asked, but what an earlier run left unfinished (a lock, a purge) is
 //! completed. The command itself decides which acts are planned, and what it says at the end.
 
-use anyhow::{Error, Result};
+use anyhow::{Error, Result, anyhow};
+use xtask::domain::environment::Access;
 use xtask::tools::term;
 
 use super::agreement::Answer;
-use super::carry_out::{Done, carry_out, remove_left_lock};
-use super::train::PlannedTrain;
+use super::carry_out::{Done, carry_out};
+use super::failures::Failures;
+use super::train::{PlannedTrain, Train};
 use super::{agreement, preflight, purge};
+use crate::domain::publication::bucket::Bucket;
+use crate::tools::lock;
 
 /// The manager's request.
 pub struct Request {
@@ -67,11 +71,23 @@ pub async fn publish<'a>(planned: &PlannedTrain<'a>, request: &Request) -> Resul
         agreement::data(request.as_json, &plans)?;
         return Ok(Ended::Shown);
     }
-    agreement::show(&plans)?;
+    agreement::show(&plans);
+    let mut refusals = plans.refusals();
+    if !refusals.is_empty() {
+        if planned.is_incomplete() {
+            // Everything that has to be made is named at once.
+            refusals.extend(preflight::problems(planned).await);
+        }
+        return Err(anyhow!("this plan cannot be carried out:\n{}", refusals.join("\n")).into());
+    }
     let ended = if plans.is_done() {
         remove_left_lock(train).await;
         for side in train.deliveries.iter().filter_map(|delivery| delivery.git_side.as_ref()) {
             side.remote.clear()?;
+        }
+        let failures = Failures::of(planned);
+        if !failures.is_empty() {
+            return Err(Stopped::UnderWay(failures.into_error()));
         }
         Ended::NothingToDo
     } else {
@@ -93,6 +109,21 @@ pub async fn publish<'a>(planned: &PlannedTrain<'a>, request: &Request) -> Resul
         agreement::data(true, &plans).map_err(Stopped::Untold)?;
     }
     Ok(ended)
+}
+
+/// Removes the lock that a killed run of ours left. Without anything to do, no lock is taken that would replace it.
+async fn remove_left_lock(train: &Train<'_>) {
+    let site = train.site();
+    let removed = async {
+        let read = site.connect(Access::Read, &[Bucket::Docs]).await?;
+        let writable = async || Ok(site.connect(Access::ReadWrite, &[Bucket::Docs]).await?.of(Bucket::Docs).clone());
+        lock::remove_left(read.of(Bucket::Docs), writable).await
+    };
+    match removed.await {
+        Ok(true) => term::say(format_args!("removed the lock on {} that an earlier run left", site.name)),
+        Ok(false) => {}
+        Err(error) => term::warn(format_args!("cannot check whether an earlier run left its lock: {error:#}")),
+    }
 }
 
 impl<'a> Ended<'a> {

@@ -2,26 +2,25 @@
 
 use std::collections::BTreeSet;
 
-use anyhow::{Context, Result, anyhow, ensure};
+use anyhow::{Result, anyhow, ensure};
 use xtask::domain::extent::Extent;
 use xtask::domain::version::Version;
 use xtask::tools::git::Git;
 
 use crate::acts::delivery::Delivery;
 use crate::acts::git::GitSide;
-use crate::acts::{Prospect, look};
-use crate::delivery::gate::Earlier;
-use crate::delivery::purge;
+use crate::delivery::outlook::{self, Silent};
 use crate::domain::cache::signing::SecretKey;
 use crate::domain::publication::acts::{self, Act, Rule, Subject};
 use crate::domain::publication::bucket::Bucket;
-use crate::domain::publication::judgement::{Waivers, judge};
-use crate::domain::publication::plan::{Plan, PlanKind, Planned, Plans, Status};
+use crate::domain::publication::judgement::Waivers;
+use crate::domain::publication::plan::{Plan, Planned, Plans, Status};
 use crate::domain::publication::pointers::Published;
 use crate::domain::publication::receipt::Gate;
+use crate::domain::publication::servers::{self, LeftOut};
 use crate::site::built::Built;
 use crate::site::published::{Unclear, published, published_in_any_case};
-use crate::site::{Destination, Environments, Site, Stores};
+use crate::site::{Destination, Site, Stores};
 
 /// What is asked for when builds are published.
 #[derive(Debug, Clone)]
@@ -34,6 +33,8 @@ pub struct Wanted {
     pub check_git: bool,
     /// Why the environment that is required first is skipped, if it is.
     pub skip_staging: Option<String>,
+    /// Names of targets that are left out.
+    pub without: Vec<String>,
 }
 
 impl<'a> Delivery<'a> {
@@ -67,8 +68,9 @@ impl<'a> Delivery<'a> {
         if wanted.target == Extent::Manual {
             destination.takes_manual_alone(&built.subject).await?;
         }
+        let left_out = outlook::left_out(&wanted.without, &acts, site).await?;
         let waivers = wanted.waivers.clone();
-        Ok(Delivery { site, read: &destination.read, git, built, acts, git_side, gate, waivers })
+        Ok(Delivery { site, read: &destination.read, git, built, acts, git_side, gate, waivers, left_out })
     }
 
     /// Prepares acts, other than those of git, on a release that is already published.
@@ -78,9 +80,10 @@ impl<'a> Delivery<'a> {
         built: Built,
         acts: Vec<Act>,
         waivers: Waivers,
+        left_out: Vec<LeftOut>,
     ) -> Delivery<'a> {
         let (site, read) = (&destination.site, &destination.read);
-        Delivery { site, read, git, built, acts, git_side: None, gate: Gate::Open, waivers }
+        Delivery { site, read, git, built, acts, git_side: None, gate: Gate::Open, waivers, left_out }
     }
 
     /// Version of the release; `None` for a nightly.
@@ -109,37 +112,6 @@ impl<'a> Delivery<'a> {
             None => Ok(()),
         }
     }
-
-    async fn plan(&self, published: &Published) -> Result<Plan> {
-        let mut acts = Vec::new();
-        let mut addresses = BTreeSet::new();
-        for act in &self.acts {
-            let (planned, prospect) = self.judge(act, published).await?;
-            if planned.is_to_do() {
-                addresses.extend(purge::addresses(self, &prospect));
-            }
-            acts.push(planned);
-        }
-        Ok(Plan {
-            product: self.built.subject.product().name.clone(),
-            environment: self.site.name.clone(),
-            version: self.built.record.version.clone(),
-            kind: PlanKind::of(&self.built.subject, &self.acts, published),
-            record: self.built.record_digest,
-            acts,
-            purge: purge::planned(&self.site.environment, &addresses),
-        })
-    }
-
-    /// Looks at one act and judges it.
-    ///
-    /// # Errors
-    /// The target cannot be looked at.
-    async fn judge(&self, act: &Act, published: &Published) -> Result<(Planned, Prospect<'_>)> {
-        let prospect =
-            look(self, act).await.with_context(|| format!("cannot look at {}", act.title(&self.built.subject)))?;
-        Ok((judge(act, &self.built.subject, prospect.seen(), published, &self.waivers), prospect))
-    }
 }
 
 /// What is published, before and after a rollback.
@@ -157,6 +129,7 @@ pub struct Train<'a> {
     pub deliveries: Vec<Delivery<'a>>,
     /// Set for a rollback; otherwise what is published is read again for each wave.
     beside: Option<Beside>,
+    pub silent: Silent,
 }
 
 impl<'a> Train<'a> {
@@ -171,7 +144,7 @@ impl<'a> Train<'a> {
                 delivery.keeps_apart_from(other)?;
             }
         }
-        Ok(Train { deliveries, beside: None })
+        Ok(Train { deliveries, beside: None, silent: Silent::default() })
     }
 
     /// Makes the train judge pointers by what will be published `after` it; `found` is what that was derived from.
@@ -221,9 +194,10 @@ impl<'a> Train<'a> {
     pub async fn plan(&self) -> Result<PlannedTrain<'_>> {
         let (published, mut deliveries) = (self.published().await?, Vec::new());
         for delivery in &self.deliveries {
-            deliveries.push((delivery, delivery.plan(&published).await?));
+            deliveries.push((delivery, delivery.plan(&published, &self.silent).await?));
         }
-        Ok(PlannedTrain { train: self, deliveries })
+        let is_first = published.versions.is_empty() && published.begun.is_empty();
+        Ok(PlannedTrain { train: self, is_first, deliveries })
     }
 
     /// Lists the buckets that the acts write to.
@@ -245,48 +219,12 @@ impl<'a> Train<'a> {
     }
 }
 
-/// Makes a train of the builds in some trees, and hands it to `then`. The environment's own directories are relative to
-/// the first tree.
-///
-/// # Errors
-/// A release differs from its build or its tag, must not go to this environment, or the environment cannot be reached.
-pub async fn with_train<T>(
-    environments: &Environments,
-    trees: &[Git],
-    wanted: &Wanted,
-    then: impl AsyncFnOnce(&Train<'_>) -> Result<T>,
-) -> Result<T> {
-    let first = trees.first().context("no tree to release")?.root();
-    // Before anything is read, so that a typo costs no time.
-    environments.named(&wanted.environment)?;
-    let mut built = Vec::new();
-    for git in trees {
-        built.push(Built::open(git, &environments.product, wanted.target, wanted.check_git).await?);
-    }
-    let buckets = [Bucket::Docs, Bucket::Releases, Bucket::Cache];
-    let destination = Destination::open(environments, first, &wanted.environment, &buckets).await?;
-    let mut there = Vec::new();
-    for built in &built {
-        there.push(destination.has(built).await?);
-    }
-    let all_there = there.iter().all(|there| *there);
-    let earlier = if all_there {
-        Earlier::None
-    } else {
-        destination.earlier(environments, first, wanted.target, wanted.skip_staging.as_deref()).await?
-    };
-    let mut deliveries = Vec::new();
-    for ((git, built), there) in trees.iter().zip(built).zip(there) {
-        let gate = if there { Gate::Open } else { earlier.gate(&built.record.version).await? };
-        deliveries.push(Delivery::new(&destination, gate, git, built, wanted).await?);
-    }
-    then(&Train::new(deliveries)?).await
-}
-
 /// A train with a plan for each release.
 #[derive(Clone)]
 pub struct PlannedTrain<'a> {
     pub train: &'a Train<'a>,
+    /// Whether no release was published there yet.
+    pub is_first: bool,
     pub deliveries: Vec<(&'a Delivery<'a>, Plan)>,
 }
 
@@ -305,9 +243,41 @@ impl<'a> PlannedTrain<'a> {
     pub fn waiting(&self) -> Vec<String> {
         let why = |(delivery, planned): (&Delivery, &Planned)| match &planned.status {
             Status::Waiting(why) => Some(format!("{}: {why}", self.train.title(delivery, planned))),
-            Status::Absent | Status::Same | Status::Different | Status::Stays(_) | Status::Refused(_) => None,
+            Status::Absent
+            | Status::Same
+            | Status::Different
+            | Status::Stays(_)
+            | Status::Refused(_)
+            | Status::Unseen(_)
+            | Status::Unreachable(_)
+            | Status::LeftOut => None,
         };
         self.acts().filter_map(why).collect()
+    }
+
+    /// The acts whose targets could not be looked at, with the reasons, but not those that need one of these.
+    pub fn not_seen(&self) -> Vec<String> {
+        let (mut acts, mut lines) = (Vec::new(), Vec::new());
+        for (delivery, planned) in self.acts() {
+            let (Status::Unseen(why) | Status::Unreachable(why)) = &planned.status else { continue };
+            if !acts.iter().any(|other| planned.act.needs(other)) {
+                acts.push(planned.act.clone());
+                lines.push(format!("{}: {why}", self.train.title(delivery, planned)));
+            }
+        }
+        lines
+    }
+
+    /// Whether something has to be made or allowed before everything can be looked at.
+    pub fn is_incomplete(&self) -> bool {
+        self.acts().any(|(_, planned)| matches!(planned.status, Status::Unseen(_)))
+    }
+
+    /// Names of the targets that are left out.
+    pub fn left_out(&self) -> String {
+        let targets = self.train.deliveries.iter().flat_map(Delivery::missing);
+        let targets: Vec<String> = targets.map(|missing| missing.target).collect();
+        servers::names(targets.iter().map(String::as_str))
     }
 
     /// Opens the signing key, if the plan has something to sign.

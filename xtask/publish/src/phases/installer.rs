@@ -64,7 +64,7 @@ pub async fn run(invocation: &Invocation, args: &InstallerArgs) -> Result<Outcom
 
     let built = Built { installers, ..published };
     let waivers = Waivers { drop_systems: args.drop_system.clone(), ..Waivers::default() };
-    let delivery = Delivery::of_published(&destination, &git, built, INSTALLER_ACTS.to_vec(), waivers);
+    let delivery = Delivery::of_published(&destination, &git, built, INSTALLER_ACTS.to_vec(), waivers, Vec::new());
     let train = Train::new(vec![delivery])?;
     let planned = train.plan().await?;
     let sentence = format!("I want to release these installers to {}", args.env);

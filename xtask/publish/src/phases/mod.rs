@@ -71,6 +71,7 @@ fn wanted(args: &PlanArgs) -> Wanted {
         },
         check_git: !args.no_check_git,
         skip_staging: args.skip_staging.clone(),
+        without: args.without.clone(),
     }
 }
 

@@ -20,17 +20,19 @@ use super::verify::{self, Contents};
 use super::{environments, request};
 use crate::acts::delivery::Delivery;
 use crate::delivery::carry_out::soon;
-use crate::delivery::download;
 use crate::delivery::publish::{Ended, Stopped, publish};
 use crate::delivery::train::{PlannedTrain, Train};
+use crate::delivery::{download, outlook};
 use crate::domain::publication::acts::{Act, Wave};
 use crate::domain::publication::bucket::Bucket;
 use crate::domain::publication::image_tag::ImageTag;
 use crate::domain::publication::judgement::Waivers;
 use crate::domain::publication::plan::{Planned, Status};
 use crate::domain::publication::pointers::{Published, withdrawn_by_rollback};
+use crate::domain::publication::receipt::StoredReceipt;
+use crate::domain::publication::servers::LeftOut;
 use crate::site::built::Built;
-use crate::site::published::{Unclear, published_in_any_case};
+use crate::site::published::{Unclear, published_in_any_case, receipt_in};
 use crate::site::{Destination, Site};
 use crate::tools::wire::cannot_be_asked;
 
@@ -54,7 +56,8 @@ async fn roll_back(invocation: &Invocation, args: &RollbackArgs) -> Result<Outco
     let (site, read, to) = (&destination.site, &destination.read, &args.to);
     let found = published_in_any_case(read.of(Bucket::Releases), &site.product).await?;
     let (now, unclear) = &found;
-    check_target(&git, &destination, now, unclear.as_ref(), to).await?;
+    let left_out = left_out(&destination, args).await?;
+    check_target(&git, &destination, now, unclear.as_ref(), to, &left_out).await?;
 
     let scratch = ScratchDir::new()?;
     let built = download::find(read.of(Bucket::Releases), &site.product, to).await?;
@@ -71,7 +74,8 @@ async fn roll_back(invocation: &Invocation, args: &RollbackArgs) -> Result<Outco
         force_push_tag: false,
         unreadable_manifest: true,
     };
-    let train = Train::new(vec![Delivery::of_published(&destination, &git, built, acts(site, to), waivers)])?;
+    let acts = acts(site, to);
+    let train = Train::new(vec![Delivery::of_published(&destination, &git, built, acts, waivers, left_out)])?;
     let train = train.beside(found, after);
     let planned = train.plan().await?;
     let sentence = format!("I want to roll {} back to {to}", site.name);
@@ -92,6 +96,21 @@ async fn roll_back(invocation: &Invocation, args: &RollbackArgs) -> Result<Outco
     Ok(Outcome::Done)
 }
 
+/// What is left out: on request, or because the version was published without it.
+async fn left_out(destination: &Destination, args: &RollbackArgs) -> Result<Vec<LeftOut>> {
+    let Destination { site, read } = destination;
+    let acts = acts(site, &args.to);
+    let mut left_out = outlook::left_out(&args.without, &acts, site).await?;
+    let there = receipt_in(site, read, &args.to.to_string()).await?;
+    let StoredReceipt::Is(receipt) = there else { return Ok(left_out) };
+    for target in &site.environment.images.targets {
+        let is_named = left_out.iter().any(|left_out| left_out.target == *target);
+        let missing = receipt.missing.iter().find(|missing| missing.target == target.to_string() && !is_named);
+        left_out.extend(missing.map(|missing| LeftOut { target: target.clone(), why: missing.why.clone() }));
+    }
+    Ok(left_out)
+}
+
 /// Makes sure that users can be taken back to a version: it must be published and complete.
 async fn check_target(
     git: &Git,
@@ -99,6 +118,7 @@ async fn check_target(
     now: &Published,
     unclear: Option<&Unclear>,
     to: &Version,
+    left_out: &[LeftOut],
 ) -> Result<()> {
     let Destination { site, read } = destination;
     ensure!(
@@ -115,11 +135,12 @@ async fn check_target(
         term::warn(format_args!("{why}; this rollback rewrites {WITHDRAWN}"));
     }
     term::say(format_args!("Checking that {to} is complete in {}", site.name));
-    match verify::contents(git, site, read, to).await? {
+    match verify::contents(git, site, read, to, left_out).await? {
         Contents::Complete => Ok(()),
         Contents::Broken => bail!("{to} is not complete in {}: roll back to another version", site.name),
         Contents::Unclear => bail!(
-            "could not check whether {to} is complete in {}, for the reasons above: run the same command again",
+            "could not check whether {to} is complete in {}, for the reasons above: run the same command again \
+             (`--without NAME` leaves out a target of images that does not answer)",
             site.name
         ),
     }

@@ -18,7 +18,8 @@ use crate::acts::cache;
 use crate::acts::delivery::Delivery;
 use crate::delivery::carry_out::write_missing_receipts;
 use crate::delivery::publish::{Ended, publish};
-use crate::delivery::train::{PlannedTrain, Train, with_train};
+use crate::delivery::train::{PlannedTrain, Train};
+use crate::delivery::trees::with_train;
 use crate::domain::publication::acts::Act;
 use crate::domain::publication::bucket::Bucket;
 use crate::domain::publication::pointers::{Follows, Published, target};
@@ -109,7 +110,17 @@ async fn finish(planned: &PlannedTrain<'_>) -> Result<Outcome> {
             1 => ("is", format!("; next: {verify}")),
             _ => ("are", format!("; next, for each: {verify} VERSION")),
         };
-        term::say(format_args!("{} {} {is} published to {environment}{next}", term::good("done:"), offered.join(", ")));
+        let left_out = planned.left_out();
+        let without = if left_out.is_empty() {
+            String::new()
+        } else {
+            format!(", without {left_out}, which the next upload completes")
+        };
+        term::say(format_args!(
+            "{} {} {is} published to {environment}{without}{next}",
+            term::good("done:"),
+            offered.join(", ")
+        ));
     } else if !offered.is_empty() {
         let are = if offered.len() == 1 { "is not completely" } else { "are not all" };
         term::say(format_args!("{} {are} published to {environment} yet", offered.join(", ")));

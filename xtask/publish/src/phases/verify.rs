@@ -17,9 +17,12 @@ use xtask::tools::git::Git;
 use self::report::{Findings, Output, Report};
 use self::sides::Sides;
 use super::environments;
+use crate::delivery::outlook::Silent;
 use crate::domain::publication::acts::{Act, INSTALLER_ACTS, Rule, Wave, acts};
 use crate::domain::publication::bucket::Bucket;
 use crate::domain::publication::pointers::{self, Published, holds_pointers_back};
+use crate::domain::publication::receipt::{Missing, StoredReceipt};
+use crate::domain::publication::servers::LeftOut;
 use crate::site::published::{Unclear, published_in_any_case};
 use crate::site::{Site, Stores};
 use crate::tools::http::Http;
@@ -46,7 +49,7 @@ pub async fn run(invocation: &Invocation, args: &VerifyArgs) -> Result<Outcome> 
     let stores = site.connect(Access::Read, &Bucket::ALL).await?;
     let (published, unclear) = published_in_any_case(stores.of(Bucket::Releases), &site.product).await?;
     let sources = Sources::new(&site, &stores);
-    let view = View { git: &git, sources, site: &site, published, version, deep: args.deep };
+    let view = View { git: &git, sources, site: &site, published, version, deep: args.deep, silent: Silent::default() };
 
     let mut report = Report::new(if invocation.json { Output::Json } else { Output::Page });
     if let Some(Unclear { why, is_damaged }) = unclear {
@@ -55,7 +58,14 @@ pub async fn run(invocation: &Invocation, args: &VerifyArgs) -> Result<Outcome> 
     }
     view.note_begun(&mut report);
     match view.record(&view.version).await? {
-        Some(Ok((record, text))) => view.check(&record, &text, |_| true, &mut report).await?,
+        Some(Ok((record, text))) => {
+            let missing = view.missing(&view.version).await?;
+            for Missing { target, why } in &missing {
+                report.missing(target, why);
+            }
+            let is_there = |act: &Act| !missing.iter().any(|missing| is_of(act, missing));
+            view.check(&record, &text, is_there, &mut report).await?
+        }
         Some(Err(why)) => view.cannot_read_record(why, &mut report),
         None => view.check_unrecorded(stores.of(Bucket::Releases), &mut report).await?,
     }
@@ -73,17 +83,24 @@ pub enum Contents {
 }
 
 /// Checks what users need after a rollback to a version: its files, closures, images and installers. Pointers and the
-/// docs of its series may lead to a newer version, and git does not matter to these users.
+/// docs of its series may lead to a newer version, and git does not matter to these users. Neither does what is left out.
 ///
 /// # Errors
 /// As for [`run`]; or the version has no record.
-pub async fn contents(git: &Git, site: &Site, stores: &Stores, version: &Version) -> Result<Contents> {
-    let (sources, published) = (Sources::of_buckets(stores), Published::default());
-    let view = View { git, sources, site, published, version: version.clone(), deep: false };
+pub async fn contents(
+    git: &Git,
+    site: &Site,
+    stores: &Stores,
+    version: &Version,
+    left_out: &[LeftOut],
+) -> Result<Contents> {
+    let (sources, published, silent) = (Sources::of_buckets(stores), Published::default(), Silent::default());
+    let view = View { git, sources, site, published, version: version.clone(), deep: false, silent };
     let record = view.record(version).await?.with_context(|| format!("{version} has no published record"))?;
     let (record, text) = record.map_err(|why| anyhow!(why))?;
     let mut report = Report::new(Output::Aside);
-    let needed = |act: &Act| act.wave() == Wave::Contents && act.rule() == Rule::WriteOnce;
+    let is_left_out = |act: &Act| left_out.iter().any(|left_out| act.image_target() == Some(&left_out.target));
+    let needed = |act: &Act| act.wave() == Wave::Contents && act.rule() == Rule::WriteOnce && !is_left_out(act);
     view.check(&record, &text, needed, &mut report).await?;
     Ok(match (report.broken, report.unknown) {
         (0, 0) => Contents::Complete,
@@ -142,6 +159,12 @@ struct View<'a> {
     version: Version,
     /// Whether content-addressed objects (NARs, layers) are downloaded, too.
     deep: bool,
+    silent: Silent,
+}
+
+/// Whether an act goes to a target that is missing.
+fn is_of(act: &Act, missing: &Missing) -> bool {
+    act.image_target().is_some_and(|target| target.to_string() == missing.target)
 }
 
 impl View<'_> {
@@ -163,6 +186,16 @@ impl View<'_> {
             Ok(record) => Err(Misread::Wrong(format!("the published {key} is for {}", excerpt(&record.version)))),
             Err(why) => Err(why.of(&format!("the published {key}"))),
         }))
+    }
+
+    /// The targets that the publication of a version left out, as its receipt says.
+    async fn missing(&self, version: &Version) -> Result<Vec<Missing>> {
+        let there = self.sources.releases.get(&self.site.layout(version).receipt()).await?;
+        Ok(match StoredReceipt::parse(there.as_deref(), &self.site.name, &version.to_string()) {
+            StoredReceipt::Is(receipt) => receipt.missing,
+            // The check of the receipt reports these.
+            StoredReceipt::Missing | StoredReceipt::Unreadable(_) | StoredReceipt::Newer(_) => Vec::new(),
+        })
     }
 
     /// Reads the record of the version that a pointer should lead to, or notes why it cannot be checked.
@@ -208,7 +241,8 @@ impl View<'_> {
         acts.extend(INSTALLER_ACTS);
         acts.sort_by_key(Act::wave);
         for act in acts.into_iter().filter(wanted) {
-            if let Err(error) = self.check_act(&act, record, text, report).await {
+            let checked = self.silent.ask(&act, async || self.check_act(&act, record, text, report).await).await;
+            if let Err(error) = checked {
                 report.unknown(&self.title(&act), &error);
             }
         }

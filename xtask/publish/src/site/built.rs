@@ -1,11 +1,16 @@
 //! The directory `release/`, opened and checked to be exactly what its record and the tag say.
 //!
 //! Every byte is read once, and uploads are compared with what was read here. Nothing is changed.
+//!
+//! Sealed, that is covered by `release.json`, are the version directory and its manifest in `artifacts/`, `manual/`
+//! (alone: by `manual.json`) and `images/`. `tag.json` is not, and git decides whether it is right. Neither are
+//! `drvs.txt`, the journal and the receipts, which are for people, and `gcroots/`, `cache/` and the list of addresses to
+//! purge, which are for later runs of this tool: no decision about what is published rests on any of them.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use anyhow::{Context, Result, anyhow};
+use anyhow::{Context, Result, anyhow, ensure};
 use camino::{Utf8Path, Utf8PathBuf};
 use xtask::domain::build::manifest;
 use xtask::domain::build::record::{Files, Record};
@@ -82,6 +87,7 @@ impl Built {
         let alone = dir.join(layout::MANUAL_RECORD);
         let manual_alone = target == Extent::Manual && alone.exists();
         let record_path = if manual_alone { alone } else { dir.join(layout::RECORD) };
+        ensure!(!record_path.is_symlink(), "{record_path} is a link, not the file that was built: build it again");
         let text = files::read_if_there(&record_path)?
             .with_context(|| format!("{record_path} does not exist: has `cargo xtask release build` finished?"))?;
         let record = Record::parse(&text).map_err(|why| anyhow!("{record_path} {why}"))?;
@@ -103,6 +109,11 @@ impl Built {
             for (name, expected) in [(layout::RECORD, record_facts), (layout::SUMS, sums)] {
                 if found.get(name) != Some(&expected) {
                     problems.add(format!("{name} in the version directory does not match {record_path}"));
+                }
+            }
+            for path in files::list(&artifacts)? {
+                if path != layout::MANIFEST && !path.starts_with(layout.version_directory()) {
+                    problems.add(format!("{} was not built", artifacts.join(path)));
                 }
             }
             let path = artifacts.join(layout::MANIFEST);
@@ -229,11 +240,16 @@ impl BuiltImages {
         };
         let index = image.digest;
         if layout.named(&record.version)? != Some(index) {
-            problems.add(format!("{dir} does not name {} {}", index.oci(), record.version));
+            problems.add(format!("index.json in {dir} does not name {} {}", index.oci(), record.version));
         }
-        let Found { platforms, missing, .. } = Images::Directory(layout.clone()).find(index).await?;
+        let Found { platforms, missing, blobs, .. } = Images::Directory(layout.clone()).find(index).await?;
         if missing.is_empty() && platforms != image.platforms {
             problems.add(format!("{dir} has images for platforms other than the record's"));
+        }
+        if missing.is_empty() {
+            for difference in layout.differences(&record.version, index, &blobs)? {
+                problems.add(difference);
+            }
         }
         for part in missing {
             problems.add(format!("{part} is missing or damaged in {dir}"));

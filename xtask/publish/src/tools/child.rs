@@ -21,6 +21,7 @@ use xtask::tools::process::{self, environment, output};
 use xtask::tools::term;
 
 use super::progress;
+use super::wire::CannotAsk;
 
 /// Silence after which a program is reported.
 const SILENCE: Duration = Duration::from_secs(10);
@@ -273,11 +274,13 @@ impl<'a> Watched<'a> {
         let (silent, elapsed) = (self.active.elapsed(), self.started.elapsed());
         let what = &self.wait.what;
         if self.wait.longest.is_some_and(|longest| elapsed >= longest) {
-            bail!("{what} did not answer within {} s, so `{}` was stopped", elapsed.as_secs(), self.shown);
+            let seconds = elapsed.as_secs();
+            bail!(CannotAsk(format!("{what} did not answer within {seconds} s, so `{}` was stopped", self.shown)));
         }
         let limit = self.wait.silent.filter(|_| done.is_some());
         if limit.is_some_and(|limit| silent >= limit) {
-            bail!("{what} was silent for {} s, so `{}` was stopped", silent.as_secs(), self.shown);
+            let seconds = silent.as_secs();
+            bail!(CannotAsk(format!("{what} was silent for {seconds} s, so `{}` was stopped", self.shown)));
         }
         if silent >= SILENCE && !self.spoken {
             self.spoken = true;

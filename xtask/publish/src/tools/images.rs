@@ -3,6 +3,7 @@
 //! Everything is addressed by its digest, so whatever is there has the right content. Which images and tags there
 //! should be is decided in `acts`.
 
+use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, anyhow, bail};
@@ -38,6 +39,8 @@ pub struct Found {
     pub parts: usize,
     /// Parts that are missing, each described with its digest.
     pub missing: Vec<String>,
+    /// Digests of everything below the index, and of the index itself.
+    pub blobs: BTreeSet<Digest>,
 }
 
 impl Images {
@@ -77,7 +80,7 @@ impl Images {
     /// # Errors
     /// The registry or directory gives no clear answer, or has something that is not in OCI's format.
     pub async fn find(&self, index: Digest) -> Result<Found> {
-        let mut found = Found::default();
+        let mut found = Found { blobs: BTreeSet::from([index]), ..Found::default() };
         let Some(bytes) = self.read(index, Part::Manifest).await? else {
             found.missing.push(format!("the index {}", index.oci()));
             return Ok(found);
@@ -94,6 +97,7 @@ impl Images {
 
     async fn find_image(&self, image: &Descriptor, platform: &Platform, found: &mut Found) -> Result<()> {
         let digest = image.digest;
+        found.blobs.insert(digest);
         let Some(bytes) = self.read(digest, Part::Manifest).await? else {
             found.missing.push(format!("the manifest of {platform}, {}", digest.oci()));
             return Ok(());
@@ -101,6 +105,7 @@ impl Images {
         found.parts += 1;
         let manifest: OciManifest = OciManifest::parse(&bytes).map_err(|why| anyhow!("{} {why}", digest.oci()))?;
         let config = manifest.config.digest;
+        found.blobs.extend(manifest.layers.iter().map(|layer| layer.digest).chain([config]));
         let there = match self {
             Images::Registry { skopeo, .. } => skopeo.read(digest, Part::Config).await?.is_some(),
             Images::Directory(layout) => layout.holds(config, manifest.config.size).await?,
@@ -194,6 +199,17 @@ impl Images {
             }
             tokio::time::sleep(pause).await;
             pause *= 2;
+        }
+    }
+
+    /// Asks a registry once, and not for long, whether it answers.
+    ///
+    /// # Errors
+    /// It does not.
+    pub async fn answers(&self) -> Result<()> {
+        match self {
+            Images::Registry { skopeo, .. } => skopeo.answers().await,
+            Images::Directory(_) => Ok(()),
         }
     }
 

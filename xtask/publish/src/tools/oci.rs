@@ -3,6 +3,8 @@
 //! skopeo can write them, too, but rewrites `index.json` in place. Here every blob and every name is written
 //! atomically.
 
+use std::collections::BTreeSet;
+
 use anyhow::{Context, Result, anyhow};
 use camino::{Utf8Path, Utf8PathBuf};
 use xtask::domain::build::image::{BLOBS, Index, MARK, NAMES};
@@ -68,6 +70,36 @@ impl OciDirectory {
         Ok(files::is_there(&path)
             && files::open_file(&path)?.1 == size
             && Content::of_file(&path).await?.sha256 == digest)
+    }
+
+    /// Lists what a directory that was built has other than one name, and the blobs that it leads to. They may be there
+    /// or not.
+    ///
+    /// # Errors
+    /// The directory cannot be read, or has something that is neither a file nor a directory.
+    pub fn differences(&self, name: &str, index: Digest, blobs: &BTreeSet<Digest>) -> Result<Vec<String>> {
+        let size = self.read(index)?.map_or(0, |bytes| bytes.len() as u64);
+        let names = (NAMES, Index::layout(name, index, size).to_json());
+        let blobs: BTreeSet<Utf8PathBuf> =
+            blobs.iter().map(|digest| Utf8Path::new(BLOBS).join(digest.to_string())).collect();
+        let mut differences = Vec::new();
+        let there = files::list(&self.dir)?;
+        for name in [MARK.0, NAMES].into_iter().filter(|name| !there.iter().any(|path| path == name)) {
+            differences.push(format!("{} is missing", self.dir.join(name)));
+        }
+        for path in there {
+            let expected = [(MARK.0, MARK.1), (names.0, names.1.as_str())].into_iter().find(|(name, _)| *name == path);
+            match expected {
+                Some((_, text)) if files::read(&self.dir.join(&path))?.trim_ascii_end() != text.as_bytes() => {
+                    differences.push(format!("{} is not as it was built", self.dir.join(path)));
+                }
+                None if !blobs.contains(&path) => {
+                    differences.push(format!("{} was not built", self.dir.join(path)));
+                }
+                Some(_) | None => {}
+            }
+        }
+        Ok(differences)
     }
 
     /// Total size of all blobs in bytes.

@@ -18,6 +18,8 @@ const DECRYPTORS: [&str; 2] = ["age", "rage"];
 const ARMOUR: &str = "-----BEGIN AGE ENCRYPTED FILE-----";
 /// Start of a file that was encrypted with a passphrase only.
 const BY_PASSPHRASE: &str = "age-encryption.org/v1\n-> scrypt ";
+/// Number of first bytes of a file that show how it is encrypted.
+const HEAD: usize = 512;
 /// Environment variable that names another file of identities.
 const IDENTITY: &str = "AGE_IDENTITY";
 
@@ -97,14 +99,14 @@ fn read(path: &Utf8Path) -> Result<String> {
              machine, make a new key"
         ));
     }
-    std::fs::read_to_string(path).with_context(|| format!("cannot read the signing key {path}"))
+    files::read_text(path).context("cannot read the signing key")
 }
 
 fn decrypt(path: &Utf8Path) -> Result<String> {
     let Some(program) = decryptor() else {
         bail!("{path} is encrypted, and neither {} is installed", DECRYPTORS.join(" nor "));
     };
-    let head = std::fs::read(path).with_context(|| format!("cannot read {path}"))?;
+    let head = files::read_prefix(path, HEAD)?;
     let identities = if is_by_passphrase(&head) { Vec::new() } else { identities()? };
     let sh = Shell::new().context("cannot determine the current directory")?;
     let named = identities.iter().flat_map(|identity| ["--identity", identity.as_str()]);
@@ -125,7 +127,7 @@ fn decrypt(path: &Utf8Path) -> Result<String> {
 /// Whether the file needs a passphrase; age then rejects identities.
 fn is_by_passphrase(file: &[u8]) -> bool {
     let start = |bytes: &[u8]| bytes.starts_with(BY_PASSPHRASE.as_bytes());
-    let text = String::from_utf8_lossy(&file[..file.len().min(512)]);
+    let text = String::from_utf8_lossy(file);
     let armoured = text.strip_prefix(ARMOUR).and_then(|rest| rest.trim_start().lines().next());
     armoured.map_or(start(file), |line| BASE64.decode(line.trim()).is_ok_and(|bytes| start(&bytes)))
 }

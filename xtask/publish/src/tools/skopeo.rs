@@ -17,6 +17,7 @@ use xtask::tools::process;
 use self::answer::Answer;
 use super::child::{self, Wait};
 use super::progress;
+use super::wire::CannotAsk;
 
 /// Number of attempts.
 const ATTEMPTS: u32 = 5;
@@ -24,6 +25,8 @@ const ATTEMPTS: u32 = 5;
 const PAUSE: Duration = Duration::from_secs(1);
 /// Time limit for a manifest.
 const LONGEST: Duration = Duration::from_secs(60);
+/// Time limit for a registry that is only asked whether it answers.
+const SHORT: Duration = Duration::from_secs(10);
 /// Time for which a registry may be silent while images are transferred.
 const SILENT: Duration = Duration::from_secs(120);
 /// Option to copy an index with all of its images.
@@ -114,9 +117,32 @@ impl Skopeo {
                     let remedy = format!("{} does not let us read: `skopeo login {0}`", self.registry());
                     return Err(failure(&shown, &output, &said).context(Denied(remedy)).context(failed()));
                 }
-                Answer::Busy | Answer::Other => return Err(failure(&shown, &output, &said).context(failed())),
+                Answer::Busy | Answer::Unreachable => return Err(self.not_available(&said).context(failed())),
+                Answer::Other => return Err(failure(&shown, &output, &said).context(failed())),
             }
         }
+    }
+
+    /// Asks the registry once, and not for long.
+    ///
+    /// # Errors
+    /// It does not answer, or not as a registry does.
+    pub async fn answers(&self) -> Result<()> {
+        let verify = format!("--tls-verify={}", self.tls_verify);
+        let args = ["inspect", "--raw", &verify, &self.reference(":latest")].map(str::to_owned);
+        let (shown, output) = run(&args, &self.wait().at_most(SHORT)).await?;
+        let said = answer::reasons(&output.stderr).join("\n");
+        match Answer::of(&said) {
+            _ if output.status.success() => Ok(()),
+            Answer::Absent | Answer::Denied => Ok(()),
+            Answer::Busy | Answer::Unreachable => Err(self.not_available(&said)),
+            Answer::Other => Err(failure(&shown, &output, &said)),
+        }
+    }
+
+    /// Makes the error of a registry that cannot be asked now.
+    fn not_available(&self, said: &str) -> anyhow::Error {
+        CannotAsk(format!("{} is not available: {}", self.registry(), last_reason(said))).into()
     }
 
     fn wait(&self) -> Wait {
@@ -178,7 +204,8 @@ impl Skopeo {
                     );
                     return Err(error.context(Denied(remedy)));
                 }
-                Answer::Absent | Answer::Busy | Answer::Other => return Err(error),
+                Answer::Busy | Answer::Unreachable => return Err(self.not_available(&said)),
+                Answer::Absent | Answer::Other => return Err(error),
             }
         }
     }
@@ -207,6 +234,9 @@ impl Skopeo {
         let (_, tried) = run(&login(&[&verify, &self.repository]), &wait).await?;
         let user = String::from_utf8_lossy(&known.stdout).trim().to_owned();
         let said = answer::reasons(&tried.stderr).join("\n");
+        if !tried.status.success() && matches!(Answer::of(&said), Answer::Busy | Answer::Unreachable) {
+            return Err(self.not_available(&said));
+        }
         ensure!(tried.status.success(), "{registry} rejects the login {user}: {remedy}\n{said}");
         Ok(())
     }
@@ -231,10 +261,7 @@ impl Patience {
             return false;
         }
         self.asked += 1;
-        // The start of the message only repeats the request.
-        let said = said.lines().last().unwrap_or_default();
-        let (seconds, why) =
-            (self.pause.as_secs(), said.rmatch_indices(": ").nth(1).map_or(said, |(at, _)| &said[at + 2..]));
+        let (seconds, why) = (self.pause.as_secs(), last_reason(said));
         progress::say(format_args!(
             "  {registry} is not available, trying again in {seconds} s ({} of {ATTEMPTS}): {why}",
             self.asked
@@ -243,6 +270,12 @@ impl Patience {
         self.pause *= 2;
         true
     }
+}
+
+/// Returns the end of a message, whose start only repeats the request.
+fn last_reason(said: &str) -> &str {
+    let said = said.lines().last().unwrap_or_default();
+    said.rmatch_indices(": ").nth(1).map_or(said, |(at, _)| &said[at + 2..])
 }
 
 /// Makes the error of a failed skopeo, with the reason from its output.

@@ -40,18 +40,21 @@ async fn the_last_line_says_what_to_do_and_is_true() -> Result<()> {
     fails(harm(Method::GET, "/local-docs/", Fault::Stale(EMPTY_LISTING)));
     expect![[r#"
         the upload is not finished
+          everything that does not need it is done; not tried: branch release-2.93, tag 2.93.1, releases manifest.nix, docs manual/lix/stable/ and 4 more
           cannot publish releases lix/lix-2.93.1/
           cannot upload s3://local-releases/lix/lix-2.93.1/SHA256SUMS
           the server answered 403 without a reason; the access key may have expired, or may not do this in this bucket, or the object does not exist (some servers then answer 403)
         next: fix that, then run the same command again; what is done stays done
 
         the upload is not finished
+          everything that does not need it is done; not tried: releases receipts/lix-2.93.1.json
           cannot publish releases manifest.nix
           cannot upload s3://local-releases/manifest.nix
           the server answered 507 without a reason: the server's disk is full
         next: make room there, and run the same command again
 
         the upload is not finished
+          everything that does not need it is done; not tried: branch release-2.93, tag 2.93.1, releases manifest.nix, docs manual/lix/stable/ and 4 more
           docs manual/lix/2.93/ was published, but is not visible as it should be: add 8 (208 B): the newest release of 2.93 here; the server may need longer to show it
         next: run the same command again; what is done stays done
     "#]].assert_eq(&said.join("\n"));

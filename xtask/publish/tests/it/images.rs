@@ -24,7 +24,7 @@ use crate::registry::{Front, is_read};
 use crate::release::Release;
 
 /// `htpasswd -B`: the user `releng` with the password `secret`.
-const HTPASSWD: &str = "releng:$2y$05$abcdefghijklmnopqrstuuOQiyCxlgf/oeuTqixKmWdcYUh4Hjl0a\n";
+pub const HTPASSWD: &str = "releng:$2y$05$abcdefghijklmnopqrstuuOQiyCxlgf/oeuTqixKmWdcYUh4Hjl0a\n";
 
 /// A registry behind a proxy.
 struct World {

@@ -45,12 +45,14 @@ mod staging;
 mod status;
 mod store;
 mod surroundings;
+mod tampering;
 mod train;
 mod transfer;
 mod untidy;
 mod up;
 mod verify;
 mod wire;
+mod without;
 mod world;
 
 /// The program under test.

@@ -96,6 +96,7 @@ fn gate(environment: &Environment) -> Gate {
                 record: record(),
                 published: time::macros::datetime!(2026-03-13 20:00 UTC),
                 skipped: None,
+                missing: Vec::new(),
             }),
         },
     }
@@ -154,6 +155,7 @@ fn seen(act: &Act, version: &str, acts: &[Act], environment: &Environment) -> Se
             record: record(),
             there: receipt::StoredReceipt::Missing,
             gate: gate(environment),
+            left_out: Vec::new(),
         })),
         Act::Withdraw { to } => Seen::Withdrawn(withdrawn::Seen {
             there: BTreeSet::new(),

@@ -18,19 +18,22 @@ use crate::repo::make_executable;
 const BUCKETS: [&str; 4] = ["local-cache", "local-docs", "local-install", "local-releases"];
 
 /// A Garage behind a proxy, and a release whose environment `local` is there.
-struct World {
+pub struct World {
     // Dropped in this order: the server before its data.
     proxy: Proxy,
     _garage: Garage,
-    writer: Credentials,
-    release: Release,
-    keys: Utf8PathBuf,
+    pub writer: Credentials,
+    pub reader: Credentials,
+    pub release: Release,
+    pub keys: Utf8PathBuf,
     _data: TempDir,
 }
 
 impl World {
     /// `None`, with a line that says so, if Garage is not installed.
-    async fn start(plan: impl Fn(usize, &Method) -> Option<Fault> + Send + Sync + 'static) -> Result<Option<World>> {
+    pub async fn start(
+        plan: impl Fn(usize, &Method) -> Option<Fault> + Send + Sync + 'static,
+    ) -> Result<Option<World>> {
         if !Garage::is_installed() {
             crate::repo::skip("garage is not installed");
             return Ok(None);
@@ -59,15 +62,15 @@ impl World {
         release.configure(|text| {
             text.replacen("[environments.local.storage.embedded]\ndirectory = \"release/local/s3\"", &storage, 1)
         });
-        Ok(Some(World { proxy, _garage: garage, writer, release, keys, _data: data }))
+        Ok(Some(World { proxy, _garage: garage, writer, reader, release, keys, _data: data }))
     }
 
-    fn store(&self, bucket: &str) -> Store {
+    pub fn store(&self, bucket: &str) -> Store {
         Store::new(&self.proxy.endpoint, self.writer.clone(), bucket)
     }
 
     /// Runs something, and returns its requests that change something.
-    fn writes(&self, run: impl FnOnce()) -> Vec<Method> {
+    pub fn writes(&self, run: impl FnOnce()) -> Vec<Method> {
         let before = self.proxy.requests().len();
         run();
         let requests = self.proxy.requests().split_off(before);

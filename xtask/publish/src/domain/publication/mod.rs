@@ -6,6 +6,7 @@
 //! * [`plan`]: every act with its judgement, as it is shown and agreed to
 //! * [`pointers`]: which release each pointer leads to
 //! * [`receipt`]: the proof that an environment has a complete release; another environment may require it
+//! * [`servers`]: what an act needs of others, and what may be left out
 //! * [`withdrawn`]: the versions that a rollback took back
 //! * [`image_tag`]: the tags of the container images
 //! * [`installer`], [`executable`]: the installers, and the system that an executable's header names
@@ -19,4 +20,5 @@ pub mod judgement;
 pub mod plan;
 pub mod pointers;
 pub mod receipt;
+pub mod servers;
 pub mod withdrawn;

@@ -28,6 +28,13 @@ pub enum Status {
     Stays(String),
     /// It must not be done, for these reasons.
     Refused(Vec<String>),
+    /// Its target could not be looked at, for this reason: something has to be made or allowed first.
+    Unseen(String),
+    /// Its server cannot be asked now, for this reason. What does not need it can be done.
+    Unreachable(String),
+    /// The manager leaves out its target.
+    #[serde(rename = "left-out")]
+    LeftOut,
 }
 
 /// What to do about an act, given what was seen of its target.
@@ -80,10 +87,19 @@ impl Status {
     pub fn is_to_do(&self) -> bool {
         match self {
             Status::Absent | Status::Different => true,
-            Status::Same | Status::Waiting(_) | Status::Stays(_) | Status::Refused(_) => false,
+            Status::Same
+            | Status::Waiting(_)
+            | Status::Stays(_)
+            | Status::Refused(_)
+            | Status::Unseen(_)
+            | Status::Unreachable(_)
+            | Status::LeftOut => false,
         }
     }
 }
+
+/// What is said of an act whose target is left out.
+const LEFT_OUT: &str = "left out; the next upload completes it";
 
 /// An act with its judgement.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -117,7 +133,8 @@ impl Planned {
     pub fn explained(&self) -> String {
         match &self.status {
             Status::Absent | Status::Different | Status::Same => self.summary.clone(),
-            Status::Waiting(why) | Status::Stays(why) => why.clone(),
+            Status::Waiting(why) | Status::Stays(why) | Status::Unseen(why) | Status::Unreachable(why) => why.clone(),
+            Status::LeftOut => LEFT_OUT.to_owned(),
             Status::Refused(reasons) => reasons.join("; "),
         }
     }
@@ -134,6 +151,9 @@ impl Planned {
                 let reasons: Vec<String> = reasons.iter().map(|why| one_line(why)).collect();
                 ('!', format!("refused: {}", reasons.join("\n      ")))
             }
+            Status::Unseen(why) => ('!', format!("refused: it cannot be looked at: {}", one_line(why))),
+            Status::Unreachable(why) => ('?', format!("cannot be asked: {}", one_line(why))),
+            Status::LeftOut => ('x', LEFT_OUT.to_owned()),
         };
         let changes = self.changes.iter().filter(|_| verbose).map(|change| format!("      {}\n", one_line(change)));
         format!("  {mark} {:<width$} {what}\n{}", one_line(title), changes.collect::<String>())
@@ -223,9 +243,15 @@ impl Plan {
         serde_json::to_string_pretty(self).expect("a plan has only string keys") + "\n"
     }
 
-    /// Digest of the plan, with which `--plan` is compared.
+    /// Digest of the plan, with which `--plan` is compared. The words of a server that cannot be asked do not count.
     pub fn digest(&self) -> Digest {
-        Digest::new(Sha256::digest(self.to_json()).into())
+        let mut plan = self.clone();
+        for act in &mut plan.acts {
+            if let Status::Unreachable(why) = &mut act.status {
+                why.clear();
+            }
+        }
+        Digest::new(Sha256::digest(plan.to_json()).into())
     }
 
     /// The page that a manager reads before saying yes, without colours; `verbose` lists every change.
@@ -249,6 +275,7 @@ impl Plan {
     pub fn refusals(&self) -> Vec<String> {
         let of = |act: &Planned| match &act.status {
             Status::Refused(reasons) => reasons.iter().map(|why| format!("{}: {why}", act.title)).collect(),
+            Status::Unseen(why) => vec![format!("{}: it cannot be looked at: {why}", act.title)],
             _ => Vec::new(),
         };
         self.acts.iter().flat_map(of).collect()

@@ -11,9 +11,13 @@ use xtask::domain::format::{self, Format, Misread};
 use xtask::domain::shown::excerpt;
 
 use crate::domain::publication::plan::{Judgement, Status};
+use crate::domain::publication::servers::names;
 
-/// The proof that a release is completely published in an environment, including its pointers. A newer tool may add
-/// fields.
+/// The proof that a release is completely published in an environment, including its pointers, except for what it says
+/// is missing. A newer tool may add fields.
+///
+/// `missing` came later, in the same format. A tool from before ignores it, and takes the receipt for that of a complete
+/// publication; its `upload` still sends what is missing, because that is decided by looking, but leaves the receipt.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Receipt {
     #[serde(default)]
@@ -28,6 +32,17 @@ pub struct Receipt {
     /// The required environment, if its receipt was skipped.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub skipped: Option<Skipped>,
+    /// Targets that were left out, and have nothing of the release yet.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub missing: Vec<Missing>,
+}
+
+/// A target that was left out of a publication.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Missing {
+    /// Name of the target, as in `--without`.
+    pub target: String,
+    pub why: String,
 }
 
 /// A required environment whose receipt was skipped, and why.
@@ -46,6 +61,8 @@ pub struct Seen {
     /// The receipt in this environment.
     pub there: StoredReceipt,
     pub gate: Gate,
+    /// What this publication leaves out.
+    pub left_out: Vec<Missing>,
 }
 
 /// The receipt for a version that an environment has.
@@ -77,8 +94,32 @@ impl StoredReceipt {
 
     /// Whether it is the receipt for exactly this `release.json`.
     pub fn is_of(&self, record: Digest) -> bool {
-        matches!(self, StoredReceipt::Is(receipt) if receipt.record == record)
+        self.of(record).is_some()
     }
+
+    /// The receipt, if it is for exactly this `release.json`.
+    pub fn of(&self, record: Digest) -> Option<&Receipt> {
+        match self {
+            StoredReceipt::Is(receipt) if receipt.record == record => Some(receipt),
+            StoredReceipt::Is(_) | StoredReceipt::Missing | StoredReceipt::Unreadable(_) | StoredReceipt::Newer(_) => {
+                None
+            }
+        }
+    }
+
+    /// What is missing after a publication of `record` that leaves something out: what was there before still is.
+    pub fn still_missing(&self, record: Digest, left_out: &[Missing]) -> Vec<Missing> {
+        let was_there = |missing: &&Missing| match self.of(record) {
+            Some(receipt) => !receipt.missing.iter().any(|before| before.target == missing.target),
+            None => false,
+        };
+        left_out.iter().filter(|missing| !was_there(missing)).cloned().collect()
+    }
+}
+
+/// Names of targets.
+fn targets(missing: &[Missing]) -> String {
+    names(missing.iter().map(|missing| missing.target.as_str()))
 }
 
 /// What another environment must have first.
@@ -104,11 +145,27 @@ impl Gate {
 
 /// Judges whether the receipt is there, and if not, whether it may be written.
 pub fn judge(seen: &Seen) -> Judgement {
-    let Seen { record, there, gate } = seen;
-    if there.is_of(*record) {
-        return Judgement::same(record.short());
+    let Seen { record, there, gate, left_out } = seen;
+    let missing = there.still_missing(*record, left_out);
+    let but = if missing.is_empty() { String::new() } else { format!(", without {}", targets(&missing)) };
+    if there.of(*record).is_some_and(|receipt| targets(&receipt.missing) == targets(&missing)) {
+        return Judgement::same(record.short() + &but);
     }
+    let judged = judge_new(*record, there, gate);
+    if judged.is_to_do() && !but.is_empty() {
+        let Judgement { status, summary, mut changes } = judged;
+        changes.push(format!("record that it is{}", &but[1..]));
+        return Judgement::new(status, summary + &but, changes);
+    }
+    judged
+}
+
+/// Judges whether a receipt other than what is there may be written.
+fn judge_new(record: Digest, there: &StoredReceipt, gate: &Gate) -> Judgement {
     let (status, write) = match there {
+        StoredReceipt::Is(before) if before.record == record => {
+            (Status::Different, format!("write for {record}: {} was missing", targets(&before.missing)))
+        }
         // Replacing it would lose fields that only the newer tool knows.
         StoredReceipt::Newer(why) => return Judgement::refused(vec![why.clone()]),
         StoredReceipt::Missing => (Status::Absent, format!("write for {record}")),
@@ -122,7 +179,11 @@ pub fn judge(seen: &Seen) -> Judgement {
             Judgement::new(status, without.clone(), vec![write, without])
         }
         Gate::Requires { environment, receipt } => match receipt {
-            Some(receipt) if receipt.record == *record => {
+            Some(receipt) if receipt.record == record && !receipt.missing.is_empty() => {
+                let missing = targets(&receipt.missing);
+                refused(format!("{environment} has it without {missing}: `upload --env {environment}` completes it"))
+            }
+            Some(receipt) if receipt.record == record => {
                 let since = receipt.published.date();
                 Judgement::new(status, format!("{environment} has had it since {since}"), vec![write])
             }
@@ -154,6 +215,7 @@ mod tests {
             record: Digest::new([byte; 32]),
             published: datetime!(2025-06-18 20:00 UTC),
             skipped: None,
+            missing: Vec::new(),
         }
     }
 
@@ -174,7 +236,8 @@ mod tests {
         let shown: Vec<String> = cases
             .into_iter()
             .map(|(what, there, gate)| {
-                let Judgement { status, summary, .. } = judge(&Seen { record: Digest::new([1; 32]), there, gate });
+                let Judgement { status, summary, .. } =
+                    judge(&Seen { record: Digest::new([1; 32]), there, gate, left_out: Vec::new() });
                 format!("{what}: {status:?} {summary}")
             })
             .collect();
@@ -190,9 +253,51 @@ mod tests {
     }
 
     #[test]
+    fn what_is_left_out_is_missing_until_it_is_there() {
+        let missing = |targets: &[&str]| -> Vec<Missing> {
+            let one = |target: &&str| Missing { target: (*target).to_owned(), why: "it is down".to_owned() };
+            targets.iter().map(one).collect()
+        };
+        let partial = |targets: &[&str]| StoredReceipt::Is(Receipt { missing: missing(targets), ..receipt(1) });
+        let cases = [
+            ("first", StoredReceipt::Missing, vec!["a", "b"]),
+            ("again", partial(&["a", "b"]), vec!["b", "a"]),
+            ("one is back", partial(&["a", "b"]), vec!["b"]),
+            ("both are back", partial(&["a", "b"]), vec![]),
+            ("complete before", partial(&[]), vec!["a"]),
+            ("another was out before", partial(&["a"]), vec!["b"]),
+            ("another build", StoredReceipt::Is(Receipt { missing: missing(&["a"]), ..receipt(2) }), vec!["a"]),
+        ];
+        let shown: Vec<String> = cases
+            .into_iter()
+            .map(|(what, there, left_out)| {
+                let seen = Seen { record: Digest::new([1; 32]), there, gate: Gate::Open, left_out: missing(&left_out) };
+                let Judgement { status, summary, .. } = judge(&seen);
+                format!("{what}: {status:?} {summary}")
+            })
+            .collect();
+        expect![[r#"
+            first: Absent says that everything is done, without a, b
+            again: Same 010101010101, without a, b
+            one is back: Different says that everything is done, without b
+            both are back: Different says that everything is done
+            complete before: Same 010101010101
+            another was out before: Different says that everything is done
+            another build: Different says that everything is done, without a"#]]
+        .assert_eq(&shown.join("\n"));
+        let gate = Gate::Requires {
+            environment: "staging".to_owned(),
+            receipt: Some(Receipt { missing: missing(&["a"]), ..receipt(1) }),
+        };
+        let seen = Seen { record: Digest::new([1; 32]), there: StoredReceipt::Missing, gate, left_out: Vec::new() };
+        expect![[r#"Refused(["staging has it without a: `upload --env staging` completes it (`--skip-staging REASON` continues without it; the reason is recorded)"])"#]].assert_eq(&format!("{:?}", judge(&seen).status));
+    }
+
+    #[test]
     fn bytes() {
         let skipped = Skipped { environment: "staging".to_owned(), reason: "it is down".to_owned() };
-        let receipt = Receipt { skipped: Some(skipped), ..receipt(1) };
+        let missing = vec![Missing { target: "ghcr.io/lix".to_owned(), why: "connection refused".to_owned() }];
+        let receipt = Receipt { skipped: Some(skipped), missing, ..receipt(1) };
         let json = serde_json::to_string_pretty(&receipt).expect("JSON");
         expect![[r#"
             {
@@ -204,7 +309,13 @@ mod tests {
               "skipped": {
                 "environment": "staging",
                 "reason": "it is down"
-              }
+              },
+              "missing": [
+                {
+                  "target": "ghcr.io/lix",
+                  "why": "connection refused"
+                }
+              ]
             }"#]]
         .assert_eq(&json);
         let read = |json: &str| StoredReceipt::parse(Some(json.as_bytes()), "staging", "2.93.1");

@@ -8,6 +8,7 @@ use xtask::domain::oid::Oid;
 use xtask::domain::profile::{BuiltProfile, Profile};
 
 use crate::domain::publication::judgement::Review;
+use crate::domain::publication::receipt::Missing;
 
 mod page;
 
@@ -77,6 +78,8 @@ pub struct Live {
     pub directory: Directory,
     /// Whether the environment has a receipt for exactly this record, or a newer tool's receipt for the version.
     pub finished: bool,
+    /// Targets that its publication left out.
+    pub missing: Vec<Missing>,
     /// Whether a rollback withdrew the release.
     pub withdrawn: bool,
     pub pointers: Vec<Pointer>,
@@ -264,6 +267,11 @@ impl EnvironmentStanding {
         is_there && matches!(self.state(), State::Open | State::Waits)
     }
 
+    /// Whether its publication is done, except for what was left out.
+    fn has_left_out(&self) -> bool {
+        self.state() == State::Done && self.live.as_ref().is_ok_and(|live| !live.missing.is_empty())
+    }
+
     /// Whether installers are missing; a withdrawn release needs none.
     fn wants_installers(&self) -> bool {
         self.live.as_ref().is_ok_and(|live| !live.installers && !live.withdrawn)
@@ -307,10 +315,14 @@ impl Standing {
         let verify = done.map(|environment| {
             Command::release(&format!("verify --env {}", environment.name)).but("unless you have done so")
         });
+        let left_out = self.environments.iter().filter(|environment| environment.has_left_out());
+        let mut next: Vec<Command> =
+            left_out.map(|environment| self.upload(environment).but("completes what was left out")).collect();
         match to_do {
-            Some(to_do) => verify.into_iter().chain([self.upload(to_do)]).collect(),
-            None => self.afterwards(done, verify),
+            Some(to_do) => next.extend(verify.into_iter().chain([self.upload(to_do)])),
+            None => next.extend(self.afterwards(done, verify)),
         }
+        next
     }
 
     fn upload(&self, to: &EnvironmentStanding) -> Command {

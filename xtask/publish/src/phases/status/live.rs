@@ -146,6 +146,7 @@ impl Look<'_> {
         Live {
             directory: Directory::Absent,
             finished: false,
+            missing: Vec::new(),
             withdrawn: false,
             pointers: Vec::new(),
             review: self.review(environment).await,
@@ -207,6 +208,7 @@ impl Look<'_> {
         Ok(Live {
             directory,
             finished: digest.is_some_and(|digest| receipt.is_of(digest)) || matches!(receipt, StoredReceipt::Newer(_)),
+            missing: digest.and_then(|digest| Some(receipt.of(digest)?.missing.clone())).unwrap_or_default(),
             withdrawn: withdrawn.contains(version),
             pointers: self.pointers(sources, expected).await?,
             review: self.review(environment).await,

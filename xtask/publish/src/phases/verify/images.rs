@@ -4,9 +4,10 @@ use anyhow::Result;
 use xtask::domain::build::record::{ImageRecord, Record};
 use xtask::domain::environment::image_target::ImageTarget;
 
-use super::{Report, View};
+use super::{Report, View, is_of};
 use crate::domain::publication::acts::Act;
 use crate::domain::publication::image_tag::ImageTag;
+use crate::domain::publication::receipt::Missing;
 use crate::tools::images::Found;
 
 impl View<'_> {
@@ -59,6 +60,11 @@ impl View<'_> {
                 None => return Ok(()),
             }
         };
+        let missing = if *belongs == self.version { Vec::new() } else { self.missing(belongs).await? };
+        if let Some(Missing { why, .. }) = missing.iter().find(|missing| is_of(act, missing)) {
+            report.note(&title, &format!("should lead to {belongs}, which was published without it: {why}"));
+            return Ok(());
+        }
         let Some(ImageRecord { digest: index, .. }) = &other.image else {
             report.note(&title, &format!("should lead to {belongs}, which has no record of images to compare with"));
             return Ok(());

@@ -7,6 +7,12 @@ use xtask::domain::format::Misread;
 use xtask::domain::version::Version;
 use xtask::tools::term;
 
+use crate::domain::publication::servers::names;
+
+fn upload(environment: &str) -> String {
+    term::next(&format!("upload --env {environment}"))
+}
+
 /// Most lines about one thing.
 const NAMED: usize = 5;
 
@@ -85,6 +91,7 @@ impl Findings {
 enum Entry {
     Check { what: String, good: bool, broken: Vec<String>, stale: Vec<String>, unknown: Vec<String>, affects: String },
     Note { what: String, note: String },
+    Missing { what: String, missing: String },
 }
 
 /// The findings so far.
@@ -94,11 +101,13 @@ pub(super) struct Report {
     pub(super) broken: usize,
     pub(super) stale: usize,
     pub(super) unknown: usize,
+    /// Targets that the publication left out.
+    missing: Vec<String>,
 }
 
 impl Report {
     pub(super) fn new(output: Output) -> Report {
-        Report { output, entries: Vec::new(), broken: 0, stale: 0, unknown: 0 }
+        Report { output, entries: Vec::new(), broken: 0, stale: 0, unknown: 0, missing: Vec::new() }
     }
 
     /// Reports one check: `good` if nothing was found, otherwise the findings and who is affected.
@@ -137,6 +146,13 @@ impl Report {
         self.line(format_args!("note   {title:<34} {why}"));
     }
 
+    /// Reports a target that the publication left out, and why.
+    pub(super) fn missing(&mut self, target: &str, why: &str) {
+        self.entries.push(Entry::Missing { what: target.to_owned(), missing: why.to_owned() });
+        self.missing.push(target.to_owned());
+        self.line(format_args!("missing {target:<33} was left out: {why}; the next upload completes it"));
+    }
+
     /// Whether another command asked.
     pub(super) fn is_aside(&self) -> bool {
         self.output == Output::Aside
@@ -168,6 +184,13 @@ impl Report {
         }
         let at = format!("{version} in {environment}");
         match (self.broken, self.unknown, self.stale) {
+            (0, 0, 0) if !self.missing.is_empty() => {
+                let (missing, upload) = (names(self.missing.iter().map(String::as_str)), upload(environment));
+                term::say(format_args!(
+                    "incomplete: {at} is what was released, without {missing}, which was left out; next: {upload}"
+                ));
+                Ok(Outcome::Waiting)
+            }
             (0, 0, 0) => {
                 term::say(format_args!("{} {at} is what was released", term::good("verified:")));
                 Ok(Outcome::Done)

@@ -10,6 +10,8 @@ pub enum Answer {
     Denied,
     /// It may work later: the registry is busy, failing, or unreachable.
     Busy,
+    /// It does not work now, and waiting a moment does not help: the host's name or network is unknown.
+    Unreachable,
     /// Anything else.
     Other,
 }
@@ -56,6 +58,9 @@ const BUSY: [&str; 18] = [
     "server misbehaving",
 ];
 
+/// Words for a host that is not found.
+const UNREACHABLE: [&str; 1] = ["no such host"];
+
 impl Answer {
     /// Interprets a message.
     pub fn of(message: &str) -> Answer {
@@ -71,6 +76,7 @@ impl Answer {
             Some(404) => Answer::Absent,
             Some(401 | 403) => Answer::Denied,
             _ if says(&DENIED) => Answer::Denied,
+            _ if says(&UNREACHABLE) => Answer::Unreachable,
             _ if says(&BUSY) => Answer::Busy,
             _ => Answer::Other,
         }
@@ -163,7 +169,7 @@ mod tests {
             ),
             ("Get \"https://r/v2/\": net/http: TLS handshake timeout", Answer::Busy),
             ("Get \"https://r/v2/\": EOF", Answer::Busy),
-            ("dial tcp: lookup r: no such host", Answer::Other),
+            ("dial tcp: lookup r: no such host", Answer::Unreachable),
             ("tag invalid: the tag is immutable", Answer::Other),
             ("x509: certificate signed by unknown authority", Answer::Other),
         ];

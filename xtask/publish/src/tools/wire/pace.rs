@@ -13,6 +13,7 @@ use time::OffsetDateTime;
 use time::format_description::well_known::Rfc2822;
 use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::time::Instant;
+use xtask::tools::patience::NoAnswer;
 use xtask::tools::term;
 
 /// Most concurrent requests.
@@ -95,7 +96,7 @@ impl Error for CannotAsk {}
 
 /// Whether an error says only that a server could not be asked, and nothing about its contents.
 pub fn cannot_be_asked(error: &anyhow::Error) -> bool {
-    error.chain().any(|cause| cause.is::<CannotAsk>())
+    error.chain().any(|cause| cause.is::<CannotAsk>() || cause.is::<NoAnswer>())
 }
 
 impl Pace {

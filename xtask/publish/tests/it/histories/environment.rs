@@ -200,10 +200,12 @@ impl World {
                     record: digest(version),
                     published: time::OffsetDateTime::UNIX_EPOCH,
                     skipped: None,
+                    missing: Vec::new(),
                 };
                 let has = self.receipts.contains(version);
                 let there = if has { StoredReceipt::Is(receipt) } else { StoredReceipt::Missing };
-                Seen::Receipt(Box::new(receipt::Seen { record: digest(version), there, gate: Gate::Open }))
+                let (record, gate, left_out) = (digest(version), Gate::Open, Vec::new());
+                Seen::Receipt(Box::new(receipt::Seen { record, there, gate, left_out }))
             }
             Act::Withdraw { to } => Seen::Withdrawn(withdrawn::Seen {
                 there: self.withdrawn.clone(),

@@ -94,7 +94,7 @@ impl Run<'_> {
         let now = world.judge(&planned.act, version, &published);
         match &now.status {
             Status::Stays(_) if planned.is_to_do() => Some(Ended::Stopped),
-            Status::Refused(_) => Some(Ended::Stopped),
+            Status::Refused(_) | Status::Unseen(_) | Status::Unreachable(_) | Status::LeftOut => Some(Ended::Stopped),
             Status::Same | Status::Stays(_) => None,
             Status::Waiting(_) => {
                 self.waits = true;
@@ -115,7 +115,12 @@ impl Run<'_> {
         acts.iter().all(|(version, planned)| match world.judge(&planned.act, version, published).status {
             Status::Same | Status::Waiting(_) => true,
             Status::Stays(_) => !planned.is_to_do(),
-            Status::Absent | Status::Different | Status::Refused(_) => false,
+            Status::Absent
+            | Status::Different
+            | Status::Refused(_)
+            | Status::Unseen(_)
+            | Status::Unreachable(_)
+            | Status::LeftOut => false,
         })
     }
 }

@@ -5,6 +5,8 @@ use std::fmt::Write;
 use serde::Serialize;
 use xtask::domain::shown::one_line;
 
+use crate::domain::publication::receipt::Missing;
+
 use super::{Command, Directory, EnvironmentStanding, Leads, Live, Lock, Pointer, Reviewed, Standing, State, Unread};
 
 /// Width of a topic's name in characters.
@@ -53,8 +55,8 @@ impl Topic {
 /// with `name`, `state` and `lines` of `state` and `text`; an environment's with `seen`, too), and `next`, a list of
 /// `command` and `remark`, empty when the release is out. States are `done`, `open`, `waits`, `wrong` and `unknown`. In
 /// `seen`: `directory` (with `is`: `absent`, `begun`, `unrecorded`, `unread`, `other` or `recorded`), `finished`,
-/// `withdrawn`, `pointers`, `review`, `installers`, `begun`, `lock` (`null` or `owner`, `until` and `counts`) and
-/// `unread` (each with `why` and `is_damaged`).
+/// `missing` (each with `target` and `why`), `withdrawn`, `pointers`, `review`, `installers`, `begun`, `lock` (`null` or
+/// `owner`, `until` and `counts`) and `unread` (each with `why` and `is_damaged`).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Page {
     pub product: String,
@@ -135,6 +137,11 @@ impl EnvironmentStanding {
 impl Live {
     fn lines(&self) -> Vec<Line> {
         let mut lines = vec![self.directory.line(self.finished, self.withdrawn)];
+        if !self.missing.is_empty() {
+            let missing = self.missing.iter().map(|Missing { target, why }| format!("{target} ({why})"));
+            let missing = missing.collect::<Vec<_>>().join(", ");
+            lines.push(Line::open(format!("the next upload completes what was left out: {missing}")));
+        }
         lines.extend(pointers(&self.pointers));
         if self.is_half_rolled_back() {
             let text = "a rollback withdrew it but did not move all pointers: run `rollback` again".to_owned();

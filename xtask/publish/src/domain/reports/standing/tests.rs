@@ -49,6 +49,7 @@ fn pointers(leads: [Leads; 3]) -> Vec<Pointer> {
 fn absent() -> Live {
     Live {
         directory: Directory::Absent,
+        missing: Vec::new(),
         finished: false,
         withdrawn: false,
         pointers: pointers([Leads::To("2.93.0".to_owned()), Leads::Elsewhere, Leads::Elsewhere]),
