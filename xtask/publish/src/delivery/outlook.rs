@@ -2,7 +2,6 @@
 //! asked once in a run, and does not keep the rest from being planned.
 
 use std::collections::BTreeSet;
-use std::sync::Mutex;
 
 use anyhow::{Error, Result, anyhow};
 use futures_util::future::join_all;
@@ -17,7 +16,8 @@ use crate::domain::publication::plan::{Judgement, Plan, PlanKind, Planned, Statu
 use crate::domain::publication::pointers::Published;
 use crate::domain::publication::servers::{self, Backend, LeftOut};
 use crate::site::Site;
-use crate::tools::wire::{CannotAsk, cannot_be_asked};
+use crate::site::silent::Silent;
+use crate::tools::wire::cannot_be_asked;
 
 impl Delivery<'_> {
     /// Looks at every act and judges it.
@@ -106,36 +106,4 @@ pub async fn left_out(names: &[String], acts: &[Act], site: &Site) -> Result<Vec
 pub fn reason(error: &Error) -> String {
     let text = format!("{error:#}");
     text.lines().map(str::trim).filter(|line| !line.is_empty()).collect::<Vec<_>>().join("; ")
-}
-
-/// Registries and git remotes that did not answer. They are not asked again in the same run.
-///
-/// Buckets are asked again: requests to them have their own attempts, and without them nothing goes on.
-#[derive(Default)]
-pub struct Silent(Mutex<BTreeSet<Backend>>);
-
-impl Silent {
-    /// Whether an act's server did not answer before.
-    pub fn knows(&self, act: &Act) -> bool {
-        self.0.lock().expect("nothing panics with it").contains(&act.backend())
-    }
-
-    /// Asks an act's server, unless it has not answered before.
-    ///
-    /// # Errors
-    /// As for `ask`; or the server did not answer before.
-    pub async fn ask<T>(&self, act: &Act, ask: impl AsyncFnOnce() -> Result<T>) -> Result<T> {
-        let backend = act.backend();
-        if self.knows(act) {
-            return Err(CannotAsk(format!("{backend} did not answer before")).into());
-        }
-        let asked = ask().await;
-        if let Err(error) = &asked
-            && backend != Backend::Buckets
-            && cannot_be_asked(error)
-        {
-            self.0.lock().expect("nothing panics with it").insert(backend);
-        }
-        asked
-    }
 }

@@ -9,7 +9,7 @@ use xtask::tools::git::Git;
 
 use crate::acts::delivery::Delivery;
 use crate::acts::git::GitSide;
-use crate::delivery::outlook::{self, Silent};
+use crate::delivery::outlook;
 use crate::domain::cache::signing::SecretKey;
 use crate::domain::publication::acts::{self, Act, Rule, Subject};
 use crate::domain::publication::bucket::Bucket;
@@ -20,6 +20,7 @@ use crate::domain::publication::receipt::Gate;
 use crate::domain::publication::servers::{self, LeftOut};
 use crate::site::built::Built;
 use crate::site::published::{Unclear, published, published_in_any_case};
+use crate::site::silent::Silent;
 use crate::site::{Destination, Site, Stores};
 
 /// What is asked for when builds are published.

@@ -17,13 +17,13 @@ use xtask::tools::git::Git;
 use self::report::{Findings, Output, Report};
 use self::sides::Sides;
 use super::environments;
-use crate::delivery::outlook::Silent;
 use crate::domain::publication::acts::{Act, INSTALLER_ACTS, Rule, Wave, acts};
 use crate::domain::publication::bucket::Bucket;
 use crate::domain::publication::pointers::{self, Published, holds_pointers_back};
 use crate::domain::publication::receipt::{Missing, StoredReceipt};
 use crate::domain::publication::servers::LeftOut;
 use crate::site::published::{Unclear, published_in_any_case};
+use crate::site::silent::Silent;
 use crate::site::{Site, Stores};
 use crate::tools::http::Http;
 

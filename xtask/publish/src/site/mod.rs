@@ -28,6 +28,7 @@ use crate::tools::store::{Endpoint, Store};
 
 pub mod built;
 pub mod published;
+pub mod silent;
 
 /// The environments of a `releng.toml`.
 #[derive(Debug, Clone)]
