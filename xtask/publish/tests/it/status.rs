@@ -267,6 +267,7 @@ async fn what_is_not_as_it_should_be() -> Result<()> {
           "finished": true,
           "installers": false,
           "lock": null,
+          "missing": [],
           "pointers": [
             {
               "leads": {

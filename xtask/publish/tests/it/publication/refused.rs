@@ -150,7 +150,7 @@ fn what_is_not_as_built_or_not_for_this_environment_is_refused() {
         error: cannot plan the publication
           TREE/release/release.json is not a regular file, but a pipe
         error: cannot plan the publication
-          TREE/release/artifacts/manifest.nix is not a regular file, but a pipe
+          TREE/release/artifacts/manifest.nix is neither a file nor a directory: it cannot be published
         error: cannot plan the publication
           TREE/release/images/index.json is not a regular file, but a pipe
         error: cannot plan the publication
