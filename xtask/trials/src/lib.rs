@@ -6,6 +6,7 @@
 //! * [`disk`]: what a power cut leaves of its changes
 //! * [`world`]: what users see
 //! * [`place`]: what a run leaves
+//! * [`trial`]: how a trial starts and ends
 //! * [`table`]: how the points of a phase ended
 //!
 //! The trials are the programs `xtask-crash`, in `crash/`, and `xtask-faults`, in `faults/`.
@@ -15,4 +16,5 @@ pub mod place;
 pub mod scenario;
 pub mod table;
 pub mod tracer;
+pub mod trial;
 pub mod world;

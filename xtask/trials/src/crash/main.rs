@@ -21,6 +21,7 @@ use xtask_trials::place::{self, Differences, Expected, Print};
 use xtask_trials::scenario::{Lab, PHASES, Phase, output, said};
 use xtask_trials::table::{self, Row};
 use xtask_trials::tracer::{self, Ended, Fault, Victim, needs_room};
+use xtask_trials::trial::{self, Given};
 use xtask_trials::world;
 
 /// Number of runs at once on each core: they often wait.
@@ -47,26 +48,12 @@ struct Arguments {
     /// Kill at this point only
     #[arg(long)]
     point: Option<usize>,
-    /// The workspace of the tool
-    #[arg(long, hide = true)]
-    workspace: Utf8PathBuf,
-    /// The program `xtask`
-    #[arg(long, hide = true)]
-    front_door: Utf8PathBuf,
-    /// The program `xtask-publish`
-    #[arg(long, hide = true)]
-    publisher: Utf8PathBuf,
+    #[command(flatten)]
+    given: Given,
 }
 
 fn main() -> ExitCode {
-    match run(&Arguments::parse()) {
-        Ok(true) => ExitCode::SUCCESS,
-        Ok(false) => ExitCode::FAILURE,
-        Err(error) => {
-            eprintln!("error: {error:#}");
-            ExitCode::FAILURE
-        }
-    }
+    trial::ended(run(&Arguments::parse()))
 }
 
 /// Returns whether every point ended well.
@@ -75,10 +62,7 @@ fn run(arguments: &Arguments) -> Result<bool> {
     // In memory, if possible: nothing here has to survive a real power cut.
     let scratch = tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir());
     let scratch = scratch.context("cannot make a temporary directory")?;
-    let dir = Utf8PathBuf::from_path_buf(scratch.path().to_owned());
-    let dir = dir.map_err(|path| anyhow::anyhow!("{} is not UTF-8", path.display()))?;
-    let programs = [arguments.front_door.clone(), arguments.publisher.clone()];
-    let lab = Lab { dir, programs, workspace: arguments.workspace.clone() };
+    let lab = arguments.given.lab(&scratch)?;
     eprintln!("making the states that phases start from");
     lab.prepare_for(&chosen)?;
     let victims = match &arguments.victim[..] {

@@ -10,7 +10,7 @@ use anyhow::{Context, Result, ensure};
 use camino::{Utf8Path, Utf8PathBuf};
 use serde_json::json;
 
-use super::front::Backend;
+use super::backend::Backend;
 use super::http::{self, Answer, Request};
 
 /// Time in which a registry has to listen.
@@ -108,7 +108,7 @@ impl Git {
             .env("HTTP_CONTENT_ENCODING", header("content-encoding"))
             .env("HTTP_GIT_PROTOCOL", header("git-protocol"))
             .env("GIT_PROTOCOL", header("git-protocol"))
-            // Whoever is somebody may push.
+            // Any name may push.
             .env("REMOTE_USER", "releng")
             .env("REMOTE_ADDR", "127.0.0.1")
             .stdin(Stdio::piped())

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 
 use md5::{Digest, Md5};
 
-use super::front::Backend;
+use super::backend::Backend;
 use super::http::{Answer, Request};
 
 /// Most keys in one page of a listing: few, so that listings have several pages.
@@ -38,7 +38,7 @@ impl Buckets {
         self.contents().0.clone()
     }
 
-    /// Changes the contents, as somebody else who writes there.
+    /// Changes the contents, as someone else who writes there.
     pub fn change(&self, change: impl FnOnce(&mut Objects)) {
         change(&mut self.contents().0);
     }

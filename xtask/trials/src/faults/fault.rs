@@ -2,7 +2,7 @@
 
 use clap::ValueEnum;
 
-use super::front::Backend;
+use super::backend::Backend;
 use super::http::{Answer, Request};
 
 /// How an answer is harmed.

@@ -10,26 +10,13 @@ use anyhow::{Context, Result};
 use clap::ValueEnum;
 use socket2::SockRef;
 
+use super::backend::Backend;
 use super::fault::{Fault, Outcome, harm};
 use super::http::{Answer, Request, request};
 use super::turns::Turns;
 
 /// Interval at which a stalled connection is looked at.
 const STEP: Duration = Duration::from_millis(100);
-
-/// What stands behind a front.
-pub trait Backend: Send + Sync {
-    /// Carries out a request.
-    fn answer(&self, request: &Request) -> Answer;
-
-    /// What it would have said when the run began; `None` if that is not known.
-    fn an_hour_ago(&self, _: &Request) -> Option<Answer> {
-        None
-    }
-
-    /// How it says an error.
-    fn error(&self, status: u16, code: &str) -> Answer;
-}
 
 /// The servers that a release is published to, and read from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, ValueEnum)]
@@ -70,7 +57,7 @@ pub struct Event {
     pub has_body: bool,
 }
 
-/// What somebody else does in the middle of a run: before this request of all, counted from 1.
+/// What someone else does in the middle of a run: before this request of all, counted from 1.
 pub type Deed = (usize, Arc<dyn Fn() + Send + Sync>);
 
 /// The run that the fronts of one place serve.
@@ -117,7 +104,7 @@ impl Control {
         *run = Run { plan, number: run.number + 1, ..Run::default() };
     }
 
-    /// Begins a run in the middle of which somebody else does something.
+    /// Begins a run in the middle of which someone else does something.
     pub fn begin_with(&self, deed: Option<Deed>) {
         self.begin(None);
         self.run().deed = deed;
@@ -131,7 +118,7 @@ impl Control {
 /// Starts to serve on a free port of loopback, until the program ends.
 ///
 /// # Errors
-/// There is no free port.
+/// Every port is taken.
 pub fn start(side: Side, backend: Arc<dyn Backend>, control: &Control) -> Result<SocketAddr> {
     let listener = TcpListener::bind(("127.0.0.1", 0)).context("no free port on loopback")?;
     let address = listener.local_addr()?;

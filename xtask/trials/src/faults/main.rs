@@ -4,6 +4,7 @@
 //! Each run ends with success over a world that is right, or with an error that the same command heals once the
 //! servers answer again. Nothing in the tool knows of this: the servers stand behind a proxy.
 
+mod backend;
 mod behind;
 mod bucket;
 mod fault;
@@ -18,11 +19,11 @@ use std::process::ExitCode;
 use std::time::Instant;
 
 use anyhow::{Context, Result};
-use camino::Utf8PathBuf;
 use clap::Parser;
 
-use xtask_trials::scenario::{Lab, Phase};
+use xtask_trials::scenario::Phase;
 use xtask_trials::table;
+use xtask_trials::trial::{self, Given};
 
 use self::fault::Fault;
 use self::front::Side;
@@ -70,15 +71,8 @@ struct Arguments {
     /// Number of runs at once
     #[arg(long, value_name = "N", default_value_t = 4, value_parser = at_least_one)]
     workers: usize,
-    /// The workspace of the tool
-    #[arg(long, hide = true)]
-    workspace: Utf8PathBuf,
-    /// The program `xtask`
-    #[arg(long, hide = true)]
-    front_door: Utf8PathBuf,
-    /// The program `xtask-publish`
-    #[arg(long, hide = true)]
-    publisher: Utf8PathBuf,
+    #[command(flatten)]
+    given: Given,
 }
 
 fn at_least_one(text: &str) -> Result<usize, String> {
@@ -86,14 +80,7 @@ fn at_least_one(text: &str) -> Result<usize, String> {
 }
 
 fn main() -> ExitCode {
-    match run(&Arguments::parse()) {
-        Ok(true) => ExitCode::SUCCESS,
-        Ok(false) => ExitCode::FAILURE,
-        Err(error) => {
-            eprintln!("error: {error:#}");
-            ExitCode::FAILURE
-        }
-    }
+    trial::ended(run(&Arguments::parse()))
 }
 
 /// Returns whether every run ended well.
@@ -102,10 +89,7 @@ fn run(arguments: &Arguments) -> Result<bool> {
     let is_all = arguments.phases.is_empty();
     let chosen = if is_all { PHASES.iter().collect() } else { chosen(&phases)? };
     let scratch = tempfile::tempdir().context("cannot make a temporary directory")?;
-    let dir = Utf8PathBuf::from_path_buf(scratch.path().to_owned());
-    let dir = dir.map_err(|path| anyhow::anyhow!("{} is not UTF-8", path.display()))?;
-    let programs = [arguments.front_door.clone(), arguments.publisher.clone()];
-    let lab = Lab { dir, programs, workspace: arguments.workspace.clone() };
+    let lab = arguments.given.lab(&scratch)?;
     eprintln!("making the states that phases start from");
     lab.prepare()?;
     println!("{}", table::heading("harmed"));

@@ -15,9 +15,10 @@ use xtask_trials::place::{self, Print, is_litter};
 use xtask_trials::scenario::{Lab, Phase, git, output, said};
 use xtask_trials::world::{Files, View, files};
 
+use super::backend::Backend;
 use super::behind::{Git, Registry};
 use super::bucket::{Buckets, Objects, Public, S3};
-use super::front::{self, Backend, Control, Side};
+use super::front::{self, Control, Side};
 
 /// Time in which every run has to end: longer than the longest limit that the tool states.
 const LONGEST: Duration = Duration::from_secs(420);
@@ -101,7 +102,7 @@ impl<'a> Stage<'a> {
     /// Makes a second place for runs against the same servers, with requests counted on their own.
     ///
     /// # Errors
-    /// There is no free port.
+    /// Every port is taken.
     pub fn beside(&self, name: &str, control: Control) -> Result<Stage<'a>> {
         let mut stage = Stage {
             lab: self.lab,

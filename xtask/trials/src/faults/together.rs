@@ -1,4 +1,4 @@
-//! Two at once: two runs whose requests take turns, or one run and somebody else who writes where it writes.
+//! Two at once: two runs whose requests take turns, or one run and someone else who writes where it writes.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
@@ -27,11 +27,11 @@ enum Meeting {
     Series,
     /// A rollback, and the upload of another series.
     Rollback,
-    /// An upload, and somebody who synchronises a manual by hand.
+    /// An upload, and someone who synchronises a manual by hand.
     Sync,
     /// An upload whose lock is deleted.
     LostLock,
-    /// An upload whose lock somebody else takes.
+    /// An upload whose lock someone else takes.
     StolenLock,
 }
 
@@ -60,7 +60,7 @@ impl Meeting {
         matches!(self, Meeting::Series | Meeting::Rollback)
     }
 
-    /// Whether it ends alike, whoever comes first.
+    /// Whether it ends alike in either order.
     fn ends_alike(self) -> bool {
         self != Meeting::Rollback
     }
@@ -72,7 +72,7 @@ pub type Met = (&'static str, Row, Instant);
 /// The meetings of these names, or all, each with its share of `count` interleavings.
 ///
 /// # Errors
-/// Something fails that nobody disturbs.
+/// Something fails that is not disturbed.
 pub fn run(
     lab: &Lab,
     states: &BTreeMap<&'static str, State>,
@@ -215,7 +215,7 @@ impl<'a> Interleavings<'a> {
                 problems.stuck.push("neither ends well".to_owned());
             }
         }
-        // Nobody else is there any more, and whose lock this was has gone.
+        // The other run has ended, and its lock is gone.
         let foreign = |lock: &Arc<Object>| String::from_utf8_lossy(&lock.body).contains(SOMEBODY);
         let key = (LOCK.0.to_owned(), LOCK.1.to_owned());
         first.buckets.change(|objects| {
@@ -244,7 +244,7 @@ impl<'a> Interleavings<'a> {
         Ok(())
     }
 
-    /// What somebody else does, and when.
+    /// What someone else does, and when.
     fn deed(&self, buckets: &Arc<Buckets>, [lock, all]: &[usize; 2], dice: &mut Dice) -> Option<Deed> {
         let buckets = Arc::clone(buckets);
         let deed: Arc<dyn Fn() + Send + Sync> = match self.meeting {
@@ -273,7 +273,7 @@ impl<'a> Interleavings<'a> {
     }
 }
 
-/// The name of somebody whose lock is not ours.
+/// The owner of a lock that is not ours.
 const SOMEBODY: &str = "Somebody Else";
 
 /// Another program that writes a manual: it deletes some pages, writes others, and leaves the rest.
@@ -300,7 +300,7 @@ impl Pair<'_> {
         let mut print = first.print()?;
         let beside = second.print()?.into_iter().filter(|(name, _)| !name.starts_with("s3/"));
         print.extend(beside.map(|(name, value)| (format!("b/{name}"), value)));
-        // The link to the environment; and whoever comes second has nothing left to do, and no receipt.
+        // The link to the environment; and the second run has nothing left to do, and writes no receipt.
         print.retain(|name, _| name != "b/env" && !name.ends_with("/release/receipt-local.json"));
         Ok(print)
     }

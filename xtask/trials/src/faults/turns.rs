@@ -14,7 +14,7 @@ struct State {
     turn: usize,
     /// Number of requests left of this turn.
     left: usize,
-    /// Lengths of the turns that follow, last first; then nobody waits any more.
+    /// Lengths of the turns that follow, last first; then neither waits any more.
     later: Vec<usize>,
     has_ended: [bool; 2],
     /// The first requests of each turn, for people.
