@@ -3,7 +3,6 @@
 //! What every reader promises: it never panics; what it accepts is written back and read alike; names that it accepts
 //! stay inside of the directory that they are for; and its messages have nothing that is hidden.
 
-use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -27,24 +26,10 @@ use xtask_domain::product::Product;
 use xtask_domain::release::Release;
 use xtask_domain::release::version_file::VersionFile;
 use xtask_domain::version::Version;
-use xtask_test_support::fuzz::{check_message, check_same, target};
-
-type Promise = Result<(), String>;
+use xtask_test_support::fuzz::{Promise, check, check_message, check_same, target, text};
 
 fn fuzz(name: &str, promise: impl Fn(&[u8]) -> Promise) {
     target(env!("CARGO_MANIFEST_DIR"), name, promise);
-}
-
-fn text(bytes: &[u8]) -> Cow<'_, str> {
-    String::from_utf8_lossy(bytes)
-}
-
-/// Checks a message, or what was read.
-fn check<T>(read: Result<T, impl ToString>, promise: impl FnOnce(T) -> Promise) -> Promise {
-    match read {
-        Ok(value) => promise(value),
-        Err(error) => check_message(&error.to_string()),
-    }
 }
 
 /// Checks that a path is below the directory that it is relative to.

@@ -3,7 +3,6 @@
 //! The promises are those of the domain's targets: no panic; what is accepted is written back and read alike; names that
 //! are accepted stay inside; and nothing hidden in messages.
 
-use std::borrow::Cow;
 use std::sync::{Arc, Mutex};
 
 use xtask::domain::layout::Layout;
@@ -17,26 +16,12 @@ use xtask_publish::domain::publication::installer::InstallerRecord;
 use xtask_publish::domain::publication::receipt::StoredReceipt;
 use xtask_publish::domain::publication::withdrawn;
 use xtask_publish::tools::{listing, lock};
-use xtask_test_support::fuzz::{check_message, check_same, target};
+use xtask_test_support::fuzz::{Promise, check, check_message, check_same, target, text};
 
 use crate::scripted::{Answer, Scripted};
 
-type Promise = Result<(), String>;
-
 fn fuzz(name: &str, promise: impl Fn(&[u8]) -> Promise) {
     target(env!("CARGO_MANIFEST_DIR"), name, promise);
-}
-
-fn text(bytes: &[u8]) -> Cow<'_, str> {
-    String::from_utf8_lossy(bytes)
-}
-
-/// Checks a message, or what was read.
-fn check<T>(read: Result<T, impl ToString>, promise: impl FnOnce(T) -> Promise) -> Promise {
-    match read {
-        Ok(value) => promise(value),
-        Err(error) => check_message(&error.to_string()),
-    }
 }
 
 #[test]

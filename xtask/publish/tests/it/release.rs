@@ -15,7 +15,7 @@ use xtask::domain::layout::{self, Layout};
 use xtask::domain::product::Product;
 use xtask::tools::files;
 
-use crate::repo::{NIX_CONFIG, Ran, Repo};
+use crate::repo::{NIX_CONFIG, Ran, Repo, make_executable};
 
 /// A tree with `release/`, and the environments that it is published to.
 pub struct Release {
@@ -94,6 +94,24 @@ impl Release {
             text.replacen("oci:release/local/images", &format!("docker://{repository}"), 1)
                 .replacen("tls-verify = true", "tls-verify = false", 1)
                 .replacen("login = true", &format!("login = {login}"), 1)
+        });
+    }
+
+    /// Makes `local` publish to an S3 server at this address, with the keys of the embedded one, which a program prints.
+    pub fn store_at(&self, url: &str) {
+        let keys = self.repo.beside("keys");
+        fs::write(&keys, "#!/bin/sh\necho '{\"id\": \"local\", \"secret_key\": \"local-secret\"}'\n")
+            .expect("a program");
+        make_executable(&keys);
+        let storage = format!(
+            "storage.s3]\nendpoint = \"{url}\"\nregion = \"local\"\n\
+             [environments.local.storage.s3.credentials.command]\n\
+             program = [\"{keys}\", \"{{access}}\", \"{{buckets}}\"]\nrenew-after-minutes = 45\n"
+        );
+        self.configure(|text| {
+            let from = text.find("storage.embedded]").expect("the embedded server");
+            let end = from + text[from..].find("\n\n").expect("an end");
+            format!("{}{storage}{}", &text[..from], &text[end..])
         });
     }
 

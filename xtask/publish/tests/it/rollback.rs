@@ -14,7 +14,7 @@ use xtask_publish::tools::embedded::Embedded;
 
 use crate::proxy::{Fault, Proxy};
 use crate::release::Release;
-use crate::repo::{Ran, make_executable};
+use crate::repo::Ran;
 
 /// A fault for requests to some paths.
 #[derive(Default)]
@@ -74,22 +74,8 @@ impl Served {
         .await?;
         let (old, new) = (Release::new("2.93.1"), Release::new("2.93.2"));
         new.share(&old);
-        let keys = old.repo.beside("keys");
-        let printed = serde_json::json!({ "id": "local", "secret_key": "local-secret" });
-        fs::write(&keys, format!("#!/bin/sh\necho '{printed}'\n"))?;
-        make_executable(&keys);
-        let storage = format!(
-            "storage.s3]\nendpoint = \"{}\"\nregion = \"local\"\n\
-             [environments.local.storage.s3.credentials.command]\n\
-             program = [\"{keys}\", \"{{access}}\", \"{{buckets}}\"]\nrenew-after-minutes = 45\n",
-            proxy.endpoint.url
-        );
         for release in [&old, &new] {
-            release.configure(|text| {
-                let from = text.find("storage.embedded]").expect("the embedded server");
-                let end = from + text[from..].find("\n\n").expect("an end");
-                format!("{}{storage}{}", &text[..from], &text[end..])
-            });
+            release.store_at(&proxy.endpoint.url);
         }
         Ok(Served { old, new, harm, data, _proxy: proxy, _server: server })
     }

@@ -7,6 +7,7 @@
 //! By default a target takes a fraction of a second, and always tries the same. `RELENG_FUZZ=SECONDS` tries something
 //! new for that long.
 
+use std::borrow::Cow;
 use std::fs;
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -234,6 +235,25 @@ pub fn target(package: &str, name: &str, promise: impl Fn(&[u8]) -> Result<(), S
     }
     if seconds.is_some() {
         eprintln!("{name}: {tried} texts");
+    }
+}
+
+/// Whether a reader kept a promise, or how it did not.
+pub type Promise = Result<(), String>;
+
+/// Returns bytes as text.
+pub fn text(bytes: &[u8]) -> Cow<'_, str> {
+    String::from_utf8_lossy(bytes)
+}
+
+/// Checks a message, or what was read.
+///
+/// # Errors
+/// As for [`check_message`], or for `promise`.
+pub fn check<T>(read: Result<T, impl ToString>, promise: impl FnOnce(T) -> Promise) -> Promise {
+    match read {
+        Ok(value) => promise(value),
+        Err(error) => check_message(&error.to_string()),
     }
 }
 

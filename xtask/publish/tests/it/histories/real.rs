@@ -22,7 +22,7 @@ use super::environment::{Ended, Part, Pointer, World};
 use super::{Command, History, Step, any_step};
 use crate::proxy::{Fault, Proxy};
 use crate::release::Release;
-use crate::repo::{Ran, make_executable, xtask};
+use crate::repo::{Ran, xtask};
 
 /// Number of histories in a usual run, and of steps in each.
 const HISTORIES: usize = 2;
@@ -54,24 +54,11 @@ impl Real {
         })
         .await?;
         let releases: Vec<Release> = VERSIONS[..4].iter().map(|version| Release::new(version)).collect();
-        let keys = releases[0].repo.beside("keys");
-        fs::write(&keys, "#!/bin/sh\necho '{\"id\": \"local\", \"secret_key\": \"local-secret\"}'\n")?;
-        make_executable(&keys);
-        let storage = format!(
-            "storage.s3]\nendpoint = \"{}\"\nregion = \"local\"\n\
-             [environments.local.storage.s3.credentials.command]\n\
-             program = [\"{keys}\", \"{{access}}\", \"{{buckets}}\"]\nrenew-after-minutes = 45\n",
-            proxy.endpoint.url
-        );
         for (number, release) in releases.iter().enumerate() {
             if number > 0 {
                 release.share(&releases[0]);
             }
-            release.configure(|text| {
-                let from = text.find("storage.embedded]").expect("the embedded server");
-                let end = from + text[from..].find("\n\n").expect("an end");
-                format!("{}{storage}{}", &text[..from], &text[end..])
-            });
+            release.store_at(&proxy.endpoint.url);
         }
         Ok(Real { releases, data, left, _proxy: proxy, _server: server })
     }
