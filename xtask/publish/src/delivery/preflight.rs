@@ -228,7 +228,7 @@ fn check(what: &str, checked: Result<()>, checkup: &mut Checkup) {
     }
 }
 
-/// Adds to an error that stopped the first look everything else that somebody has to make or to allow.
+/// Adds to an error that stopped the first look everything else that has to be made or allowed.
 pub async fn inventory(git: &Git, destination: &Destination, error: Error) -> Error {
     let Destination { site, read } = destination;
     let mut checkup = Checkup::default();

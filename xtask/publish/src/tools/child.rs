@@ -171,8 +171,8 @@ async fn all(stream: &mut ChildStdout, bytes: &mut Vec<u8>) -> bool {
     bytes.len() as u64 <= output::MOST
 }
 
-/// Reads a stream to its end, or until it has too much, and keeps its last part. Who writes without end fails once nobody
-/// reads any more.
+/// Reads a stream to its end, or until it has too much, and keeps its last part. A program that writes without end
+/// fails once nothing reads it any more.
 async fn last(mut stream: ChildStderr, kept: &mut Vec<u8>) {
     let (mut buffer, mut length) = (vec![0; 1 << 16], 0);
     while length <= output::MOST

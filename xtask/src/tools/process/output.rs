@@ -20,7 +20,7 @@ pub fn too_much(shown: &str) -> anyhow::Error {
 /// Reads a stream to its end, or until it has too much, and keeps its last part.
 pub fn last(mut stream: impl Read) -> Vec<u8> {
     let (mut kept, mut buffer, mut length) = (Vec::new(), vec![0; 1 << 16], 0);
-    // What was read before an error is still worth showing. Who writes without end fails once nobody reads any more.
+    // What was read before an error is still worth showing. A program that writes without end fails once nothing reads it.
     while length <= MOST
         && let Ok(read @ 1..) = stream.read(&mut buffer)
     {
