@@ -20,7 +20,7 @@ use crate::disk::{Disk, Step};
 /// The system calls that may change a file, each with the places of the paths among its arguments.
 const CALLS: &[(i64, &str, Change)] = &[
     (2, "open", Change::OpenAt { dir: None, path: 0, flags: 1 }),
-    (257, "openat", Change::OpenAt { dir: Some(0), path: 1, flags: 2 }),
+    (257, "open", Change::OpenAt { dir: Some(0), path: 1, flags: 2 }),
     (85, "create", Change::Path { dir: None, path: 0 }),
     (82, "rename", Change::Move { from: (None, 0), to: (None, 1), flags: None }),
     (264, "rename", Change::Move { from: (Some(0), 1), to: (Some(2), 3), flags: None }),
