@@ -96,9 +96,11 @@ impl Nix {
     }
 
     fn eval(&self, flake: &Flake, path: &[String], function: &str) -> Result<Output, Failure> {
-        let cmd =
-            self.sh.cmd("nix").args(EXPERIMENTAL).args(["eval", "--json", &flake.attr(path), "--apply", function]);
-        let output = process::capture_long(cmd.args(&self.args.eval)).map_err(Failure::NotRun)?;
+        // Of two that fill the cache of one commit at once, Nix lets one read what the other has half written, and then
+        // finds no output. Nothing is lost without it: what a function is applied to is not cached.
+        let cmd = self.sh.cmd("nix").args(EXPERIMENTAL).args(["eval", "--option", "eval-cache", "false", "--json"]);
+        let cmd = cmd.args([&flake.attr(path), "--apply", function]).args(&self.args.eval);
+        let output = process::capture_long(cmd).map_err(Failure::NotRun)?;
         // What it wrote before it failed may look complete.
         if !output.status.success() {
             let says = String::from_utf8_lossy(&output.stderr);

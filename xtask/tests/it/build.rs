@@ -97,6 +97,21 @@ fn the_same_tag_gives_the_same_bytes() {
     again.run().expect("everything is reproducible");
 }
 
+/// Of several that evaluate one commit at the same time, Nix lets one read what another has half written into its cache of
+/// evaluations: "attribute … is unexpectedly missing".
+#[test]
+fn what_nix_caches_of_an_evaluation_is_neither_read_nor_written() {
+    if !programs() {
+        return;
+    }
+    let tree = Tree::named("tree");
+    let caches = tree.path("../caches");
+    tree.sh.set_var("XDG_CACHE_HOME", &caches);
+    tree.built(&[]);
+    let left = cmd!(tree.sh, "find {caches} -name eval-cache*").quiet().read().expect("Nix has made the directory");
+    assert_eq!(left, "");
+}
+
 /// The text without what differs between commits.
 fn anonymous(text: &str) -> String {
     let words = text.split_inclusive(|c: char| !c.is_ascii_alphanumeric());
