@@ -35,6 +35,14 @@ impl Given {
     }
 }
 
+/// Reads a number of an option of which 0 makes no sense.
+///
+/// # Errors
+/// It is not a number, or 0.
+pub fn at_least_one(text: &str) -> Result<usize, String> {
+    text.parse().ok().filter(|number| *number > 0).ok_or_else(|| "a number from 1 on".to_owned())
+}
+
 /// Ends a trial: whether everything ended well, or why it could not be tried.
 pub fn ended(result: Result<bool>) -> ExitCode {
     match result {

@@ -79,16 +79,18 @@ impl View {
         Ok(faults)
     }
 
-    /// The withdrawn version that the root manifest leads to, if it leads to one.
-    pub fn withdrawn_and_served(&self) -> Vec<String> {
+    /// Unless the root manifest leads to the newest version that has a receipt and was not withdrawn: what it leads to.
+    pub fn not_the_newest(&self) -> Option<String> {
         let text =
             |key: &str| String::from_utf8_lossy(self.releases.get(key).map_or(&[][..], Vec::as_slice)).into_owned();
         let (withdrawn, manifest) = (text("withdrawn.json"), text("manifest.nix"));
         let paths = manifest.split('"').filter(|word| word.starts_with("/nix/store/"));
         let served: BTreeSet<&str> = paths.filter_map(|path| path.rsplit('-').next()).collect();
-        let is_withdrawn = |version: &&str| withdrawn.contains(&format!("\"{version}\""));
-        let led = |version: &str| format!("manifest.nix leads to {version}, which is withdrawn");
-        served.into_iter().filter(is_withdrawn).map(led).collect()
+        let finished = self.releases.keys().filter_map(|key| key.strip_prefix("receipts/lix-")?.strip_suffix(".json"));
+        let offered = finished.filter(|version| !withdrawn.contains(&format!("\"{version}\"")));
+        let numbers = |version: &str| version.split('.').map(|part| part.parse().unwrap_or(0)).collect::<Vec<u32>>();
+        let newest: BTreeSet<&str> = offered.max_by_key(|version| numbers(version)).into_iter().collect();
+        (served != newest).then(|| format!("manifest.nix leads to {served:?}, and {newest:?} is the newest"))
     }
 
     /// The records of published versions; a version with a record has all its files.
@@ -306,6 +308,26 @@ fn nix32(hash: &[u8]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn users_should_get_the_newest_version_that_is_finished_and_not_withdrawn() {
+        let says = |served: &str, withdrawn: &str| {
+            let mut releases = Files::new();
+            for version in ["0.9.0", "0.10.0", "0.10.1"] {
+                releases.insert(format!("receipts/lix-{version}.json"), Vec::new());
+            }
+            let manifest =
+                format!("{{ x86_64-linux = \"/nix/store/0123456789abcdfghijklmnpqrsvwxyz-lix-{served}\"; }}");
+            releases.insert("manifest.nix".to_owned(), manifest.into_bytes());
+            releases.insert("withdrawn.json".to_owned(), format!("[\"{withdrawn}\"]").into_bytes());
+            let [cache, docs, install, images] = [(); 4].map(|()| Files::new());
+            View { cache, docs, install, releases, images }.not_the_newest().unwrap_or_default()
+        };
+        assert_eq!(says("0.10.1", ""), "");
+        assert_eq!(says("0.9.0", ""), r#"manifest.nix leads to {"0.9.0"}, and {"0.10.1"} is the newest"#);
+        assert_eq!(says("0.10.1", "0.10.1"), r#"manifest.nix leads to {"0.10.1"}, and {"0.10.0"} is the newest"#);
+        assert_eq!(says("0.10.0", "0.10.1"), "");
+    }
 
     #[test]
     fn base_32_is_that_of_nix() {

@@ -39,6 +39,9 @@ struct Arguments {
     /// Kill at one point of each kind only
     #[arg(long)]
     kinds: bool,
+    /// Kill at every so manieth point
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = trial::at_least_one)]
+    every: usize,
     /// Leave out the kinds of points that an earlier phase had
     #[arg(long, requires = "kinds")]
     once: bool,
@@ -178,7 +181,7 @@ impl Matrix<'_> {
         let count = if is_power { ended.at_risk.len() } else { ended.points.len() };
         let points = match (self.arguments.point, self.arguments.kinds) {
             (Some(point), _) => vec![point],
-            (None, false) => (1..=count).collect(),
+            (None, false) => (1..=count).step_by(self.arguments.every).collect(),
             (None, true) => {
                 let mut kinds = if is_power {
                     points::last_of_each_risk(&ended.at_risk)

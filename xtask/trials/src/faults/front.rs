@@ -57,8 +57,17 @@ pub struct Event {
     pub has_body: bool,
 }
 
-/// What someone else does in the middle of a run: before this request of all, counted from 1.
-pub type Deed = (usize, Arc<dyn Fn() + Send + Sync>);
+/// When someone else does something in the middle of a run.
+#[derive(Debug, Clone, Copy)]
+pub enum When {
+    /// Before this request of all, counted from 1.
+    Request(usize),
+    /// Before the first request that follows so many writes.
+    Writes(usize),
+}
+
+/// What someone else does in the middle of a run.
+pub type Deed = (When, Arc<dyn Fn() + Send + Sync>);
 
 /// The run that the fronts of one place serve.
 #[derive(Default)]
@@ -67,6 +76,10 @@ pub struct Run {
     deed: Option<Deed>,
     /// Number of requests so far, of all sides.
     count: usize,
+    /// Number of writes so far, but those of the lock.
+    pub writes: usize,
+    /// If the deed was done: when it was due, and the number of writes by then.
+    pub writes_before_deed: Option<(When, usize)>,
     /// The requests of each side.
     pub events: BTreeMap<Side, Vec<Event>>,
     earlier: BTreeMap<(Side, String, String), Answer>,
@@ -78,9 +91,16 @@ pub struct Run {
 
 impl Run {
     /// Counts a request; returns the number of the run, and what is due before it.
-    fn count(&mut self) -> (usize, Option<Arc<dyn Fn() + Send + Sync>>) {
+    fn count(&mut self, request: &Request) -> (usize, Option<Arc<dyn Fn() + Send + Sync>>) {
         self.count += 1;
-        let due = self.deed.take_if(|(at, _)| *at == self.count);
+        let due = self.deed.take_if(|(when, _)| match *when {
+            When::Request(at) => at == self.count,
+            When::Writes(count) => count == self.writes,
+        });
+        if let Some((when, _)) = &due {
+            self.writes_before_deed = Some((*when, self.writes));
+        }
+        self.writes += usize::from(is_write(&what(request)));
         (self.number, due.map(|(_, deed)| deed))
     }
 }
@@ -149,7 +169,7 @@ impl Front {
             if let Some((turns, runner)) = &self.control.turns {
                 turns.wait(*runner, &what(&request));
             }
-            let (number, deed) = self.control.run().count();
+            let (number, deed) = self.control.run().count(&request);
             if let Some(deed) = deed {
                 deed();
             }
@@ -220,6 +240,11 @@ impl Front {
         run.earlier.insert(key, answer);
         Outcome::Send(bytes)
     }
+}
+
+/// Whether a request changes what users see, or prepares it.
+fn is_write(what: &str) -> bool {
+    (what.starts_with("PUT ") || what.starts_with("DELETE ")) && !what.contains("/release.lock")
 }
 
 fn what(request: &Request) -> String {

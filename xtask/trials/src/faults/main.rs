@@ -7,6 +7,7 @@
 mod backend;
 mod behind;
 mod bucket;
+mod deeds;
 mod fault;
 mod front;
 mod http;
@@ -45,7 +46,7 @@ struct Arguments {
     #[arg(long, value_name = "N")]
     at: Option<usize>,
     /// Harm every so manieth answer
-    #[arg(long, value_name = "N", default_value_t = 1, value_parser = at_least_one)]
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = trial::at_least_one)]
     every: usize,
     /// The fault; repeat the option for several [default: all]
     #[arg(long = "fault", value_enum)]
@@ -60,23 +61,19 @@ struct Arguments {
     #[arg(long, value_name = "N")]
     most: Option<usize>,
     /// Number of interleavings of two runs at once
-    #[arg(long, value_name = "N", default_value_t = 204)]
+    #[arg(long, value_name = "N", default_value_t = 272)]
     interleavings: usize,
-    /// Who meets: same, series, rollback, sync, lost-lock or stolen-lock; repeat the option for several [default: all]
+    /// Who meets: same, series, rollback, withdrawn, sync, loss, lost-lock or stolen-lock; repeat the option for several [default: all]
     #[arg(long, value_name = "NAME")]
     meeting: Vec<String>,
     /// Try only the interleaving of this seed
     #[arg(long, value_name = "N")]
     seed: Option<u64>,
     /// Number of runs at once
-    #[arg(long, value_name = "N", default_value_t = 4, value_parser = at_least_one)]
+    #[arg(long, value_name = "N", default_value_t = 4, value_parser = trial::at_least_one)]
     workers: usize,
     #[command(flatten)]
     given: Given,
-}
-
-fn at_least_one(text: &str) -> Result<usize, String> {
-    text.parse().ok().filter(|number| *number > 0).ok_or_else(|| "a number from 1 on".to_owned())
 }
 
 fn main() -> ExitCode {

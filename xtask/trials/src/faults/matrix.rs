@@ -84,8 +84,21 @@ pub fn states(lab: &Lab, side: Side) -> Result<BTreeMap<&'static str, State>> {
     std::fs::remove_dir_all(stage.place.join("env"))?;
     std::fs::rename(&env, stage.place.join("env"))?;
     keep("patch")?;
+    let patch = stage.buckets.objects();
     run("upload")?;
     keep("both")?;
+    // The contents of the patch are there, and no pointer in a bucket has moved.
+    let both = stage.buckets.objects();
+    stage.buckets.change(|objects| {
+        let is_later = |bucket: &str, key: &str| {
+            bucket == "local-docs"
+                || bucket == "local-releases" && (key == "manifest.nix" || key.starts_with("receipts/"))
+        };
+        objects.retain(|(bucket, key), _| !is_later(bucket, key));
+        objects.extend(patch.into_iter().filter(|((bucket, key), _)| is_later(bucket, key)));
+    });
+    keep("half")?;
+    stage.buckets.reset(&both);
     run("rollback")?;
     stage.buckets.change(|objects| {
         let lost = |key: &str| key.starts_with("lix/lix-0.1.1/manual/") || key.ends_with(".narinfo");

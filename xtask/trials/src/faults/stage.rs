@@ -265,9 +265,10 @@ impl<'a> Stage<'a> {
         self.view(self.images()?).faults(&self.place)
     }
 
-    /// What users are led to although a rollback withdrew it. While a rollback runs, that is so for a moment.
-    pub fn withdrawn_and_served(&self) -> Vec<String> {
-        self.view(Files::new()).withdrawn_and_served()
+    /// How the version that users are led to is not the one that they should get. While one is published or withdrawn,
+    /// that is so for a moment.
+    pub fn not_the_newest(&self) -> Option<String> {
+        self.view(Files::new()).not_the_newest()
     }
 
     fn view(&self, images: Files) -> View {

@@ -10,13 +10,12 @@ use xtask_trials::place::Print;
 use xtask_trials::scenario::{Lab, Phase};
 use xtask_trials::table::Row;
 
-use super::bucket::{Buckets, Object};
-use super::front::{Control, Deed, Side};
+use super::bucket::Buckets;
+use super::deeds;
+use super::front::{Control, Deed, Side, When};
 use super::matrix::{Problems, phase};
 use super::stage::{Ran, Stage, State};
 use super::turns::Turns;
-
-const LOCK: (&str, &str) = ("local-docs", "release.lock");
 
 /// Who meets.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -27,32 +26,51 @@ enum Meeting {
     Series,
     /// A rollback, and the upload of another series.
     Rollback,
+    /// An upload, and someone who publishes the same release and withdraws it.
+    Withdrawn,
     /// An upload, and someone who synchronises a manual by hand.
     Sync,
+    /// An upload of what is partly there, and someone who deletes some of that after it was looked at.
+    Loss,
     /// An upload whose lock is deleted.
     LostLock,
     /// An upload whose lock someone else takes.
     StolenLock,
 }
 
-const MEETINGS: [(&str, Meeting); 6] = [
+const MEETINGS: [(&str, Meeting); 8] = [
     ("same", Meeting::Same),
     ("series", Meeting::Series),
     ("rollback", Meeting::Rollback),
+    ("withdrawn", Meeting::Withdrawn),
     ("sync", Meeting::Sync),
+    ("loss", Meeting::Loss),
     ("lost-lock", Meeting::LostLock),
     ("stolen-lock", Meeting::StolenLock),
 ];
 
 impl Meeting {
-    /// The first one's phase, and the second one's if there is a second one.
-    fn phases(self) -> (&'static Phase, Option<&'static Phase>) {
-        let phase = |name| phase(name).expect("a phase of the list");
-        match self {
-            Meeting::Same | Meeting::Series => (phase("upload"), Some(phase("upload"))),
-            Meeting::Rollback => (phase("rollback"), Some(phase("upload"))),
-            Meeting::Sync | Meeting::LostLock | Meeting::StolenLock => (phase("upload"), None),
-        }
+    /// What each of the two runs, one after the other; nothing if there is no second one.
+    fn phases(self) -> [Vec<&'static Phase>; 2] {
+        let names: [&[&str]; 2] = match self {
+            Meeting::Same | Meeting::Series => [&["upload"], &["upload"]],
+            Meeting::Rollback => [&["rollback"], &["upload"]],
+            Meeting::Withdrawn => [&["upload"], &["upload", "rollback"]],
+            Meeting::Sync | Meeting::Loss | Meeting::LostLock | Meeting::StolenLock => [&["upload"], &[]],
+        };
+        names.map(|names| names.iter().map(|name| phase(name).expect("a phase of the list")).collect())
+    }
+
+    /// Name of the state that it starts from.
+    fn state(self) -> &'static str {
+        let [first, _] = self.phases();
+        if self == Meeting::Loss { "half" } else { first[0].state }
+    }
+
+    /// Whether there is only one run.
+    fn is_alone(self) -> bool {
+        let [_, second] = self.phases();
+        second.is_empty()
     }
 
     /// Whether the second one releases from the other tree.
@@ -90,7 +108,7 @@ pub fn run(
     for (name, meeting) in &chosen {
         let (name, meeting) = (*name, *meeting);
         let begun = Instant::now();
-        let state = &states[meeting.phases().0.state];
+        let state = &states[meeting.state()];
         let row = Interleavings { lab, state, meeting, name }.run(count.div_ceil(chosen.len()), seed, workers)?;
         rows.push((name, row, begun));
     }
@@ -109,6 +127,16 @@ struct Interleavings<'a> {
 struct Pair<'a> {
     turns: Arc<Turns>,
     stages: [Stage<'a>; 2],
+}
+
+/// Requests of the first one, if nothing disturbs it.
+#[derive(Debug, Clone, Copy)]
+struct Requests {
+    /// Number of those up to its lock.
+    lock: usize,
+    all: usize,
+    /// Number of writes, of which the receipt is the last.
+    writes: usize,
 }
 
 impl<'a> Interleavings<'a> {
@@ -145,26 +173,27 @@ impl<'a> Interleavings<'a> {
         Ok(Pair { turns, stages: [first, second] })
     }
 
-    /// Returns what two runs leave that do not meet, and the requests of the first up to its lock, and in all.
-    fn one_after_the_other(&self, pair: &Pair) -> Result<(Print, [usize; 2])> {
-        let once = || -> Result<(Print, [usize; 2])> {
+    /// Returns what two runs leave that do not meet, and the requests of the first.
+    fn one_after_the_other(&self, pair: &Pair) -> Result<(Print, Requests)> {
+        let once = || -> Result<(Print, Requests)> {
             self.reset(pair)?;
-            let (first, second) = self.meeting.phases();
             pair.turns.begin(0, &[]);
-            let mut requests = [0, 0];
-            for (stage, phase) in pair.stages.iter().zip([Some(first), second]) {
-                let Some(phase) = phase else { continue };
+            let mut requests = None;
+            for (stage, phases) in pair.stages.iter().zip(self.meeting.phases()) {
                 stage.control.begin(None);
-                let ran = stage.run(phase)?;
-                ensure!(ran.code == Some(0), "{} fails without a second one: {}", phase.name, ran.stderr);
-                if requests[1] == 0 {
+                for phase in phases {
+                    let ran = stage.run(phase)?;
+                    ensure!(ran.code == Some(0), "{} fails without a second one: {}", phase.name, ran.stderr);
+                }
+                if requests.is_none() {
                     let mut run = stage.control.run();
                     let events = run.events.remove(&Side::S3).unwrap_or_default();
                     let lock = events.iter().position(|event| event.what.starts_with("PUT /local-docs/release.lock"));
-                    requests = [lock.context("no lock is taken")?, events.len()];
+                    let lock = lock.context("no lock is taken")?;
+                    requests = Some(Requests { lock, all: events.len(), writes: run.writes });
                 }
             }
-            Ok((pair.print()?, requests))
+            Ok((pair.print()?, requests.context("nothing ran")?))
         };
         let ((mut print, requests), (second, _)) = (once()?, once()?);
         print.retain(|name, value| second.get(name) == Some(value));
@@ -182,116 +211,113 @@ impl<'a> Interleavings<'a> {
         Ok(())
     }
 
-    fn meet(&self, pair: &Pair, seed: u64, expected: &Print, requests: &[usize; 2], row: &Mutex<Row>) -> Result<()> {
+    fn meet(&self, pair: &Pair, seed: u64, expected: &Print, requests: &Requests, row: &Mutex<Row>) -> Result<()> {
         self.reset(pair)?;
         let [first, second] = &pair.stages;
         let mut dice = Dice(seed);
+        let is_alone = self.meeting.is_alone();
         let lengths = turns(&mut dice, requests);
-        pair.turns.begin(usize::from(dice.below(2) == 1 && self.meeting.phases().1.is_some()), &lengths);
-        let deed = self.deed(&first.buckets, requests, &mut dice);
-        let is_alone = deed.is_some();
-        first.control.begin_with(deed);
+        pair.turns.begin(usize::from(dice.below(2) == 1 && !is_alone), &lengths);
+        first.control.begin_with(self.deed(&first.buckets, requests, &mut dice));
         second.control.begin(None);
-        let (one, other) = self.meeting.phases();
-        if other.is_none() {
-            pair.turns.end(1);
-        }
-        let mut ran: Vec<Ran> = std::thread::scope(|scope| {
-            let run = |runner: usize, phase: &'static Phase| {
-                let ran = pair.stages[runner].run(phase);
-                pair.turns.end(runner);
-                ran
-            };
-            let beside = other.map(|phase| scope.spawn(move || run(1, phase)));
-            let ran = run(0, one);
-            let beside = beside.map(|beside| beside.join().expect("it does not panic"));
-            [ran].into_iter().chain(beside).collect::<Result<_>>()
+        let [one, other] = self.meeting.phases();
+        let run = |runner: usize, phases: &[&'static Phase]| {
+            let ran = run_until_one_fails(&pair.stages[runner], phases);
+            pair.turns.end(runner);
+            ran
+        };
+        let ran: [Vec<Ran>; 2] = std::thread::scope(|scope| {
+            let beside = scope.spawn(|| run(1, &other));
+            let ran = run(0, &one)?;
+            Ok::<_, anyhow::Error>([ran, beside.join().expect("it does not panic")?])
         })?;
         let mut problems = Problems::default();
-        problems.stuck.extend(ran.iter().filter_map(Ran::fault));
+        problems.stuck.extend(ran.iter().flatten().filter_map(Ran::fault));
         if !is_alone {
             problems.wrong_view.extend(first.wrong()?);
-            if ran.iter().all(|ran| ran.code != Some(0)) {
+            if ran.iter().all(|ran| !is_well(ran)) {
                 problems.stuck.push("neither ends well".to_owned());
             }
         }
-        // The other run has ended, and its lock is gone.
-        let foreign = |lock: &Arc<Object>| String::from_utf8_lossy(&lock.body).contains(SOMEBODY);
-        let key = (LOCK.0.to_owned(), LOCK.1.to_owned());
-        first.buckets.change(|objects| {
-            if objects.get(&key).is_some_and(foreign) {
-                objects.remove(&key);
-            }
-        });
-        for (stage, (phase, ran)) in pair.stages.iter().zip([Some(one), other].into_iter().flatten().zip(&mut ran)) {
-            if ran.code != Some(0) || is_alone {
+        if ran[0].iter().all(|ran| ran.code == Some(0)) && self.is_in_time(first, requests) {
+            problems.wrong_view.extend(first.wrong()?);
+            problems.compare("success", expected, &pair.print()?);
+        }
+        deeds::give_back_lock(&first.buckets);
+        for ((stage, phases), ran) in pair.stages.iter().zip([&one, &other]).zip(&ran) {
+            // From the one on that failed.
+            let done = if is_alone { 0 } else { ran.iter().filter(|ran| ran.code == Some(0)).count() };
+            for phase in &phases[done..] {
                 let again = stage.run(phase)?;
-                problems
-                    .stuck
-                    .extend((again.code != Some(0)).then(|| format!("{} again fails: {}", phase.name, again.stderr)));
+                let failed = (again.code != Some(0)).then(|| format!("{} again fails: {}", phase.name, again.stderr));
+                problems.stuck.extend(failed);
             }
         }
         problems.wrong_view.extend(first.wrong()?);
-        problems.wrong_view.extend(first.withdrawn_and_served());
+        problems.wrong_view.extend(first.not_the_newest());
         if self.meeting.ends_alike() {
             problems.compare("both", expected, &pair.print()?);
         }
         let switches = pair.turns.switches();
         let what = format!("{} {seed}, {lengths:?} {switches:?}", self.name);
-        let codes: Vec<_> = ran.iter().map(|ran| ran.code.unwrap_or(-1)).collect();
-        let worst = ran.iter().position(|ran| ran.code != Some(0)).unwrap_or(0);
-        problems.note(row, format!("{codes:?}"), &what, &ran[worst]);
+        let mut all = ran.iter().flatten();
+        let codes: Vec<_> = all.clone().map(|ran| ran.code.unwrap_or(-1)).collect();
+        let worst = all.clone().find(|ran| ran.code != Some(0)).or_else(|| all.next()).context("nothing ran")?;
+        problems.note(row, format!("{codes:?}"), &what, worst);
         Ok(())
     }
 
     /// What someone else does, and when.
-    fn deed(&self, buckets: &Arc<Buckets>, [lock, all]: &[usize; 2], dice: &mut Dice) -> Option<Deed> {
-        let buckets = Arc::clone(buckets);
-        let deed: Arc<dyn Fn() + Send + Sync> = match self.meeting {
-            Meeting::Same | Meeting::Series | Meeting::Rollback => return None,
-            Meeting::Sync => {
-                let salt = dice.below(3);
-                Arc::new(move || synchronise(&buckets, salt))
-            }
-            Meeting::LostLock => Arc::new(move || {
-                buckets.change(|objects| drop(objects.remove(&(LOCK.0.to_owned(), LOCK.1.to_owned()))));
-            }),
-            Meeting::StolenLock => Arc::new(move || {
-                let body = serde_json::json!({
-                    "owner": { "name": SOMEBODY, "host": "elsewhere", "process": 1 },
-                    "expires": "2099-01-01T00:00:00Z",
-                });
-                let object = Object { body: body.to_string().into_bytes(), headers: Vec::new() };
-                buckets.change(|objects| {
-                    objects.insert((LOCK.0.to_owned(), LOCK.1.to_owned()), Arc::new(object));
-                });
-            }),
+    fn deed(&self, buckets: &Arc<Buckets>, requests: &Requests, dice: &mut Dice) -> Option<Deed> {
+        let Requests { lock, all, writes } = *requests;
+        let doing = match self.meeting {
+            Meeting::Same | Meeting::Series | Meeting::Rollback | Meeting::Withdrawn => return None,
+            Meeting::Sync => deeds::synchronise(buckets, dice.below(3)),
+            Meeting::Loss => deeds::lose(buckets, dice.below(3)),
+            Meeting::LostLock => deeds::lose_lock(buckets),
+            Meeting::StolenLock => deeds::steal_lock(buckets),
         };
-        // A lock can be lost once it is there.
-        let from = if self.meeting == Meeting::Sync { 1 } else { lock + 2 };
-        Some((from + dice.below(all.saturating_sub(from).max(1)), deed))
+        let when = match self.meeting {
+            Meeting::Loss => When::Request(1 + dice.below(lock)),
+            // Often when all pointers have just moved.
+            Meeting::Sync if dice.below(3) == 0 => When::Writes(writes - 1),
+            Meeting::Sync => When::Request(1 + dice.below(all - 1)),
+            // A lock can be lost once it is there.
+            _ => When::Request(lock + 2 + dice.below(all.saturating_sub(lock + 2).max(1))),
+        };
+        Some((when, doing))
+    }
+
+    /// Whether someone else did something so early that the run had to see it before it said that everything is done.
+    fn is_in_time(&self, first: &Stage, requests: &Requests) -> bool {
+        let done = first.control.run().writes_before_deed;
+        match self.meeting {
+            Meeting::Same | Meeting::Series | Meeting::Rollback | Meeting::Withdrawn => false,
+            Meeting::LostLock | Meeting::StolenLock => false,
+            Meeting::Loss => true,
+            // What happens while it looks for the last time may go unseen.
+            Meeting::Sync => done.is_some_and(|(when, writes)| match when {
+                When::Writes(_) => writes < requests.writes,
+                When::Request(_) => writes + 1 < requests.writes,
+            }),
+        }
     }
 }
 
-/// The owner of a lock that is not ours.
-const SOMEBODY: &str = "Somebody Else";
-
-/// Another program that writes a manual: it deletes some pages, writes others, and leaves the rest.
-fn synchronise(buckets: &Buckets, salt: usize) {
-    buckets.change(|objects| {
-        let is_page = |key: &str| key.starts_with("manual/lix/") && key.ends_with(".html");
-        let keys: Vec<_> = objects.keys().filter(|(bucket, key)| bucket == LOCK.0 && is_page(key)).cloned().collect();
-        for (number, key) in keys.into_iter().enumerate() {
-            match (number + salt) % 3 {
-                0 => drop(objects.remove(&key)),
-                1 => {
-                    let object = Object { body: b"by hand".to_vec(), headers: Vec::new() };
-                    objects.insert(key, Arc::new(object));
-                }
-                _ => {}
-            }
+/// Runs phases one after the other, as far as they succeed.
+fn run_until_one_fails(stage: &Stage, phases: &[&'static Phase]) -> Result<Vec<Ran>> {
+    let mut ran = Vec::new();
+    for phase in phases {
+        ran.push(stage.run(phase)?);
+        if !is_well(&ran) {
+            break;
         }
-    });
+    }
+    Ok(ran)
+}
+
+fn is_well(ran: &[Ran]) -> bool {
+    ran.last().is_some_and(|ran| ran.code == Some(0))
 }
 
 impl Pair<'_> {
@@ -307,12 +333,13 @@ impl Pair<'_> {
 }
 
 /// Lengths of the turns: a few, and often so that both are between looking at the lock and taking it.
-fn turns(dice: &mut Dice, [lock, all]: &[usize; 2]) -> Vec<usize> {
+fn turns(dice: &mut Dice, requests: &Requests) -> Vec<usize> {
+    let Requests { lock, all, .. } = *requests;
     let near_the_lock = |dice: &mut Dice| (lock + dice.below(5)).saturating_sub(2).max(1);
     let mut lengths = Vec::new();
     if dice.below(4) == 0 {
         // The other one does everything between a plan and its lock.
-        return vec![near_the_lock(dice), 2 * all];
+        return vec![near_the_lock(dice), 4 * all];
     }
     if dice.below(3) > 0 {
         lengths.push(near_the_lock(dice));
