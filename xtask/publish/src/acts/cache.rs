@@ -21,7 +21,9 @@ use xtask::tools::{files, process, term};
 
 use self::send::send;
 use super::delivery::Delivery;
-use crate::domain::cache::faults::{INFO, INFO_TEXT, Keys, Signed, encoding_fault, fault, is_good_info, nar_fault};
+use crate::domain::cache::faults::{
+    INFO, INFO_TEXT, Keys, Signed, encoding_fault, fault, header_fault, is_good_info, nar_fault,
+};
 use crate::domain::cache::narinfo::{self, NarInfo};
 use crate::domain::cache::path_info::PathInfo;
 use crate::domain::cache::signing::{PublicKey, SecretKey};
@@ -54,8 +56,14 @@ struct Narinfos {
     kept: Vec<(StorePath, Vec<u8>)>,
     /// Narinfos that get another signature.
     unsigned: Vec<(String, NarInfo)>,
+    /// Narinfos that get right headers.
+    resent: Vec<(StorePath, String)>,
+    /// Good paths whose NARs get right headers.
+    restaged: Vec<PathInfo>,
     /// Readable narinfos that are replaced; their signatures may be valid.
     replaced: Vec<NarInfo>,
+    /// Text of `nix-cache-info`.
+    info: String,
     /// Listings to write.
     listings: Vec<(StorePath, Value)>,
 }
@@ -83,9 +91,13 @@ pub async fn look<'a>(delivery: &'a Delivery<'_>) -> Result<Prospect<'a>> {
     let mut found = transfer::all(looking).await?;
     // The order of the answers varies; that of a plan must not.
     found.sort_by(|(a, _), (b, _)| a.path.cmp(&b.path));
-    let info = usable(store.get(INFO, limits::NARINFO).await)?.ok().flatten();
-    let info = info.is_some_and(|text| is_good_info(&String::from_utf8_lossy(&text)));
-    let (mut paths, mut narinfos) = (Paths { info, ..Paths::default() }, Narinfos::default());
+    let info = usable(store.read(INFO, limits::NARINFO).await)?.ok().flatten();
+    let info = info.map(|object| (String::from_utf8_lossy(&object.bytes).into_owned(), object.served));
+    let info = info.filter(|(text, _)| is_good_info(text));
+    let info_fault = info.as_ref().and_then(|(_, served)| header_fault(INFO, served));
+    let mut paths = Paths { info: info.is_some(), info_fault, ..Paths::default() };
+    let info = info.map_or_else(|| INFO_TEXT.to_owned(), |(text, _)| text);
+    let mut narinfos = Narinfos { info, ..Narinfos::default() };
     for (info, found) in found {
         narinfos.add(&mut paths, info, found);
     }
@@ -103,7 +115,25 @@ enum Found {
         signed: Signed,
         /// What is wrong with the path's listing, if anything is, and the right listing.
         listing: Option<(String, Value)>,
+        misserved: Misserved,
     },
+}
+
+/// What is wrong with the headers of a path's objects.
+#[derive(Default)]
+struct Misserved {
+    narinfo: Option<String>,
+    nar: Option<String>,
+    /// With the right listing.
+    listing: Option<(String, Value)>,
+}
+
+impl Misserved {
+    fn described(&self) -> Option<String> {
+        let listing = self.listing.as_ref().map(|(why, _)| why);
+        let all: Vec<&str> = self.narinfo.iter().chain(&self.nar).chain(listing).map(String::as_str).collect();
+        (!all.is_empty()).then(|| all.join("; "))
+    }
 }
 
 impl<'a> Prospect<'a> {
@@ -114,9 +144,9 @@ impl<'a> Prospect<'a> {
 
     /// The keys that clients read and that change.
     pub(super) fn keys(&self) -> Vec<String> {
-        let broken = self.paths.broken.iter().map(|(info, _)| info);
-        let unsigned = self.paths.unsigned.iter().map(|(info, _)| info);
-        self.paths.new.iter().chain(broken).chain(unsigned).map(|info| info.path.narinfo()).collect()
+        let Paths { new, broken, unsigned, misserved, .. } = &*self.paths;
+        let changed = broken.iter().chain(misserved).map(|(info, _)| info);
+        new.iter().chain(changed).chain(unsigned.iter().map(|(info, _)| info)).map(|info| info.path.narinfo()).collect()
     }
 }
 
@@ -128,19 +158,27 @@ impl Narinfos {
                 paths.broken.push((info, why));
                 self.replaced.extend(narinfo);
             }
-            Found::Right { text, narinfo, signed, listing } => {
+            Found::Right { text, narinfo, signed, listing, misserved } => {
                 let path = info.path.clone();
-                paths.same += usize::from(signed == Signed::ByOwn && listing.is_none());
-                if let Some((why, listing)) = listing {
-                    paths.unlisted.push((info.clone(), why));
-                    self.listings.push((path.clone(), listing));
+                let headers = misserved.described();
+                paths.same += usize::from(signed == Signed::ByOwn && listing.is_none() && headers.is_none());
+                paths.misserved.extend(headers.map(|why| (info.clone(), why)));
+                paths.unlisted.extend(listing.as_ref().map(|(why, _)| (info.clone(), why.clone())));
+                // With a NAR, Nix also stages its listing.
+                let right = listing.or(misserved.listing).filter(|_| misserved.nar.is_none());
+                self.listings.extend(right.map(|(_, right)| (path.clone(), right)));
+                let text_for_us = || String::from_utf8_lossy(&text).into_owned();
+                if let Signed::Otherwise(by) = &signed {
+                    paths.unsigned.push((info.clone(), by.clone()));
                 }
                 match signed {
-                    Signed::ByOwn => self.kept.push((path, text)),
-                    Signed::Otherwise(by) => {
-                        paths.unsigned.push((info, by));
-                        self.unsigned.push((String::from_utf8_lossy(&text).into_owned(), narinfo));
+                    _ if misserved.nar.is_some() => {
+                        self.restaged.push(info);
+                        self.replaced.push(narinfo);
                     }
+                    Signed::Otherwise(_) => self.unsigned.push((text_for_us(), narinfo)),
+                    Signed::ByOwn if misserved.narinfo.is_some() => self.resent.push((path, text_for_us())),
+                    Signed::ByOwn => self.kept.push((path, text)),
                 }
             }
         }
@@ -149,8 +187,8 @@ impl Narinfos {
 
 async fn look_at_path(store: &Store, ours: &PathInfo, keys: &Keys) -> Result<Found> {
     let key = ours.path.narinfo();
-    let text = match usable(store.get(&key, limits::NARINFO).await)? {
-        Ok(Some(text)) => text,
+    let (text, served) = match usable(store.read(&key, limits::NARINFO).await)? {
+        Ok(Some(object)) => (object.bytes, object.served),
         Ok(None) => return Ok(Found::Nothing),
         Err(why) => return Ok(Found::Broken(format!("its narinfo cannot be read: {why}"), None)),
     };
@@ -161,32 +199,40 @@ async fn look_at_path(store: &Store, ours: &PathInfo, keys: &Keys) -> Result<Fou
     if let Some(why) = fault(ours, &narinfo) {
         return Ok(Found::Broken(why, Some(narinfo)));
     }
-    if let Some(why) = look_at_nar(store, &narinfo).await? {
+    let (size, nar) = store.head(&narinfo.url).await?.map(|head| (head.size, head.served)).unzip();
+    let nar = nar.unwrap_or_default();
+    if let Some(why) = encoding_fault(&narinfo, &nar).or_else(|| nar_fault(&narinfo, size)) {
         return Ok(Found::Broken(why, Some(narinfo)));
     }
-    let listing = look_at_listing(store, &ours.path).await?;
-    Ok(Found::Right { text, signed: keys.signed(&narinfo), narinfo, listing })
+    let (listing, misserved_listing) = look_at_listing(store, &ours.path).await?;
+    let misserved = Misserved {
+        narinfo: header_fault(&key, &served),
+        nar: header_fault(&narinfo.url, &nar),
+        listing: misserved_listing,
+    };
+    Ok(Found::Right { text, signed: keys.signed(&narinfo), narinfo, listing, misserved })
 }
 
-/// Returns what is wrong with a narinfo's NAR, as far as its headers show; `None` if nothing is.
-async fn look_at_nar(store: &Store, narinfo: &NarInfo) -> Result<Option<String>> {
-    let (size, served) = store.head(&narinfo.url).await?.map(|head| (head.size, head.served)).unzip();
-    Ok(encoding_fault(narinfo, &served.unwrap_or_default()).or_else(|| nar_fault(narinfo, size)))
-}
+/// A fault of a listing, and the right one.
+type Unlisted = Option<(String, Value)>;
 
-/// Returns what is wrong with a path's listing, and the right one; `None` if nothing is.
-async fn look_at_listing(store: &Store, path: &StorePath) -> Result<Option<(String, Value)>> {
+/// Returns what is wrong with a path's listing, or else with its headers.
+async fn look_at_listing(store: &Store, path: &StorePath) -> Result<(Unlisted, Unlisted)> {
     let place = Utf8PathBuf::from(path.to_string());
     let ours = tokio::task::spawn_blocking(move || listing::of(&place)).await??;
     // Other spellings of the same are a little longer. Many listings are compared at the same time.
     let limit = (4 * ours.to_string().len() as u64 + (64 << 10)).min(limits::LISTING);
-    let there = usable(store.get(&path.listing(), limit).await)?;
+    let there = usable(store.read(&path.listing(), limit).await)?;
     let why = match &there {
         Err(why) => Some(format!("its listing cannot be read: {why}")),
         Ok(None) => Some("its listing is missing".to_owned()),
-        Ok(Some(there)) => listing::fault(&ours, there).map(str::to_owned),
+        Ok(Some(there)) => listing::fault(&ours, &there.bytes).map(str::to_owned),
     };
-    Ok(why.map(|why| (why, ours)))
+    if let Some(why) = why {
+        return Ok((Some((why, ours)), None));
+    }
+    let served = there.ok().flatten().map(|there| there.served).unwrap_or_default();
+    Ok((None, header_fault(&path.listing(), &served).map(|why| (why, ours))))
 }
 
 /// Stages missing and broken paths, and sends them.
@@ -200,9 +246,16 @@ pub async fn apply(looked: &Prospect<'_>, stores: &Stores, progress: &Progress) 
     let stage = Stage {
         directory: tree.join(RELEASE).join(CACHE_STAGE),
         roots: record.cached(),
-        ours: paths.new.iter().chain(paths.broken.iter().map(|(info, _)| info)).cloned().collect(),
+        ours: paths
+            .new
+            .iter()
+            .chain(paths.broken.iter().map(|(info, _)| info))
+            .chain(&narinfos.restaged)
+            .cloned()
+            .collect(),
         kept: narinfos.kept.clone(),
-        signed: narinfos.unsigned.iter().map(signed).collect(),
+        resent: narinfos.unsigned.iter().map(signed).chain(narinfos.resent.iter().cloned()).collect(),
+        info: narinfos.info.clone(),
         replaced: narinfos.replaced.clone(),
         listings: narinfos.listings.clone(),
         key: key.public().clone(),
@@ -216,7 +269,7 @@ pub async fn apply(looked: &Prospect<'_>, stores: &Stores, progress: &Progress) 
         ));
     }
     stage.make(key).await?;
-    send(stores.of(Bucket::Cache), &directory, paths.info, progress).await?;
+    send(stores.of(Bucket::Cache), &directory, paths.info && paths.info_fault.is_none(), progress).await?;
     std::fs::remove_dir_all(&directory).with_context(|| format!("cannot remove {directory}"))
 }
 
@@ -250,8 +303,10 @@ struct Stage {
     ours: Vec<PathInfo>,
     /// Narinfos that the bucket has and keeps.
     kept: Vec<(StorePath, Vec<u8>)>,
-    /// Narinfos with their new signature.
-    signed: Vec<(StorePath, String)>,
+    /// Narinfos with their new signature, or for right headers.
+    resent: Vec<(StorePath, String)>,
+    /// Text of `nix-cache-info`.
+    info: String,
     /// Narinfos in the bucket that are replaced.
     replaced: Vec<NarInfo>,
     listings: Vec<(StorePath, Value)>,
@@ -265,11 +320,11 @@ impl Stage {
         let making = || format!("cannot make {directory}");
         clear(directory)?;
         std::fs::create_dir_all(directory).with_context(making)?;
-        let signed = self.signed.iter().map(|(path, narinfo)| (path, narinfo.as_bytes()));
-        for (path, narinfo) in self.kept.iter().map(|(path, narinfo)| (path, narinfo.as_slice())).chain(signed) {
+        let resent = self.resent.iter().map(|(path, narinfo)| (path, narinfo.as_bytes()));
+        for (path, narinfo) in self.kept.iter().map(|(path, narinfo)| (path, narinfo.as_slice())).chain(resent) {
             files::create(&directory.join(path.narinfo()), narinfo)?;
         }
-        files::create(&directory.join(INFO), INFO_TEXT)?;
+        files::create(&directory.join(INFO), &self.info)?;
         let sh = process::shell_in(directory)?;
         // Older versions of Nix take a store's URL literally, newer ones decode it: a plain path means the same to
         // both.
@@ -283,7 +338,7 @@ impl Stage {
         self.check()?;
         self.keep_signatures()?;
         // The NARs of kept paths are not here.
-        let contents = self.kept.is_empty() && self.signed.is_empty();
+        let contents = self.kept.is_empty() && self.resent.is_empty();
         let objection = nix_cache::verify_all(&sh, &store, &self.key.to_string(), contents).await?;
         ensure!(objection.is_none(), "Nix does not accept what it staged: {}", objection.unwrap_or_default());
         for (path, _) in &self.kept {

@@ -36,6 +36,18 @@ impl Readable {
         }
     }
 
+    /// Reads an object of at most `limit` bytes, with its headers in the bucket, which a cache in front may change;
+    /// `None` if it does not exist.
+    ///
+    /// # Errors
+    /// As for [`Readable::get`].
+    pub async fn read(&self, key: &str, limit: u64) -> Result<Option<(Vec<u8>, Option<Served>)>> {
+        Ok(match self {
+            Readable::Public(http) => http.get(key, limit).await?.map(|bytes| (bytes, None)),
+            Readable::Store(store) => store.read(key, limit).await?.map(|object| (object.bytes, Some(object.served))),
+        })
+    }
+
     /// Returns the decoded size of an object in bytes; `None` if it does not exist.
     ///
     /// # Errors

@@ -4,8 +4,8 @@ use anyhow::{Result, ensure};
 use camino::{Utf8Path, Utf8PathBuf};
 use xtask::tools::{files, term};
 
-use crate::domain::cache::faults::{self, INFO};
-use crate::domain::serving::{IMMUTABLE, MOVING, content_type};
+use crate::domain::cache::faults::{self, INFO, cache_control, header_fault};
+use crate::domain::serving::content_type;
 use crate::tools::content::Content;
 use crate::tools::store::{Progress, Properties, Store};
 use crate::tools::transfer::{self, Difference, Item, Surveyed};
@@ -61,10 +61,12 @@ pub(super) async fn send(store: &Store, directory: &Utf8Path, has_info: bool, pr
     Ok(())
 }
 
-/// Whether a NAR exists and is served without an encoding.
+/// Whether a NAR exists, and is served without an encoding and with the right headers.
 async fn is_sent(store: &Store, key: &str, content: &Content) -> Result<bool> {
     match store.head(key).await? {
-        Some(head) if !head.served.is_encoded() => store.is(key, &head, content).await,
+        Some(head) if !head.served.is_encoded() && header_fault(key, &head.served).is_none() => {
+            store.is(key, &head, content).await
+        }
         Some(_) | None => Ok(false),
     }
 }
@@ -79,8 +81,7 @@ async fn survey(store: &Store, part: Part, key: String, path: Utf8PathBuf) -> Re
         let name = faults::nar_name(&content.sha256);
         ensure!(key.contains(&name), "{path} does not match its name: has something changed it?");
     }
-    let cache_control = if is_nar { IMMUTABLE } else { MOVING };
-    let properties = Properties { content_type: content_type(&key).into(), cache_control: cache_control.into() };
+    let properties = Properties { content_type: content_type(&key).into(), cache_control: cache_control(&key).into() };
     Ok(Surveyed { item: Item { key, path, content, properties }, difference, faults: Vec::new() })
 }
 

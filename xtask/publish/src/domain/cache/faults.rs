@@ -8,7 +8,7 @@ use xtask::domain::store_path::to_base32;
 use crate::domain::cache::narinfo::NarInfo;
 use crate::domain::cache::path_info::PathInfo;
 use crate::domain::cache::signing::{PublicKey, key_of};
-use crate::domain::serving::Served;
+use crate::domain::serving::{IMMUTABLE, MOVING, Served, content_type};
 
 /// Key of the file that every client reads first. `WantMassQuery` in it makes Nix query paths in bulk.
 pub const INFO: &str = "nix-cache-info";
@@ -114,7 +114,68 @@ pub fn encoding_fault(narinfo: &NarInfo, served: &Served) -> Option<String> {
     ))
 }
 
+/// Returns the `Cache-Control` that we give an object of a cache: a NAR is named by its content.
+pub fn cache_control(key: &str) -> &'static str {
+    if key.starts_with("nar/") { IMMUTABLE } else { MOVING }
+}
+
+/// Returns what is wrong with the headers of an object in a cache. Nix reads it all the same, but whatever stands between
+/// it and the cache goes by them: a narinfo that never expires there hides its repair.
+///
+/// A header that is missing is left alone, because `nix copy` sets fewer, and so is an encoding that Nix undoes.
+pub fn header_fault(key: &str, served: &Served) -> Option<String> {
+    let (ours, keeps) = (content_type(key), cache_control(key));
+    let is_given = |header: &&String| !UNSPECIFIC.contains(&header.trim().to_ascii_lowercase().as_str());
+    let or = |header: &Option<String>, ours: &str| {
+        Some(header.clone().filter(|header| is_given(&header)).unwrap_or(ours.to_owned()))
+    };
+    let given = Served {
+        content_type: or(&served.content_type, ours),
+        cache_control: or(&served.cache_control, keeps),
+        content_encoding: None,
+        content_disposition: served.content_disposition.clone(),
+    };
+    let faults: Vec<String> = given.faults(ours, keeps).iter().map(|fault| excerpt(fault)).collect();
+    (!faults.is_empty()).then(|| format!("{key} is served with {}", faults.join(", ")))
+}
+
+/// What servers say if no header was given.
+const UNSPECIFIC: [&str; 3] = ["", "binary/octet-stream", "application/octet-stream"];
+
 /// The first part of a NAR's file name, given the digest of its compressed bytes.
 pub fn nar_name(digest: &Digest) -> String {
     to_base32(digest.bytes())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn headers_that_are_given_and_wrong_count() {
+        let served = |content_type: Option<&str>, cache_control: Option<&str>| Served {
+            content_type: content_type.map(str::to_owned),
+            cache_control: cache_control.map(str::to_owned),
+            ..Served::default()
+        };
+        let fault = |key: &str, served: &Served| header_fault(key, served).unwrap_or_default();
+        // As `nix copy` and plain uploads leave them.
+        for other in [served(None, None), served(Some("binary/octet-stream"), Some(""))] {
+            assert_eq!(fault("x.narinfo", &other), "");
+        }
+        let encoded = Served { content_encoding: Some("gzip".to_owned()), ..served(None, Some(MOVING)) };
+        assert_eq!(fault("x.narinfo", &encoded), "", "Nix undoes it");
+        assert_eq!(fault("nar/x.nar.zst", &served(Some("application/x-nix-nar"), Some(IMMUTABLE))), "");
+        assert_eq!(
+            fault("x.narinfo", &served(Some("text/html"), Some(IMMUTABLE))),
+            "x.narinfo is served with Content-Type text/html instead of text/x-nix-narinfo, Cache-Control public, \
+             max-age=31536000, immutable instead of public, max-age=60"
+        );
+        assert_eq!(
+            fault("nar/x.nar.zst", &served(None, Some("no-store"))),
+            "nar/x.nar.zst is served with Cache-Control no-store instead of public, max-age=31536000, immutable"
+        );
+        let attached = Served { content_disposition: Some("attachment".to_owned()), ..served(None, None) };
+        assert_eq!(fault(INFO, &attached), "nix-cache-info is served with Content-Disposition attachment");
+    }
 }

@@ -73,6 +73,10 @@ impl Seen {
     pub fn with_headers_overlooked(&self) -> (Cow<'_, Seen>, Vec<String>) {
         match self {
             Seen::Misserved { seen, faults } => (Cow::Borrowed(seen), faults.clone()),
+            Seen::Cache(paths) if paths.is_misserved() => {
+                let (paths, faults) = paths.with_headers_overlooked();
+                (Cow::Owned(Seen::Cache(Arc::new(paths))), faults)
+            }
             Seen::Tree(tree) if !tree.misserved.is_empty() => {
                 let (tree, faults) = tree.with_headers_overlooked();
                 (Cow::Owned(Seen::Tree(tree)), faults)

@@ -15,9 +15,10 @@ use xtask::tools::{files, process};
 use super::report::Findings;
 use super::sides::Sides;
 use super::{Report, View};
-use crate::domain::cache::faults::{INFO, Keys, Signed, encoding_fault, is_good_info, nar_fault};
+use crate::domain::cache::faults::{INFO, Keys, Signed, encoding_fault, header_fault, is_good_info, nar_fault};
 use crate::domain::cache::narinfo::NarInfo;
 use crate::domain::limits;
+use crate::domain::serving::Served;
 use crate::tools::anonymous::Anonymous;
 use crate::tools::listing;
 use crate::tools::nix_cache;
@@ -132,10 +133,12 @@ impl Walk {
     async fn through(starts: &[StorePath], source: &Readable, keys: &Arc<Keys>, deep: bool) -> Result<Walk> {
         let mut walk = Walk::default();
         walk.from(starts.to_vec(), source, keys, deep).await?;
-        let info = usable(source.get_at_most(INFO, limits::NARINFO).await)?;
-        match info.map(|info| is_good_info(&String::from_utf8_lossy(&info.unwrap_or_default()))) {
-            Ok(true) => {}
-            Ok(false) => walk.broken.push(format!("{INFO} is missing, or is for another store")),
+        let info = usable(source.read(INFO, limits::NARINFO).await)?;
+        match info.map(Option::unwrap_or_default) {
+            Ok((info, served)) if is_good_info(&String::from_utf8_lossy(&info)) => {
+                walk.broken.extend(misserved(INFO, served.as_ref()));
+            }
+            Ok(_) => walk.broken.push(format!("{INFO} is missing, or is for another store")),
             Err(why) => walk.broken.push(format!("{INFO} cannot be read: {why}")),
         }
         Ok(walk)
@@ -178,8 +181,8 @@ struct Checked {
 
 async fn check_path(source: &Readable, path: StorePath, keys: &Keys, deep: bool) -> Result<Checked> {
     let nothing = |path, why| Checked { path, references: Vec::new(), bytes: 0, wrong: Some(why), signed_by: None };
-    let text = match usable(source.get_at_most(&path.narinfo(), limits::NARINFO).await)? {
-        Ok(Some(text)) => text,
+    let (text, served) = match usable(source.read(&path.narinfo(), limits::NARINFO).await)? {
+        Ok(Some(read)) => read,
         Ok(None) => return Ok(nothing(path, "its narinfo is missing".to_owned())),
         Err(why) => return Ok(nothing(path, format!("its narinfo cannot be read: {why}"))),
     };
@@ -192,12 +195,14 @@ async fn check_path(source: &Readable, path: StorePath, keys: &Keys, deep: bool)
         return Ok(nothing(path, why));
     }
     let (size, nar) = check_nar(source, &narinfo, deep).await?;
-    let listing = match usable(source.get_at_most(&path.listing(), limits::LISTING).await)? {
+    let listing = match usable(source.read(&path.listing(), limits::LISTING).await)? {
         Ok(None) => Some("its listing is missing".to_owned()),
-        Ok(Some(text)) => listing::looks_wrong(&text).map(str::to_owned),
+        Ok(Some((text, served))) => {
+            listing::looks_wrong(&text).map(str::to_owned).or_else(|| misserved(&path.listing(), served.as_ref()))
+        }
         Err(why) => Some(format!("its listing cannot be read: {why}")),
     };
-    let wrong = keys.fault(&narinfo).or(nar).or(listing);
+    let wrong = keys.fault(&narinfo).or(nar).or_else(|| misserved(&path.narinfo(), served.as_ref())).or(listing);
     let signed_by = match keys.signed(&narinfo) {
         Signed::Otherwise(by) => by.into_iter().next(),
         Signed::ByOwn => None,
@@ -213,14 +218,20 @@ async fn check_nar(source: &Readable, narinfo: &NarInfo, deep: bool) -> Result<(
     if let Some(why) = encoding_fault(narinfo, &served) {
         return Ok((None, Some(why)));
     }
+    let in_bucket = matches!(source, Readable::Store(_)).then_some(&served);
     if !deep {
         let size = if size.is_none() { source.size(url).await? } else { size };
-        return Ok((size, nar_fault(narinfo, size)));
+        return Ok((size, nar_fault(narinfo, size).or_else(|| misserved(url, in_bucket))));
     }
     let facts = source.facts(url).await?;
     let content = facts.zip(narinfo.file_hash).filter(|(found, expected)| found.sha256 != *expected);
     let content =
         content.map(|(found, expected)| format!("its NAR has SHA-256 {} instead of {expected}: {url}", found.sha256));
     let size = facts.map(|facts| facts.size);
-    Ok((size, nar_fault(narinfo, size).or(content)))
+    Ok((size, nar_fault(narinfo, size).or(content).or_else(|| misserved(url, in_bucket))))
+}
+
+/// Returns what is wrong with an object's headers in the bucket, and what to do.
+fn misserved(key: &str, in_bucket: Option<&Served>) -> Option<String> {
+    header_fault(key, in_bucket?).map(|why| format!("{why}: `upload` repairs it"))
 }

@@ -173,6 +173,12 @@ impl View<'_> {
         expected.insert(INSTALLER_RECORD.to_owned(), files::digest_of(&text));
         let compared = compare(&self.sources.install, layout.installer_pointers(), &expected, Some(MOVING)).await?;
         report.check(&title, &format!("are on {target}"), compared.findings, "everyone who installs");
+        // The directories of versions are here, too.
+        let extra: Vec<String> =
+            compared.extra.into_iter().filter(|path| layout.installer_system(path).is_some()).collect();
+        if !extra.is_empty() {
+            report.note(&title, &format!("{}; not part of the installers of {target}", extra_objects(&extra)));
+        }
         Ok(())
     }
 }

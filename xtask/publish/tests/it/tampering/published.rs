@@ -69,25 +69,25 @@ fn what_is_published_is_missed_compared_and_named() {
         ("deleted", &objects),
         ("deleted", &record),
         ("deleted", &receipt),
-        ("headers", &objects),
+        ("type", &objects),
+        ("keeping", &objects),
+        ("saving", &objects),
     ] {
         let mut named: Vec<(String, String)> = Vec::new();
         for (kind, (bucket, key)) in group {
             let path = release.object(bucket).join(key);
-            // Nix ignores these headers, and they are not compared.
-            if damage == "headers" && *bucket == "local-cache" {
-                continue;
-            }
             match damage {
                 "flipped" => flip(&path),
                 "deleted" => fs::remove_file(&path).expect("removed"),
-                _ => headers::set(&release, bucket, key, "content_type", "text/x-wrong"),
+                "type" => headers::set(&release, bucket, key, "content_type", "text/x-wrong"),
+                "keeping" => headers::set(&release, bucket, key, "cache_control", "no-store"),
+                _ => headers::set(&release, bucket, key, "content_disposition", "attachment"),
             }
             let name = key.rsplit('/').next().expect("a name");
             // The narinfo and the listing of a path have its hash in their names, and so has every message about it.
             named.push(((*kind).to_owned(), name.trim_end_matches(".narinfo").trim_end_matches(".ls").to_owned()));
         }
-        if group.len() > 1 && damage != "headers" {
+        if group.len() > 1 && ["flipped", "deleted"].contains(&damage) {
             for (kind, path) in images.iter().filter(|(kind, _)| **kind != "index") {
                 if damage == "flipped" {
                     flip(path)
@@ -152,5 +152,45 @@ fn what_is_published_is_missed_compared_and_named() {
         copy(&intact, &there);
     }
     release.release("verify", "local", &["--deep"]).ok();
-    table.end(&["flipped", "deleted", "headers"]);
+    table.end(&["flipped", "deleted", "type", "keeping", "saving"]);
+}
+
+/// Objects that are not part of any plan: `verify` and `plan` name them, and `upload` removes those in manuals, which
+/// mirror ours, and keeps the others.
+#[test]
+fn what_is_extra_is_named_and_removed_from_manuals_only() {
+    let release = Release::new("2.93.1");
+    release.upload().ok();
+    let from = installers(&release);
+    let installer = ["--from", from.as_str(), "--noconfirm"];
+    release.release("installer", "local", &installer).ok();
+    let mut table = Table::default();
+    let extra = [
+        ("version directory", "local-releases", "lix/lix-2.93.1/extra.tar.gz"),
+        ("docs of the series", "local-docs", "manual/lix/2.93/extra.html"),
+        ("docs stable", "local-docs", "manual/lix/stable/extra-too.html"),
+        ("installers of the version", "local-install", "lix/lix-2.93.1/extra-installer"),
+        ("installers at the root", "local-install", "lix/lix-installer-i686-linux"),
+    ];
+    for (_, bucket, key) in extra {
+        fs::write(release.object(bucket).join(key), "extra").expect("written");
+    }
+    let verified = release.release("verify", "local", &["--verbose"]);
+    let planned = runs(&release, "plan", &["--verbose"]).1;
+    let installing = runs(&release, "installer", &[&installer[..], &["--dry-run", "--verbose"]].concat()).1;
+    release.upload().ok();
+    for (kind, bucket, key) in extra {
+        let name = key.rsplit('/').next().expect("a name");
+        let named = |said: &str| if said.contains(name) { Ok(()) } else { Err(said.to_owned()) };
+        let said = format!("{}{}", verified.stdout, verified.stderr);
+        table.note(kind, "verify", named(&said));
+        // The top of that bucket is not mirrored.
+        if kind != "installers at the root" {
+            table.note(kind, "plan", named(if bucket == "local-install" { &installing } else { &planned }));
+        }
+        let is_there = release.object(bucket).join(key).exists();
+        let right = is_there != (bucket == "local-docs");
+        table.note(kind, "upload", if right { Ok(()) } else { Err(format!("{key} is there: {is_there}")) });
+    }
+    table.end(&["verify", "plan", "upload"]);
 }

@@ -22,12 +22,29 @@ pub struct Paths {
     pub unsigned: Vec<(PathInfo, Vec<String>)>,
     /// Good paths whose listing of files is missing or wrong, each with the reason.
     pub unlisted: Vec<(PathInfo, String)>,
+    /// Good paths of which an object has wrong headers, each with those.
+    pub misserved: Vec<(PathInfo, String)>,
     /// Number of good paths.
     pub same: usize,
     /// Whether the cache has a good `nix-cache-info`.
     pub info: bool,
+    /// What is wrong with the headers of a good `nix-cache-info`.
+    pub info_fault: Option<String>,
     /// Why nothing can be signed for this cache, if so.
     pub unready: Option<String>,
+}
+
+impl Paths {
+    /// Splits off the faults of headers, as if all headers were right.
+    pub(super) fn with_headers_overlooked(&self) -> (Paths, Vec<String>) {
+        let faults = self.misserved.iter().map(|(_, why)| why).chain(&self.info_fault).cloned().collect();
+        let same = self.same + self.misserved.len();
+        (Paths { misserved: Vec::new(), info_fault: None, same, ..self.clone() }, faults)
+    }
+
+    pub(super) fn is_misserved(&self) -> bool {
+        !self.misserved.is_empty() || self.info_fault.is_some()
+    }
 }
 
 /// Judges what publishing would do to the cache.
@@ -42,9 +59,11 @@ pub(super) fn judge(seen: &Paths) -> Judgement {
         count("repair", seen.broken.len()),
         count("sign", seen.unsigned.len()),
         count("list the files of", seen.unlisted.len()),
+        count("repair the headers of", seen.misserved.len()),
         count("same", seen.same),
     ];
-    let paths = seen.new.len() + seen.broken.len() + seen.unsigned.len() + seen.unlisted.len() + seen.same;
+    let changing = [seen.new.len(), seen.broken.len(), seen.unsigned.len(), seen.unlisted.len(), seen.misserved.len()];
+    let paths = changing.iter().sum::<usize>() + seen.same;
     let noun = if paths == 1 { "path" } else { "paths" };
     let mut summary = format!("{} {noun}", parts.into_iter().flatten().collect::<Vec<_>>().join(", "));
     if bytes > 0 {
@@ -65,8 +84,10 @@ pub(super) fn judge(seen: &Paths) -> Judgement {
         }
     });
     let unlisted = seen.unlisted.iter().map(|(info, why)| format!("list the files of {}: {why}", info.path));
+    let misserved = seen.misserved.iter().map(|(info, why)| format!("repair the headers of {}: {why}", info.path));
     let info = (!seen.info).then(|| format!("write {INFO}"));
-    let changes: Vec<String> = new.chain(broken).chain(unsigned).chain(unlisted).chain(info).collect();
+    let info = info.or_else(|| seen.info_fault.as_ref().map(|why| format!("repair the headers of {INFO}: {why}")));
+    let changes: Vec<String> = new.chain(broken).chain(unsigned).chain(unlisted).chain(misserved).chain(info).collect();
 
     let status = if changes.is_empty() {
         Status::Same
