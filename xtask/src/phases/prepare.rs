@@ -73,11 +73,14 @@ pub fn run(git: &Git, request: &Request) -> Result<()> {
     git.require_identity()?;
 
     let scratch = ScratchRepo::new(git)?;
-    let mut tip = observed.head.commit;
+    let Head { commit: base, branch } = observed.head;
+    let branch = branch.context("HEAD is detached")?;
+    let mut tip = base.clone();
     for commit in &plan.commits {
         tip = commit.make(&scratch, &tip)?;
     }
-    movement.carry_out(&[Step::FastForward(&tip)]).context("cannot move the branch to the prepared commits")?;
+    let forward = Step::FastForward { branch: &branch, from: &base, to: &tip };
+    movement.carry_out(&[forward]).context("cannot move the branch to the prepared commits")?;
     term::say(format_args!("{GOOD}done:{GOOD:#} the branch is at {}; next: {}", tip.short(), term::next("tag")));
     Ok(())
 }

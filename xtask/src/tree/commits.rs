@@ -51,11 +51,12 @@ impl Commit {
 /// # Errors
 /// The branch has moved in the meantime, or a file is in the way; nothing has changed then.
 pub fn land(movement: &Movement, branch: &str, from: &Oid, to: &Oid) -> Result<()> {
+    let forward = [Step::FastForward { branch, from, to }];
     let moved = match movement.git().work_tree_of(branch)? {
-        Some(work_tree) if work_tree == movement.git().root() => movement.carry_out(&[Step::FastForward(to)]),
+        Some(work_tree) if work_tree == movement.git().root() => movement.carry_out(&forward),
         Some(work_tree) => {
             let there = Git::open(&work_tree)?;
-            Movement::begin(&there, movement.command())?.carry_out(&[Step::FastForward(to)])
+            Movement::begin(&there, movement.command())?.carry_out(&forward)
         }
         None => {
             let name = format!("refs/heads/{branch}");

@@ -6,12 +6,13 @@
 
 use std::fs::{self, File};
 
-use anyhow::{Context, Result, anyhow, bail};
+use anyhow::{Context, Error, Result, anyhow, bail};
 use camino::{Utf8DirEntry, Utf8Path, Utf8PathBuf};
 
 use crate::domain::format::{self, Format};
 use crate::domain::oid::Oid;
 use crate::domain::release::intent::{Intent, Place, Progress, RefMove, Seen, Way};
+use crate::tools::advice;
 use crate::tools::files;
 use crate::tools::git::Git;
 use crate::tools::git::halfway::{Difference, INTENT};
@@ -22,8 +23,8 @@ use crate::tools::term;
 /// One command of git's.
 #[derive(Debug)]
 pub enum Step<'a> {
-    /// Moves the branch that is checked out to a descendant, with index and files.
-    FastForward(&'a Oid),
+    /// Moves the branch that is checked out from one commit to a descendant, with index and files.
+    FastForward { branch: &'a str, from: &'a Oid, to: &'a Oid },
     /// Moves refs, none of which is a checked-out branch whose files would change.
     Refs(Vec<RefMove>),
     /// Detaches HEAD at a commit, with index and files.
@@ -93,16 +94,33 @@ impl<'a> Movement<'a> {
         let reason = format!("release {}", self.command);
         for step in steps {
             let done = match step {
-                Step::FastForward(to) => self.git.fast_forward(to, &reason, &self.lock),
+                Step::FastForward { to, .. } => self.git.fast_forward(to, &reason, &self.lock),
                 Step::Refs(moves) => self.git.move_refs(moves, &reason, &self.lock),
                 Step::Detach(commit) => self.git.detach_at(commit, &self.lock),
                 Step::Switch(branch) => self.git.switch_to(branch, &self.lock),
             };
             if let Err(error) = done {
-                return Err(error.context(self.how_it_stands(&intent)));
+                return Err(self.how_it_stands(&intent, error));
             }
         }
-        self.forget(&self.git.differences(&intent.files)?)
+        self.forget(&self.git.differences(&intent.files)?)?;
+        steps.iter().try_for_each(|step| self.require_moved(step))
+    }
+
+    /// Checks that the branch was moved that was to be: git moves the one that is checked out at that moment.
+    fn require_moved(&self, step: &Step) -> Result<()> {
+        let Step::FastForward { branch, to, .. } = step else { return Ok(()) };
+        let tip = self.git.resolve(&heads(branch))?;
+        if let Some(tip) = &tip
+            && (tip == *to || self.git.contains(tip, to)?)
+        {
+            return Ok(());
+        }
+        bail!(
+            "HEAD was switched away from {branch} while this command ran: the new commits, up to {0}, are on what is \
+             checked out now; to have them on {branch}, `git switch {branch}` and `git merge --ff-only {0}`",
+            to.short()
+        )
     }
 
     /// Returns where the steps start and end; `None` if they move nothing.
@@ -113,9 +131,17 @@ impl<'a> Movement<'a> {
         let (mut refs, mut place, mut commit) = (Vec::new(), start.clone(), from.clone());
         for step in steps {
             match step {
-                Step::FastForward(to) => {
-                    let Place::Branch(branch) = &place else { bail!("HEAD is detached, so no branch can move") };
-                    refs.push(RefMove { name: heads(branch), from: Some(commit), to: (*to).clone() });
+                Step::FastForward { branch, from, to } => {
+                    if place != Place::Branch((*branch).to_owned()) {
+                        return Err(moved_meanwhile(&format!(
+                            "HEAD was switched away from {branch} while this command ran"
+                        )));
+                    }
+                    let moved = RefMove { name: heads(branch), from: Some((*from).clone()), to: (*to).clone() };
+                    if commit != **from {
+                        return Err(moved_meanwhile(&has_moved(&moved, Some(&commit))));
+                    }
+                    refs.push(moved);
                     commit = (*to).clone();
                 }
                 Step::Refs(moves) => {
@@ -137,16 +163,21 @@ impl<'a> Movement<'a> {
         Ok((!is_at_rest).then(|| Intent { format: Format, command: self.command.to_owned(), refs, head, files }))
     }
 
-    /// Returns the message about a step that failed, after a look at what it has done.
-    fn how_it_stands(&self, intent: &Intent) -> String {
-        let progress = look(self.git, intent).map(|(progress, ..)| progress);
-        if matches!(progress, Ok(Progress::NotBegun)) && self.forget(&[]).is_ok() {
-            return "nothing has changed".to_owned();
+    /// Returns the error about a step that failed, after a look at what it has done.
+    fn how_it_stands(&self, intent: &Intent, error: Error) -> Error {
+        if let Ok((Progress::NotBegun, seen, _)) = look(self.git, intent)
+            && self.forget(&[]).is_ok()
+        {
+            let refs = intent.refs.iter().zip(&seen.refs).find(|(moved, now)| moved.from != **now);
+            return match refs {
+                Some((moved, now)) => moved_meanwhile(&has_moved(moved, now.as_ref())),
+                None => error.context("nothing has changed"),
+            };
         }
-        format!(
+        error.context(format!(
             "the change was made only in part: once the cause is fixed, the same command completes it\nnext: {}",
             term::next(&intent.command)
-        )
+        ))
     }
 
     /// Completes what a killed run left.
@@ -240,6 +271,27 @@ pub fn require_none(git: &Git) -> Result<()> {
     interrupted(git)?.map_or(Ok(()), |command| Err(anyhow!(explain(&command))))
 }
 
+/// The error about what was changed while a command was at work, before that command moved anything.
+fn moved_meanwhile(what: &str) -> Error {
+    advice::advised(
+        anyhow!("nothing has changed here: {what}"),
+        "run the same command again: it starts from what is there now",
+    )
+}
+
+/// Says where a ref is that is not where it was seen.
+fn has_moved(moved: &RefMove, now: Option<&Oid>) -> String {
+    let name = match moved.name.strip_prefix("refs/heads/") {
+        Some(branch) => branch.to_owned(),
+        None => moved.name.replace("refs/tags/", "the tag "),
+    };
+    match (&moved.from, now) {
+        (None, Some(now)) => format!("{name}, at {}, was made while this command ran", now.short()),
+        (_, Some(now)) => format!("{name} was moved to {} while this command ran", now.short()),
+        (_, None) => format!("{name} was removed while this command ran"),
+    }
+}
+
 fn heads(branch: &str) -> String {
     format!("refs/heads/{branch}")
 }
@@ -254,7 +306,7 @@ fn look(git: &Git, intent: &Intent) -> Result<(Progress, Seen, Vec<Difference>)>
     Ok((intent.progress(&seen), seen, differences))
 }
 
-fn changed(git: &Git, file: &Utf8Path, intent: &Intent, what: &[String], differences: &[Difference]) -> anyhow::Error {
+fn changed(git: &Git, file: &Utf8Path, intent: &Intent, what: &[String], differences: &[Difference]) -> Error {
     let paths: Vec<&str> = differences.iter().map(|difference| difference.path.as_str()).collect();
     let restore = |to: &Oid| {
         format!("git -C {} restore --source={} --staged --worktree -- {}", git.root(), to.short(), paths.join(" "))

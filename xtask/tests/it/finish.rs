@@ -1,6 +1,6 @@
 //! `release finish` after each kind of release, with notes to bring forward, with remotes, and killed at every point.
 
-mod remotes;
+pub mod remotes;
 
 use expect_test::expect;
 
@@ -9,7 +9,7 @@ use crate::repo::Repo;
 const ONE: &str = "---\nsynopsis: One\ncategory: Fixes\ncls: 1\ncredits: jade\n---\n\nFirst.\n";
 
 /// A repository with 2.94.0, tagged on `branch`.
-fn new_major(branch: &str) -> Repo {
+pub fn new_major(branch: &str) -> Repo {
     let repo = Repo::patch_release();
     if branch != "main" {
         repo.git(&["switch", "--quiet", "-c", branch]);

@@ -12,6 +12,7 @@ mod guide;
 mod halfway;
 mod hostile;
 mod identity;
+mod moving;
 mod notes;
 mod prepare;
 mod released;

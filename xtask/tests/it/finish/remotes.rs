@@ -9,7 +9,7 @@ use super::{maintenance, new_major};
 use crate::repo::{Repo, make_executable};
 
 /// A bare repository, and a `releng.toml` whose environment `local` uses it.
-fn remote(repo: &Repo, kind: &str) -> (Utf8PathBuf, String) {
+pub fn remote(repo: &Repo, kind: &str) -> (Utf8PathBuf, String) {
     let bare = repo.beside("remote.git");
     repo.git(&["init", "--quiet", "--bare", "--initial-branch=main", bare.as_str()]);
     let target = format!("[environments.local.git.{kind}]\nurl = \"file://{bare}\"");
