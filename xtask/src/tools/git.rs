@@ -6,6 +6,7 @@
 mod contents;
 pub mod environment;
 pub mod halfway;
+pub mod lists;
 pub mod locks;
 mod refs;
 mod settings;
@@ -156,9 +157,7 @@ impl Git {
 
     /// Returns the lines that a command prints, except those that are not UTF-8.
     fn names<const N: usize>(&self, args: [&str; N]) -> Result<Vec<String>> {
-        let list = process::read_bytes(self.cmd(args))?;
-        let names = list.split(|byte| *byte == b'\n').filter_map(|name| std::str::from_utf8(name).ok());
-        Ok(names.filter(|name| !name.is_empty()).map(str::to_owned).collect())
+        process::read_bytes(self.cmd(args)).map(|list| lists::names(&list))
     }
 
     /// Returns the tracked files that differ from HEAD, in the index or in the work tree, for messages.
@@ -178,21 +177,7 @@ impl Git {
 
     fn ls_tree(&self, commit: &Oid, path: &str) -> Result<Vec<TreeEntry>> {
         let bytes = process::read_bytes(self.cmd(["ls-tree", "-z", "--full-tree", commit.as_str(), "--", path]))?;
-        let entry = |line: &str| {
-            let (attributes, path) = line.split_once('\t')?;
-            let [mode, _kind, oid] = attributes.split(' ').collect::<Vec<_>>()[..] else { return None };
-            Some(TreeEntry { mode: mode.to_owned(), oid: oid.parse().ok()?, path: path.to_owned() })
-        };
-        let lines = bytes.split(|byte| *byte == 0).filter(|line| !line.is_empty());
-        lines
-            .map(|line| {
-                let shown = String::from_utf8_lossy(line);
-                let path = shown.split('\t').next_back().unwrap_or_default();
-                let line = std::str::from_utf8(line).ok();
-                let line = line.with_context(|| format!("the name of {path} is not UTF-8: rename it"))?;
-                entry(line).with_context(|| format!("`git ls-tree` wrote an unexpected line: {line}"))
-            })
-            .collect()
+        lists::tree_entries(&bytes)
     }
 
     /// Reads one file of a commit as text; `None` if the commit does not have it.

@@ -14,7 +14,7 @@ use camino::{Utf8Path, Utf8PathBuf};
 use xshell::Cmd;
 
 use super::files;
-use super::git::{Git, locks, parse_oid};
+use super::git::{Git, lists, locks};
 use super::history::History;
 use super::patience::{NoAnswer, Patience};
 use super::process::{self, environment};
@@ -191,11 +191,7 @@ impl<'a> Remote<'a> {
         }
         let cmd = || self.git.cmd(["ls-remote", "--quiet", &self.name]).args(patterns);
         let list = self.look(&cmd).with_context(|| format!("cannot look at the git remote {}", self.shown()))?;
-        let entry = |line: &str| {
-            let (oid, name) = line.split_once('\t').with_context(|| format!("`git ls-remote` wrote `{line}`"))?;
-            Ok((name.to_owned(), parse_oid(oid)?))
-        };
-        list.lines().map(entry).collect()
+        lists::remote_refs(&list)
     }
 
     /// Returns the commit that a branch is at; `None` if the remote has no such branch.

@@ -15,7 +15,8 @@ use crate::domain::release::intent::{Intent, Place, Progress, RefMove, Seen, Way
 use crate::tools::advice;
 use crate::tools::files;
 use crate::tools::git::Git;
-use crate::tools::git::halfway::{Difference, INTENT};
+use crate::tools::git::halfway::INTENT;
+use crate::tools::git::lists::Difference;
 use crate::tools::git::locks;
 use crate::tools::scratch_dir;
 use crate::tools::term;
@@ -307,7 +308,7 @@ fn look(git: &Git, intent: &Intent) -> Result<(Progress, Seen, Vec<Difference>)>
 }
 
 fn changed(git: &Git, file: &Utf8Path, intent: &Intent, what: &[String], differences: &[Difference]) -> Error {
-    let paths: Vec<&str> = differences.iter().map(|difference| difference.path.as_str()).collect();
+    let paths: Vec<String> = differences.iter().map(|difference| term::typed(&difference.path)).collect();
     let restore = |to: &Oid| {
         format!("git -C {} restore --source={} --staged --worktree -- {}", git.root(), to.short(), paths.join(" "))
     };

@@ -8,6 +8,7 @@ mod corpus;
 mod finish;
 mod floors;
 mod front_door;
+mod fuzz;
 mod guide;
 mod halfway;
 mod hostile;

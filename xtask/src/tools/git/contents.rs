@@ -2,7 +2,7 @@
 
 use anyhow::{Context, Result};
 
-use super::halfway::raw_differences;
+use super::lists;
 use super::{Git, TreeEntry};
 use crate::domain::oid::Oid;
 use crate::tools::process;
@@ -42,7 +42,7 @@ impl Git {
         let bytes = process::read_bytes(cmd)?;
         let text = std::str::from_utf8(&bytes)
             .with_context(|| format!("a name below {dir} in the history of {} is not UTF-8", commit.short()))?;
-        let removed = raw_differences(text).map(|all| all.into_iter().filter_map(|one| one.from).collect());
+        let removed = lists::differences(text).map(|all| all.into_iter().filter_map(|one| one.from).collect());
         removed.with_context(|| format!("`git diff-tree` wrote something unexpected about {commit}"))
     }
 

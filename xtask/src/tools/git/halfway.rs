@@ -11,6 +11,7 @@ use std::time::SystemTime;
 use anyhow::{Context, Result};
 use camino::{Utf8Path, Utf8PathBuf};
 
+use super::lists::{self, Difference};
 use super::{Git, TreeEntry, locks};
 use crate::domain::oid::Oid;
 use crate::domain::release::intent::{At, Intent, Place, SeenPath, Way};
@@ -22,22 +23,6 @@ pub const INTENT: &str = "release-intent.json";
 
 /// Mode of a submodule's entry, whose files are not in this repository.
 const SUBMODULE: &str = "160000";
-
-/// A path that differs between two commits, with what each of them has there.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Difference {
-    pub path: String,
-    pub from: Option<TreeEntry>,
-    pub to: Option<TreeEntry>,
-}
-
-/// What the index has of a path.
-struct Staged {
-    mode: String,
-    oid: Oid,
-    /// Outside of a sparse checkout: it has no file.
-    skipped: bool,
-}
 
 /// Writes HEAD again if a power cut left it incomplete while it was moved to a branch: git does not sync it then, and
 /// afterwards, git finds no repository. Without a record of a movement around `dir`, does nothing.
@@ -100,7 +85,7 @@ impl Git {
         let raw = ["diff-tree", "-r", "-z", "--raw", "--no-abbrev", "--no-renames"];
         let written = process::read_bytes(self.cmd(raw).args([way.from.as_str(), way.to.as_str()]))?;
         let text = String::from_utf8(written).context("the name of a file that differs is not UTF-8")?;
-        let all = raw_differences(&text);
+        let all = lists::differences(&text);
         all.with_context(|| format!("`git diff-tree` wrote something unexpected about {}", way.to))
     }
 
@@ -109,7 +94,7 @@ impl Git {
     /// # Errors
     /// The index or a file cannot be read.
     pub fn seen_paths(&self, differences: &[Difference]) -> Result<Vec<SeenPath>> {
-        let staged = self.staged()?;
+        let staged = lists::staged(&process::read_bytes(self.cmd(["ls-files", "-t", "--stage", "-z"]))?)?;
         let hashes = self.hashes(differences)?;
         let mut seen = Vec::new();
         for difference in differences {
@@ -136,23 +121,6 @@ impl Git {
         let whole = self.cmd(["cat-file", "--filters", &format!("--path={}", difference.path), to.oid.as_str()]);
         let is_beginning = process::read_bytes(whole)?.starts_with(&written);
         Ok(if is_beginning { At::Between } else { At::Elsewhere })
-    }
-
-    /// Reads the index, by path.
-    fn staged(&self) -> Result<BTreeMap<String, Staged>> {
-        let list = process::read_bytes(self.cmd(["ls-files", "-t", "--stage", "-z"]))?;
-        let entry = |line: &str| {
-            let (attributes, path) = line.split_once('\t')?;
-            let [tag, mode, oid, _stage] = attributes.split(' ').collect::<Vec<_>>()[..] else { return None };
-            let staged = Staged { mode: mode.to_owned(), oid: oid.parse().ok()?, skipped: tag == "S" };
-            Some((path.to_owned(), staged))
-        };
-        // A name that is not UTF-8 is not among those that differ.
-        let lines = list.split(|byte| *byte == 0).filter_map(|line| std::str::from_utf8(line).ok());
-        let lines = lines.filter(|line| !line.is_empty());
-        lines
-            .map(|line| entry(line).with_context(|| format!("`git ls-files` wrote an unexpected line: {line}")))
-            .collect()
     }
 
     /// Returns the object names that git would give the files that are there.
@@ -237,26 +205,6 @@ impl Git {
         places.dedup();
         locks::remove(&locks::find(&places, begun), &[self.root(), &dir, &common])
     }
-}
-
-/// Reads what `git diff-tree --raw -z` writes, without renames; `None` for anything else.
-pub(super) fn raw_differences(text: &str) -> Option<Vec<Difference>> {
-    let fields: Vec<&str> = text.split_terminator('\0').collect();
-    let difference = |pair: &[&str]| {
-        let [attributes, path] = pair else { return None };
-        let [from_mode, to_mode, from, to, ..] = attributes.strip_prefix(':')?.split(' ').collect::<Vec<_>>()[..]
-        else {
-            return None;
-        };
-        let entry = |mode: &str, oid: &str| -> Option<Option<TreeEntry>> {
-            if mode == "000000" {
-                return Some(None);
-            }
-            Some(Some(TreeEntry { mode: mode.to_owned(), oid: oid.parse().ok()?, path: (*path).to_owned() }))
-        };
-        Some(Difference { path: (*path).to_owned(), from: entry(from_mode, from)?, to: entry(to_mode, to)? })
-    };
-    fields.chunks(2).map(difference).collect()
 }
 
 fn at<T: PartialEq>(now: Option<T>, [from, to]: [Option<T>; 2]) -> At {

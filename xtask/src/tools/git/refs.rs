@@ -7,7 +7,7 @@ use std::fs::File;
 use anyhow::Result;
 use camino::Utf8PathBuf;
 
-use super::Git;
+use super::{Git, lists};
 use crate::domain::oid::Oid;
 use crate::domain::release::intent::RefMove;
 use crate::tools::process;
@@ -68,16 +68,13 @@ impl Git {
     /// The path of one is not UTF-8.
     pub fn work_trees(&self) -> Result<Vec<Utf8PathBuf>> {
         let list = self.read(["worktree", "list", "--porcelain"])?;
-        // A bare repository is listed, too.
-        let entries = list.split("\n\n").filter(|entry| !entry.lines().any(|line| line == "bare"));
-        Ok(entries.filter_map(|entry| Some(entry.lines().next()?.strip_prefix("worktree ")?.into())).collect())
+        Ok(lists::work_trees(&list))
     }
 
     /// Returns the work tree that has a branch checked out, if there is one.
     pub fn work_tree_of(&self, branch: &str) -> Result<Option<Utf8PathBuf>> {
         let reference = format!("refs/heads/{branch}");
         let list = self.read(["for-each-ref", "--format=%(refname) %(worktreepath)", &reference])?;
-        let path = list.lines().find_map(|line| line.strip_prefix(&reference)?.strip_prefix(' '));
-        Ok(path.filter(|path| !path.is_empty()).map(Utf8PathBuf::from))
+        Ok(lists::work_tree_of(&list, &reference))
     }
 }
