@@ -110,9 +110,9 @@ fn run(arguments: &Arguments) -> Result<bool> {
         }
         if meet {
             let Arguments { meeting, interleavings, seed, workers, .. } = arguments;
-            for (name, row, begun) in together::run(&lab, &states, meeting, *interleavings, *seed, *workers)? {
+            for (name, row, took) in together::run(&lab, &states, meeting, *interleavings, *seed, *workers)? {
                 is_well &= row.is_well();
-                println!("{}", row.line(TOGETHER, name, begun.elapsed()));
+                println!("{}", row.line(TOGETHER, name, took));
             }
         }
     }

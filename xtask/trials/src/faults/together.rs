@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 
@@ -84,8 +84,8 @@ impl Meeting {
     }
 }
 
-/// A meeting's name, how its interleavings ended, and when it began.
-pub type Met = (&'static str, Row, Instant);
+/// A meeting's name, how its interleavings ended, and how long they took.
+pub type Met = (&'static str, Row, Duration);
 
 /// The meetings of these names, or all, each with its share of `count` interleavings.
 ///
@@ -110,7 +110,7 @@ pub fn run(
         let begun = Instant::now();
         let state = &states[meeting.state()];
         let row = Interleavings { lab, state, meeting, name }.run(count.div_ceil(chosen.len()), seed, workers)?;
-        rows.push((name, row, begun));
+        rows.push((name, row, begun.elapsed()));
     }
     Ok(rows)
 }
