@@ -314,7 +314,7 @@ impl Environment {
         }
         let branch_off = self.git.branch_off();
         if !branch_off.starts_with("refs/") || !branch_off.contains(BRANCH) {
-            return Err(format!("`branch-off` is not a ref with `{BRANCH}` in it: {branch_off}"));
+            return Err(format!("`branch-off` is not a ref with `{BRANCH}` in it: {}", excerpt(branch_off)));
         }
         self.cache.check()
     }

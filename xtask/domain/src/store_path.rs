@@ -79,7 +79,7 @@ impl StorePath {
 }
 
 /// Whether Nix allows the name: no `#`, no `^`, nothing that has a meaning in a shell or a URL.
-fn is_name(name: &str) -> bool {
+pub(crate) fn is_name(name: &str) -> bool {
     let first = name.split('-').next();
     (1..=NAME_LENGTH).contains(&name.len())
         && name.bytes().all(|b| b.is_ascii_alphanumeric() || b"+-._?=".contains(&b))

@@ -81,7 +81,7 @@ pub struct Platform {
 
 impl fmt::Display for Platform {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}/{}", self.os, self.architecture)?;
-        self.variant.iter().try_for_each(|variant| write!(f, "/{variant}"))
+        write!(f, "{}/{}", excerpt(&self.os), excerpt(&self.architecture))?;
+        self.variant.iter().try_for_each(|variant| write!(f, "/{}", excerpt(variant)))
     }
 }

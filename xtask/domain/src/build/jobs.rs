@@ -11,7 +11,7 @@ use super::OUT;
 use crate::problem::{Problem, Problems};
 use crate::product::Product;
 use crate::shown::{excerpt, reason};
-use crate::store_path::StorePath;
+use crate::store_path::{StorePath, is_name};
 use crate::system::System;
 
 /// One job: its attribute in the profile, and what it evaluates to.
@@ -71,6 +71,10 @@ impl RawRow {
         let path = parse(&path)?;
         if !path.is_derivation() {
             return Err(format!("the row of `{shown}` names {path}, which is not a derivation"));
+        }
+        // Nix allows no others.
+        if !is_name(&name) {
+            return Err(format!("the row of `{shown}` has the name `{}`, which Nix does not allow", excerpt(&name)));
         }
         let outputs = outputs
             .into_iter()

@@ -4,10 +4,11 @@
 
 use std::collections::HashMap;
 
-use super::fragment::source::conflict;
+use super::fragment::source::{conflict, control};
 use super::yaml::{self, Fault, Key, Node, Reading, Value};
 use crate::problem::nearest;
 use crate::product::{Links, fill};
+use crate::shown::excerpt;
 
 const KEYS: [&str; 3] = ["display_name", "forgejo", "github"];
 
@@ -52,6 +53,9 @@ impl Authors {
         let mut authors = Authors::default();
         let mut faults = Vec::new();
         for (key, node) in entries {
+            if key.name.contains(control) {
+                faults.push(Fault::new(key.line, format!("the key `{}` has a control character", excerpt(&key.name))));
+            }
             let author = Author::parse(&key.name, node, &mut faults);
             authors.by_key.insert(key.name.clone(), author);
             authors.keys.push(key);
@@ -163,6 +167,10 @@ impl Author {
                 }
             };
             match node.value {
+                Value::Scalar(scalar) if scalar.text.contains(control) => {
+                    let what = format!("`{}` has a control character: {}", field.name, excerpt(&scalar.text));
+                    faults.push(Fault::new(node.line, what));
+                }
                 Value::Scalar(scalar) if scalar.reading() == Reading::Text && !scalar.text.is_empty() => {
                     *slot = Some(scalar.text);
                 }

@@ -23,11 +23,16 @@ pub fn of(path: &Utf8Path) -> Result<Value> {
 
 /// Returns what is wrong with a cache's listing; `None` if it says the same as `ours`.
 pub fn fault(ours: &Value, theirs: &[u8]) -> Option<&'static str> {
-    let Ok(mut theirs) = serde_json::from_slice::<Value>(theirs) else { return Some(NOT_ONE) };
-    let mut ours = ours.clone();
-    reduce(&mut ours["root"]);
-    reduce(&mut theirs["root"]);
-    (ours["root"] != theirs["root"]).then_some("its listing has different files")
+    if let Some(why) = looks_wrong(theirs) {
+        return Some(why);
+    }
+    let Ok(theirs) = serde_json::from_slice::<Value>(theirs) else { return Some(NOT_ONE) };
+    let root = |listing: &Value| {
+        let mut root = listing.get("root").cloned();
+        root.iter_mut().for_each(reduce);
+        root
+    };
+    (root(ours) != root(&theirs)).then_some("its listing has different files")
 }
 
 /// Returns what is wrong with a listing, as far as it shows without the files.

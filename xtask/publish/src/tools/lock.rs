@@ -20,6 +20,7 @@ use time::{OffsetDateTime, SignedDuration, UtcOffset};
 use tokio::sync::Mutex;
 use tokio::task::JoinHandle;
 use xtask::domain::layout::LOCK;
+use xtask::domain::shown::{excerpt, reason};
 use xtask::tools::{process, term};
 
 use super::shutdown::{self, Begun};
@@ -91,7 +92,7 @@ fn started(process: u32) -> Option<String> {
 
 impl fmt::Display for Owner {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} (process {} on {})", self.name, self.process, self.host)
+        write!(f, "{} (process {} on {})", excerpt(&self.name), self.process, excerpt(&self.host))
     }
 }
 
@@ -350,7 +351,8 @@ pub struct Seen {
 /// # Errors
 /// The text is not a lock that this tool knows.
 pub fn seen(text: &[u8]) -> Result<Seen, String> {
-    let lock: Lock = serde_json::from_slice(text).map_err(|error| format!("cannot be read as a lock ({error})"))?;
+    let lock: Lock =
+        serde_json::from_slice(text).map_err(|error| format!("cannot be read as a lock ({})", reason(error)))?;
     Ok(Seen { owner: lock.owner.to_string(), until: lock.until(), counts: lock.counts() })
 }
 
@@ -363,8 +365,9 @@ async fn read(store: &Store) -> Result<Option<Lock>> {
     };
     serde_json::from_slice(&bytes).map(Some).map_err(|error| {
         anyhow!(
-            "{name} cannot be read as a lock ({error}): a newer tool may be publishing; if none is, delete it and run \
-             the same command again"
+            "{name} cannot be read as a lock ({}): a newer tool may be publishing; if none is, delete it and run \
+             the same command again",
+            reason(error)
         )
     })
 }

@@ -49,13 +49,13 @@ pub fn remote_refs(list: &str) -> Result<BTreeMap<String, Oid>> {
 /// Reads what `git worktree list --porcelain` writes: the paths of work trees.
 pub fn work_trees(list: &str) -> Vec<Utf8PathBuf> {
     // A bare repository is listed, too.
-    let entries = list.split("\n\n").filter(|entry| !entry.lines().any(|line| line == "bare"));
-    entries.filter_map(|entry| Some(entry.lines().next()?.strip_prefix("worktree ")?.into())).collect()
+    let entries = list.split("\n\n").filter(|entry| !entry.split('\n').any(|line| line == "bare"));
+    entries.filter_map(|entry| Some(entry.split('\n').next()?.strip_prefix("worktree ")?.into())).collect()
 }
 
 /// Finds a ref in lines of `%(refname) %(worktreepath)`, and returns the path of the work tree that has it checked out.
 pub fn work_tree_of(list: &str, reference: &str) -> Option<Utf8PathBuf> {
-    let path = list.lines().find_map(|line| line.strip_prefix(reference)?.strip_prefix(' '));
+    let path = list.split('\n').find_map(|line| line.strip_prefix(reference)?.strip_prefix(' '));
     path.filter(|path| !path.is_empty()).map(Utf8PathBuf::from)
 }
 

@@ -213,12 +213,13 @@ pub fn target(package: &str, name: &str, promise: impl Fn(&[u8]) -> Result<(), S
     };
     let seconds: Option<u64> = std::env::var("RELENG_FUZZ").ok().and_then(|seconds| seconds.parse().ok());
     let config = Config { cases: FEW, failure_persistence: None, max_shrink_iters: 4096, ..Config::default() };
-    let mut runner = match seconds {
-        Some(_) => TestRunner::new(config),
-        None => TestRunner::new_with_rng(config, TestRng::deterministic_rng(RngAlgorithm::ChaCha)),
-    };
     let (start, mut tried) = (Instant::now(), 0);
     loop {
+        // A runner that has tried its texts tries no more.
+        let mut runner = match seconds {
+            Some(_) => TestRunner::new(config.clone()),
+            None => TestRunner::new_with_rng(config.clone(), TestRng::deterministic_rng(RngAlgorithm::ChaCha)),
+        };
         let run = runner.run(&strategy, |value| promise(&make(&value)).map_err(TestCaseError::fail));
         match run {
             Ok(()) => {}

@@ -35,7 +35,7 @@ pub fn conflict(text: &str) -> Option<Fault> {
 
 /// Whether a terminal or a browser would take a character for something other than text: it controls a terminal, ends a
 /// line, or turns the direction of the text around it.
-pub(super) fn control(c: char) -> bool {
+pub(crate) fn control(c: char) -> bool {
     (c.is_control() && !matches!(c, '\n' | '\t'))
         || matches!(c, '\u{2028}' | '\u{2029}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }

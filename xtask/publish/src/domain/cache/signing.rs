@@ -9,11 +9,14 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use ring::signature::{ED25519, Ed25519KeyPair, UnparsedPublicKey};
 use serde::Deserialize;
+use xtask::domain::shown::is_hidden;
 
 /// Sizes in bytes. A secret key is a seed followed by its public key.
 const PUBLIC: usize = 32;
 const SECRET: usize = 64;
 const SIGNATURE: usize = 64;
+/// Longest name of a key in bytes.
+const NAME: usize = 1 << 10;
 
 /// A key that users list in `trusted-public-keys`.
 #[derive(Clone, PartialEq, Eq, Deserialize)]
@@ -143,6 +146,9 @@ pub fn is_signature(text: &str) -> bool {
 fn split(text: &str) -> Result<(String, Vec<u8>), String> {
     let (name, key) =
         text.split_once(':').filter(|(name, _)| !name.is_empty()).ok_or("a key has the form NAME:BASE64")?;
+    if name.len() > NAME || name.contains(|c: char| c.is_whitespace() || is_hidden(c)) {
+        return Err("the name of a key is too long, or has blanks or hidden characters".to_owned());
+    }
     let key = BASE64.decode(key).map_err(|_| "the part after the colon is not base 64".to_owned())?;
     Ok((name.to_owned(), key))
 }
