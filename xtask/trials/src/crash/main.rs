@@ -8,7 +8,7 @@ mod points;
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::process::ExitCode;
+use std::process::{Command, ExitCode};
 use std::sync::Mutex;
 use std::time::Instant;
 
@@ -136,15 +136,27 @@ fn undisturbed(lab: &Lab, phase: &Phase, watches: bool) -> Result<Undisturbed> {
         let place = lab.place(1);
         lab.reset(phase.state, &place)?;
         let mut disk = watches.then(|| disk(&place)).transpose()?;
-        let ended = tracer::run(lab.command(phase, &place), &place, None, disk.as_mut())?;
+        let (command, messages) = heard(lab, phase, 1)?;
+        let ended = tracer::run(command, &place, None, disk.as_mut())?;
         if ended.status != Some(0) {
-            let again = output(&mut lab.command(phase, &place))?;
-            bail!("{} fails without being killed: {}", phase.name, said(&again));
+            bail!("{} fails without being killed: {}", phase.name, read(&messages)?);
         }
         Ok((place::print(&place)?, ended))
     };
     let ((first, ended), (second, _)) = (once(watches)?, once(false)?);
     Ok(Undisturbed { expected: Expected::of(first, &second), ended })
+}
+
+/// The command of a phase, and the file that gets its messages.
+fn heard(lab: &Lab, phase: &Phase, worker: usize) -> Result<(Command, Utf8PathBuf)> {
+    let messages = lab.dir.join(format!("w{worker}.messages"));
+    let mut command = lab.command(phase, &lab.place(worker));
+    command.stderr(fs::File::create(&messages).with_context(|| format!("cannot create {messages}"))?);
+    Ok((command, messages))
+}
+
+fn read(messages: &Utf8Path) -> Result<String> {
+    fs::read_to_string(messages).with_context(|| format!("cannot read {messages}"))
 }
 
 /// The disk of a place as it is now.
@@ -215,9 +227,7 @@ impl Matrix<'_> {
         let (place, Case { point, loss }) = (self.lab.place(worker), case);
         self.lab.reset(self.phase.state, &place)?;
         let fault = Fault { before: point, what: self.victim };
-        let messages = self.lab.dir.join(format!("w{worker}.messages"));
-        let mut command = self.lab.command(self.phase, &place);
-        command.stderr(fs::File::create(&messages).with_context(|| format!("cannot create {messages}"))?);
+        let (command, messages) = heard(self.lab, self.phase, worker)?;
         let mut disk = (self.victim == Victim::Power).then(|| disk(&place)).transpose()?;
         let ended = tracer::run(command, &place, Some(fault), disk.as_mut())?;
         let (mut lost, mut taken) = (String::new(), Vec::new());
@@ -254,7 +264,7 @@ impl Matrix<'_> {
         } else if !differs.is_empty() {
             report(&mut row.differs, "it does not end as it should", format!("{differs:?}"));
         }
-        let messages = fs::read_to_string(&messages).with_context(|| format!("cannot read {messages}"))?;
+        let messages = read(&messages)?;
         if self.victim == Victim::Disk && !is_clear(ended.status, &messages) {
             report(&mut row.unclear, "it does not name the full disk", messages);
         }

@@ -38,6 +38,11 @@ impl Buckets {
         self.contents().0.clone()
     }
 
+    /// The contents when the run began.
+    pub fn earlier(&self) -> Objects {
+        self.contents().1.clone()
+    }
+
     /// Changes the contents, as someone else who writes there.
     pub fn change(&self, change: impl FnOnce(&mut Objects)) {
         change(&mut self.contents().0);

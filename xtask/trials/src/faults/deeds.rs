@@ -18,13 +18,29 @@ pub fn synchronise(buckets: &Arc<Buckets>, salt: usize) -> Doing {
     some_of_them(buckets, salt, true, move |bucket, key, _| bucket == "local-docs" && is_page(key))
 }
 
-/// Someone who deletes some of what was sent of 0.1.1, and what no pointer of another release needs.
+/// Another tool, which brings users back to the release that they had before the run.
+pub fn put_back(buckets: &Arc<Buckets>) -> Doing {
+    let buckets = Arc::clone(buckets);
+    Arc::new(move || {
+        let manifest = ("local-releases".to_owned(), "manifest.nix".to_owned());
+        let earlier = buckets.earlier().remove(&manifest);
+        buckets.change(|objects| objects.extend(earlier.map(|object| (manifest, object))));
+    })
+}
+
+/// Someone who deletes some of what was sent of 0.1.1.
 pub fn lose(buckets: &Arc<Buckets>, salt: usize) -> Doing {
-    some_of_them(buckets, salt, false, |bucket, key, object| match bucket {
+    some_of_them(buckets, salt, false, only_the_patch_needs)
+}
+
+/// Whether an object is sent before pointers move, and belongs to 0.1.1 alone.
+pub fn only_the_patch_needs(bucket: &str, key: &str, object: &Object) -> bool {
+    match bucket {
         "local-releases" => key.starts_with("lix/lix-0.1.1/"),
+        // The name of its store path ends with the version.
         "local-cache" => key.ends_with(".narinfo") && String::from_utf8_lossy(&object.body).contains("-0.1.1\n"),
         _ => false,
-    })
+    }
 }
 
 /// Deletes a third of some objects; another third has other content afterwards if it `writes`.

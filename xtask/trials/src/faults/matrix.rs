@@ -10,6 +10,7 @@ use xtask_trials::scenario::{Lab, Phase};
 use xtask_trials::table::Row;
 
 use super::Arguments;
+use super::deeds;
 use super::fault::Fault;
 use super::front::{Control, Event, Plan, Side};
 use super::stage::{Ran, Stage, State, differences};
@@ -101,8 +102,11 @@ pub fn states(lab: &Lab, side: Side) -> Result<BTreeMap<&'static str, State>> {
     stage.buckets.reset(&both);
     run("rollback")?;
     stage.buckets.change(|objects| {
-        let lost = |key: &str| key.starts_with("lix/lix-0.1.1/manual/") || key.ends_with(".narinfo");
-        let keys: Vec<_> = objects.keys().filter(|(_, key)| lost(key)).cloned().collect();
+        let is_narinfo_or_page = |key: &str| key.ends_with(".narinfo") || key.starts_with("lix/lix-0.1.1/manual/");
+        let lost = objects.iter().filter(|((bucket, key), object)| {
+            is_narinfo_or_page(key) && deeds::only_the_patch_needs(bucket, key, object)
+        });
+        let keys: Vec<_> = lost.map(|(key, _)| key.clone()).collect();
         for key in keys.into_iter().step_by(5) {
             objects.remove(&key);
         }
@@ -117,6 +121,16 @@ struct Job {
     at: usize,
     fault: Fault,
     lasts: bool,
+}
+
+/// What runs that nothing disturbs do.
+struct Undisturbed {
+    /// What two of them leave alike.
+    print: Print,
+    /// The requests of the first one.
+    events: Vec<Event>,
+    /// What was wrong with the world before, and is right afterwards.
+    wrong_before: Vec<String>,
 }
 
 /// A phase against a side.
@@ -135,13 +149,13 @@ impl Matrix<'_> {
     /// The phase fails without a fault, or a run cannot be started.
     pub fn run(&self) -> Result<Row> {
         let stage = Stage::new(self.lab, self.side, "w1", Control::default())?;
-        let (expected, events) = self.undisturbed(&stage)?;
-        let todo = Mutex::new(self.jobs(&events));
+        let undisturbed = self.undisturbed(&stage)?;
+        let todo = Mutex::new(self.jobs(&undisturbed.events));
         let row = Mutex::new(Row::default());
         let stages = Mutex::new(vec![stage]);
         std::thread::scope(|scope| -> Result<()> {
             let work = |worker: usize| {
-                let (todo, row, stages, expected) = (&todo, &row, &stages, &expected);
+                let (todo, row, stages, undisturbed) = (&todo, &row, &stages, &undisturbed);
                 scope.spawn(move || -> Result<()> {
                     let kept = stages.lock().expect("nothing panics with it").pop();
                     let stage = match kept {
@@ -149,7 +163,7 @@ impl Matrix<'_> {
                         None => Stage::new(self.lab, self.side, &format!("w{worker}"), Control::default())?,
                     };
                     while let Some(job) = { todo.lock().expect("nothing panics with it").pop() } {
-                        self.harm(&stage, job, expected, row)?;
+                        self.harm(&stage, job, undisturbed, row)?;
                     }
                     Ok(())
                 })
@@ -160,21 +174,21 @@ impl Matrix<'_> {
         Ok(row.into_inner().expect("nothing panics with it"))
     }
 
-    /// Returns what two undisturbed runs leave in common, and the requests that they make.
-    fn undisturbed(&self, stage: &Stage) -> Result<(Print, Vec<Event>)> {
-        let once = || -> Result<(Print, Vec<Event>)> {
+    fn undisturbed(&self, stage: &Stage) -> Result<Undisturbed> {
+        let once = || -> Result<Undisturbed> {
             stage.reset(self.state)?;
+            let wrong_before = stage.wrong()?;
             stage.control.begin(None);
             let ran = stage.run(self.phase)?;
             ensure!(ran.code == Some(0), "{} fails without a fault: {}", self.phase.name, ran.stderr);
             let wrong = stage.wrong()?;
             ensure!(wrong.is_empty(), "{} ends with {wrong:?}", self.phase.name);
             let events = stage.control.run().events.remove(&self.side).unwrap_or_default();
-            Ok((stage.print()?, events))
+            Ok(Undisturbed { print: stage.print()?, events, wrong_before })
         };
-        let ((mut first, events), (second, _)) = (once()?, once()?);
-        first.retain(|name, value| second.get(name) == Some(value));
-        Ok((first, events))
+        let (mut first, second) = (once()?, once()?);
+        first.print.retain(|name, value| second.print.get(name) == Some(value));
+        Ok(first)
     }
 
     /// The runs, last first.
@@ -208,7 +222,8 @@ impl Matrix<'_> {
         jobs
     }
 
-    fn harm(&self, stage: &Stage, job: Job, expected: &Print, row: &Mutex<Row>) -> Result<()> {
+    fn harm(&self, stage: &Stage, job: Job, undisturbed: &Undisturbed, row: &Mutex<Row>) -> Result<()> {
+        let Undisturbed { print: expected, wrong_before, .. } = undisturbed;
         let Job { at, fault, lasts } = job;
         stage.reset(self.state)?;
         stage.control.begin(Some(Plan { side: self.side, at, fault, lasts }));
@@ -220,6 +235,10 @@ impl Matrix<'_> {
         stage.control.begin(None);
         let mut problems = Problems::default();
         problems.wrong_view.extend(stage.wrong()?);
+        if ran.code != Some(0) {
+            // What was wrong before may still be so.
+            problems.wrong_view.retain(|wrong| !wrong_before.contains(wrong));
+        }
         problems.stuck.extend(ran.fault());
         // A lock that could not be given back is left to the next run.
         let is_done = ran.code == Some(0) && !ran.stderr.contains("the lock could not be released, and will expire");

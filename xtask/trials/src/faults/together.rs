@@ -28,7 +28,7 @@ enum Meeting {
     Rollback,
     /// An upload, and someone who publishes the same release and withdraws it.
     Withdrawn,
-    /// An upload, and someone who synchronises a manual by hand.
+    /// An upload, and someone who synchronises a manual by hand, or moves pointers back.
     Sync,
     /// An upload of what is partly there, and someone who deletes some of that after it was looked at.
     Loss,
@@ -241,6 +241,7 @@ impl<'a> Interleavings<'a> {
         }
         if ran[0].iter().all(|ran| ran.code == Some(0)) && self.is_in_time(first, requests) {
             problems.wrong_view.extend(first.wrong()?);
+            problems.wrong_view.extend(first.not_the_newest());
             problems.compare("success", expected, &pair.print()?);
         }
         deeds::give_back_lock(&first.buckets);
@@ -270,22 +271,17 @@ impl<'a> Interleavings<'a> {
     /// What someone else does, and when.
     fn deed(&self, buckets: &Arc<Buckets>, requests: &Requests, dice: &mut Dice) -> Option<Deed> {
         let Requests { lock, all, writes } = *requests;
-        let doing = match self.meeting {
+        // A lock can be lost once it is there.
+        let later = |dice: &mut Dice| When::Request(lock + 2 + dice.below(all.saturating_sub(lock + 2).max(1)));
+        Some(match self.meeting {
             Meeting::Same | Meeting::Series | Meeting::Rollback | Meeting::Withdrawn => return None,
-            Meeting::Sync => deeds::synchronise(buckets, dice.below(3)),
-            Meeting::Loss => deeds::lose(buckets, dice.below(3)),
-            Meeting::LostLock => deeds::lose_lock(buckets),
-            Meeting::StolenLock => deeds::steal_lock(buckets),
-        };
-        let when = match self.meeting {
-            Meeting::Loss => When::Request(1 + dice.below(lock)),
             // Often when all pointers have just moved.
-            Meeting::Sync if dice.below(3) == 0 => When::Writes(writes - 1),
-            Meeting::Sync => When::Request(1 + dice.below(all - 1)),
-            // A lock can be lost once it is there.
-            _ => When::Request(lock + 2 + dice.below(all.saturating_sub(lock + 2).max(1))),
-        };
-        Some((when, doing))
+            Meeting::Sync if dice.below(3) == 0 => (When::Writes(writes - 1), deeds::put_back(buckets)),
+            Meeting::Sync => (When::Request(1 + dice.below(all - 1)), deeds::synchronise(buckets, dice.below(3))),
+            Meeting::Loss => (When::Request(1 + dice.below(lock)), deeds::lose(buckets, dice.below(3))),
+            Meeting::LostLock => (later(dice), deeds::lose_lock(buckets)),
+            Meeting::StolenLock => (later(dice), deeds::steal_lock(buckets)),
+        })
     }
 
     /// Whether someone else did something so early that the run had to see it before it said that everything is done.
