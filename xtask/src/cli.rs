@@ -12,6 +12,7 @@ use clap::{Args, CommandFactory, Parser, Subcommand};
 use self::local::Local;
 use crate::domain::product::Product;
 use crate::phases::{bench, ci, crash, faults};
+use crate::tools::interrupt;
 use crate::tools::term::{self, Verbosity};
 use crate::tree;
 
@@ -133,6 +134,7 @@ enum Bench {
 pub fn main(publish: impl FnOnce(Publish, &Invocation) -> Result<Outcome>) -> ExitCode {
     Cli::parse().run(publish).map_or_else(
         |error| {
+            interrupt::wait_if_stopping();
             term::error(&error);
             ExitCode::FAILURE
         },

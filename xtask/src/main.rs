@@ -4,5 +4,6 @@
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
+    xtask::tools::interrupt::listen();
     xtask::cli::main(|_, invocation| xtask::phases::publish::exec_publish(&invocation.workspace))
 }

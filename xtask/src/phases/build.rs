@@ -16,6 +16,7 @@ use crate::domain::extent::Extent;
 use crate::domain::layout;
 use crate::domain::system::System;
 use crate::tools::git::Git;
+use crate::tools::interrupt;
 use crate::tools::nix::Nix;
 use crate::tools::term::{self, Steps};
 use crate::tree::release_dir::Stage;
@@ -27,6 +28,7 @@ pub use self::plan::{RELEASE_JOBS, Request};
 /// # Errors
 /// Every problem at once, or the step that failed. The existing release is untouched then.
 pub fn run(git: &Git, request: &Request) -> Result<()> {
+    interrupt::stands("release/ is as it was, and what Nix has built stays");
     let nix = Nix::new(git.root(), &request.nix_args)?;
     nix.warn_of_lost_arguments(&request.nix_args);
     let mut steps = Steps::default();
@@ -64,6 +66,7 @@ fn all(plan: &Plan, nix: &Nix, stage: Stage, steps: &mut Steps) -> Result<String
         gathering.keep_roots(&roots)?;
         let described = gathering.seal(image)?;
         stage.replace()?;
+        interrupt::stands("release/ is complete");
         Ok(described)
     })?;
     Ok(format!("release/ holds {} {}: {described}", plan.product.name, jobs.version))

@@ -6,6 +6,7 @@ pub mod clock;
 pub mod files;
 pub mod git;
 pub mod history;
+pub mod interrupt;
 pub mod nix;
 pub mod paint;
 pub mod patience;

@@ -18,6 +18,7 @@ use crate::tools::git::Git;
 use crate::tools::git::halfway::INTENT;
 use crate::tools::git::lists::Difference;
 use crate::tools::git::locks;
+use crate::tools::interrupt;
 use crate::tools::scratch_dir;
 use crate::tools::term;
 
@@ -51,6 +52,7 @@ impl<'a> Movement<'a> {
     /// # Errors
     /// Another run is moving it, or what was left cannot be completed.
     pub fn begin(git: &'a Git, command: &'static str) -> Result<Movement<'a>> {
+        interrupt::stands("nothing has changed");
         scratch_dir::tidy_up();
         let movement = Movement::of(git, command)?;
         if movement.is_left_elsewhere()? {
@@ -92,6 +94,7 @@ impl<'a> Movement<'a> {
         let Some(intent) = self.intent(steps)? else { return Ok(()) };
         let text = serde_json::to_string(&intent)?;
         files::write_atomic(&self.file, &format!("{text}\n")).context("nothing has changed")?;
+        interrupt::stands("git may have moved a part, which the next run completes");
         let reason = format!("release {}", self.command);
         for step in steps {
             let done = match step {
@@ -105,6 +108,7 @@ impl<'a> Movement<'a> {
             }
         }
         self.forget(&self.git.differences(&intent.files)?)?;
+        interrupt::stands("everything that was to move is in place");
         steps.iter().try_for_each(|step| self.require_moved(step))
     }
 
@@ -190,6 +194,7 @@ impl<'a> Movement<'a> {
             Progress::NotBegun => {}
             Progress::Done => self.say_completed(&intent),
             Progress::Halfway => {
+                interrupt::stands("what an earlier run left halfway may not be complete yet");
                 self.complete(&intent, &seen, &differences)
                     .with_context(|| format!("cannot complete what the stopped `{}` was moving", intent.command))?;
                 self.say_completed(&intent);

@@ -13,6 +13,7 @@ mod guide;
 mod halfway;
 mod hostile;
 mod identity;
+mod interrupt;
 mod moving;
 mod notes;
 mod prepare;

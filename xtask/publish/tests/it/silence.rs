@@ -127,6 +127,46 @@ async fn while_a_rollback_is_carried_out() -> Result<()> {
     Ok(())
 }
 
+/// A git remote over SSH that answers everything but the push itself: the second time that it is pushed to, after the try.
+#[test]
+fn while_a_push_is_silent() {
+    let release = Release::new("2.93.1");
+    let beside = |name: &str| release.repo.beside(name);
+    let (bare, ssh, asked) = (beside("remote.git"), beside("ssh"), beside("asked"));
+    release.repo.git(&["init", "--quiet", "--bare", "--initial-branch=main", bare.as_str()]);
+    let script = format!(
+        "#!/bin/sh\ncase \"$2\" in *receive-pack*) echo >> {asked}\n\
+         [ \"$(wc -l < {asked})\" = 2 ] && exec sleep 600;;\nesac\nexec sh -c \"$2\"\n"
+    );
+    fs::write(&ssh, script).expect("written");
+    make_executable(&ssh);
+    release.repo.git(&["config", "core.sshCommand", ssh.as_str()]);
+    release.repo.git(&["config", "ssh.variant", "simple"]);
+    release.configure(|text| {
+        let git = format!("[environments.local.git.plain]\nurl = \"ssh://git.invalid{bare}\"");
+        text.replacen("[environments.local.git.directory]\npath = \"release/local/git\"", &git, 1)
+    });
+    // Its messages go to a file, which shows that the silence was spoken of.
+    let tool = release.command("upload", "local", &["--noconfirm"]);
+    let messages = beside("messages");
+    let mut command = Command::new("sh");
+    command.args(["-c", &format!("exec \"$@\" 2>{messages}"), "sh"]).arg(tool.get_program()).args(tool.get_args());
+    command.envs(tool.get_envs().filter_map(|(name, value)| Some((name, value?))));
+    let said = || fs::read_to_string(&messages).unwrap_or_default();
+    interrupted(command, || said().contains("  waiting for ssh://git.invalid"));
+    let said = said();
+    let waiting = said.lines().find(|line| line.starts_with("  waiting for ")).unwrap_or_default();
+    assert!(waiting.contains(", silent for 1") && waiting.contains("; giving up in 2"), "{said}");
+    expect![[r#"
+        warning: stopped by Ctrl-C: no pointer has moved, so users see what they saw before
+              finished work is kept: run the same command again
+    "#]]
+    .assert_eq(&said[said.rfind("warning: stopped by ").expect("last words")..]);
+    assert_eq!(release.repo.git(&["-C", bare.as_str(), "for-each-ref"]), "");
+    release.upload().ok();
+    release.release("verify", "local", &[]).ok();
+}
+
 /// A server that accepts connections and says nothing.
 struct Mute {
     address: String,

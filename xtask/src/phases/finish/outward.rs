@@ -13,6 +13,7 @@ use crate::domain::oid::Oid;
 use crate::domain::release::tagging::Relation;
 use crate::domain::release::{Kind, MAIN, series_branch};
 use crate::tools::git::Git;
+use crate::tools::interrupt;
 use crate::tools::remote::{Heads, Pushed, Remote};
 use crate::tools::term;
 use crate::tree;
@@ -224,6 +225,7 @@ impl<'a> FinishTarget<'a> {
             term::say(format_args!("  not pushed: {what} to {place}"));
             return Ok(());
         }
+        interrupt::stands(format_args!("everything here is done; {} may have {what} or not", self.name));
         match self.remote.push(&[format!("{commit}:{reference}")])? {
             Pushed::Done => term::say(format_args!("  {}  {what} to {place}", term::good("pushed"))),
             Pushed::NothingNew => term::say(format_args!("  {} has {what} in review", self.name)),
