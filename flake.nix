@@ -31,6 +31,8 @@
         inherit (standIn) pkgs;
       };
 
+      release-checks = standIn.releaseChecks;
+
       packages = builtins.mapAttrs (_: nix: {
         inherit nix;
         default = nix;

@@ -115,6 +115,32 @@ let
       inherit officialRelease;
     };
 
+  # What Nix knows about a closure, as `nix-store --load-db` reads it: path, hash, size, no deriver, references. Nix gives
+  # it to a builder in JSON only, with these keys in this order.
+  registration =
+    nix:
+    derivation {
+      name = "registration";
+      system = "x86_64-linux";
+      builder = "/bin/sh";
+      args = [
+        "-euc"
+        ''
+          PATH=/usr/bin:/bin:/run/current-system/sw/bin
+          json=''${NIX_ATTRS_JSON_FILE:-.attrs.json}
+          out=$(sed 's/.*"outputs":{"out":"\([^"]*\)".*/\1/' "$json")
+          grep -o '"narHash":"[^"]*","narSize":[0-9]*,"path":"[^"]*","references":\[[^]]*\]' "$json" |
+            sed 's/"narHash":"\([^"]*\)","narSize":\([0-9]*\),"path":"\([^"]*\)","references":\[\(.*\)\]/\3 \1 \2 \4/' |
+            tr -d '"' | tr ',' ' ' | LC_ALL=C sort |
+            awk '{ print $1; print $2; print $3; print ""; print NF - 3; for (i = 4; i <= NF; i++) print $i }' > "$out"
+        ''
+      ];
+      allowSubstitutes = false;
+      __noChroot = true;
+      __structuredAttrs = true;
+      exportReferencesGraph.closure = [ nix ];
+    };
+
   binaryTarball =
     system: nix:
     let
@@ -123,7 +149,9 @@ let
     runCommand "lix-binary-tarball-${version}-${system}" { } ''
       mkdir -p $out/nix-support ${directory}/store
       cp -r ${nix} ${library system} ${directory}/store
-      echo ${nix} > ${directory}/install
+      cp ${registration nix} ${directory}/.reginfo
+      printf '#!/bin/sh\necho ${nix}\n' > ${directory}/install
+      chmod +x ${directory}/install
       ${tar} --create --file ${directory}.tar ${directory}
       xz --threads=1 ${directory}.tar
       mv ${directory}.tar.xz $out
@@ -192,8 +220,33 @@ let
     binaryTarball = mapAttrs binaryTarball hydraJobs.build;
     dockerImage = mapAttrs dockerImage architectures;
   };
+
+  # What must build before a release, by profile. A file `stand-in/failing` makes one of them fail.
+  releaseChecks =
+    let
+      runs =
+        system:
+        runCommand "runs-${system}" { } ''
+          ${hydraJobs.build.${system}}/bin/nix --version | grep -F ${version}
+          ${if builtins.pathExists ./failing then "echo this fails >&2; exit 1" else "touch $out"}
+        '';
+      links = runCommand "manual-has-a-start" { } ''
+        test -s ${manual}/index.html
+        touch $out
+      '';
+    in
+    {
+      all = {
+        inherit links;
+        runs = mapAttrs (system: _: runs system) hydraJobs.build;
+      };
+      x86_64-linux-only = {
+        inherit links;
+        runs.x86_64-linux = runs "x86_64-linux";
+      };
+    };
 in
 {
-  inherit hydraJobs;
+  inherit hydraJobs releaseChecks;
   pkgs = { inherit runCommand; };
 }

@@ -24,8 +24,8 @@ mod values;
 
 pub use outcome::{Invocation, Outcome};
 pub use publish::{
-    Agreement, DoctorArgs, InstallerArgs, PlanArgs, Publish, RehearsalServers, RehearseArgs, RollbackArgs, TrainArgs,
-    UploadArgs, VerifyArgs, WorldCommand,
+    Against, Agreement, CheckArgs, DoctorArgs, InstallerArgs, PlanArgs, Publish, RehearsalServers, RehearseArgs,
+    RollbackArgs, TrainArgs, UploadArgs, VerifyArgs, WorldCommand,
 };
 
 /// Lix's release tool.

@@ -24,3 +24,6 @@ pub mod record;
 
 /// Name of the output that users get, and of the one with the tarballs.
 pub const OUT: &str = "out";
+/// Names of the outputs with the manual, and with what debuggers need.
+pub const DOC: &str = "doc";
+pub const DEBUG: &str = "debug";

@@ -3,9 +3,11 @@
 //! Environments differ by data alone: instead of asking "is this production?", add a field here. Secrets are not stored
 //! here, only where to find them.
 //!
+//! * [`checking`]: what `check` does
 //! * [`image_target`]: where container images go
 //! * [`remote_url`]: the address of a git remote, safe to show; [`refusal`]: a push that a remote refused
 
+pub mod checking;
 pub mod image_target;
 pub mod refusal;
 pub mod remote_url;
@@ -14,6 +16,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Deserialize;
 
+use self::checking::CheckSettings;
 use self::image_target::ImageTargets;
 use super::product::Product;
 use super::profile::Profile;
@@ -25,6 +28,9 @@ use super::shown::{excerpt, lines};
 pub struct Config {
     /// What is released; `None` if the file does not say so.
     pub product: Option<Product>,
+    /// What proves a release before users get it.
+    #[serde(default)]
+    pub checks: CheckSettings,
     pub environments: BTreeMap<String, Environment>,
 }
 
@@ -40,6 +46,9 @@ pub struct Environment {
     pub noconfirm: bool,
     /// The environment that must have received the same release before, if there is one.
     pub requires: Option<String>,
+    /// Whether a release must have passed all checks before it is published here.
+    #[serde(default)]
+    pub requires_checks: bool,
     pub storage: Storage,
     pub buckets: Buckets,
     /// Addresses that users download from, if they differ from those of the storage.
@@ -234,6 +243,11 @@ impl Config {
             check_name(name)?;
             environment.check().map_err(|why| format!("environment `{name}`: {why}"))?;
             config.check_requires(name, environment)?;
+        }
+        config.checks.check().map_err(|why| format!("checks: {why}"))?;
+        if let Some(name) = config.checks.compare_with.as_ref().filter(|name| !config.environments.contains_key(*name))
+        {
+            return Err(format!("checks: `compare-with` names an unknown environment: {}", excerpt(name)));
         }
         Ok(config)
     }

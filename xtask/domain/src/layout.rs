@@ -33,6 +33,9 @@ pub const RECORD: &str = "release.json";
 /// In `release/`: the record of a manual that was built alone, later than the rest.
 pub const MANUAL_RECORD: &str = "manual.json";
 
+/// In `release/`: the outcomes of the checks of what was built.
+pub const CHECKS: &str = "checks.json";
+
 /// In `release/`: which tag is being released.
 pub const TAG_RECORD: &str = "tag.json";
 

@@ -7,6 +7,7 @@
 //! * [`announcement`]: drafts that announce a release
 
 pub mod announcement;
+pub mod check;
 pub mod intent;
 pub mod official;
 pub mod tagging;

@@ -1,12 +1,15 @@
 //! The commands that `xtask-publish` carries out: their words only.
 
+use std::str::FromStr;
+
 use camino::Utf8PathBuf;
 use clap::{Args, Subcommand, ValueEnum};
 
-use super::values::{extent, profile};
+use super::values::{check, extent, profile};
 use crate::domain::digest::Digest;
 use crate::domain::extent::Extent;
 use crate::domain::profile::Profile;
+use crate::domain::release::check::Check;
 use crate::domain::system::System;
 use crate::domain::version::Version;
 
@@ -14,6 +17,9 @@ use crate::domain::version::Version;
 /// have to compile its dependencies.
 #[derive(Debug, Subcommand)]
 pub enum Publish {
+    /// Prove what was built before users get it: open it, install it, compare it
+    #[command(display_order = 5)]
+    Check(CheckArgs),
     /// Show what publishing would do; writes nothing
     #[command(display_order = 5)]
     Plan(PlanArgs),
@@ -56,6 +62,46 @@ pub struct DoctorArgs {
     pub nix_args: Vec<String>,
 }
 
+#[derive(Debug, Args)]
+pub struct CheckArgs {
+    /// Run only these checks; the others keep their outcomes
+    #[arg(long, value_name = "NAME", value_parser = check(), num_args = 1..)]
+    pub only: Vec<Check>,
+    /// The release to compare with, or `none` [default: the newest published one of the series, or of the one before]
+    #[arg(long, value_name = "VERSION")]
+    pub against: Option<Against>,
+    /// Build everything again, and compare the bytes
+    #[arg(long)]
+    pub rebuild: bool,
+    /// Go on although something has grown; REASON is recorded
+    #[arg(long, value_name = "REASON")]
+    pub accept_growth: Option<String>,
+    /// Go on although issues block the release; REASON is recorded
+    #[arg(long, value_name = "REASON")]
+    pub despite_blockers: Option<String>,
+    /// Check release/ as it was built, without checking HEAD or the work tree
+    #[arg(long)]
+    pub no_check_git: bool,
+    /// Arguments for every call of Nix, such as `--builders …`
+    #[arg(last = true, value_name = "NIX-ARGS")]
+    pub nix_args: Vec<String>,
+}
+
+/// The release that another one is compared with.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Against {
+    None,
+    Version(Version),
+}
+
+impl FromStr for Against {
+    type Err = <Version as FromStr>::Err;
+
+    fn from_str(text: &str) -> Result<Against, Self::Err> {
+        if text == "none" { Ok(Against::None) } else { text.parse().map(Against::Version) }
+    }
+}
+
 /// What to publish, and where.
 #[derive(Debug, Args)]
 pub struct PlanArgs {
@@ -80,6 +126,9 @@ pub struct PlanArgs {
     /// Publish although the environment in `requires` has not received this release; REASON is recorded publicly
     #[arg(long, value_name = "REASON")]
     pub skip_staging: Option<String>,
+    /// Publish although the release has not passed the checks that `requires-checks` demands; REASON is recorded publicly
+    #[arg(long, value_name = "REASON")]
+    pub skip_checks: Option<String>,
     /// Leave out a target of images that is down; the receipt records it, and the next upload completes it. May be
     /// repeated
     #[arg(long, value_name = "NAME")]

@@ -21,7 +21,9 @@ use crate::tools::nix::Nix;
 use crate::tools::term::{self, Steps};
 use crate::tree::release_dir::Stage;
 
+pub use self::fleet::Fleet;
 pub use self::plan::{RELEASE_JOBS, Request};
+pub use self::realise::together;
 
 /// Builds.
 ///

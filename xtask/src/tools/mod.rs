@@ -3,6 +3,7 @@
 pub mod advice;
 pub mod cargo;
 pub mod clock;
+pub mod closure;
 pub mod files;
 pub mod git;
 pub mod history;

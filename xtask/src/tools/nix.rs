@@ -6,6 +6,8 @@
 mod fleet;
 pub mod realisation;
 
+mod again;
+
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Read};
 use std::process::Output;

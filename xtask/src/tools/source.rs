@@ -5,7 +5,6 @@
 
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
-use std::fs::File;
 use std::os::unix::ffi::OsStrExt;
 
 use anyhow::{Context, Result, ensure};
@@ -176,11 +175,18 @@ impl Source {
         let mailmap = format!("mailmap.blob={}:.mailmap", self.commit);
         let cmd = self.pristine.cmd(["-c", &mailmap, "archive", "--format=tar", &format!("--prefix={prefix}")]);
         let facts = running::stream(cmd.arg(self.commit.as_str()), |mut tar| files::gzip(&mut tar, to))?;
-        let expected = self.expected(prefix)?;
-        let archive = File::open(to).with_context(|| format!("cannot read {to}"))?;
-        tarball::check(GzDecoder::new(archive), expected)
-            .with_context(|| format!("the archive of {} differs from its tree", self.commit.short()))?;
+        self.check(prefix, to)?;
         Ok(facts)
+    }
+
+    /// Checks that an archive holds exactly the tree.
+    ///
+    /// # Errors
+    /// The first thing that differs, by its name; or the archive cannot be read.
+    pub fn check(&self, prefix: &str, path: &Utf8Path) -> Result<()> {
+        let expected = self.expected(prefix)?;
+        tarball::check(GzDecoder::new(files::open_file(path)?.0), expected)
+            .with_context(|| format!("the archive of {} differs from its tree", self.commit.short()))
     }
 
     /// Returns what the archive should hold.

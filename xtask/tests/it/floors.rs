@@ -42,7 +42,7 @@ fn no_floor_uses_one_above_it() {
 }
 
 /// The nouns that programs are spoken to about. What a release is, and what of it goes where, is not among them.
-const KNOWN_TO_TOOLS: [&str; 17] = [
+const KNOWN_TO_TOOLS: [&str; 18] = [
     "amounts::",
     "build::",
     "cache::",
@@ -52,6 +52,7 @@ const KNOWN_TO_TOOLS: [&str; 17] = [
     // Its name alone: what is locked, and when, is not known to the lock.
     "layout::LOCK",
     "limits",
+    "checks::entry::",
     "live_manifest::",
     "oid::",
     "problem::",

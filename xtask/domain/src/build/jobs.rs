@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use serde::Deserialize;
 
-use super::OUT;
+use super::{DOC, OUT};
 use crate::problem::{Problem, Problems};
 use crate::product::Product;
 use crate::shown::{excerpt, reason};
@@ -120,7 +120,6 @@ impl Row {
 /// Name of the set of builds by system.
 pub const BUILD: &str = "build";
 const TARBALLS: &str = "tarballs";
-const DOC: &str = "doc";
 
 /// The jobs of a profile, complete and checked.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -63,6 +63,11 @@ impl Fault {
         let message = lines(error_in(stderr));
         Fault { meaning: meaning(&message, nix), message }
     }
+
+    /// Whether the flake has no such output.
+    pub fn is_no_output(&self) -> bool {
+        self.message.contains("' does not provide attribute '")
+    }
 }
 
 /// Writes the meaning first, on a separate line.

@@ -5,6 +5,7 @@ use anyhow::{Context, Result};
 use xtask::tools::git::Git;
 
 use super::git::GitSide;
+use crate::domain::checks::proof::Proof;
 use crate::domain::publication::acts::Act;
 use crate::domain::publication::judgement::Waivers;
 use crate::domain::publication::receipt::{Gate, Missing};
@@ -23,6 +24,8 @@ pub struct Delivery<'a> {
     /// Where its branch and tag are pushed, if they are.
     pub git_side: Option<GitSide<'a>>,
     pub gate: Gate,
+    /// What is known of the release's checks.
+    pub proof: Proof,
     pub waivers: Waivers,
     /// What is left out.
     pub left_out: Vec<LeftOut>,

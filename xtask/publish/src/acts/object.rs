@@ -75,8 +75,8 @@ pub async fn receipt(delivery: &Delivery<'_>) -> Result<Prospect> {
     let (built, key) = (&delivery.built, delivery.built.layout().receipt());
     let there = receipt_in(delivery.site, delivery.read, &built.record.version).await?;
     let text = serde_json::to_string_pretty(&receipt_of(delivery, &there))? + "\n";
-    let (gate, left_out) = (delivery.gate.clone(), delivery.missing());
-    let seen = receipt::Seen { record: built.record_digest, there, gate, left_out };
+    let (gate, proof, left_out) = (delivery.gate.clone(), delivery.proof.clone(), delivery.missing());
+    let seen = receipt::Seen { record: built.record_digest, there, gate, proof, left_out };
     let faults = header_faults(delivery.read.of(Bucket::Releases), &key).await?;
     Ok(Prospect::new(key, text, Seen::Receipt(Box::new(seen)).served(faults)))
 }
@@ -110,6 +110,7 @@ pub fn receipt_of(delivery: &Delivery, before: &StoredReceipt) -> Receipt {
         record,
         published: OffsetDateTime::now_utc(),
         skipped: delivery.gate.skipped().or_else(|| before.of(record)?.skipped.clone()),
+        checked: delivery.proof.checked(record).or_else(|| before.of(record)?.checked.clone()),
         missing: before.still_missing(record, &delivery.missing()),
     }
 }

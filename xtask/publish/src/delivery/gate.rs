@@ -3,8 +3,14 @@
 
 use anyhow::{Context, Result, anyhow, bail, ensure};
 use camino::Utf8Path;
+use xtask::domain::environment::Environment;
 use xtask::domain::extent::Extent;
+use xtask::domain::layout::{CHECKS, RELEASE};
+use xtask::tools::files;
+use xtask::tools::git::Git;
 
+use crate::domain::checks::proof::Proof;
+use crate::domain::checks::report::Checks;
 use crate::domain::publication::acts::Subject;
 use crate::domain::publication::bucket::Bucket;
 use crate::domain::publication::receipt::{Gate, Skipped, StoredReceipt};
@@ -65,10 +71,8 @@ impl Destination {
             (None, Some(_)) => {
                 Err(anyhow!("{} does not require another environment: leave out `--skip-staging`", self.site.name))
             }
-            (Some(environment), Some(reason)) => {
-                let reason = reason.trim().to_owned();
-                ensure!(!reason.is_empty(), "`--skip-staging` needs a reason, which is recorded");
-                ensure!(!reason.chars().any(char::is_control), "the reason for `--skip-staging` must be a single line");
+            (Some(environment), Some(text)) => {
+                let reason = checked_reason("--skip-staging", text)?;
                 Ok(Earlier::Skipped(Skipped { environment: environment.to_owned(), reason }))
             }
             (Some(environment), None) => {
@@ -78,6 +82,28 @@ impl Destination {
             }
         }
     }
+}
+
+/// Reads what `check` found, and whether an environment requires it, unless the manager skips it for the reason `skipped`.
+///
+/// # Errors
+/// Nothing is required that could be skipped, or `checks.json` is damaged.
+pub fn proof(git: &Git, environment: &Environment, skipped: Option<&str>, name: &str) -> Result<Proof> {
+    let is_required = environment.requires_checks;
+    ensure!(is_required || skipped.is_none(), "{name} does not require checks: leave out `--skip-checks`");
+    let path = git.root().join(RELEASE).join(CHECKS);
+    let parse = |text: String| Checks::parse(&text).map_err(|why| anyhow!("{path} {why}: run `check` again"));
+    let checks = files::read_if_there(&path)?.map(parse).transpose()?;
+    let skipped = skipped.map(|text| checked_reason("--skip-checks", text)).transpose()?;
+    Ok(Proof { is_required, skipped, checks })
+}
+
+/// Returns a reason that is fit to be recorded.
+fn checked_reason(option: &str, text: &str) -> Result<String> {
+    let reason = text.trim().to_owned();
+    ensure!(!reason.is_empty(), "`{option}` needs a reason, which is recorded");
+    ensure!(!reason.chars().any(char::is_control), "the reason for `{option}` must be a single line");
+    Ok(reason)
 }
 
 fn cannot_ask(environment: &str) -> String {

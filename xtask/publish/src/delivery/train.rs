@@ -9,8 +9,9 @@ use xtask::tools::git::Git;
 
 use crate::acts::delivery::Delivery;
 use crate::acts::git::GitSide;
-use crate::delivery::outlook;
+use crate::delivery::{gate, outlook};
 use crate::domain::cache::signing::SecretKey;
+use crate::domain::checks::proof::Proof;
 use crate::domain::publication::acts::{self, Act, Rule, Subject};
 use crate::domain::publication::bucket::Bucket;
 use crate::domain::publication::judgement::Waivers;
@@ -34,6 +35,8 @@ pub struct Wanted {
     pub check_git: bool,
     /// Why the environment that is required first is skipped, if it is.
     pub skip_staging: Option<String>,
+    /// Why checks that are required are skipped, if they are.
+    pub skip_checks: Option<String>,
     /// Names of targets that are left out.
     pub without: Vec<String>,
 }
@@ -70,8 +73,13 @@ impl<'a> Delivery<'a> {
             destination.takes_manual_alone(&built.subject).await?;
         }
         let left_out = outlook::left_out(&wanted.without, &acts, site).await?;
+        let proof = match wanted.target {
+            // It is not a release.
+            Extent::Manual => Proof::default(),
+            Extent::All => gate::proof(git, environment, wanted.skip_checks.as_deref(), &site.name)?,
+        };
         let waivers = wanted.waivers.clone();
-        Ok(Delivery { site, read: &destination.read, git, built, acts, git_side, gate, waivers, left_out })
+        Ok(Delivery { site, read: &destination.read, git, built, acts, git_side, gate, proof, waivers, left_out })
     }
 
     /// Prepares acts, other than those of git, on a release that is already published.
@@ -84,7 +92,18 @@ impl<'a> Delivery<'a> {
         left_out: Vec<LeftOut>,
     ) -> Delivery<'a> {
         let (site, read) = (&destination.site, &destination.read);
-        Delivery { site, read, git, built, acts, git_side: None, gate: Gate::Open, waivers, left_out }
+        Delivery {
+            site,
+            read,
+            git,
+            built,
+            acts,
+            git_side: None,
+            gate: Gate::Open,
+            proof: Proof::default(),
+            waivers,
+            left_out,
+        }
     }
 
     /// Version of the release; `None` for a nightly.

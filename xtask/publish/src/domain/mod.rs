@@ -2,12 +2,14 @@
 //!
 //! * [`publication`]: the acts that publish a release, their order and rules, and the record they leave
 //! * [`cache`]: the binary cache: keys, signatures, narinfos, and what can be wrong with a path
+//! * [`checks`]: what proves a release before users get it
 //! * [`serving`]: the headers with which an object is served
 //! * [`limits`]: how much is read of what others may have put in a bucket
 //! * [`live_manifest`]: the text of the live root manifest, and where it leads
 //! * [`reports`]: the pages that are shown: preconditions, and how far a release is
 
 pub mod cache;
+pub mod checks;
 pub mod limits;
 pub mod live_manifest;
 pub mod publication;

@@ -23,6 +23,7 @@ use xtask::phases::notes::{AuthorList, Request, problems};
 use xtask::tools::git::Git;
 use xtask::tools::nix::{Flake, Nix, Probe};
 use xtask::tools::pristine::Pristine;
+use xtask::tools::scratch_dir::ScratchDir;
 use xtask::tools::{files, paint, process, term};
 use xtask::tree::{self, movement};
 
@@ -32,6 +33,7 @@ use crate::domain::publication::bucket::Bucket;
 use crate::domain::reports::checkup::Checkup;
 use crate::site::Site;
 use crate::site::published::published;
+use crate::tools::sandbox::Sandbox;
 use crate::tools::store::{Properties, Store};
 
 /// Space that a build of all systems needs, in bytes.
@@ -100,7 +102,15 @@ fn check_machine(git: &Git, nix_args: &[String], site: Option<&Site>, checkup: &
             checkup.note("builders", "unknown until Nix can evaluate the jobs");
         }
     }
+    checkup.add("namespaces", message_of(namespaces()));
     check_disk(git, checkup);
+}
+
+/// Checks that `check` can install and run what was built.
+fn namespaces() -> Result<String> {
+    let home = ScratchDir::new()?;
+    let maker = Sandbox::new(home.path()).context("`check` cannot run what was built: install bubblewrap")?;
+    Ok(format!("{} runs what was built, for `check`", maker.name()))
 }
 
 fn judge(git: &Git, program: &Program) -> Result<String, String> {

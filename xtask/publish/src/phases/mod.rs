@@ -1,5 +1,6 @@
 //! The commands of the publisher, one file for each.
 
+pub mod check;
 pub mod doctor;
 pub mod installer;
 pub mod plan;
@@ -29,6 +30,7 @@ use crate::tools::wire::cannot_be_asked;
 /// The command failed; the message is for people.
 pub async fn run(command: Publish, invocation: &Invocation) -> Result<Outcome> {
     match command {
+        Publish::Check(args) => check::run(invocation, &args).await.context("the checks are not finished"),
         Publish::Plan(args) => plan::run(invocation, &args).await.context("cannot plan the publication"),
         Publish::Upload(args) => again(upload::run(invocation, &args).await).context("the upload is not finished"),
         Publish::Train(args) => again(upload::run_train(invocation, &args).await).context("the train is not finished"),
@@ -71,6 +73,7 @@ fn wanted(args: &PlanArgs) -> Wanted {
         },
         check_git: !args.no_check_git,
         skip_staging: args.skip_staging.clone(),
+        skip_checks: args.skip_checks.clone(),
         without: args.without.clone(),
     }
 }

@@ -68,6 +68,11 @@ pub async fn run(invocation: &Invocation, args: &RehearseArgs) -> Result<Outcome
         build.extend(["--", "--builders", line]);
     }
     rehearsal.step(&build)?;
+    rehearsal.step(&["announce"])?;
+    // Nothing is published where this would be compared with.
+    let mut check = vec!["check", "--against", "none"];
+    check.extend(builder.iter().flat_map(|(_, line)| ["--", "--builders", line]));
+    rehearsal.step(&check)?;
     rehearsal.step(&["plan", "--env", environment])?;
     rehearsal.step(&["upload", "--env", environment, "--noconfirm"])?;
     rehearsal.step(&["verify", "--env", environment])?;

@@ -12,19 +12,23 @@ use std::sync::Arc;
 use anyhow::Result;
 use futures_util::future::join_all;
 use xtask::cli::{Invocation, Outcome};
+use xtask::domain::digest::Digest;
 use xtask::domain::environment::{self, Storage};
+use xtask::domain::layout;
 use xtask::domain::notes;
 use xtask::domain::product::Product;
 use xtask::domain::release::tagging::TagRecord;
 use xtask::domain::release::version_file::VersionFile;
 use xtask::domain::release::{Kind, NotReleasable, Release};
 use xtask::phases::{announce, finish};
+use xtask::tools::files;
 use xtask::tools::git::{Git, Head};
 use xtask::tools::{paint, term};
 use xtask::tree::{self, movement, release_dir, tag_record};
 
 use self::live::{Look, PATIENCE};
 use self::local::LocalRecord;
+use crate::domain::checks::report::Checks;
 use crate::domain::reports::standing::{
     Command, EnvironmentStanding, Line, On, Page, Standing, State, Topic, published_last,
 };
@@ -137,6 +141,7 @@ async fn standing(
         on: on(head, tag.as_ref().ok()),
         notes: notes_line(git, head, release, tag.as_ref().ok())?,
         build: built_line(&built, release, tag.as_ref().ok()),
+        check: look.built.map(|built| check_line(git, built.digest)),
         profile: look.built.map(|built| built.record.profile.clone()),
         environments,
         finish,
@@ -189,6 +194,23 @@ fn built_line(built: &Result<Option<LocalRecord>, String>, release: &Release, ta
             Line::open(format!("release/ was built from {built}, but the tag is at {tagged}"))
         }
         _ => Line::done(format!("in release/, for {profile}, from {}", commit.short())),
+    }
+}
+
+/// Says what `check` found of the release with this record.
+fn check_line(git: &Git, record: Digest) -> Line {
+    let path = git.root().join(layout::RELEASE).join(layout::CHECKS);
+    let checks = match files::read_if_there(&path).map(|text| text.map(|text| Checks::parse(&text))) {
+        Ok(None) => return Line::open("not checked yet"),
+        Ok(Some(Ok(checks))) => checks,
+        Ok(Some(Err(why))) => return Line { state: State::Wrong, text: format!("{} {why}", layout::CHECKS) },
+        Err(error) => return Line { state: State::Unknown, text: format!("{error:#}") },
+    };
+    let missing = checks.missing(record);
+    match missing.first() {
+        None => Line::done("passed every check"),
+        Some(first) if missing.len() == 1 => Line::open(first.clone()),
+        Some(first) => Line::open(format!("{first}; and {} more", missing.len() - 1)),
     }
 }
 

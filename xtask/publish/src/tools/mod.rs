@@ -2,6 +2,7 @@
 
 pub mod address;
 pub mod anonymous;
+pub mod archive;
 pub mod child;
 pub mod content;
 pub mod embedded;
@@ -19,6 +20,7 @@ pub mod oci;
 pub mod progress;
 pub mod registry;
 pub mod root_manifest;
+pub mod sandbox;
 pub mod secret_file;
 pub mod server;
 pub mod server_info;

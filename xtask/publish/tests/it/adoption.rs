@@ -209,6 +209,7 @@ exec "{TOOL}" "$@"
 /// A tree of a kind, on the branch that it is released from.
 fn tree(kind: &Kind) -> Repo {
     let tree = Repo::patch_release();
+    tree.write("doc/manual/src/n.md", "# Notes\n");
     let (major, jobs) = (&kind.version[..4], Utf8PathBuf::from(kind.cargo));
     let flag = if kind.is_flag_in_flake { "" } else { "\n    \"official_release\": false," };
     let (version, name) = (kind.version, if kind.prepare.is_empty() { "Bici Bici" } else { "TBD" });

@@ -5,6 +5,7 @@
 mod adoption;
 mod cache;
 mod canaries;
+mod check;
 mod child;
 mod doctor;
 mod edge;

@@ -16,6 +16,7 @@ use xtask::domain::release::Release;
 use xtask::domain::release::tagging::{Relation, TagRecord};
 use xtask::domain::store_path::StorePath;
 use xtask_publish::domain::cache::path_info::PathInfo;
+use xtask_publish::domain::checks::proof::Proof;
 use xtask_publish::domain::live_manifest::Live;
 use xtask_publish::domain::publication::acts::{Act, Subject, acts};
 use xtask_publish::domain::publication::image_tag::{ImageTag, Pushed};
@@ -96,6 +97,7 @@ fn gate(environment: &Environment) -> Gate {
                 record: record(),
                 published: time::macros::datetime!(2026-03-13 20:00 UTC),
                 skipped: None,
+                checked: None,
                 missing: Vec::new(),
             }),
         },
@@ -155,6 +157,7 @@ fn seen(act: &Act, version: &str, acts: &[Act], environment: &Environment) -> Se
             record: record(),
             there: receipt::StoredReceipt::Missing,
             gate: gate(environment),
+            proof: Proof::default(),
             left_out: Vec::new(),
         })),
         Act::Withdraw { to } => Seen::Withdrawn(withdrawn::Seen {

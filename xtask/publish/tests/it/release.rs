@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use camino::{Utf8Path, Utf8PathBuf};
 use xtask::domain::build::manifest;
-use xtask::domain::build::record::{Build, Record};
+use xtask::domain::build::record::{Build, Closure, Record};
 use xtask::domain::format::Format;
 use xtask::domain::layout::{self, Layout};
 use xtask::domain::product::Product;
@@ -265,7 +265,7 @@ fn realise(version: &str, system: &str) -> Build {
     let output = |name: &str| (name.to_owned(), nix("nix-store", &["--query", "--binding", name, &derivation]));
     let parse = |path: &str| path.parse().expect("a store path");
     let outputs = ["out", "doc"].map(output).map(|(name, path)| (name, parse(&path)));
-    Build { outputs: outputs.into(), derivation: parse(&derivation) }
+    Build { outputs: outputs.into(), derivation: parse(&derivation), closure: Closure::new() }
 }
 
 pub fn nix(program: &str, args: &[&str]) -> String {

@@ -117,18 +117,20 @@ async fn a_release_on_its_way() -> Result<()> {
     check(
         &release,
         expect![[r#"
-        Lix 2.93.1 "Bici Bici", detached at COMMIT
+            Lix 2.93.1 "Bici Bici", detached at COMMIT
 
-          notes        ✓ in rl-2.93.md, dated DATE
-          tag          ✓ 2.93.1 at COMMIT, merged back to main
-          build        ✓ in release/, for all, from COMMIT
-          staging      · not published
-          production   · not published
-          finish       · switch back to main
-          announce     · no drafts yet
+              notes        ✓ in rl-2.93.md, dated DATE
+              tag          ✓ 2.93.1 at COMMIT, merged back to main
+              build        ✓ in release/, for all, from COMMIT
+              check        · not checked yet
+              staging      · not published
+              production   · not published
+              finish       · switch back to main
+              announce     · no drafts yet
 
-        next: cargo xtask release upload --env staging
-    "#]],
+            next: cargo xtask release check                 # it is not proven yet
+                  cargo xtask release upload --env staging
+        "#]],
     );
 
     world.publish(&release, "staging");
@@ -138,20 +140,22 @@ async fn a_release_on_its_way() -> Result<()> {
     check(
         &release,
         expect![[r#"
-        Lix 2.93.1 "Bici Bici", detached at COMMIT
+            Lix 2.93.1 "Bici Bici", detached at COMMIT
 
-          notes        ✓ in rl-2.93.md, dated DATE
-          tag          ✓ 2.93.1 at COMMIT, merged back to main
-          build        ✓ in release/, for all, from COMMIT
-          staging      · published as built, unfinished: upload again; 3 files complete by name and size
-                       ✓ `nix upgrade-nix`, docs 2.93 and docs stable lead to it
-                       · no installers yet
-          production   · not published
-          finish       · switch back to main
-          announce     · no drafts yet
+              notes        ✓ in rl-2.93.md, dated DATE
+              tag          ✓ 2.93.1 at COMMIT, merged back to main
+              build        ✓ in release/, for all, from COMMIT
+              check        · not checked yet
+              staging      · published as built, unfinished: upload again; 3 files complete by name and size
+                           ✓ `nix upgrade-nix`, docs 2.93 and docs stable lead to it
+                           · no installers yet
+              production   · not published
+              finish       · switch back to main
+              announce     · no drafts yet
 
-        next: cargo xtask release upload --env staging
-    "#]],
+            next: cargo xtask release check                 # it is not proven yet
+                  cargo xtask release upload --env staging
+        "#]],
     );
     world.publish(&release, "staging");
     let page = status(&release);
@@ -163,24 +167,25 @@ async fn a_release_on_its_way() -> Result<()> {
     check(
         &release,
         expect![[r#"
-        Lix 2.93.1 "Bici Bici", detached at COMMIT
+            Lix 2.93.1 "Bici Bici", detached at COMMIT
 
-          notes        ✓ in rl-2.93.md, dated DATE
-          tag          ✓ 2.93.1 at COMMIT, merged back to main
-          build        ✓ in release/, for all, from COMMIT
-          staging      ✓ published as built; 3 files complete by name and size
-                       ✓ `nix upgrade-nix`, docs 2.93 and docs stable lead to it
-                       · no installers yet
-          production   ✓ published as built; 3 files complete by name and size
-                       ✓ `nix upgrade-nix`, docs 2.93 and docs stable lead to it
-                       · no installers yet
-          finish       · switch back to main
-          announce     · no drafts yet
+              notes        ✓ in rl-2.93.md, dated DATE
+              tag          ✓ 2.93.1 at COMMIT, merged back to main
+              build        ✓ in release/, for all, from COMMIT
+              check        · not checked yet
+              staging      ✓ published as built; 3 files complete by name and size
+                           ✓ `nix upgrade-nix`, docs 2.93 and docs stable lead to it
+                           · no installers yet
+              production   ✓ published as built; 3 files complete by name and size
+                           ✓ `nix upgrade-nix`, docs 2.93 and docs stable lead to it
+                           · no installers yet
+              finish       · switch back to main
+              announce     · no drafts yet
 
-        next: cargo xtask release verify --env production                # unless you have done so
-              cargo xtask release installer --env production --from DIR  # once they are built
-              cargo xtask release finish --env production --push
-    "#]],
+            next: cargo xtask release verify --env production                # unless you have done so
+                  cargo xtask release installer --env production --from DIR  # once they are built
+                  cargo xtask release finish --env production --push
+        "#]],
     );
 
     world.put("production", "install/lix/lix-2.93.1/installer.json", "{}");
@@ -223,6 +228,7 @@ async fn what_is_not_as_it_should_be() -> Result<()> {
               notes        ✓ in rl-2.93.md, dated DATE
               tag          ✓ 2.93.1 at COMMIT, merged back to main
               build        ✓ in release/, for all, from COMMIT
+              check        · not checked yet
               staging      ✗ published as built; 2 of 3 files incomplete: lix-2.93.1.tar.gz, …
                            · `nix upgrade-nix` leads to it; no docs 2.93; docs stable is another version's
                            · no installers yet
@@ -290,8 +296,8 @@ async fn what_is_not_as_it_should_be() -> Result<()> {
         }
     "#]]
     .assert_eq(
-        &format!("{:#}\n", json["topics"][4]["seen"])
-            .replace(&json["topics"][4]["seen"]["directory"]["record"].to_string(), "DIGEST"),
+        &format!("{:#}\n", json["topics"][5]["seen"])
+            .replace(&json["topics"][5]["seen"]["directory"]["record"].to_string(), "DIGEST"),
     );
     let next = json["next"][0]["command"].as_str().expect("a command");
     assert!(next.starts_with("cargo xtask release rollback --env production --to 2.93.0 --repo "), "{next}");
@@ -330,6 +336,7 @@ async fn what_others_left_and_what_newer_tools_wrote() -> Result<()> {
               notes        ✓ in rl-2.93.md, dated DATE
               tag          ✓ 2.93.1 at COMMIT, merged back to main
               build        ✓ in release/, for all, from COMMIT
+              check        · not checked yet
               staging      ✓ published as built; 3 files complete by name and size
                            ✓ `nix upgrade-nix`, docs 2.93 and docs stable lead to it
                            ? withdrawn.json was made by a newer tool (format 2): use that tool
@@ -345,7 +352,8 @@ async fn what_others_left_and_what_newer_tools_wrote() -> Result<()> {
               finish       · switch back to main
               announce     · no drafts yet
 
-            next: cargo xtask release verify --env staging  # not everything there is readable
+            next: cargo xtask release check                 # it is not proven yet
+                  cargo xtask release verify --env staging  # not everything there is readable
         "#]],
     );
     world.put("staging", "docs/release.lock", "<html>");

@@ -13,7 +13,7 @@ use crate::domain::build::OUT;
 use crate::domain::build::image::Index;
 use crate::domain::build::jobs::{Derivation, Jobs, ManualJob};
 use crate::domain::build::manifest;
-use crate::domain::build::record::{Build, Files, ImageRecord, Record};
+use crate::domain::build::record::{Build, Closure, Files, ImageRecord, Record};
 use crate::domain::digest::FileFacts;
 use crate::domain::format::Format;
 use crate::domain::layout::{self, Layout};
@@ -21,8 +21,8 @@ use crate::domain::problem::{Problem, Problems};
 use crate::domain::profile::BuiltProfile;
 use crate::domain::store_path::StorePath;
 use crate::domain::system::{Platform, System};
-use crate::tools::files;
 use crate::tools::skopeo::NewOciDirectory;
+use crate::tools::{closure, files};
 
 /// A release that is being gathered.
 pub struct Gathering<'a> {
@@ -50,6 +50,9 @@ impl<'a> Gathering<'a> {
     pub fn gather(&mut self) -> Result<()> {
         let tarballs = Utf8PathBuf::from(self.jobs.tarballs.outputs[OUT].to_string());
         self.copy(&tarballs, &self.dir.join(layout::MANUAL))?;
+        for build in self.record.builds.values_mut() {
+            build.closure = closure::of(&build.outputs[OUT])?;
+        }
         self.add_source()?;
         let manifest = manifest::render(&self.record.manifest());
         self.add(layout::MANIFEST, &manifest)?;
@@ -173,7 +176,11 @@ pub fn manual_alone(plan: &Plan, job: &ManualJob, dir: &Utf8Path) -> Result<usiz
 }
 
 fn new_record(plan: &Plan, version: &str, builds: &BTreeMap<System, Derivation>) -> Record {
-    let build = |job: &Derivation| Build { derivation: job.path.clone(), outputs: job.outputs.clone() };
+    let build = |job: &Derivation| Build {
+        derivation: job.path.clone(),
+        outputs: job.outputs.clone(),
+        closure: Closure::new(),
+    };
     Record {
         format: Format,
         version: version.to_owned(),

@@ -65,7 +65,24 @@ pub fn realise(nix: &Nix, fleet: &Fleet, jobs: &Jobs, early: Vec<Realisation>, r
 /// # Errors
 /// As for [`realise`].
 pub fn one(nix: &Nix, fleet: &Fleet, goal: &Derivation, early: Vec<Realisation>, roots: &Utf8Path) -> Result<()> {
-    let mut attempts = Attempts { nix, fleet: fleet.clone(), goal, roots, broken: Vec::new() };
+    let problems = together(nix, fleet, vec![goal.path.clone()], early, roots)?;
+    let what = || format!("cannot build {}: everything else is built, and stays", goal.name);
+    if problems.is_empty() { Ok(()) } else { Err(problems).with_context(what) }
+}
+
+/// Builds derivations, with everything that they are made of. Returns what fails, each with its machine and the end of its
+/// log; everything that does not depend on it is built.
+///
+/// # Errors
+/// Nix cannot be run.
+pub fn together(
+    nix: &Nix,
+    fleet: &Fleet,
+    goals: Vec<StorePath>,
+    early: Vec<Realisation>,
+    roots: &Utf8Path,
+) -> Result<Problems> {
+    let mut attempts = Attempts { nix, fleet: fleet.clone(), goals, roots, broken: Vec::new() };
     for realisation in early {
         let failures = realisation.finish()?.builds.failures();
         // What a lost builder was at is tried again with the others.
@@ -76,7 +93,7 @@ pub fn one(nix: &Nix, fleet: &Fleet, goal: &Derivation, early: Vec<Realisation>,
         first.builds.failures().into_iter().partition(|failure| failure.kind == Kind::Broken);
     attempts.broken.extend(broken);
     if lost.is_empty() {
-        return attempts.report(&first, Vec::new());
+        return Ok(attempts.report(&first, Vec::new()));
     }
     attempts.fleet.replace_lost(nix, &lost);
     for failure in &lost {
@@ -94,14 +111,14 @@ pub fn one(nix: &Nix, fleet: &Fleet, goal: &Derivation, early: Vec<Realisation>,
     if !left.is_empty() {
         attempts.fleet.ask_again(nix);
     }
-    attempts.report(&second, left)
+    Ok(attempts.report(&second, left))
 }
 
-/// The attempts to build one job.
+/// The attempts to build derivations.
 struct Attempts<'a> {
     nix: &'a Nix,
     fleet: Fleet,
-    goal: &'a Derivation,
+    goals: Vec<StorePath>,
     roots: &'a Utf8Path,
     /// Builds that fail wherever they are built.
     broken: Vec<Failure>,
@@ -110,34 +127,36 @@ struct Attempts<'a> {
 impl Attempts<'_> {
     /// Builds everything that does not depend on what is broken.
     fn attempt(&self) -> Result<Ended> {
-        let inputs;
-        let goals: Vec<&StorePath> = if self.broken.is_empty() {
-            vec![&self.goal.path]
-        } else {
-            inputs = self.sound_inputs()?;
-            inputs.iter().collect()
-        };
+        let sound = if self.broken.is_empty() { self.goals.clone() } else { self.sound()? };
+        let goals: Vec<&StorePath> = sound.iter().collect();
         self.nix.start_realise(&goals, self.roots, self.fleet.list().as_deref())?.finish()
     }
 
-    fn sound_inputs(&self) -> Result<Vec<StorePath>> {
+    /// Returns the goals that do not depend on what is broken, and of the others, what they are made of and does not.
+    fn sound(&self) -> Result<Vec<StorePath>> {
         let broken: BTreeSet<&str> = self.broken.iter().map(|failure| failure.derivation.as_str()).collect();
+        let is_sound = |path: &StorePath| -> Result<bool> {
+            let requisites = self.nix.requisites(path)?;
+            Ok(!requisites.iter().any(|path| broken.contains(path.to_string().as_str())))
+        };
         let mut sound = Vec::new();
-        for input in self.nix.inputs(&self.goal.path)? {
-            let requisites = self.nix.requisites(&input)?;
-            if !requisites.iter().any(|path| broken.contains(path.to_string().as_str())) {
-                sound.push(input);
+        for goal in &self.goals {
+            let inputs = if is_sound(goal)? { vec![goal.clone()] } else { self.nix.inputs(goal)? };
+            for path in inputs {
+                if is_sound(&path)? {
+                    sound.push(path);
+                }
             }
         }
         Ok(sound)
     }
 
     /// Reports everything that is not built; `left` are the builds that failed with their builder.
-    fn report(self, last: &Ended, left: Vec<Failure>) -> Result<()> {
-        if last.status.success() && self.broken.is_empty() && left.is_empty() {
-            return Ok(());
-        }
+    fn report(self, last: &Ended, left: Vec<Failure>) -> Problems {
         let mut problems = Problems::default();
+        if last.status.success() && self.broken.is_empty() && left.is_empty() {
+            return problems;
+        }
         let mut failures: Vec<&Failure> = self.broken.iter().chain(&left).collect();
         failures.sort_by_key(|failure| (failure.name(), &failure.derivation));
         for failure in failures {
@@ -157,7 +176,7 @@ impl Attempts<'_> {
         if problems.is_empty() {
             problems.add(summary(last));
         }
-        Err(problems).with_context(|| format!("cannot build {}: everything else is built, and stays", self.goal.name))
+        problems
     }
 }
 

@@ -37,8 +37,8 @@ pub struct Ended {
 
 impl Nix {
     /// Starts to build or fetch derivations with all their outputs. Goes on after a failure, with whatever does not depend
-    /// on it. `builders` replaces Nix's list of builders. If there is one derivation, links in `gc_roots`, named after it,
-    /// protect its outputs from the garbage collector.
+    /// on it. `builders` replaces Nix's list of builders. Links in `gc_roots` protect the outputs from the garbage collector;
+    /// those of a single derivation are named after it.
     ///
     /// # Errors
     /// `nix-store` cannot be started.
@@ -48,13 +48,13 @@ impl Nix {
         gc_roots: &Utf8Path,
         builders: Option<&str>,
     ) -> Result<Realisation> {
-        let mut cmd = self.sh.cmd("nix-store").arg("--realise").args(derivations.iter().map(|path| path.to_string()));
-        // Nix numbers the links if there are several.
-        if let [derivation] = derivations {
-            let root = gc_roots.join(Derivation::base_name_of(derivation));
-            cmd = cmd.args(["--add-root", root.as_str()]);
-        }
-        let cmd = cmd.args(["--keep-going", "--log-format", "internal-json"]).args(&self.args.build);
+        // Nix numbers the links of several.
+        let root = match derivations {
+            [derivation] => gc_roots.join(Derivation::base_name_of(derivation)),
+            _ => gc_roots.join("goal"),
+        };
+        let cmd = self.sh.cmd("nix-store").arg("--realise").args(derivations.iter().map(|path| path.to_string()));
+        let cmd = cmd.args(["--add-root", root.as_str()]).args(["--keep-going", "--log-format", "internal-json"]).args(&self.args.build);
         let cmd = cmd.args(builders.iter().flat_map(|list| ["--builders", list]));
         let options = std::env::var("NIX_SSHOPTS").unwrap_or_default();
         let cmd = cmd.env("NIX_SSHOPTS", format!("{options} {KEEP_ALIVE}").trim_start());

@@ -16,6 +16,11 @@ const MACH_O_64: &[u8] = &[0xcf, 0xfa, 0xed, 0xfe];
 /// `FAT_MAGIC` and `FAT_MAGIC_64`, which are big-endian.
 const UNIVERSAL: [&[u8]; 2] = [&[0xca, 0xfe, 0xba, 0xbe], &[0xca, 0xfe, 0xba, 0xbf]];
 
+/// Whether a file is a program, a library, or another binary, by its first bytes.
+pub fn is_binary(header: &[u8]) -> bool {
+    header.starts_with(ELF) || header.starts_with(MACH_O_64) || UNIVERSAL.iter().any(|magic| header.starts_with(magic))
+}
+
 /// Returns the system that a file runs on, given its first [`HEADER`] bytes, or all of a shorter file.
 ///
 /// # Errors

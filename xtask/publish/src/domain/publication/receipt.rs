@@ -10,6 +10,7 @@ use xtask::domain::digest::Digest;
 use xtask::domain::format::{self, Format, Misread};
 use xtask::domain::shown::excerpt;
 
+use crate::domain::checks::proof::{Checked, Proof};
 use crate::domain::publication::plan::{Judgement, Status};
 use crate::domain::publication::servers::names;
 
@@ -32,6 +33,9 @@ pub struct Receipt {
     /// The required environment, if its receipt was skipped.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub skipped: Option<Skipped>,
+    /// The checks of the release. A tool from before ignores them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub checked: Option<Checked>,
     /// Targets that were left out, and have nothing of the release yet.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub missing: Vec<Missing>,
@@ -61,6 +65,7 @@ pub struct Seen {
     /// The receipt in this environment.
     pub there: StoredReceipt,
     pub gate: Gate,
+    pub proof: Proof,
     /// What this publication leaves out.
     pub left_out: Vec<Missing>,
 }
@@ -145,13 +150,18 @@ impl Gate {
 
 /// Judges whether the receipt is there, and if not, whether it may be written.
 pub fn judge(seen: &Seen) -> Judgement {
-    let Seen { record, there, gate, left_out } = seen;
+    let Seen { record, there, gate, proof, left_out } = seen;
     let missing = there.still_missing(*record, left_out);
     let but = if missing.is_empty() { String::new() } else { format!(", without {}", targets(&missing)) };
     if there.of(*record).is_some_and(|receipt| targets(&receipt.missing) == targets(&missing)) {
         return Judgement::same(record.short() + &but);
     }
-    let judged = judge_new(*record, there, gate);
+    let judged = match proof.refusals(*record) {
+        refusals if refusals.is_empty() => judge_new(*record, there, gate),
+        // A release that is published already is repaired without it.
+        _ if there.is_of(*record) => judge_new(*record, there, gate),
+        refusals => Judgement::refused(refusals.into_iter().map(unproven).collect()),
+    };
     if judged.is_to_do() && !but.is_empty() {
         let Judgement { status, summary, mut changes } = judged;
         changes.push(format!("record that it is{}", &but[1..]));
@@ -197,6 +207,10 @@ fn judge_new(record: Digest, there: &StoredReceipt, gate: &Gate) -> Judgement {
     }
 }
 
+fn unproven(why: String) -> String {
+    why + ": run `check` (`--skip-checks REASON` continues without it; the reason is recorded)"
+}
+
 fn refused(why: String) -> Judgement {
     Judgement::refused(vec![why + " (`--skip-staging REASON` continues without it; the reason is recorded)"])
 }
@@ -215,6 +229,7 @@ mod tests {
             record: Digest::new([byte; 32]),
             published: datetime!(2025-06-18 20:00 UTC),
             skipped: None,
+            checked: None,
             missing: Vec::new(),
         }
     }
@@ -236,8 +251,13 @@ mod tests {
         let shown: Vec<String> = cases
             .into_iter()
             .map(|(what, there, gate)| {
-                let Judgement { status, summary, .. } =
-                    judge(&Seen { record: Digest::new([1; 32]), there, gate, left_out: Vec::new() });
+                let Judgement { status, summary, .. } = judge(&Seen {
+                    record: Digest::new([1; 32]),
+                    there,
+                    gate,
+                    proof: Proof::default(),
+                    left_out: Vec::new(),
+                });
                 format!("{what}: {status:?} {summary}")
             })
             .collect();
@@ -271,7 +291,13 @@ mod tests {
         let shown: Vec<String> = cases
             .into_iter()
             .map(|(what, there, left_out)| {
-                let seen = Seen { record: Digest::new([1; 32]), there, gate: Gate::Open, left_out: missing(&left_out) };
+                let seen = Seen {
+                    record: Digest::new([1; 32]),
+                    there,
+                    gate: Gate::Open,
+                    proof: Proof::default(),
+                    left_out: missing(&left_out),
+                };
                 let Judgement { status, summary, .. } = judge(&seen);
                 format!("{what}: {status:?} {summary}")
             })
@@ -289,7 +315,13 @@ mod tests {
             environment: "staging".to_owned(),
             receipt: Some(Receipt { missing: missing(&["a"]), ..receipt(1) }),
         };
-        let seen = Seen { record: Digest::new([1; 32]), there: StoredReceipt::Missing, gate, left_out: Vec::new() };
+        let seen = Seen {
+            record: Digest::new([1; 32]),
+            there: StoredReceipt::Missing,
+            gate,
+            proof: Proof::default(),
+            left_out: Vec::new(),
+        };
         expect![[r#"Refused(["staging has it without a: `upload --env staging` completes it (`--skip-staging REASON` continues without it; the reason is recorded)"])"#]].assert_eq(&format!("{:?}", judge(&seen).status));
     }
 

@@ -41,6 +41,8 @@ pub struct Standing {
     pub notes: Line,
     pub tag: Line,
     pub build: Line,
+    /// What `check` found; `None` until something is built.
+    pub check: Option<Line>,
     /// The build profile of `release/`, if it has a build.
     pub profile: Option<BuiltProfile>,
     /// The environments in the order in which a release goes through them.
@@ -319,7 +321,11 @@ impl Standing {
         let mut next: Vec<Command> =
             left_out.map(|environment| self.upload(environment).but("completes what was left out")).collect();
         match to_do {
-            Some(to_do) => next.extend(verify.into_iter().chain([self.upload(to_do)])),
+            Some(to_do) => {
+                let check = self.check.as_ref().filter(|check| open(check));
+                let check = check.map(|_| self.on_the_tag(Command::release("check").but("it is not proven yet")));
+                next.extend(verify.into_iter().chain(check).chain([self.upload(to_do)]));
+            }
             None => next.extend(self.afterwards(done, verify)),
         }
         next

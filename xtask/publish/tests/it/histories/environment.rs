@@ -11,6 +11,7 @@ use xtask::domain::layout::Docs;
 use xtask::domain::product::Product;
 use xtask::domain::release::Release;
 use xtask::domain::version::{Series, Version};
+use xtask_publish::domain::checks::proof::Proof;
 use xtask_publish::domain::publication::acts::{Act, INSTALLER_ACTS, Rule, Subject, acts};
 use xtask_publish::domain::publication::image_tag::{ImageTag, Pushed};
 use xtask_publish::domain::publication::judgement::{Changed, Object, Seen, Tree, Waivers, judge};
@@ -200,12 +201,13 @@ impl World {
                     record: digest(version),
                     published: time::OffsetDateTime::UNIX_EPOCH,
                     skipped: None,
+                    checked: None,
                     missing: Vec::new(),
                 };
                 let has = self.receipts.contains(version);
                 let there = if has { StoredReceipt::Is(receipt) } else { StoredReceipt::Missing };
                 let (record, gate, left_out) = (digest(version), Gate::Open, Vec::new());
-                Seen::Receipt(Box::new(receipt::Seen { record, there, gate, left_out }))
+                Seen::Receipt(Box::new(receipt::Seen { record, there, gate, proof: Proof::default(), left_out }))
             }
             Act::Withdraw { to } => Seen::Withdrawn(withdrawn::Seen {
                 there: self.withdrawn.clone(),

@@ -20,10 +20,10 @@ fn a_rehearsal_that_was_begun_comes_next() {
     let receipt = release.object("local-releases/receipts/lix-2.93.1.json");
     let text = fs::read(&receipt).expect("a receipt");
     fs::remove_file(&receipt).expect("removed");
-    assert!(page().contains("next: cargo xtask release upload --env local\n"), "{}", page());
+    assert!(page().contains("      cargo xtask release upload --env local\n"), "{}", page());
     fs::remove_file(release.object("local-releases/lix/lix-2.93.1/release.json")).expect("removed");
     assert!(page().contains("local        · the upload is not finished: upload again"), "{}", page());
-    assert!(page().contains("next: cargo xtask release upload --env local\n"), "{}", page());
+    assert!(page().contains("      cargo xtask release upload --env local\n"), "{}", page());
     release.upload().ok();
     assert_eq!(String::from_utf8_lossy(&text).contains("2.93.1"), receipt.exists());
     assert!(!page().contains("upload --env local"), "{}", page());

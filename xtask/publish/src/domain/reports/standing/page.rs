@@ -109,6 +109,7 @@ impl Standing {
         let topic = |(name, line): (&str, &Line)| Topic::of(name, line.clone());
         let mut topics: Vec<Topic> =
             [("notes", &self.notes), ("tag", &self.tag), ("build", &self.build)].map(topic).into();
+        topics.extend(self.check.iter().map(|line| topic(("check", line))));
         topics.extend(self.environments.iter().map(EnvironmentStanding::topic));
         topics.extend([("finish", &self.finish), ("announce", &self.announce)].map(topic));
         Page {

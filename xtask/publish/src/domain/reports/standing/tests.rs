@@ -22,6 +22,7 @@ fn tagged() -> Standing {
         notes: Line::done("in rl-2.93.md, dated 2025-06-23"),
         tag: Line::done("2.93.1 at 0123456789ab, merged back to main"),
         build: Line::open("nothing is built"),
+        check: None,
         profile: None,
         environments: vec![
             environment("local", &both),

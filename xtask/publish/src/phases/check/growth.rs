@@ -1,0 +1,105 @@
+//! The check of growth: the release compared with the one before, as its published record describes it.
+
+use anyhow::{Context, Result, anyhow, bail};
+use xtask::cli::Against;
+use xtask::domain::build::record::Record;
+use xtask::domain::environment::Storage;
+use xtask::domain::layout::{Layout, MANIFEST, RECORD};
+use xtask::domain::problem::Problems;
+use xtask::domain::version::Version;
+
+use super::{Candidate, outcome};
+use crate::domain::checks::growth::{Change, Parts, changes, lost_systems};
+use crate::domain::checks::report::Outcome;
+use crate::domain::publication::bucket::Bucket;
+use crate::site::Destination;
+use crate::tools::http::Http;
+use crate::tools::root_manifest;
+use crate::tools::source::Readable;
+
+/// Longest manifest that is read, in bytes.
+const MANIFEST_LIMIT: u64 = 1 << 20;
+
+/// Compares the release with the one before.
+pub async fn growth(candidate: &Candidate) -> Result<Outcome> {
+    if candidate.against == Some(Against::None) {
+        return Ok(Outcome::Accepted {
+            problems: Vec::new(),
+            reason: "compared with nothing, by `--against none`".to_owned(),
+        });
+    }
+    let Some(environment) = &candidate.settings.compare_with else {
+        return Ok(Outcome::Passed { told: "releng.toml names no environment to compare with".to_owned() });
+    };
+    let asked = earlier(candidate, environment).await;
+    let asked = asked
+        .with_context(|| format!("cannot read what {environment} has (`--against none` compares with nothing)"))?;
+    let Some(before) = asked else {
+        return Ok(Outcome::Passed { told: format!("{environment} has no earlier release") });
+    };
+    let now = &candidate.record;
+    let changes = changes(&before, now);
+    let percent = candidate.settings.growth_percent;
+    let mut problems = Problems::default();
+    for change in changes.iter().filter(|change| change.exceeds(percent)) {
+        problems.add(format!("{} since {}, more than {percent} %", change.line(), before.version));
+    }
+    for system in lost_systems(&before, now) {
+        problems.add(format!("{system} is gone: {} has it", before.version));
+    }
+    let has_grown = !problems.is_empty();
+    for (system, build) in now.builds.iter().filter(|_| has_grown) {
+        let Some(earlier) = before.builds.get(system).filter(|earlier| !earlier.closure.is_empty()) else { continue };
+        let Parts { new, gone, changed } = Parts::compare(&earlier.closure, &build.closure);
+        for (word, parts) in [("new", new), ("gone", gone), ("changed", changed)] {
+            if !parts.is_empty() {
+                problems.add(format!("closure of {system}, {word}: {}", parts.join("; ")));
+            }
+        }
+    }
+    let largest = changes.iter().max_by_key(|change| change.permille()).map_or_else(String::new, Change::line);
+    Ok(outcome(problems, format!("compared with {}: {largest}", before.version)))
+}
+
+/// Reads the record of the release before.
+async fn earlier(candidate: &Candidate, environment: &str) -> Result<Option<Record>> {
+    let site = candidate.environments.named(environment)?;
+    let destination;
+    let releases = match (&site.public, &site.storage) {
+        (Some(public), _) => Readable::Public(Http::impatient(&public.releases)),
+        (None, Storage::Embedded { .. }) => {
+            destination =
+                Destination::open(&candidate.environments, &candidate.tree, environment, &[Bucket::Releases]).await?;
+            Readable::Store(Box::new(destination.read.of(Bucket::Releases).clone()))
+        }
+        // No check needs a key.
+        (None, Storage::S3 { .. }) => bail!("{environment} has no public address in releng.toml"),
+    };
+    let record = async |version: &Version| record(candidate, &releases, version).await;
+    if let Some(Against::Version(version)) = &candidate.against {
+        let named = record(version).await?;
+        return named.map(Some).with_context(|| format!("{version} has no {RECORD} there"));
+    }
+    let Some(version) = &candidate.record.tag else { return Ok(None) };
+    for patch in (0..version.patch()).rev() {
+        let of_series: Version = format!("{}.{patch}", version.series()).parse().map_err(|why| anyhow!("{why}"))?;
+        if let Some(found) = record(&of_series).await? {
+            return Ok(Some(found));
+        }
+    }
+    let Some(manifest) = releases.get_at_most(MANIFEST, MANIFEST_LIMIT).await? else { return Ok(None) };
+    match root_manifest::read(&manifest).await?.leads_to(&candidate.product) {
+        Some(newest) if newest < *version => {
+            let found = record(&newest).await?;
+            found.map(Some).with_context(|| format!("{newest} was published without {RECORD}"))
+        }
+        Some(_) | None => Ok(None),
+    }
+}
+
+async fn record(candidate: &Candidate, releases: &Readable, version: &Version) -> Result<Option<Record>> {
+    let key = format!("{}/{RECORD}", Layout::new(&candidate.product, version).version_directory());
+    let Some(text) = releases.get(&key).await? else { return Ok(None) };
+    let record = Record::parse_published(&String::from_utf8_lossy(&text)).map_err(|why| anyhow!("{key} {why}"))?;
+    Ok(Some(record))
+}
