@@ -15,6 +15,7 @@ use xtask::domain::store_path::StorePath;
 use xtask::domain::system::System;
 
 use crate::scripted::{Answer, Scripted};
+use crate::tampering::DAMAGES;
 
 const TARBALL: &str = "lix-0.1.0-x86_64-linux.tar.xz";
 const IMAGE: &str = "lix-0.1.0-docker-image-x86_64-linux.tar.gz";
@@ -259,7 +260,10 @@ fn an_environment_may_require_a_proof() {
     assert!(said.contains("the release is not checked: run `check` (`--skip-checks REASON`"), "{said}");
     stand_in.check(&["--only", "source", "tarballs"]).ok();
     let said = upload(&[]).fails(1);
-    assert!(said.contains("images was not asked for: run `check`"), "{said}");
+    assert!(
+        said.contains("not checked: images, manual, outputs, jobs, smoke, growth, blockers, and post: run `check`"),
+        "{said}"
+    );
     stand_in.check(&[]).ok();
     upload(&[]).ok();
     let receipt = stand_in.object("local-releases/receipts/lix-0.1.0.json");
@@ -274,6 +278,25 @@ fn an_environment_may_require_a_proof() {
     other.require_checks();
     other.release(&["upload", "--env", "local", "--noconfirm", "--skip-checks", "in a hurry"]).ok();
     assert_eq!(other.object("local-releases/receipts/lix-0.1.0.json")["checked"]["skipped"], "in a hurry");
+}
+
+#[test]
+fn damaged_outcomes_prove_nothing() {
+    let stand_in = StandIn::built();
+    stand_in.require_checks();
+    stand_in.check(&["--only", "source"]).ok();
+    let path = stand_in.release_dir().join(layout::CHECKS);
+    let aside = stand_in.repo.beside("aside");
+    let whole = fs::read(&path).expect("written");
+    for (damage, apply) in DAMAGES.iter().filter(|(damage, _)| !["bit", "added"].contains(damage)) {
+        apply(&path, &aside);
+        let said = stand_in.release(&["upload", "--env", "local", "--noconfirm"]).fails(1);
+        assert!(said.contains("checks.json") || said.contains(": run `check`"), "{damage}: {said}");
+        if fs::remove_file(&path).is_err() {
+            let _ = fs::remove_dir(&path);
+        }
+        fs::write(&path, &whole).expect("written");
+    }
 }
 
 #[test]

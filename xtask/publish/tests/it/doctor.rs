@@ -69,7 +69,7 @@ fn with_flake(release: &Release) {
 
 /// The page, without what differs between machines.
 fn page(stdout: &str) -> String {
-    let of_machine = ["git", "nix", "skopeo", "cargo", "disk", "git remote"];
+    let of_machine = ["git", "nix", "skopeo", "cargo", "disk", "git remote", "namespaces"];
     let mut shortened = false;
     let line = |line: &str| {
         let what: String = line.chars().skip(4).take(21).collect();
@@ -136,6 +136,7 @@ fn a_healthy_environment_and_what_is_left_behind() {
           ✓ nix with flakes      evaluates release-jobs, for all and x86_64-linux-only
           ✓ builder              ssh://mac: aarch64-darwin, Nix 2.34.8, 28.4 GB free
           ✓ builders             aarch64-darwin by ssh://mac; x86_64-linux here (profile all)
+          ✓ namespaces           …
           ✓ disk                 …
 
         the tree

@@ -74,9 +74,9 @@ fn flip(path: &Utf8Path) {
 }
 
 /// A damage, and how it is done to a file. `aside` is a free name elsewhere.
-type Damage = (&'static str, fn(&Utf8Path, &Utf8Path));
+pub type Damage = (&'static str, fn(&Utf8Path, &Utf8Path));
 
-const DAMAGES: [Damage; 10] = [
+pub const DAMAGES: [Damage; 10] = [
     ("bit", |path, _| flip(path)),
     ("cut off", |path, _| fs::write(path, "").expect("written")),
     ("removed", |path, _| fs::remove_file(path).expect("removed")),

@@ -54,7 +54,10 @@ impl Nix {
             _ => gc_roots.join("goal"),
         };
         let cmd = self.sh.cmd("nix-store").arg("--realise").args(derivations.iter().map(|path| path.to_string()));
-        let cmd = cmd.args(["--add-root", root.as_str()]).args(["--keep-going", "--log-format", "internal-json"]).args(&self.args.build);
+        let cmd = cmd
+            .args(["--add-root", root.as_str()])
+            .args(["--keep-going", "--log-format", "internal-json"])
+            .args(&self.args.build);
         let cmd = cmd.args(builders.iter().flat_map(|list| ["--builders", list]));
         let options = std::env::var("NIX_SSHOPTS").unwrap_or_default();
         let cmd = cmd.env("NIX_SSHOPTS", format!("{options} {KEEP_ALIVE}").trim_start());

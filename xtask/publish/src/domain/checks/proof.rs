@@ -79,7 +79,7 @@ mod tests {
         assert_eq!(Proof::default().refusals(record), Vec::<String>::new());
         assert_eq!(required.refusals(record), ["the release is not checked"]);
         let failed = Proof { checks: Some(checks), ..required.clone() };
-        assert!(failed.refusals(record).contains(&"growth failed".to_owned()));
+        assert!(failed.refusals(record).contains(&"failed: growth".to_owned()));
         let skipped = Proof { skipped: Some("in a hurry".to_owned()), ..failed.clone() };
         assert_eq!(skipped.refusals(record), Vec::<String>::new());
         let checked = skipped.checked(record).expect("something");

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
+use xtask::domain::amounts::enumerate;
 use xtask::domain::digest::Digest;
 use xtask::domain::format::{self, Format, Misread};
 use xtask::domain::release::check::Check;
@@ -30,11 +31,6 @@ pub enum Outcome {
 }
 
 impl Outcome {
-    /// Whether a release may be published with this outcome.
-    pub fn is_good(&self) -> bool {
-        matches!(self, Outcome::Passed { .. } | Outcome::Accepted { .. })
-    }
-
     /// Turns a failure into one that the manager accepts, if there is a reason.
     #[must_use]
     pub fn accepted(self, reason: Option<&str>) -> Outcome {
@@ -81,13 +77,21 @@ impl Checks {
         if self.record != record {
             return vec![format!("the checks are of another build, whose release.json is {}", self.record.short())];
         }
-        let why = |check: Check| match self.of(check) {
-            Some(outcome) if outcome.is_good() => None,
-            Some(Outcome::NotRun { why }) => Some(format!("{check} was not run: {why}")),
-            Some(_) => Some(format!("{check} failed")),
-            None => Some(format!("{check} was not asked for")),
-        };
-        Check::EVERY.into_iter().filter(|check| check.is_required()).filter_map(why).collect()
+        let (mut unasked, mut failed, mut missing) = (Vec::new(), Vec::new(), Vec::new());
+        for check in Check::EVERY.into_iter().filter(|check| check.is_required()) {
+            match self.of(check) {
+                Some(Outcome::Passed { .. } | Outcome::Accepted { .. }) => {}
+                Some(Outcome::NotRun { why }) => missing.push(format!("{check} was not run: {why}")),
+                Some(Outcome::Failed { .. }) => failed.push(check),
+                None => unasked.push(check),
+            }
+        }
+        for (what, checks) in [("failed", failed), ("not checked", unasked)] {
+            if !checks.is_empty() {
+                missing.push(format!("{what}: {}", enumerate(checks)));
+            }
+        }
+        missing
     }
 }
 
@@ -120,9 +124,9 @@ mod tests {
         other.checks.insert("smoke".to_owned(), Outcome::NotRun { why: "no namespaces".to_owned() });
         other.checks.remove("jobs");
         expect![[r#"
-            jobs was not asked for
             smoke was not run: no namespaces
-            growth failed"#]]
+            failed: growth
+            not checked: jobs"#]]
         .assert_eq(&other.missing(record).join("\n"));
         expect!["the checks are of another build, whose release.json is 010101010101"]
             .assert_eq(&other.missing(Digest::new([2; 32])).join("\n"));
