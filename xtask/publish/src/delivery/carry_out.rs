@@ -103,6 +103,10 @@ async fn carry_out_waves<'a>(
         if !planned.acts().any(|(_, planned)| planned.wave == wave) {
             continue;
         }
+        // What failed because of a signal must not lead on to the next wave.
+        if shutdown::is_stopping() {
+            return Err(failures);
+        }
         shutdown::users_see(match wave {
             Wave::Contents | Wave::Git | Wave::Withdrawal => "no pointer has moved, so users see what they saw before",
             Wave::Pointers => "some pointers may have moved already, so users may see either release",

@@ -127,16 +127,17 @@ async fn while_a_rollback_is_carried_out() -> Result<()> {
     Ok(())
 }
 
-/// A git remote over SSH that answers everything but the push itself: the second time that it is pushed to, after the try.
+/// A git remote over SSH that answers everything but the push itself, once the contents are there.
 #[test]
 fn while_a_push_is_silent() {
     let release = Release::new("2.93.1");
     let beside = |name: &str| release.repo.beside(name);
     let (bare, ssh, asked) = (beside("remote.git"), beside("ssh"), beside("asked"));
     release.repo.git(&["init", "--quiet", "--bare", "--initial-branch=main", bare.as_str()]);
+    let contents = release.object("local-releases/lix/lix-2.93.1/release.json");
     let script = format!(
-        "#!/bin/sh\ncase \"$2\" in *receive-pack*) echo >> {asked}\n\
-         [ \"$(wc -l < {asked})\" = 2 ] && exec sleep 600;;\nesac\nexec sh -c \"$2\"\n"
+        "#!/bin/sh\ncase \"$2\" in *receive-pack*)\n\
+         if [ -e {contents} ] && ! [ -e {asked} ]; then touch {asked}; exec sleep 600; fi;;\nesac\nexec sh -c \"$2\"\n"
     );
     fs::write(&ssh, script).expect("written");
     make_executable(&ssh);
