@@ -42,6 +42,17 @@ pub enum Fault {
     Stale,
 }
 
+/// Which answers are harmed from the first one on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Lasts {
+    /// No other
+    Once,
+    /// Every answer to the same request
+    Same,
+    /// Every answer
+    All,
+}
+
 impl Fault {
     /// Its name on the command line.
     pub fn name(self) -> String {
@@ -59,11 +70,11 @@ impl Fault {
     }
 
     /// Whether a run under it mostly waits: for an answer, or until it is worth to ask again.
-    pub fn is_slow(self, lasts: bool) -> bool {
+    pub fn is_slow(self, lasts: Lasts) -> bool {
         match self {
             Fault::Stall | Fault::StallInBody => true,
             Fault::Forbidden | Fault::NotFound | Fault::DoneTwice | Fault::AnsweredTwice | Fault::Stale => false,
-            _ => lasts,
+            _ => lasts != Lasts::Once,
         }
     }
 

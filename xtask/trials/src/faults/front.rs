@@ -11,7 +11,7 @@ use clap::ValueEnum;
 use socket2::SockRef;
 
 use super::backend::Backend;
-use super::fault::{Fault, Outcome, harm};
+use super::fault::{Fault, Lasts, Outcome, harm};
 use super::http::{Answer, Request, request};
 use super::turns::Turns;
 
@@ -45,8 +45,8 @@ pub struct Plan {
     /// Number of the request, counted from 1.
     pub at: usize,
     pub fault: Fault,
-    /// Whether all later answers are harmed, too.
-    pub lasts: bool,
+    /// Which later answers are harmed, too.
+    pub lasts: Lasts,
 }
 
 /// A request that a side got.
@@ -217,7 +217,14 @@ impl Front {
             let events = run.events.entry(self.side).or_default();
             events.push(event);
             let at = events.len();
-            let is_due = |plan: &Plan| plan.side == self.side && (plan.at == at || plan.lasts && plan.at < at);
+            let is_due = |plan: &Plan| {
+                let is_later = match plan.lasts {
+                    Lasts::Once => false,
+                    Lasts::Same => run.harmed.as_ref() == Some(&what(request)),
+                    Lasts::All => plan.at < at,
+                };
+                plan.side == self.side && (plan.at == at || is_later)
+            };
             let fault = run.plan.filter(is_due).map(|plan| plan.fault);
             if fault.is_some() && run.harmed.is_none() {
                 run.harmed = Some(what(request));

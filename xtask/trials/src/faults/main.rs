@@ -26,7 +26,7 @@ use xtask_trials::scenario::Phase;
 use xtask_trials::table;
 use xtask_trials::trial::{self, Given};
 
-use self::fault::Fault;
+use self::fault::{Fault, Lasts};
 use self::front::Side;
 use self::matrix::{Matrix, PHASES};
 
@@ -51,9 +51,9 @@ struct Arguments {
     /// The fault; repeat the option for several [default: all]
     #[arg(long = "fault", value_enum)]
     faults: Vec<Fault>,
-    /// Only once (false), or only for good (true)
-    #[arg(long, value_name = "BOOL")]
-    lasts: Option<bool>,
+    /// How long the fault lasts; repeat the option for several [default: all]
+    #[arg(long, value_enum)]
+    lasts: Vec<Lasts>,
     /// Leave out faults under which a run mostly waits
     #[arg(long)]
     quick: bool,

@@ -11,7 +11,7 @@ use xtask_trials::table::Row;
 
 use super::Arguments;
 use super::deeds;
-use super::fault::Fault;
+use super::fault::{Fault, Lasts};
 use super::front::{Control, Event, Plan, Side};
 use super::stage::{Ran, Stage, State, differences};
 use clap::ValueEnum;
@@ -120,7 +120,7 @@ pub fn states(lab: &Lab, side: Side) -> Result<BTreeMap<&'static str, State>> {
 struct Job {
     at: usize,
     fault: Fault,
-    lasts: bool,
+    lasts: Lasts,
 }
 
 /// What runs that nothing disturbs do.
@@ -203,12 +203,15 @@ impl Matrix<'_> {
             [] => Fault::value_variants().to_vec(),
             chosen => chosen.to_vec(),
         };
+        let lasts: &[Lasts] = match arguments.lasts.as_slice() {
+            [] => Lasts::value_variants(),
+            chosen => chosen,
+        };
         let mut jobs = Vec::new();
         for at in points {
             let Some(event) = events.get(at - 1) else { continue };
             for fault in faults.iter().filter(|fault| fault.harms(event.only_reads, event.has_body)) {
-                let both = [false, true].into_iter().filter(|lasts| arguments.lasts.is_none_or(|only| only == *lasts));
-                jobs.extend(both.map(|lasts| Job { at, fault: *fault, lasts }));
+                jobs.extend(lasts.iter().map(|lasts| Job { at, fault: *fault, lasts: *lasts }));
             }
         }
         jobs.retain(|job| !arguments.quick || !job.fault.is_slow(job.lasts));
@@ -251,10 +254,14 @@ impl Matrix<'_> {
             problems.compare("the same command again", expected, &stage.print()?);
         }
         // git does not try again, and a push is not ours to repeat unseen.
-        if fault.passes() && !lasts && self.side != Side::Git && matches!(ran.code, Some(1 | 3)) {
+        if fault.passes() && lasts == Lasts::Once && self.side != Side::Git && matches!(ran.code, Some(1 | 3)) {
             problems.stuck.push("a fault that passes is not waited for".to_owned());
         }
-        let lasting = if lasts { "for good" } else { "once" };
+        let lasting = match lasts {
+            Lasts::Once => "once",
+            Lasts::Same => "each time",
+            Lasts::All => "for good",
+        };
         let what = format!("{} {at}, {} {lasting}, from `{harmed}`", self.phase.name, fault.name());
         problems.note(row, format!("{} {}", kind(&harmed), fault.name()), &what, &ran);
         Ok(())
