@@ -13,8 +13,15 @@ const NO_ROOM: [&str; 6] = [
     "file too large (os error",
 ];
 
+/// What to do about a place that cannot be written.
+const WRITABLE: &str = "make that writable for you, and run the same command again";
+
 /// Messages of operating systems when this process or its user has too much of something, and what to do.
-const NOT_ALLOWED: [(&str, &str); 3] = [
+const NOT_ALLOWED: [(&str, &str); 6] = [
+    ("read-only file system", WRITABLE),
+    ("permission denied (os error 13)", WRITABLE),
+    // As git says it.
+    ("unable to create temporary file: permission denied", WRITABLE),
     ("too many open files", "allow more open files (`ulimit -n 4096`), and run the same command again"),
     ("cannot allocate memory", "free some memory, and run the same command again"),
     ("resource temporarily unavailable", "end other programs or free some memory, and run the same command again"),

@@ -45,12 +45,15 @@ extern "C" fn handle(number: c_int) {
 pub fn listen() {
     let Ok((mut told, tell)) = pipe() else { return };
     TELL.store(tell.into_raw_fd(), Ordering::SeqCst);
-    std::thread::spawn(move || {
+    let wait = move || {
         let mut byte = [0];
         if told.read_exact(&mut byte).is_ok() {
             end(ARRIVED.load(Ordering::SeqCst));
         }
-    });
+    };
+    if std::thread::Builder::new().spawn(wait).is_err() {
+        return;
+    }
     for (number, _) in SIGNALS {
         // As under `nohup`: what is ignored stays ignored.
         if signal(number, handle as extern "C" fn(c_int) as usize) == IGNORED {

@@ -178,7 +178,7 @@ pub fn capture_watched(cmd: Cmd, shown: &str, mut watch: impl FnMut(u64) -> Resu
         let written = (stdout.try_clone()?, stderr.try_clone()?);
         Ok((stdout, stderr, written))
     };
-    let (out, err, (mut stdout, mut stderr)) = streams().context("cannot make a temporary file")?;
+    let (out, err, (mut stdout, mut stderr)) = streams().with_context(no_file)?;
     let mut cmd = ours(cmd);
     cmd.stdin(Stdio::null()).stdout(out).stderr(err);
     own_session(&mut cmd);
@@ -263,7 +263,7 @@ pub fn run_uninterruptible(cmd: Cmd, stdin: &str, lock: &File) -> Result<()> {
         let (out, err) = (std::io::stderr().as_fd().try_clone_to_owned()?, messages.try_clone()?);
         Ok((input, messages, out, err))
     };
-    let (input, mut messages, out, err) = streams().context("cannot make a temporary file")?;
+    let (input, mut messages, out, err) = streams().with_context(no_file)?;
     let mut cmd = Command::from(prepared(cmd));
     cmd.process_group(0).stdin(input).stdout(out).stderr(err);
     rustix::io::fcntl_setfd(lock, FdFlags::empty()).context("cannot hand a lock on")?;
@@ -301,6 +301,11 @@ pub fn is_running(number: u32) -> bool {
     let pid = i32::try_from(number).ok().and_then(Pid::from_raw);
     // A process of another user may not be signalled, but it exists.
     pid.is_some_and(|pid| rustix::process::test_kill_process(pid) != Err(rustix::io::Errno::SRCH))
+}
+
+/// Returns the message about a temporary file that cannot be made.
+fn no_file() -> String {
+    format!("cannot make a temporary file in {}", std::env::temp_dir().display())
 }
 
 /// Returns the message about a program that cannot be started.

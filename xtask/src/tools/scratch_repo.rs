@@ -4,6 +4,7 @@
 //! unreachable objects, which git collects. Does not move refs: [`Git::move_refs`] does.
 
 use anyhow::{Context, Result, ensure};
+use camino::Utf8PathBuf;
 
 use super::files;
 use super::git::{Git, parse_oid};
@@ -61,6 +62,15 @@ impl<'a> ScratchRepo<'a> {
         &self.environment
     }
 
+    /// Returns the directory of the objects that are made here, for messages.
+    fn objects(&self) -> String {
+        let temporary = self.environment.iter().find(|(key, _)| *key == "GIT_OBJECT_DIRECTORY");
+        match temporary {
+            Some((_, directory)) => directory.clone(),
+            None => self.git.path("objects").map_or_else(|_| self.git.root().to_string(), Utf8PathBuf::into_string),
+        }
+    }
+
     /// Returns a git command for the separate index, whose form does not depend on the user's settings.
     fn index(&self, args: &[&str]) -> xshell::Cmd<'_> {
         let plain = ["-c", "core.splitIndex=false", "-c", "core.sparseCheckout=false", "-c", "core.ignoreCase=false"];
@@ -83,7 +93,7 @@ impl<'a> ScratchRepo<'a> {
                 Some(content) => {
                     let blob =
                         process::read(self.cmd(&["hash-object", "-w", "--no-filters", "--stdin"]).stdin(content))
-                            .with_context(|| format!("cannot store the new {path}"))?;
+                            .with_context(|| format!("cannot store the new {path} in {}", self.objects()))?;
                     format!("{} {blob}\t{path}\0", self.mode(path)?)
                 }
                 None => format!("0 {}\t{path}\0", "0".repeat(base.as_str().len())),

@@ -17,6 +17,7 @@ mod interrupt;
 mod moving;
 mod notes;
 mod prepare;
+mod read_only;
 mod released;
 mod remotes;
 mod repo;

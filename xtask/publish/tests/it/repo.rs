@@ -3,7 +3,7 @@
 use std::process::Command;
 
 use xtask_test_support::Tool;
-pub use xtask_test_support::{NIX_CONFIG, Ran, limited, make_executable, skip};
+pub use xtask_test_support::{NIX_CONFIG, Ran, limited, make_executable, read_only, skip};
 
 /// The program under test.
 pub struct Tested;

@@ -1,10 +1,10 @@
 //! Too little of something: room, open files. The error names the reason and blames nothing else, nothing is lost, and the
 //! same command succeeds once there is enough.
 
-use std::fs::File;
+use std::fs::{self, File};
 
 use crate::release::Release;
-use crate::repo::{Ran, limited};
+use crate::repo::{Ran, limited, read_only, skip};
 
 fn under(limits: &str, release: &Release, phase: &str, args: &[&str]) -> Ran {
     let command = release.command(phase, "local", args);
@@ -49,4 +49,37 @@ fn messages_that_cannot_be_written_stop_nothing() {
     let output = release.command("upload", "local", &["--noconfirm"]).stderr(full).output().expect("it runs");
     assert_eq!(output.status.code(), Some(0));
     release.release("verify", "local", &[]).ok();
+}
+
+#[test]
+fn what_cannot_be_written_is_named_and_nothing_is_lost() {
+    let release = Release::new("2.93.1");
+    release.upload().ok();
+    let tmp = release.repo.beside("tmp");
+    fs::create_dir(&tmp).expect("a directory");
+    let dir = release.release_dir();
+    fs::remove_file(release.object("local-docs/manual/lix/stable/page-1.html")).expect("removed");
+    // `release/` has the buckets, too; what only reads does not need it.
+    for (place, phase, args, code) in [
+        (&dir, "upload", &["--noconfirm"][..], 1),
+        (&dir, "plan", &[], 0),
+        (&tmp, "upload", &["--noconfirm"], 1),
+        (&tmp, "plan", &[], 1),
+        (&tmp, "verify", &["--deep"], 1),
+    ] {
+        let mut command = release.command(phase, "local", args);
+        command.env("TMPDIR", &tmp);
+        let Some(mut command) = read_only(&command, place) else { return skip("`unshare --mount` is not allowed") };
+        let ran = Ran::from(command.output().expect("it runs"));
+        let said = format!("{}{}", ran.stdout, ran.stderr);
+        assert_eq!(ran.code, Some(code), "{phase}, {place}: {said}");
+        if code == 1 {
+            let line = said.lines().any(|line| line.contains(place.as_str()) && line.contains("Read-only file system"));
+            assert!(line, "{phase}, {place}: {said}");
+            let next = "next: make that writable for you, and run the same command again\n";
+            assert!(phase == "verify" || said.ends_with(next), "{phase}, {place}: {said}");
+        }
+    }
+    release.upload().ok();
+    release.release("verify", "local", &["--deep"]).ok();
 }
