@@ -37,8 +37,20 @@ impl Maker {
 pub enum View {
     /// This machine's files, with another directory as `/nix`.
     Store(Utf8PathBuf),
-    /// A directory as `/`. If it has neither `bin` nor `usr`, it gets this machine's.
-    Root(Utf8PathBuf),
+    /// A directory as `/`.
+    Root {
+        dir: Utf8PathBuf,
+        /// Whether it has no programs, and gets this machine's.
+        borrows: bool,
+    },
+}
+
+impl View {
+    /// A directory as `/`, as it is before anything runs in it: that makes the directories that are borrowed.
+    pub fn root(dir: Utf8PathBuf) -> View {
+        let borrows = !dir.join("bin").exists() && !dir.join("usr").exists();
+        View::Root { dir, borrows }
+    }
 }
 
 /// Runs programs in namespaces.
@@ -79,17 +91,18 @@ impl Sandbox {
     /// The namespaces' own program cannot be started.
     pub fn run(&self, view: &View, words: &[String], stdin: &str, path: &str) -> Result<Output> {
         let borrowed: Vec<&str> = match view {
-            View::Root(root) if !root.join("bin").exists() && !root.join("usr").exists() => {
+            View::Root { borrows: true, .. } => {
                 PROGRAMS.into_iter().filter(|dir| Utf8Path::new(dir).exists()).collect()
             }
-            View::Root(_) | View::Store(_) => Vec::new(),
+            View::Root { .. } | View::Store(_) => Vec::new(),
         };
         let cmd = match self.maker {
             Maker::Bubblewrap => self.bubblewrap(view, &borrowed),
             Maker::Unshare => self.unshare(view, &borrowed),
         };
-        let cmd =
-            cmd.args(words).env_clear().envs([("PATH", path), ("HOME", self.home_inside(view)), ("LC_ALL", "C.UTF-8")]);
+        // An image may have no list of users, and then Nix asks USER.
+        let variables = [("PATH", path), ("HOME", self.home_inside(view)), ("USER", "user"), ("LC_ALL", "C.UTF-8")];
+        let cmd = cmd.args(words).env_clear().envs(variables);
         process::capture(cmd.stdin(stdin)).context("cannot run a program in namespaces")
     }
 
@@ -105,7 +118,7 @@ impl Sandbox {
         let cmd = self.sh.cmd("bwrap").args(["--unshare-all", "--die-with-parent", "--new-session"]);
         let cmd = match view {
             View::Store(nix) => cmd.args(["--ro-bind", "/", "/", "--bind", nix.as_str(), "/nix"]),
-            View::Root(root) => cmd.args(["--bind", root.as_str(), "/"]),
+            View::Root { dir, .. } => cmd.args(["--bind", dir.as_str(), "/"]),
         };
         let cmd = borrowed.iter().fold(cmd, |cmd, dir| cmd.args(["--ro-bind", dir, dir]));
         cmd.args(["--dev", "/dev", "--proc", "/proc", "--bind", self.home.as_str(), "/tmp", "--chdir", "/tmp"])
@@ -116,7 +129,7 @@ impl Sandbox {
         let cmd = cmd.args(["--fork", "--kill-child", "/bin/sh", "-c"]);
         match view {
             View::Store(nix) => cmd.args([WITH_STORE, nix.as_str()]),
-            View::Root(root) => cmd.args([WITH_ROOT, root.as_str()]).args(borrowed).arg("--"),
+            View::Root { dir, .. } => cmd.args([WITH_ROOT, dir.as_str()]).args(borrowed).arg("--"),
         }
     }
 }

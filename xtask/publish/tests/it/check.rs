@@ -119,9 +119,9 @@ fn what_is_built_wrong_is_found_by_its_check_alone() {
     let said = broken.check(&["--only", "smoke", "jobs"]);
     assert_eq!(said.code, Some(1), "{}", said.stderr);
     for words in [
-        "tarball for x86_64-linux: `nix --version` says `nix (Lix, like Nix) 9.9.9",
-        "cache for x86_64-linux: `nix --version` says",
-        "image for x86_64-linux: `nix --version` says",
+        "tarball for x86_64-linux: `nix --version` does not say `nix (Lix, like Nix) 0.1.0`, but:\n        | nix (Lix, like Nix) 9.9.9\n",
+        "cache for x86_64-linux: `nix --version` does not say",
+        "image for x86_64-linux: `nix --version` does not say",
         "not built: release-checks.x86_64-linux-only.runs.x86_64-linux",
         "cannot build runs-x86_64-linux here: ",
         "| this fails",

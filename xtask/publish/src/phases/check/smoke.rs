@@ -30,8 +30,8 @@ use crate::tools::sandbox::{Sandbox, View};
 const KEY: &str = "lix-releng-check-1";
 /// Search path of commands, after what was built.
 const PATH: &str = "/usr/bin:/bin";
-/// Most of an output that a message quotes, in bytes.
-const QUOTED: usize = 200;
+/// Most lines of an output that a message quotes.
+const QUOTED: usize = 4;
 
 /// Installs what was built for this machine, and runs commands in each installation.
 pub fn smoke(candidate: &Candidate) -> Result<Outcome> {
@@ -137,7 +137,7 @@ impl Install<'_> {
             let file = files::open_file(&unpacked.join(&layer))?.0;
             unpack(BufReader::new(file), &root).with_context(|| format!("in the layer {}", excerpt(&layer)))?;
         }
-        Ok(View::Root(root))
+        Ok(View::root(root))
     }
 
     fn nix(&self, args: &[&str]) -> xshell::Cmd<'_> {
@@ -151,25 +151,23 @@ impl Install<'_> {
             let mut words = command.run.clone();
             words[0] = format!("{bin}/{}", words[0]);
             let output = sandbox.run(view, &words, &command.input, &format!("{bin}:{PATH}"))?;
-            let says = String::from_utf8_lossy(&[&output.stdout[..], &output.stderr].concat()).into_owned();
+            let says = [&output.stderr[..], &output.stdout].concat();
             let (shown, expected) = (command.run.join(" "), command.expected(&self.candidate.record.version));
             if !output.status.success() {
-                problems.add(format!("{name}: `{shown}` failed ({}): {}", output.status, quoted(&says)));
-            } else if !command.is_answered(&says, &self.candidate.record.version) {
-                problems.add(format!("{name}: `{shown}` says {}, and not `{}`", quoted(&says), excerpt(&expected)));
+                problems.add(format!("{name}: `{shown}` failed ({}){}", output.status, quoted(&says)));
+            } else if !command.is_answered(&String::from_utf8_lossy(&says), &self.candidate.record.version) {
+                problems.add(format!("{name}: `{shown}` does not say `{}`, but:{}", excerpt(&expected), quoted(&says)));
             }
         }
         Ok(problems)
     }
 }
 
-/// The end of what a program wrote.
-fn quoted(says: &str) -> String {
-    let mut start = says.trim_end().len().saturating_sub(QUOTED);
-    while !says.is_char_boundary(start) {
-        start += 1;
-    }
-    format!("`{}`", excerpt(says[start..].trim()))
+/// The last lines that a program wrote, each on a separate line.
+fn quoted(says: &[u8]) -> String {
+    let says = process::last_lines(says);
+    let lines: Vec<&str> = says.lines().filter(|line| !line.trim().is_empty()).collect();
+    lines[lines.len().saturating_sub(QUOTED)..].iter().map(|line| format!("\n  | {}", excerpt(line))).collect()
 }
 
 /// The address of a store below a directory.

@@ -23,8 +23,15 @@ jobs = ["release-checks.{profile}"]
 compare-with = "local"
 "#;
 /// What is started of what was built.
-pub const SMOKE: &str =
-    "\n[[checks.smoke]]\nrun = [\"nix\", \"--version\"]\nsays = \"nix (Lix, like Nix) {version}\"\n";
+pub const SMOKE: &str = r#"
+[[checks.smoke]]
+run = ["nix", "--version"]
+says = "nix (Lix, like Nix) {version}"
+[[checks.smoke]]
+run = ["nix", "repl"]
+input = ":doc builtins.map"
+says = "liblix {version}"
+"#;
 
 /// A tree with `release/` as `build` made it.
 pub struct StandIn {
