@@ -1,6 +1,7 @@
 //! Runs a program with another store, or another root, than this machine's: in namespaces of the kernel, without network,
 //! with an empty home.
 
+use std::path::PathBuf;
 use std::process::Output;
 
 use anyhow::{Context, Result};
@@ -10,11 +11,14 @@ use xtask::tools::process;
 
 /// Directories with programs of this machine.
 const PROGRAMS: [&str; 4] = ["/bin", "/lib", "/lib64", "/usr"];
-/// Mounts a directory as `/nix`, and becomes the program. All words are arguments, and none is part of the script.
-const WITH_STORE: &str = r#"mount --rbind "$0" /nix && exec "$@""#;
+/// Where administrators' programs are, if they are not on `PATH`.
+const ADMINISTRATION: [&str; 2] = ["/usr/sbin", "/sbin"];
+/// Mounts a directory as `/nix`, and becomes the program. All words are arguments, and none is part of the script. What it
+/// needs itself is on this machine's search path; `INSIDE` is that of the program.
+const WITH_STORE: &str = r#"mount --rbind "$0" /nix || exit; PATH=$INSIDE; unset INSIDE; exec "$@""#;
 /// Mounts directories below a new root, up to the word `--`, and becomes the program in it.
-const WITH_ROOT: &str = r#"while [ "$1" != -- ]; do mkdir -p "$0$1" && mount --rbind "$1" "$0$1"; shift; done
-shift; exec chroot "$0" "$@""#;
+const WITH_ROOT: &str = r#"while [ "$1" != -- ]; do mkdir -p "$0$1" && mount --rbind "$1" "$0$1" || exit; shift; done
+shift; chroot=$(command -v chroot); PATH=$INSIDE; unset INSIDE; exec "$chroot" "$0" "$@""#;
 
 /// The program that makes namespaces.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -101,8 +105,12 @@ impl Sandbox {
             Maker::Unshare => self.unshare(view, &borrowed),
         };
         // An image may have no list of users, and then Nix asks USER.
-        let variables = [("PATH", path), ("HOME", self.home_inside(view)), ("USER", "user"), ("LC_ALL", "C.UTF-8")];
+        let variables = [("HOME", self.home_inside(view)), ("USER", "user"), ("LC_ALL", "C.UTF-8")];
         let cmd = cmd.args(words).env_clear().envs(variables);
+        let cmd = match self.maker {
+            Maker::Bubblewrap => cmd.env("PATH", path),
+            Maker::Unshare => cmd.env("PATH", std::env::join_paths(search_path())?).env("INSIDE", path),
+        };
         process::capture(cmd.stdin(stdin)).context("cannot run a program in namespaces")
     }
 
@@ -115,7 +123,7 @@ impl Sandbox {
     }
 
     fn bubblewrap(&self, view: &View, borrowed: &[&str]) -> Cmd<'_> {
-        let cmd = self.sh.cmd("bwrap").args(["--unshare-all", "--die-with-parent", "--new-session"]);
+        let cmd = self.sh.cmd(program("bwrap")).args(["--unshare-all", "--die-with-parent", "--new-session"]);
         let cmd = match view {
             View::Store(nix) => cmd.args(["--ro-bind", "/", "/", "--bind", nix.as_str(), "/nix"]),
             View::Root { dir, .. } => cmd.args(["--bind", dir.as_str(), "/"]),
@@ -125,11 +133,23 @@ impl Sandbox {
     }
 
     fn unshare(&self, view: &View, borrowed: &[&str]) -> Cmd<'_> {
-        let cmd = self.sh.cmd("unshare").args(["--user", "--map-root-user", "--mount", "--net", "--pid"]);
+        let cmd = self.sh.cmd(program("unshare")).args(["--user", "--map-root-user", "--mount", "--net", "--pid"]);
         let cmd = cmd.args(["--fork", "--kill-child", "/bin/sh", "-c"]);
         match view {
             View::Store(nix) => cmd.args([WITH_STORE, nix.as_str()]),
             View::Root { dir, .. } => cmd.args([WITH_ROOT, dir.as_str()]).args(borrowed).arg("--"),
         }
     }
+}
+
+/// The directories of programs on this machine, those for administrators among them.
+fn search_path() -> Vec<PathBuf> {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    std::env::split_paths(&path).chain(ADMINISTRATION.map(PathBuf::from)).collect()
+}
+
+/// Returns the path of a program of this machine: it does not have to be on the search path of what it starts.
+fn program(name: &str) -> PathBuf {
+    let mut paths = search_path().into_iter().map(|dir| dir.join(name));
+    paths.find(|path| path.is_file()).unwrap_or_else(|| name.into())
 }

@@ -36,7 +36,8 @@ fn each_damage_of_an_archive_is_found_by_its_check_alone() {
     let within = format!("cd {top}/store/*-lix-0.1.0;");
     let arm = format!("{within} {ARM} > bin/arm; chmod +x bin/arm");
     let home = format!(r"{within} printf '\177ELF\002\001\001...RPATH /home/somebody/lix/lib' > lib.so");
-    let cases: [(&str, &[&str], &str, &str, &str); 9] = [
+    let script = format!("{within} chmod +w bin/nix; echo '# built in /home/somebody/lix' >> bin/nix");
+    let cases: [(&str, &[&str], &str, &str, &str); 10] = [
         (
             TARBALL,
             &[],
@@ -46,6 +47,7 @@ fn each_damage_of_an_archive_is_found_by_its_check_alone() {
         ),
         (TARBALL, &[], &arm, "tarballs", "is an executable for aarch64-linux, not for x86_64-linux"),
         (TARBALL, &[], &home, "tarballs", "has the path `/home/somebody/`"),
+        (TARBALL, &[], &script, "tarballs", "has the path `/home/somebody/`"),
         (TARBALL, &[], &format!("{within} ln -s /etc etc"), "tarballs", "leads to `/etc`, outside of the store"),
         (
             TARBALL,

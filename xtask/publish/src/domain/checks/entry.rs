@@ -3,6 +3,9 @@
 use xtask::domain::shown::excerpt;
 use xtask::domain::store_path::STORE;
 
+/// Directories of a store path with documentation.
+const DOCUMENTATION: [&str; 3] = ["/share/doc/", "/share/info/", "/share/man/"];
+
 /// What an entry is. The target of a link is as it is written there.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Kind {
@@ -33,6 +36,12 @@ impl Entry {
     /// The entry would be unpacked elsewhere, or its path is not text.
     pub fn parts(&self) -> Result<Vec<&str>, String> {
         parts(&self.path).map_err(|why| format!("{} {why}", self.shown()))
+    }
+
+    /// Whether it lies where documentation does.
+    pub fn is_documentation(&self) -> bool {
+        let path = String::from_utf8_lossy(&self.path);
+        DOCUMENTATION.iter().any(|dir| path.contains(dir))
     }
 
     /// The path, for messages.

@@ -1,7 +1,7 @@
 //! Home directories in what was built: they name people, and make builds differ from machine to machine.
 //!
-//! In programs and libraries, every home directory is a trace of a builder. Texts speak of imaginary ones; there, only the
-//! homes of this machine count.
+//! In programs, libraries, scripts and settings, every home directory is a trace of a builder. Documentation speaks of
+//! imaginary ones; there, only the homes of this machine count.
 
 use memchr::memmem;
 
@@ -31,17 +31,18 @@ impl Traces {
         self.tail.clear();
     }
 
-    /// Returns the first home directory in this piece of a content, or across its beginning.
-    pub fn find(&mut self, piece: &[u8], is_binary: bool) -> Option<String> {
+    /// Returns the first home directory in this piece of a content, or across its beginning; `is_prose` says that the
+    /// content is documentation.
+    pub fn find(&mut self, piece: &[u8], is_prose: bool) -> Option<String> {
         let window = [&self.tail, piece].concat();
         self.tail = window[window.len().saturating_sub(LONGEST)..].to_vec();
         PLACES.iter().find_map(|place| {
-            memmem::find_iter(&window, place.as_bytes()).find_map(|at| self.trace(&window, at, place.len(), is_binary))
+            memmem::find_iter(&window, place.as_bytes()).find_map(|at| self.trace(&window, at, place.len(), is_prose))
         })
     }
 
     /// Returns the home directory at a place, with the slash at its end, if it is a trace.
-    fn trace(&self, window: &[u8], at: usize, prefix: usize, is_binary: bool) -> Option<String> {
+    fn trace(&self, window: &[u8], at: usize, prefix: usize, is_prose: bool) -> Option<String> {
         // Otherwise this is the middle of another path, such as `per-user/root/`.
         let continues = |byte: &u8| byte.is_ascii_alphanumeric() || b"-_./".contains(byte);
         if at > 0 && continues(&window[at - 1]) {
@@ -50,16 +51,18 @@ impl Traces {
         let rest = &window[at..window.len().min(at + LONGEST)];
         let name =
             rest[prefix..].iter().take_while(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(byte)).count();
-        let home = if rest.starts_with(b"/root/") {
-            &rest[..prefix]
-        } else if name > 0 && rest.get(prefix + name) == Some(&b'/') {
-            &rest[..=prefix + name]
+        let end = if rest.starts_with(b"/root/") {
+            prefix
+        } else if name > 0 {
+            prefix + name
         } else {
             return None;
         };
-        let home = String::from_utf8_lossy(home).into_owned();
+        let home = String::from_utf8_lossy(&rest[..end]).trim_end_matches('/').to_owned() + "/";
         let path = String::from_utf8_lossy(rest);
-        let counts = is_binary || self.own.contains(&home);
+        // A word such as `/home/manager` is somebody's home only where we know that person, or where a path goes on.
+        let goes_on = rest[..end].ends_with(b"/") || rest.get(end) == Some(&b'/');
+        let counts = (goes_on && !is_prose) || self.own.contains(&home);
         (counts && !self.allowed.iter().any(|allowed| path.starts_with(allowed))).then_some(home)
     }
 }
@@ -84,7 +87,7 @@ mod tests {
             let (mut traces, mut rest, mut found) = (traces(), &content[..], false);
             for cut in cuts.iter().cycle() {
                 let (piece, after) = rest.split_at(rest.len().min(*cut));
-                found |= traces.find(piece, false).is_some();
+                found |= traces.find(piece, true).is_some();
                 rest = after;
                 if rest.is_empty() {
                     break;
@@ -99,6 +102,8 @@ mod tests {
         let contents = [
             "see /home/builder/lix",
             "see /home/alice/",
+            "HOME=/home/builder",
+            "HOME=/home/builder2",
             "/nix/var/nix/profiles/per-user/root/channels",
             "=/root/.cargo",
             "/home/user/.config/nix",
@@ -109,24 +114,26 @@ mod tests {
             "/home//x",
         ];
         let shown = contents.map(|content| {
-            let find = |is_binary| traces().find(content.as_bytes(), is_binary).unwrap_or_else(|| "-".to_owned());
-            format!("{content}: {} in a text, {} in a program", find(false), find(true))
+            let find = |is_prose| traces().find(content.as_bytes(), is_prose).unwrap_or_else(|| "-".to_owned());
+            format!("{content}: {} in documentation, {} elsewhere", find(true), find(false))
         });
         expect![[r#"
-            see /home/builder/lix: /home/builder/ in a text, /home/builder/ in a program
-            see /home/alice/: - in a text, /home/alice/ in a program
-            /nix/var/nix/profiles/per-user/root/channels: - in a text, - in a program
-            =/root/.cargo: - in a text, /root/ in a program
-            /home/user/.config/nix: - in a text, - in a program
-            /home/user/x: - in a text, /home/user/ in a program
-            /home/: - in a text, - in a program
-            /homeless-shelter/x: - in a text, - in a program
-            /Users/a.b/: - in a text, /Users/a.b/ in a program
-            /home//x: - in a text, - in a program"#]]
+            see /home/builder/lix: /home/builder/ in documentation, /home/builder/ elsewhere
+            see /home/alice/: - in documentation, /home/alice/ elsewhere
+            HOME=/home/builder: /home/builder/ in documentation, /home/builder/ elsewhere
+            HOME=/home/builder2: - in documentation, - elsewhere
+            /nix/var/nix/profiles/per-user/root/channels: - in documentation, - elsewhere
+            =/root/.cargo: - in documentation, /root/ elsewhere
+            /home/user/.config/nix: - in documentation, - elsewhere
+            /home/user/x: - in documentation, /home/user/ elsewhere
+            /home/: - in documentation, - elsewhere
+            /homeless-shelter/x: - in documentation, - elsewhere
+            /Users/a.b/: - in documentation, /Users/a.b/ elsewhere
+            /home//x: - in documentation, - elsewhere"#]]
         .assert_eq(&shown.join("\n"));
         let mut traces = traces();
-        assert_eq!(traces.find(b"/home/bui", true), None);
+        assert_eq!(traces.find(b"/home/bui", false), None);
         traces.restart();
-        assert_eq!(traces.find(b"lder/", true), None);
+        assert_eq!(traces.find(b"lder/", false), None);
     }
 }

@@ -68,10 +68,10 @@ fn tarball(candidate: &Candidate, system: &System, build: &Build, path: &Utf8Pat
             tarball.registration(text);
             return Ok(());
         }
-        let is_binary = executable::is_binary(&piece[..length]);
+        let is_prose = entry.is_documentation() && !executable::is_binary(&piece[..length]);
         traces.restart();
         while length > 0 {
-            if let Some(trace) = traces.find(&piece[..length], is_binary) {
+            if let Some(trace) = traces.find(&piece[..length], is_prose) {
                 tarball.found(entry, &trace);
                 break;
             }
