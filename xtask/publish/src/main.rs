@@ -26,6 +26,7 @@ enum Ended {
 
 fn run(command: Publish, invocation: &Invocation) -> Result<Outcome> {
     limits::allow_open_files()?;
+    limits::require_threads()?;
     let runtime = Runtime::new().context("cannot start the asynchronous runtime")?;
     let ended = runtime.block_on(async {
         let mut signals = shutdown::Signals::listen()?;

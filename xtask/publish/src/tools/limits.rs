@@ -1,6 +1,10 @@
-//! What the system lets this process do: no core dumps, and as many open files as it can have.
+//! What the system lets this process do: no core dumps, as many open files as it can have, and the threads that it needs.
 
-use anyhow::{Result, ensure};
+use std::num::NonZero;
+use std::sync::Mutex;
+use std::thread::Builder;
+
+use anyhow::{Context, Result, ensure};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 /// Number of open files that is enough for every connection, transfer and program at once.
@@ -33,4 +37,22 @@ pub fn allow_open_files() -> Result<()> {
         let _ = setrlimit(Resource::Nofile, Rlimit { current: Some(wanted), maximum });
     }
     Ok(())
+}
+
+/// Checks that the system allows the threads of the asynchronous runtime, which would panic or hang without them.
+///
+/// # Errors
+/// It does not allow so many.
+pub fn require_threads() -> Result<()> {
+    let wanted = std::thread::available_parallelism().map_or(1, NonZero::get) + 1;
+    let gate = Mutex::new(());
+    std::thread::scope(|scope| {
+        // All of them are there at the same time.
+        let _closed = gate.lock();
+        for _ in 0..wanted {
+            Builder::new().spawn_scoped(scope, || drop(gate.lock()))?;
+        }
+        anyhow::Ok(())
+    })
+    .context("cannot start the threads of this program")
 }

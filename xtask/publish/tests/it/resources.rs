@@ -2,6 +2,7 @@
 //! same command succeeds once there is enough.
 
 use std::fs::{self, File};
+use std::process::Command;
 
 use crate::release::Release;
 use crate::repo::{Ran, limited, read_only, skip};
@@ -82,4 +83,31 @@ fn what_cannot_be_written_is_named_and_nothing_is_lost() {
     }
     release.upload().ok();
     release.release("verify", "local", &["--deep"]).ok();
+}
+
+/// Also the runtime's threads count as processes, and it would panic without them.
+#[test]
+fn without_room_for_another_process_the_reason_is_said() {
+    if !rustix::process::geteuid().is_root() {
+        return skip("only root can become the user that this needs");
+    }
+    let release = Release::new("2.93.1");
+    let beside = release.repo.beside("");
+    let give_to = |user: &str| {
+        let changed = Command::new("chown").args(["--recursive", user, beside.as_str()]).status();
+        assert!(changed.expect("chown runs").success());
+    };
+    give_to("54322");
+    for processes in 1..4 {
+        let command = release.command("upload", "local", &["--noconfirm"]);
+        let mut limited = Command::new("setpriv");
+        // The limit does not count for root.
+        limited.args(["--reuid=54322", "--clear-groups", "prlimit", &format!("--nproc={processes}:{processes}")]);
+        limited.arg(command.get_program()).args(command.get_args()).env("TMPDIR", &beside).env("HOME", &beside);
+        let said = Ran::from(limited.current_dir("/").output().expect("it runs")).fails(1);
+        let next = "next: end other programs or free some memory, and run the same command again\n";
+        assert!(said.ends_with(next), "{processes}: {said}");
+    }
+    give_to("0");
+    release.upload().ok();
 }
