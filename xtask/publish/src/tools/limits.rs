@@ -12,6 +12,10 @@ const OPEN_FILES: u64 = 4096;
 /// Number of open files below which connections would be waited for in vain.
 const FEWEST_OPEN_FILES: u64 = 512;
 
+/// Number of threads, besides those of the asynchronous runtime, for what waits: files, names of hosts, programs. With fewer,
+/// one that waits for another could wait for ever.
+const WAITING_THREADS: usize = 16;
+
 /// Keeps secrets in memory from being written to disk: disables core dumps, and access by other processes.
 pub fn keep_memory_private() {
     // If the system refuses, nothing else depends on it.
@@ -39,12 +43,12 @@ pub fn allow_open_files() -> Result<()> {
     Ok(())
 }
 
-/// Checks that the system allows the threads of the asynchronous runtime, which would panic or hang without them.
+/// Checks that the system allows the threads that are needed: without them, the runtime would panic or hang.
 ///
 /// # Errors
 /// It does not allow so many.
 pub fn require_threads() -> Result<()> {
-    let wanted = std::thread::available_parallelism().map_or(1, NonZero::get) + 1;
+    let wanted = std::thread::available_parallelism().map_or(1, NonZero::get) + WAITING_THREADS;
     let gate = Mutex::new(());
     std::thread::scope(|scope| {
         // All of them are there at the same time.

@@ -98,7 +98,7 @@ fn without_room_for_another_process_the_reason_is_said() {
         assert!(changed.expect("chown runs").success());
     };
     give_to("54322");
-    for processes in 1..3 {
+    for processes in [1, 2, 4, 8] {
         let command = release.command("upload", "local", &["--noconfirm"]);
         let mut limited = Command::new("setpriv");
         // The limit does not count for root.
