@@ -33,7 +33,7 @@ impl Change {
     /// Whether it grew by more than this many per cent.
     pub fn exceeds(&self, percent: u32) -> bool {
         let (before, now) = (u128::from(self.before), u128::from(self.now));
-        before > 0 && now * 100 > before * u128::from(100 + percent)
+        before > 0 && now * 100 > before * (100 + u128::from(percent))
     }
 
     /// The change as a line.

@@ -76,8 +76,8 @@ impl<'a> Tarball<'a> {
         }
         match &entry.kind {
             Kind::Directory => {}
-            Kind::File { is_executable } => {
-                self.file(&shown, *is_executable, beginning);
+            Kind::File { .. } => {
+                self.file(&shown, beginning);
                 self.has_installer |= parts[1..] == [INSTALLER] && beginning.starts_with(b"#!");
             }
             Kind::Symlink(link) => self.link(&parts[..parts.len() - 1], &shown, link),
@@ -100,13 +100,13 @@ impl<'a> Tarball<'a> {
         self.registration = Some(content);
     }
 
-    fn file(&mut self, shown: &str, is_executable: bool, beginning: &[u8]) {
-        // Scripts, and whatever else is executable, run on every system.
-        if is_executable
-            && let Ok(system) = executable::system_of(beginning)
-            && system != *self.expected.system
-        {
-            self.problems.add(format!("{shown} is an executable for {system}, not for {}", self.expected.system));
+    fn file(&mut self, shown: &str, beginning: &[u8]) {
+        match executable::runs_on(beginning) {
+            Some(Ok(system)) if system != *self.expected.system => {
+                self.problems.add(format!("{shown} is an executable for {system}, not for {}", self.expected.system));
+            }
+            Some(Err(why)) => self.problems.add(format!("{shown} {why}")),
+            Some(Ok(_)) | None => {}
         }
     }
 

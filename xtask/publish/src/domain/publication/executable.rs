@@ -40,15 +40,38 @@ pub fn system_of(header: &[u8]) -> Result<System, String> {
     format!("{cpu}-{os}").parse()
 }
 
+/// Returns the system that a program or a library runs on; `None` for everything else, such as scripts, objects to link
+/// with, and universal binaries. `header` is as for [`system_of`].
+pub fn runs_on(header: &[u8]) -> Option<Result<System, String>> {
+    let (cpu, os) = if header.starts_with(ELF) {
+        match header.get(16..18)? {
+            [2 | 3, 0] | [0, 2 | 3] => (elf_machine(header), "linux"),
+            _ => return None,
+        }
+    } else if header.starts_with(MACH_O_64) {
+        // `MH_EXECUTE`, `MH_DYLIB`, `MH_BUNDLE`.
+        match header.get(12..16)? {
+            [2 | 6 | 8, 0, 0, 0] => (mach_o_machine(header), "darwin"),
+            _ => return None,
+        }
+    } else {
+        return None;
+    };
+    Some(cpu.and_then(|cpu| format!("{cpu}-{os}").parse()))
+}
+
 fn elf_cpu(header: &[u8]) -> Result<&'static str, String> {
-    if header.get(4..6) != Some(ELF64_LSB) {
-        return Err("is an ELF file, but not a 64-bit little-endian one".to_owned());
-    }
     // `ET_EXEC`, or `ET_DYN`, which position-independent executables are.
     match header.get(16..18) {
-        Some([2 | 3, 0]) => {}
-        Some(_) => return Err("is an ELF file, but not an executable".to_owned()),
-        None => return Err(CUT_OFF.to_owned()),
+        Some([2 | 3, 0]) => elf_machine(header),
+        Some(_) => Err("is an ELF file, but not an executable".to_owned()),
+        None => Err(CUT_OFF.to_owned()),
+    }
+}
+
+fn elf_machine(header: &[u8]) -> Result<&'static str, String> {
+    if header.get(4..6) != Some(ELF64_LSB) {
+        return Err("is an ELF file, but not a 64-bit little-endian one".to_owned());
     }
     match header.get(18..20) {
         Some([62, 0]) => Ok("x86_64"),
@@ -62,10 +85,13 @@ fn elf_cpu(header: &[u8]) -> Result<&'static str, String> {
 
 fn mach_o_cpu(header: &[u8]) -> Result<&'static str, String> {
     match header.get(12..16) {
-        Some([2, 0, 0, 0]) => {}
-        Some(_) => return Err("is a Mach-O file, but not an executable".to_owned()),
-        None => return Err(CUT_OFF.to_owned()),
+        Some([2, 0, 0, 0]) => mach_o_machine(header),
+        Some(_) => Err("is a Mach-O file, but not an executable".to_owned()),
+        None => Err(CUT_OFF.to_owned()),
     }
+}
+
+fn mach_o_machine(header: &[u8]) -> Result<&'static str, String> {
     match header.get(4..8) {
         Some([7, 0, 0, 1]) => Ok("x86_64"),
         Some([12, 0, 0, 1]) => Ok("aarch64"),
@@ -122,26 +148,27 @@ mod tests {
         ];
         let shown: Vec<String> = cases
             .iter()
-            .map(|(what, header)| match system_of(header) {
-                Ok(system) => format!("{what}: {system}"),
-                Err(why) => format!("{what}: {why}"),
+            .map(|(what, header)| {
+                let says = |system: Result<System, String>| system.map_or_else(|why| why, |system| system.to_string());
+                let library = runs_on(header).map_or_else(|| "anywhere".to_owned(), says);
+                format!("{what}: {}; in an archive: {library}", says(system_of(header)))
             })
             .collect();
         expect![[r#"
-            static ELF: x86_64-linux
-            PIE: aarch64-linux
-            RISC-V: is an ELF executable for the machine 243, not x86_64 or aarch64
-            object file: is an ELF file, but not an executable
-            32-bit ELF: is an ELF file, but not a 64-bit little-endian one
-            half an ELF: is cut off in its header
-            Intel Mac: x86_64-darwin
-            Apple silicon: aarch64-darwin
-            PowerPC Mac: is a Mach-O executable for the CPU 16777234, not x86_64 or aarch64
-            dylib: is a Mach-O file, but not an executable
-            half a Mach-O: is cut off in its header
-            universal: is a universal binary, but its name promises one architecture
-            script: is neither an ELF nor a 64-bit Mach-O executable
-            nothing: is empty"#]]
+            static ELF: x86_64-linux; in an archive: x86_64-linux
+            PIE: aarch64-linux; in an archive: aarch64-linux
+            RISC-V: is an ELF executable for the machine 243, not x86_64 or aarch64; in an archive: is an ELF executable for the machine 243, not x86_64 or aarch64
+            object file: is an ELF file, but not an executable; in an archive: anywhere
+            32-bit ELF: is an ELF file, but not a 64-bit little-endian one; in an archive: is an ELF file, but not a 64-bit little-endian one
+            half an ELF: is cut off in its header; in an archive: anywhere
+            Intel Mac: x86_64-darwin; in an archive: x86_64-darwin
+            Apple silicon: aarch64-darwin; in an archive: aarch64-darwin
+            PowerPC Mac: is a Mach-O executable for the CPU 16777234, not x86_64 or aarch64; in an archive: is a Mach-O executable for the CPU 16777234, not x86_64 or aarch64
+            dylib: is a Mach-O file, but not an executable; in an archive: aarch64-darwin
+            half a Mach-O: is cut off in its header; in an archive: anywhere
+            universal: is a universal binary, but its name promises one architecture; in an archive: anywhere
+            script: is neither an ELF nor a 64-bit Mach-O executable; in an archive: anywhere
+            nothing: is empty; in an archive: anywhere"#]]
         .assert_eq(&shown.join("\n"));
     }
 }

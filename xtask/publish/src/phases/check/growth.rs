@@ -47,15 +47,21 @@ pub async fn growth(candidate: &Candidate) -> Result<Outcome> {
     for system in lost_systems(&before, now) {
         problems.add(format!("{system} is gone: {} has it", before.version));
     }
-    let has_grown = !problems.is_empty();
-    for (system, build) in now.builds.iter().filter(|_| has_grown) {
+    let mut details = Problems::default();
+    for (system, build) in &now.builds {
         let Some(earlier) = before.builds.get(system).filter(|earlier| !earlier.closure.is_empty()) else { continue };
         let Parts { new, gone, changed } = Parts::compare(&earlier.closure, &build.closure);
-        for (word, parts) in [("new", new), ("gone", gone), ("changed", changed)] {
+        if !new.is_empty() {
+            problems.add(format!("closure of {system}, new since {}: {}", before.version, new.join("; ")));
+        }
+        for (word, parts) in [("gone", gone), ("changed", changed)] {
             if !parts.is_empty() {
-                problems.add(format!("closure of {system}, {word}: {}", parts.join("; ")));
+                details.add(format!("closure of {system}, {word}: {}", parts.join("; ")));
             }
         }
+    }
+    if !problems.is_empty() {
+        problems.extend(details);
     }
     let largest = changes.iter().max_by_key(|change| change.permille()).map_or_else(String::new, Change::line);
     Ok(outcome(problems, format!("compared with {}: {largest}", before.version)))
