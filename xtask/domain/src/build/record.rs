@@ -234,7 +234,7 @@ mod tests {
     fn record() -> Record {
         let facts = |byte: u8| FileFacts { size: u64::from(byte), sha256: Digest::new([byte; 32]) };
         let outputs = BTreeMap::from([("out".to_owned(), path('b', "lix-2.93.1"))]);
-        let closure = Closure::from([(path('b', "lix-2.93.1"), 5), (path('e', "library"), 6)]);
+        let closure = Closure::from([(path('b', "lix-2.93.1"), 5), (path('f', "library"), 6)]);
         let build = Build { derivation: path('a', "lix-2.93.1.drv"), outputs, closure };
         Record {
             format: Format,
