@@ -275,6 +275,10 @@ mod tests {
                   "derivation": "/nix/store/aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa-lix-2.93.1.drv",
                   "outputs": {
                     "out": "/nix/store/bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb-lix-2.93.1"
+                  },
+                  "closure": {
+                    "/nix/store/bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb-lix-2.93.1": 5,
+                    "/nix/store/ffffffffffffffffffffffffffffffff-library": 6
                   }
                 }
               },
