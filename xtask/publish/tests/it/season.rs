@@ -42,6 +42,7 @@ impl Season {
         // Another `releng.toml`: for another product, with only the environment that needs nothing.
         let config = repo.beside("releng.toml");
         let ours = include_str!("../../../releng.toml").replacen("name = \"Lix\"", "name = \"Xil\"", 1);
+        let ours = ours.replacen("compare-with = \"production\"", "compare-with = \"local\"", 1);
         let end = ours.find("\n\n# Like production").expect("the environments that others need");
         fs::write(&config, &ours[..end]).expect("written");
         Some(Season { repo, config })
