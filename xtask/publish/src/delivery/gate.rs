@@ -5,16 +5,14 @@ use anyhow::{Context, Result, anyhow, bail, ensure};
 use camino::Utf8Path;
 use xtask::domain::environment::Environment;
 use xtask::domain::extent::Extent;
-use xtask::domain::layout::{CHECKS, RELEASE};
-use xtask::tools::files;
 use xtask::tools::git::Git;
 
 use crate::domain::checks::proof::Proof;
-use crate::domain::checks::report::Checks;
 use crate::domain::publication::acts::Subject;
 use crate::domain::publication::bucket::Bucket;
 use crate::domain::publication::receipt::{Gate, Skipped, StoredReceipt};
 use crate::site::built::Built;
+use crate::site::checks;
 use crate::site::published::{published, receipt};
 use crate::site::{Destination, Environments};
 
@@ -91,9 +89,8 @@ impl Destination {
 pub fn proof(git: &Git, environment: &Environment, skipped: Option<&str>, name: &str) -> Result<Proof> {
     let is_required = environment.requires_checks;
     ensure!(is_required || skipped.is_none(), "{name} does not require checks: leave out `--skip-checks`");
-    let path = git.root().join(RELEASE).join(CHECKS);
-    let parse = |text: String| Checks::parse(&text).map_err(|why| anyhow!("{path} {why}: run `check` again"));
-    let checks = files::read_if_there(&path)?.map(parse).transpose()?;
+    let damaged = |why| anyhow!("{} {why}: run `check` again", checks::path(git.root()));
+    let checks = checks::read(git.root())?.transpose().map_err(damaged)?;
     let skipped = skipped.map(|text| checked_reason("--skip-checks", text)).transpose()?;
     Ok(Proof { is_required, skipped, checks })
 }

@@ -1,7 +1,7 @@
 //! `release check`: proves what was built before users get it, and writes `release/checks.json`.
 //!
 //! Every check looks at what was built, or at the world, and changes neither. All of them run, whatever the others find;
-//! none needs a key. What could not be run is no proof.
+//! none needs a key. A check that could not be run proves nothing.
 
 mod archives;
 mod growth;
@@ -18,7 +18,7 @@ use std::sync::Arc;
 use std::thread::available_parallelism;
 
 use anyhow::{Context, Result};
-use camino::{Utf8Path, Utf8PathBuf};
+use camino::Utf8PathBuf;
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use xtask::cli::{Against, CheckArgs, Invocation, Outcome as Ended};
@@ -27,7 +27,7 @@ use xtask::domain::digest::Digest;
 use xtask::domain::environment::checking::CheckSettings;
 use xtask::domain::extent::Extent;
 use xtask::domain::format::Format;
-use xtask::domain::layout::{ARTIFACTS, CHECKS, Layout, RELEASE};
+use xtask::domain::layout::{ARTIFACTS, Layout, RELEASE};
 use xtask::domain::problem::{Problem, Problems};
 use xtask::domain::product::Product;
 use xtask::domain::release::check::Check;
@@ -41,6 +41,7 @@ use crate::domain::checks::report::{Checks, Outcome};
 use crate::domain::checks::traces::Traces;
 use crate::site::Environments;
 use crate::site::built::Built;
+use crate::site::checks;
 
 /// File that lists the users of a machine.
 const USERS: &str = "/etc/passwd";
@@ -103,13 +104,12 @@ pub async fn run(invocation: &Invocation, args: &CheckArgs) -> Result<Ended> {
         nix_args: args.nix_args.clone(),
     });
 
-    let path = candidate.dir().join(CHECKS);
     let mut checks = Checks {
         format: Format,
         version: candidate.record.version.clone(),
         record: candidate.digest,
         tool: env!("CARGO_PKG_VERSION").to_owned(),
-        checks: earlier(&path, candidate.digest)?,
+        checks: earlier(&candidate)?,
     };
     for (check, outcome) in outcomes(&candidate, chosen(args)).await? {
         let reason = match check {
@@ -119,7 +119,7 @@ pub async fn run(invocation: &Invocation, args: &CheckArgs) -> Result<Ended> {
         };
         checks.checks.insert(check.name().to_owned(), outcome.accepted(reason));
     }
-    files::write_atomic(&path, &checks.to_json())?;
+    files::write_atomic(&checks::path(&candidate.tree), &checks.to_json())?;
     page::show(invocation.json, &checks)
 }
 
@@ -134,14 +134,11 @@ fn chosen(args: &CheckArgs) -> Vec<Check> {
 }
 
 /// The outcomes of an earlier run with the same release, which stay if a check is not run again.
-fn earlier(path: &Utf8Path, digest: Digest) -> Result<BTreeMap<String, Outcome>> {
-    let text = files::read_if_there(path)?.unwrap_or_default();
+fn earlier(candidate: &Candidate) -> Result<BTreeMap<String, Outcome>> {
     // Whatever else lies there proves nothing, and is written again.
-    Ok(Checks::parse(&text)
-        .ok()
-        .filter(|earlier| earlier.record == digest)
-        .map(|earlier| earlier.checks)
-        .unwrap_or_default())
+    let earlier = checks::read(&candidate.tree)?.and_then(Result::ok);
+    let earlier = earlier.filter(|earlier| earlier.record == candidate.digest);
+    Ok(earlier.map(|earlier| earlier.checks).unwrap_or_default())
 }
 
 /// Runs checks side by side, as many as there are cores.

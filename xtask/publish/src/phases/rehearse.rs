@@ -62,17 +62,16 @@ pub async fn run(invocation: &Invocation, args: &RehearseArgs) -> Result<Outcome
     let prepare = ["prepare", &version, "--despite-released"];
     rehearsal.step(&prepare.into_iter().chain(named).collect::<Vec<_>>())?;
     rehearsal.step(&["tag"])?;
-    let mut build = vec!["build", "--profile", &profile];
+    let (mut build, mut builders) = (vec!["build", "--profile", &profile], Vec::new());
     if let Some((builder, line)) = &builder {
         rehearsal.sh.set_var("NIX_SSHOPTS", builder.ssh_options());
-        build.extend(["--", "--builders", line]);
+        builders.extend(["--", "--builders", line]);
     }
+    build.extend(&builders);
     rehearsal.step(&build)?;
     rehearsal.step(&["announce"])?;
     // Nothing is published where this would be compared with.
-    let mut check = vec!["check", "--against", "none"];
-    check.extend(builder.iter().flat_map(|(_, line)| ["--", "--builders", line]));
-    rehearsal.step(&check)?;
+    rehearsal.step(&[&["check", "--against", "none"], &builders[..]].concat())?;
     rehearsal.step(&["plan", "--env", environment])?;
     rehearsal.step(&["upload", "--env", environment, "--noconfirm"])?;
     rehearsal.step(&["verify", "--env", environment])?;

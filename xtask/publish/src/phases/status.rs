@@ -21,17 +21,16 @@ use xtask::domain::release::tagging::TagRecord;
 use xtask::domain::release::version_file::VersionFile;
 use xtask::domain::release::{Kind, NotReleasable, Release};
 use xtask::phases::{announce, finish};
-use xtask::tools::files;
 use xtask::tools::git::{Git, Head};
 use xtask::tools::{paint, term};
 use xtask::tree::{self, movement, release_dir, tag_record};
 
 use self::live::{Look, PATIENCE};
 use self::local::LocalRecord;
-use crate::domain::checks::report::Checks;
 use crate::domain::reports::standing::{
     Command, EnvironmentStanding, Line, On, Page, Standing, State, Topic, published_last,
 };
+use crate::site::checks;
 
 /// Shows the state of the release; with `--json`, as a [`Page`], whose keys are stable.
 ///
@@ -199,8 +198,7 @@ fn built_line(built: &Result<Option<LocalRecord>, String>, release: &Release, ta
 
 /// Says what `check` found of the release with this record.
 fn check_line(git: &Git, record: Digest) -> Line {
-    let path = git.root().join(layout::RELEASE).join(layout::CHECKS);
-    let checks = match files::read_if_there(&path).map(|text| text.map(|text| Checks::parse(&text))) {
+    let checks = match checks::read(git.root()) {
         Ok(None) => return Line::open("not checked yet"),
         Ok(Some(Ok(checks))) => checks,
         Ok(Some(Err(why))) => return Line { state: State::Wrong, text: format!("{} {why}", layout::CHECKS) },

@@ -27,6 +27,7 @@ use crate::tools::signing_key;
 use crate::tools::store::{Endpoint, Store};
 
 pub mod built;
+pub mod checks;
 pub mod published;
 pub mod silent;
 

@@ -1,12 +1,14 @@
 //! Archives, read entry by entry without unpacking them: tar, and tar compressed with gzip or xz.
 
-use std::io::{BufReader, Read};
+use std::io::{self, BufReader, Read};
 
 use anyhow::{Context, Result, ensure};
 use camino::Utf8Path;
 use flate2::bufread::MultiGzDecoder;
 use lzma_rust2::XzReader;
+use sha2::{Digest as _, Sha256};
 use tar::{Archive, EntryType};
+use xtask::domain::digest::Digest;
 use xtask::tools::files;
 
 use crate::domain::checks::entry::{Entry, Kind};
@@ -54,4 +56,33 @@ pub fn read(archive: impl Read, mut each: impl FnMut(&Entry, &mut dyn Read) -> R
     archive.into_inner().take(1 << 20).read_to_end(&mut behind).context("it is damaged")?;
     ensure!(behind.iter().all(|byte| *byte == 0), "there is data after its end");
     Ok(())
+}
+
+/// A reader that computes the digest of what is read.
+pub struct Hashing<'a> {
+    inner: &'a mut dyn Read,
+    sha256: Sha256,
+}
+
+impl Hashing<'_> {
+    pub fn new(inner: &mut dyn Read) -> Hashing<'_> {
+        Hashing { inner, sha256: Sha256::new() }
+    }
+
+    /// Reads what is left, and returns the digest of everything.
+    ///
+    /// # Errors
+    /// It cannot be read to its end.
+    pub fn finish(mut self) -> io::Result<Digest> {
+        io::copy(&mut self, &mut io::sink())?;
+        Ok(Digest::new(self.sha256.finalize().into()))
+    }
+}
+
+impl Read for Hashing<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let length = self.inner.read(buffer)?;
+        self.sha256.update(&buffer[..length]);
+        Ok(length)
+    }
 }

@@ -185,6 +185,7 @@ pub fn generate_key(sh: &Shell, name: &str) -> Result<String> {
     process::read(nix(sh, &["key", "generate-secret", "--key-name", name]))
 }
 
-fn nix<'a>(sh: &'a Shell, args: &[&str]) -> Cmd<'a> {
+/// Makes a command of Nix's newer interface.
+pub fn nix<'a>(sh: &'a Shell, args: &[&str]) -> Cmd<'a> {
     sh.cmd("nix").args(["--extra-experimental-features", "nix-command"]).args(args)
 }

@@ -38,13 +38,7 @@ impl Far {
         let dir = Utf8Path::from_path(scratch.path()).context("UTF-8")?.to_owned();
         let builder = FarBuilder::start(&dir.join("builder"), place, NIX_CONFIG).await?;
         let repo = Repo::empty();
-        let workspace = Utf8Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().nth(2).context("a workspace")?;
-        fs::create_dir_all(repo.root.join("xtask"))?;
-        for part in xtask_test_support::STAND_IN {
-            let mut copy = Command::new("cp");
-            copy.args(["-r", workspace.join(part).as_str(), repo.root.join(part).as_str()]);
-            anyhow::ensure!(copy.status()?.success(), "cannot copy {part}");
-        }
+        xtask_test_support::copy_stand_in(&repo.root);
         repo.write("version.json", "{\n    \"version\": \"0.1.0\",\n    \"release_name\": \"First Light\"\n}\n");
         repo.write(".gitignore", "/release\n/release.new\n/release.old\n");
         let far = Far { builder, repo, dir, _scratch: scratch };

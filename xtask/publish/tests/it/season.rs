@@ -2,7 +2,6 @@
 //! MAJOR, a maintenance release, a rollback, and two releases in one night from work trees without the tool.
 
 use std::fs;
-use std::path::Path;
 use std::process::Command;
 
 use camino::{Utf8Path, Utf8PathBuf};
@@ -26,12 +25,7 @@ impl Season {
             }
         }
         let repo = Repo::empty();
-        let workspace = Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().nth(2).expect("a workspace");
-        fs::create_dir(repo.root.join("xtask")).expect("made");
-        for part in xtask_test_support::STAND_IN {
-            let copied = Command::new("cp").arg("-r").arg(workspace.join(part)).arg(repo.root.join(part)).status();
-            assert!(copied.is_ok_and(|status| status.success()), "{part}");
-        }
+        xtask_test_support::copy_stand_in(&repo.root);
         // Without this repository's own notes, which change.
         for fragment in fs::read_dir(repo.root.join("doc/manual/rl-next")).expect("a directory") {
             fs::remove_file(fragment.expect("readable").path()).expect("removed");

@@ -108,7 +108,7 @@ fn beside(path: &Utf8Path) -> Utf8PathBuf {
     path.with_file_name(format!("{}-added", path.file_name().expect("a name")))
 }
 
-/// Opens a release as every command does that publishes it, in a thread of its own, which may wait for ever.
+/// Opens a release as every command does that publishes it, in a separate thread, which may wait for ever.
 fn open(root: &Utf8Path) -> Result<(), String> {
     let (tell, told) = mpsc::channel();
     let root = root.to_owned();

@@ -141,10 +141,13 @@ impl Attempts<'_> {
         };
         let mut sound = Vec::new();
         for goal in &self.goals {
-            let inputs = if is_sound(goal)? { vec![goal.clone()] } else { self.nix.inputs(goal)? };
-            for path in inputs {
-                if is_sound(&path)? {
-                    sound.push(path);
+            if is_sound(goal)? {
+                sound.push(goal.clone());
+                continue;
+            }
+            for input in self.nix.inputs(goal)? {
+                if is_sound(&input)? {
+                    sound.push(input);
                 }
             }
         }

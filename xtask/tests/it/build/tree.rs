@@ -1,6 +1,5 @@
 //! A stand-in tree in a temporary directory: version 0.1.0, official and tagged, always the same commit.
 
-use std::path::Path;
 use std::process::{Command, Output};
 
 use camino::{Utf8Path, Utf8PathBuf};
@@ -44,7 +43,7 @@ impl Tree {
     }
 
     pub fn at(dir: TempDir, root: Utf8PathBuf) -> Tree {
-        std::fs::create_dir_all(root.join("xtask")).expect("writable");
+        std::fs::create_dir_all(&root).expect("writable");
         let sh = Shell::new().expect("a current directory");
         sh.change_dir(&root);
         for (key, value) in [("NAME", "Nobody"), ("EMAIL", "nobody@example.org"), ("DATE", "1750000000 +0000")] {
@@ -53,11 +52,7 @@ impl Tree {
         }
         sh.set_var("GIT_CONFIG_GLOBAL", "/dev/null");
         sh.set_var("NIX_CONFIG", NIX_CONFIG);
-        let workspace = Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("a workspace");
-        for part in xtask_test_support::STAND_IN {
-            let (from, to) = (workspace.join(part), root.join(part));
-            cmd!(sh, "cp -r {from} {to}").quiet().run().expect("copied");
-        }
+        xtask_test_support::copy_stand_in(&root);
         let tree = Tree { _dir: dir, root, sh };
         tree.write("version.json", "{\n    \"version\": \"0.1.0\",\n    \"release_name\": \"First Light\"\n}\n");
         tree.write(".gitignore", "/release\n/release.new\n/release.old\n");

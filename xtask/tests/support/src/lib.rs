@@ -30,6 +30,19 @@ pub const STAND_IN: [&str; 8] = [
     "xtask/release-jobs.nix",
 ];
 
+/// Copies the stand-in of this repository into a directory that exists.
+///
+/// # Panics
+/// It cannot be copied.
+pub fn copy_stand_in(to: &Utf8Path) {
+    let host = Utf8Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().nth(3).expect("the host of the workspace");
+    fs::create_dir_all(to.join("xtask")).expect("a directory");
+    for part in STAND_IN {
+        let copied = Command::new("cp").arg("-r").arg(host.join(part)).arg(to.join(part)).status();
+        assert!(copied.is_ok_and(|status| status.success()), "{part}");
+    }
+}
+
 /// Reports that a test cannot run on this machine, and why.
 ///
 /// # Panics

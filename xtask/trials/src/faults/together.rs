@@ -50,7 +50,7 @@ const MEETINGS: [(&str, Meeting); 8] = [
 ];
 
 impl Meeting {
-    /// What each of the two runs, one after the other; nothing if there is no second one.
+    /// What each of the two runs, one after the other; nothing if there is only one run.
     fn phases(self) -> [Vec<&'static Phase>; 2] {
         let names: [&[&str]; 2] = match self {
             Meeting::Same | Meeting::Series => [&["upload"], &["upload"]],

@@ -1,4 +1,4 @@
-//! A binary tarball: everything below one directory of its own name, in it the store paths of the release with their
+//! A binary tarball: everything below one directory with its name: the store paths of the release with their
 //! registration and an installer, for the system that its name promises.
 
 use std::collections::BTreeSet;

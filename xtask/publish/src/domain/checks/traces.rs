@@ -60,7 +60,7 @@ impl Traces {
         };
         let home = String::from_utf8_lossy(&rest[..end]).trim_end_matches('/').to_owned() + "/";
         let path = String::from_utf8_lossy(rest);
-        // A word such as `/home/manager` is somebody's home only where we know that person, or where a path goes on.
+        // A word such as `/home/manager` is a home only if this machine has that user, or if a path goes on.
         let goes_on = rest[..end].ends_with(b"/") || rest.get(end) == Some(&b'/');
         let counts = (goes_on && !is_prose) || self.own.contains(&home);
         (counts && !self.allowed.iter().any(|allowed| path.starts_with(allowed))).then_some(home)

@@ -5,11 +5,9 @@ use std::io::Read;
 
 use anyhow::{Context, Result};
 use camino::Utf8Path;
-use sha2::{Digest as _, Sha256};
 use xtask::domain::amounts::counted;
 use xtask::domain::build::OUT;
 use xtask::domain::build::record::Build;
-use xtask::domain::digest::Digest;
 use xtask::domain::problem::Problems;
 use xtask::domain::system::{Platform, System};
 use xtask::tools::git::Git;
@@ -21,10 +19,10 @@ use crate::domain::checks::entry::Kind;
 use crate::domain::checks::report::Outcome;
 use crate::domain::checks::tarball::{Expected, Tarball};
 use crate::domain::publication::executable;
-use crate::tools::archive;
+use crate::tools::archive::{self, Hashing};
 
 /// Length of the pieces that contents are read in, in bytes.
-const PIECE: usize = 256 << 10;
+const PIECE: u64 = 256 << 10;
 /// Longest registration, manifest, or configuration of an image that is read, in bytes.
 const SMALL: u64 = 16 << 20;
 
@@ -59,23 +57,25 @@ fn tarball(candidate: &Candidate, system: &System, build: &Build, path: &Utf8Pat
     let expected = Expected { directory, system, output, closure: &build.closure };
     let mut tarball = Tarball::new(expected);
     let mut traces = candidate.traces();
-    let mut piece = vec![0; PIECE];
+    let mut piece = Vec::new();
     archive::read(archive::open(path)?, |entry, content| {
-        let mut length = fill(content, &mut piece)?;
-        if tarball.entry(entry, &piece[..length]) {
-            let mut text = piece[..length].to_vec();
-            content.take(SMALL).read_to_end(&mut text)?;
-            tarball.registration(text);
+        let mut next = |piece: &mut Vec<u8>, most: u64| content.take(most).read_to_end(piece);
+        piece.clear();
+        next(&mut piece, PIECE)?;
+        if tarball.entry(entry, &piece) {
+            next(&mut piece, SMALL)?;
+            tarball.registration(std::mem::take(&mut piece));
             return Ok(());
         }
-        let is_prose = entry.is_documentation() && !executable::is_binary(&piece[..length]);
+        let is_prose = entry.is_documentation() && !executable::is_binary(&piece);
         traces.restart();
-        while length > 0 {
-            if let Some(trace) = traces.find(&piece[..length], is_prose) {
+        while !piece.is_empty() {
+            if let Some(trace) = traces.find(&piece, is_prose) {
                 tarball.found(entry, &trace);
                 break;
             }
-            length = fill(content, &mut piece)?;
+            piece.clear();
+            next(&mut piece, PIECE)?;
         }
         Ok(())
     })?;
@@ -112,39 +112,12 @@ fn image(platform: &Platform, path: &Utf8Path) -> Result<Problems> {
 
 /// Reads a layer to its end, also if it is damaged: its digest tells what is wrong.
 fn layer(content: &mut dyn Read) -> Result<Layer> {
-    let mut hashing = Hashing { inner: content, sha256: Sha256::new() };
+    let mut hashing = Hashing::new(content);
     let mut entries = Vec::new();
     let read = archive::read(&mut hashing, |entry, _| {
         entries.push(entry.clone());
         Ok(())
     });
-    std::io::copy(&mut hashing, &mut std::io::sink()).context("it is cut off")?;
-    let digest = Digest::new(hashing.sha256.finalize().into());
+    let digest = hashing.finish().context("it is cut off")?;
     Ok(Layer { digest, entries: read.map(|()| entries).map_err(|why| format!("{why:#}")) })
-}
-
-/// A reader that computes the digest of what is read.
-struct Hashing<'a> {
-    inner: &'a mut dyn Read,
-    sha256: Sha256,
-}
-
-impl Read for Hashing<'_> {
-    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
-        let length = self.inner.read(buffer)?;
-        self.sha256.update(&buffer[..length]);
-        Ok(length)
-    }
-}
-
-/// Reads until the buffer is full or the content ends; returns how much was read.
-fn fill(content: &mut dyn Read, buffer: &mut [u8]) -> std::io::Result<usize> {
-    let mut length = 0;
-    while length < buffer.len() {
-        match content.read(&mut buffer[length..])? {
-            0 => break,
-            read => length += read,
-        }
-    }
-    Ok(length)
 }

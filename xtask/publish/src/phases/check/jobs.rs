@@ -48,12 +48,11 @@ pub fn jobs(candidate: &Candidate) -> Result<Outcome> {
         let roots = scratch.path().join(count.to_string());
         std::fs::create_dir(&roots).with_context(|| format!("cannot make {roots}"))?;
         for path in &paths {
-            if !nix.has(&flake, path)? {
+            let found = built(&nix, &fleet, &flake, path, &roots);
+            let Some(found) = found.with_context(|| format!("`{}`{with}", path.join(".")))? else {
                 absent.insert(format!("`{}`", path.join(".")));
                 continue;
-            }
-            let found = built(&nix, &fleet, &flake, path, &roots);
-            let found = found.with_context(|| format!("`{}`{with}", path.join(".")))?;
+            };
             count += found.jobs;
             problems.extend(found.problems.into_iter().map(|problem| Problem::new(format!("{problem}{with}"))));
         }
@@ -72,10 +71,15 @@ struct Found {
     problems: Problems,
 }
 
-fn built(nix: &Nix, fleet: &Fleet, flake: &Flake, path: &[String], roots: &Utf8Path) -> Result<Found> {
-    let rows = nix.jobs(flake, path, roots, |_| Ok(()))?;
+/// Builds the jobs below one attribute; `None` if the flake does not have it.
+fn built(nix: &Nix, fleet: &Fleet, flake: &Flake, path: &[String], roots: &Utf8Path) -> Result<Option<Found>> {
+    let rows = nix.jobs(flake, path, roots, |_| Ok(()));
+    let fails = rows.as_ref().map_or(true, |rows| rows.iter().any(|row| row.result.is_err()));
+    if fails && !nix.has(flake, path)? {
+        return Ok(None);
+    }
     let (mut problems, mut jobs) = (Problems::default(), Vec::<(String, Derivation)>::new());
-    for row in rows {
+    for row in rows? {
         let attr = [path, &row.attr_path].concat().join(".");
         match row.result {
             Ok(derivation) => jobs.push((attr, derivation)),
@@ -92,5 +96,5 @@ fn built(nix: &Nix, fleet: &Fleet, flake: &Flake, path: &[String], roots: &Utf8P
         problems.add(format!("not built: {}", unbuilt.join(", ")));
     }
     problems.extend(failures);
-    Ok(Found { jobs: count, problems })
+    Ok(Some(Found { jobs: count, problems }))
 }

@@ -28,7 +28,7 @@ pub fn manual(candidate: &Candidate) -> Result<Outcome> {
         manual.files.insert(path.into_string());
     }
     let mut problems = manual.broken_links();
-    // What is no release has no section.
+    // A nightly has no section.
     if let Some(version) = &candidate.record.tag {
         problems.extend(manual.tells_of(&candidate.product.name, version, MANUAL_INDEX));
     }

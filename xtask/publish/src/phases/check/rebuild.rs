@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 
 use anyhow::{Context, Result};
 use camino::Utf8Path;
-use sha2::{Digest as _, Sha256};
 use xtask::domain::amounts::counted;
 use xtask::domain::build::record::Record;
 use xtask::domain::digest::Digest;
@@ -17,8 +16,10 @@ use xtask::tools::scratch_dir::ScratchDir;
 use xtask::tools::{files, process};
 
 use super::{Candidate, outcome};
+use crate::domain::checks::entry::Kind;
 use crate::domain::checks::report::Outcome;
-use crate::tools::{archive, whole_clone};
+use crate::tools::archive::{self, Hashing};
+use crate::tools::whole_clone;
 
 /// Builds every job again, and then everything in another clone.
 pub fn rebuild(candidate: &Candidate) -> Result<Outcome> {
@@ -76,20 +77,12 @@ fn difference(candidate: &Candidate, again: &Record, clone: &Utf8Path) -> Result
     })
 }
 
-/// The digests of an archive's entries, by path.
-fn entries(path: &Utf8Path) -> Result<BTreeMap<String, Digest>> {
+/// What each entry of an archive is, and the digest of its content, by path.
+fn entries(path: &Utf8Path) -> Result<BTreeMap<String, (Kind, Digest)>> {
     let mut entries = BTreeMap::new();
     archive::read(archive::open(path)?, |entry, content| {
-        let mut sha256 = Sha256::new();
-        sha256.update(format!("{:?}", entry.kind));
-        let mut piece = vec![0; 64 << 10];
-        loop {
-            match content.read(&mut piece)? {
-                0 => break,
-                length => sha256.update(&piece[..length]),
-            }
-        }
-        entries.insert(String::from_utf8_lossy(&entry.path).into_owned(), Digest::new(sha256.finalize().into()));
+        let digest = Hashing::new(content).finish()?;
+        entries.insert(String::from_utf8_lossy(&entry.path).into_owned(), (entry.kind.clone(), digest));
         Ok(())
     })?;
     Ok(entries)

@@ -103,7 +103,7 @@ impl Install<'_> {
         Ok(View::Store(root.join("nix")))
     }
 
-    /// Signs the closure with a key of its own, and lets Nix fetch it from the cache into an empty store, by the path that
+    /// Signs the closure with a key that is thrown away, and lets Nix fetch it from the cache into an empty store, by the path that
     /// the manifest names, as `nix upgrade-nix` does.
     fn cache(&self) -> Result<View> {
         let (cache, root) = (self.dir.join("cache"), self.dir.join("fetched"));
@@ -111,10 +111,11 @@ impl Install<'_> {
         let secret = nix_cache::generate_key(&self.sh, KEY)?;
         let key_file = self.dir.join("key");
         files::create(&key_file, &secret)?;
-        let public = process::read(self.nix(&["key", "convert-secret-to-public"]).stdin(&secret))?;
+        let public = process::read(nix_cache::nix(&self.sh, &["key", "convert-secret-to-public"]).stdin(&secret))?;
         let (output, url) = (self.output()?.to_string(), format!("file://{cache}"));
         let to = format!("{url}?compression=none&secret-key={key_file}");
-        process::read(self.nix(&["copy", "--to", &to, &output])).context("the closure cannot be put into a cache")?;
+        process::read(nix_cache::nix(&self.sh, &["copy", "--to", &to, &output]))
+            .context("the closure cannot be put into a cache")?;
         let manifest = self.candidate.dir().join(ARTIFACTS).join(MANIFEST);
         let attribute = format!("\"{}\"", self.system);
         let evaluated =
@@ -138,10 +139,6 @@ impl Install<'_> {
             unpack(BufReader::new(file), &root).with_context(|| format!("in the layer {}", excerpt(&layer)))?;
         }
         Ok(View::root(root))
-    }
-
-    fn nix(&self, args: &[&str]) -> xshell::Cmd<'_> {
-        self.sh.cmd("nix").args(["--extra-experimental-features", "nix-command"]).args(args)
     }
 
     /// Runs each command in an installation.

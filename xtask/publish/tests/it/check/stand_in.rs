@@ -49,12 +49,7 @@ impl StandIn {
     /// Builds the stand-in after a change.
     pub fn with(change: impl FnOnce(&Repo)) -> StandIn {
         let repo = Repo::empty();
-        let host = Utf8PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../..");
-        fs::create_dir_all(repo.root.join("xtask")).expect("a directory");
-        for part in xtask_test_support::STAND_IN {
-            let copied = Command::new("cp").arg("-r").arg(host.join(part)).arg(repo.root.join(part)).status();
-            assert!(copied.is_ok_and(|status| status.success()), "{part}");
-        }
+        xtask_test_support::copy_stand_in(&repo.root);
         repo.write(".gitignore", "/release\n");
         repo.write("stand-in/manual.sh", &repo.read("stand-in/manual.sh").replace("pages=200", "pages=8"));
         change(&repo);
