@@ -2,7 +2,7 @@
 //! running it again succeeds. (The publisher's test is `silence`.)
 
 use std::fs;
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use expect_test::expect;
@@ -36,8 +36,7 @@ fn interrupted(repo: &Repo, program: &str, pattern: &str, args: &[&str]) -> Stri
         std::thread::sleep(Duration::from_millis(20));
     }
     let pressed = Instant::now();
-    let sent = Command::new("kill").args(["-INT", &child.id().to_string()]).status();
-    assert!(sent.expect("kill runs").success());
+    xtask_test_support::send(child.id(), xtask_test_support::SIGINT);
     // A git that must not be stopped halfway has the stream, too, and goes on once it may.
     let mut child = child;
     let status = loop {

@@ -293,7 +293,7 @@ fn killed_at_any_moment_the_tree_is_as_before_or_as_after() {
             .expect("the tool runs");
         std::thread::sleep(Duration::from_millis(moment * 8));
         // The complete process group, as a terminal or a CI runner does.
-        Command::new("kill").args(["-KILL", "--", &format!("-{}", child.id())]).status().expect("kill runs");
+        xtask_test_support::kill_group(child.id());
         // Ends when the last program that holds our output has ended.
         let _ = std::io::Read::read_to_end(&mut child.stderr.take().expect("piped"), &mut Vec::new());
         child.wait().expect("it ends");

@@ -243,10 +243,10 @@ async fn no_secret_is_left_after_an_error_or_a_signal() -> Result<()> {
         let cores = limits.lines().find(|line| line.starts_with("Max core file size")).expect("a limit");
         assert_eq!(cores.split_whitespace().nth(4), Some("0"), "{cores}");
 
-        send(child.id(), signal);
+        xtask_test_support::send(child.id(), signal);
         if SURVIVED.contains(&signal) {
-            send(child.id(), 18);
-            send(child.id(), 15);
+            xtask_test_support::send(child.id(), 18);
+            xtask_test_support::send(child.id(), 15);
         }
         let output = child.wait_with_output()?;
         let said = String::from_utf8_lossy(&output.stderr);
@@ -285,9 +285,4 @@ fn begun(pid: &Utf8Path) -> String {
         }
         std::thread::sleep(Duration::from_millis(20));
     }
-}
-
-fn send(to: u32, signal: i32) {
-    let sent = Command::new("kill").args([format!("-{signal}"), to.to_string()]).status();
-    assert!(sent.expect("kill runs").success());
 }

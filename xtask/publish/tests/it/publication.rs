@@ -5,7 +5,7 @@ mod verified;
 
 use std::fs;
 use std::os::unix::process::CommandExt;
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 use std::time::Duration;
 
 use expect_test::expect;
@@ -109,7 +109,7 @@ fn killed_at_any_moment_the_same_command_goes_on() {
             .spawn()
             .expect("the tool runs");
         std::thread::sleep(Duration::from_millis(40 + 60 * moment));
-        Command::new("kill").args(["-KILL", "--", &format!("-{}", child.id())]).status().expect("kill runs");
+        xtask_test_support::kill_group(child.id());
         child.wait().expect("it ends");
         // Pointers move last: a manifest that leads to the release means that the release is complete.
         if release.object("local-releases/manifest.nix").exists() {

@@ -30,8 +30,7 @@ fn interrupted(mut command: Command, waits: impl Fn() -> bool) -> Ran {
     // Until it waits for the answer.
     std::thread::sleep(Duration::from_millis(200));
     let pressed = Instant::now();
-    let sent = Command::new("kill").args(["-INT", &child.id().to_string()]).status();
-    assert!(sent.expect("kill runs").success());
+    xtask_test_support::send(child.id(), xtask_test_support::SIGINT);
     let ran = Ran::from(child.wait_with_output().expect("it ends"));
     let took = pressed.elapsed();
     if std::env::var_os("RELENG_TIMES").is_some() {

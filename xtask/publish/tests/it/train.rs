@@ -181,7 +181,7 @@ fn what_is_wrong_with_one_stops_all() {
 #[test]
 fn killed_anywhere_the_same_train_goes_on() {
     use std::os::unix::process::CommandExt;
-    use std::process::{Command, Stdio};
+    use std::process::Stdio;
     let releases = ["2.95.2", "2.94.2"].map(Release::new);
     let list = releases[0].repo.beside("list");
     let lines: String = releases.iter().map(|release| format!("{}\n", release.repo.root)).collect();
@@ -192,7 +192,7 @@ fn killed_anywhere_the_same_train_goes_on() {
         let mut child =
             command(&args).process_group(0).stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("the tool runs");
         std::thread::sleep(std::time::Duration::from_millis(300 + 400 * moment));
-        Command::new("kill").args(["-KILL", "--", &format!("-{}", child.id())]).status().expect("kill runs");
+        xtask_test_support::kill_group(child.id());
         child.wait().expect("it ends");
         if releases[0].object("local-releases/manifest.nix").exists() {
             for release in &releases {

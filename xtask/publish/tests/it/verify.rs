@@ -1,7 +1,7 @@
 //! `release verify`: things that cannot be checked are not reported as broken, and do not hide the rest.
 
 use std::fs;
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 use std::time::Duration;
 
 use anyhow::Result;
@@ -202,7 +202,7 @@ async fn a_purge_gets_what_changed_and_is_made_up_for() -> Result<()> {
         assert!(running.try_wait()?.is_none(), "it waits for the program");
         std::thread::sleep(Duration::from_millis(20));
     }
-    Command::new("kill").args(["-INT", &running.id().to_string()]).status()?;
+    xtask_test_support::send(running.id(), xtask_test_support::SIGINT);
     let stopped = Ran::from(running.wait_with_output()?);
     assert_eq!(stopped.code, Some(130), "{stopped:?}");
     assert!(stopped.stderr.contains("everything is published, and caches may show"), "{}", stopped.stderr);

@@ -10,6 +10,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::process::{Command, ExitStatus, Output, Stdio};
 
 use camino::{Utf8Path, Utf8PathBuf};
+use rustix::process::{Pid, Signal};
 use tempfile::TempDir;
 
 pub mod fuzz;
@@ -29,6 +30,27 @@ pub const STAND_IN: [&str; 8] = [
     "doc",
     "xtask/release-jobs.nix",
 ];
+
+/// The signal of Ctrl-C.
+pub const SIGINT: i32 = 2;
+
+/// Sends a signal, by its number, to a process. (A small machine has no program that does.)
+///
+/// # Panics
+/// There is no such process, or no such signal.
+pub fn send(to: u32, signal: i32) {
+    let signal = Signal::from_named_raw(signal).expect("a signal");
+    rustix::process::kill_process(pid(to), signal).expect("sent");
+}
+
+/// Kills all processes of a group that are still there.
+pub fn kill_group(leader: u32) {
+    let _ = rustix::process::kill_process_group(pid(leader), Signal::KILL);
+}
+
+fn pid(number: u32) -> Pid {
+    i32::try_from(number).ok().and_then(Pid::from_raw).expect("the number of a process")
+}
 
 /// Copies the stand-in of this repository into a directory that exists.
 ///
