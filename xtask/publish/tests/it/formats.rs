@@ -100,8 +100,10 @@ fn tree(release: &Release, format: &str) -> String {
 
 #[test]
 fn formats_of_git_that_nix_does_not_read_are_named() {
+    // A machine whose git makes no reftable cannot read one either.
+    let Some(reftable) = xtask_test_support::reftable() else { return };
     let release = release("{ }", &lock(7, ""));
-    let (reftable, sha256) = (tree(&release, "--ref-format=reftable"), tree(&release, "--object-format=sha256"));
+    let (reftable, sha256) = (tree(&release, reftable), tree(&release, "--object-format=sha256"));
     let mut shown = Vec::new();
     for tree in [&reftable, &sha256] {
         let stdout = crate::repo::xtask(&["release", "doctor", "--repo", tree]).stdout;

@@ -46,13 +46,14 @@ fn what_a_clone_lacks_is_fetched_for_the_scratch_clone() {
     }
     repo.git(&["tag", "--annotate", "--message=x", "2.93.0", "HEAD^"]);
     repo.git(&["config", "uploadpack.allowFilter", "true"]);
-    let lacking: [&[&str]; 4] = [
-        &["--filter=blob:none"],
-        &["--filter=tree:0", "--ref-format=reftable"],
-        &["--depth=1"],
-        &["--depth=1", "--filter=blob:none", "--origin=upstream.example"],
+    let reftable = ["--filter=tree:0"].into_iter().chain(xtask_test_support::reftable());
+    let lacking = [
+        vec!["--filter=blob:none"],
+        reftable.collect(),
+        vec!["--depth=1"],
+        vec!["--depth=1", "--filter=blob:none", "--origin=upstream.example"],
     ];
-    for options in lacking {
+    for options in &lacking {
         let clone = clone(&repo, options);
         clone.git(&["config", "user.name", "Release Manager"]);
         clone.git(&["config", "user.email", "manager@example.org"]);
@@ -108,7 +109,8 @@ fn a_work_tree_of_a_bare_repository_and_borrowed_objects_do() {
 
 #[test]
 fn the_scratch_clone_is_a_plain_one_whatever_is_configured() {
-    let repo = clone(&Repo::patch_release(), &["--ref-format=reftable"]);
+    let reftable = xtask_test_support::reftable();
+    let repo = clone(&Repo::patch_release(), reftable.as_slice());
     let hook = repo.beside("hooks/post-checkout");
     fs::create_dir(repo.beside("hooks")).expect("a directory");
     fs::write(&hook, "#!/bin/sh\necho hooked > \"$(git rev-parse --show-toplevel)\"/version.json\nexit 1\n")
@@ -127,7 +129,9 @@ fn the_scratch_clone_is_a_plain_one_whatever_is_configured() {
     let said = ran.fails(1);
     assert!(said.contains("`release build"), "{said}");
     let scratch = scratch_clone(&repo);
-    assert_eq!(scratch.git(&["rev-parse", "--show-ref-format"]), "files");
+    if reftable.is_some() {
+        assert_eq!(scratch.git(&["rev-parse", "--show-ref-format"]), "files");
+    }
     assert_eq!(scratch.git(&["remote"]), "origin");
     assert_eq!(scratch.git(&["log", "-1", "--format=%cn", "2.93.1"]), "Release Manager");
 }

@@ -31,6 +31,14 @@ pub const STAND_IN: [&str; 8] = [
     "xtask/release-jobs.nix",
 ];
 
+/// The option of git for a repository whose refs are a reftable; `None` if this git makes none, as before 2.45.
+pub fn reftable() -> Option<&'static str> {
+    const REFTABLE: &str = "--ref-format=reftable";
+    let scratch = tempfile::tempdir().expect("a directory");
+    let made = Command::new("git").args(["init", "--quiet", REFTABLE]).arg(scratch.path()).output();
+    made.is_ok_and(|made| made.status.success()).then_some(REFTABLE)
+}
+
 /// The signal of Ctrl-C.
 pub const SIGINT: i32 = 2;
 
