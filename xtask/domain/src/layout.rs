@@ -72,6 +72,10 @@ pub const BUILT: [&str; 7] = [ARTIFACTS, MANUAL, IMAGES, GC_ROOTS, DRVS, RECORD,
 pub const MANIFEST: &str = "manifest.nix";
 /// In the version directory: for `sha256sum -c`.
 pub const SUMS: &str = "SHA256SUMS";
+/// Beside [`SUMS`]: its OpenSSH signature by the key of the environment.
+pub const SUMS_SIGNATURE: &str = "SHA256SUMS.sig";
+/// Beside [`SUMS`]: how anyone checks that signature.
+pub const VERIFY: &str = "VERIFY.md";
 /// In the version directory of the install bucket, and at its top: the digests of the installers there.
 pub const INSTALLER_RECORD: &str = "installer.json";
 /// The page that every manual has.
@@ -146,6 +150,11 @@ impl Layout {
     /// Returns the key of the record of this release's installers, which are beside it in the install bucket.
     pub fn installer_record(&self) -> String {
         format!("{}/{INSTALLER_RECORD}", self.version_directory())
+    }
+
+    /// Returns the namespace of the signatures of a release's sums, for `ssh-keygen -Y verify -n`.
+    pub fn namespace(&self) -> String {
+        format!("{}-release", self.prefix)
     }
 
     /// Returns the key of this release's receipt, in the releases bucket: outside the directory that never changes.

@@ -196,6 +196,9 @@ pub struct VerifyArgs {
     /// Download everything, content-addressed objects included
     #[arg(long)]
     pub deep: bool,
+    /// A public key that must have signed, instead of those in releng.toml. May be repeated
+    #[arg(long, value_name = "NAME:BASE64")]
+    pub key: Vec<String>,
 }
 
 #[derive(Debug, Args)]

@@ -19,12 +19,14 @@ pub mod delivery;
 pub mod git;
 pub mod images;
 pub mod object;
+pub mod signature;
 pub mod tree;
 
 /// What was seen of an act's target, with everything that is needed to apply the act.
 pub enum Prospect<'a> {
     Tree(tree::Prospect),
     Object(object::Prospect),
+    Signature(signature::Prospect),
     Cache(Box<cache::Prospect<'a>>),
     Push(git::Prospect<'a>),
     Images(images::Prospect<'a>),
@@ -40,6 +42,7 @@ pub enum Prospect<'a> {
 pub async fn look<'a>(delivery: &'a Delivery<'_>, act: &Act) -> Result<Prospect<'a>> {
     Ok(match act {
         Act::VersionDirectory => Prospect::Tree(tree::version_directory(delivery).await?),
+        Act::Signature => Prospect::Signature(signature::look(delivery).await?),
         Act::Docs { docs, deletes } => Prospect::Tree(tree::docs(delivery, *docs, *deletes).await?),
         Act::Installers => Prospect::Tree(tree::installers(delivery).await?),
         Act::InstallerPointers if delivery.built.installers.is_empty() => {
@@ -68,6 +71,7 @@ impl Prospect<'_> {
         match self {
             Prospect::Tree(tree) => &tree.seen,
             Prospect::Object(object) => &object.seen,
+            Prospect::Signature(signature) => &signature.seen,
             Prospect::Cache(cache) => &cache.seen,
             Prospect::Push(push) => &push.seen,
             Prospect::Images(images) => &images.seen,
@@ -84,6 +88,7 @@ impl Prospect<'_> {
         match self {
             Prospect::Tree(tree) => tree.apply(stores, progress).await,
             Prospect::Object(object) => object.apply(stores).await,
+            Prospect::Signature(signature) => signature.apply(stores).await,
             Prospect::Cache(cache) => Box::pin(cache::apply(cache, stores, progress)).await,
             Prospect::Push(push) => push.apply(),
             Prospect::Images(images) => images.apply().await,
@@ -97,6 +102,7 @@ impl Prospect<'_> {
         let (bucket, keys) = match self {
             Prospect::Tree(tree) => (tree.bucket, tree.keys()),
             Prospect::Object(object) => (Bucket::Releases, object.keys()),
+            Prospect::Signature(signature) => (Bucket::Releases, signature.keys()),
             Prospect::Cache(cache) => (Bucket::Cache, cache.keys()),
             Prospect::Push(_) | Prospect::Images(_) | Prospect::ImageTag(_) | Prospect::Stays(_) => {
                 return Vec::new();

@@ -3,7 +3,7 @@
 use std::collections::{BTreeSet, HashSet};
 
 use anyhow::{Context, Result};
-use xtask::domain::layout::{Docs, INSTALLER_RECORD, Layout, MANUAL_INDEX, RECORD, SUMS};
+use xtask::domain::layout::{Docs, INSTALLER_RECORD, Layout, MANUAL_INDEX, RECORD, SUMS, SUMS_SIGNATURE, VERIFY};
 use xtask::domain::system::System;
 use xtask::tools::term;
 
@@ -111,7 +111,12 @@ impl Prospect {
 /// The bucket cannot be read.
 pub async fn version_directory(delivery: &Delivery<'_>) -> Result<Prospect> {
     let prefix = format!("{}/", delivery.built.layout().version_directory());
-    look(delivery, Bucket::Releases, prefix, &delivery.built.files, Order::RecordLast, IMMUTABLE).await.map(directory)
+    let files = &delivery.built.files;
+    let looked = look(delivery, Bucket::Releases, prefix.clone(), files, Order::RecordLast, IMMUTABLE).await?;
+    // The signature is an act of its own.
+    let is_beside = |key: &String| [SUMS_SIGNATURE, VERIFY].iter().any(|name| *key == format!("{prefix}{name}"));
+    let gone = looked.gone.iter().filter(|key| !is_beside(key)).cloned().collect();
+    Ok(directory(Compared { gone, ..looked }))
 }
 
 /// Looks at the version directory in the install bucket.

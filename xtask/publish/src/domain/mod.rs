@@ -4,6 +4,7 @@
 //! * [`cache`]: the binary cache: keys, signatures, narinfos, and what can be wrong with a path
 //! * [`checks`]: what proves a release before users get it
 //! * [`serving`]: the headers with which an object is served
+//! * [`sshsig`]: signatures as OpenSSH makes and checks them
 //! * [`limits`]: how much is read of what others may have put in a bucket
 //! * [`live_manifest`]: the text of the live root manifest, and where it leads
 //! * [`reports`]: the pages that are shown: preconditions, and how far a release is
@@ -15,3 +16,4 @@ pub mod live_manifest;
 pub mod publication;
 pub mod reports;
 pub mod serving;
+pub mod sshsig;

@@ -96,8 +96,9 @@ fn directives(value: &str) -> Vec<String> {
 }
 
 /// Content types by the end of a key; the first match counts.
-const TYPES: [(&str, &str); 26] = [
+const TYPES: [(&str, &str); 27] = [
     ("SHA256SUMS", TEXT),
+    (".sig", TEXT),
     (".sha256", TEXT),
     (".nix", TEXT),
     (".txt", TEXT),

@@ -9,7 +9,7 @@ use xtask::domain::build::record::Record;
 use xtask::domain::environment::Access;
 use xtask::domain::extent::Extent;
 use xtask::domain::format::Misread;
-use xtask::domain::layout::{Docs, Layout, MANIFEST, RECORD, WITHDRAWN};
+use xtask::domain::layout::{Docs, Layout, MANIFEST, RECORD, SUMS_SIGNATURE, WITHDRAWN};
 use xtask::domain::shown::excerpt;
 use xtask::domain::version::Version;
 use xtask::tools::git::Git;
@@ -17,6 +17,7 @@ use xtask::tools::git::Git;
 use self::report::{Findings, Output, Report};
 use self::sides::Sides;
 use super::environments;
+use crate::domain::cache::signing::PublicKey;
 use crate::domain::publication::acts::{Act, INSTALLER_ACTS, Rule, Wave, acts};
 use crate::domain::publication::bucket::Bucket;
 use crate::domain::publication::pointers::{self, Published, holds_pointers_back};
@@ -33,6 +34,7 @@ mod images;
 mod object;
 mod report;
 mod sides;
+mod signature;
 mod tree;
 
 /// Checks a version in an environment.
@@ -49,7 +51,9 @@ pub async fn run(invocation: &Invocation, args: &VerifyArgs) -> Result<Outcome> 
     let stores = site.connect(Access::Read, &Bucket::ALL).await?;
     let (published, unclear) = published_in_any_case(stores.of(Bucket::Releases), &site.product).await?;
     let sources = Sources::new(&site, &stores);
-    let view = View { git: &git, sources, site: &site, published, version, deep: args.deep, silent: Silent::default() };
+    let keys = keys(&site, &args.key)?;
+    let (site, silent) = (&site, Silent::default());
+    let view = View { git: &git, sources, site, keys, published, version, deep: args.deep, silent };
 
     let mut report = Report::new(if invocation.json { Output::Json } else { Output::Page });
     if let Some(Unclear { why, is_damaged }) = unclear {
@@ -95,7 +99,8 @@ pub async fn contents(
     left_out: &[LeftOut],
 ) -> Result<Contents> {
     let (sources, published, silent) = (Sources::of_buckets(stores), Published::default(), Silent::default());
-    let view = View { git, sources, site, published, version: version.clone(), deep: false, silent };
+    let keys = keys(site, &[])?;
+    let view = View { git, sources, site, keys, published, version: version.clone(), deep: false, silent };
     let record = view.record(version).await?.with_context(|| format!("{version} has no published record"))?;
     let (record, text) = record.map_err(|why| anyhow!(why))?;
     let mut report = Report::new(Output::Aside);
@@ -107,6 +112,18 @@ pub async fn contents(
         (0, _) => Contents::Unclear,
         _ => Contents::Broken,
     })
+}
+
+/// The keys that the manager names, or else those of the environment.
+///
+/// # Errors
+/// What the manager named is not a key.
+fn keys(site: &Site, named: &[String]) -> Result<Result<Vec<PublicKey>, String>> {
+    if named.is_empty() {
+        return Ok(site.cache_keys().map(|keys| keys.all()));
+    }
+    let key = |text: &String| text.parse().map_err(|why| anyhow!("`--key`: {why}"));
+    named.iter().map(key).collect::<Result<_>>().map(Ok)
 }
 
 fn current(git: &Git) -> Result<Version> {
@@ -155,6 +172,8 @@ struct View<'a> {
     git: &'a Git,
     sources: Sources,
     site: &'a Site,
+    /// The keys that may have signed, or why they are unknown.
+    keys: Result<Vec<PublicKey>, String>,
     published: Published,
     version: Version,
     /// Whether content-addressed objects (NARs, layers) are downloaded, too.
@@ -239,7 +258,8 @@ impl View<'_> {
         let mut acts =
             acts(Some(self.version.series()), Extent::All, &self.site.environment).map_err(|why| anyhow!(why))?;
         acts.extend(INSTALLER_ACTS);
-        acts.sort_by_key(Act::wave);
+        // What is not proven is marked, so the proof comes first.
+        acts.sort_by_key(|act| (*act != Act::Signature, act.wave()));
         for act in acts.into_iter().filter(wanted) {
             let checked = self.silent.ask(&act, async || self.check_act(&act, record, text, report).await).await;
             if let Err(error) = checked {
@@ -252,6 +272,7 @@ impl View<'_> {
     async fn check_act(&self, act: &Act, record: &Record, text: &[u8], report: &mut Report) -> Result<()> {
         match act {
             Act::VersionDirectory => self.check_version_directory(record, text, report).await,
+            Act::Signature => self.check_signature(record, text, report).await,
             Act::Cache => self.check_cache(record, report).await,
             Act::Docs { docs: docs @ (Docs::Series(_) | Docs::Stable), .. } => {
                 self.check_docs(act, *docs, record, report).await
@@ -275,6 +296,7 @@ impl View<'_> {
         let layout = self.layout();
         match act {
             Act::VersionDirectory => format!("releases {}/", layout.version_directory()),
+            Act::Signature => format!("releases {}/{SUMS_SIGNATURE}", layout.version_directory()),
             Act::Cache => cache::TITLE.to_owned(),
             Act::Docs { docs, .. } => format!("docs {}/", layout.docs(*docs)),
             Act::RootManifest => format!("releases {MANIFEST}"),

@@ -41,6 +41,7 @@ mod root_manifest;
 mod scripted;
 mod season;
 mod servers;
+mod signature;
 mod silence;
 mod staging;
 mod status;

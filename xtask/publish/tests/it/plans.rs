@@ -24,6 +24,7 @@ use xtask_publish::domain::publication::judgement::{Changed, Object, Paths, Revi
 use xtask_publish::domain::publication::plan::{Plan, PlanKind};
 use xtask_publish::domain::publication::pointers::{Published, withdrawn_by_rollback};
 use xtask_publish::domain::publication::receipt::{self, Gate, Receipt};
+use xtask_publish::domain::publication::signature::{self, Page};
 use xtask_publish::domain::publication::withdrawn;
 
 mod judged;
@@ -110,6 +111,12 @@ fn seen(act: &Act, version: &str, acts: &[Act], environment: &Environment) -> Se
         Act::VersionDirectory => Seen::Tree(Tree {
             new: vec![object("lix.tar.gz", 30_000_000), object("manifest.nix", 300)],
             ..Tree::default()
+        }),
+        Act::Signature => Seen::Signature(signature::Seen {
+            sums: Digest::new([5; 32]),
+            signature: None,
+            page: Some(Page::Missing),
+            unready: None,
         }),
         Act::Cache => {
             let paths = Paths { new: vec![path(1), path(2)], same: 340, info: true, ..Paths::default() };
@@ -211,7 +218,7 @@ fn without_digest(page: &str) -> String {
 #[test]
 fn the_same_plan_has_the_same_digest() {
     let shown = plan("2.96.0", "local");
-    expect!["7fd1654d1fa061b9a3255ff75b5f2235b2acb889b817780512c7e783369bc643"].assert_eq(&shown.digest().to_string());
+    expect!["30ed9587f59b1bace8ff8b6a3684b9364dbc4bad8ec5524415bf14e57071e06b"].assert_eq(&shown.digest().to_string());
     assert_eq!(plan("2.96.0", "local").digest(), shown.digest());
     for verbose in [false, true] {
         assert!(shown.to_text(verbose).ends_with(&format!("\nplan {}\n", shown.digest())));

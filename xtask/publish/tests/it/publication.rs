@@ -31,24 +31,25 @@ fn plan_upload_verify_and_nothing_left_to_do() {
         Lix 2.93.1 to local (patch)
 
         contents
-          + releases lix/lix-2.93.1/          add 13 (24 kB)
-          + cache closures                    add 10 paths (3 kB unpacked)
-          + docs manual/lix/2.93/             add 8 (208 B): the newest release of 2.93 here
-          + images release/local/images       push COMMIT (4 kB)
+          + releases lix/lix-2.93.1/               add 13 (24 kB)
+          + releases lix/lix-2.93.1/SHA256SUMS.sig sign COMMIT
+          + cache closures                         add 10 paths (3 kB unpacked)
+          + docs manual/lix/2.93/                  add 8 (208 B): the newest release of 2.93 here
+          + images release/local/images            push COMMIT (4 kB)
 
         git
-          + branch release-2.93               to COMMIT
-          + tag 2.93.1                        to COMMIT
+          + branch release-2.93                    to COMMIT
+          + tag 2.93.1                             to COMMIT
 
         pointers
-          + releases manifest.nix             to 2.93.1: the newest stable release here
-          + docs manual/lix/stable/           add 8 (208 B): the newest stable release here
-          + image release/local/images:2.93.1 to COMMIT
-          + image release/local/images:2.93   to 5ce0d172743b: the newest release of 2.93 here
-          + image release/local/images:latest to 5ce0d172743b: the newest stable release here
+          + releases manifest.nix                  to 2.93.1: the newest stable release here
+          + docs manual/lix/stable/                add 8 (208 B): the newest stable release here
+          + image release/local/images:2.93.1      to COMMIT
+          + image release/local/images:2.93        to 5ce0d172743b: the newest release of 2.93 here
+          + image release/local/images:latest      to 5ce0d172743b: the newest stable release here
 
         receipt
-          + releases receipts/lix-2.93.1.json says that everything is done"#]]
+          + releases receipts/lix-2.93.1.json      says that everything is done"#]]
     .assert_eq(&page(&plan));
     assert!(!release.object("local-releases/lix").exists(), "a plan writes nothing");
     assert!(!release.release_dir().join("local/git").exists(), "a plan writes nothing");

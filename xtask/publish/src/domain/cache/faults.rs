@@ -71,6 +71,11 @@ impl Keys {
         }
     }
 
+    /// The keys, the one that signs here first.
+    pub fn all(&self) -> Vec<PublicKey> {
+        self.own.iter().chain(&self.also).cloned().collect()
+    }
+
     /// The keys as `trusted-public-keys` lists them.
     pub fn trusted(&self) -> String {
         self.own.iter().chain(&self.also).map(PublicKey::to_string).collect::<Vec<_>>().join(" ")

@@ -32,11 +32,21 @@ impl PublicKey {
         &self.name
     }
 
+    /// The ed25519 key.
+    pub fn bytes(&self) -> &[u8; PUBLIC] {
+        &self.key
+    }
+
     /// Whether `signature`, written as Nix writes it, is a signature of `message` by this key.
     pub fn verifies(&self, message: &str, signature: &str) -> bool {
         let Some((name, signature)) = signature.split_once(':') else { return false };
         let Some(signature) = BASE64.decode(signature).ok().filter(|_| name == self.name) else { return false };
-        UnparsedPublicKey::new(&ED25519, self.key).verify(message.as_bytes(), &signature).is_ok()
+        self.verifies_bytes(message.as_bytes(), &signature)
+    }
+
+    /// Whether `signature` is an ed25519 signature of `message` by this key.
+    pub fn verifies_bytes(&self, message: &[u8], signature: &[u8]) -> bool {
+        UnparsedPublicKey::new(&ED25519, self.key).verify(message, signature).is_ok()
     }
 }
 
@@ -89,7 +99,12 @@ impl SecretKey {
 
     /// Signs `message`, and returns the signature as Nix writes it.
     pub fn sign(&self, message: &str) -> String {
-        format!("{}:{}", self.public.name, BASE64.encode(self.pair.sign(message.as_bytes())))
+        format!("{}:{}", self.public.name, BASE64.encode(self.sign_bytes(message.as_bytes())))
+    }
+
+    /// Makes the ed25519 signature of `message`.
+    pub fn sign_bytes(&self, message: &[u8]) -> Vec<u8> {
+        self.pair.sign(message).as_ref().to_vec()
     }
 
     /// Returns the text to write to a key file. Use it for nothing else.

@@ -12,7 +12,7 @@ use serde::Serialize;
 use xtask::domain::environment::image_target::ImageTarget;
 use xtask::domain::environment::{Environment, GitTarget};
 use xtask::domain::extent::Extent;
-use xtask::domain::layout::{Docs, Layout, MANIFEST, WITHDRAWN};
+use xtask::domain::layout::{Docs, Layout, MANIFEST, SUMS_SIGNATURE, WITHDRAWN};
 use xtask::domain::product::Product;
 use xtask::domain::release::Release;
 use xtask::domain::version::{Series, Version};
@@ -37,6 +37,8 @@ pub enum Subject {
 pub enum Act {
     /// `lix/lix-VERSION/` in the releases bucket, object by object.
     VersionDirectory,
+    /// `SHA256SUMS.sig` beside the sums, and `VERIFY.md`, which says how anyone checks it.
+    Signature,
     /// The closures of the builds and their derivations, in the cache bucket.
     Cache,
     /// A manual in the docs bucket; `deletes` the pages that only the bucket has.
@@ -184,7 +186,7 @@ pub fn acts(series: Option<Series>, extent: Extent, environment: &Environment) -
     let tags = [ImageTag::Version, ImageTag::Series(series), ImageTag::Latest];
     let tagged = tags.map(|tag| targets().map(move |target| Act::ImageTag { target: target.clone(), tag }));
 
-    let mut acts = vec![Act::VersionDirectory, Act::Cache, manual(Docs::Series(series))];
+    let mut acts = vec![Act::VersionDirectory, Act::Signature, Act::Cache, manual(Docs::Series(series))];
     acts.extend(images);
     acts.extend([branch, Act::Tag, Act::RootManifest, manual(Docs::Stable)]);
     acts.extend(tagged.into_iter().flatten());
@@ -207,6 +209,7 @@ impl Act {
         let newest = Some(Follows::NewestStable);
         let (wave, channel, rule, follows) = match self {
             Act::VersionDirectory => (Wave::Contents, Channel::Bucket(Bucket::Releases), WriteOnce, None),
+            Act::Signature => (Wave::Contents, Channel::Bucket(Bucket::Releases), WriteOnce, None),
             Act::Cache => (Wave::Contents, Channel::Bucket(Bucket::Cache), WriteOnce, None),
             Act::Docs { docs: Docs::Series(series), .. } => {
                 (Wave::Contents, Channel::Bucket(Bucket::Docs), Movable, Some(Follows::Series(*series)))
@@ -258,9 +261,9 @@ impl Act {
         self.traits().channel == Channel::Registry
     }
 
-    /// Whether the act needs the signing key of the binary cache.
+    /// Whether the act needs the environment's signing key.
     pub fn is_signed(&self) -> bool {
-        self.bucket() == Some(Bucket::Cache)
+        *self == Act::Signature || self.bucket() == Some(Bucket::Cache)
     }
 
     /// Name of the act in plans and reports.
@@ -275,6 +278,7 @@ impl Act {
             Act::Cache => "cache closures".to_owned(),
             Act::RootManifest => format!("releases {MANIFEST}"),
             Act::VersionDirectory => format!("releases {}/", layout.version_directory()),
+            Act::Signature => format!("releases {}/{SUMS_SIGNATURE}", layout.version_directory()),
             Act::Installers => format!("install {}/", layout.version_directory()),
             Act::InstallerPointers => format!("install {}/{}", layout.installer_pointers(), layout.installer_name("*")),
             Act::Receipt => format!("releases {}", layout.receipt()),

@@ -21,7 +21,7 @@ use crate::domain::publication::acts::{Act, Rule, Subject};
 use crate::domain::publication::image_tag::Pushed;
 use crate::domain::publication::plan::{Judgement, Planned, Status};
 use crate::domain::publication::pointers::{self, Follows, Published, Verdict};
-use crate::domain::publication::{receipt, withdrawn};
+use crate::domain::publication::{receipt, signature, withdrawn};
 
 mod cache;
 mod git;
@@ -36,6 +36,8 @@ pub use git::Review;
 pub enum Seen {
     /// A directory in a bucket.
     Tree(Tree),
+    /// The signature of the sums, and the page beside it.
+    Signature(signature::Seen),
     /// The binary cache.
     Cache(Arc<Paths>),
     /// The root manifest: ours, and the live one.
@@ -207,6 +209,7 @@ fn half_rolled_back(version: &Version, published: &Published) -> String {
 fn judge_seen(act: &Act, subject: &Subject, seen: &Seen, waivers: &Waivers) -> Judgement {
     match seen {
         Seen::Tree(tree) => judge_tree(act, tree, waivers),
+        Seen::Signature(seen) => signature::judge(seen),
         Seen::Cache(seen) => cache::judge(seen),
         Seen::Manifest { ours, live } => manifest::judge(subject.product(), ours, live.as_ref(), waivers),
         Seen::Branch { ours, remote, relation } => git::judge_branch(ours, remote.as_ref(), *relation),

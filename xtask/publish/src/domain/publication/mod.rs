@@ -6,6 +6,7 @@
 //! * [`plan`]: every act with its judgement, as it is shown and agreed to
 //! * [`pointers`]: which release each pointer leads to
 //! * [`receipt`]: the proof that an environment has a complete release; another environment may require it
+//! * [`signature`]: the signature of a release's sums, and how anyone checks it
 //! * [`servers`]: what an act needs of others, and what may be left out
 //! * [`withdrawn`]: the versions that a rollback took back
 //! * [`image_tag`]: the tags of the container images
@@ -21,4 +22,5 @@ pub mod plan;
 pub mod pointers;
 pub mod receipt;
 pub mod servers;
+pub mod signature;
 pub mod withdrawn;

@@ -48,6 +48,7 @@ impl Act {
         match self {
             Act::Images { target } | Act::ImageTag { target, .. } => Some(target),
             Act::VersionDirectory
+            | Act::Signature
             | Act::Cache
             | Act::Docs { .. }
             | Act::Branch
@@ -180,21 +181,22 @@ mod tests {
         lines.dedup();
         expect![[r#"
             VersionDirectory: 
+            Signature: 
             Cache: 
             Docs: 
             Contents@git: 
             Contents@ghcr: 
-            Review: VersionDirectory Cache Docs
-            Tag: VersionDirectory Cache Docs Review
-            RootManifest: VersionDirectory Cache Docs Review Tag
-            Docs: VersionDirectory Cache Docs Review Tag
-            Pointers@git: VersionDirectory Cache Docs Contents@git Review Tag
-            Pointers@ghcr: VersionDirectory Cache Docs Contents@ghcr Review Tag
-            Pointers@git: VersionDirectory Cache Docs Contents@git Review Tag
-            Pointers@ghcr: VersionDirectory Cache Docs Contents@ghcr Review Tag
-            Pointers@git: VersionDirectory Cache Docs Contents@git Review Tag
-            Pointers@ghcr: VersionDirectory Cache Docs Contents@ghcr Review Tag
-            Receipt: VersionDirectory Cache Docs Contents@git Contents@ghcr Review Tag RootManifest Docs Pointers@git Pointers@ghcr Pointers@git Pointers@ghcr Pointers@git Pointers@ghcr
+            Review: VersionDirectory Signature Cache Docs
+            Tag: VersionDirectory Signature Cache Docs Review
+            RootManifest: VersionDirectory Signature Cache Docs Review Tag
+            Docs: VersionDirectory Signature Cache Docs Review Tag
+            Pointers@git: VersionDirectory Signature Cache Docs Contents@git Review Tag
+            Pointers@ghcr: VersionDirectory Signature Cache Docs Contents@ghcr Review Tag
+            Pointers@git: VersionDirectory Signature Cache Docs Contents@git Review Tag
+            Pointers@ghcr: VersionDirectory Signature Cache Docs Contents@ghcr Review Tag
+            Pointers@git: VersionDirectory Signature Cache Docs Contents@git Review Tag
+            Pointers@ghcr: VersionDirectory Signature Cache Docs Contents@ghcr Review Tag
+            Receipt: VersionDirectory Signature Cache Docs Contents@git Contents@ghcr Review Tag RootManifest Docs Pointers@git Pointers@ghcr Pointers@git Pointers@ghcr Pointers@git Pointers@ghcr
         "#]].assert_eq(&lines.concat());
     }
 

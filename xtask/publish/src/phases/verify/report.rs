@@ -89,9 +89,29 @@ impl Findings {
 #[derive(Serialize)]
 #[serde(untagged)]
 enum Entry {
-    Check { what: String, good: bool, broken: Vec<String>, stale: Vec<String>, unknown: Vec<String>, affects: String },
-    Note { what: String, note: String },
-    Missing { what: String, missing: String },
+    Check {
+        what: String,
+        good: bool,
+        /// Whether what it was compared with is not signed.
+        #[serde(skip_serializing_if = "is_false")]
+        unproven: bool,
+        broken: Vec<String>,
+        stale: Vec<String>,
+        unknown: Vec<String>,
+        affects: String,
+    },
+    Note {
+        what: String,
+        note: String,
+    },
+    Missing {
+        what: String,
+        missing: String,
+    },
+}
+
+fn is_false(value: &bool) -> bool {
+    !value
 }
 
 /// The findings so far.
@@ -103,11 +123,13 @@ pub(super) struct Report {
     pub(super) unknown: usize,
     /// Targets that the publication left out.
     missing: Vec<String>,
+    /// Whether later checks compare with what nobody has signed.
+    pub(super) unproven: bool,
 }
 
 impl Report {
     pub(super) fn new(output: Output) -> Report {
-        Report { output, entries: Vec::new(), broken: 0, stale: 0, unknown: 0, missing: Vec::new() }
+        Report { output, entries: Vec::new(), broken: 0, stale: 0, unknown: 0, missing: Vec::new(), unproven: false }
     }
 
     /// Reports one check: `good` if nothing was found, otherwise the findings and who is affected.
@@ -116,7 +138,8 @@ impl Report {
         let is_good = findings.is_empty();
         let Findings { broken, stale, unknown } = findings;
         if is_good {
-            self.line(format_args!("{} {title:<34} {good}", term::good("ok    ")));
+            let mark = if self.unproven { "unproven".to_owned() } else { term::good("ok    ").to_string() };
+            self.line(format_args!("{mark} {title:<34} {good}"));
         }
         let affects = format!("; affects {who}");
         self.lines(&term::bad("broken"), title, &broken, &affects);
@@ -128,6 +151,7 @@ impl Report {
         self.entries.push(Entry::Check {
             what: title.to_owned(),
             good: is_good,
+            unproven: self.unproven,
             broken,
             stale,
             unknown,

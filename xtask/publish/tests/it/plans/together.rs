@@ -24,16 +24,19 @@ fn a_train_moves_each_pointer_once() {
 
         contents
           + 2.95.2  releases lix/lix-2.95.2/                     add 2 (30.0 MB)
+          + 2.95.2  releases lix/lix-2.95.2/SHA256SUMS.sig       sign 050505050505
           ~ 2.95.2  cache closures                               add 2, same 340 paths (40.0 MB unpacked)
           ~ 2.95.2  docs manual/lix/2.95/                        add 1, replace 1, same 180, delete 1 (24 kB): the newest release of 2.95 here
           + 2.95.2  images git.lix.systems/lix-project/lix       push 030303030303 (52.0 MB)
           + 2.95.2  images ghcr.io/lix-project/lix               push 030303030303 (52.0 MB)
           + 2.94.2  releases lix/lix-2.94.2/                     add 2 (30.0 MB)
+          + 2.94.2  releases lix/lix-2.94.2/SHA256SUMS.sig       sign 050505050505
           ~ 2.94.2  cache closures                               add 2, same 340 paths (40.0 MB unpacked)
           ~ 2.94.2  docs manual/lix/2.94/                        add 1, replace 1, same 180, delete 1 (24 kB): the newest release of 2.94 here
           + 2.94.2  images git.lix.systems/lix-project/lix       push 030303030303 (52.0 MB)
           + 2.94.2  images ghcr.io/lix-project/lix               push 030303030303 (52.0 MB)
           + 2.93.4  releases lix/lix-2.93.4/                     add 2 (30.0 MB)
+          + 2.93.4  releases lix/lix-2.93.4/SHA256SUMS.sig       sign 050505050505
           ~ 2.93.4  cache closures                               add 2, same 340 paths (40.0 MB unpacked)
           ~ 2.93.4  docs manual/lix/2.93/                        add 1, replace 1, same 180, delete 1 (24 kB): the newest release of 2.93 here
           + 2.93.4  images git.lix.systems/lix-project/lix       push 030303030303 (52.0 MB)

@@ -38,24 +38,25 @@ fn nothing_happens_without_consent_to_exactly_this() {
         Lix 2.93.1 to local (patch)
 
         contents
-          + releases lix/lix-2.93.1/          add 13 (24 kB)
-          + cache closures                    add 10 paths (3 kB unpacked)
-          + docs manual/lix/2.93/             add 8 (208 B): the newest release of 2.93 here
-          + images release/local/images       push OBJECT (4 kB)
+          + releases lix/lix-2.93.1/               add 13 (24 kB)
+          + releases lix/lix-2.93.1/SHA256SUMS.sig sign OBJECT
+          + cache closures                         add 10 paths (3 kB unpacked)
+          + docs manual/lix/2.93/                  add 8 (208 B): the newest release of 2.93 here
+          + images release/local/images            push OBJECT (4 kB)
 
         git
-          + branch release-2.93               to OBJECT
-          + tag 2.93.1                        to OBJECT
+          + branch release-2.93                    to OBJECT
+          + tag 2.93.1                             to OBJECT
 
         pointers
-          + releases manifest.nix             to 2.93.1: the newest stable release here
-          + docs manual/lix/stable/           add 8 (208 B): the newest stable release here
-          + image release/local/images:2.93.1 to OBJECT
-          + image release/local/images:2.93   to OBJECT: the newest release of 2.93 here
-          + image release/local/images:latest to OBJECT: the newest stable release here
+          + releases manifest.nix                  to 2.93.1: the newest stable release here
+          + docs manual/lix/stable/                add 8 (208 B): the newest stable release here
+          + image release/local/images:2.93.1      to OBJECT
+          + image release/local/images:2.93        to OBJECT: the newest release of 2.93 here
+          + image release/local/images:latest      to OBJECT: the newest stable release here
 
         receipt
-          + releases receipts/lix-2.93.1.json says that everything is done
+          + releases receipts/lix-2.93.1.json      says that everything is done
 
         plan DIGEST
 
@@ -180,26 +181,27 @@ fn what_is_published_never_changes() {
         Lix 2.93.1 to local (patch)
 
         contents
-          ! releases lix/lix-2.93.1/          refused: SHA256SUMS is published with different content and must never change: published DIGEST, ours DIGEST
+          ! releases lix/lix-2.93.1/               refused: SHA256SUMS is published with different content and must never change: published DIGEST, ours DIGEST
               manifest.nix is published with different content and must never change: published DIGEST, ours DIGEST
               release.json is published with different content and must never change: published DIGEST, ours DIGEST
-          = cache closures                    nothing to do
-          = docs manual/lix/2.93/             nothing to do
-          = images release/local/images       nothing to do
+          ~ releases lix/lix-2.93.1/SHA256SUMS.sig sign again OBJECT
+          = cache closures                         nothing to do
+          = docs manual/lix/2.93/                  nothing to do
+          = images release/local/images            nothing to do
 
         git
-          = branch release-2.93               nothing to do
-          = tag 2.93.1                        nothing to do
+          = branch release-2.93                    nothing to do
+          = tag 2.93.1                             nothing to do
 
         pointers
-          ! releases manifest.nix             refused: aarch64-linux disappears, and its users get no more upgrades: if that is right, add `--drop-system aarch64-linux`
-          = docs manual/lix/stable/           nothing to do
-          = image release/local/images:2.93.1 nothing to do
-          = image release/local/images:2.93   nothing to do
-          = image release/local/images:latest nothing to do
+          ! releases manifest.nix                  refused: aarch64-linux disappears, and its users get no more upgrades: if that is right, add `--drop-system aarch64-linux`
+          = docs manual/lix/stable/                nothing to do
+          = image release/local/images:2.93.1      nothing to do
+          = image release/local/images:2.93        nothing to do
+          = image release/local/images:latest      nothing to do
 
         receipt
-          ~ releases receipts/lix-2.93.1.json says that everything is done
+          ~ releases receipts/lix-2.93.1.json      says that everything is done
 
         plan DIGEST
         error: the upload is not finished

@@ -27,6 +27,7 @@ fn verify_names_what_is_broken_and_whom_it_affects() {
     let record = fs::read(release.release_dir().join("release.json")).expect("a record");
     let record = xtask::tools::files::digest_of(&record).sha256.short();
     expect![[r#"
+        ok     releases lix/lix-2.93.1/SHA256SUMS.sig by lix-rehearsal
         broken releases lix/lix-2.93.1/           lix-2.93.1.tar.gz is not what was released: 7 bytes with SHA-256 DIGEST expected 21000 with DIGEST affects everyone who downloads it
         broken releases lix/lix-2.93.1/           manual/page-3.html is missing affects everyone who downloads it
         ok     releases lix/lix-2.93.1/manifest.nix names what was built
@@ -60,7 +61,7 @@ fn versions_from_before_there_were_records_are_verified_by_their_digests() {
     }
     let stdout = release.release("verify", "local", &["2.93.1"]).ok();
     expect![[r#"
-        note   releases lix/lix-2.93.1/           has no release.json: only files with a digest beside them are checked
+        note   releases lix/lix-2.93.1/           has no release.json and no signature: files with a digest beside them are checked, and nothing proves those
         ok     releases lix/lix-2.93.1/           1 archive
     "#]]
     .assert_eq(&release.neutral(&stdout));

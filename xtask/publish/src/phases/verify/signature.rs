@@ -1,0 +1,55 @@
+//! The signature of a release's sums: what everything else is compared with is proven by it, or by nothing.
+
+use anyhow::Result;
+use xtask::domain::build::record::{Files, Record};
+use xtask::domain::layout::{SUMS, SUMS_SIGNATURE, VERIFY};
+use xtask::tools::files;
+
+use super::report::Findings;
+use super::tree::{Compared, compare};
+use super::{Report, View};
+use crate::domain::publication::signature::{page, proof};
+use crate::domain::serving::MOVING;
+
+impl View<'_> {
+    /// Checks that a known key has signed the sums, and that these list the record, whose text is `text`. Whatever is
+    /// checked later is compared with that record.
+    pub(super) async fn check_signature(&self, record: &Record, text: &[u8], report: &mut Report) -> Result<()> {
+        let (layout, releases) = (self.layout(), &self.sources.releases);
+        let directory = layout.version_directory();
+        let title = format!("releases {directory}/{SUMS_SIGNATURE}");
+        let keys = match &self.keys {
+            Ok(keys) if !keys.is_empty() => keys,
+            Ok(_) => {
+                report.note(&title, "the key of this environment is not here, so it is unknown who signed: `--key`");
+                return Ok(());
+            }
+            Err(why) => {
+                report.note(&title, &format!("it is unknown who signed, because {why}"));
+                return Ok(());
+            }
+        };
+        // Until the opposite is shown, also if the bucket cannot be read.
+        report.unproven = true;
+        let sums = releases.get(&format!("{directory}/{SUMS}")).await?;
+        let signature = releases.get(&format!("{directory}/{SUMS_SIGNATURE}")).await?;
+        let digest = files::digest_of(text).sha256;
+        let key = match proof(&layout.namespace(), sums.as_deref(), signature.as_deref(), digest, keys) {
+            Ok(key) => key,
+            Err(why) => {
+                let why = format!("{why}: nothing here proves that this is what was released");
+                report.check(&title, "", Findings::broken(why), "everyone who downloads it");
+                return Ok(());
+            }
+        };
+        report.unproven = false;
+        let address = self.site.environment.public.as_ref().map(|public| public.releases.as_str());
+        let page = page(record, &layout, key, address);
+        let expected: Files = [(SUMS_SIGNATURE, signature.unwrap_or_default()), (VERIFY, page.into_bytes())]
+            .map(|(name, text)| (name.to_owned(), files::digest_of(&text)))
+            .into();
+        let Compared { findings, .. } = compare(releases, &directory, &expected, Some(MOVING)).await?;
+        report.check(&title, &format!("by {}", key.name()), findings, "everyone who checks a download");
+        Ok(())
+    }
+}
