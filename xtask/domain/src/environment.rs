@@ -21,6 +21,7 @@ use self::image_target::ImageTargets;
 use super::product::Product;
 use super::profile::Profile;
 use super::shown::{excerpt, lines};
+use super::version::Version;
 
 /// The contents of `releng.toml`.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
@@ -49,6 +50,8 @@ pub struct Environment {
     /// Whether a release must have passed all checks before it is published here.
     #[serde(default)]
     pub requires_checks: bool,
+    /// The first version that was published here with a record and a signature; older ones need neither.
+    pub signed_from: Option<Version>,
     pub storage: Storage,
     pub buckets: Buckets,
     /// Addresses that users download from, if they differ from those of the storage.

@@ -56,8 +56,8 @@ impl Expected {
     }
 }
 
-/// Keys of a receipt that differ between runs: times, and what was left to do.
-const OF_ONE_RUN: [&str; 5] = ["published", "started", "sent", "acts", "plan"];
+/// Keys of a receipt that differ between runs: times, what was left to do, and the signature of these.
+const OF_ONE_RUN: [&str; 6] = ["published", "signature", "started", "sent", "acts", "plan"];
 
 /// Fingerprints a place.
 ///

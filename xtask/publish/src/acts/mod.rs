@@ -26,7 +26,7 @@ pub mod tree;
 pub enum Prospect<'a> {
     Tree(tree::Prospect),
     Object(object::Prospect),
-    Signature(signature::Prospect),
+    Signature(Box<signature::Prospect>),
     Cache(Box<cache::Prospect<'a>>),
     Push(git::Prospect<'a>),
     Images(images::Prospect<'a>),
@@ -42,7 +42,7 @@ pub enum Prospect<'a> {
 pub async fn look<'a>(delivery: &'a Delivery<'_>, act: &Act) -> Result<Prospect<'a>> {
     Ok(match act {
         Act::VersionDirectory => Prospect::Tree(tree::version_directory(delivery).await?),
-        Act::Signature => Prospect::Signature(signature::look(delivery).await?),
+        Act::Signature => Prospect::Signature(Box::new(signature::look(delivery).await?)),
         Act::Docs { docs, deletes } => Prospect::Tree(tree::docs(delivery, *docs, *deletes).await?),
         Act::Installers => Prospect::Tree(tree::installers(delivery).await?),
         Act::InstallerPointers if delivery.built.installers.is_empty() => {

@@ -1,6 +1,7 @@
 //! A single small object: the root manifest, a receipt, or the list of withdrawn versions.
 
-use anyhow::Result;
+use anyhow::{Context, Result};
+use serde_json::Value;
 use time::OffsetDateTime;
 use xtask::domain::build::manifest;
 use xtask::domain::format::Format;
@@ -13,7 +14,7 @@ use crate::domain::publication::bucket::Bucket;
 use crate::domain::publication::judgement::Seen;
 use crate::domain::publication::pointers::withdrawn_by_rollback;
 use crate::domain::publication::receipt::{self, Receipt, StoredReceipt};
-use crate::domain::publication::withdrawn;
+use crate::domain::publication::{statement, withdrawn};
 use crate::domain::serving::{MOVING, content_type};
 use crate::site::Stores;
 use crate::site::published::{published_in_any_case, receipt_in};
@@ -22,30 +23,44 @@ use crate::tools::store::{Properties, Store};
 
 /// An object in the releases bucket, and what it should be.
 pub struct Prospect {
-    /// Keys to write, in this order.
-    keys: Vec<String>,
-    text: Vec<u8>,
+    /// Objects to write by their keys, in this order.
+    objects: Vec<(String, Text)>,
     properties: Properties,
     /// Whether caches may keep it.
     is_kept: bool,
     pub(super) seen: Seen,
 }
 
+/// The text of an object.
+enum Text {
+    Plain(Vec<u8>),
+    /// A statement that is signed when it is written, and its namespace.
+    Statement(Value, &'static str),
+}
+
 impl Prospect {
     /// Makes the prospect of a pointer or a receipt.
-    fn new(key: String, text: String, seen: Seen) -> Prospect {
+    fn new(key: String, text: Text, seen: Seen) -> Prospect {
         let properties = Properties { content_type: content_type(&key).into(), cache_control: MOVING.into() };
-        Prospect { keys: vec![key], text: text.into_bytes(), properties, is_kept: true, seen }
+        Prospect { objects: vec![(key, text)], properties, is_kept: true, seen }
     }
 
     /// The keys that caches may have.
     pub(super) fn keys(&self) -> Vec<String> {
-        if self.is_kept { self.keys.clone() } else { Vec::new() }
+        let kept = self.objects.iter().filter(|_| self.is_kept);
+        kept.map(|(key, _)| key.clone()).collect()
     }
 
     pub(super) async fn apply(&self, stores: &Stores) -> Result<()> {
-        for key in &self.keys {
-            stores.of(Bucket::Releases).put_bytes(key, self.text.clone(), &self.properties).await?;
+        for (key, text) in &self.objects {
+            let text = match text {
+                Text::Plain(text) => text.clone(),
+                Text::Statement(value, namespace) => {
+                    let signing = stores.signing_key().with_context(|| format!("{key} has to be signed"))?;
+                    statement::signed(value, namespace, signing).into_bytes()
+                }
+            };
+            stores.of(Bucket::Releases).put_bytes(key, text, &self.properties).await?;
         }
         Ok(())
     }
@@ -63,7 +78,7 @@ pub async fn root_manifest(delivery: &Delivery<'_>) -> Result<Prospect> {
     };
     let faults = header_faults(releases, MANIFEST).await?;
     let ours = delivery.built.record.manifest();
-    let text = manifest::render(&ours);
+    let text = Text::Plain(manifest::render(&ours).into_bytes());
     Ok(Prospect::new(MANIFEST.to_owned(), text, Seen::Manifest { ours, live }.served(faults)))
 }
 
@@ -74,7 +89,7 @@ pub async fn root_manifest(delivery: &Delivery<'_>) -> Result<Prospect> {
 pub async fn receipt(delivery: &Delivery<'_>) -> Result<Prospect> {
     let (built, key) = (&delivery.built, delivery.built.layout().receipt());
     let there = receipt_in(delivery.site, delivery.read, &built.record.version).await?;
-    let text = serde_json::to_string_pretty(&receipt_of(delivery, &there))? + "\n";
+    let text = Text::Statement(serde_json::to_value(receipt_of(delivery, &there))?, statement::RECEIPT);
     let (gate, proof, left_out) = (delivery.gate.clone(), delivery.proof.clone(), delivery.missing());
     let seen = receipt::Seen { record: built.record_digest, there, gate, proof, left_out };
     let faults = header_faults(delivery.read.of(Bucket::Releases), &key).await?;
@@ -86,13 +101,16 @@ pub async fn receipt(delivery: &Delivery<'_>) -> Result<Prospect> {
 /// # Errors
 /// The bucket cannot be read.
 pub async fn withdraw(delivery: &Delivery<'_>, to: &Version) -> Result<Prospect> {
-    let (now, unclear) = published_in_any_case(delivery.read.of(Bucket::Releases), &delivery.site.product).await?;
+    let (now, unclear) = published_in_any_case(delivery.read.of(Bucket::Releases), delivery.site).await?;
     let ours = withdrawn_by_rollback(to, &now);
     let unclear = unclear.map(|unclear| unclear.why);
+    let copy = serde_json::to_value(withdrawn::Copy::new(&delivery.site.name, &ours))?;
     Ok(Prospect {
         // The list last, because the act is looked at there: once the list is right, so is the copy.
-        keys: vec![WITHDRAWN_COPY.to_owned(), WITHDRAWN.to_owned()],
-        text: withdrawn::to_json(&ours),
+        objects: vec![
+            (WITHDRAWN_COPY.to_owned(), Text::Statement(copy, statement::WITHDRAWN)),
+            (WITHDRAWN.to_owned(), Text::Plain(withdrawn::to_json(&ours))),
+        ],
         properties: Properties { content_type: "application/json".into(), cache_control: "no-store".into() },
         is_kept: false,
         seen: Seen::Withdrawn(withdrawn::Seen { there: now.withdrawn, unclear, ours }),

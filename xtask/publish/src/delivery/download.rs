@@ -1,13 +1,10 @@
 //! A release as it is published in an environment: its record, and the files to download in order to publish them again
 //! under other names. `verify` checks whether it is complete.
 
-use std::sync::Arc;
-
 use anyhow::{Context, Result, anyhow, ensure};
 use camino::Utf8Path;
 use xtask::domain::build::record::{Files, Record};
 use xtask::domain::layout::{INSTALLER_RECORD, Layout, MANUAL, RECORD};
-use xtask::domain::product::Product;
 use xtask::domain::release::Release;
 use xtask::domain::version::Version;
 use xtask::tools::files;
@@ -15,7 +12,9 @@ use xtask::tools::files;
 use crate::domain::limits;
 use crate::domain::publication::acts::Subject;
 use crate::domain::publication::installer::InstallerRecord;
+use crate::site::Site;
 use crate::site::built::{Built, LocalFile, LocalFiles};
+use crate::site::published::prove;
 use crate::tools::content::Content;
 use crate::tools::store::Store;
 use crate::tools::transfer;
@@ -23,13 +22,14 @@ use crate::tools::transfer;
 /// Finds a release by its record.
 ///
 /// # Errors
-/// The record is missing or invalid.
-pub async fn find(releases: &Store, product: &Arc<Product>, version: &Version) -> Result<Built> {
-    let layout = Layout::new(product, version);
+/// The record is missing, invalid or not signed.
+pub async fn find(releases: &Store, site: &Site, version: &Version) -> Result<Built> {
+    let layout = site.layout(version);
     let text = releases.get(&format!("{}/{RECORD}", layout.version_directory()), limits::RECORD).await?;
     let text = text.with_context(|| {
         format!("{version} has no {RECORD} here: it is not published, or an older tool published it")
     })?;
+    prove(releases, site, &layout, &text).await?;
     let record = Record::parse_published(&String::from_utf8_lossy(&text))
         .map_err(|why| anyhow!("the published record {why}"))?;
     ensure!(
@@ -37,7 +37,7 @@ pub async fn find(releases: &Store, product: &Arc<Product>, version: &Version) -
         "the record that is published as {version} is for {}",
         record.version
     );
-    let release = Release::new(product, version.clone(), record.name.as_deref().unwrap_or_default())?;
+    let release = Release::new(&site.product, version.clone(), record.name.as_deref().unwrap_or_default())?;
     Ok(Built::published(record, files::digest_of(&text).sha256, Subject::Official(Box::new(release))))
 }
 

@@ -36,7 +36,7 @@ impl Destination {
         };
         let version = release.version();
         ensure!(
-            published(self.read.of(Bucket::Releases), &self.site.product).await?.versions.contains(version),
+            published(self.read.of(Bucket::Releases), &self.site).await?.versions.contains(version),
             "{version} is not published to {0}, and a manual alone is for repairs only: run `upload --env {earlier}`, \
              then `upload --env {0}`",
             self.site.name

@@ -179,7 +179,7 @@ impl<'a> Train<'a> {
     pub async fn check_unchanged(&self, stores: &Stores) -> Result<()> {
         let Some(Beside { found, .. }) = &self.beside else { return Ok(()) };
         ensure!(
-            published_in_any_case(stores.of(Bucket::Releases), &self.site().product).await? == *found,
+            published_in_any_case(stores.of(Bucket::Releases), self.site()).await? == *found,
             "another manager published to {} since the plan was made: run the same command again, and read its plan",
             self.site().name
         );
@@ -204,7 +204,7 @@ impl<'a> Train<'a> {
             return Ok(after.clone());
         }
         let arriving = self.deliveries.iter().filter_map(Delivery::version).cloned().collect();
-        Ok(Published { arriving, ..published(self.first().read.of(Bucket::Releases), &self.site().product).await? })
+        Ok(Published { arriving, ..published(self.first().read.of(Bucket::Releases), self.site()).await? })
     }
 
     /// Looks at every act and judges it.

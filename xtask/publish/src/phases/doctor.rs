@@ -274,7 +274,7 @@ async fn check_buckets(site: &Site, checkup: &mut Checkup) {
         Err(error) => return checkup.add("key for reading", Err(format!("{error:#}"))),
     };
     checkup.add("key for reading", Ok("obtained".to_owned()));
-    let published = published(stores.of(Bucket::Releases), &site.product).await;
+    let published = published(stores.of(Bucket::Releases), site).await;
     let published = published.map(|published| counted(published.versions.len(), "version"));
     checkup.add("published", message_of(published));
     match site.connect(Access::ReadWrite, &buckets).await {

@@ -88,7 +88,7 @@ pub async fn run(invocation: &Invocation, args: &InstallerArgs) -> Result<Outcom
 
 /// Finds a release that is completely published: no pointer may lead to installers of one that waits for its review.
 async fn finished(destination: &Destination, version: &Version) -> Result<Built> {
-    let published = download::find(destination.read.of(Bucket::Releases), &destination.site.product, version).await?;
+    let published = download::find(destination.read.of(Bucket::Releases), &destination.site, version).await?;
     let own = receipt(destination, &published.record.version).await?;
     ensure!(own.is_of(published.record_digest), "its upload is not finished: run `upload` again");
     Ok(published)

@@ -54,13 +54,13 @@ async fn roll_back(invocation: &Invocation, args: &RollbackArgs) -> Result<Outco
     let _working = release_dir::hold(git.root())?;
     let destination = Destination::open(&environments(invocation), git.root(), &args.env, &Bucket::ALL).await?;
     let (site, read, to) = (&destination.site, &destination.read, &args.to);
-    let found = published_in_any_case(read.of(Bucket::Releases), &site.product).await?;
+    let found = published_in_any_case(read.of(Bucket::Releases), site).await?;
     let (now, unclear) = &found;
     let left_out = left_out(&destination, args).await?;
     check_target(&git, &destination, now, unclear.as_ref(), to, &left_out).await?;
 
     let scratch = ScratchDir::new()?;
-    let built = download::find(read.of(Bucket::Releases), &site.product, to).await?;
+    let built = download::find(read.of(Bucket::Releases), site, to).await?;
     let built = Built {
         manual: download::manual(read.of(Bucket::Releases), &built, &scratch.path().join("manual")).await?,
         installers: download::installers(read.of(Bucket::Install), &built, &scratch.path().join("installers")).await?,

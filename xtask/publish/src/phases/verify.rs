@@ -49,7 +49,7 @@ pub async fn run(invocation: &Invocation, args: &VerifyArgs) -> Result<Outcome> 
     };
     let site = Site::open(&environments(invocation), git.root(), &args.env).await?;
     let stores = site.connect(Access::Read, &Bucket::ALL).await?;
-    let (published, unclear) = published_in_any_case(stores.of(Bucket::Releases), &site.product).await?;
+    let (published, unclear) = published_in_any_case(stores.of(Bucket::Releases), &site).await?;
     let sources = Sources::new(&site, &stores);
     let keys = keys(&site, &args.key)?;
     let (site, silent) = (&site, Silent::default());
@@ -207,10 +207,15 @@ impl View<'_> {
         }))
     }
 
+    /// The keys that may have signed; none if they are unknown.
+    fn known_keys(&self) -> &[PublicKey] {
+        self.keys.as_deref().unwrap_or_default()
+    }
+
     /// The targets that the publication of a version left out, as its receipt says.
     async fn missing(&self, version: &Version) -> Result<Vec<Missing>> {
         let there = self.sources.releases.get(&self.site.layout(version).receipt()).await?;
-        Ok(match StoredReceipt::parse(there.as_deref(), &self.site.name, &version.to_string()) {
+        Ok(match StoredReceipt::parse(there.as_deref(), &self.site.name, &version.to_string(), self.known_keys()) {
             StoredReceipt::Is(receipt) => receipt.missing,
             // The check of the receipt reports these.
             StoredReceipt::Missing | StoredReceipt::Unreadable(_) | StoredReceipt::Newer(_) => Vec::new(),

@@ -18,7 +18,7 @@ use xtask::tree::{self, release_dir};
 
 use crate::domain::cache::faults::Keys;
 use crate::domain::cache::keys::{also_trusted, public_key};
-use crate::domain::cache::signing::SecretKey;
+use crate::domain::cache::signing::{PublicKey, SecretKey};
 use crate::domain::publication::bucket::Bucket;
 use crate::tools::embedded::Embedded;
 use crate::tools::images::Images;
@@ -180,6 +180,11 @@ impl Site {
             held @ CacheKey::Held { .. } => public_key(held)?,
         };
         Ok(Keys { own, also: also_trusted(&self.environment.cache)? })
+    }
+
+    /// The keys that may have signed what is published; none if they are unknown.
+    pub fn trusted(&self) -> Vec<PublicKey> {
+        self.cache_keys().map(|keys| keys.all()).unwrap_or_default()
     }
 
     /// Opens the cache's signing key, and makes sure that users trust it.

@@ -2,17 +2,18 @@
 
 use std::collections::BTreeSet;
 
-use anyhow::{Result, bail};
+use anyhow::{Result, anyhow, bail};
 use xtask::domain::format::Misread;
-use xtask::domain::layout::{Layout, MANIFEST, RECEIPTS, RECORD, SUMS, WITHDRAWN, WITHDRAWN_COPY};
+use xtask::domain::layout::{Layout, MANIFEST, RECEIPTS, RECORD, SUMS, SUMS_SIGNATURE, WITHDRAWN, WITHDRAWN_COPY};
 use xtask::domain::product::Product;
 use xtask::domain::version::Version;
+use xtask::tools::files;
 
 use crate::domain::limits;
 use crate::domain::publication::bucket::Bucket;
 use crate::domain::publication::pointers::Published;
 use crate::domain::publication::receipt::StoredReceipt;
-use crate::domain::publication::withdrawn;
+use crate::domain::publication::{signature, withdrawn};
 use crate::site::{Destination, Site, Stores};
 use crate::tools::root_manifest;
 use crate::tools::store::Store;
@@ -22,8 +23,8 @@ use crate::tools::transfer;
 ///
 /// # Errors
 /// The bucket cannot be read, or the withdrawn versions are unknown, so that an upload might bring users to one.
-pub async fn published(releases: &Store, product: &Product) -> Result<Published> {
-    let (published, withdrawn) = look(releases, product).await?;
+pub async fn published(releases: &Store, site: &Site) -> Result<Published> {
+    let (published, withdrawn) = look(releases, site).await?;
     match withdrawn {
         Withdrawn::Known(withdrawn) => Ok(Published { withdrawn, ..published }),
         Withdrawn::Unclear(Unclear { why, is_damaged: false }, _) => {
@@ -41,8 +42,8 @@ pub async fn published(releases: &Store, product: &Product) -> Result<Published>
 ///
 /// # Errors
 /// The bucket cannot be read.
-pub async fn published_in_any_case(releases: &Store, product: &Product) -> Result<(Published, Option<Unclear>)> {
-    let (published, withdrawn) = look(releases, product).await?;
+pub async fn published_in_any_case(releases: &Store, site: &Site) -> Result<(Published, Option<Unclear>)> {
+    let (published, withdrawn) = look(releases, site).await?;
     Ok(match withdrawn {
         Withdrawn::Known(withdrawn) => (Published { withdrawn, ..published }, None),
         Withdrawn::Unclear(unclear, names) => (Published { withdrawn: names, ..published }, Some(unclear)),
@@ -65,13 +66,14 @@ pub struct Unclear {
 }
 
 /// Reads the published versions and, separately, the withdrawn ones.
-async fn look(releases: &Store, product: &Product) -> Result<(Published, Withdrawn)> {
+async fn look(releases: &Store, site: &Site) -> Result<(Published, Withdrawn)> {
+    let product = &site.product;
     let start = Layout::version_prefix(product);
     // Directories that are not named after a version are ignored.
     let version = |directory: &String| directory.strip_prefix(&start)?.parse::<Version>().ok();
     let there: BTreeSet<Version> = releases.directories(&start).await?.iter().filter_map(version).collect();
     let receipts: BTreeSet<String> = releases.list(RECEIPTS).await?.into_keys().collect();
-    let withdrawn = look_at_withdrawn(releases, receipts.contains(WITHDRAWN_COPY)).await?;
+    let withdrawn = look_at_withdrawn(releases, receipts.contains(WITHDRAWN_COPY), site).await?;
 
     let (mut finished, unclear): (BTreeSet<_>, BTreeSet<_>) =
         there.into_iter().partition(|version| receipts.contains(&Layout::new(product, version).receipt()));
@@ -80,7 +82,8 @@ async fn look(releases: &Store, product: &Product) -> Result<(Published, Withdra
         let releases = releases.clone();
         let layout = Layout::new(product, &version);
         let is_live = live.as_ref() == Some(&version);
-        async move { Ok((is_live || is_of_an_earlier_tool(&releases, &layout).await?, version)) }
+        let may_be_old = site.environment.signed_from.as_ref().is_none_or(|from| version < *from);
+        async move { Ok((is_live || may_be_old && is_of_an_earlier_tool(&releases, &layout).await?, version)) }
     }));
     let mut begun = BTreeSet::new();
     for (is_finished, version) in kinds.await? {
@@ -113,7 +116,10 @@ pub async fn live(releases: &Store, product: &Product) -> Result<Option<Version>
     }
 }
 
-async fn look_at_withdrawn(releases: &Store, has_copy: bool) -> Result<Withdrawn> {
+async fn look_at_withdrawn(releases: &Store, has_copy: bool, site: &Site) -> Result<Withdrawn> {
+    let keys = site.trusted();
+    let copy = if has_copy { releases.get(WITHDRAWN_COPY, limits::POINTER).await? } else { None };
+    let proven = copy.as_ref().map(|copy| withdrawn::proven(copy, &site.name, &keys));
     let name = |key: &str| format!("s3://{}/{key}", releases.bucket());
     let (why, is_damaged, mut names) = match releases.get(WITHDRAWN, limits::POINTER).await {
         Ok(None) if !has_copy => return Ok(Withdrawn::Known(BTreeSet::new())),
@@ -123,7 +129,17 @@ async fn look_at_withdrawn(releases: &Store, has_copy: bool) -> Result<Withdrawn
             BTreeSet::new(),
         ),
         Ok(Some(text)) => match withdrawn::parse(&text) {
-            Ok(withdrawn) => return Ok(Withdrawn::Known(withdrawn)),
+            Ok(withdrawn) if keys.is_empty() || proven.as_ref() == Some(&Ok(withdrawn.clone())) => {
+                return Ok(Withdrawn::Known(withdrawn));
+            }
+            Ok(withdrawn) => {
+                let why = match &proven {
+                    None => format!("is not signed: {} is missing", name(WITHDRAWN_COPY)),
+                    Some(Err(why)) => format!("is not proven: {} {why}", name(WITHDRAWN_COPY)),
+                    Some(Ok(_)) => format!("is not what was signed in {}", name(WITHDRAWN_COPY)),
+                };
+                (format!("{} {why}", name(WITHDRAWN)), true, withdrawn)
+            }
             Err(why) => {
                 let is_damaged = matches!(why, Misread::Wrong(_));
                 (format!("{} {why}", name(WITHDRAWN)), is_damaged, withdrawn::salvage(&text))
@@ -131,8 +147,11 @@ async fn look_at_withdrawn(releases: &Store, has_copy: bool) -> Result<Withdrawn
         },
         Err(error) => (format!("{error:#}"), false, BTreeSet::new()),
     };
-    if has_copy && let Some(copy) = releases.get(WITHDRAWN_COPY, limits::POINTER).await? {
-        names.append(&mut withdrawn::salvage(&copy));
+    match (proven, copy) {
+        // Whatever the list says, this is what the last rollback withdrew.
+        (Some(Ok(proven)), _) if !keys.is_empty() => names = proven,
+        (_, Some(copy)) => names.append(&mut withdrawn::salvage(&copy)),
+        (_, None) => {}
     }
     Ok(Withdrawn::Unclear(Unclear { why, is_damaged }, names))
 }
@@ -151,5 +170,22 @@ pub async fn receipt(destination: &Destination, version: &str) -> Result<StoredR
 /// As for [`receipt`].
 pub async fn receipt_in(site: &Site, read: &Stores, version: &str) -> Result<StoredReceipt> {
     let text = read.of(Bucket::Releases).get(&site.layout(version).receipt(), limits::POINTER).await?;
-    Ok(StoredReceipt::parse(text.as_deref(), &site.name, version))
+    Ok(StoredReceipt::parse(text.as_deref(), &site.name, version, &site.trusted()))
+}
+
+/// Makes sure that a published record, whose text is `text`, is signed, if a key is known.
+///
+/// # Errors
+/// It is not; or the bucket cannot be read.
+pub async fn prove(releases: &Store, site: &Site, layout: &Layout, text: &[u8]) -> Result<()> {
+    let keys = site.trusted();
+    if keys.is_empty() {
+        return Ok(());
+    }
+    let directory = layout.version_directory();
+    let sums = releases.get(&format!("{directory}/{SUMS}"), limits::RECORD).await?;
+    let signature = releases.get(&format!("{directory}/{SUMS_SIGNATURE}"), limits::POINTER).await?;
+    let digest = files::digest_of(text).sha256;
+    let proof = signature::proof(&layout.namespace(), sums.as_deref(), signature.as_deref(), digest, &keys);
+    proof.map(|_| ()).map_err(|why| anyhow!("{directory}/{RECORD} is not proven: {why}"))
 }

@@ -54,12 +54,12 @@ fn what_nix_says_about_paths() {
 
 #[test]
 fn receipts() {
-    fuzz("receipt", |bytes| match StoredReceipt::parse(Some(bytes), "staging", "2.93.1") {
+    fuzz("receipt", |bytes| match StoredReceipt::parse(Some(bytes), "staging", "2.93.1", &[]) {
         StoredReceipt::Missing => Err("it is there".to_owned()),
         StoredReceipt::Unreadable(why) | StoredReceipt::Newer(why) => check_message(&why),
         StoredReceipt::Is(receipt) => {
             let json = serde_json::to_vec(&receipt).map_err(|error| error.to_string())?;
-            let again = StoredReceipt::parse(Some(&json), "staging", "2.93.1");
+            let again = StoredReceipt::parse(Some(&json), "staging", "2.93.1", &[]);
             check_same("written back", &again, &StoredReceipt::Is(receipt))
         }
     });

@@ -174,7 +174,7 @@ fn nothing_that_is_forged_is_proven() {
         assert_eq!(code, Some(1), "{with}: {said}");
         assert!(said.contains(expected), "{with}: {said}");
         assert_eq!(others(&said), 0, "{with}: nothing else is said to be good: {said}");
-        assert!(said.contains("\nunproven releases lix/lix-2.93.1/ "), "{with}: {said}");
+        assert!(said.contains("\nunproven cache closures "), "{with}: {said}");
         let rollback = release.release("rollback", "local", &["--to", "2.93.1", "--noconfirm"]).fails(1);
         assert!(rollback.contains("2.93.1 is not complete in local"), "{with}: {rollback}");
     };
@@ -264,4 +264,115 @@ fn what_an_older_key_signed_stays_signed() {
     assert_eq!(signature().as_deref(), Some("ok     releases lix/lix-2.93.1/SHA256SUMS.sig by ours"));
     let page = fs::read_to_string(published(&release, "VERIFY.md")).expect("a page");
     assert!(page.contains(&new.public().to_string()), "{page}");
+}
+
+#[test]
+fn nobody_without_the_key_approves_or_withdraws() {
+    let release = Release::new("2.93.1");
+    crate::staging::with_second(&release);
+    release.upload().ok();
+    let receipt = release.object("local-releases/receipts/lix-2.93.1.json");
+    let text = fs::read_to_string(&receipt).expect("a receipt");
+    let second = || release.release("upload", "second", &["--noconfirm"]);
+    // The receipt of another build, forged for ours: as it was signed, and with no signature.
+    let forged = |change: &dyn Fn(&mut serde_json::Value)| {
+        let mut value: serde_json::Value = serde_json::from_str(&text).expect("JSON");
+        change(&mut value);
+        fs::write(&receipt, value.to_string()).expect("written");
+    };
+    forged(&|value| value["published"] = "2020-01-01T00:00:00Z".into());
+    let error = second().fails(1);
+    assert!(error.contains("is not proven: its signature by lix-rehearsal is not of this content"), "{error}");
+    forged(&|value| drop(value.as_object_mut().expect("an object").remove("signature")));
+    let error = second().fails(1);
+    assert!(
+        error.contains("receipts/lix-2.93.1.json of local is not signed: `upload --env local` rewrites it"),
+        "{error}"
+    );
+    let (code, said) = verify(&release, &[]);
+    assert_eq!(code, Some(1), "{said}");
+    assert!(
+        said.contains("broken releases receipts/lix-2.93.1.json  it is not signed: run the upload again"),
+        "{said}"
+    );
+    release.upload().ok();
+    assert_eq!(verify(&release, &[]).0, Some(0));
+    // How it is written does not matter.
+    let text = fs::read_to_string(&receipt).expect("a receipt");
+    let value: serde_json::Value = serde_json::from_str(&text).expect("JSON");
+    fs::write(&receipt, value.to_string()).expect("written");
+    second().ok();
+    // The second environment's own receipt does not open its gate if it is forged.
+    let own = release.release_dir().join("second/s3/local-releases/receipts/lix-2.93.1.json");
+    let of_first = fs::read_to_string(&receipt).expect("a receipt").replace("\"local\"", "\"second\"");
+    fs::write(&own, of_first).expect("written");
+    fs::remove_file(&receipt).expect("removed");
+    let error = second().fails(1);
+    assert!(error.contains("local has no receipt for it"), "{error}");
+}
+
+#[test]
+fn the_list_of_withdrawn_versions_is_proven_by_its_copy() {
+    let (old, new) = (Release::new("2.93.1"), Release::new("2.93.2"));
+    new.share(&old);
+    old.upload().ok();
+    new.upload().ok();
+    let rollback = |to: &str| old.release("rollback", "local", &["--to", to, "--noconfirm"]);
+    let (list, copy) =
+        (old.object("local-releases/withdrawn.json"), old.object("local-releases/receipts/withdrawn.json"));
+    let refused = |expected: &str| {
+        let error = new.upload().fails(1);
+        assert!(
+            error.contains(expected) && error.contains("it is unknown which versions a rollback withdrew"),
+            "{error}"
+        );
+        let (code, said) = verify(&old, &["2.93.1"]);
+        assert!(code == Some(1) && said.contains(expected), "{said}");
+    };
+    // A list that somebody made up.
+    fs::write(&list, r#"["2.93.2"]"#).expect("written");
+    refused("withdrawn.json is not signed: s3://local-releases/receipts/withdrawn.json is missing");
+    fs::write(&copy, r#"["2.93.2"]"#).expect("written");
+    refused("withdrawn.json is not proven: s3://local-releases/receipts/withdrawn.json is not signed");
+    rollback("2.93.1").ok();
+    let live = || fs::read_to_string(old.object("local-releases/manifest.nix")).expect("a manifest");
+    assert!(live().contains("-lix-2.93.1\""));
+    new.upload().ok();
+    assert!(live().contains("-lix-2.93.1\""), "2.93.2 stays withdrawn");
+    // What was withdrawn is not offered again by somebody who can write the list.
+    for text in ["[]", r#"["2.93.1", "2.93.2"]"#] {
+        fs::write(&list, text).expect("written");
+        refused("withdrawn.json is not what was signed in s3://local-releases/receipts/withdrawn.json");
+    }
+    let signed = fs::read_to_string(&copy).expect("a copy");
+    fs::write(&list, "[]").expect("written");
+    fs::write(&copy, signed.replace("\"2.93.2\"", "")).expect("written");
+    refused("its signature by lix-rehearsal is not of this content");
+    rollback("2.93.1").ok();
+    assert_eq!(verify(&old, &["2.93.1"]).0, Some(0));
+}
+
+#[test]
+fn a_version_that_should_be_signed_is_not_taken_for_an_old_one() {
+    let release = Release::new("2.93.1");
+    release.upload().ok();
+    for name in ["release.json", "SHA256SUMS", "SHA256SUMS.sig", "VERIFY.md"] {
+        fs::remove_file(published(&release, name)).expect("removed");
+    }
+    let said = verify(&release, &[]);
+    assert!(said.0 == Some(0) && said.1.contains("and nothing proves those"), "{}", said.1);
+    let from = |version: &str| {
+        let key = format!("[environments.local]\nsigned-from = \"{version}\"\n");
+        release.configure(|text| text.replacen("[environments.local]\n", &key, 1));
+        let said = verify(&release, &[]);
+        release.configure(|text| text.replacen(&key, "[environments.local]\n", 1));
+        said
+    };
+    assert_eq!(from("2.93.2").0, Some(0));
+    let (code, said) = from("2.93.1");
+    assert_eq!(code, Some(1), "{said}");
+    assert!(
+        said.contains("has neither release.json nor a signature, and every version since 2.93.1 has both"),
+        "{said}"
+    );
 }

@@ -7,7 +7,7 @@ use expect_test::expect;
 use crate::release::{PAGES, Release};
 
 /// Adds an environment `second` that is like `local` and requires its receipt.
-fn with_second(release: &Release) {
+pub fn with_second(release: &Release) {
     release.configure(|text| {
         let start = text.find("[environments.local]").expect("local");
         let end = text.find("\n\n\n# Like production").expect("the next one");
@@ -47,7 +47,7 @@ fn the_second_environment_takes_what_the_first_has_taken() {
     assert_eq!(stdout.code, Some(1));
     release.upload().ok();
     let plan = release.release("plan", "second", &[]).ok();
-    assert!(plan.contains("receipts/lix-2.93.1.json  local has had it since 2"), "{plan}");
+    assert!(plan.contains("local has had it since 2"), "{plan}");
     second(&[]).ok();
     release.release("verify", "second", &[]).ok();
     let left = receipt(&release, "second");
@@ -89,24 +89,25 @@ fn another_build_is_another_release_and_what_is_skipped_is_recorded() {
         Lix 2.93.1 to second (patch)
 
         contents
-          + releases lix/lix-2.93.1/           add 13 (24 kB)
-          + cache closures                     add 5 paths (1 kB unpacked)
-          + docs manual/lix/2.93/              add 8 (208 B): the newest release of 2.93 here
-          + images release/second/images       push OBJECT (4 kB)
+          + releases lix/lix-2.93.1/               add 13 (24 kB)
+          + releases lix/lix-2.93.1/SHA256SUMS.sig sign OBJECT
+          + cache closures                         add 5 paths (1 kB unpacked)
+          + docs manual/lix/2.93/                  add 8 (208 B): the newest release of 2.93 here
+          + images release/second/images           push OBJECT (4 kB)
 
         git
-          + branch release-2.93                to OBJECT
-          + tag 2.93.1                         to OBJECT
+          + branch release-2.93                    to OBJECT
+          + tag 2.93.1                             to OBJECT
 
         pointers
-          + releases manifest.nix              to 2.93.1: the newest stable release here
-          + docs manual/lix/stable/            add 8 (208 B): the newest stable release here
-          + image release/second/images:2.93.1 to OBJECT
-          + image release/second/images:2.93   to OBJECT: the newest release of 2.93 here
-          + image release/second/images:latest to OBJECT: the newest stable release here
+          + releases manifest.nix                  to 2.93.1: the newest stable release here
+          + docs manual/lix/stable/                add 8 (208 B): the newest stable release here
+          + image release/second/images:2.93.1     to OBJECT
+          + image release/second/images:2.93       to OBJECT: the newest release of 2.93 here
+          + image release/second/images:latest     to OBJECT: the newest stable release here
 
         receipt
-          ! releases receipts/lix-2.93.1.json  refused: local has another build of it: its receipt is for release.json OBJECT, ours is OBJECT (`--skip-staging REASON` continues without it; the reason is recorded)
+          ! releases receipts/lix-2.93.1.json      refused: local has another build of it: its receipt is for release.json OBJECT, ours is OBJECT (`--skip-staging REASON` continues without it; the reason is recorded)
 
         plan DIGEST
         error: cannot plan the publication
@@ -120,24 +121,25 @@ fn another_build_is_another_release_and_what_is_skipped_is_recorded() {
         Lix 2.93.1 to second (patch)
 
         contents
-          + releases lix/lix-2.93.1/           add 13 (24 kB)
-          + cache closures                     add 5 paths (1 kB unpacked)
-          + docs manual/lix/2.93/              add 8 (208 B): the newest release of 2.93 here
-          + images release/second/images       push OBJECT (4 kB)
+          + releases lix/lix-2.93.1/               add 13 (24 kB)
+          + releases lix/lix-2.93.1/SHA256SUMS.sig sign OBJECT
+          + cache closures                         add 5 paths (1 kB unpacked)
+          + docs manual/lix/2.93/                  add 8 (208 B): the newest release of 2.93 here
+          + images release/second/images           push OBJECT (4 kB)
 
         git
-          + branch release-2.93                to OBJECT
-          + tag 2.93.1                         to OBJECT
+          + branch release-2.93                    to OBJECT
+          + tag 2.93.1                             to OBJECT
 
         pointers
-          + releases manifest.nix              to 2.93.1: the newest stable release here
-          + docs manual/lix/stable/            add 8 (208 B): the newest stable release here
-          + image release/second/images:2.93.1 to OBJECT
-          + image release/second/images:2.93   to OBJECT: the newest release of 2.93 here
-          + image release/second/images:latest to OBJECT: the newest stable release here
+          + releases manifest.nix                  to 2.93.1: the newest stable release here
+          + docs manual/lix/stable/                add 8 (208 B): the newest stable release here
+          + image release/second/images:2.93.1     to OBJECT
+          + image release/second/images:2.93       to OBJECT: the newest release of 2.93 here
+          + image release/second/images:latest     to OBJECT: the newest stable release here
 
         receipt
-          + releases receipts/lix-2.93.1.json  without local: local is down, and this cannot wait
+          + releases receipts/lix-2.93.1.json      without local: local is down, and this cannot wait
 
         plan DIGEST
     "#]].assert_eq(&release.neutral(&shown));

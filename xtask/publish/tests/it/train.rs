@@ -30,48 +30,51 @@ fn contents_of_all_then_git_of_all_then_each_pointer_once() {
         Lix 2.94.2 (maintenance), 2.95.2 (patch), 2.93.4 (maintenance) to local
 
         contents
-          + 2.94.2  releases lix/lix-2.94.2/          add 13 (24 kB)
-          + 2.94.2  cache closures                    add 10 paths (3 kB unpacked)
-          + 2.94.2  docs manual/lix/2.94/             add 8 (208 B): the newest release of 2.94 here
-          + 2.94.2  images release/local/images       push OBJECT (4 kB)
-          + 2.95.2  releases lix/lix-2.95.2/          add 13 (24 kB)
-          + 2.95.2  cache closures                    add 10 paths (3 kB unpacked)
-          + 2.95.2  docs manual/lix/2.95/             add 8 (208 B): the newest release of 2.95 here
-          + 2.95.2  images release/local/images       push OBJECT (4 kB)
-          + 2.93.4  releases lix/lix-2.93.4/          add 13 (24 kB)
-          + 2.93.4  cache closures                    add 10 paths (3 kB unpacked)
-          + 2.93.4  docs manual/lix/2.93/             add 8 (208 B): the newest release of 2.93 here
-          + 2.93.4  images release/local/images       push OBJECT (4 kB)
+          + 2.94.2  releases lix/lix-2.94.2/               add 13 (24 kB)
+          + 2.94.2  releases lix/lix-2.94.2/SHA256SUMS.sig sign OBJECT
+          + 2.94.2  cache closures                         add 10 paths (3 kB unpacked)
+          + 2.94.2  docs manual/lix/2.94/                  add 8 (208 B): the newest release of 2.94 here
+          + 2.94.2  images release/local/images            push OBJECT (4 kB)
+          + 2.95.2  releases lix/lix-2.95.2/               add 13 (24 kB)
+          + 2.95.2  releases lix/lix-2.95.2/SHA256SUMS.sig sign OBJECT
+          + 2.95.2  cache closures                         add 10 paths (3 kB unpacked)
+          + 2.95.2  docs manual/lix/2.95/                  add 8 (208 B): the newest release of 2.95 here
+          + 2.95.2  images release/local/images            push OBJECT (4 kB)
+          + 2.93.4  releases lix/lix-2.93.4/               add 13 (24 kB)
+          + 2.93.4  releases lix/lix-2.93.4/SHA256SUMS.sig sign OBJECT
+          + 2.93.4  cache closures                         add 10 paths (3 kB unpacked)
+          + 2.93.4  docs manual/lix/2.93/                  add 8 (208 B): the newest release of 2.93 here
+          + 2.93.4  images release/local/images            push OBJECT (4 kB)
 
         git
-          + 2.94.2  branch release-2.94               to OBJECT
-          + 2.94.2  tag 2.94.2                        to OBJECT
-          + 2.95.2  branch release-2.95               to OBJECT
-          + 2.95.2  tag 2.95.2                        to OBJECT
-          + 2.93.4  branch release-2.93               to OBJECT
-          + 2.93.4  tag 2.93.4                        to OBJECT
+          + 2.94.2  branch release-2.94                    to OBJECT
+          + 2.94.2  tag 2.94.2                             to OBJECT
+          + 2.95.2  branch release-2.95                    to OBJECT
+          + 2.95.2  tag 2.95.2                             to OBJECT
+          + 2.93.4  branch release-2.93                    to OBJECT
+          + 2.93.4  tag 2.93.4                             to OBJECT
 
         pointers
-          - 2.94.2  releases manifest.nix             stays: 2.95.2 is newer, and is published with it
-          - 2.94.2  docs manual/lix/stable/           stays: 2.95.2 is newer, and is published with it
-          + 2.94.2  image release/local/images:2.94.2 to OBJECT
-          + 2.94.2  image release/local/images:2.94   to OBJECT: the newest release of 2.94 here
-          - 2.94.2  image release/local/images:latest stays: 2.95.2 is newer, and is published with it
-          + 2.95.2  releases manifest.nix             to 2.95.2: the newest stable release here
-          + 2.95.2  docs manual/lix/stable/           add 8 (208 B): the newest stable release here
-          + 2.95.2  image release/local/images:2.95.2 to OBJECT
-          + 2.95.2  image release/local/images:2.95   to OBJECT: the newest release of 2.95 here
-          + 2.95.2  image release/local/images:latest to OBJECT: the newest stable release here
-          - 2.93.4  releases manifest.nix             stays: 2.95.2 is newer, and is published with it
-          - 2.93.4  docs manual/lix/stable/           stays: 2.95.2 is newer, and is published with it
-          + 2.93.4  image release/local/images:2.93.4 to OBJECT
-          + 2.93.4  image release/local/images:2.93   to OBJECT: the newest release of 2.93 here
-          - 2.93.4  image release/local/images:latest stays: 2.95.2 is newer, and is published with it
+          - 2.94.2  releases manifest.nix                  stays: 2.95.2 is newer, and is published with it
+          - 2.94.2  docs manual/lix/stable/                stays: 2.95.2 is newer, and is published with it
+          + 2.94.2  image release/local/images:2.94.2      to OBJECT
+          + 2.94.2  image release/local/images:2.94        to OBJECT: the newest release of 2.94 here
+          - 2.94.2  image release/local/images:latest      stays: 2.95.2 is newer, and is published with it
+          + 2.95.2  releases manifest.nix                  to 2.95.2: the newest stable release here
+          + 2.95.2  docs manual/lix/stable/                add 8 (208 B): the newest stable release here
+          + 2.95.2  image release/local/images:2.95.2      to OBJECT
+          + 2.95.2  image release/local/images:2.95        to OBJECT: the newest release of 2.95 here
+          + 2.95.2  image release/local/images:latest      to OBJECT: the newest stable release here
+          - 2.93.4  releases manifest.nix                  stays: 2.95.2 is newer, and is published with it
+          - 2.93.4  docs manual/lix/stable/                stays: 2.95.2 is newer, and is published with it
+          + 2.93.4  image release/local/images:2.93.4      to OBJECT
+          + 2.93.4  image release/local/images:2.93        to OBJECT: the newest release of 2.93 here
+          - 2.93.4  image release/local/images:latest      stays: 2.95.2 is newer, and is published with it
 
         receipt
-          + 2.94.2  releases receipts/lix-2.94.2.json says that everything is done
-          + 2.95.2  releases receipts/lix-2.95.2.json says that everything is done
-          + 2.93.4  releases receipts/lix-2.93.4.json says that everything is done
+          + 2.94.2  releases receipts/lix-2.94.2.json      says that everything is done
+          + 2.95.2  releases receipts/lix-2.95.2.json      says that everything is done
+          + 2.93.4  releases receipts/lix-2.93.4.json      says that everything is done
 
         plan DIGEST
     "#]]

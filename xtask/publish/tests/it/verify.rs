@@ -46,6 +46,7 @@ fn a_target_that_cannot_be_asked_is_one_line_and_the_rest_is_verified() {
     let shown: Vec<String> = ran.stdout.lines().map(marked).collect();
     let last = ran.stderr.lines().last().unwrap_or_default();
     expect![[r#"
+        ok     releases lix/lix-2.93.1/SHA256SUMS.sig by lix-rehearsal
         broken releases lix/lix-2.93.1/           lix-2.93.1.tar.gz is not what was released: 7 bytes with SHA-256 DIGEST, expected 21000 with DIGEST; affects everyone who downloads it
         ok     releases lix/lix-2.93.1/manifest.nix names what was built
         ok     cache closures                     10 paths, 1 kB compressed, by name and size; --deep downloads them

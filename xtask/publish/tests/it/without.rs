@@ -71,6 +71,7 @@ fn a_registry_that_is_not_there_holds_nothing_back() -> Result<()> {
 
         contents
         + releases lix/lix-2.93.1/ add 13 (24 kB)
+        + releases lix/lix-2.93.1/SHA256SUMS.sig sign OBJECT
         + cache closures add 10 paths (3 kB unpacked)
         + docs manual/lix/2.93/ add 8 (208 B): the newest release of 2.93 here
         ? images HOST:PORT/lix cannot be asked: HOST:PORT is not available: connect: connection refused; `--without HOST:PORT/lix` publishes everything else

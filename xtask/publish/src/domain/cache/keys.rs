@@ -34,3 +34,9 @@ pub fn also_trusted(cache: &CacheKey) -> Result<Vec<PublicKey>, String> {
         }
     }
 }
+
+/// Returns all keys that `releng.toml` names for a cache; none if they are unknown.
+pub fn known(cache: &CacheKey) -> Vec<PublicKey> {
+    let own = public_key(cache).ok().flatten();
+    own.into_iter().chain(also_trusted(cache).unwrap_or_default()).collect()
+}

@@ -263,7 +263,19 @@ impl Act {
 
     /// Whether the act needs the environment's signing key.
     pub fn is_signed(&self) -> bool {
-        *self == Act::Signature || self.bucket() == Some(Bucket::Cache)
+        match self {
+            Act::Signature | Act::Cache | Act::Receipt | Act::Withdraw { .. } => true,
+            Act::VersionDirectory
+            | Act::Docs { .. }
+            | Act::Branch
+            | Act::Review
+            | Act::Tag
+            | Act::RootManifest
+            | Act::Images { .. }
+            | Act::ImageTag { .. }
+            | Act::Installers
+            | Act::InstallerPointers => false,
+        }
     }
 
     /// Name of the act in plans and reports.

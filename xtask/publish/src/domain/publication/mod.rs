@@ -7,6 +7,7 @@
 //! * [`pointers`]: which release each pointer leads to
 //! * [`receipt`]: the proof that an environment has a complete release; another environment may require it
 //! * [`signature`]: the signature of a release's sums, and how anyone checks it
+//! * [`statement`]: what the tool leaves in a bucket and relies on later, signed
 //! * [`servers`]: what an act needs of others, and what may be left out
 //! * [`withdrawn`]: the versions that a rollback took back
 //! * [`image_tag`]: the tags of the container images
@@ -23,4 +24,5 @@ pub mod pointers;
 pub mod receipt;
 pub mod servers;
 pub mod signature;
+pub mod statement;
 pub mod withdrawn;

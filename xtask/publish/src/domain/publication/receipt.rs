@@ -10,9 +10,11 @@ use xtask::domain::digest::Digest;
 use xtask::domain::format::{self, Format, Misread};
 use xtask::domain::shown::excerpt;
 
+use crate::domain::cache::signing::PublicKey;
 use crate::domain::checks::proof::{Checked, Proof};
 use crate::domain::publication::plan::{Judgement, Status};
 use crate::domain::publication::servers::names;
+use crate::domain::publication::statement;
 
 /// The proof that a release is completely published in an environment, including its pointers, except for what it says
 /// is missing. A newer tool may add fields.
@@ -83,15 +85,18 @@ pub enum StoredReceipt {
 
 impl StoredReceipt {
     /// Reads `version`'s receipt in `environment`, if there is one. A receipt copied from elsewhere proves nothing about
-    /// this environment.
-    pub fn parse(text: Option<&[u8]>, environment: &str, version: &str) -> StoredReceipt {
+    /// this environment, and neither does one that none of `keys` has signed, if there are any.
+    pub fn parse(text: Option<&[u8]>, environment: &str, version: &str, keys: &[PublicKey]) -> StoredReceipt {
         let Some(text) = text else { return StoredReceipt::Missing };
         match format::parse::<Receipt>(&String::from_utf8_lossy(text), "a receipt") {
             Ok(receipt) if receipt.environment != environment || receipt.version != version => {
                 let (of, from) = (excerpt(&receipt.version), excerpt(&receipt.environment));
                 StoredReceipt::Unreadable(format!("is a copy of the receipt for {of} in {from}"))
             }
-            Ok(receipt) => StoredReceipt::Is(receipt),
+            Ok(receipt) => match statement::check(text, statement::RECEIPT, keys) {
+                Err(why) if !keys.is_empty() => StoredReceipt::Unreadable(why),
+                Ok(()) | Err(_) => StoredReceipt::Is(receipt),
+            },
             Err(Misread::Wrong(why)) => StoredReceipt::Unreadable(why),
             Err(Misread::Newer(why)) => StoredReceipt::Newer(why),
         }
@@ -246,7 +251,7 @@ mod tests {
             ("skipped", StoredReceipt::Missing, Gate::Skipped(skipped)),
             ("done before", StoredReceipt::Is(receipt(1)), requires(None)),
             ("done with another record", StoredReceipt::Is(receipt(2)), requires(Some(receipt(1)))),
-            ("something else is there", StoredReceipt::parse(Some(b"{}"), "staging", "2.93.1"), Gate::Open),
+            ("something else is there", StoredReceipt::parse(Some(b"{}"), "staging", "2.93.1", &[]), Gate::Open),
         ];
         let shown: Vec<String> = cases
             .into_iter()
@@ -350,7 +355,7 @@ mod tests {
               ]
             }"#]]
         .assert_eq(&json);
-        let read = |json: &str| StoredReceipt::parse(Some(json.as_bytes()), "staging", "2.93.1");
+        let read = |json: &str| StoredReceipt::parse(Some(json.as_bytes()), "staging", "2.93.1", &[]);
         assert_eq!(read(&json), StoredReceipt::Is(receipt.clone()));
         assert_eq!(
             read(&json.replacen("{", "{ \"signed\": true,", 1)),
@@ -362,6 +367,7 @@ mod tests {
             Some(json.as_bytes()),
             environment,
             version,
+            &[],
         ) {
             StoredReceipt::Unreadable(why) | StoredReceipt::Newer(why) => why + "\n",
             other => panic!("{other:?}"),

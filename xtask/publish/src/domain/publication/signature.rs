@@ -99,7 +99,9 @@ pub fn page(record: &Record, layout: &Layout, key: &PublicKey, address: Option<&
         }
         None => String::new(),
     };
-    let (nix, ssh) = (key.to_string(), sshsig::public_line(key));
+    // The user's own copy of the key goes into the command, in Nix's spelling: a page that somebody replaced cannot show
+    // the right key and use another one.
+    let (nix, digits) = (key.to_string(), key.to_string().rsplit(':').next().unwrap_or_default().to_owned());
     format!(
         "# How to check a download of {version}\n\
          \n\
@@ -111,8 +113,9 @@ pub fn page(record: &Record, layout: &Layout, key: &PublicKey, address: Option<&
          \n    {nix}\n\
          \n\
          Whoever could replace the files here could replace this page: compare that line with your `trusted-public-keys` or\n\
-         with the installation guide before you use it.\n\
-         \n    echo '{name} namespaces=\"{name}\" {ssh}' > {name}.signers\n\
+         with the installation guide. This writes the same key as OpenSSH does:\n\
+         \n    echo \"{name} namespaces=\\\"{name}\\\" ssh-ed25519 $( (printf '\\0\\0\\0\\013ssh-ed25519\\0\\0\\0 '; echo \
+         {digits} | base64 -d) | base64)\" > {name}.signers\n\
          \n\
          Then, for each download:\n\
          \n    {curl_line}ssh-keygen -Y verify -f {name}.signers -I {name} -n {name} -s {SUMS_SIGNATURE} < {SUMS}\n    \

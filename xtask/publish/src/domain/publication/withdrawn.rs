@@ -1,15 +1,19 @@
 //! `withdrawn.json`: the versions that rollbacks have withdrawn, no longer offered as the newest stable release.
 //!
-//! The format stays a plain list of versions, because copies of this tool in older branches read it.
+//! The format stays a plain list of versions, because copies of this tool in older branches read it. Its copy beside the
+//! receipts is signed and proves it; older tools look there only for versions that are mentioned.
 
 use std::collections::BTreeSet;
 
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use xtask::domain::format::Misread;
 use xtask::domain::shown::excerpt;
 use xtask::domain::version::Version;
 
+use crate::domain::cache::signing::PublicKey;
 use crate::domain::publication::plan::Judgement;
+use crate::domain::publication::statement;
 
 /// What was seen of the list, and what it should be.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -62,6 +66,32 @@ fn version(entry: &Value) -> Result<Version, Misread> {
     let version = entry.as_str().and_then(|text| text.parse().ok());
     let lists = || Misread::Wrong(format!("lists {}, which is not a version", excerpt(&entry.to_string())));
     version.ok_or_else(lists)
+}
+
+/// What the signed copy of the list says.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Copy {
+    environment: String,
+    withdrawn: BTreeSet<Version>,
+}
+
+impl Copy {
+    pub fn new(environment: &str, withdrawn: &BTreeSet<Version>) -> Copy {
+        Copy { environment: environment.to_owned(), withdrawn: withdrawn.clone() }
+    }
+}
+
+/// Reads the copy of the list, which one of the keys must have signed for this environment.
+///
+/// # Errors
+/// Says why it proves nothing, as a clause about the copy.
+pub fn proven(copy: &[u8], environment: &str, keys: &[PublicKey]) -> Result<BTreeSet<Version>, String> {
+    statement::check(copy, statement::WITHDRAWN, keys)?;
+    let copy: Copy = serde_json::from_slice(copy).map_err(|error| format!("is signed, but {error}"))?;
+    if copy.environment != environment {
+        return Err(format!("is that of {}", excerpt(&copy.environment)));
+    }
+    Ok(copy.withdrawn)
 }
 
 /// Returns every version that is mentioned in a text that [`parse`] rejects. A rollback keeps these when it replaces

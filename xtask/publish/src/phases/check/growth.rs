@@ -4,14 +4,18 @@ use anyhow::{Context, Result, anyhow, bail};
 use xtask::cli::Against;
 use xtask::domain::build::record::Record;
 use xtask::domain::environment::Storage;
-use xtask::domain::layout::{Layout, MANIFEST, RECORD};
+use xtask::domain::layout::{Layout, MANIFEST, RECORD, SUMS, SUMS_SIGNATURE};
 use xtask::domain::problem::Problems;
 use xtask::domain::version::Version;
+use xtask::tools::files;
 
 use super::{Candidate, outcome};
+use crate::domain::cache::keys::known;
+use crate::domain::cache::signing::PublicKey;
 use crate::domain::checks::growth::{Change, Parts, changes, lost_systems};
 use crate::domain::checks::report::Outcome;
 use crate::domain::publication::bucket::Bucket;
+use crate::domain::publication::signature::proof;
 use crate::site::Destination;
 use crate::tools::http::Http;
 use crate::tools::root_manifest;
@@ -71,17 +75,18 @@ pub async fn growth(candidate: &Candidate) -> Result<Outcome> {
 async fn earlier(candidate: &Candidate, environment: &str) -> Result<Option<Record>> {
     let site = candidate.environments.named(environment)?;
     let destination;
-    let releases = match (&site.public, &site.storage) {
-        (Some(public), _) => Readable::Public(Http::impatient(&public.releases)),
+    let (releases, keys) = match (&site.public, &site.storage) {
+        (Some(public), _) => (Readable::Public(Http::impatient(&public.releases)), known(&site.cache)),
         (None, Storage::Embedded { .. }) => {
             destination =
                 Destination::open(&candidate.environments, &candidate.tree, environment, &[Bucket::Releases]).await?;
-            Readable::Store(Box::new(destination.read.of(Bucket::Releases).clone()))
+            let releases = destination.read.of(Bucket::Releases).clone();
+            (Readable::Store(Box::new(releases)), destination.site.trusted())
         }
         // No check needs a key.
         (None, Storage::S3 { .. }) => bail!("{environment} has no public address in releng.toml"),
     };
-    let record = async |version: &Version| record(candidate, &releases, version).await;
+    let record = async |version: &Version| record(candidate, &releases, &keys, version).await;
     if let Some(Against::Version(version)) = &candidate.against {
         let named = record(version).await?;
         return named.map(Some).with_context(|| format!("{version} has no {RECORD} there"));
@@ -103,9 +108,23 @@ async fn earlier(candidate: &Candidate, environment: &str) -> Result<Option<Reco
     }
 }
 
-async fn record(candidate: &Candidate, releases: &Readable, version: &Version) -> Result<Option<Record>> {
-    let key = format!("{}/{RECORD}", Layout::new(&candidate.product, version).version_directory());
-    let Some(text) = releases.get(&key).await? else { return Ok(None) };
+/// Reads a published record. If keys are known, one of them must have signed it.
+async fn record(
+    candidate: &Candidate,
+    releases: &Readable,
+    keys: &[PublicKey],
+    version: &Version,
+) -> Result<Option<Record>> {
+    let layout = Layout::new(&candidate.product, version);
+    let key = |name: &str| format!("{}/{name}", layout.version_directory());
+    let Some(text) = releases.get(&key(RECORD)).await? else { return Ok(None) };
+    if !keys.is_empty() {
+        let (sums, signature) = (releases.get(&key(SUMS)).await?, releases.get(&key(SUMS_SIGNATURE)).await?);
+        let digest = files::digest_of(&text).sha256;
+        proof(&layout.namespace(), sums.as_deref(), signature.as_deref(), digest, keys)
+            .map_err(|why| anyhow!("{} is not proven: {why}", key(RECORD)))?;
+    }
+    let key = key(RECORD);
     let record = Record::parse_published(&String::from_utf8_lossy(&text)).map_err(|why| anyhow!("{key} {why}"))?;
     Ok(Some(record))
 }

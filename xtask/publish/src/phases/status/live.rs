@@ -14,7 +14,6 @@ use xtask::domain::format::Misread;
 use xtask::domain::layout::{
     self, Docs, LOCK, Layout, MANIFEST, MANUAL_INDEX, RECORD, SUMS, WITHDRAWN, WITHDRAWN_COPY,
 };
-use xtask::domain::product::Product;
 use xtask::domain::release::Release;
 use xtask::domain::release::tagging::TagRecord;
 use xtask::domain::version::Version;
@@ -69,8 +68,8 @@ struct Sources {
     docs: Readable,
     install: Readable,
     releases: Readable,
-    /// Keeps the embedded server running.
-    _world: Option<Site>,
+    /// The environment, unless it is looked at by its public addresses. Keeps the embedded server running.
+    world: Option<Site>,
 }
 
 /// What an environment says about other versions.
@@ -82,9 +81,9 @@ struct Others {
     unread: Vec<Unread>,
 }
 
-async fn others(releases: &Readable, product: &Product) -> Result<Others> {
-    if let Readable::Store(store) = releases {
-        let (published, unclear) = published_in_any_case(store, product).await?;
+async fn others(Sources { releases, world, .. }: &Sources) -> Result<Others> {
+    if let (Readable::Store(store), Some(site)) = (releases, world) {
+        let (published, unclear) = published_in_any_case(store, site).await?;
         let here = format!("s3://{}/", store.bucket());
         let unread = unclear.map(|Unclear { why, is_damaged }| Unread { why: why.replace(&here, ""), is_damaged });
         return Ok(Others {
@@ -166,7 +165,7 @@ impl Look<'_> {
                 docs: source(&public.docs),
                 install: source(&public.install),
                 releases: source(&public.releases),
-                _world: None,
+                world: None,
             });
         }
         let site = Site::open(&environments(self.invocation), self.git.root(), name).await?;
@@ -176,7 +175,7 @@ impl Look<'_> {
             docs: store(Bucket::Docs),
             install: store(Bucket::Install),
             releases: store(Bucket::Releases),
-            _world: Some(site),
+            world: Some(site),
         })
     }
 
@@ -193,9 +192,10 @@ impl Look<'_> {
             (Some(Err(why)), _) => Directory::Unread(Unread::new(RECORD, why.clone())),
             _ => self.unrecorded(releases, &layout).await?,
         };
-        let Others { withdrawn, begun, mut unread } = others(releases, self.release.product()).await?;
-        let receipt =
-            StoredReceipt::parse(releases.get(&layout.receipt()).await?.as_deref(), name, &version.to_string());
+        let Others { withdrawn, begun, mut unread } = others(sources).await?;
+        // A quick look proves nothing: `verify` does.
+        let receipt = releases.get(&layout.receipt()).await?;
+        let receipt = StoredReceipt::parse(receipt.as_deref(), name, &version.to_string(), &[]);
         if let StoredReceipt::Newer(why) = &receipt {
             unread.push(Unread::new("its receipt", Misread::Newer(why.clone())));
         }

@@ -96,7 +96,7 @@ impl View<'_> {
         let record = files::digest_of(text).sha256;
         let there = self.sources.releases.get(&key).await?;
         let mut findings = Findings::default();
-        match StoredReceipt::parse(there.as_deref(), &self.site.name, &version) {
+        match StoredReceipt::parse(there.as_deref(), &self.site.name, &version, self.known_keys()) {
             StoredReceipt::Missing => {
                 findings.broken.push("it is missing: the upload did not finish, run it again".to_owned())
             }

@@ -87,6 +87,11 @@ impl View<'_> {
             report.check(&title, "", vec![why], "everyone who finds it");
             return Ok(());
         }
+        if let Some(from) = self.site.environment.signed_from.as_ref().filter(|from| self.version >= **from) {
+            let why = format!("has neither release.json nor a signature, and every version since {from} has both");
+            report.check(&title, "", vec![why], "everyone who downloads it");
+            return Ok(());
+        }
         report.note(&title, "has no release.json and no signature: files with a digest beside them are checked, and nothing proves those");
         let mut expected = Files::new();
         let mut broken = Vec::new();
