@@ -27,7 +27,7 @@ fn interrupted(repo: &Repo, program: &str, pattern: &str, args: &[&str]) -> Stri
     );
     fs::write(dir.join(program), script).expect("written");
     make_executable(&dir.join(program));
-    let mut command = repo.command(args);
+    let mut command = xtask_test_support::heeding_ctrl_c(&repo.command(args));
     command.env("PATH", format!("{dir}:{path}")).stdout(Stdio::piped()).stderr(Stdio::piped());
     let child = command.spawn().expect("it runs");
     let began = Instant::now();

@@ -20,7 +20,8 @@ use crate::rollback::{Harm, Served};
 const SOON: Duration = Duration::from_secs(30);
 
 /// Starts a command, presses Ctrl-C when it waits, and returns how it ended.
-fn interrupted(mut command: Command, waits: impl Fn() -> bool) -> Ran {
+fn interrupted(command: Command, waits: impl Fn() -> bool) -> Ran {
+    let mut command = xtask_test_support::heeding_ctrl_c(&command);
     let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("it runs");
     let began = Instant::now();
     while !waits() {

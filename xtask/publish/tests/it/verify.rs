@@ -198,7 +198,7 @@ async fn a_purge_gets_what_changed_and_is_made_up_for() -> Result<()> {
     let script = fs::read_to_string(&hook)?;
     fs::write(&hook, format!("#!/bin/sh\nsleep 600 &\necho $! > {number}.new\nmv {number}.new {number}\nwait\n"))?;
     fs::write(&list, "http://127.0.0.1:1/manifest.nix\n")?;
-    let mut running = upload().stderr(Stdio::piped()).spawn()?;
+    let mut running = xtask_test_support::heeding_ctrl_c(&upload()).stderr(Stdio::piped()).spawn()?;
     while !number.exists() {
         assert!(running.try_wait()?.is_none(), "it waits for the program");
         std::thread::sleep(Duration::from_millis(20));

@@ -42,6 +42,21 @@ pub fn reftable() -> Option<&'static str> {
 /// The signal of Ctrl-C.
 pub const SIGINT: i32 = 2;
 
+/// The same command, which Ctrl-C stops even if these tests run in the background, where a shell makes all that is started
+/// ignore it.
+pub fn heeding_ctrl_c(command: &Command) -> Command {
+    let mut heeding = Command::new("env");
+    heeding.arg("--default-signal=INT").arg(command.get_program()).args(command.get_args());
+    for (name, value) in command.get_envs() {
+        match value {
+            Some(value) => heeding.env(name, value),
+            None => heeding.env_remove(name),
+        };
+    }
+    heeding.current_dir(command.get_current_dir().unwrap_or(".".as_ref()));
+    heeding
+}
+
 /// Sends a signal, by its number, to a process. (A small machine has no program that does.)
 ///
 /// # Panics
