@@ -11,6 +11,9 @@ use serde::{Deserialize, Serialize};
 #[serde(try_from = "String", into = "String")]
 pub struct Digest([u8; 32]);
 
+/// The digits of base 64.
+const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+
 impl Digest {
     pub fn new(bytes: [u8; 32]) -> Digest {
         Digest(bytes)
@@ -32,7 +35,6 @@ impl Digest {
 
     /// Returns the digest as Nix spells it (SRI): `sha256-` and Base64.
     pub fn sri(&self) -> String {
-        const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
         let mut text = "sha256-".to_owned();
         for three in self.0.chunks(3) {
             let bits =
@@ -41,6 +43,20 @@ impl Digest {
         }
         // 32 bytes leave two over.
         text + "="
+    }
+
+    /// Reads what [`Digest::sri`] returns; `None` for anything else.
+    pub fn of_sri(text: &str) -> Option<Digest> {
+        let digits = text.strip_prefix("sha256-")?.strip_suffix('=')?;
+        let mut bytes = Vec::new();
+        for four in digits.as_bytes().chunks(4) {
+            let value = |digit: &u8| ALPHABET.iter().position(|known| known == digit);
+            let bits = four.iter().try_fold(0, |bits: usize, digit| Some(bits << 6 | value(digit)?))?
+                << (6 * (4 - four.len()));
+            bytes.extend((1..four.len()).map(|i| bits.to_be_bytes()[size_of::<usize>() - 4 + i]));
+        }
+        // Written back, because the last digit has bits that mean nothing.
+        bytes.try_into().ok().map(Digest).filter(|digest| digest.sri() == text)
     }
 }
 
@@ -133,6 +149,7 @@ mod tests {
         assert_eq!(text.parse::<Digest>().map(|digest| digest.to_string()).as_deref(), Ok(text));
         let sri = text.parse().map(|digest: Digest| digest.sri());
         assert_eq!(sri.as_deref(), Ok("sha256-47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU="));
+        assert_eq!(sri.ok().and_then(|sri| Digest::of_sri(&sri)), text.parse().ok());
         for wrong in ["", "e3", &text[..63], &format!("{text}0"), &text.to_uppercase(), &text.replace('e', "ö")] {
             assert!(wrong.parse::<Digest>().is_err(), "{wrong}");
         }

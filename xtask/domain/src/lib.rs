@@ -44,7 +44,8 @@
 //! * [`system`]: what a release is built for; [`profile`]: which of the flake's jobs are built; [`extent`]: how much is
 //!   built or published
 //! * [`product`]: what is released, and what its artifacts are called
-//! * [`oid`]: names of git objects; [`digest`]: SHA-256; [`store_path`]: paths in the Nix store
+//! * [`oid`]: names of git objects; [`digest`]: SHA-256, and [`nix_hash`], how Nix spells it; [`store_path`]: paths in
+//!   the Nix store
 //!
 //! A release in the making:
 //!
@@ -69,6 +70,7 @@ pub mod environment;
 pub mod extent;
 pub mod format;
 pub mod layout;
+pub mod nix_hash;
 pub mod notes;
 pub mod oid;
 pub mod problem;

@@ -42,7 +42,7 @@ fn no_floor_uses_one_above_it() {
 }
 
 /// The nouns that programs are spoken to about. What a release is, and what of it goes where, is not among them.
-const KNOWN_TO_TOOLS: [&str; 18] = [
+const KNOWN_TO_TOOLS: [&str; 19] = [
     "amounts::",
     "build::",
     "cache::",
@@ -54,6 +54,7 @@ const KNOWN_TO_TOOLS: [&str; 18] = [
     "limits",
     "checks::entry::",
     "live_manifest::",
+    "nix_hash::",
     "oid::",
     "problem::",
     "release::intent::",

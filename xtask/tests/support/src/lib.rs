@@ -98,6 +98,17 @@ pub fn skip(why: &str) {
     eprintln!("skipped: {why}");
 }
 
+/// The Python that has the verifiers that others wrote, from `.ci/verifiers`; `None` if it is not there.
+pub fn verifiers() -> Option<Utf8PathBuf> {
+    let cache = || {
+        let home = |name: &str, below: &str| Some(Utf8PathBuf::from(std::env::var(name).ok()?).join(below));
+        let cache = home("XDG_CACHE_HOME", "").or_else(|| home("HOME", ".cache"))?;
+        Some(cache.join("releng-verifiers/bin/python"))
+    };
+    let python = std::env::var("RELENG_VERIFIERS").ok().map(Utf8PathBuf::from).or_else(cache)?;
+    python.exists().then_some(python)
+}
+
 /// The program that a package's tests run. Cargo gives its path only to these tests.
 pub trait Tool {
     const PATH: &'static str;

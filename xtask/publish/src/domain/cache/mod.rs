@@ -4,11 +4,9 @@
 //! * [`narinfo`]: what a cache says about a store path
 //! * [`signing`]: keys and signatures; [`keys`]: the keys that users of an environment trust
 //! * [`faults`]: what can be wrong with a path in a cache
-//! * [`nix_hash`]: the spellings of a hash
 
 pub mod faults;
 pub mod keys;
 pub mod narinfo;
-pub mod nix_hash;
 pub mod path_info;
 pub mod signing;

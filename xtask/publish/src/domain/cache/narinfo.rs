@@ -4,10 +4,10 @@
 //! line ends. Downloading is left to `tools`.
 
 use xtask::domain::digest::Digest;
+use xtask::domain::nix_hash::parse_hash;
 use xtask::domain::shown::excerpt;
 use xtask::domain::store_path::{StorePath, to_base32};
 
-use crate::domain::cache::nix_hash::parse_hash;
 use crate::domain::cache::path_info::PathInfo;
 use crate::domain::cache::signing::{PublicKey, SecretKey, is_signature, key_of};
 

@@ -6,10 +6,9 @@ use std::fmt;
 use serde::Deserialize;
 use serde_json::Value;
 use xtask::domain::digest::Digest;
+use xtask::domain::nix_hash::parse_hash;
 use xtask::domain::shown::excerpt;
 use xtask::domain::store_path::{STORE, StorePath, to_base32};
-
-use crate::domain::cache::nix_hash::parse_hash;
 
 /// The facts about a store path that a signature covers.
 #[derive(Debug, Clone, PartialEq, Eq)]

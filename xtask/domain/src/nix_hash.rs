@@ -1,10 +1,8 @@
 //! The spellings of a SHA-256 in Nix's files: SRI, and base 32, 64 and 16.
 
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD as BASE64;
-use xtask::domain::digest::Digest;
-use xtask::domain::shown::excerpt;
-use xtask::domain::store_path::{DIGEST_DIGITS, from_base32};
+use crate::digest::Digest;
+use crate::shown::excerpt;
+use crate::store_path::{DIGEST_DIGITS, from_base32};
 
 /// Length of a SHA-256 in base 64.
 const BASE64_DIGITS: usize = 44;
@@ -15,14 +13,13 @@ const BASE64_DIGITS: usize = 44;
 /// The text is not a SHA-256.
 pub fn parse_hash(text: &str) -> Result<Digest, String> {
     let odd = || format!("`{}` is not a SHA-256 hash", excerpt(text));
-    let base64 = |text: &str| BASE64.decode(text).ok().and_then(|b| b.try_into().ok()).map(Digest::new);
-    if let Some(sri) = text.strip_prefix("sha256-") {
-        return base64(sri).ok_or_else(odd);
+    if text.starts_with("sha256-") {
+        return Digest::of_sri(text).ok_or_else(odd);
     }
     let digits = text.strip_prefix("sha256:").ok_or_else(odd)?;
     match digits.len() {
         DIGEST_DIGITS => from_base32(digits).map(Digest::new).ok_or_else(odd),
-        BASE64_DIGITS => base64(digits).ok_or_else(odd),
+        BASE64_DIGITS => Digest::of_sri(&format!("sha256-{digits}")).ok_or_else(odd),
         _ => digits.to_ascii_lowercase().parse().map_err(|_| odd()),
     }
 }
@@ -42,9 +39,20 @@ mod tests {
         ] {
             assert_eq!(parse_hash(text), Ok(expected), "{text}");
         }
-        for text in
-            ["", "sha256:", "sha256-", "sha1:abc", "md5:0", &expected.to_string(), &format!("sha256:{expected}0")]
-        {
+        for text in [
+            "",
+            "sha256:",
+            "sha256-",
+            "sha1:abc",
+            "md5:0",
+            &expected.to_string(),
+            &format!("sha256:{expected}0"),
+            // Base 64 without its last sign, with another alphabet, and with bits that mean nothing.
+            "sha256-Hjcz5WiOrAWQN/TBS+5L8qR1x0HIZbtGDXqX++Bp/0w",
+            "sha256-Hjcz5WiOrAWQN_TBS-5L8qR1x0HIZbtGDXqX--Bp_0w=",
+            "sha256-Hjcz5WiOrAWQN/TBS+5L8qR1x0HIZbtGDXqX++Bp/0x=",
+            "sha256-Hjcz5WiOrAWQN/TBS+5L8qR1x0HIZbtGDXqX++Bp/é=",
+        ] {
             assert!(parse_hash(text).is_err(), "{text}");
         }
     }
