@@ -5,6 +5,7 @@
 //! * [`builders`]: which machine builds for which system; [`builder_answer`]: what a builder says when it is asked
 //! * [`nix_log`]: what Nix writes while it builds: what was built where, and what failed
 //! * [`jobs`]: what a flake offers to build, and whether a release can be made of it
+//! * [`path_info`]: what Nix knows about a store path and its closure
 //! * [`placeholder`]: what git fills in when it archives the source
 //! * [`image`]: the index that joins the container images of several architectures
 //! * [`manifest`]: the store path of each system, for `nix upgrade-nix`
@@ -18,6 +19,7 @@ pub mod manifest;
 pub mod nix_args;
 pub mod nix_fault;
 pub mod nix_log;
+pub mod path_info;
 pub mod placeholder;
 pub mod program;
 pub mod record;

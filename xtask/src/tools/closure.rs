@@ -1,23 +1,28 @@
-//! What a store path needs: its closure, as Nix's database of this machine has it.
+//! What store paths need: their closures, as Nix's database of this machine has them.
 
-use anyhow::{Context, Result, anyhow, ensure};
+use anyhow::{Context, Result, anyhow};
 use camino::Utf8Path;
 
 use super::process;
-use crate::domain::build::record::Closure;
+use crate::domain::build::path_info::{Closures, FORMAT, has_one_format, parse_path_infos};
 use crate::domain::store_path::StorePath;
 
-/// Returns a store path and everything that it refers to, with the size of each NAR in bytes.
+/// Returns what Nix knows about some store paths and everything that they refer to, in one question.
 ///
 /// # Errors
-/// The path is not in the store, or Nix fails.
-pub fn of(path: &StorePath) -> Result<Closure> {
+/// A path is not in the store, or Nix fails.
+pub fn of<'a>(paths: impl IntoIterator<Item = &'a StorePath>) -> Result<Closures> {
     let sh = process::shell_in(Utf8Path::new("."))?;
-    let query = |what: &str, paths: &[String]| process::read(sh.cmd("nix-store").args(["--query", what]).args(paths));
-    let names: Vec<String> = query("--requisites", &[path.to_string()])?.lines().map(str::to_owned).collect();
-    let sizes = query("--size", &names)?;
-    let sizes: Vec<u64> = sizes.lines().map(str::parse).collect::<Result<_, _>>().context("Nix wrote no sizes")?;
-    ensure!(names.len() == sizes.len(), "Nix wrote {} sizes for {} store paths", sizes.len(), names.len());
-    let parse = |name: &String| StorePath::parse(name).map_err(|why| anyhow!(why));
-    names.iter().zip(sizes).map(|(name, size)| Ok((parse(name)?, size))).collect()
+    let paths: Vec<String> = paths.into_iter().map(StorePath::to_string).collect();
+    let ask = |format: &[&str]| {
+        let cmd = sh.cmd("nix").args(["--extra-experimental-features", "nix-command", "path-info", "--json"]);
+        process::read(cmd.args(format).arg("--recursive").args(&paths))
+    };
+    let json = match ask(&FORMAT) {
+        Err(error) if has_one_format(&format!("{error:#}")) => ask(&[]),
+        json => json,
+    };
+    let json = json.context("cannot ask Nix about closures")?;
+    let closures = parse_path_infos(&json).map_err(|why| why.to_string()).and_then(Closures::new);
+    closures.map_err(|why| anyhow!("cannot use what `nix path-info --json` wrote: {why}"))
 }

@@ -63,6 +63,9 @@ pub struct Build {
     /// Everything that users of the output [`OUT`] download. Empty in the record of a manual, and in an older tool's.
     #[serde(default, skip_serializing_if = "Closure::is_empty")]
     pub closure: Closure,
+    /// The NAR of each output, by the output's name. Empty in the record of a manual, and in an older tool's.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub nars: BTreeMap<String, FileFacts>,
 }
 
 /// Store paths that refer to each other, with the size of the NAR of each in bytes.

@@ -12,6 +12,7 @@ use anyhow::{Context, Result, anyhow, ensure};
 use camino::{Utf8Path, Utf8PathBuf};
 use serde_json::Value;
 use xtask::domain::amounts::counted;
+use xtask::domain::build::path_info::PathInfo;
 use xtask::domain::build::record::{Record, Roots};
 use xtask::domain::layout::{CACHE_STAGE, RELEASE};
 use xtask::domain::problem::{Problem, Problems};
@@ -25,7 +26,6 @@ use crate::domain::cache::faults::{
     INFO, INFO_TEXT, Keys, Signed, encoding_fault, fault, header_fault, is_good_info, nar_fault,
 };
 use crate::domain::cache::narinfo::{self, NarInfo};
-use crate::domain::cache::path_info::PathInfo;
 use crate::domain::cache::signing::{PublicKey, SecretKey};
 use crate::domain::limits;
 use crate::domain::publication::bucket::Bucket;

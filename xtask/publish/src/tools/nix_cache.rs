@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use anyhow::{Result, anyhow};
 use xshell::{Cmd, Shell};
+use xtask::domain::build::path_info::{FORMAT, PathInfo, Unread, has_one_format, parse_path_infos};
 use xtask::domain::build::record::Roots;
 use xtask::domain::store_path::StorePath;
 use xtask::tools::process;
@@ -14,7 +15,6 @@ use xtask::tools::scratch_dir::ScratchDir;
 
 use super::child::{self, Wait};
 use super::secret_file;
-use crate::domain::cache::path_info::{PathInfo, Unread, parse_path_infos};
 use crate::domain::cache::signing::SecretKey;
 
 /// Number of lines of Nix's output that an error quotes.
@@ -61,9 +61,8 @@ async fn path_info(sh: &Shell, kind: &[&str], paths: &[String]) -> Result<String
         let asking = child::read(cmd, &wait);
         async { asking.await.map_err(|error| (format!("{error:#}"), error)) }
     };
-    let older = |message: &str| message.contains("json-format") && message.contains("unrecogni");
-    let json = match ask(&["--json-format", "1"]).await {
-        Err((message, _)) if older(&message) => ask(&[]).await,
+    let json = match ask(&FORMAT).await {
+        Err((message, _)) if has_one_format(&message) => ask(&[]).await,
         json => json,
     };
     json.map_err(|(message, error)| {

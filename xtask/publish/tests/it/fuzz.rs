@@ -5,11 +5,11 @@
 
 use std::sync::{Arc, Mutex};
 
+use xtask::domain::build::path_info::parse_path_infos;
 use xtask::domain::layout::Layout;
 use xtask::domain::product::Product;
 use xtask::domain::shown::one_line;
 use xtask_publish::domain::cache::narinfo::{NarInfo, keeping_signatures};
-use xtask_publish::domain::cache::path_info::parse_path_infos;
 use xtask_publish::domain::cache::signing::{PublicKey, SecretKey, is_signature, key_of};
 use xtask_publish::domain::live_manifest;
 use xtask_publish::domain::publication::installer::InstallerRecord;

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use expect_test::{Expect, expect};
 use xtask::domain::build::manifest::{Manifest, render};
+use xtask::domain::build::path_info::PathInfo;
 use xtask::domain::digest::Digest;
 use xtask::domain::environment::{Config, Environment};
 use xtask::domain::extent::Extent;
@@ -15,7 +16,6 @@ use xtask::domain::product::Product;
 use xtask::domain::release::Release;
 use xtask::domain::release::tagging::{Relation, TagRecord};
 use xtask::domain::store_path::StorePath;
-use xtask_publish::domain::cache::path_info::PathInfo;
 use xtask_publish::domain::checks::proof::Proof;
 use xtask_publish::domain::live_manifest::Live;
 use xtask_publish::domain::publication::acts::{Act, Subject, acts};

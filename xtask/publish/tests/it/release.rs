@@ -265,7 +265,7 @@ fn realise(version: &str, system: &str) -> Build {
     let output = |name: &str| (name.to_owned(), nix("nix-store", &["--query", "--binding", name, &derivation]));
     let parse = |path: &str| path.parse().expect("a store path");
     let outputs = ["out", "doc"].map(output).map(|(name, path)| (name, parse(&path)));
-    Build { outputs: outputs.into(), derivation: parse(&derivation), closure: Closure::new() }
+    Build { outputs: outputs.into(), derivation: parse(&derivation), closure: Closure::new(), nars: [].into() }
 }
 
 pub fn nix(program: &str, args: &[&str]) -> String {

@@ -50,8 +50,12 @@ impl<'a> Gathering<'a> {
     pub fn gather(&mut self) -> Result<()> {
         let tarballs = Utf8PathBuf::from(self.jobs.tarballs.outputs[OUT].to_string());
         self.copy(&tarballs, &self.dir.join(layout::MANUAL))?;
+        let closures = closure::of(self.record.builds.values().flat_map(|build| build.outputs.values()))?;
         for build in self.record.builds.values_mut() {
-            build.closure = closure::of(&build.outputs[OUT])?;
+            let known = |path| closures.get(path).with_context(|| format!("Nix says nothing about {path}"));
+            build.closure = closures.of(&build.outputs[OUT]).iter().map(|i| (i.path.clone(), i.nar_size)).collect();
+            let nar = |(name, path): (&String, _)| Ok((name.clone(), known(path)?.nar()));
+            build.nars = build.outputs.iter().map(nar).collect::<Result<_>>()?;
         }
         self.add_source()?;
         let manifest = manifest::render(&self.record.manifest());
@@ -180,6 +184,7 @@ fn new_record(plan: &Plan, version: &str, builds: &BTreeMap<System, Derivation>)
         derivation: job.path.clone(),
         outputs: job.outputs.clone(),
         closure: Closure::new(),
+        nars: BTreeMap::new(),
     };
     Record {
         format: Format,

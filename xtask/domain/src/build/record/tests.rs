@@ -13,7 +13,8 @@ fn record() -> Record {
     let facts = |byte: u8| FileFacts { size: u64::from(byte), sha256: Digest::new([byte; 32]) };
     let outputs = BTreeMap::from([("out".to_owned(), path('b', "lix-2.93.1"))]);
     let closure = Closure::from([(path('b', "lix-2.93.1"), 5), (path('f', "library"), 6)]);
-    let build = Build { derivation: path('a', "lix-2.93.1.drv"), outputs, closure };
+    let nars = BTreeMap::from([("out".to_owned(), facts(5))]);
+    let build = Build { derivation: path('a', "lix-2.93.1.drv"), outputs, closure, nars };
     Record {
         format: Format,
         version: "2.93.1".to_owned(),
@@ -57,6 +58,12 @@ fn bytes() {
               "closure": {
                 "/nix/store/bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb-lix-2.93.1": 5,
                 "/nix/store/ffffffffffffffffffffffffffffffff-library": 6
+              },
+              "nars": {
+                "out": {
+                  "size": 5,
+                  "sha256": "0505050505050505050505050505050505050505050505050505050505050505"
+                }
               }
             }
           },
@@ -126,7 +133,7 @@ fn unknown_keys_are_refused_in_release_and_ignored_where_they_are_published() {
         published: true
         release/: is not a record of a release: it has `builds.x86_64-linux.log`, which this tool does not know
         published: true
-        release/: is not a record of a release: it has `files.lix-2.93.1.tar.gz.sha512`, which this tool does not know
+        release/: is not a record of a release: it has `builds.x86_64-linux.nars.out.sha512`, which this tool does not know
         published: true
         release/: true
         published: true

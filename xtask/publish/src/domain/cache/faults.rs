@@ -1,12 +1,12 @@
 //! What can be wrong with a path in a binary cache, and who has signed it. What publishing does about it is judged in
 //! [`crate::domain::publication::judgement`].
 
+use xtask::domain::build::path_info::PathInfo;
 use xtask::domain::digest::Digest;
 use xtask::domain::shown::excerpt;
 use xtask::domain::store_path::to_base32;
 
 use crate::domain::cache::narinfo::NarInfo;
-use crate::domain::cache::path_info::PathInfo;
 use crate::domain::cache::signing::{PublicKey, key_of};
 use crate::domain::serving::{IMMUTABLE, MOVING, Served, content_type};
 

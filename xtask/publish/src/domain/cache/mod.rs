@@ -1,6 +1,5 @@
 //! The binary cache, in Nix's formats.
 //!
-//! * [`path_info`]: what Nix knows about a store path, which is what is signed
 //! * [`narinfo`]: what a cache says about a store path
 //! * [`signing`]: keys and signatures; [`keys`]: the keys that users of an environment trust
 //! * [`faults`]: what can be wrong with a path in a cache
@@ -8,5 +7,4 @@
 pub mod faults;
 pub mod keys;
 pub mod narinfo;
-pub mod path_info;
 pub mod signing;

@@ -3,12 +3,12 @@
 //! Nix decides: a text is a narinfo if every version of Nix accepts it, and broken if none does, down to blanks and
 //! line ends. Downloading is left to `tools`.
 
+use xtask::domain::build::path_info::PathInfo;
 use xtask::domain::digest::Digest;
 use xtask::domain::nix_hash::parse_hash;
 use xtask::domain::shown::excerpt;
 use xtask::domain::store_path::{StorePath, to_base32};
 
-use crate::domain::cache::path_info::PathInfo;
 use crate::domain::cache::signing::{PublicKey, SecretKey, is_signature, key_of};
 
 /// A narinfo.

@@ -6,9 +6,9 @@
 use std::collections::BTreeSet;
 
 use xtask::domain::amounts::bytes_for_people;
+use xtask::domain::build::path_info::PathInfo;
 
 use crate::domain::cache::faults::{INFO, UNSIGNED};
-use crate::domain::cache::path_info::PathInfo;
 use crate::domain::publication::plan::{Judgement, Status};
 
 /// What was seen of a closure in a binary cache, path by path.

@@ -1,14 +1,17 @@
-//! What Nix knows about a store path, which is what a signature covers. Asking Nix is left to `tools`.
+//! What Nix knows about a store path, which is what a signature covers; and closures. Asking Nix is left to `tools`.
+//!
+//! Who built a path is left out: the database says whose output it was when it came to this machine, which another
+//! machine may know otherwise or not at all.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
+use crate::digest::{Digest, FileFacts};
+use crate::nix_hash::parse_hash;
+use crate::shown::excerpt;
+use crate::store_path::{STORE, StorePath, to_base32};
 use serde::Deserialize;
 use serde_json::Value;
-use xtask::domain::digest::Digest;
-use xtask::domain::nix_hash::parse_hash;
-use xtask::domain::shown::excerpt;
-use xtask::domain::store_path::{STORE, StorePath, to_base32};
 
 /// The facts about a store path that a signature covers.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -21,6 +24,11 @@ pub struct PathInfo {
 }
 
 impl PathInfo {
+    /// Returns size and SHA-256 of the NAR.
+    pub fn nar(&self) -> FileFacts {
+        FileFacts { size: self.nar_size, sha256: self.nar_hash }
+    }
+
     /// Returns the text that is signed.
     pub fn fingerprint(&self) -> String {
         let references: Vec<String> = self.references.iter().map(StorePath::to_string).collect();
@@ -31,6 +39,42 @@ impl PathInfo {
             self.nar_size,
             references.join(",")
         )
+    }
+}
+
+/// What Nix knows about some store paths and everything that they refer to.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Closures(BTreeMap<StorePath, PathInfo>);
+
+impl Closures {
+    /// # Errors
+    /// Something is referred to that is not among them.
+    pub fn new(infos: impl IntoIterator<Item = PathInfo>) -> Result<Closures, String> {
+        let infos: BTreeMap<_, _> = infos.into_iter().map(|info| (info.path.clone(), info)).collect();
+        for info in infos.values() {
+            if let Some(missing) = info.references.iter().find(|path| !infos.contains_key(path)) {
+                return Err(format!("{} refers to {missing}, of which nothing is known", info.path));
+            }
+        }
+        Ok(Closures(infos))
+    }
+
+    /// Returns what is known about a path.
+    pub fn get(&self, path: &StorePath) -> Option<&PathInfo> {
+        self.0.get(path)
+    }
+
+    /// Returns the path and everything that it refers to, sorted; nothing if the path is not among them.
+    pub fn of(&self, path: &StorePath) -> Vec<&PathInfo> {
+        let (mut seen, mut next) = (BTreeMap::new(), vec![path]);
+        while let Some(path) = next.pop() {
+            if let Some(info) = self.0.get(path)
+                && seen.insert(path, info).is_none()
+            {
+                next.extend(&info.references);
+            }
+        }
+        seen.into_values().collect()
     }
 }
 
@@ -56,6 +100,14 @@ impl fmt::Display for Unread {
             Unread::Odd(what) => f.write_str(what),
         }
     }
+}
+
+/// Asks `nix path-info --json` for the format that every version of Nix has.
+pub const FORMAT: [&str; 2] = ["--json-format", "1"];
+
+/// Whether a message is that of a Nix that does not know [`FORMAT`], because it has only that one.
+pub fn has_one_format(message: &str) -> bool {
+    message.contains("json-format") && message.contains("unrecogni")
 }
 
 /// Reads the output of `nix path-info --json`: a list until Nix 2.18 and in Lix; later an object by path; in format 2,
@@ -195,5 +247,23 @@ mod tests {
             `s1ph2ym3d4b06r86sv46dg4hz7cr0kzw-t#p` is not a store path
             a path: invalid value: integer `-1`, expected u64"#]]
         .assert_eq(&shown.join("\n"));
+    }
+    #[test]
+    fn a_closure_is_complete() {
+        let path = |name: &str| StorePath::of_base_name(&format!("{}-{name}", "a".repeat(32))).expect(name);
+        let info = |name: &str, references: &[&str]| PathInfo {
+            path: path(name),
+            nar_hash: Digest::new([1; 32]),
+            nar_size: 1,
+            references: references.iter().map(|name| path(name)).collect(),
+        };
+        let some = [info("a", &["a", "b"]), info("b", &["c"]), info("c", &["b"]), info("d", &["a"])];
+        let closures = Closures::new(some.clone()).expect("complete");
+        let names = |name: &str| closures.of(&path(name)).iter().map(|info| info.path.name()).collect::<String>();
+        assert_eq!(["a", "b", "c", "d", "e"].map(names), ["abc", "bc", "bc", "abcd", ""]);
+        let error = Closures::new(some[..2].to_vec()).expect_err("c is missing");
+        assert!(
+            error.ends_with("-b refers to /nix/store/aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa-c, of which nothing is known")
+        );
     }
 }
