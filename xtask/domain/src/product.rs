@@ -5,6 +5,8 @@
 
 use serde::Deserialize;
 
+use crate::release::tag_rules::TagRules;
+
 /// The product, as `releng.toml` describes it.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
@@ -15,6 +17,9 @@ pub struct Product {
     pub prefix: String,
     pub links: Links,
     pub announcement: Announcement,
+    /// What a tag must be; nothing particular if it is left out.
+    #[serde(default)]
+    pub tags: TagRules,
 }
 
 /// Constant parts of posts about a release.

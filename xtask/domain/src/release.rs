@@ -4,12 +4,14 @@
 //!
 //! * [`version_file`]: `version.json`; [`official`]: the flag of official releases, there or in `flake.nix`
 //! * [`tagging`]: the shape of a tagged release in git's history; [`intent`]: what is about to move in a work tree
+//! * [`tag_rules`]: which tags must be signed
 //! * [`announcement`]: drafts that announce a release
 
 pub mod announcement;
 pub mod check;
 pub mod intent;
 pub mod official;
+pub mod tag_rules;
 pub mod tagging;
 pub mod version_file;
 

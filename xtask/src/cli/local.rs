@@ -76,7 +76,7 @@ pub struct PrepareArgs {
 
 #[derive(Debug, Args)]
 pub struct TagArgs {
-    /// Sign the tag and the commits, as git is configured to
+    /// Sign the tag and the commits, as git is configured to, also where releng.toml does not require it
     #[arg(long)]
     sign: bool,
     /// Replace a tag that exists here and was never pushed
@@ -162,6 +162,7 @@ impl Local {
                 let request = tag::Request {
                     product,
                     sign: args.sign,
+                    signers: invocation.signers(),
                     force: args.force_tag,
                     check_git: !args.no_check_git,
                     today: clock::today()?,

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use camino::Utf8PathBuf;
 
 use crate::domain::product::Product;
+use crate::tree::signers::Signers;
 
 /// The outcome of a command that ran to its end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -54,5 +55,10 @@ impl Invocation {
     /// Returns the path of the `releng.toml` to read.
     pub fn config_file(&self) -> Utf8PathBuf {
         self.config.clone().unwrap_or_else(|| self.workspace.join("releng.toml"))
+    }
+
+    /// Returns who may sign tags.
+    pub fn signers(&self) -> Signers {
+        Signers::new(&self.product, &self.config_file())
     }
 }

@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, anyhow};
 
 use crate::domain::date::Date;
 use crate::domain::notes;
@@ -18,6 +18,8 @@ use crate::domain::release::tagging::TagRecord;
 use crate::domain::release::version_file::VersionFile;
 use crate::domain::release::{self, Kind, NotReleasable, Release};
 use crate::domain::version::Version;
+use crate::tools::advice::advised;
+use crate::tools::git::tag_object::{TagObject, Unsigned};
 use crate::tools::git::{Git, Head};
 use crate::tools::remote::Remote;
 use crate::tools::scratch_repo::{Edit, ScratchRepo};
@@ -28,6 +30,7 @@ use crate::tree::fragments;
 use crate::tree::movement::{self, Movement, Step};
 use crate::tree::release_dir;
 use crate::tree::released;
+use crate::tree::signers::Signers;
 use crate::tree::tag_record;
 
 /// The remote that a tag must not be on yet.
@@ -38,8 +41,10 @@ const ORIGIN: &str = "origin";
 pub struct Request {
     /// What is released.
     pub product: Arc<Product>,
-    /// Whether to sign the tag and the commits, as git is configured to.
+    /// Whether to sign the tag and the commits, as git is configured to, also if nothing requires it.
     pub sign: bool,
+    /// Who may sign, if the tag must be signed.
+    pub signers: Signers,
     /// Whether to replace a tag that was never pushed.
     pub force: bool,
     /// Whether to check the state of the tree, the clone and the remote.
@@ -85,7 +90,7 @@ pub fn run(git: &Git, request: &Request) -> Result<()> {
             let plan = decide(&observed, request)?;
             plan.show_warnings();
             git.require_identity()?;
-            let record = make(&movement, &plan, request.sign)?;
+            let record = make(&movement, &plan, request)?;
             (plan.release, record)
         }
     };
@@ -307,13 +312,19 @@ fn left_over(fragments: &[String], version: &Version) -> String {
 }
 
 /// Makes the objects in a scratch repository, then moves the tag and the branch, both at once, and HEAD.
-fn make(movement: &Movement, plan: &Plan, sign: bool) -> Result<TagRecord> {
+fn make(movement: &Movement, plan: &Plan, request: &Request) -> Result<TagRecord> {
     let (git, release) = (movement.git(), &plan.release);
+    let must_be_signed = request.signers.demand(release.version());
+    let sign = request.sign || must_be_signed;
     let scratch = ScratchRepo::new(git)?;
     let tree = scratch.tree(&plan.base, std::slice::from_ref(&plan.edit))?;
     let message = scratch.through_commit_msg_hook(&release.release_message())?;
     let commit = scratch.commit(&tree, &[&plan.base], &message, sign)?;
     let tag_object = scratch.tag(&release.tag(), &commit, &message, sign)?;
+    if must_be_signed {
+        let object = TagObject { git, dir: None, tag: &tag_object };
+        request.signers.check(object, release.version()).map_err(explain)?;
+    }
     let merge_message = scratch.through_commit_msg_hook(&release.merge_message())?;
     let base_tree = git.commit(&plan.base)?.tree;
     let merge_commit = scratch.commit(&base_tree, &[&plan.base, &commit], &merge_message, sign)?;
@@ -336,6 +347,17 @@ fn make(movement: &Movement, plan: &Plan, sign: bool) -> Result<TagRecord> {
         branch: plan.branch.clone(),
         merge_commit,
     })
+}
+
+/// Says what to do about a tag of ours that nobody accepts.
+fn explain(error: anyhow::Error) -> anyhow::Error {
+    match error.downcast::<Unsigned>() {
+        Ok(Unsigned(why)) => advised(
+            anyhow!("releng.toml requires a signed tag, and ours {why}"),
+            "set git's `gpg.format = ssh` and `user.signingKey` to a key in that list, and run the same command again",
+        ),
+        Err(error) => error,
+    }
 }
 
 fn show_record(git: &Git, release: &Release, record: &TagRecord) -> Result<()> {

@@ -10,6 +10,7 @@ pub mod lists;
 pub mod locks;
 mod refs;
 mod settings;
+pub mod tag_object;
 
 use std::ffi::OsStr;
 use std::process::Output;

@@ -33,7 +33,7 @@ impl<'a> History<'a> {
     }
 
     /// Returns the directory of the scratch repository.
-    pub(super) fn dir(&self) -> &Utf8Path {
+    pub fn dir(&self) -> &Utf8Path {
         self.scratch.path()
     }
 

@@ -238,16 +238,24 @@ impl<'a> Remote<'a> {
     /// # Errors
     /// The branch cannot be fetched.
     pub fn history(&self, branch: &str, tip: &Oid) -> Result<History<'a>> {
+        self.fetched(&format!("refs/heads/{branch}"), tip)
+    }
+
+    /// Returns our objects together with the history of a ref, which is at `object`.
+    ///
+    /// # Errors
+    /// The ref cannot be fetched.
+    pub fn fetched(&self, reference: &str, object: &Oid) -> Result<History<'a>> {
         let history = History::new(self.git)?;
-        if self.git.resolve(&format!("{tip}^{{commit}}"))?.is_none() {
-            let refspec = format!("refs/heads/{branch}:refs/seen/tip");
+        if self.git.resolve(&format!("{object}^{{}}"))?.is_none() {
+            let refspec = format!("{reference}:refs/seen/tip");
             let git_dir = history.dir().to_owned();
             let fetch = || {
                 let options =
                     ["--git-dir", git_dir.as_str(), "fetch", "--progress", "--no-tags", "--no-auto-maintenance"];
                 self.git.cmd(options).args([&self.name, &refspec])
             };
-            self.look(&fetch).with_context(|| format!("cannot fetch {branch} from {}", self.shown()))?;
+            self.look(&fetch).with_context(|| format!("cannot fetch {reference} from {}", self.shown()))?;
         }
         Ok(history)
     }

@@ -8,6 +8,7 @@
 //! * [`released`]: the fragments that earlier releases were made from, which only git still has
 //! * [`commits`]: commits on top of a branch, made before any ref knows them, and landed in one step
 //! * [`movement`]: branches, tags, HEAD and files, moved so that what was stopped halfway is completed
+//! * [`signers`]: who may sign tags
 //! * [`tag_record`]: `release/tag.json`, the tag that is being released
 //! * [`release_dir`]: `release/`, replaced in one step
 
@@ -18,6 +19,7 @@ pub mod fragments;
 pub mod movement;
 pub mod release_dir;
 pub mod released;
+pub mod signers;
 pub mod tag_record;
 
 pub use files::{config, version_file};

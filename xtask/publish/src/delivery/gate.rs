@@ -5,7 +5,10 @@ use anyhow::{Context, Result, anyhow, bail, ensure};
 use camino::Utf8Path;
 use xtask::domain::environment::Environment;
 use xtask::domain::extent::Extent;
+use xtask::domain::release::tagging::TagRecord;
 use xtask::tools::git::Git;
+use xtask::tools::git::tag_object::{TagObject, Unsigned};
+use xtask::tree::signers::Signers;
 
 use crate::domain::checks::proof::Proof;
 use crate::domain::publication::acts::Subject;
@@ -139,5 +142,26 @@ impl Earlier {
             }
         };
         Ok(Gate::Requires { environment, receipt })
+    }
+}
+
+/// Checks that a release's tag is signed, if it must be.
+///
+/// # Errors
+/// Nobody who may has signed it.
+pub fn require_signed(git: &Git, signers: &Signers, tag: &TagRecord) -> Result<()> {
+    if !signers.demand(&tag.version) {
+        return Ok(());
+    }
+    match signers.check(TagObject { git, dir: None, tag: &tag.tag_object }, &tag.version) {
+        Ok(_) => Ok(()),
+        Err(error) => match error.downcast::<Unsigned>() {
+            Ok(Unsigned(why)) => bail!(
+                "releng.toml requires a signed tag, and the tag {} {why}: if it was never pushed, go back to the branch, make \
+                 it anew with `release tag --force-tag`, and build again",
+                tag.version
+            ),
+            Err(error) => Err(error),
+        },
     }
 }

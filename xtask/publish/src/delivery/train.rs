@@ -65,6 +65,7 @@ impl<'a> Delivery<'a> {
         let wants_git = acts.iter().any(|act| act.push().is_some());
         let git_side = match (&built.subject, &built.tag) {
             (Subject::Official(release), Some(tag)) if wants_git => {
+                gate::require_signed(git, &site.signers, tag)?;
                 Some(GitSide::find(git, &environment.git, release, tag)?)
             }
             _ => None,

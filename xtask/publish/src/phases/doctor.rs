@@ -58,7 +58,7 @@ pub async fn run(invocation: &Invocation, args: &DoctorArgs) -> Result<Outcome> 
     checkup.begin("this machine");
     check_machine(&git, &args.nix_args, opened, &mut checkup);
     checkup.begin("the tree");
-    check_tree(&git, &invocation.product, opened, &mut checkup)?;
+    check_tree(&git, invocation, opened, &mut checkup)?;
     if let Some((name, site)) = &site {
         checkup.begin(name);
         match site {
@@ -216,12 +216,16 @@ fn complete(git: &Git) -> Result<String> {
     Ok("complete".to_owned())
 }
 
-fn check_tree(git: &Git, product: &Arc<Product>, site: Option<&Site>, checkup: &mut Checkup) -> Result<()> {
+fn check_tree(git: &Git, invocation: &Invocation, site: Option<&Site>, checkup: &mut Checkup) -> Result<()> {
+    let product = &invocation.product;
     checkup.add("git identity", message_of(git.require_identity().and_then(|()| git.identity())));
     // For Gerrit, the hook is checked with the environment.
     if !site.is_some_and(|site| matches!(site.environment.git, GitTarget::Gerrit { .. })) {
         let there = git.has_hook(HOOK)?;
         checkup.note("commit-msg hook", if there { "installed" } else { "none; only Gerrit requires it" });
+    }
+    if let Some(ready) = invocation.signers().ready(git) {
+        checkup.add("signed tags", message_of(ready));
     }
     checkup.add("clone", message_of(complete(git)));
     if git.has_reftable()? {

@@ -14,6 +14,7 @@ use xtask::domain::environment::image_target::ImageTarget;
 use xtask::domain::environment::{Access, CacheKey, Environment, GitTarget, Storage};
 use xtask::domain::layout::Layout;
 use xtask::domain::product::Product;
+use xtask::tree::signers::Signers;
 use xtask::tree::{self, release_dir};
 
 use crate::domain::cache::faults::Keys;
@@ -41,6 +42,11 @@ pub struct Environments {
 }
 
 impl Environments {
+    /// Returns who may sign tags.
+    pub fn signers(&self) -> Signers {
+        Signers::new(&self.product, &self.file)
+    }
+
     /// Reads the description of one.
     ///
     /// # Errors
@@ -60,6 +66,8 @@ pub struct Site {
     /// The product that is released there.
     pub product: Arc<Product>,
     pub environment: Environment,
+    /// Who may sign the tags of its releases.
+    pub signers: Signers,
     /// Directory to which the environment's directories are relative.
     tree: Utf8PathBuf,
     /// Serialises tag operations: while a registry stores an index again for one tag, it may not find it for another.
@@ -150,6 +158,7 @@ impl Site {
             name: name.to_owned(),
             product: Arc::clone(&environments.product),
             environment,
+            signers: environments.signers(),
             tree: tree.to_owned(),
             tagging: tokio::sync::Mutex::default(),
             endpoint,

@@ -42,6 +42,7 @@ mod scripted;
 mod season;
 mod servers;
 mod signature;
+mod signed_tag;
 mod silence;
 mod staging;
 mod status;

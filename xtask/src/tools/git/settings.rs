@@ -28,6 +28,11 @@ impl Git {
         Ok(settings)
     }
 
+    /// Returns a setting; empty if it is not set.
+    pub fn setting(&self, key: &str) -> Result<String> {
+        self.read(["config", "--default=", "--get", key])
+    }
+
     /// Returns a boolean setting; false if it is not set.
     pub fn config_bool(&self, key: &str) -> Result<bool> {
         Ok(self.read(["config", "--type=bool", "--default=false", "--get", key])? == "true")

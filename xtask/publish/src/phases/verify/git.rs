@@ -7,6 +7,7 @@ use xtask::domain::release::Release;
 use xtask::domain::release::official;
 use xtask::domain::release::tagging::{Commit, Tag};
 use xtask::domain::release::version_file::{self, VersionFile};
+use xtask::tools::git::tag_object::{TagObject, Unsigned};
 use xtask::tools::history::History;
 use xtask::tools::remote::Remote;
 
@@ -58,13 +59,23 @@ impl View<'_> {
         Ok((branch, broken))
     }
 
-    /// Checks that the tag is annotated, and is for the commit that was released.
+    /// Checks that the tag is annotated, is for the commit that was released, and is signed if it must be.
     pub(super) fn check_tag(&self, record: &Record, report: &mut Report) -> Result<()> {
         let commit = record.commit.short();
         let remote = Remote::find(self.git, &self.site.environment.git)?;
+        let mut good = format!("is for {commit}");
         let broken = match remote.tag(&self.version.to_string())? {
             None => vec!["the remote does not have it".to_owned()],
-            Some(Tag::Annotated { commit: tagged, .. }) if tagged == record.commit => Vec::new(),
+            Some(Tag::Annotated { commit: tagged, object }) if tagged == record.commit => {
+                match self.signer(&remote, &object)? {
+                    Ok(Some(signer)) => {
+                        good += &format!(", signed by {signer}");
+                        Vec::new()
+                    }
+                    Ok(None) => Vec::new(),
+                    Err(Unsigned(why)) => vec![format!("it {why}, and releng.toml requires a signature")],
+                }
+            }
             Some(Tag::Annotated { commit: tagged, .. }) => {
                 vec![format!("it is for {}, but {commit} was released", tagged.short())]
             }
@@ -73,8 +84,21 @@ impl View<'_> {
                 object.short()
             )],
         };
-        report.check(&format!("tag {}", self.version), &format!("is for {commit}"), broken, READERS);
+        report.check(&format!("tag {}", self.version), &good, broken, READERS);
         Ok(())
+    }
+
+    /// Returns who has signed a tag object of the remote; `None` if nobody has to.
+    fn signer(&self, remote: &Remote, tag: &Oid) -> Result<Result<Option<String>, Unsigned>> {
+        let signers = &self.site.signers;
+        if !signers.demand(&self.version) {
+            return Ok(Ok(None));
+        }
+        let fetched = remote.fetched(&format!("refs/tags/{}", self.version), tag)?;
+        match signers.check(TagObject { git: self.git, dir: Some(fetched.dir()), tag }, &self.version) {
+            Ok(signer) => Ok(Ok(Some(signer))),
+            Err(error) => error.downcast().map(Err),
+        }
     }
 }
 
