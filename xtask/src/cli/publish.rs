@@ -199,6 +199,9 @@ pub struct VerifyArgs {
     /// A public key that must have signed, instead of those in releng.toml. May be repeated
     #[arg(long, value_name = "NAME:BASE64")]
     pub key: Vec<String>,
+    /// A list of allowed signers, as for `ssh-keygen -Y verify`, whose keys must have signed, instead of those in releng.toml
+    #[arg(long, value_name = "FILE", conflicts_with = "key")]
+    pub allowed_signers: Option<Utf8PathBuf>,
 }
 
 #[derive(Debug, Args)]

@@ -4,11 +4,12 @@
 //! * [`cache`]: the binary cache: keys, signatures, narinfos, and what can be wrong with a path
 //! * [`checks`]: what proves a release before users get it
 //! * [`serving`]: the headers with which an object is served
-//! * [`sshsig`]: signatures as OpenSSH makes and checks them
+//! * [`sshsig`]: signatures as OpenSSH makes and checks them; [`allowed_signers`]: its lists of those who may
 //! * [`limits`]: how much is read of what others may have put in a bucket
 //! * [`live_manifest`]: the text of the live root manifest, and where it leads
 //! * [`reports`]: the pages that are shown: preconditions, and how far a release is
 
+pub mod allowed_signers;
 pub mod cache;
 pub mod checks;
 pub mod limits;

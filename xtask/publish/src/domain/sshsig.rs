@@ -13,7 +13,9 @@ use crate::domain::cache::signing::{PublicKey, SecretKey};
 
 const MAGIC: &[u8] = b"SSHSIG";
 const VERSION: u32 = 1;
-const ALGORITHM: &[u8] = b"ssh-ed25519";
+/// The kind of key, as OpenSSH calls it.
+pub const KIND: &str = "ssh-ed25519";
+const ALGORITHM: &[u8] = KIND.as_bytes();
 const BEGIN: &str = "-----BEGIN SSH SIGNATURE-----";
 const END: &str = "-----END SSH SIGNATURE-----";
 /// Length of a line of base 64, as `ssh-keygen` writes it.
@@ -67,7 +69,15 @@ pub fn check<'a>(
 
 /// A public key as OpenSSH writes it: `ssh-ed25519 BASE64`.
 pub fn public_line(key: &PublicKey) -> String {
-    format!("{} {}", String::from_utf8_lossy(ALGORITHM), BASE64.encode(public_blob(key)))
+    format!("{KIND} {}", BASE64.encode(public_blob(key)))
+}
+
+/// Returns the ed25519 key in OpenSSH's encoding of a public key.
+pub fn key_in(blob: &[u8]) -> Option<[u8; 32]> {
+    let mut rest = blob;
+    let _algorithm = take(&mut rest).filter(|algorithm| *algorithm == ALGORITHM)?;
+    let key = take(&mut rest)?.try_into().ok()?;
+    rest.is_empty().then_some(key)
 }
 
 /// The algorithm that a message is hashed with before it is signed.

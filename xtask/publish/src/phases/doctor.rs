@@ -18,6 +18,7 @@ use xtask::domain::notes;
 use xtask::domain::product::Product;
 use xtask::domain::profile::Profile;
 use xtask::domain::release::Release;
+use xtask::domain::version::Version;
 use xtask::phases::build::RELEASE_JOBS;
 use xtask::phases::notes::{AuthorList, Request, problems};
 use xtask::tools::git::Git;
@@ -32,7 +33,7 @@ use crate::delivery::preflight::{HOOK, message_of, preflight};
 use crate::domain::publication::bucket::Bucket;
 use crate::domain::reports::checkup::Checkup;
 use crate::site::Site;
-use crate::site::published::published;
+use crate::site::published::{published, signers};
 use crate::tools::sandbox::Sandbox;
 use crate::tools::store::{Properties, Store};
 
@@ -278,9 +279,17 @@ async fn check_buckets(site: &Site, checkup: &mut Checkup) {
         Err(error) => return checkup.add("key for reading", Err(format!("{error:#}"))),
     };
     checkup.add("key for reading", Ok("obtained".to_owned()));
-    let published = published(stores.of(Bucket::Releases), site).await;
-    let published = published.map(|published| counted(published.versions.len(), "version"));
-    checkup.add("published", message_of(published));
+    let releases = stores.of(Bucket::Releases);
+    match published(releases, site).await {
+        Ok(published) => {
+            checkup.add("published", Ok(counted(published.versions.len(), "version")));
+            match signers(releases, site, &published.versions).await {
+                Ok(signers) => show_signers(&signers, checkup),
+                Err(error) => checkup.add("signatures", Err(format!("{error:#}"))),
+            }
+        }
+        Err(error) => checkup.add("published", Err(format!("{error:#}"))),
+    }
     match site.connect(Access::ReadWrite, &buckets).await {
         Ok(stores) => {
             checkup.add("key for writing", Ok("obtained".to_owned()));
@@ -291,6 +300,23 @@ async fn check_buckets(site: &Site, checkup: &mut Checkup) {
             }
         }
         Err(error) => checkup.add("key for writing", Err(format!("{error:#}"))),
+    }
+}
+
+/// Shows which key has signed which versions. What is not signed may be older than signatures: `verify` judges it.
+fn show_signers(signers: &BTreeMap<Version, Result<String, String>>, checkup: &mut Checkup) {
+    let mut by = BTreeMap::<_, Vec<String>>::new();
+    for (version, signer) in signers {
+        by.entry(signer).or_default().push(version.to_string());
+    }
+    for (signer, versions) in by {
+        let newest = versions.len().saturating_sub(NAMED);
+        let more = if newest > 0 { format!("{newest} older, ") } else { String::new() };
+        let versions = format!("{more}{}", versions[newest..].join(", "));
+        match signer {
+            Ok(key) => checkup.add("signed", Ok(format!("by {key}: {versions}"))),
+            Err(why) => checkup.note("signed", format!("{why}: {versions}")),
+        }
     }
 }
 

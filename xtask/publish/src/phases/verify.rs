@@ -3,7 +3,7 @@
 //! Starts from the published record, and needs neither `release/` nor a key that can write. Reads the buckets, and the
 //! public addresses that `releng.toml` names. Checks the same acts as `plan` and `upload`, and repairs nothing.
 
-use anyhow::{Context, Result, anyhow};
+use anyhow::{Context, Result, anyhow, ensure};
 use xtask::cli::{Invocation, Outcome, VerifyArgs};
 use xtask::domain::build::record::Record;
 use xtask::domain::environment::Access;
@@ -12,11 +12,13 @@ use xtask::domain::format::Misread;
 use xtask::domain::layout::{Docs, Layout, MANIFEST, RECORD, SUMS_SIGNATURE, WITHDRAWN};
 use xtask::domain::shown::excerpt;
 use xtask::domain::version::Version;
+use xtask::tools::files;
 use xtask::tools::git::Git;
 
 use self::report::{Findings, Output, Report};
 use self::sides::Sides;
 use super::environments;
+use crate::domain::allowed_signers;
 use crate::domain::cache::signing::PublicKey;
 use crate::domain::publication::acts::{Act, INSTALLER_ACTS, Rule, Wave, acts};
 use crate::domain::publication::bucket::Bucket;
@@ -51,7 +53,7 @@ pub async fn run(invocation: &Invocation, args: &VerifyArgs) -> Result<Outcome> 
     let stores = site.connect(Access::Read, &Bucket::ALL).await?;
     let (published, unclear) = published_in_any_case(stores.of(Bucket::Releases), &site).await?;
     let sources = Sources::new(&site, &stores);
-    let keys = keys(&site, &args.key)?;
+    let keys = keys(&site, args)?;
     let (site, silent) = (&site, Silent::default());
     let view = View { git: &git, sources, site, keys, published, version, deep: args.deep, silent };
 
@@ -99,7 +101,7 @@ pub async fn contents(
     left_out: &[LeftOut],
 ) -> Result<Contents> {
     let (sources, published, silent) = (Sources::of_buckets(stores), Published::default(), Silent::default());
-    let keys = keys(site, &[])?;
+    let keys = site.cache_keys().map(|keys| keys.all());
     let view = View { git, sources, site, keys, published, version: version.clone(), deep: false, silent };
     let record = view.record(version).await?.with_context(|| format!("{version} has no published record"))?;
     let (record, text) = record.map_err(|why| anyhow!(why))?;
@@ -117,13 +119,20 @@ pub async fn contents(
 /// The keys that the manager names, or else those of the environment.
 ///
 /// # Errors
-/// What the manager named is not a key.
-fn keys(site: &Site, named: &[String]) -> Result<Result<Vec<PublicKey>, String>> {
-    if named.is_empty() {
+/// What the manager named is not a key, or not a list of signers.
+fn keys(site: &Site, args: &VerifyArgs) -> Result<Result<Vec<PublicKey>, String>> {
+    if let Some(file) = &args.allowed_signers {
+        let text = files::read_text(file)?;
+        let namespace = site.layout("").namespace();
+        let keys = allowed_signers::parse(&text, &namespace).map_err(|why| anyhow!("{file}, {why}"))?;
+        ensure!(!keys.is_empty(), "{file} lists no ed25519 key for the namespace `{namespace}`");
+        return Ok(Ok(keys));
+    }
+    if args.key.is_empty() {
         return Ok(site.cache_keys().map(|keys| keys.all()));
     }
     let key = |text: &String| text.parse().map_err(|why| anyhow!("`--key`: {why}"));
-    named.iter().map(key).collect::<Result<_>>().map(Ok)
+    args.key.iter().map(key).collect::<Result<_>>().map(Ok)
 }
 
 fn current(git: &Git) -> Result<Version> {

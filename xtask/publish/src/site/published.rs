@@ -1,6 +1,6 @@
 //! What is published in an environment: the versions that are finished, only begun, or withdrawn by a rollback.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::{Result, anyhow, bail};
 use xtask::domain::format::Misread;
@@ -14,6 +14,7 @@ use crate::domain::publication::bucket::Bucket;
 use crate::domain::publication::pointers::Published;
 use crate::domain::publication::receipt::StoredReceipt;
 use crate::domain::publication::{signature, withdrawn};
+use crate::domain::sshsig;
 use crate::site::{Destination, Site, Stores};
 use crate::tools::root_manifest;
 use crate::tools::store::Store;
@@ -188,4 +189,33 @@ pub async fn prove(releases: &Store, site: &Site, layout: &Layout, text: &[u8]) 
     let digest = files::digest_of(text).sha256;
     let proof = signature::proof(&layout.namespace(), sums.as_deref(), signature.as_deref(), digest, &keys);
     proof.map(|_| ()).map_err(|why| anyhow!("{directory}/{RECORD} is not proven: {why}"))
+}
+
+/// Returns which key has signed the sums of each version, or what is wrong with its signature.
+///
+/// # Errors
+/// The bucket cannot be read.
+pub async fn signers(
+    releases: &Store,
+    site: &Site,
+    versions: &BTreeSet<Version>,
+) -> Result<BTreeMap<Version, Result<String, String>>> {
+    let looks = versions.iter().map(|version| {
+        let (version, layout, releases, keys) =
+            (version.clone(), site.layout(version), releases.clone(), site.trusted());
+        async move {
+            let directory = layout.version_directory();
+            let sums = releases.get(&format!("{directory}/{SUMS}"), limits::RECORD).await?;
+            let signature = releases.get(&format!("{directory}/{SUMS_SIGNATURE}"), limits::POINTER).await?;
+            let signer = match (sums, signature) {
+                (Some(sums), Some(signature)) => sshsig::check(&signature, &layout.namespace(), &sums, &keys)
+                    .map(|key| key.name().to_owned())
+                    .map_err(|why| format!("the signature {why}")),
+                (_, None) => Err("no signature".to_owned()),
+                (None, Some(_)) => Err("no sums".to_owned()),
+            };
+            Ok((version, signer))
+        }
+    });
+    Ok(transfer::all(looks).await?.into_iter().collect())
 }

@@ -57,6 +57,17 @@ fn what_the_page_says_is_what_a_user_types() {
     assert!(said.contains("Good \"lix-release\" signature for lix-release with ED25519 key"), "{said}");
     assert!(said.contains("lix-2.93.1.tar.gz: OK\n") && said.contains("release.json: OK\n"), "{said}");
 
+    // The list that the user wrote does for `verify`, too.
+    let signers = release.repo.beside("signers");
+    fs::rename(published(&release, "lix-release.signers"), &signers).expect("written by the first line");
+    let (code, said) = verify(&release, &["--allowed-signers", signers.as_str()]);
+    assert_eq!(code, Some(0), "{said}");
+    assert!(said.starts_with("ok     releases lix/lix-2.93.1/SHA256SUMS.sig by lix-release\n"), "{said}");
+    let list = fs::read_to_string(&signers).expect("a list");
+    fs::write(&signers, list.replace("namespaces=\"lix-release\"", "namespaces=\"git\"")).expect("written");
+    let error = release.release("verify", "local", &["--allowed-signers", signers.as_str()]).fails(1);
+    assert!(error.contains("lists no ed25519 key for the namespace `lix-release`"), "{error}");
+
     let other = Release::new("2.93.1");
     other.configure(|text| {
         text.replacen(

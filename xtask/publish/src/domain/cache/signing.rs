@@ -27,6 +27,14 @@ pub struct PublicKey {
 }
 
 impl PublicKey {
+    /// Makes a key of its parts.
+    ///
+    /// # Errors
+    /// Says what is wrong with the name.
+    pub fn named(name: &str, key: [u8; PUBLIC]) -> Result<PublicKey, String> {
+        format!("{name}:{}", BASE64.encode(key)).parse()
+    }
+
     /// Name of the key, with which its signatures start.
     pub fn name(&self) -> &str {
         &self.name
