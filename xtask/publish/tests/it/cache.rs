@@ -156,7 +156,7 @@ fn without_the_right_key_nothing_is_staged_and_nothing_is_sent() {
 
         the upload is not finished
           this plan cannot be carried out:
-          cache closures: `public-key` is missing in releng.toml, so it is unknown which key users of this cache trust: add what `nix key convert-secret-to-public < test.key` prints
+          releases lix/lix-2.93.1/SHA256SUMS.sig, cache closures: `public-key` is missing in releng.toml, so it is unknown which key users of this cache trust: add what `nix key convert-secret-to-public < test.key` prints
     "#]]
     .assert_eq(&errors.join("\n"));
 }

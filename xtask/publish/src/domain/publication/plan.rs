@@ -271,14 +271,23 @@ impl Plan {
         text + &format!("\nplan {}\n", self.digest())
     }
 
-    /// Reasons why the plan must not be carried out; empty if there are none.
+    /// Reasons why the plan must not be carried out, each once; empty if there are none.
     pub fn refusals(&self) -> Vec<String> {
-        let of = |act: &Planned| match &act.status {
-            Status::Refused(reasons) => reasons.iter().map(|why| format!("{}: {why}", act.title)).collect(),
-            Status::Unseen(why) => vec![format!("{}: it cannot be looked at: {why}", act.title)],
-            _ => Vec::new(),
-        };
-        self.acts.iter().flat_map(of).collect()
+        let mut refusals: Vec<(String, String)> = Vec::new();
+        for act in &self.acts {
+            let reasons = match &act.status {
+                Status::Refused(reasons) => reasons.clone(),
+                Status::Unseen(why) => vec![format!("it cannot be looked at: {why}")],
+                _ => Vec::new(),
+            };
+            for why in reasons {
+                match refusals.iter_mut().find(|(_, same)| *same == why) {
+                    Some((titles, _)) => titles.extend([", ", &act.title]),
+                    None => refusals.push((act.title.clone(), why)),
+                }
+            }
+        }
+        refusals.into_iter().map(|(titles, why)| format!("{titles}: {why}")).collect()
     }
 
     /// Whether everything is done that can be done now.
