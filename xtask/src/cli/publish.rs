@@ -202,6 +202,12 @@ pub struct VerifyArgs {
     /// A list of allowed signers, as for `ssh-keygen -Y verify`, whose keys must have signed, instead of those in releng.toml
     #[arg(long, value_name = "FILE", conflicts_with = "key")]
     pub allowed_signers: Option<Utf8PathBuf>,
+    /// Build the release again from its tag, and compare it with what was published
+    #[arg(long)]
+    pub rebuild: bool,
+    /// Arguments for every call of Nix that builds, such as `--builders …`
+    #[arg(last = true, value_name = "NIX-ARGS", requires = "rebuild")]
+    pub nix_args: Vec<String>,
 }
 
 #[derive(Debug, Args)]

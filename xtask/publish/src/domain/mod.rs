@@ -3,6 +3,7 @@
 //! * [`publication`]: the acts that publish a release, their order and rules, and the record they leave
 //! * [`cache`]: the binary cache: keys, signatures, narinfos, and what can be wrong with a path
 //! * [`checks`]: what proves a release before users get it
+//! * [`rebuilt`]: what building a release again gave, compared with what was published
 //! * [`serving`]: the headers with which an object is served
 //! * [`sshsig`]: signatures as OpenSSH makes and checks them; [`allowed_signers`]: its lists of those who may
 //! * [`limits`]: how much is read of what others may have put in a bucket
@@ -15,6 +16,7 @@ pub mod checks;
 pub mod limits;
 pub mod live_manifest;
 pub mod publication;
+pub mod rebuilt;
 pub mod reports;
 pub mod serving;
 pub mod sshsig;

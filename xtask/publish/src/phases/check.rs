@@ -182,6 +182,7 @@ async fn one(check: Check, candidate: Arc<Candidate>) -> Result<Outcome> {
         Check::Growth => return growth::growth(&candidate).await,
         Check::Blockers => return outside::blockers(&candidate).await,
         Check::Post => return outside::post(&candidate).await,
+        Check::Rebuild => return rebuild::rebuild(&candidate).await,
         Check::Source => archives::source,
         Check::Tarballs => archives::tarballs,
         Check::Images => archives::images,
@@ -189,7 +190,6 @@ async fn one(check: Check, candidate: Arc<Candidate>) -> Result<Outcome> {
         Check::Outputs => manual::outputs,
         Check::Jobs => jobs::jobs,
         Check::Smoke => smoke::smoke,
-        Check::Rebuild => rebuild::rebuild,
     };
     tokio::task::spawn_blocking(move || blocking(&candidate)).await.context("it panicked")?
 }

@@ -4,6 +4,7 @@
 //! public addresses that `releng.toml` names. Checks the same acts as `plan` and `upload`, and repairs nothing.
 
 use anyhow::{Context, Result, anyhow, ensure};
+use camino::Utf8PathBuf;
 use xtask::cli::{Invocation, Outcome, VerifyArgs};
 use xtask::domain::build::record::Record;
 use xtask::domain::environment::Access;
@@ -34,6 +35,7 @@ mod cache;
 mod git;
 mod images;
 mod object;
+mod rebuild;
 mod report;
 mod sides;
 mod signature;
@@ -70,10 +72,19 @@ pub async fn run(invocation: &Invocation, args: &VerifyArgs) -> Result<Outcome> 
                 report.missing(target, why);
             }
             let is_there = |act: &Act| !missing.iter().any(|missing| is_of(act, missing));
-            view.check(&record, &text, is_there, &mut report).await?
+            view.check(&record, &text, is_there, &mut report).await?;
+            if args.rebuild {
+                let how = How { config: invocation.config_file(), nix_args: &args.nix_args };
+                view.check_rebuild(&record, &text, &how, &mut report).await;
+            }
         }
         Some(Err(why)) => view.cannot_read_record(why, &mut report),
-        None => view.check_unrecorded(stores.of(Bucket::Releases), &mut report).await?,
+        None => {
+            view.check_unrecorded(stores.of(Bucket::Releases), &mut report).await?;
+            if args.rebuild {
+                report.unknown("rebuild", &anyhow!("there is no record to compare with"));
+            }
+        }
     }
     report.finish(&view.version, &site.name)
 }
@@ -188,6 +199,14 @@ struct View<'a> {
     /// Whether content-addressed objects (NARs, layers) are downloaded, too.
     deep: bool,
     silent: Silent,
+}
+
+/// How a release is built again.
+struct How<'a> {
+    /// Path of the `releng.toml` that says what is released.
+    config: Utf8PathBuf,
+    /// The manager's arguments for Nix.
+    nix_args: &'a [String],
 }
 
 /// Whether an act goes to a target that is missing.

@@ -30,6 +30,7 @@ use crate::tools::store::{Endpoint, Store};
 pub mod built;
 pub mod checks;
 pub mod published;
+pub mod rebuilt;
 pub mod silent;
 
 /// The environments of a `releng.toml`.

@@ -11,7 +11,7 @@ use tar::{Archive, EntryType};
 use xtask::domain::digest::Digest;
 use xtask::tools::files;
 
-use crate::domain::checks::entry::{Entry, Kind};
+use crate::domain::checks::entry::{Described, Entry, Kind};
 
 /// Most memory for decoding xz, in KiB: its dictionary alone has 64 MiB at the highest level.
 const XZ_MEMORY: u32 = 128 << 10;
@@ -56,6 +56,19 @@ pub fn read(archive: impl Read, mut each: impl FnMut(&Entry, &mut dyn Read) -> R
     archive.into_inner().take(1 << 20).read_to_end(&mut behind).context("it is damaged")?;
     ensure!(behind.iter().all(|byte| *byte == 0), "there is data after its end");
     Ok(())
+}
+
+/// Returns every entry of an archive, with the digest of its content.
+///
+/// # Errors
+/// As for [`open`] and [`read`].
+pub fn entries(path: &Utf8Path) -> Result<Vec<Described>> {
+    let mut entries = Vec::new();
+    read(open(path)?, |entry, content| {
+        entries.push((entry.clone(), Hashing::new(content).finish()?));
+        Ok(())
+    })?;
+    Ok(entries)
 }
 
 /// A reader that computes the digest of what is read.

@@ -1,8 +1,12 @@
 //! A complete clone of a repository, with all files of HEAD's history. What a shallow or partial clone is missing is
 //! fetched from its remote. The repository itself does not change.
 
-use anyhow::{Context, Result};
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail, ensure};
 use camino::Utf8Path;
+use xshell::Cmd;
+use xtask::domain::environment::remote_url;
 use xtask::tools::git::{Git, environment};
 use xtask::tools::{process, term};
 
@@ -13,6 +17,9 @@ const TAGS: &str = "+refs/tags/*:refs/tags/*";
 /// Prefixes of the settings for reaching a remote.
 const TRANSPORT: [&str; 9] =
     ["core.askpass", "core.gitproxy", "core.sshcommand", "credential.", "http.", "protocol.", "safe.", "ssh.", "url."];
+
+/// Time limit for fetching one tag.
+const PATIENCE: Duration = Duration::from_secs(300);
 
 /// Makes the clone in `tree`, with `git` as its `origin`, on a new branch at HEAD. Hooks are not run.
 ///
@@ -30,8 +37,44 @@ pub fn clone(git: &Git, tree: &Utf8Path, branch: &str) -> Result<()> {
     process::read(plain(git, &["-C", tree.as_str(), "switch", "--quiet", "-C", branch, &head])).map(drop)
 }
 
+/// Fetches a tag into a clone that was made here, from the first of the repository's remotes, or of `others`, that has it.
+/// Nothing is asked on the terminal.
+///
+/// # Errors
+/// None of them has it, and why.
+pub fn fetch_tag(git: &Git, tree: &Utf8Path, tag: &str, others: &[String]) -> Result<()> {
+    let urls = git.settings(|key| key.starts_with("remote.") && key.ends_with(".url"))?;
+    let name = |(key, _): &(String, String)| Some(key.strip_prefix("remote.")?.strip_suffix(".url")?.to_owned());
+    let mut names: Vec<String> = urls.iter().filter_map(name).chain(others.iter().cloned()).collect();
+    // The one that the clone came from is asked first.
+    names.sort_by_key(|name| name != "origin");
+    let mut refused = Vec::new();
+    for name in names {
+        let fetch = fetch(git, tree, &name, &[format!("+refs/tags/{tag}:refs/tags/{tag}")])?;
+        let fetch = fetch.env("GIT_TERMINAL_PROMPT", "0").env("GIT_ASKPASS", "").env("SSH_ASKPASS_REQUIRE", "never");
+        match process::read_within(PATIENCE, fetch) {
+            Ok(_) => return Ok(()),
+            Err(why) => {
+                let urls = urls.iter().map(|(_, url)| url.as_str()).filter(|url| url.contains("://"));
+                refused.push(remote_url::redact(&format!("from {}: {why:#}", remote_url::shown(&name)), urls));
+            }
+        }
+    }
+    ensure!(!refused.is_empty(), "this repository does not have it, and no remote to fetch it from");
+    bail!("this repository does not have it, and it cannot be fetched {}", refused.join("\n"))
+}
+
+/// Makes a command that fetches refs of one of the repository's remotes into a clone.
+fn fetch<'a>(git: &'a Git, tree: &Utf8Path, remote: &str, refspecs: &[String]) -> Result<Cmd<'a>> {
+    let url = format!("remote.{remote}.url");
+    let settings = git.settings(|key| key == url || TRANSPORT.iter().any(|start| key.starts_with(start)))?;
+    // Runs here, because a relative address starts here; without the settings that leave out objects.
+    let fetch = git.cmd(["fetch", "--quiet", "--no-tags", "--no-write-fetch-head", "--end-of-options", remote]);
+    Ok(environment::without_settings(fetch.args(refspecs), &settings).env("GIT_DIR", tree.join(".git")))
+}
+
 /// Makes a git command that runs no hooks and makes repositories that Nix can read.
-fn plain<'a>(git: &'a Git, args: &[&str]) -> xshell::Cmd<'a> {
+fn plain<'a>(git: &'a Git, args: &[&str]) -> Cmd<'a> {
     // A git that knows only this format of refs ignores the variable.
     git.cmd(["-c", "core.hooksPath=/dev/null"]).args(args).env("GIT_DEFAULT_REF_FORMAT", "files")
 }
@@ -72,12 +115,7 @@ fn incomplete(git: &Git) -> Result<Option<Incomplete>> {
 fn complete(git: &Git, tree: &Utf8Path, Incomplete { kind, remote }: &Incomplete) -> Result<String> {
     term::say(format_args!("this clone is {kind}: fetching the rest from `{remote}` for the scratch clone"));
     process::read(plain(git, &["init", "--quiet", "--template=", tree.as_str()]))?;
-    let url = format!("remote.{remote}.url");
-    let settings = git.settings(|key| key == url || TRANSPORT.iter().any(|start| key.starts_with(start)))?;
-    // Runs here, because a relative address starts here; without the settings that leave out objects.
-    let fetch = git.cmd(["fetch", "--quiet", "--no-tags", "--no-write-fetch-head", "--end-of-options", remote]);
-    let fetch = fetch.args([format!("+refs/heads/*:{KEPT}/heads/*"), TAGS.to_owned()]);
-    let fetch = environment::without_settings(fetch, &settings).env("GIT_DIR", tree.join(".git"));
+    let fetch = fetch(git, tree, remote, &[format!("+refs/heads/*:{KEPT}/heads/*"), TAGS.to_owned()])?;
     process::read(fetch)
         .with_context(|| format!("this clone is {kind}, and the rest cannot be fetched from `{remote}`"))?;
 

@@ -31,6 +31,7 @@ mod plans;
 mod proxy;
 mod publication;
 mod real;
+mod rebuild;
 mod registry;
 mod rehearse;
 mod release;

@@ -27,6 +27,6 @@ impl Nix {
         let cmd = self.sh.cmd("nix-store").args(["--realise", "--check", "--quiet", "--no-build-output"]);
         let cmd = cmd.arg(derivation.to_string()).args(&self.args.build);
         let shown = cmd.to_string();
-        process::check(&shown, &process::capture_long(cmd)?)
+        process::check(&shown, &process::capture_watched(cmd, &shown, |_| Ok(()))?)
     }
 }

@@ -1,5 +1,8 @@
-//! Entries of archives: where they are, and where their links lead.
+//! Entries of archives: where they are, where their links lead, and how those of two archives differ.
 
+use std::collections::BTreeMap;
+
+use xtask::domain::digest::Digest;
 use xtask::domain::shown::excerpt;
 use xtask::domain::store_path::STORE;
 
@@ -48,6 +51,50 @@ impl Entry {
     pub fn shown(&self) -> String {
         format!("`{}`", excerpt(&String::from_utf8_lossy(&self.path)))
     }
+}
+
+/// An entry with the digest of its content.
+pub type Described = (Entry, Digest);
+
+/// Lists how the entries of an archive that was built differ from those of one that was published.
+pub fn differences(published: &[Described], built: &[Described]) -> Vec<String> {
+    let (theirs, ours) = (by_path(published), by_path(built));
+    let mut found = Vec::new();
+    for (key, (entry, digest)) in &theirs {
+        let shown = entry.shown();
+        match ours.get(key) {
+            None => found.push(format!("{shown} was published, and is not built")),
+            Some((there, _)) if there.kind != entry.kind => {
+                found.push(format!("{shown} is of another kind, or leads elsewhere"))
+            }
+            Some((_, there)) if there != digest => found.push(format!("{shown} has other content")),
+            Some(_) => {}
+        }
+    }
+    let more = ours.iter().filter(|(key, _)| !theirs.contains_key(*key));
+    found.extend(more.map(|(_, (entry, _))| format!("{} is built, and was not published", entry.shown())));
+    if found.is_empty() {
+        let order = |entries: &[Described]| entries.iter().map(|(entry, _)| entry.path.clone()).collect::<Vec<_>>();
+        found.push(if order(published) == order(built) {
+            "the same entries, packed differently: other times, owners or modes, or other compression".to_owned()
+        } else {
+            "the same entries in another order".to_owned()
+        });
+    }
+    found
+}
+
+/// Entries by path. Of several with one path, each has a number, because only the last of them stays when they are
+/// unpacked.
+fn by_path(entries: &[Described]) -> BTreeMap<(&[u8], usize), &Described> {
+    let (mut seen, mut found) = (BTreeMap::<&[u8], usize>::new(), BTreeMap::new());
+    for described in entries {
+        let path = described.0.path.as_slice();
+        let number = seen.entry(path).or_default();
+        found.insert((path, *number), described);
+        *number += 1;
+    }
+    found
 }
 
 /// Returns the parts of a path below the top of an archive.
@@ -125,5 +172,27 @@ mod tests {
         .assert_eq(&[&paths[..], &links].concat().join("\n"));
         assert!(target(&[], b"../x").is_err());
         assert!(Entry { path: vec![0xff], kind: Kind::Directory }.parts().is_err());
+    }
+
+    #[test]
+    fn how_two_archives_differ() {
+        let file = |path: &str, is_executable: bool, byte: u8| {
+            (Entry { path: path.into(), kind: Kind::File { is_executable } }, Digest::new([byte; 32]))
+        };
+        let published = [file("a", false, 1), file("b", true, 2), file("c", false, 3)];
+        let shown = |built: &[Described]| differences(&published, built).join("; ");
+        let swapped = [published[1].clone(), published[0].clone(), published[2].clone()];
+        let twice = [&published[..], &[file("a", false, 4)]].concat();
+        let lines = [
+            shown(&[file("a", false, 9), file("b", false, 2), file("d", false, 3)]),
+            shown(&published),
+            shown(&swapped),
+            shown(&twice),
+        ];
+        expect![[r#"
+            `a` has other content; `b` is of another kind, or leads elsewhere; `c` was published, and is not built; `d` is built, and was not published
+            the same entries, packed differently: other times, owners or modes, or other compression
+            the same entries in another order
+            `a` is built, and was not published"#]].assert_eq(&lines.join("\n"));
     }
 }

@@ -1,28 +1,49 @@
 //! The check that building again gives the same bytes: each derivation, and then `release/` from another clone.
 
-use std::collections::BTreeMap;
+use std::sync::Arc;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, anyhow};
 use camino::Utf8Path;
 use xtask::domain::amounts::counted;
 use xtask::domain::build::record::Record;
-use xtask::domain::digest::Digest;
-use xtask::domain::layout::{ARTIFACTS, RECORD, RELEASE};
+use xtask::domain::layout::RECORD;
 use xtask::domain::problem::Problems;
+use xtask::domain::profile::BuiltProfile;
 use xtask::domain::shown::excerpt;
-use xtask::tools::git::Git;
 use xtask::tools::nix::Nix;
-use xtask::tools::scratch_dir::ScratchDir;
-use xtask::tools::{files, process};
 
 use super::{Candidate, outcome};
-use crate::domain::checks::entry::Kind;
+use crate::domain::checks::entry;
 use crate::domain::checks::report::Outcome;
-use crate::tools::archive::{self, Hashing};
-use crate::tools::whole_clone;
+use crate::domain::rebuilt::{Comparison, Differs, compare};
+use crate::site::rebuilt::{Clone, Order, Rebuilt};
+use crate::tools::archive;
 
 /// Builds every job again, and then everything in another clone.
-pub fn rebuild(candidate: &Candidate) -> Result<Outcome> {
+pub async fn rebuild(candidate: &Arc<Candidate>) -> Result<Outcome> {
+    let BuiltProfile::Known(profile) = candidate.record.profile else {
+        return Err(anyhow!("it was built with a profile that this tool does not know"));
+    };
+    let theirs = Arc::clone(candidate);
+    let mut problems = tokio::task::spawn_blocking(move || twice(&theirs)).await.context("it panicked")??;
+    let clone = Clone::of(&candidate.tree).await?;
+    let order = Order {
+        commit: &candidate.record.commit,
+        profile,
+        is_tagged: candidate.record.tag.is_some(),
+        config: &candidate.environments.file,
+        nix_args: &candidate.nix_args,
+    };
+    let rebuilt = clone.build(&order).await.context("cannot build again")?;
+    let theirs = Arc::clone(candidate);
+    let found = tokio::task::spawn_blocking(move || differences(&theirs, &rebuilt)).await.context("it panicked")?;
+    problems.extend(found);
+    let jobs = counted(candidate.record.builds.len(), "job");
+    Ok(outcome(problems, format!("{jobs} and release/, built again from another clone: the same bytes")))
+}
+
+/// Builds every job twice.
+fn twice(candidate: &Candidate) -> Result<Problems> {
     let mut problems = Problems::default();
     let nix = Nix::new(&candidate.tree, &candidate.nix_args)?;
     for (system, build) in &candidate.record.builds {
@@ -30,60 +51,42 @@ pub fn rebuild(candidate: &Candidate) -> Result<Outcome> {
             problems.add(format!("{system}: {why:#}"));
         }
     }
-    let scratch = ScratchDir::new()?;
-    let clone = scratch.path().join("tree");
-    whole_clone::clone(&Git::open(&candidate.tree)?, &clone, "releng/rebuild")?;
-    let cloned = Git::open(&clone)?;
-    process::read(cloned.cmd(["switch", "--quiet", "--detach", candidate.record.commit.as_str()]))?;
-    build(candidate, &clone)?;
-    let text = files::read_text(&clone.join(RELEASE).join(RECORD))?;
-    let again = Record::parse(&text).map_err(anyhow::Error::msg)?;
-    if again != candidate.record {
-        problems.add(difference(candidate, &again, &clone)?);
+    Ok(problems)
+}
+
+/// Says what differs, and in archives, which entries.
+fn differences(candidate: &Candidate, rebuilt: &Rebuilt) -> Problems {
+    let (record, layout) = (&candidate.record, candidate.layout());
+    let mut problems = Problems::default();
+    let text = serde_json::to_value::<&Record>(record).unwrap_or_default();
+    let Comparison { builds, record: others, files, newer, .. } = compare(record, &text, &rebuilt.record, &layout);
+    for (system, found) in builds {
+        found.iter().for_each(|why| problems.add(format!("{system}: {why}")));
     }
-    let jobs = counted(candidate.record.builds.len(), "job");
-    Ok(outcome(problems, format!("{jobs} and release/, built again from another clone: the same bytes")))
-}
-
-/// Runs `build` in another clone, as a manager would.
-fn build(candidate: &Candidate, clone: &Utf8Path) -> Result<()> {
-    let program = std::env::current_exe().context("cannot find this program")?;
-    let sh = process::shell_in(clone)?;
-    let profile = candidate.record.profile.to_string();
-    let cmd = sh.cmd(program).args(["release", "build", "--quiet", "--profile", &profile, "--repo", clone.as_str()]);
-    let cmd = cmd.args(["--config", candidate.environments.file.as_str()]);
-    let cmd = if candidate.record.tag.is_none() { cmd.arg("--no-check-git") } else { cmd };
-    let cmd = if candidate.nix_args.is_empty() { cmd } else { cmd.arg("--").args(&candidate.nix_args) };
-    process::capture_long(cmd).and_then(|output| process::check("release build", &output)).context("cannot build again")
-}
-
-/// Names the first thing that differs: a file, and in an archive the entry.
-fn difference(candidate: &Candidate, again: &Record, clone: &Utf8Path) -> Result<String> {
-    let first = candidate.record.files.iter().find(|(path, facts)| again.files.get(*path) != Some(facts));
-    let Some((path, _)) = first else {
-        return Ok(format!("{RECORD} differs, but no file that it lists"));
-    };
-    let there = clone.join(RELEASE).join(ARTIFACTS).join(candidate.layout().version_directory());
-    let (ours, theirs) = (candidate.version_dir().join(path), there.join(path));
-    if !path.contains(".tar") || !files::is_there(&theirs) {
-        return Ok(format!("{path} differs"));
+    others.iter().for_each(|why| problems.add(format!("{RECORD}: {why}")));
+    newer.iter().for_each(|path| problems.add(format!("{} is built only in the other clone", excerpt(path))));
+    let there = rebuilt.artifacts.join(layout.version_directory());
+    for (path, how) in files {
+        match how {
+            Differs::NotBuilt => problems.add(format!("{path} is not built in the other clone")),
+            Differs::NotPublished => problems.add(format!("{path} is built only in the other clone")),
+            Differs::Content => {
+                let why = entries(&path, &candidate.version_dir().join(&path), &there.join(&path));
+                problems.add(format!("{path} differs{why}"));
+            }
+        }
     }
-    let (ours, theirs) = (entries(&ours)?, entries(&theirs)?);
-    let names = ours.keys().chain(theirs.keys());
-    let entry = names.into_iter().find(|name| ours.get(*name) != theirs.get(*name));
-    Ok(match entry {
-        Some(entry) => format!("{path} differs, first in {}", excerpt(entry)),
-        None => format!("{path} differs in how it is packed"),
-    })
+    problems
 }
 
-/// What each entry of an archive is, and the digest of its content, by path.
-fn entries(path: &Utf8Path) -> Result<BTreeMap<String, (Kind, Digest)>> {
-    let mut entries = BTreeMap::new();
-    archive::read(archive::open(path)?, |entry, content| {
-        let digest = Hashing::new(content).finish()?;
-        entries.insert(String::from_utf8_lossy(&entry.path).into_owned(), (entry.kind.clone(), digest));
-        Ok(())
-    })?;
-    Ok(entries)
+/// Names the first entry of an archive that differs.
+fn entries(name: &str, ours: &Utf8Path, theirs: &Utf8Path) -> String {
+    if !name.contains(".tar") {
+        return String::new();
+    }
+    let read = || Ok::<_, anyhow::Error>(entry::differences(&archive::entries(ours)?, &archive::entries(theirs)?));
+    match read() {
+        Ok(found) => format!(": {}", found.first().map_or("", String::as_str)),
+        Err(why) => format!(", and cannot be read: {why:#}"),
+    }
 }

@@ -125,11 +125,25 @@ pub(super) struct Report {
     missing: Vec<String>,
     /// Whether later checks compare with what nobody has signed.
     pub(super) unproven: bool,
+    /// Files of the version directory that are not as they were released, by path there.
+    pub(super) damaged: Vec<String>,
+    /// What building again proved, if that was asked for.
+    pub(super) rebuilt: Option<String>,
 }
 
 impl Report {
     pub(super) fn new(output: Output) -> Report {
-        Report { output, entries: Vec::new(), broken: 0, stale: 0, unknown: 0, missing: Vec::new(), unproven: false }
+        Report {
+            output,
+            entries: Vec::new(),
+            broken: 0,
+            stale: 0,
+            unknown: 0,
+            missing: Vec::new(),
+            unproven: false,
+            damaged: Vec::new(),
+            rebuilt: None,
+        }
     }
 
     /// Reports one check: `good` if nothing was found, otherwise the findings and who is affected.
@@ -216,7 +230,8 @@ impl Report {
                 Ok(Outcome::Waiting)
             }
             (0, 0, 0) => {
-                term::say(format_args!("{} {at} is what was released", term::good("verified:")));
+                let built = self.rebuilt.map(|built| format!(", and {built}")).unwrap_or_default();
+                term::say(format_args!("{} {at} is what was released{built}", term::good("verified:")));
                 Ok(Outcome::Done)
             }
             (0, 0, stale) => {

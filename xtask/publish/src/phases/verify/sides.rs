@@ -4,9 +4,12 @@
 //! does not exist. If the two differ, users get the old content for a while, which is stale and not broken.
 
 use anyhow::Result;
+use camino::Utf8Path;
+use xtask::domain::digest::FileFacts;
 
 use super::report::Findings;
 use crate::domain::limits;
+use crate::tools::content::Content;
 use crate::tools::http::{Headers, Http};
 use crate::tools::source::Readable;
 use crate::tools::store::Store;
@@ -30,6 +33,14 @@ impl Sides {
     /// Reads a small object from the bucket; `None` if it does not exist.
     pub async fn get(&self, key: &str) -> Result<Option<Vec<u8>>> {
         self.bucket.get(key, limits::RECORD).await
+    }
+
+    /// Saves an object from the bucket; `None` if it does not exist. It should have the size that is `expected`.
+    pub async fn save(&self, key: &str, path: &Utf8Path, expected: &FileFacts) -> Result<Option<FileFacts>> {
+        // One that was replaced may be longer.
+        let limit = expected.size.saturating_mul(2).max(limits::DOWNLOAD);
+        let saved = self.bucket.save(key, path, limit).await?;
+        Ok(saved.map(|Content { size, sha256, .. }| FileFacts { size, sha256 }))
     }
 
     /// Checks that the public address shows a small object as it is in the bucket. `name` describes such an object in a

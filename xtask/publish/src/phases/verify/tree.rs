@@ -34,8 +34,9 @@ impl View<'_> {
         let mut expected = record.files.clone();
         let sums = record.sums(files::digest_of(text).sha256);
         expected.insert(SUMS.to_owned(), files::digest_of(sums.as_bytes()));
-        let Compared { mut findings, mut extra } =
+        let Compared { mut findings, mut extra, damaged } =
             compare(&self.sources.releases, &directory, &expected, Some(IMMUTABLE)).await?;
+        report.damaged = damaged;
         findings.append(self.sources.releases.shown(&format!("{directory}/{RECORD}"), text, |_| None).await);
         extra.retain(|path| ![RECORD, SUMS_SIGNATURE, VERIFY].contains(&path.as_str()));
         let bytes = expected.values().fold(0, |sum: u64, facts| sum.saturating_add(facts.size));
@@ -54,7 +55,8 @@ impl View<'_> {
         let title = format!("docs {directory}/");
         if *target == self.version {
             let manual = record.manual();
-            let Compared { findings, extra } = compare(&self.sources.docs, &directory, &manual, Some(MOVING)).await?;
+            let Compared { findings, extra, .. } =
+                compare(&self.sources.docs, &directory, &manual, Some(MOVING)).await?;
             report.check(&title, &format!("{} of {target}", counted(manual.len(), "page")), findings, &who);
             // Not always a fault, because a rollback deletes nothing.
             if !extra.is_empty() {
@@ -139,7 +141,7 @@ impl View<'_> {
                 return Ok(());
             }
         };
-        let Compared { mut findings, mut extra } =
+        let Compared { mut findings, mut extra, .. } =
             compare(&self.sources.install, &directory, &record.files, Some(IMMUTABLE)).await?;
         extra.retain(|path| path != INSTALLER_RECORD);
         let broken = &mut findings.broken;
@@ -193,6 +195,8 @@ pub(super) struct Compared {
     pub findings: Findings,
     /// Paths of objects that are not expected.
     pub extra: Vec<String>,
+    /// Paths of files that are missing or not what they should be.
+    pub damaged: Vec<String>,
 }
 
 /// Reads every file as users get it, and reports differences; with `cache_control`, also of its headers.
@@ -217,22 +221,26 @@ pub(super) async fn compare(
                 Some(listed) => file.check(&listed).await,
                 None => Ok(Findings::broken(format!("{} is missing", file.path))),
             };
-            Ok(match usable(found) {
+            let findings = match usable(found) {
                 Ok(Ok(findings)) => findings,
                 Ok(Err(why)) => Findings::broken(format!("{} cannot be read: {why}", file.path)),
                 Err(error) => Findings::unknown(format!("{}: {error:#}", file.path)),
-            })
+            };
+            Ok((file.path, findings))
         }
     });
-    let mut findings = Findings::default();
-    for found in transfer::all(checking).await? {
+    let (mut findings, mut damaged) = (Findings::default(), Vec::new());
+    for (path, found) in transfer::all(checking).await? {
+        if !found.broken.is_empty() {
+            damaged.push(path);
+        }
         findings.append(found);
     }
     findings.sort();
     // Some tools make such keys for directories; they do not matter to users.
     let extra = listing.into_keys().filter(|key| !key.ends_with('/'));
     let relative = |key: String| key.strip_prefix(&format!("{directory}/")).map(str::to_owned).unwrap_or(key);
-    Ok(Compared { findings, extra: extra.map(relative).collect() })
+    Ok(Compared { findings, extra: extra.map(relative).collect(), damaged })
 }
 
 /// Describes extra objects, as in `3 more objects: a, b, …`.
