@@ -4,15 +4,18 @@
 //! * [`nix_args`]: the manager's arguments for Nix; [`nix_fault`]: what a failure of Nix means
 //! * [`builders`]: which machine builds for which system; [`builder_answer`]: what a builder says when it is asked
 //! * [`nix_log`]: what Nix writes while it builds: what was built where, and what failed
+//! * [`flake_lock`]: the inputs that a flake is locked to
 //! * [`jobs`]: what a flake offers to build, and whether a release can be made of it
 //! * [`path_info`]: what Nix knows about a store path and its closure
 //! * [`placeholder`]: what git fills in when it archives the source
 //! * [`image`]: the index that joins the container images of several architectures
 //! * [`manifest`]: the store path of each system, for `nix upgrade-nix`
-//! * [`record`]: `release.json`, what the release consists of, to the byte
+//! * [`record`]: `release.json`, what the release consists of, to the byte; [`provenance`]: the same for tools that others
+//!   wrote, with what it was made of
 
 pub mod builder_answer;
 pub mod builders;
+pub mod flake_lock;
 pub mod image;
 pub mod jobs;
 pub mod manifest;
@@ -22,6 +25,7 @@ pub mod nix_log;
 pub mod path_info;
 pub mod placeholder;
 pub mod program;
+pub mod provenance;
 pub mod record;
 
 /// Name of the output that users get, and of the one with the tarballs.

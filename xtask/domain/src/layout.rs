@@ -157,6 +157,21 @@ impl Layout {
         format!("{}-release", self.prefix)
     }
 
+    /// Returns the name of the statement of provenance in the version directory, which is not signed.
+    pub fn statement(&self) -> String {
+        format!("{}.intoto.json", self.name)
+    }
+
+    /// Returns the name of the same statement, signed.
+    pub fn envelope(&self) -> String {
+        format!("{}.intoto.jsonl", self.name)
+    }
+
+    /// Returns the names of the files that publishing adds to the version directory: they depend on the key.
+    pub fn signed(&self) -> [String; 3] {
+        [SUMS_SIGNATURE.to_owned(), self.envelope(), VERIFY.to_owned()]
+    }
+
     /// Returns the key of this release's receipt, in the releases bucket: outside the directory that never changes.
     pub fn receipt(&self) -> String {
         format!("{RECEIPTS}{}.json", self.name)
@@ -225,7 +240,8 @@ mod tests {
         assert!(layout.version_directory().starts_with(&Layout::version_prefix(&Product::built_in())));
         let mut names = vec![layout.version_directory(), layout.source_prefix(), layout.source()];
         names.extend(layout.built_archives(&systems));
-        names.extend([side_file(&layout.source()), layout.receipt(), layout.installer_record()]);
+        names.extend([side_file(&layout.source()), layout.statement()]);
+        names.extend(layout.signed().into_iter().chain([layout.receipt(), layout.installer_record()]));
         names.push(format!("{}/{}", layout.installer_pointers(), layout.installer_name(&systems[1])));
         assert_eq!(layout.installer_system(&layout.installer_name(&systems[1])).as_ref(), Some(&systems[1]));
         assert_eq!(layout.installer_system("lix-installer-x86_64-linux.sha256"), None);
@@ -239,6 +255,10 @@ mod tests {
             lix-2.93.1-manual.tar.gz
             lix-2.93.1-x86_64-linux.tar.xz
             lix-2.93.1.tar.gz.sha256
+            lix-2.93.1.intoto.json
+            SHA256SUMS.sig
+            lix-2.93.1.intoto.jsonl
+            VERIFY.md
             receipts/lix-2.93.1.json
             lix/lix-2.93.1/installer.json
             lix/lix-installer-aarch64-darwin

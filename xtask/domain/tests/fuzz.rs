@@ -7,10 +7,12 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use xtask_domain::build::builders::{self, Line};
+use xtask_domain::build::flake_lock;
 use xtask_domain::build::image::{Config as ImageConfig, Index, OciManifest};
 use xtask_domain::build::jobs::{Jobs, Row};
 use xtask_domain::build::manifest;
 use xtask_domain::build::nix_fault::Fault;
+use xtask_domain::build::provenance::statement;
 use xtask_domain::build::record::Record;
 use xtask_domain::digest::Digest;
 use xtask_domain::environment::Config;
@@ -161,10 +163,25 @@ fn records() {
             record.files.keys().try_for_each(|path| check_inside(path))?;
             check_inside(&record.version)?;
             let digest = Digest::new([0; 32]);
-            check_same("a line for each", &record.sums(digest).lines().count(), &(sums(&record)))?;
+            check_same("a line for each", &record.sums([("release.json", digest)]).lines().count(), &(sums(&record)))?;
+            let stated =
+                statement(&record, digest).map(|text| serde_json::from_str::<serde_json::Value>(&text).is_ok());
+            check_same("a statement if it has materials", &stated, &record.materials.as_ref().map(|_| true))?;
             let _ = (manifest::render(&record.manifest()), record.drvs(), record.committed_on());
-            check(record.compare(&BTreeMap::new()), |()| Ok(()))?;
+            check(record.compare(&BTreeMap::new(), &BTreeMap::new()), |()| Ok(()))?;
             check_same("written back", &Record::parse_published(&record.to_json()), &Ok(record))
+        })
+    });
+}
+
+#[test]
+fn lock_files_of_flakes() {
+    fuzz("flake-lock", |bytes| {
+        check(flake_lock::inputs(&text(bytes)), |inputs| {
+            let froms = || inputs.values().filter_map(|input| input.from.as_deref());
+            inputs.keys().map(String::as_str).chain(froms()).try_for_each(check_message)?;
+            let json = serde_json::to_string(&inputs).map_err(|why| why.to_string())?;
+            check_same("written back", &serde_json::from_str(&json).ok(), &Some(inputs))
         })
     });
 }

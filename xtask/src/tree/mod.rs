@@ -10,7 +10,7 @@
 //! * [`movement`]: branches, tags, HEAD and files, moved so that what was stopped halfway is completed
 //! * [`signers`]: who may sign tags
 //! * [`tag_record`]: `release/tag.json`, the tag that is being released
-//! * [`release_dir`]: `release/`, replaced in one step
+//! * [`release_dir`]: `release/`, replaced in one step; [`seal`]: the files in it that follow from its record
 
 mod files;
 
@@ -19,6 +19,7 @@ pub mod fragments;
 pub mod movement;
 pub mod release_dir;
 pub mod released;
+pub mod seal;
 pub mod signers;
 pub mod tag_record;
 

@@ -35,6 +35,7 @@ fn both_profiles_hold_what_they_should() {
         release/artifacts/lix/lix-0.1.0/lix-0.1.0-manual.tar.gz.sha256
         release/artifacts/lix/lix-0.1.0/lix-0.1.0-x86_64-linux.tar.xz
         release/artifacts/lix/lix-0.1.0/lix-0.1.0-x86_64-linux.tar.xz.sha256
+        release/artifacts/lix/lix-0.1.0/lix-0.1.0.intoto.json
         release/artifacts/lix/lix-0.1.0/lix-0.1.0.tar.gz
         release/artifacts/lix/lix-0.1.0/lix-0.1.0.tar.gz.sha256
         release/artifacts/lix/lix-0.1.0/manifest.nix

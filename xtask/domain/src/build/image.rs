@@ -9,14 +9,18 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::digest::{Digest, oci};
+use crate::oid::Oid;
 use crate::problem::Problems;
-use crate::shown::reason;
+use crate::shown::{excerpt, reason};
 use crate::system::{Platform, System};
 
 const INDEX_TYPE: &str = "application/vnd.oci.image.index.v1+json";
 const MANIFEST_TYPE: &str = "application/vnd.oci.image.manifest.v1+json";
 /// Annotation in a layout's `index.json`: the name that `oci:DIR:NAME` refers to.
 const REF_NAME: &str = "org.opencontainers.image.ref.name";
+/// Annotations of the index: the version, and the commit that it was built from.
+const VERSION: &str = "org.opencontainers.image.version";
+const REVISION: &str = "org.opencontainers.image.revision";
 
 /// File of an OCI directory (an image layout on disk) that names its images.
 pub const NAMES: &str = "index.json";
@@ -143,12 +147,13 @@ impl Index {
         Index { schema_version: 2, media_type: None, manifests: Vec::new(), annotations: BTreeMap::new() }
     }
 
-    /// Joins images, in the order of their systems' names. Their labels become the index's annotations.
+    /// Joins images, in the order of their systems' names. Their labels become the index's annotations, which also name the
+    /// version and the commit; `commit` is `None` if something else was built.
     ///
     /// # Errors
-    /// Every label on which two images disagree, every image that says it is for another platform than it was built
-    /// for, and manifests that are not OCI's.
-    pub fn join(images: &[Image]) -> Result<Index, Problems> {
+    /// Every label on which two images, or an image and the release, disagree, every image that says it is for another
+    /// platform than it was built for, and manifests that are not OCI's.
+    pub fn join(images: &[Image], version: &str, commit: Option<&Oid>) -> Result<Index, Problems> {
         let mut problems = Problems::default();
         let mut annotations: BTreeMap<String, String> = BTreeMap::new();
         let mut manifests = Vec::new();
@@ -170,6 +175,16 @@ impl Index {
                 let one = images.iter().find(|image| image.label(label) == Some(value)).unwrap_or(other);
                 let what = format!("the images disagree on the label {label}: {}, {}", has(one), has(other));
                 problems.add(what);
+            }
+        }
+        let released = [(VERSION, Some(version)), (REVISION, commit.map(Oid::as_str))];
+        for (label, is) in released.into_iter().filter_map(|(label, is)| Some((label, is?))) {
+            match annotations.get(label) {
+                None => drop(annotations.insert(label.to_owned(), is.to_owned())),
+                Some(says) if says != is => {
+                    problems.add(format!("the images' label {label} says `{}`, but this is {is}", excerpt(says)));
+                }
+                Some(_) => {}
             }
         }
         problems.into_result()?;
@@ -241,12 +256,13 @@ mod tests {
 
     #[test]
     fn bytes() {
-        let labels = [("org.opencontainers.image.title", "Lix"), ("a", "b")];
+        let labels = [("org.opencontainers.image.title", "Lix"), ("a", "b"), (VERSION, "2.93.1")];
         let images = [image("x86_64-linux", "amd64", &labels), image("aarch64-linux", "arm64", &labels)];
-        let index = Index::join(&images).expect("they agree");
+        let commit: Oid = "c".repeat(40).parse().expect("an object");
+        let index = Index::join(&images, "2.93.1", Some(&commit)).expect("they agree");
         let digest = Digest::new([0; 32]);
         expect![[r#"
-            {"schemaVersion":2,"mediaType":"application/vnd.oci.image.index.v1+json","manifests":[{"mediaType":"application/vnd.oci.image.manifest.v1+json","digest":"sha256:0000000000000000000000000000000000000000000000000000000000000000","size":401,"platform":{"architecture":"arm64","os":"linux"}},{"mediaType":"application/vnd.oci.image.manifest.v1+json","digest":"sha256:0000000000000000000000000000000000000000000000000000000000000000","size":401,"platform":{"architecture":"amd64","os":"linux"}}],"annotations":{"a":"b","org.opencontainers.image.title":"Lix"}}
+            {"schemaVersion":2,"mediaType":"application/vnd.oci.image.index.v1+json","manifests":[{"mediaType":"application/vnd.oci.image.manifest.v1+json","digest":"sha256:0000000000000000000000000000000000000000000000000000000000000000","size":401,"platform":{"architecture":"arm64","os":"linux"}},{"mediaType":"application/vnd.oci.image.manifest.v1+json","digest":"sha256:0000000000000000000000000000000000000000000000000000000000000000","size":401,"platform":{"architecture":"amd64","os":"linux"}}],"annotations":{"a":"b","org.opencontainers.image.revision":"cccccccccccccccccccccccccccccccccccccccc","org.opencontainers.image.title":"Lix","org.opencontainers.image.version":"2.93.1"}}
             {"schemaVersion":2,"manifests":[{"mediaType":"application/vnd.oci.image.index.v1+json","digest":"sha256:0000000000000000000000000000000000000000000000000000000000000000","size":9,"annotations":{"org.opencontainers.image.ref.name":"2.93.1"}}]}
         "#]]
         .assert_eq(&format!("{}\n{}\n", index.to_json(), Index::layout("2.93.1", digest, 9).to_json()));
@@ -265,6 +281,25 @@ mod tests {
             the images disagree on the label only: x86_64-linux says `here`, aarch64-linux has none
             the images disagree on the label version: aarch64-linux says `2`, x86_64-linux says `1`
         "#]]
-        .assert_eq(&format!("{}\n", Index::join(&images).expect_err("they disagree")));
+        .assert_eq(&format!("{}\n", Index::join(&images, "2.93.1", None).expect_err("they disagree")));
+    }
+
+    #[test]
+    fn the_images_are_of_the_release() {
+        let commit: Oid = "c".repeat(40).parse().expect("an object");
+        let join = |labels: &[(&str, &str)], commit| {
+            let joined = Index::join(&[image("x86_64-linux", "amd64", labels)], "2.93.1", commit);
+            joined.map_or_else(|why| why.to_string(), |index| format!("{:?}", index.annotations))
+        };
+        let cases = [
+            join(&[], Some(&commit)),
+            join(&[(REVISION, "0000")], None),
+            join(&[(REVISION, "0000"), (VERSION, "2.93.0")], Some(&commit)),
+        ];
+        expect![[r#"
+            {"org.opencontainers.image.revision": "cccccccccccccccccccccccccccccccccccccccc", "org.opencontainers.image.version": "2.93.1"}
+            {"org.opencontainers.image.revision": "0000", "org.opencontainers.image.version": "2.93.1"}
+            the images' label org.opencontainers.image.version says `2.93.0`, but this is 2.93.1
+            the images' label org.opencontainers.image.revision says `0000`, but this is cccccccccccccccccccccccccccccccccccccccc"#]].assert_eq(&cases.join("\n"));
     }
 }

@@ -51,6 +51,17 @@ const SPECIAL: [(&str, usize, Who); 17] = [
     ("--include", 1, Who::Evaluation),
 ];
 
+/// Options with which the inputs of a flake are not those that it is locked to.
+const REPLACING: [&str; 7] = [
+    "--impure",
+    "--inputs-from",
+    "--override-flake",
+    "--override-input",
+    "--recreate-lock-file",
+    "--reference-lock-file",
+    "--update-input",
+];
+
 impl NixArgs {
     pub fn new(args: &[String]) -> NixArgs {
         let mut split = NixArgs::default();
@@ -73,6 +84,11 @@ impl NixArgs {
             }
         }
         split
+    }
+
+    /// Returns those of the options that make the inputs of a flake others than it is locked to.
+    pub fn replacing_inputs(args: &[String]) -> Vec<&str> {
+        args.iter().map(String::as_str).filter(|arg| REPLACING.contains(arg)).collect()
     }
 
     /// Returns those of the options that only `nix-eval-jobs` knows.
@@ -101,6 +117,7 @@ mod tests {
             -L --max-jobs 4 --option cores 1"#]]
         .assert_eq(&shown);
         assert_eq!(NixArgs::only_for_eval_jobs(&args), ["--workers", "--max-memory-size"]);
+        assert_eq!(NixArgs::replacing_inputs(&args), ["--impure", "--override-input"]);
         assert_eq!(NixArgs::new(&["--workers".to_owned()]).eval_jobs, ["--workers"]);
     }
 }

@@ -2,17 +2,19 @@
 //!
 //! Its only paths are store paths and its only time is the commit's, so the same tag gives the same record, wherever
 //! and whenever it is built. It is in the version directory and so cannot list itself: it lists everything that was
-//! built, and `SHA256SUMS` lists those files and the record, so that `SHA256SUMS` vouches for everything.
+//! built, the statement of [`super::provenance`] lists those files and the record, and `SHA256SUMS` lists all of these, so
+//! that `SHA256SUMS` vouches for everything.
 
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
 use super::OUT;
+use super::flake_lock::Inputs;
 use super::manifest::Manifest;
 use crate::digest::{Digest, FileFacts, oci};
 use crate::format::{self, Format, Misread};
-use crate::layout::{MANUAL, RECORD, SUMS};
+use crate::layout::MANUAL;
 use crate::oid::Oid;
 use crate::problem::Problems;
 use crate::profile::BuiltProfile;
@@ -49,11 +51,29 @@ pub struct Record {
     pub tool: String,
     pub profile: BuiltProfile,
     pub builds: BTreeMap<System, Build>,
+    /// What it was made of. `None` in the record of a manual, and in an older tool's, which made no statement of provenance.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub materials: Option<Materials>,
     /// `None` in the record of a manual.
     pub image: Option<ImageRecord>,
-    /// Files of the version directory, except the record itself and `SHA256SUMS`. Those below `manual/` are also
+    /// Files of the version directory, except the record itself, the statement and `SHA256SUMS`. Those below `manual/` are also
     /// `release/manual/`; the record of a manual has no others.
     pub files: Files,
+}
+
+/// What a release was made of, besides its commit.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Materials {
+    /// Address of the repository, for people.
+    pub repository: String,
+    /// The tag object; `None` if this is not an official release.
+    pub tag: Option<Oid>,
+    /// Whether something else was built than the commit and the inputs that it names: changes that were not committed, or
+    /// inputs that the manager replaced.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub modified: bool,
+    /// The inputs in `flake.lock`.
+    pub inputs: Inputs,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -153,11 +173,12 @@ impl Record {
         self.cached().derivations.iter().map(|derivation| format!("{derivation}\n")).collect()
     }
 
-    /// Returns the text of `SHA256SUMS`, given the digest of the record's own text. Pages of the manual are not in it.
-    pub fn sums(&self, record: Digest) -> String {
+    /// Returns the text of `SHA256SUMS`, given the digests of the record's own text and of what else follows from it. Pages
+    /// of the manual are not in it. Published releases have these bytes: they must not change.
+    pub fn sums<'a>(&'a self, others: impl IntoIterator<Item = (&'a str, Digest)>) -> String {
         let files = self.files.iter().filter(|(path, _)| page(path).is_none());
         let mut sums: BTreeMap<&str, Digest> = files.map(|(path, facts)| (path.as_str(), facts.sha256)).collect();
-        sums.insert(RECORD, record);
+        sums.extend(others);
         sums.iter().map(|(path, digest)| format!("{digest}  {path}\n")).collect()
     }
 
@@ -166,13 +187,13 @@ impl Record {
         self.files.iter().filter_map(|(path, facts)| Some((page(path)?.to_owned(), *facts))).collect()
     }
 
-    /// Compares what was built with the files `found` in the version directory. Ignores the record itself and
-    /// `SHA256SUMS`, whose texts follow from the rest.
+    /// Compares what was built with the files `found` in the version directory. Ignores the files `others`, whose texts
+    /// follow from the rest.
     ///
     /// # Errors
     /// What is missing, extra or different, by name.
-    pub fn compare(&self, found: &Files) -> Result<(), Problems> {
-        compare(&self.files, found, &[RECORD, SUMS])
+    pub fn compare(&self, found: &Files, others: &Files) -> Result<(), Problems> {
+        compare(&self.files, found, others)
     }
 
     /// Like [`Record::compare`], for `release/manual/`.
@@ -180,7 +201,7 @@ impl Record {
     /// # Errors
     /// As for [`Record::compare`].
     pub fn compare_manual(&self, found: &Files) -> Result<(), Problems> {
-        compare(&self.manual(), found, &[])
+        compare(&self.manual(), found, &Files::new())
     }
 }
 
@@ -203,7 +224,7 @@ fn page(path: &str) -> Option<&str> {
     path.strip_prefix(MANUAL)?.strip_prefix('/')
 }
 
-fn compare(recorded: &Files, found: &Files, ignored: &[&str]) -> Result<(), Problems> {
+fn compare(recorded: &Files, found: &Files, ignored: &Files) -> Result<(), Problems> {
     let mut problems = Problems::default();
     for (path, facts) in recorded {
         match found.get(path) {
@@ -218,10 +239,10 @@ fn compare(recorded: &Files, found: &Files, ignored: &[&str]) -> Result<(), Prob
             Some(_) => {}
         }
     }
-    let extra = found.keys().filter(|path| !recorded.contains_key(*path) && !ignored.contains(&path.as_str()));
+    let extra = found.keys().filter(|path| !recorded.contains_key(*path) && !ignored.contains_key(*path));
     extra.for_each(|path| problems.add(format!("{path} was not built with the rest")));
     problems.into_result()
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

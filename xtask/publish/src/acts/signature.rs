@@ -1,12 +1,15 @@
-//! The signature of a release's sums, and the page beside it that says how anyone checks it.
+//! The signature of a release's sums, the signed statement of its provenance, and the page beside them that says how
+//! anyone checks them.
 
 use anyhow::{Context, Result};
 use xtask::domain::build::record::Record;
-use xtask::domain::layout::{Layout, SUMS_SIGNATURE, VERIFY};
+use xtask::domain::layout::{Layout, SUMS, SUMS_SIGNATURE, VERIFY};
 use xtask::tools::files;
+use xtask::tree::seal::{Seal, Statement};
 
 use super::delivery::Delivery;
-use crate::domain::cache::signing::PublicKey;
+use crate::domain::cache::signing::{PublicKey, SecretKey};
+use crate::domain::dsse;
 use crate::domain::limits;
 use crate::domain::publication::bucket::Bucket;
 use crate::domain::publication::judgement::Seen;
@@ -17,92 +20,153 @@ use crate::site::Stores;
 use crate::tools::store::{Object, Properties, Store};
 use crate::tools::unusable::usable;
 
-/// What was seen of the signature, and what is needed to make it.
+/// What was seen of the signatures, and what is needed to make them.
 pub struct Prospect {
-    /// Keys of the signature and of the page.
-    keys: [String; 2],
+    signed: Vec<Signed>,
+    /// Key of the page.
+    page: String,
     record: Record,
     layout: Layout,
-    sums: String,
     /// Address of the bucket for users, if they have one.
     address: Option<String>,
+    pub(super) seen: Seen,
+}
+
+/// A text of ours, and its signature.
+struct Signed {
+    way: Way,
+    /// Name of the text, as a file.
+    name: String,
+    text: String,
+    /// Key of the object with the signature.
+    key: String,
     /// Text of a good signature that is there, with the key that made it.
     good: Option<(Vec<u8>, PublicKey)>,
-    pub(super) seen: Seen,
+}
+
+/// How a text is signed.
+enum Way {
+    /// Beside it, for `ssh-keygen`; with its namespace.
+    Beside(String),
+    /// In an envelope with it.
+    Envelope,
+}
+
+impl Signed {
+    /// What is signed: the sums, and the statement, if there is one.
+    fn all(seal: Seal, layout: &Layout) -> Vec<Signed> {
+        let new = |way, name: &str, text, object: &str| Signed {
+            way,
+            name: name.to_owned(),
+            text,
+            key: format!("{}/{object}", layout.version_directory()),
+            good: None,
+        };
+        let Seal { statement, sums } = seal;
+        let sums = new(Way::Beside(layout.namespace()), SUMS, sums, SUMS_SIGNATURE);
+        let stated = |Statement { name, text }: Statement| new(Way::Envelope, &name, text, &layout.envelope());
+        [sums].into_iter().chain(statement.map(stated)).collect()
+    }
+
+    fn check<'k>(&self, there: &[u8], keys: &'k [PublicKey]) -> Result<&'k PublicKey, String> {
+        match &self.way {
+            Way::Beside(namespace) => sshsig::check(there, namespace, self.text.as_bytes(), keys),
+            Way::Envelope => dsse::check(there, self.text.as_bytes(), keys, keys),
+        }
+    }
+
+    fn sign(&self, key: &SecretKey) -> String {
+        match &self.way {
+            Way::Beside(namespace) => sshsig::sign(key, namespace, self.text.as_bytes()),
+            Way::Envelope => dsse::sign(key, self.text.as_bytes()),
+        }
+    }
+
+    /// Looks at the signature there. Returns what is wrong with how it is served.
+    async fn look(&mut self, releases: &Store, trusted: &[PublicKey]) -> Result<(signature::Signed, Vec<String>)> {
+        let mut faults = Vec::new();
+        let by = match read(releases, &self.key, limits::SIGNATURE).await? {
+            Ok(None) => None,
+            Err(why) => Some(Err(why)),
+            Ok(Some(Object { bytes, served })) => {
+                faults = served.faults(content_type(&self.key), MOVING);
+                let key = self.check(&bytes, trusted).cloned();
+                self.good = key.clone().ok().map(|key| (bytes, key));
+                Some(key.map(|key| key.name().to_owned()))
+            }
+        };
+        let digest = files::digest_of(self.text.as_bytes()).sha256;
+        Ok((signature::Signed { name: self.name.clone(), digest, by }, faults))
+    }
 }
 
 impl Prospect {
     pub(super) fn keys(&self) -> Vec<String> {
-        self.keys.to_vec()
+        self.signed.iter().map(|signed| signed.key.clone()).chain([self.page.clone()]).collect()
     }
 
-    /// Signs the sums, unless they are, and writes both objects.
+    /// Signs what is not signed, and writes all objects.
     pub(super) async fn apply(&self, stores: &Stores) -> Result<()> {
-        let (text, key) = match &self.good {
-            Some((text, key)) => (text.clone(), key.clone()),
-            None => {
-                let key = stores.signing_key().context("the sums have to be signed, but there is no signing key")?;
-                (sshsig::sign(key, &self.layout.namespace(), self.sums.as_bytes()).into_bytes(), key.public().clone())
-            }
-        };
-        let page = page(&self.record, &self.layout, &key, self.address.as_deref()).into_bytes();
-        for (key, text) in self.keys.iter().zip([text, page]) {
-            let properties = properties(key);
+        let (mut objects, mut by) = (Vec::new(), None);
+        for signed in &self.signed {
+            let (text, key) = match &signed.good {
+                Some((text, key)) => (text.clone(), key.clone()),
+                None => {
+                    let key = stores.signing_key();
+                    let key =
+                        key.with_context(|| format!("{} has to be signed, but there is no signing key", signed.name))?;
+                    (signed.sign(key).into_bytes(), key.public().clone())
+                }
+            };
+            objects.push((&signed.key, text));
+            by.get_or_insert(key);
+        }
+        let page = by.map(|key| page(&self.record, &self.layout, &key, self.address.as_deref()).into_bytes());
+        objects.extend(page.map(|page| (&self.page, page)));
+        for (key, text) in objects {
+            // A signature may be made again by another key, and the page names the key.
+            let properties = Properties { content_type: content_type(key).into(), cache_control: MOVING.into() };
             stores.of(Bucket::Releases).put_bytes(key, text, &properties).await?;
         }
         Ok(())
     }
 }
 
-/// A signature may be made again by another key, and the page names the key.
-fn properties(key: &str) -> Properties {
-    Properties { content_type: content_type(key).into(), cache_control: MOVING.into() }
-}
-
-/// Looks at the signature and the page.
+/// Looks at the signatures and the page.
 ///
 /// # Errors
 /// The bucket cannot be read.
 pub async fn look(delivery: &Delivery<'_>) -> Result<Prospect> {
     let (built, layout, releases) = (&delivery.built, delivery.built.layout(), delivery.read.of(Bucket::Releases));
-    let keys = [SUMS_SIGNATURE, VERIFY].map(|name| format!("{}/{name}", layout.version_directory()));
-    let sums = built.record.sums(built.record_digest);
+    let mut signed = Signed::all(Seal::of(&built.record, built.record_digest, &layout), &layout);
+    let page_key = format!("{}/{VERIFY}", layout.version_directory());
     let (trusted, unready) = match delivery.site.cache_keys() {
         Ok(keys) => (keys.all(), None),
         Err(why) => (Vec::new(), Some(why)),
     };
-    let [there, page_there] = [read(releases, &keys[0]).await?, read(releases, &keys[1]).await?];
-    let (mut good, mut faults) = (None, Vec::new());
-    let signature = match there {
-        Ok(None) => None,
-        Err(why) => Some(Err(why)),
-        Ok(Some(Object { bytes, served })) => {
-            faults.extend(served.faults(content_type(&keys[0]), MOVING));
-            Some(sshsig::check(&bytes, &layout.namespace(), sums.as_bytes(), &trusted).map(|key| {
-                good = Some((bytes.clone(), key.clone()));
-                key.name().to_owned()
-            }))
-        }
-    };
+    let (mut seen, mut faults) = (Vec::new(), Vec::new());
+    for signed in &mut signed {
+        let (one, wrong) = signed.look(releases, &trusted).await?;
+        seen.push(one);
+        faults.extend(wrong);
+    }
     let address = delivery.site.environment.public.as_ref().map(|public| public.releases.clone());
-    let key = good.as_ref().map(|(_, key)| key).or(trusted.first());
-    let ours = key.map(|key| page(&built.record, &layout, key, address.as_deref()).into_bytes());
-    let page_seen = match page_there {
+    let by = signed.iter().find_map(|signed| Some(&signed.good.as_ref()?.1)).or(trusted.first());
+    let ours = by.map(|key| page(&built.record, &layout, key, address.as_deref()).into_bytes());
+    let page = match read(releases, &page_key, limits::POINTER).await? {
         Ok(None) => Some(Page::Missing),
         Ok(Some(there)) if Some(&there.bytes) == ours.as_ref() => {
-            faults.extend(there.served.faults(content_type(&keys[1]), MOVING));
+            faults.extend(there.served.faults(content_type(&page_key), MOVING));
             None
         }
         Ok(Some(_)) | Err(_) => Some(Page::Different),
     };
-    let digest = files::digest_of(sums.as_bytes()).sha256;
-    let seen = signature::Seen { sums: digest, signature, page: page_seen, unready };
-    let seen = Seen::Signature(seen).served(faults);
-    Ok(Prospect { keys, record: built.record.clone(), layout, sums, address, good, seen })
+    let seen = Seen::Signature(signature::Seen { signed: seen, page, unready }).served(faults);
+    Ok(Prospect { signed, page: page_key, record: built.record.clone(), layout, address, seen })
 }
 
 /// Reads an object, or says what is wrong with it.
-async fn read(releases: &Store, key: &str) -> Result<Result<Option<Object>, String>> {
-    let read = usable(releases.read(key, limits::POINTER).await)?;
+async fn read(releases: &Store, key: &str, longest: u64) -> Result<Result<Option<Object>, String>> {
+    let read = usable(releases.read(key, longest).await)?;
     Ok(read.map_err(|why| format!("cannot be read: {why}")))
 }

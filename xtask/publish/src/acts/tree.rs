@@ -3,7 +3,7 @@
 use std::collections::{BTreeSet, HashSet};
 
 use anyhow::{Context, Result};
-use xtask::domain::layout::{Docs, INSTALLER_RECORD, Layout, MANUAL_INDEX, RECORD, SUMS, SUMS_SIGNATURE, VERIFY};
+use xtask::domain::layout::{Docs, INSTALLER_RECORD, Layout, MANUAL_INDEX, RECORD, SUMS};
 use xtask::domain::system::System;
 use xtask::tools::term;
 
@@ -113,8 +113,9 @@ pub async fn version_directory(delivery: &Delivery<'_>) -> Result<Prospect> {
     let prefix = format!("{}/", delivery.built.layout().version_directory());
     let files = &delivery.built.files;
     let looked = look(delivery, Bucket::Releases, prefix.clone(), files, Order::RecordLast, IMMUTABLE).await?;
-    // The signature is an act of its own.
-    let is_beside = |key: &String| [SUMS_SIGNATURE, VERIFY].iter().any(|name| *key == format!("{prefix}{name}"));
+    // Signing is an act of its own.
+    let signed = delivery.built.layout().signed();
+    let is_beside = |key: &String| signed.iter().any(|name| *key == format!("{prefix}{name}"));
     let gone = looked.gone.iter().filter(|key| !is_beside(key)).cloned().collect();
     Ok(directory(Compared { gone, ..looked }))
 }

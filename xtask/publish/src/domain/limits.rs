@@ -4,6 +4,9 @@
 /// Longest record of a release or of its installers: a hundred times that of Lix, which has a line for each page of the
 /// manual.
 pub const RECORD: u64 = 16 << 20;
+/// Longest signature, which may be in an envelope with what is signed: a statement is as long as a record, and the envelope
+/// a third longer.
+pub const SIGNATURE: u64 = 24 << 20;
 /// Longest root manifest, receipt, lock, or list of withdrawn versions.
 pub const POINTER: u64 = 1 << 20;
 /// Longest narinfo, which names all references of a path.

@@ -19,7 +19,7 @@ pub fn content_type(key: &str) -> &'static str {
 /// Nix depend on how those are served.
 pub fn is_text(key: &str) -> bool {
     let served_to_nix = [".narinfo", ".ls", "nix-cache-info"].iter().any(|ending| key.ends_with(ending));
-    !served_to_nix && matches!(content_type(key), TEXT | JSON)
+    !served_to_nix && matches!(content_type(key), TEXT | JSON | STATEMENT)
 }
 
 /// The headers with which a server serves an object, as far as clients depend on them.
@@ -96,7 +96,7 @@ fn directives(value: &str) -> Vec<String> {
 }
 
 /// Content types by the end of a key; the first match counts.
-const TYPES: [(&str, &str); 27] = [
+const TYPES: [(&str, &str); 28] = [
     ("SHA256SUMS", TEXT),
     (".sig", TEXT),
     (".sha256", TEXT),
@@ -107,6 +107,7 @@ const TYPES: [(&str, &str); 27] = [
     (".css", "text/css; charset=utf-8"),
     (".js", "text/javascript; charset=utf-8"),
     (".json", JSON),
+    (".intoto.jsonl", STATEMENT),
     (".ls", JSON),
     (".narinfo", "text/x-nix-narinfo"),
     ("nix-cache-info", "text/x-nix-cache-info"),
@@ -128,6 +129,8 @@ const TYPES: [(&str, &str); 27] = [
 
 const TEXT: &str = "text/plain; charset=utf-8";
 const JSON: &str = "application/json";
+/// Signed statements, one a line.
+const STATEMENT: &str = "application/vnd.in-toto.bundle";
 
 #[cfg(test)]
 mod tests {
@@ -186,7 +189,10 @@ mod tests {
 
     #[test]
     fn our_own_texts_are_known() {
-        for key in ["manifest.nix", "lix/lix-2.93.1/release.json", "withdrawn.json", "lix/lix-2.93.1/SHA256SUMS"] {
+        let signed =
+            xtask::domain::layout::Layout::new(&xtask::domain::product::Product::built_in(), "2.93.1").signed();
+        let others = ["manifest.nix", "lix/lix-2.93.1/release.json", "withdrawn.json", "lix/lix-2.93.1/SHA256SUMS"];
+        for key in others.into_iter().chain(signed.iter().map(String::as_str)) {
             assert!(is_text(key), "{key}");
         }
         for key in ["x.narinfo", "x.ls", "nix-cache-info", "manual/lix/stable/index.html", "nar/x.nar.zst", "x.tar.gz"]

@@ -24,6 +24,7 @@ use xtask::domain::release::tagging::TagRecord;
 use xtask::domain::version::Version;
 use xtask::tools::files;
 use xtask::tools::git::Git;
+use xtask::tree::seal::Seal;
 use xtask::tree::tag_record;
 
 use crate::domain::publication::acts::Subject;
@@ -104,10 +105,11 @@ impl Built {
             files::require_directory(&images_dir)?;
             published = read(&artifacts.join(layout.version_directory()), &record.files, &mut problems).await?;
             let found = facts(&published);
-            problems.collect(record.compare(&found));
-            let sums = files::digest_of(record.sums(record_facts.sha256).as_bytes());
-            for (name, expected) in [(layout::RECORD, record_facts), (layout::SUMS, sums)] {
-                if found.get(name) != Some(&expected) {
+            let mut others = Seal::of(&record, record_facts.sha256, &layout).files();
+            others.insert(layout::RECORD.to_owned(), record_facts);
+            problems.collect(record.compare(&found, &others));
+            for (name, expected) in &others {
+                if found.get(name) != Some(expected) {
                     problems.add(format!("{name} in the version directory does not match {record_path}"));
                 }
             }
@@ -186,7 +188,7 @@ async fn read(dir: &Utf8Path, built: &Files, problems: &mut Problems) -> Result<
     }
     let reading = files::list(dir)?.into_iter().map(|relative| {
         let path = dir.join(&relative);
-        // The record and the sums are not in the record, and are small.
+        // The record and what follows from it are not in the record, and are small.
         let expected = built.get(relative.as_str()).map(|facts| facts.size);
         async move {
             let (_, size) = files::open_file(&path)?;

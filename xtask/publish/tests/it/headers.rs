@@ -69,9 +69,9 @@ fn headers_are_seen_and_repaired() {
     let words =
         digests.iter().fold(words.clone(), |words, digest| words.replace(digest.trim_end_matches(':'), "DIGEST"));
     expect![[r#"
-        ~ releases lix/lix-2.93.1/               repair the headers of 2, same 11 (23 kB)
+        ~ releases lix/lix-2.93.1/               repair the headers of 2, same 12 (23 kB)
             repair the headers of lix-2.93.1.tar.gz 21000 DIGEST: Content-Type text/html instead of application/gzip
-            repair the headers of release.json 2654 DIGEST: Cache-Control no-store instead of public, max-age=31536000, immutable
+            repair the headers of release.json 2809 DIGEST: Cache-Control no-store instead of public, max-age=31536000, immutable
         ~ docs manual/lix/2.93/                  repair the headers of 1, same 7 (26 B): the newest release of 2.93 here
             repair the headers of page-2.html 26 DIGEST: Content-Encoding gzip
         ~ releases manifest.nix                  repair its headers: the newest stable release here

@@ -24,7 +24,7 @@ use xtask_publish::domain::publication::judgement::{Changed, Object, Paths, Revi
 use xtask_publish::domain::publication::plan::{Plan, PlanKind};
 use xtask_publish::domain::publication::pointers::{Published, withdrawn_by_rollback};
 use xtask_publish::domain::publication::receipt::{self, Gate, Receipt};
-use xtask_publish::domain::publication::signature::{self, Page};
+use xtask_publish::domain::publication::signature::{self, Page, Signed};
 use xtask_publish::domain::publication::withdrawn;
 
 mod judged;
@@ -113,8 +113,9 @@ fn seen(act: &Act, version: &str, acts: &[Act], environment: &Environment) -> Se
             ..Tree::default()
         }),
         Act::Signature => Seen::Signature(signature::Seen {
-            sums: Digest::new([5; 32]),
-            signature: None,
+            signed: [("SHA256SUMS", 5), ("lix-VERSION.intoto.json", 6)]
+                .map(|(name, byte)| Signed { name: name.to_owned(), digest: Digest::new([byte; 32]), by: None })
+                .into(),
             page: Some(Page::Missing),
             unready: None,
         }),
@@ -218,7 +219,7 @@ fn without_digest(page: &str) -> String {
 #[test]
 fn the_same_plan_has_the_same_digest() {
     let shown = plan("2.96.0", "local");
-    expect!["30ed9587f59b1bace8ff8b6a3684b9364dbc4bad8ec5524415bf14e57071e06b"].assert_eq(&shown.digest().to_string());
+    expect!["fb7c47fa469c8059938fec19f95c16876b6d2f3d03f7c1c6bb772915a8734a5d"].assert_eq(&shown.digest().to_string());
     assert_eq!(plan("2.96.0", "local").digest(), shown.digest());
     for verbose in [false, true] {
         assert!(shown.to_text(verbose).ends_with(&format!("\nplan {}\n", shown.digest())));

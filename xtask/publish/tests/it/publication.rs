@@ -31,7 +31,7 @@ fn plan_upload_verify_and_nothing_left_to_do() {
         Lix 2.93.1 to local (patch)
 
         contents
-          + releases lix/lix-2.93.1/               add 13 (24 kB)
+          + releases lix/lix-2.93.1/               add 14 (28 kB)
           + releases lix/lix-2.93.1/SHA256SUMS.sig sign COMMIT
           + cache closures                         add 10 paths (3 kB unpacked)
           + docs manual/lix/2.93/                  add 8 (208 B): the newest release of 2.93 here

@@ -9,7 +9,9 @@ use expect_test::expect;
 use serde_json::Value;
 use xtask::domain::build::record::Record;
 use xtask::tools::files;
+use xtask::tree::seal::Seal;
 use xtask_publish::domain::cache::signing::SecretKey;
+use xtask_publish::domain::dsse;
 use xtask_publish::domain::sshsig;
 
 use crate::check::stand_in::{StandIn, VERSION};
@@ -69,12 +71,16 @@ fn change_record(stand_in: &StandIn, change: impl FnOnce(&mut Value)) {
     let text = serde_json::to_string_pretty(&record).expect("JSON") + "\n";
     fs::write(&path, &text).expect("written");
     let parsed = Record::parse_published(&text).expect("a record");
-    let sums = parsed.sums(files::digest_of(text.as_bytes()).sha256);
+    let seal = Seal::of(&parsed, files::digest_of(text.as_bytes()).sha256, &stand_in.layout());
     let key = fs::read_to_string(stand_in.release_dir().join("local/cache.key")).expect("a key");
     let key: SecretKey = key.parse().expect("a key");
-    fs::write(stand_in.published("SHA256SUMS.sig"), sshsig::sign(&key, "lix-release", sums.as_bytes()))
+    for (name, text) in seal.texts() {
+        fs::write(stand_in.published(name), text).expect("written");
+    }
+    let stated = seal.statement.map(|statement| dsse::sign(&key, statement.text.as_bytes()));
+    fs::write(stand_in.published(&stand_in.layout().envelope()), stated.expect("a statement")).expect("written");
+    fs::write(stand_in.published("SHA256SUMS.sig"), sshsig::sign(&key, "lix-release", seal.sums.as_bytes()))
         .expect("written");
-    fs::write(stand_in.published("SHA256SUMS"), sums).expect("written");
     let receipt = stand_in.release_dir().join("local/s3/local-releases/receipts/lix-0.1.0.json");
     // It is of the earlier record.
     let _ = fs::remove_file(receipt);

@@ -9,11 +9,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use camino::{Utf8Path, Utf8PathBuf};
 use xtask::domain::build::manifest;
-use xtask::domain::build::record::{Build, Closure, Record};
+use xtask::domain::build::record::{Build, Closure, Materials, Record};
 use xtask::domain::format::Format;
 use xtask::domain::layout::{self, Layout};
 use xtask::domain::product::Product;
 use xtask::tools::files;
+use xtask::tree::seal::Seal;
 
 use crate::repo::{NIX_CONFIG, Ran, Repo, make_executable};
 
@@ -127,15 +128,19 @@ impl Release {
         self.repo.root.join(layout::RELEASE)
     }
 
+    /// Names of its artifacts.
+    pub fn layout(&self) -> Layout {
+        Layout::new(&Product::built_in(), &self.version)
+    }
+
     pub fn version_dir(&self) -> Utf8PathBuf {
-        let layout = Layout::new(&Product::built_in(), &self.version);
-        self.release_dir().join(layout::ARTIFACTS).join(layout.version_directory())
+        self.release_dir().join(layout::ARTIFACTS).join(self.layout().version_directory())
     }
 
     /// Makes what `build` makes, with a manual of this many pages.
     pub fn seal(&self, systems: &[&str], pages: usize) {
         let git = |revision: &str| self.repo.git(&["rev-parse", revision]).parse().expect("an object");
-        let (layout, version) = (Layout::new(&Product::built_in(), &self.version), &self.version);
+        let (layout, version) = (self.layout(), &self.version);
         let dir = self.release_dir();
         for part in [layout::ARTIFACTS, layout::MANUAL, layout::IMAGES] {
             let _ = fs::remove_dir_all(dir.join(part));
@@ -151,6 +156,12 @@ impl Release {
             tool: "0.1.0".to_owned(),
             profile: "all".to_owned().into(),
             builds: systems.iter().map(|system| (system.parse().expect(system), build(version, system))).collect(),
+            materials: Some(Materials {
+                repository: Product::built_in().links.source,
+                tag: Some(git(version)),
+                modified: false,
+                inputs: Default::default(),
+            }),
             image: Some(crate::layout::write(&dir.join(layout::IMAGES), version)),
             files: Default::default(),
         };
@@ -190,8 +201,10 @@ impl Release {
         let json = record.to_json();
         files::write_atomic(&self.release_dir().join(layout::RECORD), &json).expect("written");
         files::write_atomic(&self.version_dir().join(layout::RECORD), &json).expect("written");
-        let sums = record.sums(files::digest_of(json.as_bytes()).sha256);
-        files::write_atomic(&self.version_dir().join(layout::SUMS), &sums).expect("written");
+        let seal = Seal::of(record, files::digest_of(json.as_bytes()).sha256, &self.layout());
+        for (name, text) in seal.texts() {
+            files::write_atomic(&self.version_dir().join(name), text).expect("written");
+        }
     }
 
     /// `cargo xtask release ARGS --env ENVIRONMENT`.

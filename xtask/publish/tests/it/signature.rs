@@ -9,6 +9,7 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 use camino::{Utf8Path, Utf8PathBuf};
 use xtask::domain::build::record::Record;
 use xtask::tools::files;
+use xtask::tree::seal::Seal;
 use xtask_publish::domain::cache::signing::SecretKey;
 use xtask_publish::domain::sshsig;
 
@@ -161,7 +162,9 @@ fn forge(release: &Release) {
         forged.files.insert(name.to_owned(), digest(name));
     }
     fs::write(&record, forged.to_json()).expect("written");
-    fs::write(published(release, "SHA256SUMS"), forged.sums(digest("release.json").sha256)).expect("written");
+    for (name, text) in Seal::of(&forged, digest("release.json").sha256, &release.layout()).texts() {
+        fs::write(published(release, name), text).expect("written");
+    }
     let receipt = release.object("local-releases/receipts/lix-2.93.1.json");
     let text = fs::read_to_string(&receipt).expect("a receipt");
     let mut value: serde_json::Value = serde_json::from_str(&text).expect("JSON");

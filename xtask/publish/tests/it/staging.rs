@@ -89,7 +89,7 @@ fn another_build_is_another_release_and_what_is_skipped_is_recorded() {
         Lix 2.93.1 to second (patch)
 
         contents
-          + releases lix/lix-2.93.1/               add 13 (24 kB)
+          + releases lix/lix-2.93.1/               add 14 (28 kB)
           + releases lix/lix-2.93.1/SHA256SUMS.sig sign OBJECT
           + cache closures                         add 5 paths (1 kB unpacked)
           + docs manual/lix/2.93/                  add 8 (208 B): the newest release of 2.93 here
@@ -121,7 +121,7 @@ fn another_build_is_another_release_and_what_is_skipped_is_recorded() {
         Lix 2.93.1 to second (patch)
 
         contents
-          + releases lix/lix-2.93.1/               add 13 (24 kB)
+          + releases lix/lix-2.93.1/               add 14 (28 kB)
           + releases lix/lix-2.93.1/SHA256SUMS.sig sign OBJECT
           + cache closures                         add 5 paths (1 kB unpacked)
           + docs manual/lix/2.93/                  add 8 (208 B): the newest release of 2.93 here

@@ -30,17 +30,17 @@ fn contents_of_all_then_git_of_all_then_each_pointer_once() {
         Lix 2.94.2 (maintenance), 2.95.2 (patch), 2.93.4 (maintenance) to local
 
         contents
-          + 2.94.2  releases lix/lix-2.94.2/               add 13 (24 kB)
+          + 2.94.2  releases lix/lix-2.94.2/               add 14 (28 kB)
           + 2.94.2  releases lix/lix-2.94.2/SHA256SUMS.sig sign OBJECT
           + 2.94.2  cache closures                         add 10 paths (3 kB unpacked)
           + 2.94.2  docs manual/lix/2.94/                  add 8 (208 B): the newest release of 2.94 here
           + 2.94.2  images release/local/images            push OBJECT (4 kB)
-          + 2.95.2  releases lix/lix-2.95.2/               add 13 (24 kB)
+          + 2.95.2  releases lix/lix-2.95.2/               add 14 (28 kB)
           + 2.95.2  releases lix/lix-2.95.2/SHA256SUMS.sig sign OBJECT
           + 2.95.2  cache closures                         add 10 paths (3 kB unpacked)
           + 2.95.2  docs manual/lix/2.95/                  add 8 (208 B): the newest release of 2.95 here
           + 2.95.2  images release/local/images            push OBJECT (4 kB)
-          + 2.93.4  releases lix/lix-2.93.4/               add 13 (24 kB)
+          + 2.93.4  releases lix/lix-2.93.4/               add 14 (28 kB)
           + 2.93.4  releases lix/lix-2.93.4/SHA256SUMS.sig sign OBJECT
           + 2.93.4  cache closures                         add 10 paths (3 kB unpacked)
           + 2.93.4  docs manual/lix/2.93/                  add 8 (208 B): the newest release of 2.93 here

@@ -70,7 +70,7 @@ fn a_registry_that_is_not_there_holds_nothing_back() -> Result<()> {
         Lix 2.93.1 to local (patch)
 
         contents
-        + releases lix/lix-2.93.1/ add 13 (24 kB)
+        + releases lix/lix-2.93.1/ add 14 (28 kB)
         + releases lix/lix-2.93.1/SHA256SUMS.sig sign OBJECT
         + cache closures add 10 paths (3 kB unpacked)
         + docs manual/lix/2.93/ add 8 (208 B): the newest release of 2.93 here

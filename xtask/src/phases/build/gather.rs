@@ -14,7 +14,6 @@ use crate::domain::build::image::Index;
 use crate::domain::build::jobs::{Derivation, Jobs, ManualJob};
 use crate::domain::build::manifest;
 use crate::domain::build::record::{Build, Closure, Files, ImageRecord, Record};
-use crate::domain::digest::FileFacts;
 use crate::domain::format::Format;
 use crate::domain::layout::{self, Layout};
 use crate::domain::problem::{Problem, Problems};
@@ -23,6 +22,7 @@ use crate::domain::store_path::StorePath;
 use crate::domain::system::{Platform, System};
 use crate::tools::skopeo::NewOciDirectory;
 use crate::tools::{closure, files};
+use crate::tree::seal::Seal;
 
 /// A release that is being gathered.
 pub struct Gathering<'a> {
@@ -127,7 +127,9 @@ impl<'a> Gathering<'a> {
         let scratch = self.dir.join(".image.tar");
         let convert = |(system, _)| oci.add(&self.version_dir().join(self.layout.image(system)), system, &scratch);
         let images = self.image_systems().map(convert).collect::<Result<Vec<_>>>()?;
-        let index = Index::join(&images).context("the container images cannot be joined into one")?;
+        let commit = Some(&self.plan.commit).filter(|_| !self.plan.materials.modified);
+        let index = Index::join(&images, &self.jobs.version, commit)
+            .context("the container images cannot be joined into one")?;
         let digest = oci.seal(&self.jobs.version, &index)?;
         let platforms = index.manifests.iter().filter_map(|manifest| manifest.platform.clone()).collect();
         Ok(ImageRecord { digest, platforms })
@@ -150,15 +152,20 @@ impl<'a> Gathering<'a> {
         Ok(())
     }
 
-    /// Writes the record and the list of digests. Returns a summary for the manager.
+    /// Writes the record and what follows from it. Returns a summary for the manager.
     pub fn seal(&self, image: ImageRecord) -> Result<String> {
-        let record = Record { image: Some(image), ..self.record.clone() }.to_json();
-        let FileFacts { sha256, .. } = files::create(&self.version_dir().join(layout::RECORD), &record)?;
-        files::create(&self.version_dir().join(layout::SUMS), self.record.sums(sha256))?;
-        files::create(&self.dir.join(layout::RECORD), &record)?;
-        let pages = self.record.manual().len();
-        let bytes: u64 = self.record.files.values().map(|facts| facts.size).sum();
-        let files = self.record.files.len() - pages + 2;
+        let materials = Some(self.plan.materials.clone());
+        let record = Record { image: Some(image), materials, ..self.record.clone() };
+        let text = record.to_json();
+        let facts = files::create(&self.version_dir().join(layout::RECORD), &text)?;
+        let seal = Seal::of(&record, facts.sha256, &self.layout);
+        for (name, text) in seal.texts() {
+            files::create(&self.version_dir().join(name), text)?;
+        }
+        files::create(&self.dir.join(layout::RECORD), &text)?;
+        let pages = record.manual().len();
+        let bytes: u64 = record.files.values().map(|facts| facts.size).sum();
+        let files = record.files.len() - pages + 1 + seal.texts().count();
         Ok(format!("{files} files and {pages} of the manual, {:.1} MB", bytes as f64 / 1e6))
     }
 }
@@ -197,6 +204,7 @@ fn new_record(plan: &Plan, version: &str, builds: &BTreeMap<System, Derivation>)
         tool: env!("CARGO_PKG_VERSION").to_owned(),
         profile: BuiltProfile::Known(plan.profile),
         builds: builds.iter().map(|(system, job)| (system.clone(), build(job))).collect(),
+        materials: None,
         image: None,
         files: Files::new(),
     }

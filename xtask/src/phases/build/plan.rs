@@ -7,7 +7,10 @@ use anyhow::{Context, Result};
 use camino::{Utf8Path, Utf8PathBuf};
 
 use super::fleet::Fleet;
+use crate::domain::build::flake_lock::{self, Inputs};
+use crate::domain::build::nix_args::NixArgs;
 use crate::domain::build::nix_fault::Fault;
+use crate::domain::build::record::Materials;
 use crate::domain::extent::Extent;
 use crate::domain::oid::Oid;
 use crate::domain::problem::{Problem, Problems};
@@ -51,8 +54,12 @@ pub struct Observed {
     current: VersionFile,
     /// Commit that the tag of the tree's version points at.
     tagged: Option<Oid>,
+    /// The tag's own object, if it points at HEAD.
+    tag_object: Option<Oid>,
     /// Whether `release/tag.json` agrees with git.
     tag_record: Result<()>,
+    /// The inputs that the flake is locked to.
+    inputs: Result<Inputs, String>,
     dirty: Vec<String>,
     flake: Flake,
     /// The files of HEAD.
@@ -84,6 +91,10 @@ impl Observed {
             None if dirty.is_empty() => Flake::at(source.repository(), "HEAD", &head.commit),
             None => Flake::work_tree(git.root()),
         };
+        let lock = match &tag_object {
+            None if !dirty.is_empty() => files::read_if_there(&git.root().join(flake_lock::PATH))?,
+            _ => git.file(&head.commit, flake_lock::PATH)?,
+        };
         // By file system, since the store and the tree may share one.
         let mut free = BTreeMap::new();
         for place in [Utf8Path::new("/nix/store"), git.root()].into_iter().filter(|place| place.exists()) {
@@ -95,6 +106,8 @@ impl Observed {
             tree: git.resolve("HEAD^{tree}")?.context("HEAD has no tree")?,
             committed: git.committed_at(&head.commit)?,
             tag_record: tag_record::check(git, &current.version),
+            inputs: lock.as_deref().map_or_else(|| Ok(Inputs::new()), flake_lock::inputs),
+            tag_object,
             head,
             current,
             tagged,
@@ -121,6 +134,7 @@ pub struct Plan {
     pub commit: Oid,
     pub tree: Oid,
     pub committed: String,
+    pub materials: Materials,
     pub profile: Profile,
     pub flake: Flake,
     pub source: Source,
@@ -185,9 +199,26 @@ pub fn decide(observed: Observed, request: &Request) -> Result<Plan, Problems> {
             warnings.push(format!("the source archive has only empty directories for the submodules: {paths}"));
         }
         problems.extend(observed.source_faults);
+        if let Err(why) = &observed.inputs {
+            problems.add(format!("{} {why}", flake_lock::PATH));
+        }
+    }
+    let replaced = NixArgs::replacing_inputs(&request.nix_args);
+    if !replaced.is_empty() {
+        let options = replaced.join(" ");
+        warnings.push(format!(
+            "with {options}, the inputs may be others than those of {}: the provenance says so",
+            flake_lock::PATH
+        ));
     }
     problems.into_result()?;
     let Observed { head, current, .. } = observed;
+    let materials = Materials {
+        repository: request.product.links.source.clone(),
+        tag: observed.tag_object.filter(|_| on_tag),
+        modified: !replaced.is_empty() || !on_tag && !observed.dirty.is_empty(),
+        inputs: observed.inputs.unwrap_or_default(),
+    };
     Ok(Plan {
         product: Arc::clone(&request.product),
         tag: on_tag.then(|| current.version.clone()),
@@ -196,6 +227,7 @@ pub fn decide(observed: Observed, request: &Request) -> Result<Plan, Problems> {
         commit: head.commit,
         tree: observed.tree,
         committed: observed.committed.clone(),
+        materials,
         profile: request.profile,
         flake: observed.flake,
         source: observed.source,

@@ -1,7 +1,8 @@
 //! The bytes of a record, what is refused in one, and how two differ.
 
 use super::*;
-use crate::layout::MANIFEST;
+use crate::build::flake_lock::Input;
+use crate::layout::{MANIFEST, RECORD, SUMS};
 use crate::profile::Profile;
 use expect_test::expect;
 
@@ -9,7 +10,7 @@ fn path(hash: char, name: &str) -> StorePath {
     format!("/nix/store/{}-{name}", hash.to_string().repeat(32)).parse().expect(name)
 }
 
-fn record() -> Record {
+pub fn record() -> Record {
     let facts = |byte: u8| FileFacts { size: u64::from(byte), sha256: Digest::new([byte; 32]) };
     let outputs = BTreeMap::from([("out".to_owned(), path('b', "lix-2.93.1"))]);
     let closure = Closure::from([(path('b', "lix-2.93.1"), 5), (path('f', "library"), 6)]);
@@ -25,6 +26,7 @@ fn record() -> Record {
         committed: "2025-06-18T20:00:00Z".to_owned(),
         tool: "0.1.0".to_owned(),
         profile: BuiltProfile::Known(Profile::All),
+        materials: Some(materials()),
         image: Some(ImageRecord {
             digest: Digest::new([7; 32]),
             platforms: System::main().platform().into_iter().collect(),
@@ -33,6 +35,21 @@ fn record() -> Record {
         files: [(MANIFEST, 1), ("lix-2.93.1.tar.gz", 2), ("manual/index.html", 3), ("manual/a/b.html", 4)]
             .map(|(path, byte)| (path.to_owned(), facts(byte)))
             .into(),
+    }
+}
+
+fn materials() -> Materials {
+    let input = Input {
+        from: Some("github:NixOS/nixpkgs".to_owned()),
+        rev: "e".repeat(40).parse().ok(),
+        nar: Some(Digest::new([8; 32])),
+    };
+    let directory = Input { from: None, rev: None, nar: Some(Digest::new([9; 32])) };
+    Materials {
+        repository: "https://git.lix.systems/lix-project/lix".to_owned(),
+        tag: "f".repeat(40).parse().ok(),
+        modified: false,
+        inputs: Inputs::from([("nixpkgs".to_owned(), input), ("directory".to_owned(), directory)]),
     }
 }
 
@@ -64,6 +81,20 @@ fn bytes() {
                   "size": 5,
                   "sha256": "0505050505050505050505050505050505050505050505050505050505050505"
                 }
+              }
+            }
+          },
+          "materials": {
+            "repository": "https://git.lix.systems/lix-project/lix",
+            "tag": "ffffffffffffffffffffffffffffffffffffffff",
+            "inputs": {
+              "directory": {
+                "narHash": "sha256-CQkJCQkJCQkJCQkJCQkJCQkJCQkJCQkJCQkJCQkJCQk="
+              },
+              "nixpkgs": {
+                "from": "github:NixOS/nixpkgs",
+                "rev": "eeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeee",
+                "narHash": "sha256-CAgICAgICAgICAgICAgICAgICAgICAgICAgICAgICAg="
               }
             }
           },
@@ -104,7 +135,7 @@ fn bytes() {
         0909090909090909090909090909090909090909090909090909090909090909  release.json
         /nix/store/aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa-lix-2.93.1.drv
     "#]]
-    .assert_eq(&(record().sums(Digest::new([9; 32])) + &record().drvs()));
+    .assert_eq(&(record().sums([(RECORD, Digest::new([9; 32]))]) + &record().drvs()));
 }
 
 #[test]
@@ -146,6 +177,18 @@ fn unknown_keys_are_refused_in_release_and_ignored_where_they_are_published() {
 }
 
 #[test]
+fn an_older_record_has_no_materials_and_a_newer_ones_are_read() {
+    let older = Record { materials: None, ..record() };
+    assert!(!older.to_json().contains("materials"));
+    assert_eq!(Record::parse(&older.to_json()), Ok(older));
+    let modified = Materials { tag: None, modified: true, inputs: Inputs::new(), ..materials() };
+    let newer = Record { materials: Some(modified), ..record() };
+    assert_eq!(Record::parse(&newer.to_json()), Ok(newer.clone()));
+    let text = newer.to_json().replacen("\"modified\"", "\"builder\": {}, \"modified\"", 1);
+    assert_eq!(Record::parse_published(&text), Ok(newer));
+}
+
+#[test]
 fn no_file_lies_elsewhere() {
     for path in ["/etc/passwd", "manual//etc/passwd", "../x", "manual/../../x", "manual/./x", "manual/", ""] {
         let mut record = record();
@@ -174,14 +217,18 @@ fn every_difference_is_named() {
     let mut found = record().files;
     let taken = found.remove("lix-2.93.1.tar.gz").expect("it is there");
     found.insert(MANIFEST.to_owned(), taken);
-    found.insert(SUMS.to_owned(), taken);
+    let others = Files::from([(SUMS.to_owned(), taken)]);
+    found.extend(others.clone());
     found.insert("extra".to_owned(), taken);
     expect![[r#"
         lix-2.93.1.tar.gz is missing
         manifest.nix has changed: built with 1 bytes, and now it has 2
         extra was not built with the rest
     "#]]
-    .assert_eq(&format!("{}\n", record().compare(&found).expect_err("differences")));
-    assert_eq!((record().compare(&record().files), record().compare_manual(&record().manual())), (Ok(()), Ok(())));
+    .assert_eq(&format!("{}\n", record().compare(&found, &others).expect_err("differences")));
+    assert_eq!(
+        (record().compare(&record().files, &others), record().compare_manual(&record().manual())),
+        (Ok(()), Ok(()))
+    );
     assert!(record().compare_manual(&record().files).is_err());
 }

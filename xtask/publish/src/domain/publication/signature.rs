@@ -1,28 +1,37 @@
-//! The signature of a release's sums, which is beside them, and the page that says how anyone checks it.
+//! The signature of a release's sums, which is beside them, the signed statement of provenance, and the page that says how
+//! anyone checks them.
 //!
 //! The sums list the record, the record lists every page of the manual, every store path and the images: what the
 //! signature covers is everything. It is by the key that signs the binary cache, which users trust already. That key
-//! differs by environment, so the signature and the page are not in the record, which does not.
+//! differs by environment, so the signatures and the page are not in the record, which does not.
 
 use xtask::domain::build::record::Record;
 use xtask::domain::digest::Digest;
 use xtask::domain::layout::{Layout, RECORD, SUMS, SUMS_SIGNATURE, VERIFY};
 
 use crate::domain::cache::signing::PublicKey;
-use crate::domain::publication::plan::{Judgement, Status};
+use crate::domain::publication::plan::Judgement;
 use crate::domain::sshsig;
 
-/// What was seen of the signature and its page.
+/// What was seen of the signatures and the page.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Seen {
-    /// Digest of our sums.
-    pub sums: Digest,
-    /// The name of the key that signed our sums, or what is wrong with the signature; `None` if there is none.
-    pub signature: Option<Result<String, String>>,
+    /// What is signed: the sums first.
+    pub signed: Vec<Signed>,
     /// What is wrong with the page; `None` if nothing is.
     pub page: Option<Page>,
     /// Why nothing can be signed, if so.
     pub unready: Option<String>,
+}
+
+/// A file of ours, and its signature there.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Signed {
+    /// Name of the file.
+    pub name: String,
+    pub digest: Digest,
+    /// The name of the key that signed it, or what is wrong with the signature; `None` if there is none.
+    pub by: Option<Result<String, String>>,
 }
 
 /// What is wrong with the page.
@@ -32,34 +41,33 @@ pub enum Page {
     Different,
 }
 
-/// Judges what publishing would do to the signature. A bad one is replaced: it proved nothing, and whether the sums may
-/// be there is for the directory to say.
+/// Judges what publishing would do to the signatures. A bad one is replaced: it proved nothing, and whether what it signs
+/// may be there is for the directory to say.
 pub fn judge(seen: &Seen) -> Judgement {
-    let Seen { sums, signature, page, unready } = seen;
+    let Seen { signed, page, unready } = seen;
     if let Some(why) = unready {
         return Judgement::refused(vec![why.clone()]);
     }
-    let sign = match signature {
-        None => Some(("sign", format!("sign {SUMS} {sums}"))),
-        Some(Err(why)) => Some(("sign again", format!("sign {SUMS} {sums} again: the signature there {why}"))),
+    let sign = |Signed { name, digest, by }: &Signed| match by {
+        None => Some((format!("sign {}", digest.short()), format!("sign {name} {digest}"))),
+        Some(Err(why)) => {
+            let change = format!("sign {name} {digest} again: the signature there {why}");
+            Some((format!("sign again {}", digest.short()), change))
+        }
         Some(Ok(_)) => None,
     };
     let write = page.map(|page| match page {
-        Page::Missing => ("write", format!("write {VERIFY}")),
-        Page::Different => ("rewrite", format!("rewrite {VERIFY}")),
+        Page::Missing => format!("write {VERIFY}"),
+        Page::Different => format!("rewrite {VERIFY}"),
     });
-    let summary = match (&sign, &write, signature) {
-        (Some((sign, _)), _, _) => format!("{sign} {}", sums.short()),
-        (None, Some((write, _)), _) => format!("{write} {VERIFY}"),
-        (None, None, by) => format!("by {}", by.iter().flatten().cloned().collect::<String>()),
-    };
-    let status = match (&sign, &write, signature) {
-        (None, None, _) => Status::Same,
-        (_, _, None) => Status::Absent,
-        _ => Status::Different,
-    };
-    let changes = sign.into_iter().chain(write).map(|(_, change)| change).collect();
-    Judgement::new(status, summary, changes)
+    let write = write.map(|change| (change.clone(), change));
+    let (summaries, changes): (Vec<_>, Vec<_>) = signed.iter().filter_map(sign).chain(write).unzip();
+    let by = signed.iter().find_map(|signed| signed.by.clone()?.ok()).unwrap_or_default();
+    match summaries.into_iter().next() {
+        None => Judgement::same(format!("by {by}")),
+        Some(summary) if signed.iter().all(|signed| signed.by.is_none()) => Judgement::absent(summary, changes),
+        Some(summary) => Judgement::different(summary, changes),
+    }
 }
 
 /// Whether published sums prove a record: they are signed by one of the keys, and list it. Returns the key.
@@ -99,6 +107,15 @@ pub fn page(record: &Record, layout: &Layout, key: &PublicKey, address: Option<&
         }
         None => String::new(),
     };
+    let stated = match &record.materials {
+        Some(_) => format!(
+            "\nIt also lists `{}`, which says what the files were made of and how, as an in-toto statement with SLSA's provenance.\n\
+             For programs that read those, `{}` is the same, signed by such a key in an envelope (DSSE).\n",
+            layout.statement(),
+            layout.envelope()
+        ),
+        None => String::new(),
+    };
     // The user's own copy of the key goes into the command, in Nix's spelling: a page that somebody replaced cannot show
     // the right key and use another one.
     let (nix, digits) = (key.to_string(), key.to_string().rsplit(':').next().unwrap_or_default().to_owned());
@@ -121,7 +138,7 @@ pub fn page(record: &Record, layout: &Layout, key: &PublicKey, address: Option<&
          \n    {curl_line}ssh-keygen -Y verify -f {name}.signers -I {name} -n {name} -s {SUMS_SIGNATURE} < {SUMS}\n    \
          sha256sum -c --ignore-missing {SUMS}\n\
          \n\
-         The second says `Good \"{name}\" signature`, and the last `OK` for each file that was downloaded. Anything else: do not use it.\n",
+         The second says `Good \"{name}\" signature`, and the last `OK` for each file that was downloaded. Anything else: do not use it.\n{stated}",
         curl_line = if curl.is_empty() { String::new() } else { format!("{}\n    ", curl.trim_end()) },
     )
 }

@@ -1,13 +1,17 @@
-//! The signature of a release's sums: what everything else is compared with is proven by it, or by nothing.
+//! The signature of a release's sums: what everything else is compared with is proven by it, or by nothing. The signed
+//! statement of its provenance says the same to other programs.
 
 use anyhow::Result;
 use xtask::domain::build::record::{Files, Record};
 use xtask::domain::layout::{SUMS, SUMS_SIGNATURE, VERIFY};
 use xtask::tools::files;
+use xtask::tree::seal::Seal;
 
 use super::report::Findings;
 use super::tree::{Compared, compare};
 use super::{Report, View};
+use crate::domain::dsse;
+use crate::domain::limits;
 use crate::domain::publication::signature::{page, proof};
 use crate::domain::serving::MOVING;
 
@@ -45,14 +49,25 @@ impl View<'_> {
         report.unproven = false;
         let address = self.site.environment.public.as_ref().map(|public| public.releases.as_str());
         // The page names the key as users of the cache do; a list of signers may call it otherwise.
-        let own = self.site.trusted().into_iter().find(|own| own.bytes() == key.bytes());
-        let page = own.map(|key| (VERIFY, page(record, &layout, &key, address).into_bytes()));
-        let expected: Files = [(SUMS_SIGNATURE, signature.unwrap_or_default())]
-            .into_iter()
-            .chain(page)
-            .map(|(name, text)| (name.to_owned(), files::digest_of(&text)))
-            .collect();
-        let Compared { findings, .. } = compare(releases, &directory, &expected, Some(MOVING)).await?;
+        let own = self.site.trusted();
+        let known = own.iter().find(|own| own.bytes() == key.bytes());
+        let page = known.map(|key| (VERIFY.to_owned(), page(record, &layout, key, address).into_bytes()));
+        let mut texts: Vec<(String, Vec<u8>)> = vec![(SUMS_SIGNATURE.to_owned(), signature.unwrap_or_default())];
+        texts.extend(page);
+        let mut broken = Vec::new();
+        if let Some(statement) = Seal::of(record, digest, &layout).statement {
+            let name = layout.envelope();
+            match releases.bucket.get(&format!("{directory}/{name}"), limits::SIGNATURE).await? {
+                None => broken.push(format!("{name} is missing: `upload` signs {}", statement.name)),
+                Some(there) => match dsse::check(&there, statement.text.as_bytes(), keys, &own) {
+                    Err(why) => broken.push(format!("{name} {why}: `upload` signs {} again", statement.name)),
+                    Ok(_) => texts.push((name, there)),
+                },
+            }
+        }
+        let expected: Files = texts.into_iter().map(|(name, text)| (name, files::digest_of(&text))).collect();
+        let Compared { mut findings, .. } = compare(releases, &directory, &expected, Some(MOVING)).await?;
+        findings.broken.extend(broken);
         report.check(&title, &format!("by {}", key.name()), findings, "everyone who checks a download");
         Ok(())
     }

@@ -6,10 +6,11 @@ use xtask::domain::amounts::{bytes_for_people, counted};
 use xtask::domain::build::record::{Files, Record};
 use xtask::domain::digest::{Digest, FileFacts};
 use xtask::domain::format::Misread;
-use xtask::domain::layout::{Docs, INSTALLER_RECORD, MANUAL_INDEX, RECORD, SUMS, SUMS_SIGNATURE, VERIFY, side_file_of};
+use xtask::domain::layout::{Docs, INSTALLER_RECORD, MANUAL_INDEX, RECORD, SUMS, side_file_of};
 use xtask::domain::shown::excerpt;
 use xtask::domain::version::Version;
 use xtask::tools::files;
+use xtask::tree::seal::Seal;
 
 use super::report::Findings;
 use super::sides::{self, Sides};
@@ -30,15 +31,14 @@ impl View<'_> {
         text: &[u8],
         report: &mut Report,
     ) -> Result<()> {
-        let directory = self.layout().version_directory();
+        let (layout, directory) = (self.layout(), self.layout().version_directory());
         let mut expected = record.files.clone();
-        let sums = record.sums(files::digest_of(text).sha256);
-        expected.insert(SUMS.to_owned(), files::digest_of(sums.as_bytes()));
+        expected.extend(Seal::of(record, files::digest_of(text).sha256, &layout).files());
         let Compared { mut findings, mut extra, damaged } =
             compare(&self.sources.releases, &directory, &expected, Some(IMMUTABLE)).await?;
         report.damaged = damaged;
         findings.append(self.sources.releases.shown(&format!("{directory}/{RECORD}"), text, |_| None).await);
-        extra.retain(|path| ![RECORD, SUMS_SIGNATURE, VERIFY].contains(&path.as_str()));
+        extra.retain(|path| path != RECORD && !layout.signed().contains(path));
         let bytes = expected.values().fold(0, |sum: u64, facts| sum.saturating_add(facts.size));
         let files = format!("{}, {}", counted(expected.len(), "file"), bytes_for_people(bytes));
         report.check(&format!("releases {directory}/"), &files, findings, "everyone who downloads it");

@@ -11,6 +11,7 @@ use xtask::domain::build::record::Record;
 use xtask::domain::layout::{self, Layout};
 use xtask::domain::product::Product;
 use xtask::tools::files;
+use xtask::tree::seal::Seal;
 
 use crate::repo::{Ran, Repo};
 
@@ -112,13 +113,11 @@ impl StandIn {
             }
         }
         let text = record.to_json();
-        let sums = record.sums(files::digest_of(text.as_bytes()).sha256);
-        for (path, text) in [
-            (dir.join(layout::RECORD), &text),
-            (self.release_dir().join(layout::RECORD), &text),
-            (dir.join(layout::SUMS), &sums),
-        ] {
-            fs::write(path, text).expect("written");
+        for place in [&dir, &self.release_dir()] {
+            fs::write(place.join(layout::RECORD), &text).expect("written");
+        }
+        for (name, text) in Seal::of(&record, files::digest_of(text.as_bytes()).sha256, &self.layout()).texts() {
+            fs::write(dir.join(name), text).expect("written");
         }
     }
 

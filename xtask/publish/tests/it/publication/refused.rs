@@ -38,7 +38,7 @@ fn nothing_happens_without_consent_to_exactly_this() {
         Lix 2.93.1 to local (patch)
 
         contents
-          + releases lix/lix-2.93.1/               add 13 (24 kB)
+          + releases lix/lix-2.93.1/               add 14 (28 kB)
           + releases lix/lix-2.93.1/SHA256SUMS.sig sign OBJECT
           + cache closures                         add 10 paths (3 kB unpacked)
           + docs manual/lix/2.93/                  add 8 (208 B): the newest release of 2.93 here
@@ -182,6 +182,7 @@ fn what_is_published_never_changes() {
 
         contents
           ! releases lix/lix-2.93.1/               refused: SHA256SUMS is published with different content and must never change: published DIGEST, ours DIGEST
+              lix-2.93.1.intoto.json is published with different content and must never change: published DIGEST, ours DIGEST
               manifest.nix is published with different content and must never change: published DIGEST, ours DIGEST
               release.json is published with different content and must never change: published DIGEST, ours DIGEST
           ~ releases lix/lix-2.93.1/SHA256SUMS.sig sign again OBJECT
@@ -207,6 +208,7 @@ fn what_is_published_never_changes() {
         error: the upload is not finished
           this plan cannot be carried out:
           releases lix/lix-2.93.1/: SHA256SUMS is published with different content and must never change: published DIGEST, ours DIGEST
+          releases lix/lix-2.93.1/: lix-2.93.1.intoto.json is published with different content and must never change: published DIGEST, ours DIGEST
           releases lix/lix-2.93.1/: manifest.nix is published with different content and must never change: published DIGEST, ours DIGEST
           releases lix/lix-2.93.1/: release.json is published with different content and must never change: published DIGEST, ours DIGEST
           releases manifest.nix: aarch64-linux disappears, and its users get no more upgrades: if that is right, add `--drop-system aarch64-linux`
