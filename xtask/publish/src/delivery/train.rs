@@ -6,6 +6,7 @@ use anyhow::{Result, anyhow, ensure};
 use xtask::domain::extent::Extent;
 use xtask::domain::version::Version;
 use xtask::tools::git::Git;
+use xtask::tools::term;
 
 use crate::acts::delivery::Delivery;
 use crate::acts::git::GitSide;
@@ -216,6 +217,12 @@ impl<'a> Train<'a> {
         let (published, mut deliveries) = (self.published().await?, Vec::new());
         for delivery in &self.deliveries {
             deliveries.push((delivery, delivery.plan(&published, &self.silent).await?));
+        }
+        // A plan that is refused for it says so itself.
+        if let Some(why) =
+            published.unclear.as_ref().filter(|_| deliveries.iter().all(|(_, plan)| plan.refusals().is_empty()))
+        {
+            term::warn(why);
         }
         let is_first = published.versions.is_empty() && published.begun.is_empty();
         Ok(PlannedTrain { train: self, is_first, deliveries })

@@ -282,7 +282,8 @@ async fn check_buckets(site: &Site, checkup: &mut Checkup) {
     let releases = stores.of(Bucket::Releases);
     match published(releases, site).await {
         Ok(published) => {
-            checkup.add("published", Ok(counted(published.versions.len(), "version")));
+            let count = counted(published.versions.len(), "version");
+            checkup.add("published", published.unclear.clone().map_or(Ok(count), Err));
             match signers(releases, site, &published.versions).await {
                 Ok(signers) => show_signers(&signers, checkup),
                 Err(error) => checkup.add("signatures", Err(format!("{error:#}"))),

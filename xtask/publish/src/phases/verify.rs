@@ -62,7 +62,7 @@ pub async fn run(invocation: &Invocation, args: &VerifyArgs) -> Result<Outcome> 
     let mut report = Report::new(if invocation.json { Output::Json } else { Output::Page });
     if let Some(Unclear { why, is_damaged }) = unclear {
         let findings = if is_damaged { Findings::broken(why) } else { Findings::unknown(why) };
-        report.check(&format!("releases {WITHDRAWN}"), "", findings, "every upload, which it stops");
+        report.check(&format!("releases {WITHDRAWN}"), "", findings, "uploads, which move no pointer until then");
     }
     view.note_begun(&mut report);
     match view.record(&view.version).await? {

@@ -23,19 +23,25 @@ use crate::tools::transfer;
 /// Reads what is published.
 ///
 /// # Errors
-/// The bucket cannot be read, or the withdrawn versions are unknown, so that an upload might bring users to one.
+/// The bucket cannot be read, or a newer tool wrote the list of withdrawn versions.
 pub async fn published(releases: &Store, site: &Site) -> Result<Published> {
     let (published, withdrawn) = look(releases, site).await?;
-    match withdrawn {
-        Withdrawn::Known(withdrawn) => Ok(Published { withdrawn, ..published }),
+    Ok(match withdrawn {
+        Withdrawn::Known(withdrawn) => Published { withdrawn, ..published },
         Withdrawn::Unclear(Unclear { why, is_damaged: false }, _) => {
             bail!("{why}\nso this run does not know which versions a rollback withdrew, and moves no pointer")
         }
-        Withdrawn::Unclear(Unclear { why, is_damaged: true }, _) => bail!(
-            "{why}\nso it is unknown which versions a rollback withdrew: look at it, or rewrite it with \
-             `rollback --to VERSION`, naming the version that users should have"
-        ),
-    }
+        // What was published before can be repaired all the same, also if only the key that signed the list is not
+        // trusted any more.
+        Withdrawn::Unclear(Unclear { why, is_damaged: true }, withdrawn) => Published {
+            withdrawn,
+            unclear: Some(format!(
+                "{why}, so it is unknown which versions a rollback withdrew: look at it, or rewrite it with \
+                 `rollback --to VERSION`, naming the version that users should have"
+            )),
+            ..published
+        },
+    })
 }
 
 /// Reads what is published for a rollback, which must work whatever is there, and says what is wrong with the list of

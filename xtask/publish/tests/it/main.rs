@@ -39,6 +39,7 @@ mod repo;
 mod resources;
 mod rollback;
 mod root_manifest;
+mod rotation;
 mod scripted;
 mod season;
 mod servers;

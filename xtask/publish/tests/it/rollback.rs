@@ -274,9 +274,15 @@ fn a_rollback_is_the_way_out_of_a_list_that_cannot_be_read() {
     old.upload().ok();
     new.upload().ok();
     let list = old.object("local-releases/withdrawn.json");
+    let live = || fs::read_to_string(old.object("local-releases/manifest.nix")).expect("a manifest");
     for garbage in ["", "<html>503</html>", r#"["2.93.2", "latest"]"#, r#"{"format": 2}"#] {
         fs::write(&list, garbage).expect("written");
-        let error = new.upload().fails(1);
+        let (before, ran) = (live(), new.upload());
+        // Nothing has to move at first, so that only a newer format is refused.
+        let moves = before.contains("-lix-2.93.1\"");
+        assert_eq!(ran.code, Some(i32::from(moves || garbage.contains("format"))), "{garbage}: {}", ran.stderr);
+        assert_eq!(live(), before, "{garbage}: no pointer moves");
+        let error = ran.stderr;
         assert!(
             error.contains("it is unknown which versions a rollback withdrew")
                 || error.contains("does not know which versions a rollback withdrew"),

@@ -12,6 +12,7 @@ use xtask::domain::digest::Digest;
 use xtask::domain::layout::Layout;
 use xtask::domain::oid::Oid;
 use xtask::domain::product::Product;
+use xtask::domain::release::Release;
 use xtask::domain::release::tagging::{Relation, Tag, TagRecord};
 use xtask::domain::system::System;
 use xtask::domain::version::Version;
@@ -164,24 +165,41 @@ const SMALL: usize = 2;
 pub fn judge(act: &Act, subject: &Subject, seen: &Seen, published: &Published, waivers: &Waivers) -> Planned {
     let mut judged = judge_seen(act, subject, seen, waivers);
     if let (Some(follows), Subject::Official(release)) = (act.follows(), subject) {
-        match pointers::judge(follows, release.version(), published) {
-            Verdict::Moves(why) if judged.is_to_do() => judged.summary += &format!(": {why}"),
-            Verdict::Moves(_) => {}
-            // A rollback withdrew this version and stopped before it moved this pointer.
-            Verdict::Stays(_)
-                if judged.status == Status::Same && leads_to_withdrawn(follows, release.version(), published) =>
-            {
-                judged.status = Status::Waiting(half_rolled_back(release.version(), published));
+        match (pointers::judge(follows, release.version(), published), &published.unclear) {
+            // Whoever damaged the list may have meant to move this pointer, or to keep it where it is.
+            (Verdict::Moves(_), Some(why)) if judged.is_to_do() => judged = Judgement::refused(vec![why.clone()]),
+            (Verdict::Stays(_), Some(why)) if is_withdrawn(follows, release.version(), published) => {
+                judged = Judgement::refused(vec![why.clone()]);
             }
-            Verdict::Stays(why) => judged = Judgement::stays(why),
-            Verdict::Waits(begun) if judged.is_to_do() => {
-                let why = unfinished(&begun, release.product());
-                judged = Judgement::new(Status::Waiting(why), "", Vec::new());
-            }
-            Verdict::Waits(_) => {}
+            (verdict, _) => judged = follow(verdict, follows, release, published, judged),
         }
     }
     Planned::new(act, subject, judged)
+}
+
+/// Judges a pointer, given how it was judged as an object.
+fn follow(
+    verdict: Verdict,
+    follows: Follows,
+    release: &Release,
+    published: &Published,
+    mut judged: Judgement,
+) -> Judgement {
+    match verdict {
+        Verdict::Moves(why) if judged.is_to_do() => judged.summary += &format!(": {why}"),
+        Verdict::Moves(_) => {}
+        // A rollback withdrew this version and stopped before it moved this pointer.
+        Verdict::Stays(_) if judged.status == Status::Same && is_withdrawn(follows, release.version(), published) => {
+            judged.status = Status::Waiting(half_rolled_back(release.version(), published));
+        }
+        Verdict::Stays(why) => judged = Judgement::stays(why),
+        Verdict::Waits(begun) if judged.is_to_do() => {
+            let why = unfinished(&begun, release.product());
+            judged = Judgement::new(Status::Waiting(why), "", Vec::new());
+        }
+        Verdict::Waits(_) => {}
+    }
+    judged
 }
 
 fn unfinished(begun: &Version, product: &Product) -> String {
@@ -191,8 +209,8 @@ fn unfinished(begun: &Version, product: &Product) -> String {
     )
 }
 
-/// Whether a rollback should have moved a pointer away from this version.
-fn leads_to_withdrawn(follows: Follows, version: &Version, published: &Published) -> bool {
+/// Whether a rollback has moved a pointer away from this version, or should have.
+fn is_withdrawn(follows: Follows, version: &Version, published: &Published) -> bool {
     follows == Follows::NewestStable && published.withdrawn.contains(version)
 }
 

@@ -19,6 +19,8 @@ pub struct Published {
     pub begun: BTreeSet<Version>,
     /// Versions that a rollback withdrew: they stay published, but are not offered as the newest stable release.
     pub withdrawn: BTreeSet<Version>,
+    /// Why it is unclear which versions were withdrawn, and what to do; no pointer moves then.
+    pub unclear: Option<String>,
     /// Versions in this publication, the one that is judged among them.
     pub arriving: BTreeSet<Version>,
 }
