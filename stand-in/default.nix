@@ -89,7 +89,13 @@ let
     runCommand "liblix-${version}-${system}" { } ''
       mkdir -p $out/lib
       ${liblix}/bin/liblix ${version} ${system} > $out/lib/liblix
-    '';
+    ''
+    // {
+      meta.license = {
+        spdxId = "LGPL-2.1-or-later";
+        fullName = "GNU Lesser General Public License v2.1 or later";
+      };
+    };
 
   build =
     system:
@@ -100,19 +106,28 @@ let
           "out"
           "doc"
         ];
+        # As a value, as in Nixpkgs: a bill of materials has what it says about itself.
+        liblix = library system;
       }
       ''
         mkdir -p $out/bin $doc/share/doc/nix
         cat > $out/bin/nix << END
         #!/bin/sh
         echo "nix (Lix, like Nix) ${version}"
-        cat ${library system}/lib/liblix
+        cat $liblix/lib/liblix
         END
         chmod +x $out/bin/nix
         cp -r ${manual} $doc/share/doc/nix/manual
       ''
     // {
       inherit officialRelease;
+      meta = {
+        homepage = "https://lix.systems";
+        license = {
+          spdxId = "LGPL-2.1-or-later";
+          fullName = "GNU Lesser General Public License v2.1 or later";
+        };
+      };
     };
 
   # What Nix knows about a closure, as `nix-store --load-db` reads it: path, hash, size, no deriver, references. Nix gives

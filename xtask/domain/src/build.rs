@@ -6,15 +6,18 @@
 //! * [`nix_log`]: what Nix writes while it builds: what was built where, and what failed
 //! * [`flake_lock`]: the inputs that a flake is locked to
 //! * [`jobs`]: what a flake offers to build, and whether a release can be made of it
+//! * [`description`]: what derivations say about their licenses and home pages
 //! * [`path_info`]: what Nix knows about a store path and its closure
 //! * [`placeholder`]: what git fills in when it archives the source
 //! * [`image`]: the index that joins the container images of several architectures
 //! * [`manifest`]: the store path of each system, for `nix upgrade-nix`
+//! * [`sbom`]: the bill of materials of each system
 //! * [`record`]: `release.json`, what the release consists of, to the byte; [`provenance`]: the same for tools that others
 //!   wrote, with what it was made of
 
 pub mod builder_answer;
 pub mod builders;
+pub mod description;
 pub mod flake_lock;
 pub mod image;
 pub mod jobs;
@@ -27,6 +30,7 @@ pub mod placeholder;
 pub mod program;
 pub mod provenance;
 pub mod record;
+pub mod sbom;
 
 /// Name of the output that users get, and of the one with the tarballs.
 pub const OUT: &str = "out";

@@ -126,6 +126,11 @@ impl Layout {
         format!("{}-docker-image-{system}.tar.gz", self.name)
     }
 
+    /// Returns the name of a system's bill of materials.
+    pub fn sbom(&self, system: &System) -> String {
+        format!("{}-{system}.cdx.json", self.name)
+    }
+
     pub fn manual_archive(&self) -> String {
         format!("{}-manual.tar.gz", self.name)
     }
@@ -242,6 +247,7 @@ mod tests {
         names.extend(layout.built_archives(&systems));
         names.extend([side_file(&layout.source()), layout.statement()]);
         names.extend(layout.signed().into_iter().chain([layout.receipt(), layout.installer_record()]));
+        names.push(layout.sbom(&systems[0]));
         names.push(format!("{}/{}", layout.installer_pointers(), layout.installer_name(&systems[1])));
         assert_eq!(layout.installer_system(&layout.installer_name(&systems[1])).as_ref(), Some(&systems[1]));
         assert_eq!(layout.installer_system("lix-installer-x86_64-linux.sha256"), None);
@@ -261,6 +267,7 @@ mod tests {
             VERIFY.md
             receipts/lix-2.93.1.json
             lix/lix-2.93.1/installer.json
+            lix-2.93.1-x86_64-linux.cdx.json
             lix/lix-installer-aarch64-darwin
             manual/lix/2.93
             manual/lix/stable

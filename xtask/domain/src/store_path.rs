@@ -58,6 +58,18 @@ impl StorePath {
         &self.0[HASH_DIGITS + 1..]
     }
 
+    /// Splits the name as Nix does: the version begins at the first `-` that is not followed by a letter. Either may be
+    /// empty.
+    pub fn name_and_version(&self) -> (&str, &str) {
+        let name = self.name();
+        let begins =
+            |(at, _): &(usize, &str)| name[at + 1..].bytes().next().is_some_and(|next| !next.is_ascii_alphabetic());
+        match name.match_indices('-').find(begins) {
+            Some((at, _)) => (&name[..at], &name[at + 1..]),
+            None => (name, ""),
+        }
+    }
+
     /// Returns hash and name.
     pub fn base_name(&self) -> &str {
         &self.0

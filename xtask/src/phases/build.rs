@@ -56,11 +56,13 @@ fn all(plan: &Plan, nix: &Nix, stage: Stage, steps: &mut Steps) -> Result<String
     let what = format!("{RELEASE_JOBS}.{} with {}", plan.profile, Nix::evaluator());
     let (jobs, early) = steps.run("evaluate", what, || realise::evaluate(nix, plan, &roots))?;
     plan.check_version(&jobs.version)?;
+    let what = "licenses and home pages of what the builds are made of";
+    let descriptions = steps.run("describe", what, || realise::describe(nix, plan))?;
     let systems: Vec<String> = jobs.builds.keys().map(System::to_string).collect();
     let what = format!("{} and the tarballs", systems.join(", "));
     steps.run("realise", what, || realise::realise(nix, &plan.fleet, &jobs, early, &roots))?;
 
-    let mut gathering = Gathering::new(plan, &jobs, stage.dir());
+    let mut gathering = Gathering::new(plan, &jobs, &descriptions, stage.dir());
     steps.run("gather", "files and manual, and the source as git archives it", || gathering.gather())?;
     let platforms = gathering.platforms();
     let image = steps.run("images", format!("{platforms}, converted by skopeo"), || gathering.images())?;

@@ -22,6 +22,7 @@ use super::process::output;
 use super::process::running;
 use super::scratch_dir::ScratchDir;
 use super::{files, term};
+use crate::domain::build::description::{self, Descriptions};
 use crate::domain::build::jobs::Row;
 use crate::domain::build::nix_args::NixArgs;
 use crate::domain::build::nix_fault::{Fault, meaning};
@@ -34,6 +35,8 @@ use crate::domain::store_path::from_base32;
 const EVAL_ROWS: &str = include_str!("eval-rows.nix");
 /// Nix function that returns the names to descend into, to find the job that fails.
 const CHILDREN: &str = r#"jobs: if jobs.type or "" == "derivation" then [ ] else builtins.attrNames jobs"#;
+/// Nix function that turns a set of builds into what the derivations that they are made of say about themselves.
+const DESCRIPTIONS: &str = include_str!("descriptions.nix");
 /// Nix function that returns the system of each derivation in a set, without instantiating it.
 const SYSTEMS: &str = "builtins.mapAttrs (_: job: job.system)";
 const EVAL_JOBS: &str = "nix-eval-jobs";
@@ -152,6 +155,16 @@ impl Nix {
     /// Nix's message.
     pub fn systems(&self, flake: &Flake, path: &[String]) -> Result<BTreeMap<String, String>> {
         json(&self.eval(flake, path, SYSTEMS).map_err(Failure::into_error)?.stdout)
+    }
+
+    /// Returns the licenses and home pages of everything that a set of builds is made of, as far as they are stated.
+    ///
+    /// # Errors
+    /// Nix's message.
+    pub fn descriptions(&self, flake: &Flake, path: &[String]) -> Result<Descriptions> {
+        let output = self.eval(flake, path, DESCRIPTIONS).map_err(Failure::into_error)?;
+        let parsed = description::parse(&String::from_utf8_lossy(&output.stdout));
+        parsed.map_err(|why| anyhow!("`nix eval` wrote unexpected descriptions: {why}"))
     }
 
     /// Warns about options that are left out because the evaluator that knows them is not installed.

@@ -2,6 +2,7 @@
 
 mod judge;
 mod old_release;
+mod sbom;
 mod tree;
 
 use expect_test::expect;
@@ -23,8 +24,10 @@ fn both_profiles_hold_what_they_should() {
         release/artifacts/lix
         release/artifacts/lix/lix-0.1.0
         release/artifacts/lix/lix-0.1.0/SHA256SUMS
+        release/artifacts/lix/lix-0.1.0/lix-0.1.0-aarch64-darwin.cdx.json
         release/artifacts/lix/lix-0.1.0/lix-0.1.0-aarch64-darwin.tar.xz
         release/artifacts/lix/lix-0.1.0/lix-0.1.0-aarch64-darwin.tar.xz.sha256
+        release/artifacts/lix/lix-0.1.0/lix-0.1.0-aarch64-linux.cdx.json
         release/artifacts/lix/lix-0.1.0/lix-0.1.0-aarch64-linux.tar.xz
         release/artifacts/lix/lix-0.1.0/lix-0.1.0-aarch64-linux.tar.xz.sha256
         release/artifacts/lix/lix-0.1.0/lix-0.1.0-docker-image-aarch64-linux.tar.gz
@@ -33,6 +36,7 @@ fn both_profiles_hold_what_they_should() {
         release/artifacts/lix/lix-0.1.0/lix-0.1.0-docker-image-x86_64-linux.tar.gz.sha256
         release/artifacts/lix/lix-0.1.0/lix-0.1.0-manual.tar.gz
         release/artifacts/lix/lix-0.1.0/lix-0.1.0-manual.tar.gz.sha256
+        release/artifacts/lix/lix-0.1.0/lix-0.1.0-x86_64-linux.cdx.json
         release/artifacts/lix/lix-0.1.0/lix-0.1.0-x86_64-linux.tar.xz
         release/artifacts/lix/lix-0.1.0/lix-0.1.0-x86_64-linux.tar.xz.sha256
         release/artifacts/lix/lix-0.1.0/lix-0.1.0.intoto.json

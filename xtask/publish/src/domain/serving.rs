@@ -19,7 +19,7 @@ pub fn content_type(key: &str) -> &'static str {
 /// Nix depend on how those are served.
 pub fn is_text(key: &str) -> bool {
     let served_to_nix = [".narinfo", ".ls", "nix-cache-info"].iter().any(|ending| key.ends_with(ending));
-    !served_to_nix && matches!(content_type(key), TEXT | JSON | STATEMENT)
+    !served_to_nix && matches!(content_type(key), TEXT | JSON | STATEMENT | BILL_OF_MATERIALS)
 }
 
 /// The headers with which a server serves an object, as far as clients depend on them.
@@ -96,7 +96,7 @@ fn directives(value: &str) -> Vec<String> {
 }
 
 /// Content types by the end of a key; the first match counts.
-const TYPES: [(&str, &str); 28] = [
+const TYPES: [(&str, &str); 29] = [
     ("SHA256SUMS", TEXT),
     (".sig", TEXT),
     (".sha256", TEXT),
@@ -106,6 +106,7 @@ const TYPES: [(&str, &str); 28] = [
     (".html", "text/html; charset=utf-8"),
     (".css", "text/css; charset=utf-8"),
     (".js", "text/javascript; charset=utf-8"),
+    (".cdx.json", BILL_OF_MATERIALS),
     (".json", JSON),
     (".intoto.jsonl", STATEMENT),
     (".ls", JSON),
@@ -131,6 +132,7 @@ const TEXT: &str = "text/plain; charset=utf-8";
 const JSON: &str = "application/json";
 /// Signed statements, one a line.
 const STATEMENT: &str = "application/vnd.in-toto.bundle";
+const BILL_OF_MATERIALS: &str = "application/vnd.cyclonedx+json";
 
 #[cfg(test)]
 mod tests {
@@ -142,6 +144,8 @@ mod tests {
             assert_eq!(content_type(key), TEXT, "{key}");
         }
         assert_eq!(content_type("lix/lix-2.93.1/lix-2.93.1.tar.gz"), "application/gzip");
+        let bill = "lix/lix-2.93.1/lix-2.93.1-x86_64-linux.cdx.json";
+        assert_eq!((content_type(bill), is_text(bill)), ("application/vnd.cyclonedx+json", true));
         assert_eq!(content_type("manual/lix/2.93/index.html"), "text/html; charset=utf-8");
         assert_eq!(content_type("lix/lix-installer-x86_64-linux"), "application/octet-stream");
     }

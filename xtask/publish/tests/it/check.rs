@@ -233,8 +233,8 @@ fn building_again_notices_what_changes_with_every_build() {
         repo.write(
             "stand-in/default.nix",
             &nix.replacen(
-                "cat ${library system}/lib/liblix\n",
-                "cat ${library system}/lib/liblix\n        # $(cat /proc/sys/kernel/random/uuid)\n",
+                "cat $liblix/lib/liblix\n",
+                "cat $liblix/lib/liblix\n        # $(cat /proc/sys/kernel/random/uuid)\n",
                 1,
             ),
         );

@@ -10,10 +10,12 @@ use camino::{Utf8Path, Utf8PathBuf};
 
 use super::plan::Plan;
 use crate::domain::build::OUT;
+use crate::domain::build::description::Descriptions;
 use crate::domain::build::image::Index;
 use crate::domain::build::jobs::{Derivation, Jobs, ManualJob};
 use crate::domain::build::manifest;
 use crate::domain::build::record::{Build, Closure, Files, ImageRecord, Record};
+use crate::domain::build::sbom::Sbom;
 use crate::domain::format::Format;
 use crate::domain::layout::{self, Layout};
 use crate::domain::problem::{Problem, Problems};
@@ -28,6 +30,7 @@ use crate::tree::seal::Seal;
 pub struct Gathering<'a> {
     plan: &'a Plan,
     jobs: &'a Jobs,
+    descriptions: &'a Descriptions,
     layout: Layout,
     /// Directory to write to.
     dir: Utf8PathBuf,
@@ -37,9 +40,9 @@ pub struct Gathering<'a> {
 
 impl<'a> Gathering<'a> {
     /// Starts a release in `dir`, which is empty.
-    pub fn new(plan: &'a Plan, jobs: &'a Jobs, dir: Utf8PathBuf) -> Gathering<'a> {
+    pub fn new(plan: &'a Plan, jobs: &'a Jobs, descriptions: &'a Descriptions, dir: Utf8PathBuf) -> Gathering<'a> {
         let record = new_record(plan, &jobs.version, &jobs.builds);
-        Gathering { plan, jobs, layout: Layout::new(&plan.product, &jobs.version), dir, record }
+        Gathering { plan, jobs, descriptions, layout: Layout::new(&plan.product, &jobs.version), dir, record }
     }
 
     fn version_dir(&self) -> Utf8PathBuf {
@@ -50,13 +53,7 @@ impl<'a> Gathering<'a> {
     pub fn gather(&mut self) -> Result<()> {
         let tarballs = Utf8PathBuf::from(self.jobs.tarballs.outputs[OUT].to_string());
         self.copy(&tarballs, &self.dir.join(layout::MANUAL))?;
-        let closures = closure::of(self.record.builds.values().flat_map(|build| build.outputs.values()))?;
-        for build in self.record.builds.values_mut() {
-            let known = |path| closures.get(path).with_context(|| format!("Nix says nothing about {path}"));
-            build.closure = closures.of(&build.outputs[OUT]).iter().map(|i| (i.path.clone(), i.nar_size)).collect();
-            let nar = |(name, path): (&String, _)| Ok((name.clone(), known(path)?.nar()));
-            build.nars = build.outputs.iter().map(nar).collect::<Result<_>>()?;
-        }
+        self.add_closures()?;
         self.add_source()?;
         let manifest = manifest::render(&self.record.manifest());
         self.add(layout::MANIFEST, &manifest)?;
@@ -94,6 +91,23 @@ impl<'a> Gathering<'a> {
             }
         }
         Ok(problems.into_result()?)
+    }
+
+    /// Records what the builds refer to, and lists it for each system.
+    fn add_closures(&mut self) -> Result<()> {
+        let closures = closure::of(self.record.builds.values().flat_map(|build| build.outputs.values()))?;
+        for build in self.record.builds.values_mut() {
+            let known = |path| closures.get(path).with_context(|| format!("Nix says nothing about {path}"));
+            build.closure = closures.of(&build.outputs[OUT]).iter().map(|i| (i.path.clone(), i.nar_size)).collect();
+            let nar = |(name, path): (&String, _)| Ok((name.clone(), known(path)?.nar()));
+            build.nars = build.outputs.iter().map(nar).collect::<Result<_>>()?;
+        }
+        for (system, build) in self.record.builds.clone() {
+            let sbom = Sbom::new(&build.outputs[OUT], &closures, self.descriptions);
+            let text = sbom.to_json(&self.record, &system, |bytes| files::digest_of(bytes).sha256);
+            self.add(&self.layout.sbom(&system), &text)?;
+        }
+        Ok(())
     }
 
     fn add_source(&mut self) -> Result<()> {

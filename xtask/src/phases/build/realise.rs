@@ -7,6 +7,7 @@ use camino::Utf8Path;
 
 use super::fleet::Fleet;
 use super::plan::{Plan, RELEASE_JOBS};
+use crate::domain::build::description::Descriptions;
 use crate::domain::build::jobs::{self, Derivation, Jobs, ManualJob};
 use crate::domain::build::nix_log::{Failure, Kind};
 use crate::domain::problem::{Problem, Problems};
@@ -40,6 +41,15 @@ pub fn evaluate(nix: &Nix, plan: &Plan, roots: &Utf8Path) -> Result<(Jobs, Vec<R
         Ok(())
     })?;
     Ok((Jobs::decide(&plan.product, rows)?, early))
+}
+
+/// Returns what everything that the builds are made of says about itself.
+///
+/// # Errors
+/// Nix's message.
+pub fn describe(nix: &Nix, plan: &Plan) -> Result<Descriptions> {
+    let path = [RELEASE_JOBS.to_owned(), plan.profile.to_string(), jobs::BUILD.to_owned()];
+    nix.descriptions(&plan.flake, &path).context("cannot evaluate the licenses of what the builds are made of")
 }
 
 /// Builds all jobs: everything that can be built, even if something else fails.
