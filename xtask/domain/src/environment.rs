@@ -5,10 +5,12 @@
 //!
 //! * [`checking`]: what `check` does
 //! * [`image_target`]: where container images go
+//! * [`named_keys`]: the public keys in another tree's file
 //! * [`remote_url`]: the address of a git remote, safe to show; [`refusal`]: a push that a remote refused
 
 pub mod checking;
 pub mod image_target;
+pub mod named_keys;
 pub mod refusal;
 pub mod remote_url;
 

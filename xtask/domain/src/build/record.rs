@@ -13,6 +13,7 @@ use super::OUT;
 use super::flake_lock::Inputs;
 use super::manifest::Manifest;
 use crate::digest::{Digest, FileFacts, oci};
+use crate::environment::named_keys::NamedKeys;
 use crate::format::{self, Format, Misread};
 use crate::layout::MANUAL;
 use crate::oid::Oid;
@@ -54,6 +55,10 @@ pub struct Record {
     /// What it was made of. `None` in the record of a manual, and in an older tool's, which made no statement of provenance.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub materials: Option<Materials>,
+    /// The public keys that the tree names for its environments, by which users know who may have signed this. They
+    /// prove nothing here: whoever replaces the record replaces them. Empty if the tree names none.
+    #[serde(default, skip_serializing_if = "NamedKeys::is_empty")]
+    pub keys: NamedKeys,
     /// `None` in the record of a manual.
     pub image: Option<ImageRecord>,
     /// Files of the version directory, except the record itself, the statement and `SHA256SUMS`. Those below `manual/` are also

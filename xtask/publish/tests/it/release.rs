@@ -162,6 +162,7 @@ impl Release {
                 modified: false,
                 inputs: Default::default(),
             }),
+            keys: Default::default(),
             image: Some(crate::layout::write(&dir.join(layout::IMAGES), version)),
             files: Default::default(),
         };

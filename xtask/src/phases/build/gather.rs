@@ -219,6 +219,7 @@ fn new_record(plan: &Plan, version: &str, builds: &BTreeMap<System, Derivation>)
         profile: BuiltProfile::Known(plan.profile),
         builds: builds.iter().map(|(system, job)| (system.clone(), build(job))).collect(),
         materials: None,
+        keys: plan.keys.clone(),
         image: None,
         files: Files::new(),
     }

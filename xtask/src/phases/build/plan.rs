@@ -11,6 +11,7 @@ use crate::domain::build::flake_lock::{self, Inputs};
 use crate::domain::build::nix_args::NixArgs;
 use crate::domain::build::nix_fault::Fault;
 use crate::domain::build::record::Materials;
+use crate::domain::environment::named_keys::{self, NamedKeys};
 use crate::domain::extent::Extent;
 use crate::domain::oid::Oid;
 use crate::domain::problem::{Problem, Problems};
@@ -60,6 +61,7 @@ pub struct Observed {
     tag_record: Result<()>,
     /// The inputs that the flake is locked to.
     inputs: Result<Inputs, String>,
+    keys: NamedKeys,
     dirty: Vec<String>,
     flake: Flake,
     /// The files of HEAD.
@@ -106,6 +108,7 @@ impl Observed {
             tree: git.resolve("HEAD^{tree}")?.context("HEAD has no tree")?,
             committed: git.committed_at(&head.commit)?,
             tag_record: tag_record::check(git, &current.version),
+            keys: git.file(&head.commit, named_keys::PATH)?.as_deref().map(named_keys::named_keys).unwrap_or_default(),
             inputs: lock.as_deref().map_or_else(|| Ok(Inputs::new()), flake_lock::inputs),
             tag_object,
             head,
@@ -135,6 +138,8 @@ pub struct Plan {
     pub tree: Oid,
     pub committed: String,
     pub materials: Materials,
+    /// The public keys that the commit names for its environments.
+    pub keys: NamedKeys,
     pub profile: Profile,
     pub flake: Flake,
     pub source: Source,
@@ -228,6 +233,7 @@ pub fn decide(observed: Observed, request: &Request) -> Result<Plan, Problems> {
         tree: observed.tree,
         committed: observed.committed.clone(),
         materials,
+        keys: observed.keys,
         profile: request.profile,
         flake: observed.flake,
         source: observed.source,

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::build::flake_lock::Input;
+use crate::environment::named_keys::NamedKeys;
 use crate::layout::{MANIFEST, RECORD, SUMS};
 use crate::profile::Profile;
 use expect_test::expect;
@@ -27,6 +28,7 @@ pub fn record() -> Record {
         tool: "0.1.0".to_owned(),
         profile: BuiltProfile::Known(Profile::All),
         materials: Some(materials()),
+        keys: NamedKeys::from([("production".to_owned(), vec![format!("cache.example.org-1:{}=", "A".repeat(43))])]),
         image: Some(ImageRecord {
             digest: Digest::new([7; 32]),
             platforms: System::main().platform().into_iter().collect(),
@@ -97,6 +99,11 @@ fn bytes() {
                 "narHash": "sha256-CAgICAgICAgICAgICAgICAgICAgICAgICAgICAgICAg="
               }
             }
+          },
+          "keys": {
+            "production": [
+              "cache.example.org-1:AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA="
+            ]
           },
           "image": {
             "digest": "sha256:0707070707070707070707070707070707070707070707070707070707070707",
