@@ -12,24 +12,23 @@ use xtask::domain::extent::Extent;
 use xtask::domain::format::Misread;
 use xtask::domain::layout::{Docs, Layout, MANIFEST, RECORD, SUMS_SIGNATURE, WITHDRAWN};
 use xtask::domain::shown::excerpt;
-use xtask::domain::version::Version;
+use xtask::domain::version::{Series, Version};
 use xtask::tools::files;
 use xtask::tools::git::Git;
 
 use self::report::{Findings, Output, Report};
-use self::sides::Sides;
+use self::sides::{Sides, Sources};
 use super::environments;
 use crate::domain::allowed_signers;
 use crate::domain::cache::signing::PublicKey;
 use crate::domain::publication::acts::{Act, INSTALLER_ACTS, Rule, Wave, acts};
 use crate::domain::publication::bucket::Bucket;
-use crate::domain::publication::pointers::{self, Published, holds_pointers_back};
+use crate::domain::publication::pointers::{self, Follows, Published, holds_pointers_back};
 use crate::domain::publication::receipt::{Missing, StoredReceipt};
 use crate::domain::publication::servers::LeftOut;
-use crate::site::published::{Unclear, published_in_any_case};
+use crate::site::published::{Unclear, published_in_any_case, published_in_public};
 use crate::site::silent::Silent;
 use crate::site::{Site, Stores};
-use crate::tools::http::Http;
 
 mod cache;
 mod git;
@@ -52,9 +51,16 @@ pub async fn run(invocation: &Invocation, args: &VerifyArgs) -> Result<Outcome> 
         None => current(&git)?,
     };
     let site = Site::open(&environments(invocation), git.root(), &args.env).await?;
-    let stores = site.connect(Access::Read, &Bucket::ALL).await?;
-    let (published, unclear) = published_in_any_case(stores.of(Bucket::Releases), &site).await?;
-    let sources = Sources::new(&site, &stores);
+    // Renews its key while it exists.
+    let stores = if args.public { None } else { Some(site.connect(Access::Read, &Bucket::ALL).await?) };
+    let sources = match &stores {
+        Some(stores) => Sources::new(&site, stores),
+        None => Sources::public(&site)?,
+    };
+    let (published, unclear) = match &sources.releases {
+        Sides::Public(releases) => published_in_public(releases, &site, &version).await?,
+        Sides::Bucket(releases) | Sides::Both(releases, _) => published_in_any_case(releases, &site).await?,
+    };
     let keys = keys(&site, args)?;
     let (site, silent) = (&site, Silent::default());
     let view = View { git: &git, sources, site, keys, published, version, deep: args.deep, silent };
@@ -65,6 +71,9 @@ pub async fn run(invocation: &Invocation, args: &VerifyArgs) -> Result<Outcome> 
         report.check(&format!("releases {WITHDRAWN}"), "", findings, "uploads, which move no pointer until then");
     }
     view.note_begun(&mut report);
+    if args.public {
+        report.note("public addresses", "do not say what else is there, nor which uploads were only begun");
+    }
     match view.record(&view.version).await? {
         Some(Ok((record, text))) => {
             let missing = view.missing(&view.version).await?;
@@ -80,7 +89,7 @@ pub async fn run(invocation: &Invocation, args: &VerifyArgs) -> Result<Outcome> 
         }
         Some(Err(why)) => view.cannot_read_record(why, &mut report),
         None => {
-            view.check_unrecorded(stores.of(Bucket::Releases), &mut report).await?;
+            view.check_unrecorded(&mut report).await?;
             if args.rebuild {
                 report.unknown("rebuild", &anyhow!("there is no record to compare with"));
             }
@@ -150,41 +159,6 @@ fn current(git: &Git) -> Result<Version> {
     let file = xtask::tree::version_file(git, &git.head()?.commit)
         .context("cannot read the default version from version.json: pass VERSION")?;
     Ok(file.version)
-}
-
-/// The buckets, with their public addresses.
-struct Sources {
-    cache: Sides,
-    docs: Sides,
-    install: Sides,
-    releases: Sides,
-}
-
-impl Sources {
-    fn new(site: &Site, stores: &Stores) -> Sources {
-        let public = site.environment.public.as_ref();
-        let sides = |address: Option<&String>, bucket| Sides {
-            bucket: stores.of(bucket).clone(),
-            edge: address.map(|address| Http::new(address)),
-        };
-        Sources {
-            cache: sides(public.map(|public| &public.cache), Bucket::Cache),
-            docs: sides(public.map(|public| &public.docs), Bucket::Docs),
-            install: sides(public.map(|public| &public.install), Bucket::Install),
-            releases: sides(public.map(|public| &public.releases), Bucket::Releases),
-        }
-    }
-
-    /// The buckets without their public addresses, because caches do not matter for a rollback.
-    fn of_buckets(stores: &Stores) -> Sources {
-        let sides = |bucket| Sides { bucket: stores.of(bucket).clone(), edge: None };
-        Sources {
-            cache: sides(Bucket::Cache),
-            docs: sides(Bucket::Docs),
-            install: sides(Bucket::Install),
-            releases: sides(Bucket::Releases),
-        }
-    }
 }
 
 /// A version in the environment in which it is checked.
@@ -294,6 +268,14 @@ impl View<'_> {
         // What is not proven is marked, so the proof comes first.
         acts.sort_by_key(|act| (*act != Act::Signature, act.wave()));
         for act in acts.into_iter().filter(wanted) {
+            if let Some(Follows::Series(series)) = act.follows().filter(|_| self.is_public()) {
+                // Of another series than the one that the newest release has, only a listing tells which is the newest.
+                if self.live_series() != Some(series) {
+                    let why = "is not checked: a public address does not say which is the newest of its series";
+                    report.note(&self.title(&act), why);
+                    continue;
+                }
+            }
             let checked = self.silent.ask(&act, async || self.check_act(&act, record, text, report).await).await;
             if let Err(error) = checked {
                 report.unknown(&self.title(&act), &error);
@@ -342,6 +324,16 @@ impl View<'_> {
             Act::Receipt => format!("releases {}", layout.receipt()),
             Act::Withdraw { .. } => format!("releases {WITHDRAWN}"),
         }
+    }
+
+    /// Whether only public addresses are asked.
+    fn is_public(&self) -> bool {
+        matches!(self.sources.releases, Sides::Public(_))
+    }
+
+    /// The series of the newest stable release.
+    fn live_series(&self) -> Option<Series> {
+        pointers::target(Follows::NewestStable, &self.published).map(Version::series)
     }
 
     /// The version that an act's pointer should lead to in this environment.

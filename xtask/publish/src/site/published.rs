@@ -16,7 +16,9 @@ use crate::domain::publication::receipt::StoredReceipt;
 use crate::domain::publication::{signature, withdrawn};
 use crate::domain::sshsig;
 use crate::site::{Destination, Site, Stores};
+use crate::tools::http::Http;
 use crate::tools::root_manifest;
+use crate::tools::source::Readable;
 use crate::tools::store::Store;
 use crate::tools::transfer;
 
@@ -57,6 +59,36 @@ pub async fn published_in_any_case(releases: &Store, site: &Site) -> Result<(Pub
     })
 }
 
+/// Reads at a public address, which cannot be listed, whether `version` and the one that the root manifest leads to are
+/// published, and what is wrong with the list of withdrawn versions. Other versions are unknown.
+///
+/// # Errors
+/// The address cannot be read.
+pub async fn published_in_public(
+    releases: &Http,
+    site: &Site,
+    version: &Version,
+) -> Result<(Published, Option<Unclear>)> {
+    // What does not exist is asked for with a query, because a cache would remember the answer for users.
+    let time = time::OffsetDateTime::now_utc().unix_timestamp_nanos();
+    let releases = Readable::Public(releases.with_query(&format!("nocache={time}-{}", std::process::id())));
+    let has_copy = releases.size(WITHDRAWN_COPY).await?.is_some();
+    let withdrawn = look_at_withdrawn(&releases, has_copy, site).await?;
+    let live = match releases.get_at_most(MANIFEST, limits::POINTER).await? {
+        Some(bytes) => root_manifest::read(&bytes).await?.leads_to(&site.product),
+        None => None,
+    };
+    // Users have it, also without a receipt.
+    let mut published: Published = live.into_iter().collect();
+    if releases.size(&site.layout(version).receipt()).await?.is_some() {
+        published.versions.insert(version.clone());
+    }
+    Ok(match withdrawn {
+        Withdrawn::Known(withdrawn) => (Published { withdrawn, ..published }, None),
+        Withdrawn::Unclear(unclear, names) => (Published { withdrawn: names, ..published }, Some(unclear)),
+    })
+}
+
 /// The withdrawn versions of an environment.
 enum Withdrawn {
     Known(BTreeSet<Version>),
@@ -80,7 +112,8 @@ async fn look(releases: &Store, site: &Site) -> Result<(Published, Withdrawn)> {
     let version = |directory: &String| directory.strip_prefix(&start)?.parse::<Version>().ok();
     let there: BTreeSet<Version> = releases.directories(&start).await?.iter().filter_map(version).collect();
     let receipts: BTreeSet<String> = releases.list(RECEIPTS).await?.into_keys().collect();
-    let withdrawn = look_at_withdrawn(releases, receipts.contains(WITHDRAWN_COPY), site).await?;
+    let source = Readable::Store(Box::new(releases.clone()));
+    let withdrawn = look_at_withdrawn(&source, receipts.contains(WITHDRAWN_COPY), site).await?;
 
     let (mut finished, unclear): (BTreeSet<_>, BTreeSet<_>) =
         there.into_iter().partition(|version| receipts.contains(&Layout::new(product, version).receipt()));
@@ -123,12 +156,12 @@ pub async fn live(releases: &Store, product: &Product) -> Result<Option<Version>
     }
 }
 
-async fn look_at_withdrawn(releases: &Store, has_copy: bool, site: &Site) -> Result<Withdrawn> {
+async fn look_at_withdrawn(releases: &Readable, has_copy: bool, site: &Site) -> Result<Withdrawn> {
     let keys = site.trusted();
-    let copy = if has_copy { releases.get(WITHDRAWN_COPY, limits::POINTER).await? } else { None };
+    let copy = if has_copy { releases.get_at_most(WITHDRAWN_COPY, limits::POINTER).await? } else { None };
     let proven = copy.as_ref().map(|copy| withdrawn::proven(copy, &site.name, &keys));
-    let name = |key: &str| format!("s3://{}/{key}", releases.bucket());
-    let (why, is_damaged, mut names) = match releases.get(WITHDRAWN, limits::POINTER).await {
+    let name = |key: &str| releases.name(key);
+    let (why, is_damaged, mut names) = match releases.get_at_most(WITHDRAWN, limits::POINTER).await {
         Ok(None) if !has_copy => return Ok(Withdrawn::Known(BTreeSet::new())),
         Ok(None) => (
             format!("{} is missing, although a rollback wrote it: see {}", name(WITHDRAWN), name(WITHDRAWN_COPY)),

@@ -8,6 +8,7 @@ use anyhow::{Context, Result, anyhow, ensure};
 use aws_sdk_s3::primitives::ByteStream;
 use aws_smithy_runtime_api::client::orchestrator::{HttpRequest, HttpResponse};
 use aws_smithy_runtime_api::client::result::ConnectorError;
+use camino::Utf8Path;
 use futures_util::future::BoxFuture;
 
 use super::address;
@@ -174,20 +175,42 @@ impl Http {
     /// # Errors
     /// As for [`Http::get`].
     pub async fn described(&self, key: &str) -> Result<Option<(Content, Headers)>> {
+        self.download(key, None, DECODED_LIMIT).await
+    }
+
+    /// Downloads and decodes a key of at most `limit` bytes to a file, and returns the facts about it; `None` if nothing is
+    /// there. After an error, the file is useless.
+    ///
+    /// # Errors
+    /// As for [`Http::get`]; or the file cannot be written.
+    pub async fn save(&self, key: &str, path: &Utf8Path, limit: u64) -> Result<Option<Content>> {
+        Ok(self.download(key, Some(path), limit).await?.map(|(content, _)| content))
+    }
+
+    async fn download(&self, key: &str, path: Option<&Utf8Path>, limit: u64) -> Result<Option<(Content, Headers)>> {
+        let path = path.map(Utf8Path::to_owned);
         let found = self
-            .ask("GET", key, |answer| {
+            .ask("GET", key, move |answer| {
+                let path = path.clone();
                 Box::pin(async move {
                     let headers = answer.headers();
                     let encodings = Encodings::parse(headers.get("content-encoding"))?;
                     // The MD5s are not asked for, so the size does not matter.
-                    let mut download = Download::begin(0, encodings, None)?;
-                    answer.each(|chunk| download.take(chunk)).await?;
+                    let mut download = Download::begin(0, encodings, path.as_deref())?;
+                    let mut received = 0;
+                    let taking = answer.each(|chunk| {
+                        received += chunk.len() as u64;
+                        let is_bounded = received <= limit.saturating_add(ENCODING_OVERHEAD);
+                        ensure!(is_bounded, Unusable(format!("it has more than {limit} bytes")));
+                        download.take(chunk)
+                    });
+                    taking.await?;
                     Ok((download, headers))
                 })
             })
             .await?;
         let Some((download, headers)) = found else { return Ok(None) };
-        let content = download.finish(DECODED_LIMIT).await.with_context(|| format!("cannot read {}", self.url(key)))?;
+        let content = download.finish(limit).await.with_context(|| format!("cannot read {}", self.url(key)))?;
         Ok(Some((content, headers)))
     }
 

@@ -1,6 +1,7 @@
 //! A bucket for reading, at its public address, as users read it, or through S3.
 
 use anyhow::Result;
+use camino::Utf8Path;
 use xtask::domain::digest::FileFacts;
 
 use super::content::Content;
@@ -73,6 +74,27 @@ impl Readable {
             Readable::Store(store) => store.content(key).await?,
         };
         Ok(content.map(|Content { size, sha256, .. }| FileFacts { size, sha256 }))
+    }
+
+    /// Downloads and decodes an object of at most `limit` bytes to a file; `None` if it does not exist. After an error, the
+    /// file is useless.
+    ///
+    /// # Errors
+    /// As for [`Readable::facts`]; or the object is too long, or the file cannot be written.
+    pub async fn save(&self, key: &str, path: &Utf8Path, limit: u64) -> Result<Option<FileFacts>> {
+        let content = match self {
+            Readable::Public(http) => http.save(key, path, limit).await?,
+            Readable::Store(store) => store.save(key, path, limit).await?,
+        };
+        Ok(content.map(|Content { size, sha256, .. }| FileFacts { size, sha256 }))
+    }
+
+    /// Where an object is, for messages.
+    pub fn name(&self, key: &str) -> String {
+        match self {
+            Readable::Public(http) => format!("{}/{key}", http.base()),
+            Readable::Store(store) => format!("s3://{}/{key}", store.bucket()),
+        }
     }
 
     /// Returns the size of an object in bytes before decoding, if the server says it, and its headers; `None` if it

@@ -4,6 +4,7 @@ use std::fs;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
+use anyhow::Result;
 use camino::Utf8PathBuf;
 use expect_test::expect;
 use serde_json::Value;
@@ -15,6 +16,8 @@ use xtask_publish::domain::dsse;
 use xtask_publish::domain::sshsig;
 
 use crate::check::stand_in::{StandIn, VERSION};
+use crate::edge::World;
+use crate::release::Release;
 use crate::repo::Ran;
 
 const TARBALL: &str = "lix-0.1.0-x86_64-linux.tar.xz";
@@ -204,6 +207,43 @@ fn what_is_built_otherwise_each_time_is_named() {
     let said = lines(&stand_in.rebuild(&[]));
     assert!(said.contains("broken rebuild, once more                 /nix/store/"), "{said}");
     assert!(said.contains("-lix-0.1.0.drv gives other outputs than the store here has"), "{said}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn everyone_can_do_it_without_a_key() -> Result<()> {
+    let stand_in = StandIn::built();
+    let config = stand_in.release_dir().join("releng.toml");
+    let release = Release { repo: stand_in.repo, version: VERSION.to_owned(), config };
+    let error = release.release("verify", "local", &["--public", VERSION]).fails(1);
+    assert!(error.contains("local has no public addresses in releng.toml"), "{error}");
+    let world = World::of(&release).await?;
+    release.upload().ok();
+    world.forget();
+    // Neither a key nor `release/` is there.
+    fs::write(release.repo.beside("keys"), "#!/bin/sh\nexit 1\n")?;
+    let said = release.release("verify", "local", &[]).fails(1);
+    assert!(said.contains("cannot get an access key"), "{said}");
+    let said = release.release("verify", "local", &["--public", "--rebuild"]);
+    assert_eq!(said.code, Some(0), "{}{}", said.stdout, said.stderr);
+    // Nobody else can change what is there; what was deleted is missing to users.
+    let archive = world.object(&format!("local-releases/lix/lix-0.1.0/{TARBALL}"));
+    let intact = fs::read(&archive)?;
+    fs::write(&archive, "a back door")?;
+    world.forget();
+    let said = release.release("verify", "local", &["--public", "--rebuild"]);
+    assert!(lines(&said).contains("it is not what was signed, and the tag builds what was signed"), "{}", said.stdout);
+    fs::write(&archive, intact)?;
+    fs::remove_file(world.object("local-releases/manifest.nix"))?;
+    fs::remove_file(world.object("local-releases/lix/lix-0.1.0/SHA256SUMS.sig"))?;
+    world.forget();
+    let said = release.release("verify", "local", &["--public"]);
+    let broken: Vec<&str> = said.stdout.lines().filter(|line| line.starts_with("broken")).collect();
+    assert!(
+        matches!(&broken[..], [signature, manifest] if signature.contains("is not signed") && manifest.contains("manifest.nix")),
+        "{}",
+        said.stdout
+    );
+    Ok(())
 }
 
 #[test]

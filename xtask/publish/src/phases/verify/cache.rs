@@ -45,8 +45,8 @@ impl View<'_> {
         };
         let roots = record.cached();
         let starts: Vec<StorePath> = roots.outputs.iter().chain(&roots.derivations).cloned().collect();
-        let Sides { edge, .. } = &self.sources.cache;
         // The bucket first, because caches also remember that a narinfo does not exist.
+        let edge = if let Sides::Both(_, edge) = &self.sources.cache { Some(edge) } else { None };
         let deep_there = self.deep && edge.is_none();
         let bucket = self.sources.cache.source();
         let mut walk = Walk::through(&starts, &bucket, &keys, deep_there).await?;
@@ -90,10 +90,9 @@ impl View<'_> {
             }
             return Ok(());
         }
-        let Sides { bucket, edge } = &self.sources.cache;
-        let (url, _server) = match edge {
-            Some(http) => (http.base().to_owned(), None),
-            None => {
+        let (url, _server) = match &self.sources.cache {
+            Sides::Both(_, http) | Sides::Public(http) => (http.base().to_owned(), None),
+            Sides::Bucket(bucket) => {
                 let server = Anonymous::start(bucket.clone()).await?;
                 (server.url().to_owned(), Some(server))
             }

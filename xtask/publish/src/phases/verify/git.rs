@@ -1,7 +1,8 @@
 //! The release's branch and tag, on the remote from which others fetch them.
 
-use anyhow::{Result, anyhow};
+use anyhow::{Context, Result, anyhow};
 use xtask::domain::build::record::Record;
+use xtask::domain::environment::GitTarget;
 use xtask::domain::oid::Oid;
 use xtask::domain::release::Release;
 use xtask::domain::release::official;
@@ -13,6 +14,8 @@ use xtask::tools::remote::Remote;
 
 use super::{Report, View};
 
+/// The remote that a clone is made from.
+const ORIGIN: &str = "origin";
 /// The people who are affected.
 const READERS: &str = "everyone who builds from git";
 
@@ -26,8 +29,19 @@ impl View<'_> {
         Ok(())
     }
 
+    /// The remote that others fetch from. The environment's may need a key: without one, this clone's own is asked.
+    fn remote(&self) -> Result<Remote<'_>> {
+        match &self.site.environment.git {
+            GitTarget::Plain { .. } | GitTarget::Gerrit { .. } if self.is_public() => {
+                let remote = Remote::named(self.git, ORIGIN)?;
+                remote.with_context(|| format!("this clone has no remote `{ORIGIN}`, which `--public` asks"))
+            }
+            target => Remote::find(self.git, target),
+        }
+    }
+
     fn look_at_branch(&self, record: &Record) -> Result<(String, Vec<String>)> {
-        let remote = Remote::find(self.git, &self.site.environment.git)?;
+        let remote = self.remote()?;
         let release =
             Release::new(&self.site.product, self.version.clone(), record.name.as_deref().unwrap_or_default())?;
         let branch = release.release_branch();
@@ -62,7 +76,7 @@ impl View<'_> {
     /// Checks that the tag is annotated, is for the commit that was released, and is signed if it must be.
     pub(super) fn check_tag(&self, record: &Record, report: &mut Report) -> Result<()> {
         let commit = record.commit.short();
-        let remote = Remote::find(self.git, &self.site.environment.git)?;
+        let remote = self.remote()?;
         let mut good = format!("is for {commit}");
         let broken = match remote.tag(&self.version.to_string())? {
             None => vec!["the remote does not have it".to_owned()],

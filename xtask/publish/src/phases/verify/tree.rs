@@ -17,10 +17,10 @@ use super::sides::{self, Sides};
 use super::{Report, View};
 use crate::domain::publication::acts::Act;
 use crate::domain::publication::installer::InstallerRecord;
-use crate::domain::serving::{IMMUTABLE, MOVING, content_type};
+use crate::domain::serving::{IMMUTABLE, MOVING, Served, content_type};
 use crate::tools::content::Content;
 use crate::tools::http::Headers;
-use crate::tools::store::{Comparison, Listed, Store, compare as compare_listed};
+use crate::tools::store::{Comparison, Listed, compare as compare_listed};
 use crate::tools::transfer;
 use crate::tools::unusable::usable;
 
@@ -75,9 +75,14 @@ impl View<'_> {
 
     /// Checks a version that was published before records existed: its archives are compared with the digests beside
     /// them.
-    pub(super) async fn check_unrecorded(&self, releases: &Store, report: &mut Report) -> Result<()> {
+    pub(super) async fn check_unrecorded(&self, report: &mut Report) -> Result<()> {
         let directory = self.layout().version_directory();
         let title = format!("releases {directory}/");
+        let Some(releases) = self.sources.releases.bucket() else {
+            let why = format!("has no {RECORD} at its public address: it is not published, or by an older tool");
+            report.check(&title, "", vec![why], "everyone who looks for this version");
+            return Ok(());
+        };
         let listing = releases.list(&format!("{directory}/")).await?;
         if listing.is_empty() {
             report.check(&title, "", vec!["it is not published".to_owned()], "everyone who looks for this version");
@@ -206,7 +211,11 @@ pub(super) async fn compare(
     expected: &Files,
     cache_control: Option<&'static str>,
 ) -> Result<Compared> {
-    let mut listing = sides.bucket.list(&format!("{directory}/")).await?;
+    let mut listing = match sides.bucket() {
+        Some(bucket) => Some(bucket.list(&format!("{directory}/")).await?),
+        // A public address does not say what else is there.
+        None => None,
+    };
     let checking = expected.iter().map(|(path, expected)| {
         let file = File {
             sides: sides.clone(),
@@ -215,11 +224,12 @@ pub(super) async fn compare(
             expected: *expected,
             cache_control,
         };
-        let listed = listing.remove(&file.key);
+        let listed = listing.as_mut().map(|listing| listing.remove(&file.key));
         async move {
             let found = match listed {
-                Some(listed) => file.check(&listed).await,
-                None => Ok(Findings::broken(format!("{} is missing", file.path))),
+                Some(Some(listed)) => file.check(&listed).await,
+                Some(None) => Ok(Findings::broken(format!("{} is missing", file.path))),
+                None => file.check_shown().await,
             };
             let findings = match usable(found) {
                 Ok(Ok(findings)) => findings,
@@ -238,7 +248,7 @@ pub(super) async fn compare(
     }
     findings.sort();
     // Some tools make such keys for directories; they do not matter to users.
-    let extra = listing.into_keys().filter(|key| !key.ends_with('/'));
+    let extra = listing.unwrap_or_default().into_keys().filter(|key| !key.ends_with('/'));
     let relative = |key: String| key.strip_prefix(&format!("{directory}/")).map(str::to_owned).unwrap_or(key);
     Ok(Compared { findings, extra: extra.map(relative).collect(), damaged })
 }
@@ -264,8 +274,9 @@ struct File {
 
 impl File {
     async fn check(&self, listed: &Listed) -> Result<Findings> {
-        let Self { sides: Sides { bucket, edge }, key, path, expected, .. } = self;
-        let Some(edge) = edge else {
+        let Self { sides, key, path, expected, .. } = self;
+        let Some(bucket) = sides.bucket() else { return self.check_shown().await };
+        let Some(edge) = sides.edge() else {
             return match bucket.content(key).await? {
                 None => Ok(Findings::broken(format!("{path} is missing"))),
                 Some(there) if facts(&there) == *expected => Ok(self.headers(None).await?),
@@ -299,6 +310,26 @@ impl File {
         }
     }
 
+    /// Checks it as it is at its public address, where a cache may decide for itself how long it keeps something.
+    async fn check_shown(&self) -> Result<Findings> {
+        let Self { sides, key, path, expected, .. } = self;
+        let Some(edge) = sides.edge() else { return Ok(Findings::default()) };
+        let Some((content, headers)) = edge.described(key).await? else {
+            return Ok(Findings::broken(format!("{path} is missing")));
+        };
+        if facts(&content) != *expected {
+            return Ok(self.other(&facts(&content)));
+        }
+        let Some(cache_control) = self.cache_control else { return Ok(Findings::default()) };
+        let served = Served {
+            content_type: headers.served().content_type,
+            cache_control: Some(cache_control.to_owned()),
+            ..Served::default()
+        };
+        let faults = served.faults(content_type(key), cache_control).into_iter();
+        Ok(faults.map(|fault| format!("{path} is served with {fault}")).collect::<Vec<_>>().into())
+    }
+
     fn other(&self, found: &FileFacts) -> Findings {
         let Self { path, expected, .. } = self;
         Findings::broken(format!(
@@ -315,7 +346,8 @@ impl File {
         if at_edge.as_ref().is_some_and(|served| served.faults(content_type, cache_control).is_empty()) {
             return Ok(Findings::default());
         }
-        let Some(head) = self.sides.bucket.head(&self.key).await? else {
+        let Some(bucket) = self.sides.bucket() else { return Ok(Findings::default()) };
+        let Some(head) = bucket.head(&self.key).await? else {
             return Ok(Findings::broken(format!("{path} is missing")));
         };
         let faults = head.served.faults(content_type, cache_control);
