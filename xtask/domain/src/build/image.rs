@@ -95,6 +95,19 @@ impl Index {
     }
 }
 
+impl Index {
+    /// Returns the index as older copies of this tool made it, which did not add the version and the commit to the images'
+    /// labels. It has those that an image has.
+    pub fn of_older_tools(&self) -> Vec<Index> {
+        let without = |labels: &[&str]| {
+            let mut index = self.clone();
+            index.annotations.retain(|label, _| !labels.contains(&label.as_str()));
+            index
+        };
+        [&[VERSION][..], &[REVISION], &[VERSION, REVISION]].map(without).into()
+    }
+}
+
 impl OciManifest {
     /// Parses an image's manifest.
     ///

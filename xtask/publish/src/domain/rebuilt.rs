@@ -87,8 +87,9 @@ pub struct Comparison {
     pub newer: Vec<String>,
 }
 
-/// Compares a published record, whose text is `text`, with that of the build.
-pub fn compare(record: &Record, text: &Value, again: &Record, layout: &Layout) -> Comparison {
+/// Compares a published record, whose text is `text`, with that of the build. `older_indexes` are digests that the index of
+/// the images has without what only newer copies of this tool add to it.
+pub fn compare(record: &Record, text: &Value, again: &Record, older_indexes: &[Digest], layout: &Layout) -> Comparison {
     let rebuilt: Value = serde_json::to_value(again).unwrap_or_default();
     let mut comparison = Comparison::default();
     comparison.compare_builds(record, text, again, &rebuilt);
@@ -104,6 +105,9 @@ pub fn compare(record: &Record, text: &Value, again: &Record, layout: &Layout) -
             comparison.unproven.push("the index of the container images".to_owned());
         }
         (published, built) if published == built => {}
+        (Some(published), Some(_)) if record.materials.is_none() && older_indexes.contains(&published) => {
+            comparison.newer.push("annotations of the index of the container images".to_owned());
+        }
         (published, built) => {
             let digest = |digest: Option<Digest>| digest.map_or_else(|| "none".to_owned(), |digest| digest.oci());
             let (published, built) = (digest(published), digest(built));

@@ -6,8 +6,10 @@ use std::sync::Arc;
 
 use anyhow::{Context, Result, anyhow};
 use camino::{Utf8Path, Utf8PathBuf};
+use xtask::domain::build::image::{BLOBS, Index};
 use xtask::domain::build::record::Record;
-use xtask::domain::layout::{ARTIFACTS, RECORD, RELEASE};
+use xtask::domain::digest::Digest;
+use xtask::domain::layout::{ARTIFACTS, IMAGES, RECORD, RELEASE};
 use xtask::domain::oid::Oid;
 use xtask::domain::profile::Profile;
 use xtask::tools::git::Git;
@@ -44,6 +46,8 @@ pub struct Rebuilt {
     pub record: Record,
     /// Directory with its files.
     pub artifacts: Utf8PathBuf,
+    /// The index of its images, as older copies of this tool made it.
+    pub older_indexes: Vec<Digest>,
 }
 
 impl Clone {
@@ -100,6 +104,16 @@ impl Clone {
         process::check("release build", &building.await?)?;
         let release = tree.join(RELEASE);
         let record = Record::parse(&files::read_text(&release.join(RECORD))?).map_err(|why| anyhow!(why))?;
-        Ok(Rebuilt { record, artifacts: release.join(ARTIFACTS) })
+        let older_indexes = match &record.image {
+            Some(image) => older(&release.join(IMAGES).join(BLOBS).join(image.digest.to_string()))?,
+            None => Vec::new(),
+        };
+        Ok(Rebuilt { record, artifacts: release.join(ARTIFACTS), older_indexes })
     }
+}
+
+/// Returns the digests that an index would have without what newer copies of this tool add to it.
+fn older(index: &Utf8Path) -> Result<Vec<Digest>> {
+    let index = Index::parse(&files::read(index)?).map_err(|why| anyhow!("{index} {why}"))?;
+    Ok(index.of_older_tools().iter().map(|older| files::digest_of(older.to_json().as_bytes()).sha256).collect())
 }

@@ -44,7 +44,7 @@ fn parsed(record: &Value) -> Record {
 fn compared(published: &Value, built: &Value) -> String {
     let layout = Layout::new(&Product::built_in(), "2.93.1");
     let Comparison { builds, without, record, files, same, unproven, unknown, newer } =
-        compare(&parsed(published), published, &parsed(built), &layout);
+        compare(&parsed(published), published, &parsed(built), &[Digest::new([6; 32])], &layout);
     let mut lines: Vec<String> =
         builds.iter().flat_map(|(system, found)| found.iter().map(move |why| format!("{system}: {why}"))).collect();
     lines.extend(without.iter().map(|system| format!("without {system}")));
@@ -62,7 +62,8 @@ fn the_published_record_says_what_is_compared() {
     let (all, one) = (record(&ALL), record(&ONE));
     let mut newer = all.clone();
     newer["tool"] = "0.2.0".into();
-    newer["inputs"] = json!({"nixpkgs": "sha256-x"});
+    newer["materials"] = json!({"repository": "x", "tag": null, "inputs": {}});
+    newer["more"] = json!({"nixpkgs": "sha256-x"});
     newer["builds"]["x86_64-linux"]["nar"] = "sha256-y".into();
     newer["files"]["lix-2.93.1-x86_64-linux.cdx.json"] = json!({"size": 1, "sha256": "e".repeat(64)});
     let mut shown = format!("the same: {}\n", compared(&all, &all));
@@ -78,7 +79,8 @@ fn the_published_record_says_what_is_compared() {
 
         built by an older tool:
         unknown: `nar` of a build in the record
-        unknown: `inputs` in the record
+        unknown: `materials` in the record
+        unknown: `more` in the record
         unknown: lix-2.93.1-x86_64-linux.cdx.json
         14 the same
 
@@ -117,6 +119,7 @@ fn inputs_and_outputs_are_told_apart() {
         changed("/builds/x86_64-linux/closure", json!({"/nix/store/aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa-lix-2.93.1": 6})),
         changed("/name", json!("Bici\u{1b}[31m")),
         changed("/image", Value::Null),
+        changed("/image/digest", json!(format!("sha256:{}", "06".repeat(32)))),
         changed("/files/lix-2.93.1.tar.gz/sha256", json!("0".repeat(64))),
         changed("/files/lix-2.93.1.tar.gz.sha256/sha256", json!("0".repeat(64))),
     ];
@@ -135,6 +138,9 @@ fn inputs_and_outputs_are_told_apart() {
         14 the same
         /image:
         record: the index of the container images: none was published, sha256:7777777777777777777777777777777777777777777777777777777777777777 is built
+        14 the same
+        /image/digest:
+        newer: annotations of the index of the container images
         14 the same
         /files/lix-2.93.1.tar.gz/sha256:
         Content: lix-2.93.1.tar.gz

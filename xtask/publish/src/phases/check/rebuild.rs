@@ -59,7 +59,7 @@ fn differences(candidate: &Candidate, rebuilt: &Rebuilt) -> Problems {
     let (record, layout) = (&candidate.record, candidate.layout());
     let mut problems = Problems::default();
     let text = serde_json::to_value::<&Record>(record).unwrap_or_default();
-    let Comparison { builds, record: others, files, newer, .. } = compare(record, &text, &rebuilt.record, &layout);
+    let Comparison { builds, record: others, files, newer, .. } = compare(record, &text, &rebuilt.record, &[], &layout);
     for (system, found) in builds {
         found.iter().for_each(|why| problems.add(format!("{system}: {why}")));
     }

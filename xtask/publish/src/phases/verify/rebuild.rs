@@ -56,7 +56,7 @@ impl View<'_> {
             nix_args: how.nix_args,
         };
         let rebuilt = clone.build(&order).await.context("it cannot be built again")?;
-        let comparison = compare(record, &value, &rebuilt.record, &self.layout());
+        let comparison = compare(record, &value, &rebuilt.record, &rebuilt.older_indexes, &self.layout());
         let published = Published {
             releases: &self.sources.releases,
             directory: self.layout().version_directory(),

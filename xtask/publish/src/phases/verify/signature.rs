@@ -57,7 +57,7 @@ impl View<'_> {
         let mut broken = Vec::new();
         if let Some(statement) = Seal::of(record, digest, &layout).statement {
             let name = layout.envelope();
-            match releases.bucket.get(&format!("{directory}/{name}"), limits::SIGNATURE).await? {
+            match releases.source().get_at_most(&format!("{directory}/{name}"), limits::SIGNATURE).await? {
                 None => broken.push(format!("{name} is missing: `upload` signs {}", statement.name)),
                 Some(there) => match dsse::check(&there, statement.text.as_bytes(), keys, &own) {
                     Err(why) => broken.push(format!("{name} {why}: `upload` signs {} again", statement.name)),
