@@ -55,6 +55,7 @@ fn record() -> Record {
         materials: None,
         image: None,
         builds: [(System::main(), build())].into(),
+        keys: Default::default(),
         files: [].into(),
     }
 }
