@@ -17,7 +17,7 @@ pub enum Check {
     Images,
     /// Links in the manual lead somewhere, and it tells of the release.
     Manual,
-    /// The store has what the record names, and no output is empty.
+    /// The store has what the record names, no output is empty, and the bills of materials are of them.
     Outputs,
     /// The flake's own checks build.
     Jobs,

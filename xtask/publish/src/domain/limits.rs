@@ -7,6 +7,8 @@ pub const RECORD: u64 = 16 << 20;
 /// Longest signature, which may be in an envelope with what is signed: a statement is as long as a record, and the envelope
 /// a third longer.
 pub const SIGNATURE: u64 = 24 << 20;
+/// Longest bill of materials: of a closure of 40,000 paths.
+pub const BILL_OF_MATERIALS: u64 = 64 << 20;
 /// Longest root manifest, receipt, lock, or list of withdrawn versions.
 pub const POINTER: u64 = 1 << 20;
 /// Longest narinfo, which names all references of a path.

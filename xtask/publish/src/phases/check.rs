@@ -17,12 +17,13 @@ use std::num::NonZero;
 use std::sync::Arc;
 use std::thread::available_parallelism;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, anyhow};
 use camino::Utf8PathBuf;
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use xtask::cli::{Against, CheckArgs, Invocation, Outcome as Ended};
 use xtask::domain::build::record::Record;
+use xtask::domain::build::sbom::Sbom;
 use xtask::domain::digest::Digest;
 use xtask::domain::environment::checking::CheckSettings;
 use xtask::domain::extent::Extent;
@@ -31,6 +32,7 @@ use xtask::domain::layout::{ARTIFACTS, Layout, RELEASE};
 use xtask::domain::problem::{Problem, Problems};
 use xtask::domain::product::Product;
 use xtask::domain::release::check::Check;
+use xtask::domain::system::System;
 use xtask::tools::files;
 use xtask::tools::git::Git;
 use xtask::tools::term;
@@ -76,6 +78,19 @@ impl Candidate {
     /// The version directory below it.
     pub fn version_dir(&self) -> Utf8PathBuf {
         self.dir().join(ARTIFACTS).join(self.layout().version_directory())
+    }
+
+    /// Reads a system's bill of materials; `None` if an older tool built the release.
+    ///
+    /// # Errors
+    /// It is not one.
+    pub fn sbom(&self, system: &System) -> Result<Option<Sbom>> {
+        let name = self.layout().sbom(system);
+        if !self.record.files.contains_key(&name) {
+            return Ok(None);
+        }
+        let text = files::read_text(&self.version_dir().join(&name))?;
+        Ok(Some(Sbom::parse(&text).map_err(|why| anyhow!("{name} {why}"))?))
     }
 
     /// What looks for home directories of builders.

@@ -1,6 +1,7 @@
 //! `release check`: a release that fails each check and no other, and one that passes all.
 
 mod judges;
+mod materials;
 pub mod stand_in;
 
 use std::fs;

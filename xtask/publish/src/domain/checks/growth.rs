@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use xtask::domain::amounts::bytes_for_people as bytes;
 use xtask::domain::build::record::{Closure, Record};
+use xtask::domain::build::sbom::{self, Sbom};
 use xtask::domain::layout::{MANUAL, SUMS};
 use xtask::domain::store_path::StorePath;
 
@@ -48,28 +49,73 @@ impl Change {
     }
 }
 
+/// What a closure consists of, by store path: as a bill of materials tells it, or an older tool's record.
+pub type Contents = BTreeMap<StorePath, Item>;
+
+/// A store path in a closure.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Item {
+    pub name: String,
+    /// Empty if the name has none.
+    pub version: String,
+    pub bytes: u64,
+    /// Names of the licenses that its derivation states; a record does not know them.
+    pub licenses: BTreeSet<String>,
+}
+
+/// Returns what a bill of materials lists.
+pub fn listed(sbom: &Sbom) -> Contents {
+    let item = |part: &sbom::Part| Item {
+        name: part.name.clone(),
+        version: part.version.clone(),
+        bytes: part.nar.size,
+        licenses: part.description.licenses.iter().map(ToString::to_string).collect(),
+    };
+    sbom.parts.iter().map(|(path, part)| (path.clone(), item(part))).collect()
+}
+
+/// Returns what a record lists.
+pub fn recorded(closure: &Closure) -> Contents {
+    let item = |(path, bytes): (&StorePath, &u64)| {
+        let (name, version) = path.name_and_version();
+        let item =
+            Item { name: name.to_owned(), version: version.to_owned(), bytes: *bytes, licenses: BTreeSet::new() };
+        (path.clone(), item)
+    };
+    closure.iter().map(item).collect()
+}
+
 /// What a system's closure consists of, compared with the release before, by the names of paths without their versions.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
 pub struct Parts {
     pub new: Vec<String>,
     pub gone: Vec<String>,
+    /// Other versions, or another size.
     pub changed: Vec<String>,
+    /// Other licenses, where both releases state them.
+    pub relicensed: Vec<String>,
 }
 
 impl Parts {
     /// Compares two closures.
-    pub fn compare(before: &Closure, now: &Closure) -> Parts {
+    pub fn compare(before: &Contents, now: &Contents) -> Parts {
         let (before, now) = (by_name(before), by_name(now));
         let mut parts = Parts::default();
-        let names: BTreeSet<&String> = before.keys().chain(now.keys()).collect();
+        let names: BTreeSet<&str> = before.keys().chain(now.keys()).copied().collect();
         for name in names {
             match (before.get(name), now.get(name)) {
-                (None, Some(part)) => parts.new.push(part.line(name)),
-                (Some(part), None) => parts.gone.push(part.line(name)),
-                (Some(was), Some(is)) if was != is => {
-                    parts.changed.push(format!("{name} {} → {}", was.numbers(), is.numbers()));
+                (None, Some(part)) => parts.new.push(part.line(name, &part.licensed())),
+                (Some(part), None) => parts.gone.push(part.line(name, "")),
+                (Some(was), Some(is)) => {
+                    if (&was.versions, was.bytes) != (&is.versions, is.bytes) {
+                        parts.changed.push(format!("{name} ({}) → ({})", was.numbers(), is.numbers()));
+                    }
+                    let stated = !was.licenses.is_empty() && !is.licenses.is_empty();
+                    if stated && was.licenses != is.licenses {
+                        parts.relicensed.push(format!("{name} ({}) → ({})", was.licensed(), is.licensed()));
+                    }
                 }
-                _ => {}
+                (None, None) => {}
             }
         }
         parts
@@ -77,44 +123,45 @@ impl Parts {
 }
 
 /// All paths of one name in a closure.
-#[derive(Debug, Default, PartialEq, Eq)]
-struct Part {
-    versions: BTreeSet<String>,
+#[derive(Debug, Default)]
+struct Part<'a> {
+    versions: BTreeSet<&'a str>,
     bytes: u64,
+    licenses: BTreeSet<&'a str>,
 }
 
-impl Part {
+impl Part<'_> {
     fn numbers(&self) -> String {
-        let versions: Vec<&str> = self.versions.iter().map(String::as_str).filter(|text| !text.is_empty()).collect();
-        let versions = if versions.is_empty() { String::new() } else { versions.join(", ") + ", " };
-        format!("({versions}{})", bytes(self.bytes))
+        let size = bytes(self.bytes);
+        self.versions
+            .iter()
+            .copied()
+            .filter(|text| !text.is_empty())
+            .chain([size.as_str()])
+            .collect::<Vec<_>>()
+            .join(", ")
     }
 
-    fn line(&self, name: &str) -> String {
-        format!("{name} {}", self.numbers())
+    fn licensed(&self) -> String {
+        self.licenses.iter().copied().collect::<Vec<_>>().join(", ")
+    }
+
+    /// The line of a part, with something more to say.
+    fn line(&self, name: &str, more: &str) -> String {
+        let more = if more.is_empty() { String::new() } else { format!(", {more}") };
+        format!("{name} ({}{more})", self.numbers())
     }
 }
 
-fn by_name(closure: &Closure) -> BTreeMap<String, Part> {
-    let mut parts: BTreeMap<String, Part> = BTreeMap::new();
-    for (path, size) in closure {
-        let (name, version) = name_and_version(path);
-        let part = parts.entry(name).or_default();
-        part.versions.insert(version);
-        part.bytes = part.bytes.saturating_add(*size);
+fn by_name(contents: &Contents) -> BTreeMap<&str, Part<'_>> {
+    let mut parts: BTreeMap<&str, Part> = BTreeMap::new();
+    for item in contents.values() {
+        let part = parts.entry(&item.name).or_default();
+        part.versions.insert(&item.version);
+        part.bytes = part.bytes.saturating_add(item.bytes);
+        part.licenses.extend(item.licenses.iter().map(String::as_str));
     }
     parts
-}
-
-/// Splits the name of a store path as Nix does: the version begins at the first `-` that is not followed by a letter.
-fn name_and_version(path: &StorePath) -> (String, String) {
-    let name = path.name();
-    let begins =
-        |(at, _): &(usize, &str)| name[at + 1..].chars().next().is_some_and(|next| !next.is_ascii_alphabetic());
-    match name.match_indices('-').find(begins) {
-        Some((at, _)) => (name[..at].to_owned(), name[at + 1..].to_owned()),
-        None => (name.to_owned(), String::new()),
-    }
 }
 
 /// Compares the numbers of two releases. `name` makes the names of files comparable: it removes the version.
@@ -154,32 +201,47 @@ mod tests {
     use super::*;
     use expect_test::expect;
 
-    fn closure(paths: &[(&str, u64)]) -> Closure {
-        let path = |name: &str| format!("/nix/store/{}-{name}", "a".repeat(32)).parse().expect("a store path");
-        paths.iter().map(|(name, size)| (path(name), *size)).collect()
+    fn path(name: &str) -> StorePath {
+        format!("/nix/store/{}-{name}", "a".repeat(32)).parse().expect("a store path")
+    }
+
+    fn closure(paths: &[(&str, u64)]) -> Contents {
+        recorded(&paths.iter().map(|(name, size)| (path(name), *size)).collect())
     }
 
     #[test]
     fn what_a_closure_consists_of() {
         let before =
             closure(&[("lix-2.93.0", 50_000_000), ("boehm-gc-8.2.8", 700_000), ("openssl-3.0.1-bin", 9), ("x", 1)]);
-        let now = closure(&[
+        let mut now = closure(&[
             ("lix-2.93.1", 51_000_000),
             ("boehm-gc-8.2.8", 700_000),
             ("aws-sdk-cpp-1.11", 4_000_000),
             ("x", 2),
         ]);
-        let Parts { new, gone, changed } = Parts::compare(&before, &now);
+        let licensed = |contents: &mut Contents, name: &str, license: &str| {
+            let item = contents.get_mut(&path(name)).expect(name);
+            item.licenses.insert(license.to_owned());
+        };
+        licensed(&mut now, "aws-sdk-cpp-1.11", "Apache-2.0");
+        licensed(&mut now, "boehm-gc-8.2.8", "BSL-1.0");
+        let Parts { new, gone, changed, relicensed } = Parts::compare(&before, &now);
         expect![[r#"
             [
-                "aws-sdk-cpp (1.11, 4.0 MB)",
+                "aws-sdk-cpp (1.11, 4.0 MB, Apache-2.0)",
             ][
                 "openssl (3.0.1-bin, 9 B)",
             ][
                 "lix (2.93.0, 50.0 MB) → (2.93.1, 51.0 MB)",
                 "x (1 B) → (2 B)",
-            ]"#]]
-        .assert_eq(&format!("{new:#?}{gone:#?}{changed:#?}"));
+            ][]"#]]
+        .assert_eq(&format!("{new:#?}{gone:#?}{changed:#?}{relicensed:#?}"));
+
+        let mut later = now.clone();
+        licensed(&mut later, "boehm-gc-8.2.8", "MIT");
+        licensed(&mut later, "x", "MIT");
+        let Parts { relicensed, .. } = Parts::compare(&now, &later);
+        assert_eq!(relicensed, ["boehm-gc (BSL-1.0) → (BSL-1.0, MIT)"]);
     }
 
     #[test]

@@ -1,19 +1,25 @@
-//! The check of growth: the release compared with the one before, as its published record describes it.
+//! The check of growth: the release compared with the one before, as its published record and bills of materials describe
+//! it.
 
-use anyhow::{Context, Result, anyhow, bail};
+use std::collections::BTreeMap;
+
+use anyhow::{Context, Result, anyhow, bail, ensure};
 use xtask::cli::Against;
 use xtask::domain::build::record::Record;
+use xtask::domain::build::sbom::Sbom;
 use xtask::domain::environment::Storage;
 use xtask::domain::layout::{Layout, MANIFEST, RECORD, SUMS, SUMS_SIGNATURE};
 use xtask::domain::problem::Problems;
+use xtask::domain::system::System;
 use xtask::domain::version::Version;
 use xtask::tools::files;
 
 use super::{Candidate, outcome};
 use crate::domain::cache::keys::known;
 use crate::domain::cache::signing::PublicKey;
-use crate::domain::checks::growth::{Change, Parts, changes, lost_systems};
+use crate::domain::checks::growth::{Change, Parts, changes, listed, lost_systems, recorded};
 use crate::domain::checks::report::Outcome;
+use crate::domain::limits;
 use crate::domain::publication::bucket::Bucket;
 use crate::domain::publication::signature::proof;
 use crate::site::Destination;
@@ -38,7 +44,7 @@ pub async fn growth(candidate: &Candidate) -> Result<Outcome> {
     let asked = earlier(candidate, environment).await;
     let asked = asked
         .with_context(|| format!("cannot read what {environment} has (`--against none` compares with nothing)"))?;
-    let Some(before) = asked else {
+    let Some(Earlier { record: before, sboms }) = asked else {
         return Ok(Outcome::Passed { told: format!("{environment} has no earlier release") });
     };
     let now = &candidate.record;
@@ -54,9 +60,13 @@ pub async fn growth(candidate: &Candidate) -> Result<Outcome> {
     let mut details = Problems::default();
     for (system, build) in &now.builds {
         let Some(earlier) = before.builds.get(system).filter(|earlier| !earlier.closure.is_empty()) else { continue };
-        let Parts { new, gone, changed } = Parts::compare(&earlier.closure, &build.closure);
-        if !new.is_empty() {
-            problems.add(format!("closure of {system}, new since {}: {}", before.version, new.join("; ")));
+        let was = sboms.get(system).map_or_else(|| recorded(&earlier.closure), listed);
+        let is = candidate.sbom(system)?.as_ref().map_or_else(|| recorded(&build.closure), listed);
+        let Parts { new, gone, changed, relicensed } = Parts::compare(&was, &is);
+        for (what, parts) in [("new since", new), ("with other licenses than", relicensed)] {
+            if !parts.is_empty() {
+                problems.add(format!("closure of {system}, {what} {}: {}", before.version, parts.join("; ")));
+            }
         }
         for (word, parts) in [("gone", gone), ("changed", changed)] {
             if !parts.is_empty() {
@@ -71,9 +81,17 @@ pub async fn growth(candidate: &Candidate) -> Result<Outcome> {
     Ok(outcome(problems, format!("compared with {}: {largest}", before.version)))
 }
 
-/// Reads the record of the release before.
-async fn earlier(candidate: &Candidate, environment: &str) -> Result<Option<Record>> {
+/// The release before.
+struct Earlier {
+    record: Record,
+    /// Its bills of materials; an older tool made none.
+    sboms: BTreeMap<System, Sbom>,
+}
+
+/// Reads the release before.
+async fn earlier(candidate: &Candidate, environment: &str) -> Result<Option<Earlier>> {
     let site = candidate.environments.named(environment)?;
+    // Its server ends with it.
     let destination;
     let (releases, keys) = match (&site.public, &site.storage) {
         (Some(public), _) => (Readable::Public(Http::impatient(&public.releases)), known(&site.cache)),
@@ -86,7 +104,30 @@ async fn earlier(candidate: &Candidate, environment: &str) -> Result<Option<Reco
         // No check needs a key.
         (None, Storage::S3 { .. }) => bail!("{environment} has no public address in releng.toml"),
     };
-    let record = async |version: &Version| record(candidate, &releases, &keys, version).await;
+    let Some(record) = find(candidate, &releases, &keys).await? else { return Ok(None) };
+    let sboms = sboms(candidate, &releases, &record).await?;
+    Ok(Some(Earlier { record, sboms }))
+}
+
+/// Reads the bills of materials of the release before. Its record, which is proven, proves them.
+async fn sboms(candidate: &Candidate, releases: &Readable, record: &Record) -> Result<BTreeMap<System, Sbom>> {
+    let layout = Layout::new(&candidate.product, &record.version);
+    let mut sboms = BTreeMap::new();
+    for system in candidate.record.builds.keys() {
+        let Some(facts) = record.files.get(&layout.sbom(system)) else { continue };
+        let key = format!("{}/{}", layout.version_directory(), layout.sbom(system));
+        let text = releases.get_at_most(&key, limits::BILL_OF_MATERIALS).await?;
+        let text = text.with_context(|| format!("{key}, which {RECORD} lists, does not exist"))?;
+        ensure!(files::digest_of(&text) == *facts, "{key} is not what {RECORD} lists");
+        let sbom = Sbom::parse(&String::from_utf8_lossy(&text)).map_err(|why| anyhow!("{key} {why}"))?;
+        sboms.insert(system.clone(), sbom);
+    }
+    Ok(sboms)
+}
+
+/// Finds the record of the release before.
+async fn find(candidate: &Candidate, releases: &Readable, keys: &[PublicKey]) -> Result<Option<Record>> {
+    let record = async |version: &Version| record(candidate, releases, keys, version).await;
     if let Some(Against::Version(version)) = &candidate.against {
         let named = record(version).await?;
         return named.map(Some).with_context(|| format!("{version} has no {RECORD} there"));

@@ -7,7 +7,7 @@ use xtask::domain::build::record::Files;
 use xtask::domain::build::{DEBUG, DOC};
 use xtask::domain::digest::FileFacts;
 use xtask::domain::layout::{MANUAL, MANUAL_IN_DOC, MANUAL_INDEX};
-use xtask::domain::problem::Problems;
+use xtask::domain::problem::{Problem, Problems};
 use xtask::domain::system::System;
 use xtask::tools::files;
 
@@ -36,10 +36,23 @@ pub fn manual(candidate: &Candidate) -> Result<Outcome> {
     Ok(outcome(problems, format!("{}, {}", counted(manual.pages.len(), "page"), counted(links, "link"))))
 }
 
-/// Compares the store with the record: the manual in the output `doc`, and debug information that is not empty.
+/// Compares the store with the record: the manual in the output `doc`, and debug information that is not empty; and the
+/// bills of materials with the closures.
 pub fn outputs(candidate: &Candidate) -> Result<Outcome> {
     let (mut problems, mut told) = (Problems::default(), Vec::new());
     for (system, build) in &candidate.record.builds {
+        let sbom = candidate.layout().sbom(system);
+        match candidate.sbom(system) {
+            Ok(Some(listed)) => {
+                problems
+                    .extend(listed.fault(build).map(|why| Problem::new(format!("{sbom} is not of this build: {why}"))));
+                told.push(sbom);
+            }
+            // An older tool recorded no hash of a NAR, either.
+            Ok(None) if build.nars.is_empty() => {}
+            Ok(None) => problems.add(format!("{sbom} is missing")),
+            Err(why) => problems.add(format!("{why:#}")),
+        }
         for (name, path) in &build.outputs {
             let (path, attr) = (Utf8PathBuf::from(path.to_string()), format!("{system}.{name}"));
             if !files::is_there(&path) {
@@ -64,7 +77,7 @@ pub fn outputs(candidate: &Candidate) -> Result<Outcome> {
 fn differences(recorded: &Files, doc: &Utf8Path) -> Result<Problems> {
     let dir = doc.join(MANUAL_IN_DOC);
     if !files::is_there(&dir) {
-        return Ok(Problems::from_iter([xtask::domain::problem::Problem::new(format!("{dir} is missing"))]));
+        return Ok(Problems::from_iter([Problem::new(format!("{dir} is missing"))]));
     }
     let mut problems = Problems::default();
     let there = files::list(&dir)?;
