@@ -2,6 +2,7 @@
 
 mod judge;
 mod old_release;
+mod provenance;
 mod sbom;
 mod tree;
 

@@ -15,7 +15,7 @@ use crate::repo::xtask;
 const OTHERS_OPTIONS: [&str; 3] = ["--builders", "--builders-use-substitutes", "--locked"];
 
 /// Other programs that appear with options in backticks.
-const OTHERS: [&str; 6] = ["age", "apt-get", "cargo", "git", "nix", "skopeo"];
+const OTHERS: [&str; 7] = ["age", "apt-get", "cargo", "git", "nix", "nix-hash", "skopeo"];
 
 #[test]
 fn every_command_in_the_guide_is_there() {

@@ -113,8 +113,16 @@ impl View {
                     Some(_) => {}
                 }
             }
-            if !self.releases.contains_key(&format!("lix/lix-{version}/SHA256SUMS")) {
+            let sums = self.releases.get(&format!("lix/lix-{version}/SHA256SUMS"));
+            if sums.is_none() {
                 faults.push(format!("{version} is recorded, and has no SHA256SUMS"));
+            }
+            for line in sums.map(|sums| String::from_utf8_lossy(sums)).unwrap_or_default().lines() {
+                let (digest, name) = line.split_once("  ").unwrap_or_default();
+                let there = self.releases.get(&format!("lix/lix-{version}/{name}"));
+                if there.is_none_or(|content| digest != sha256(content)) {
+                    faults.push(format!("SHA256SUMS of {version} does not match {name}"));
+                }
             }
             records.insert(version.to_owned(), record);
         }
@@ -257,6 +265,14 @@ impl View {
             }
             if !tags.contains(version) {
                 faults.push(format!("the receipt of {version} is there, and its tag is not"));
+            }
+            let there = |name: &str| self.releases.get(&format!("lix/lix-{version}/{name}"));
+            let signed = [("SHA256SUMS", "SHA256SUMS.sig"), ("SHA256SUMS", "VERIFY.md")];
+            let stated = [format!("lix-{version}.intoto.json"), format!("lix-{version}.intoto.jsonl")];
+            for (what, by) in signed.into_iter().chain([(stated[0].as_str(), stated[1].as_str())]) {
+                if there(what).is_some() && there(by).is_none() {
+                    faults.push(format!("the receipt of {version} is there, and {by} is not"));
+                }
             }
         }
     }

@@ -14,7 +14,7 @@ use crate::domain::limits;
 use crate::domain::publication::bucket::Bucket;
 use crate::domain::publication::judgement::Seen;
 use crate::domain::publication::signature::{self, Page, page};
-use crate::domain::serving::{MOVING, content_type};
+use crate::domain::serving::{MOVING, Served, content_type};
 use crate::domain::sshsig;
 use crate::site::Stores;
 use crate::tools::store::{Object, Properties, Store};
@@ -38,7 +38,8 @@ struct Signed {
     /// Name of the text, as a file.
     name: String,
     text: String,
-    /// Key of the object with the signature.
+    /// Name and key of the object with the signature.
+    object: String,
     key: String,
     /// Text of a good signature that is there, with the key that made it.
     good: Option<(Vec<u8>, PublicKey)>,
@@ -60,6 +61,7 @@ impl Signed {
             name: name.to_owned(),
             text,
             key: format!("{}/{object}", layout.version_directory()),
+            object: object.to_owned(),
             good: None,
         };
         let Seal { statement, sums } = seal;
@@ -89,14 +91,15 @@ impl Signed {
             Ok(None) => None,
             Err(why) => Some(Err(why)),
             Ok(Some(Object { bytes, served })) => {
-                faults = served.faults(content_type(&self.key), MOVING);
+                faults = header_faults(&served, &self.object);
                 let key = self.check(&bytes, trusted).cloned();
                 self.good = key.clone().ok().map(|key| (bytes, key));
                 Some(key.map(|key| key.name().to_owned()))
             }
         };
         let digest = files::digest_of(self.text.as_bytes()).sha256;
-        Ok((signature::Signed { name: self.name.clone(), digest, by }, faults))
+        let (name, object) = (self.name.clone(), self.object.clone());
+        Ok((signature::Signed { name, digest, object, by }, faults))
     }
 }
 
@@ -156,13 +159,18 @@ pub async fn look(delivery: &Delivery<'_>) -> Result<Prospect> {
     let page = match read(releases, &page_key, limits::POINTER).await? {
         Ok(None) => Some(Page::Missing),
         Ok(Some(there)) if Some(&there.bytes) == ours.as_ref() => {
-            faults.extend(there.served.faults(content_type(&page_key), MOVING));
+            faults.extend(header_faults(&there.served, VERIFY));
             None
         }
         Ok(Some(_)) | Err(_) => Some(Page::Different),
     };
     let seen = Seen::Signature(signature::Seen { signed: seen, page, unready }).served(faults);
     Ok(Prospect { signed, page: page_key, record: built.record.clone(), layout, address, seen })
+}
+
+/// Returns what is wrong with the headers of an object of this name.
+fn header_faults(served: &Served, name: &str) -> Vec<String> {
+    served.faults(content_type(name), MOVING).iter().map(|fault| format!("{name}: {fault}")).collect()
 }
 
 /// Reads an object, or says what is wrong with it.

@@ -110,6 +110,9 @@ fn what_buckets_hold_harms_nobody() {
     let files = [
         releases("lix/lix-2.93.2/release.json"),
         releases("lix/lix-2.93.2/SHA256SUMS"),
+        releases("lix/lix-2.93.2/SHA256SUMS.sig"),
+        releases("lix/lix-2.93.2/lix-2.93.2.intoto.jsonl"),
+        releases("lix/lix-2.93.2/VERIFY.md"),
         releases("lix/lix-2.93.1/release.json"),
         releases("receipts/lix-2.93.2.json"),
         releases("receipts/lix-2.93.1.json"),

@@ -28,6 +28,7 @@ mod listing;
 mod lock;
 mod narinfos;
 mod plans;
+mod provenance;
 mod proxy;
 mod publication;
 mod real;

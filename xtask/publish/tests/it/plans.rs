@@ -114,7 +114,12 @@ fn seen(act: &Act, version: &str, acts: &[Act], environment: &Environment) -> Se
         }),
         Act::Signature => Seen::Signature(signature::Seen {
             signed: [("SHA256SUMS", 5), ("lix-VERSION.intoto.json", 6)]
-                .map(|(name, byte)| Signed { name: name.to_owned(), digest: Digest::new([byte; 32]), by: None })
+                .map(|(name, byte)| Signed {
+                    name: name.to_owned(),
+                    digest: Digest::new([byte; 32]),
+                    object: format!("{name}.signature"),
+                    by: None,
+                })
                 .into(),
             page: Some(Page::Missing),
             unready: None,

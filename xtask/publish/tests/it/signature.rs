@@ -244,7 +244,7 @@ fn a_signature_is_planned_and_repaired() {
     fs::remove_file(published(&release, "SHA256SUMS.sig")).expect("removed");
     repaired("deleted", "sign SHA256SUMS DIGEST");
     fs::write(published(&release, "SHA256SUMS.sig"), "damaged").expect("written");
-    repaired("damaged", "again: the signature there is not an OpenSSH signature by an ed25519 key");
+    repaired("damaged", "again in SHA256SUMS.sig: the signature there is not an OpenSSH signature by an ed25519 key");
     fs::remove_file(published(&release, "VERIFY.md")).expect("removed");
     repaired("no page", "write VERIFY.md");
     fs::write(published(&release, "VERIFY.md"), "Trust me.\n").expect("written");

@@ -154,6 +154,7 @@ fn sealed(release: &Release) -> BTreeMap<String, (Utf8PathBuf, String)> {
         ("artifacts/manifest.nix", dir.join("artifacts/manifest.nix")),
         ("version: release.json", version.join("release.json")),
         ("version: SHA256SUMS", version.join("SHA256SUMS")),
+        ("version: statement", version.join("lix-2.93.1.intoto.json")),
         ("version: manifest.nix", version.join("manifest.nix")),
         ("version: source archive", version.join("lix-2.93.1.tar.gz")),
         ("version: digest of the archive", version.join("lix-2.93.1.tar.gz.sha256")),

@@ -89,6 +89,7 @@ fn judge_images(tree: &Tree, images: usize) {
     assert_eq!(index["mediaType"], "application/vnd.oci.image.index.v1+json");
     assert_eq!(index["annotations"]["org.opencontainers.image.version"], VERSION);
     let record: serde_json::Value = serde_json::from_str(&tree.read("release/release.json")).expect("JSON");
+    assert_eq!(index["annotations"]["org.opencontainers.image.revision"], record["commit"]);
     let digest = record["image"]["digest"].as_str().and_then(|digest| digest.strip_prefix("sha256:"));
     assert!(tree.path(&format!("../back/blobs/sha256/{}", digest.expect("a digest"))).exists());
     for dir in ["away", "back"] {

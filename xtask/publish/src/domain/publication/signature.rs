@@ -30,6 +30,8 @@ pub struct Signed {
     /// Name of the file.
     pub name: String,
     pub digest: Digest,
+    /// Name of the object with its signature.
+    pub object: String,
     /// The name of the key that signed it, or what is wrong with the signature; `None` if there is none.
     pub by: Option<Result<String, String>>,
 }
@@ -48,10 +50,10 @@ pub fn judge(seen: &Seen) -> Judgement {
     if let Some(why) = unready {
         return Judgement::refused(vec![why.clone()]);
     }
-    let sign = |Signed { name, digest, by }: &Signed| match by {
-        None => Some((format!("sign {}", digest.short()), format!("sign {name} {digest}"))),
+    let sign = |Signed { name, digest, object, by }: &Signed| match by {
+        None => Some((format!("sign {}", digest.short()), format!("sign {name} {digest} in {object}"))),
         Some(Err(why)) => {
-            let change = format!("sign {name} {digest} again: the signature there {why}");
+            let change = format!("sign {name} {digest} again in {object}: the signature there {why}");
             Some((format!("sign again {}", digest.short()), change))
         }
         Some(Ok(_)) => None,

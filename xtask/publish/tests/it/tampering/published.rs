@@ -24,6 +24,7 @@ fn published(release: &Release) -> BTreeMap<&'static str, (&'static str, String)
     [
         ("version: source archive", ("local-releases", lix("lix-2.93.1.tar.gz"))),
         ("version: SHA256SUMS", ("local-releases", lix("SHA256SUMS"))),
+        ("version: statement", ("local-releases", lix("lix-2.93.1.intoto.json"))),
         ("version: manifest.nix", ("local-releases", lix("manifest.nix"))),
         ("version: a page of the manual", ("local-releases", lix("manual/page-1.html"))),
         ("manifest.nix at the root", ("local-releases", "manifest.nix".to_owned())),
@@ -62,8 +63,25 @@ fn what_is_published_is_missed_compared_and_named() {
     let record = BTreeMap::from([("version: release.json", record)]);
     let receipt = ("local-releases", "receipts/lix-2.93.1.json".to_owned());
     let receipt = BTreeMap::from([("receipt", receipt)]);
+    // Nothing else is said about what is signed as long as the sums are not.
+    let lix = |name: &str| ("local-releases", format!("lix/lix-2.93.1/{name}"));
+    let sums = BTreeMap::from([("signature: of the sums", lix("SHA256SUMS.sig"))]);
+    let signed = BTreeMap::from([
+        ("signature: of the statement", lix("lix-2.93.1.intoto.jsonl")),
+        ("signature: page", lix("VERIFY.md")),
+    ]);
     for (damage, group) in [
         ("flipped", &objects),
+        ("flipped", &sums),
+        ("flipped", &signed),
+        ("deleted", &sums),
+        ("deleted", &signed),
+        ("type", &sums),
+        ("type", &signed),
+        ("keeping", &sums),
+        ("keeping", &signed),
+        ("saving", &sums),
+        ("saving", &signed),
         ("flipped", &record),
         ("flipped", &receipt),
         ("deleted", &objects),
@@ -87,7 +105,7 @@ fn what_is_published_is_missed_compared_and_named() {
             // The narinfo and the listing of a path have its hash in their names, and so has every message about it.
             named.push(((*kind).to_owned(), name.trim_end_matches(".narinfo").trim_end_matches(".ls").to_owned()));
         }
-        if group.len() > 1 && ["flipped", "deleted"].contains(&damage) {
+        if group.len() > 2 && ["flipped", "deleted"].contains(&damage) {
             for (kind, path) in images.iter().filter(|(kind, _)| **kind != "index") {
                 if damage == "flipped" {
                     flip(path)
