@@ -57,6 +57,7 @@ fn record() -> Record {
         builds: [(System::main(), build())].into(),
         keys: Default::default(),
         files: [].into(),
+        keys: Default::default(),
     }
 }
 
