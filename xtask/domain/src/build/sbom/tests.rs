@@ -57,7 +57,6 @@ fn record() -> Record {
         builds: [(System::main(), build())].into(),
         keys: Default::default(),
         files: [].into(),
-        keys: Default::default(),
     }
 }
 
