@@ -105,7 +105,7 @@ pub fn page(record: &Record, layout: &Layout, key: &PublicKey, address: Option<&
     let curl = match address {
         Some(address) => {
             let directory = format!("{}/{}", address.trim_end_matches('/'), layout.version_directory());
-            format!("curl -fL --remote-name-all \"{directory}/{{{SUMS},{SUMS_SIGNATURE},{archive}}}\"\n")
+            format!("curl -fL --remote-name-all \"{directory}/{{{SUMS},{SUMS_SIGNATURE},{archive}}}\" &&\n    ")
         }
         None => String::new(),
     };
@@ -118,6 +118,7 @@ pub fn page(record: &Record, layout: &Layout, key: &PublicKey, address: Option<&
         ),
         None => String::new(),
     };
+    // Each command runs only if the one before succeeded: without `ssh-keygen`, nothing must look good.
     // The user's own copy of the key goes into the command, in Nix's spelling: a page that somebody replaced cannot show
     // the right key and use another one.
     let (nix, digits) = (key.to_string(), key.to_string().rsplit(':').next().unwrap_or_default().to_owned());
@@ -137,10 +138,9 @@ pub fn page(record: &Record, layout: &Layout, key: &PublicKey, address: Option<&
          {digits} | base64 -d) | base64)\" > {name}.signers\n\
          \n\
          Then, for each download:\n\
-         \n    {curl_line}ssh-keygen -Y verify -f {name}.signers -I {name} -n {name} -s {SUMS_SIGNATURE} < {SUMS}\n    \
+         \n    {curl}ssh-keygen -Y verify -f {name}.signers -I {name} -n {name} -s {SUMS_SIGNATURE} < {SUMS} &&\n    \
          sha256sum -c --ignore-missing {SUMS}\n\
          \n\
-         The second says `Good \"{name}\" signature`, and the last `OK` for each file that was downloaded. Anything else: do not use it.\n{stated}",
-        curl_line = if curl.is_empty() { String::new() } else { format!("{}\n    ", curl.trim_end()) },
+         `ssh-keygen` says `Good \"{name}\" signature`, and then `sha256sum` says `OK` for each file that was downloaded. Anything else: do not use it.\n{stated}"
     )
 }
