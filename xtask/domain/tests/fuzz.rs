@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use xtask_domain::build::builders::{self, Line};
+use xtask_domain::build::description;
 use xtask_domain::build::flake_lock;
 use xtask_domain::build::image::{Config as ImageConfig, Index, OciManifest};
 use xtask_domain::build::jobs::{Jobs, Row};
@@ -14,6 +15,7 @@ use xtask_domain::build::manifest;
 use xtask_domain::build::nix_fault::Fault;
 use xtask_domain::build::provenance::statement;
 use xtask_domain::build::record::Record;
+use xtask_domain::build::sbom::Sbom;
 use xtask_domain::digest::Digest;
 use xtask_domain::environment::Config;
 use xtask_domain::environment::refusal::Refusal;
@@ -223,5 +225,35 @@ fn references() {
             check_message(&pasted::suggestion(&product, list, &text, false).unwrap_or_default())?;
         }
         Ok(())
+    });
+}
+
+#[test]
+fn bills_of_materials() {
+    fuzz("sbom", |bytes| {
+        check(Sbom::parse(&text(bytes)), |sbom| {
+            check_same("it lists what it is of", &sbom.parts.contains_key(&sbom.root), &true)?;
+            for part in sbom.parts.values() {
+                let references = part.references.iter().all(|to| sbom.parts.contains_key(to));
+                check_same("it lists what is referred to", &references, &true)?;
+                let stated = part.description.licenses.iter().map(ToString::to_string).collect::<Vec<_>>().concat();
+                check_message(&format!("{} {} {stated}", part.name, part.version))?;
+            }
+            Ok(())
+        })
+    });
+}
+
+#[test]
+fn what_derivations_say_about_themselves() {
+    fuzz("descriptions", |bytes| {
+        check(description::parse(&text(bytes)), |descriptions| {
+            for said in descriptions.values() {
+                said.licenses.iter().try_for_each(|license| check_message(&license.to_string()))?;
+                let is_plain = |page: &String| page.starts_with("http") && page.bytes().all(|b| b.is_ascii_graphic());
+                check_same("addresses are plain", &said.homepages.iter().all(is_plain), &true)?;
+            }
+            Ok(())
+        })
     });
 }

@@ -93,3 +93,27 @@ fn what_changed_since_the_release_before_is_told_by_both() {
     let (_, said) = compared();
     assert!(said.contains("not run  growth") && said.contains("which release.json lists, does not exist"), "{said}");
 }
+
+#[test]
+fn what_is_damaged_in_the_bucket_is_found_by_verify() {
+    let stand_in = StandIn::built();
+    let name = stand_in.layout().sbom(&System::main());
+    stand_in.release(&["upload", "--env", "local", "--noconfirm"]).ok();
+    let published = stand_in.release_dir().join("local/s3/local-releases").join(stand_in.layout().version_directory());
+    let (path, whole) = (published.join(&name), files::read_text(&published.join(&name)).expect("published"));
+    // The headers are right, too.
+    stand_in.release(&["verify", "--env", "local"]).ok();
+    let sums = files::read_text(&published.join(layout::SUMS)).expect("published");
+    assert!(sums.contains(&format!("{}  {name}\n", files::digest_of(whole.as_bytes()).sha256)), "{sums}");
+    let broken = |why: &str| {
+        let said = stand_in.release(&["verify", "--env", "local"]);
+        let line = said.stdout.lines().find(|line| line.starts_with("broken")).unwrap_or_default().to_owned();
+        assert!(said.code == Some(1) && line.contains(&name), "{why}: {}{}", said.stdout, said.stderr);
+    };
+    fs::write(&path, whole.replacen("LGPL-2.1-or-later", "LGPL-3.0-or-later", 1)).expect("written");
+    broken("another license");
+    fs::remove_file(&path).expect("removed");
+    broken("missing");
+    stand_in.release(&["upload", "--env", "local", "--noconfirm"]).ok();
+    stand_in.release(&["verify", "--env", "local"]).ok();
+}
