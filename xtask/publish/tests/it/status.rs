@@ -235,6 +235,7 @@ async fn what_is_not_as_it_should_be() -> Result<()> {
               production   ✓ published as built, and withdrawn by a rollback; 3 files complete by name and size
                            · docs 2.93 and docs stable lead to it; `nix upgrade-nix` leads to 2.93.0
                            ✗ a rollback withdrew it but did not move all pointers: run `rollback` again
+                           ✗ withdrawn.json is not signed: receipts/withdrawn.json is missing
                            · no installers yet
               finish       · switch back to main
               announce     · no drafts yet
@@ -291,7 +292,12 @@ async fn what_is_not_as_it_should_be() -> Result<()> {
             }
           ],
           "review": null,
-          "unread": [],
+          "unread": [
+            {
+              "is_damaged": true,
+              "why": "withdrawn.json is not signed: receipts/withdrawn.json is missing"
+            }
+          ],
           "withdrawn": true
         }
     "#]]
@@ -346,6 +352,7 @@ async fn what_others_left_and_what_newer_tools_wrote() -> Result<()> {
               production   ? release.json was made by a newer tool (format 2): use that tool
                            ✓ `nix upgrade-nix`, docs 2.93 and docs stable lead to it
                            ? withdrawn.json was made by a newer tool (format 2): use that tool
+                           ✗ release.json is not proven: SHA256SUMS is signed, but for another release.json
                            · no installers yet
                            · the upload of 2.93.2 was begun here and is not finished
                            · Jade (process 8 on far) left a lock here; the next upload removes it

@@ -1,6 +1,6 @@
 //! A quick look at a release in an environment, as users see it: within seconds, and without large downloads.
 //!
-//! Sizes are compared and small files read, which does not replace `verify`.
+//! Signatures are checked, sizes compared and small files read, which does not replace `verify`.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -12,7 +12,7 @@ use xtask::domain::digest::Digest;
 use xtask::domain::environment::{self, Access, GitTarget, Storage};
 use xtask::domain::format::Misread;
 use xtask::domain::layout::{
-    self, Docs, LOCK, Layout, MANIFEST, MANUAL_INDEX, RECORD, SUMS, WITHDRAWN, WITHDRAWN_COPY,
+    self, Docs, LOCK, Layout, MANIFEST, MANUAL_INDEX, RECORD, SUMS, SUMS_SIGNATURE, WITHDRAWN, WITHDRAWN_COPY,
 };
 use xtask::domain::release::Release;
 use xtask::domain::release::tagging::TagRecord;
@@ -24,9 +24,12 @@ use xtask::tools::remote::Remote;
 use super::super::environments;
 use super::local::LocalRecord;
 use crate::acts::git::review;
+use crate::domain::cache::keys::known;
+use crate::domain::cache::signing::PublicKey;
 use crate::domain::limits;
 use crate::domain::publication::bucket::Bucket;
 use crate::domain::publication::receipt::StoredReceipt;
+use crate::domain::publication::signature::proof;
 use crate::domain::publication::withdrawn;
 use crate::domain::reports::standing::{Directory, Leads, Live, Lock, Pointer, Reviewed, Unread};
 use crate::site::Site;
@@ -81,7 +84,7 @@ struct Others {
     unread: Vec<Unread>,
 }
 
-async fn others(Sources { releases, world, .. }: &Sources) -> Result<Others> {
+async fn others(Sources { releases, world, .. }: &Sources, name: &str, keys: &[PublicKey]) -> Result<Others> {
     if let (Readable::Store(store), Some(site)) = (releases, world) {
         let (published, unclear) = published_in_any_case(store, site).await?;
         let here = format!("s3://{}/", store.bucket());
@@ -92,14 +95,20 @@ async fn others(Sources { releases, world, .. }: &Sources) -> Result<Others> {
             unread: unread.into_iter().collect(),
         });
     }
-    let Some(text) = releases.get(WITHDRAWN).await? else {
-        let Some(copy) = releases.get(WITHDRAWN_COPY).await? else { return Ok(Others::default()) };
+    let (text, copy) = (releases.get(WITHDRAWN).await?, releases.get(WITHDRAWN_COPY).await?);
+    let Some(text) = text else {
+        let Some(copy) = copy else { return Ok(Others::default()) };
         let why = Misread::Wrong("is missing, although a rollback wrote it".to_owned());
         let unread = vec![Unread::new(WITHDRAWN, why)];
         return Ok(Others { withdrawn: withdrawn::salvage(&copy), unread, ..Others::default() });
     };
     Ok(match withdrawn::parse(&text) {
-        Ok(withdrawn) => Others { withdrawn, ..Others::default() },
+        Ok(withdrawn) => {
+            let proven = copy.is_some_and(|copy| withdrawn::proven(&copy, name, keys).as_ref() == Ok(&withdrawn));
+            let why = Misread::Wrong("is not proven by its signed copy".to_owned());
+            let unread = if proven || keys.is_empty() { Vec::new() } else { vec![Unread::new(WITHDRAWN, why)] };
+            Others { withdrawn, unread, ..Others::default() }
+        }
         Err(why) => {
             let unread = vec![Unread::new(WITHDRAWN, why)];
             Others { withdrawn: withdrawn::salvage(&text), unread, ..Others::default() }
@@ -184,6 +193,7 @@ impl Look<'_> {
         let layout = self.release.layout();
         let releases = &sources.releases;
         self.see_that_looking_changes_nothing(name, releases).await?;
+        let keys = sources.world.as_ref().map_or_else(|| known(&environment.cache), Site::trusted);
         let record = releases.get(&format!("{}/{RECORD}", layout.version_directory())).await?;
         let digest = record.as_ref().map(|text| files::digest_of(text).sha256);
         let record = record.map(|text| Record::parse_published(&String::from_utf8_lossy(&text)));
@@ -192,10 +202,12 @@ impl Look<'_> {
             (Some(Err(why)), _) => Directory::Unread(Unread::new(RECORD, why.clone())),
             _ => self.unrecorded(releases, &layout).await?,
         };
-        let Others { withdrawn, begun, mut unread } = others(sources).await?;
-        // A quick look proves nothing: `verify` does.
+        let Others { withdrawn, begun, mut unread } = others(sources, name, &keys).await?;
+        if let Some(Err(why)) = self.proof(releases, &layout, digest, &keys).await? {
+            unread.push(Unread::new(RECORD, Misread::Wrong(format!("is not proven: {why}"))));
+        }
         let receipt = releases.get(&layout.receipt()).await?;
-        let receipt = StoredReceipt::parse(receipt.as_deref(), name, &version.to_string(), &[]);
+        let receipt = StoredReceipt::parse(receipt.as_deref(), name, &version.to_string(), &keys);
         if let StoredReceipt::Newer(why) = &receipt {
             unread.push(Unread::new("its receipt", Misread::Newer(why.clone())));
         }
@@ -217,6 +229,22 @@ impl Look<'_> {
             lock,
             unread,
         })
+    }
+
+    /// Whether the published record is signed; `None` if there is none, or no key is known.
+    async fn proof(
+        &self,
+        releases: &Readable,
+        layout: &Layout,
+        record: Option<Digest>,
+        keys: &[PublicKey],
+    ) -> Result<Option<Result<(), String>>> {
+        let Some(record) = record.filter(|_| !keys.is_empty()) else { return Ok(None) };
+        let directory = layout.version_directory();
+        let sums = releases.get(&format!("{directory}/{SUMS}")).await?;
+        let signature = releases.get(&format!("{directory}/{SUMS_SIGNATURE}")).await?;
+        let proof = proof(&layout.namespace(), sums.as_deref(), signature.as_deref(), record, keys);
+        Ok(Some(proof.map(|_| ())))
     }
 
     /// Makes sure that a cache in front does not keep these answers for users. A cache that ignores queries would: it
