@@ -11,6 +11,7 @@ use xtask::domain::product::Product;
 use xtask::domain::shown::one_line;
 use xtask_publish::domain::cache::narinfo::{NarInfo, keeping_signatures};
 use xtask_publish::domain::cache::signing::{PublicKey, SecretKey, is_signature, key_of};
+use xtask_publish::domain::dsse;
 use xtask_publish::domain::live_manifest;
 use xtask_publish::domain::publication::installer::InstallerRecord;
 use xtask_publish::domain::publication::receipt::StoredReceipt;
@@ -39,6 +40,17 @@ fn narinfos() {
             // What is written with signatures of another narinfo is read alike.
             let kept = keeping_signatures(&text, &narinfo, &narinfo);
             check_same("written back", &NarInfo::parse(&kept), &Ok(narinfo))
+        })
+    });
+}
+
+#[test]
+fn signed_statements() {
+    let key: PublicKey = "test-1:ConZHCHTiL125PdUi2yCYfjINrkaoHgUkX5CH+bZzFs=".parse().expect("a key");
+    fuzz("envelope", |bytes| {
+        check(dsse::check(bytes, b"{\"_type\": 1}\n", [&key], std::slice::from_ref(&key)), |_| {
+            let signed = include_bytes!("../corpus/envelope/signed.jsonl");
+            check_same("nothing else is accepted", &text(bytes), &text(signed))
         })
     });
 }
