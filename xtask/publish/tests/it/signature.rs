@@ -189,6 +189,8 @@ fn nothing_that_is_forged_is_proven() {
         assert!(said.contains(expected), "{with}: {said}");
         assert_eq!(others(&said), 0, "{with}: nothing else is said to be good: {said}");
         assert!(said.contains("\nunproven cache closures "), "{with}: {said}");
+        let status = release.repo.xtask(&["release", "status", "--config", release.config.as_str()]).stdout;
+        assert!(status.contains("✗ release.json is not proven: "), "{with}: {status}");
         let rollback = release.release("rollback", "local", &["--to", "2.93.1", "--noconfirm"]).fails(1);
         assert!(rollback.contains("2.93.1 is not complete in local"), "{with}: {rollback}");
     };
