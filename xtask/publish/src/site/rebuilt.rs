@@ -95,6 +95,8 @@ impl Clone {
             let sh = process::shell_in(&tree)?;
             let profile = profile.to_string();
             let cmd = sh.cmd(program).args(["release", "build", "--quiet", "--profile", &profile]);
+            // It is run in the clone.
+            let config = camino::absolute_utf8(config).with_context(|| format!("cannot find {config}"))?;
             let cmd = cmd.args(["--repo", tree.as_str(), "--config", config.as_str()]);
             let cmd = cmd.env("TMPDIR", &temporary);
             let cmd = if *is_tagged { cmd } else { cmd.arg("--no-check-git") };

@@ -58,13 +58,17 @@ pub fn read(archive: impl Read, mut each: impl FnMut(&Entry, &mut dyn Read) -> R
     Ok(())
 }
 
+/// Most entries that are kept: many times those of a release.
+const ENTRIES: usize = 1_000_000;
+
 /// Returns every entry of an archive, with the digest of its content.
 ///
 /// # Errors
-/// As for [`open`] and [`read`].
+/// As for [`open`] and [`read`]; or the archive has very many entries.
 pub fn entries(path: &Utf8Path) -> Result<Vec<Described>> {
     let mut entries = Vec::new();
     read(open(path)?, |entry, content| {
+        ensure!(entries.len() < ENTRIES, "it is one of more than {ENTRIES} entries");
         entries.push((entry.clone(), Hashing::new(content).finish()?));
         Ok(())
     })?;

@@ -39,6 +39,9 @@ impl View<'_> {
         if self.published.withdrawn.contains(&self.version) {
             report.note(TITLE, "a rollback withdrew this version: it is built and compared all the same");
         }
+        if self.known_keys().is_empty() {
+            report.note(TITLE, "unproven: no key is known, so the record that this is compared with may be anybody's");
+        }
         let value = serde_json::from_slice(text).context("the record is not JSON")?;
         term::say(format_args!("building {} again in a scratch clone: this takes as long as `build`", self.version));
         let clone = Clone::of(self.git.root()).await?;
@@ -133,7 +136,7 @@ fn report_builds(comparison: &Comparison, report: &mut Report) {
         report.check(&format!("{TITLE} {system}"), good, found.clone(), WHO);
     }
     for system in &comparison.without {
-        report.note(&format!("{TITLE} {system}"), "unproven: nothing here builds for this system");
+        report.note(&format!("{TITLE} {system}"), "unproven: not built, because not every system can be built here");
     }
 }
 

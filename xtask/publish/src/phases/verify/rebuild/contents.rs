@@ -112,8 +112,8 @@ impl Published<'_> {
 
 fn inside(name: &str, published: &Utf8Path, built: &Utf8Path) -> Inside {
     if name.contains(".tar") {
-        // An archive must have the name that says how it is compressed.
-        let theirs = published.with_file_name(name);
+        // An archive needs the ending that says how it is compressed.
+        let theirs = published.with_extension(Utf8Path::new(name).extension().unwrap_or_default());
         let renamed = std::fs::rename(published, &theirs).with_context(|| format!("cannot rename {published}"));
         let entries = renamed.and_then(|()| archive::entries(&theirs));
         return Inside::Differences(match (entries, archive::entries(built)) {
