@@ -11,8 +11,8 @@
 //! 3. in the cache bucket, the builds for each system with their derivations: complete, signed closures;
 //! 4. in the releases bucket, the version directory `lix/lix-VERSION/`: the source and a binary tarball for each system,
 //!    with a `.sha256` beside each and `SHA256SUMS` over all, container images as tarballs for the Linux systems, the
-//!    manual, packed and to read in place, `manifest.nix` with the store path of each system, the record `release.json`,
-//!    which lists everything else to the byte, and what it was made of as a statement of provenance; beside these, signed
+//!    manual, packed and to read in place, `manifest.nix` with the store path of each system, a bill of materials of
+//!    each, the record `release.json`, which lists everything else to the byte, and what it was made of as a statement of provenance; beside these, signed
 //!    by the key of the environment, `SHA256SUMS.sig` and `lix-VERSION.intoto.jsonl`, with `VERIFY.md` for users;
 //! 5. in each registry, one container image of several architectures, by digest and under the tag VERSION;
 //! 6. in the install bucket, `lix/lix-VERSION/lix-installer-SYSTEM`: built elsewhere, published separately;

@@ -262,3 +262,25 @@ fn what_is_no_bill_of_materials_is_refused() {
         is not a bill of materials of a release: /nix/store/daaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa-boehm-gc-8.2.8-dev is not in it, and something depends on it
     "#]].assert_eq(&cases.concat());
 }
+
+/// A chain of 20,000 paths with the longest names.
+#[test]
+fn a_closure_may_be_deep_and_wide() {
+    let paths: Vec<StorePath> =
+        (0..20_000).map(|n| path('a', &format!("{n:0>200}"))).enumerate().map(|(n, long)| numbered(&long, n)).collect();
+    let info = |(n, of): (usize, &StorePath)| match paths.get(n + 1) {
+        Some(next) => info(of, 1, &[next]),
+        None => info(of, 1, &[]),
+    };
+    let closures = Closures::new(paths.iter().enumerate().map(info)).expect("complete");
+    let sbom = Sbom::new(&paths[0], &closures, &Descriptions::new());
+    assert_eq!(sbom.parts.len(), paths.len());
+    let text = sbom.to_json(&record(), &System::main(), |_| Digest::new([1; 32]));
+    // The publishing half reads at most 64 MiB of one.
+    assert!(text.len() < 48 << 20, "{}", text.len());
+}
+
+/// The same path with a number in its hash.
+fn numbered(path: &StorePath, number: usize) -> StorePath {
+    StorePath::of_base_name(&format!("{number:0>32}-{}", path.name())).expect("a store path")
+}

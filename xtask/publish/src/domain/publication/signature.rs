@@ -118,6 +118,12 @@ pub fn page(record: &Record, layout: &Layout, key: &PublicKey, address: Option<&
         ),
         None => String::new(),
     };
+    let listed = match record.builds.keys().next().map(|system| layout.sbom(system)) {
+        Some(sbom) if record.files.contains_key(&sbom) => format!(
+            "\nIt also lists a bill of materials for each system (`{sbom}`, CycloneDX): every store path that its users download.\n"
+        ),
+        _ => String::new(),
+    };
     // Each command runs only if the one before succeeded: without `ssh-keygen`, nothing must look good.
     // The user's own copy of the key goes into the command, in Nix's spelling: a page that somebody replaced cannot show
     // the right key and use another one.
@@ -141,6 +147,6 @@ pub fn page(record: &Record, layout: &Layout, key: &PublicKey, address: Option<&
          \n    {curl}ssh-keygen -Y verify -f {name}.signers -I {name} -n {name} -s {SUMS_SIGNATURE} < {SUMS} &&\n    \
          sha256sum -c --ignore-missing {SUMS}\n\
          \n\
-         `ssh-keygen` says `Good \"{name}\" signature`, and then `sha256sum` says `OK` for each file that was downloaded. Anything else: do not use it.\n{stated}"
+         `ssh-keygen` says `Good \"{name}\" signature`, and then `sha256sum` says `OK` for each file that was downloaded. Anything else: do not use it.\n{stated}{listed}"
     )
 }
