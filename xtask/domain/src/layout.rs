@@ -78,6 +78,8 @@ pub const SUMS_SIGNATURE: &str = "SHA256SUMS.sig";
 pub const VERIFY: &str = "VERIFY.md";
 /// In the version directory of the install bucket, and at its top: the digests of the installers there.
 pub const INSTALLER_RECORD: &str = "installer.json";
+/// Beside [`INSTALLER_RECORD`] in the version directory: its OpenSSH signature.
+pub const INSTALLER_SIGNATURE: &str = "installer.json.sig";
 /// The page that every manual has.
 pub const MANUAL_INDEX: &str = "index.html";
 /// Path of the manual in a `doc` output.
@@ -157,7 +159,12 @@ impl Layout {
         format!("{}/{INSTALLER_RECORD}", self.version_directory())
     }
 
-    /// Returns the namespace of the signatures of a release's sums, for `ssh-keygen -Y verify -n`.
+    /// Returns the key of the signature of that record.
+    pub fn installer_signature(&self) -> String {
+        format!("{}/{INSTALLER_SIGNATURE}", self.version_directory())
+    }
+
+    /// Returns the namespace of the signatures of a release's sums and of the record of its installers, for `ssh-keygen -Y verify -n`.
     pub fn namespace(&self) -> String {
         format!("{}-release", self.prefix)
     }

@@ -45,6 +45,7 @@ pub async fn look<'a>(delivery: &'a Delivery<'_>, act: &Act) -> Result<Prospect<
         Act::Signature => Prospect::Signature(Box::new(signature::look(delivery).await?)),
         Act::Docs { docs, deletes } => Prospect::Tree(tree::docs(delivery, *docs, *deletes).await?),
         Act::Installers => Prospect::Tree(tree::installers(delivery).await?),
+        Act::InstallerSignature => Prospect::Signature(Box::new(signature::of_installers(delivery).await?)),
         Act::InstallerPointers if delivery.built.installers.is_empty() => {
             Prospect::Stays(Seen::Nothing { why: format!("{} has no installers here", delivery.built.record.version) })
         }
@@ -102,7 +103,7 @@ impl Prospect<'_> {
         let (bucket, keys) = match self {
             Prospect::Tree(tree) => (tree.bucket, tree.keys()),
             Prospect::Object(object) => (Bucket::Releases, object.keys()),
-            Prospect::Signature(signature) => (Bucket::Releases, signature.keys()),
+            Prospect::Signature(signature) => (signature.bucket, signature.keys()),
             Prospect::Cache(cache) => (Bucket::Cache, cache.keys()),
             Prospect::Push(_) | Prospect::Images(_) | Prospect::ImageTag(_) | Prospect::Stays(_) => {
                 return Vec::new();

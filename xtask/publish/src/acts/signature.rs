@@ -1,9 +1,9 @@
 //! The signature of a release's sums, the signed statement of its provenance, and the page beside them that says how
-//! anyone checks them.
+//! anyone checks them; and the signature of the record of its installers.
 
 use anyhow::{Context, Result};
 use xtask::domain::build::record::Record;
-use xtask::domain::layout::{Layout, SUMS, SUMS_SIGNATURE, VERIFY};
+use xtask::domain::layout::{INSTALLER_RECORD, INSTALLER_SIGNATURE, Layout, SUMS, SUMS_SIGNATURE, VERIFY};
 use xtask::tools::files;
 use xtask::tree::seal::{Seal, Statement};
 
@@ -22,14 +22,26 @@ use crate::tools::unusable::usable;
 
 /// What was seen of the signatures, and what is needed to make them.
 pub struct Prospect {
+    pub(super) bucket: Bucket,
     signed: Vec<Signed>,
-    /// Key of the page.
-    page: String,
+    /// The page, if there is to be one.
+    page: Option<OurPage>,
+    pub(super) seen: Seen,
+}
+
+/// What the page is made of, and its key.
+struct OurPage {
+    key: String,
     record: Record,
     layout: Layout,
     /// Address of the bucket for users, if they have one.
     address: Option<String>,
-    pub(super) seen: Seen,
+}
+
+impl OurPage {
+    fn text(&self, by: &PublicKey) -> Vec<u8> {
+        page(&self.record, &self.layout, by, self.address.as_deref()).into_bytes()
+    }
 }
 
 /// A text of ours, and its signature.
@@ -85,9 +97,9 @@ impl Signed {
     }
 
     /// Looks at the signature there. Returns what is wrong with how it is served.
-    async fn look(&mut self, releases: &Store, trusted: &[PublicKey]) -> Result<(signature::Signed, Vec<String>)> {
+    async fn look(&mut self, store: &Store, trusted: &[PublicKey]) -> Result<(signature::Signed, Vec<String>)> {
         let mut faults = Vec::new();
-        let by = match read(releases, &self.key, limits::SIGNATURE).await? {
+        let by = match read(store, &self.key, limits::SIGNATURE).await? {
             Ok(None) => None,
             Err(why) => Some(Err(why)),
             Ok(Some(Object { bytes, served })) => {
@@ -105,7 +117,8 @@ impl Signed {
 
 impl Prospect {
     pub(super) fn keys(&self) -> Vec<String> {
-        self.signed.iter().map(|signed| signed.key.clone()).chain([self.page.clone()]).collect()
+        let page = self.page.iter().map(|page| page.key.clone());
+        self.signed.iter().map(|signed| signed.key.clone()).chain(page).collect()
     }
 
     /// Signs what is not signed, and writes all objects.
@@ -124,48 +137,81 @@ impl Prospect {
             objects.push((&signed.key, text));
             by.get_or_insert(key);
         }
-        let page = by.map(|key| page(&self.record, &self.layout, &key, self.address.as_deref()).into_bytes());
-        objects.extend(page.map(|page| (&self.page, page)));
+        objects.extend(self.page.as_ref().zip(by).map(|(page, by)| (&page.key, page.text(&by))));
         for (key, text) in objects {
             // A signature may be made again by another key, and the page names the key.
             let properties = Properties { content_type: content_type(key).into(), cache_control: MOVING.into() };
-            stores.of(Bucket::Releases).put_bytes(key, text, &properties).await?;
+            stores.of(self.bucket).put_bytes(key, text, &properties).await?;
         }
         Ok(())
     }
 }
 
-/// Looks at the signatures and the page.
+/// Looks at the signatures of a release and the page.
 ///
 /// # Errors
 /// The bucket cannot be read.
 pub async fn look(delivery: &Delivery<'_>) -> Result<Prospect> {
-    let (built, layout, releases) = (&delivery.built, delivery.built.layout(), delivery.read.of(Bucket::Releases));
-    let mut signed = Signed::all(Seal::of(&built.record, built.record_digest, &layout), &layout);
-    let page_key = format!("{}/{VERIFY}", layout.version_directory());
+    let (built, layout) = (&delivery.built, delivery.built.layout());
+    let signed = Signed::all(Seal::of(&built.record, built.record_digest, &layout), &layout);
+    let page = OurPage {
+        key: format!("{}/{VERIFY}", layout.version_directory()),
+        record: built.record.clone(),
+        layout,
+        address: delivery.site.environment.public.as_ref().map(|public| public.releases.clone()),
+    };
+    look_at(delivery, Bucket::Releases, signed, Some(page)).await
+}
+
+/// Looks at the signature of the record of a release's installers.
+///
+/// # Errors
+/// The bucket cannot be read.
+pub async fn of_installers(delivery: &Delivery<'_>) -> Result<Prospect> {
+    let layout = delivery.built.layout();
+    let record = delivery.built.installers.get(INSTALLER_RECORD).context("these installers have no record")?;
+    let signed = Signed {
+        way: Way::Beside(layout.namespace()),
+        name: INSTALLER_RECORD.to_owned(),
+        text: files::read_text(&record.path)?,
+        object: INSTALLER_SIGNATURE.to_owned(),
+        key: layout.installer_signature(),
+        good: None,
+    };
+    look_at(delivery, Bucket::Install, vec![signed], None).await
+}
+
+async fn look_at(
+    delivery: &Delivery<'_>,
+    bucket: Bucket,
+    mut signed: Vec<Signed>,
+    page: Option<OurPage>,
+) -> Result<Prospect> {
+    let store = delivery.read.of(bucket);
     let (trusted, unready) = match delivery.site.cache_keys() {
         Ok(keys) => (keys.all(), None),
         Err(why) => (Vec::new(), Some(why)),
     };
     let (mut seen, mut faults) = (Vec::new(), Vec::new());
     for signed in &mut signed {
-        let (one, wrong) = signed.look(releases, &trusted).await?;
+        let (one, wrong) = signed.look(store, &trusted).await?;
         seen.push(one);
         faults.extend(wrong);
     }
-    let address = delivery.site.environment.public.as_ref().map(|public| public.releases.clone());
     let by = signed.iter().find_map(|signed| Some(&signed.good.as_ref()?.1)).or(trusted.first());
-    let ours = by.map(|key| page(&built.record, &layout, key, address.as_deref()).into_bytes());
-    let page = match read(releases, &page_key, limits::POINTER).await? {
-        Ok(None) => Some(Page::Missing),
-        Ok(Some(there)) if Some(&there.bytes) == ours.as_ref() => {
-            faults.extend(header_faults(&there.served, VERIFY));
-            None
-        }
-        Ok(Some(_)) | Err(_) => Some(Page::Different),
+    let page_seen = match &page {
+        None => None,
+        Some(page) => match read(store, &page.key, limits::POINTER).await? {
+            Ok(None) => Some(Page::Missing),
+            Ok(Some(there)) if by.is_some_and(|by| there.bytes == page.text(by)) => {
+                faults.extend(header_faults(&there.served, VERIFY));
+                None
+            }
+            Ok(Some(_)) | Err(_) => Some(Page::Different),
+        },
     };
-    let seen = Seen::Signature(signature::Seen { signed: seen, page, unready }).served(faults);
-    Ok(Prospect { signed, page: page_key, record: built.record.clone(), layout, address, seen })
+    let seen = Seen::Signature(signature::Seen { signed: seen, page: page_seen, unready }).served(faults);
+    Ok(Prospect { bucket, signed, page, seen })
 }
 
 /// Returns what is wrong with the headers of an object of this name.
@@ -174,7 +220,7 @@ fn header_faults(served: &Served, name: &str) -> Vec<String> {
 }
 
 /// Reads an object, or says what is wrong with it.
-async fn read(releases: &Store, key: &str, longest: u64) -> Result<Result<Option<Object>, String>> {
-    let read = usable(releases.read(key, longest).await)?;
+async fn read(store: &Store, key: &str, longest: u64) -> Result<Result<Option<Object>, String>> {
+    let read = usable(store.read(key, longest).await)?;
     Ok(read.map_err(|why| format!("cannot be read: {why}")))
 }

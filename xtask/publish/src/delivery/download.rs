@@ -66,11 +66,17 @@ async fn installer_record(install: &Store, layout: &Layout) -> Result<Option<(In
 ///
 /// # Errors
 /// As for [`manual`].
-pub async fn installers(install: &Store, built: &Built, scratch: &Utf8Path) -> Result<LocalFiles> {
+pub async fn installers(install: &Store, site: &Site, built: &Built, scratch: &Utf8Path) -> Result<LocalFiles> {
     let layout = built.layout();
     let Some((record, text)) = installer_record(install, &layout).await? else { return Ok(LocalFiles::new()) };
     let key = layout.installer_record();
     ensure!(record.version == built.record.version, "{key} is for {}", record.version);
+    let keys = site.trusted();
+    if !keys.is_empty() {
+        let signature = install.get(&layout.installer_signature(), limits::SIGNATURE).await?;
+        let proof = record.proof(&layout, text.as_bytes(), signature.as_deref(), &keys);
+        proof.map_err(|why| anyhow!("the installers are not proven: {why}"))?;
+    }
     let mut files = download(install, &layout.version_directory(), record.files, scratch).await?;
     let path = scratch.join(INSTALLER_RECORD);
     files::create(&path, &text)?;

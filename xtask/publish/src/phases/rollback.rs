@@ -63,7 +63,13 @@ async fn roll_back(invocation: &Invocation, args: &RollbackArgs) -> Result<Outco
     let built = download::find(read.of(Bucket::Releases), site, to).await?;
     let built = Built {
         manual: download::manual(read.of(Bucket::Releases), &built, &scratch.path().join("manual")).await?,
-        installers: download::installers(read.of(Bucket::Install), &built, &scratch.path().join("installers")).await?,
+        installers: download::installers(
+            read.of(Bucket::Install),
+            &destination.site,
+            &built,
+            &scratch.path().join("installers"),
+        )
+        .await?,
         ..built
     };
     // An unfinished upload must not stop a rollback, for instance a fix that waits for its review.

@@ -301,6 +301,7 @@ impl View<'_> {
             Act::Images { target } => self.check_images(target, record, report).await,
             Act::ImageTag { target, tag } => self.check_image_tag(act, target, *tag, record, report).await,
             Act::Installers => self.check_installers(record, report).await,
+            Act::InstallerSignature => self.check_installer_signature(report).await,
             Act::InstallerPointers => self.check_installer_pointers(act, report).await,
             Act::Receipt => self.check_receipt(text, report).await,
         }
@@ -320,6 +321,7 @@ impl View<'_> {
             Act::Images { target } => format!("images {target}"),
             Act::ImageTag { target, tag } => format!("image {target}:{}", tag.name(&self.version.to_string())),
             Act::Installers => format!("install {}/", layout.version_directory()),
+            Act::InstallerSignature => format!("install {}", layout.installer_signature()),
             Act::InstallerPointers => format!("install {}/{}", layout.installer_pointers(), layout.installer_name("*")),
             Act::Receipt => format!("releases {}", layout.receipt()),
             Act::Withdraw { .. } => format!("releases {WITHDRAWN}"),

@@ -58,10 +58,11 @@ fn published_once_verified_and_rolled_back() {
         Lix 2.93.1 to local (patch)
 
         contents
-          + install lix/lix-2.93.1/        add 3 (399 B)
+          + install lix/lix-2.93.1/                   add 3 (399 B)
+          + install lix/lix-2.93.1/installer.json.sig sign OBJECT
 
         pointers
-          + install lix/lix-installer-*    add 3 (399 B): the newest stable release here
+          + install lix/lix-installer-*               add 3 (399 B): the newest stable release here
 
         plan DIGEST
 
@@ -72,10 +73,11 @@ fn published_once_verified_and_rolled_back() {
         Lix 2.93.1 to local (patch)
 
         contents
-          + install lix/lix-2.93.1/        add 3 (399 B)
+          + install lix/lix-2.93.1/                   add 3 (399 B)
+          + install lix/lix-2.93.1/installer.json.sig sign OBJECT
 
         pointers
-          + install lix/lix-installer-*    add 3 (399 B): the newest stable release here
+          + install lix/lix-installer-*               add 3 (399 B): the newest stable release here
 
         plan DIGEST
     "#]]
@@ -97,7 +99,7 @@ fn published_once_verified_and_rolled_back() {
     assert!(stdout.contains("note   install lix/lix-2.93.2/            has no installers yet"), "{stdout}");
     let again = install(&old, &["--dry-run"]).ok();
     assert!(
-        again.contains("- install lix/lix-installer-*    stays: 2.93.2 is newer, and is published here"),
+        again.contains("- install lix/lix-installer-*               stays: 2.93.2 is newer, and is published here"),
         "{again}"
     );
     install(&new, &["--noconfirm"]).ok();
@@ -116,6 +118,67 @@ fn published_once_verified_and_rolled_back() {
     let ran = old.release("verify", "local", &["2.93.1"]);
     assert!(ran.stdout.contains("affects everyone who installs"), "{}", ran.stdout);
     assert_eq!(ran.code, Some(1));
+}
+
+/// Puts another installer everywhere, with a record that lists it, as somebody would who can write to the bucket.
+fn forge(release: &Release) {
+    let name = "lix-installer-x86_64-linux";
+    let at = |place: &str, name: &str| release.object(&format!("local-install/lix/{place}{name}"));
+    let other = executable("x86_64-linux", "a back door");
+    let record = fs::read_to_string(at("lix-2.93.1/", "installer.json")).expect("a record");
+    let mut record: serde_json::Value = serde_json::from_str(&record).expect("JSON");
+    let digest = xtask::tools::files::digest_of(&other);
+    record["files"][name] = serde_json::to_value(digest).expect("JSON");
+    for place in ["lix-2.93.1/", ""] {
+        fs::write(at(place, name), &other).expect("written");
+        fs::write(at(place, "installer.json"), record.to_string()).expect("written");
+    }
+}
+
+#[test]
+fn installers_that_nobody_signed_are_not_proven() {
+    let release = Release::new("2.93.1");
+    release.upload().ok();
+    let install = || {
+        let dir = installers(&release);
+        release.release("installer", "local", &["--from", dir.as_str(), "--noconfirm"])
+    };
+    install().ok();
+    let said = |ran: &crate::repo::Ran| {
+        let lines = ran.stdout.lines().filter(|line| line.contains(" install ")).map(str::trim_end);
+        release.neutral(&lines.fold(format!("{:?}\n", ran.code), |said, line| format!("{said}{line}\n")))
+    };
+    let verify = || said(&release.release("verify", "local", &[]));
+    let mut log = verify();
+    let signature = release.object("local-install/lix/lix-2.93.1/installer.json.sig");
+    let genuine = fs::read(&signature).expect("a signature");
+    fs::remove_file(&signature).expect("removed");
+    log += &verify();
+    // Those that were published before there were signatures are signed by the same command.
+    install().ok();
+    assert_eq!(fs::read(&signature).expect("a signature"), genuine);
+    log += &verify();
+    forge(&release);
+    log += &verify();
+    expect_test::expect![[r#"
+        Some(0)
+        ok     install lix/lix-2.93.1/            2 installers
+        ok     install lix/lix-2.93.1/installer.json.sig by lix-rehearsal
+        ok     install lix/lix-installer-*        are on 2.93.1
+        Some(1)
+        broken install lix/lix-2.93.1/            installer.json is not signed: `installer` with the same files signs it; affects everyone who installs this version
+        broken install lix/lix-installer-*        installer.json is not signed: `installer` with the same files signs it; affects everyone who installs
+        Some(0)
+        ok     install lix/lix-2.93.1/            2 installers
+        ok     install lix/lix-2.93.1/installer.json.sig by lix-rehearsal
+        ok     install lix/lix-installer-*        are on 2.93.1
+        Some(1)
+        broken install lix/lix-2.93.1/            the signature of installer.json by lix-rehearsal is not of this content; affects everyone who installs this version
+        broken install lix/lix-installer-*        the signature of installer.json by lix-rehearsal is not of this content; affects everyone who installs
+    "#]].assert_eq(&log);
+    let error = release.release("rollback", "local", &["--to", "2.93.1", "--noconfirm"]).fails(1);
+    assert!(error.contains("2.93.1 is not complete in local"), "{error}");
+    assert!(install().fails(1).contains("is published with different content"));
 }
 
 #[test]

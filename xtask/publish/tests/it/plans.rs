@@ -112,18 +112,8 @@ fn seen(act: &Act, version: &str, acts: &[Act], environment: &Environment) -> Se
             new: vec![object("lix.tar.gz", 30_000_000), object("manifest.nix", 300)],
             ..Tree::default()
         }),
-        Act::Signature => Seen::Signature(signature::Seen {
-            signed: [("SHA256SUMS", 5), ("lix-VERSION.intoto.json", 6)]
-                .map(|(name, byte)| Signed {
-                    name: name.to_owned(),
-                    digest: Digest::new([byte; 32]),
-                    object: format!("{name}.signature"),
-                    by: None,
-                })
-                .into(),
-            page: Some(Page::Missing),
-            unready: None,
-        }),
+        Act::Signature => unsigned(&["SHA256SUMS", "lix-VERSION.intoto.json"], Some(Page::Missing)),
+        Act::InstallerSignature => unsigned(&["installer.json"], None),
         Act::Cache => {
             let paths = Paths { new: vec![path(1), path(2)], same: 340, info: true, ..Paths::default() };
             Seen::Cache(Arc::new(paths))
@@ -181,6 +171,16 @@ fn seen(act: &Act, version: &str, acts: &[Act], environment: &Environment) -> Se
     }
 }
 
+fn unsigned(names: &[&str], page: Option<Page>) -> Seen {
+    let signed = names.iter().zip(5..).map(|(name, byte)| Signed {
+        name: (*name).to_owned(),
+        digest: Digest::new([byte; 32]),
+        object: format!("{name}.signature"),
+        by: None,
+    });
+    Seen::Signature(signature::Seen { signed: signed.collect(), page, unready: None })
+}
+
 fn published() -> Published {
     ["2.93.3", "2.94.1", "2.95.0", "2.95.1"].map(|v| v.parse().expect(v)).into_iter().collect()
 }
@@ -224,7 +224,7 @@ fn without_digest(page: &str) -> String {
 #[test]
 fn the_same_plan_has_the_same_digest() {
     let shown = plan("2.96.0", "local");
-    expect!["fb7c47fa469c8059938fec19f95c16876b6d2f3d03f7c1c6bb772915a8734a5d"].assert_eq(&shown.digest().to_string());
+    expect!["1bbdd2209796fa2ac7eed0e85f3bd5c27688109b66c0ee7792faf0ea9a569ca0"].assert_eq(&shown.digest().to_string());
     assert_eq!(plan("2.96.0", "local").digest(), shown.digest());
     for verbose in [false, true] {
         assert!(shown.to_text(verbose).ends_with(&format!("\nplan {}\n", shown.digest())));

@@ -57,6 +57,8 @@ pub enum Act {
     ImageTag { target: ImageTarget, tag: ImageTag },
     /// The installers, in the version directory of the install bucket.
     Installers,
+    /// The signature beside the record of the installers, in the same directory.
+    InstallerSignature,
     /// The installers at the top of the install bucket.
     InstallerPointers,
     /// The record that the publication is complete, which a later environment may require.
@@ -200,7 +202,7 @@ fn manual(docs: Docs) -> Act {
 }
 
 /// The acts that publish a release's installers, which are built elsewhere and later.
-pub const INSTALLER_ACTS: [Act; 2] = [Act::Installers, Act::InstallerPointers];
+pub const INSTALLER_ACTS: [Act; 3] = [Act::Installers, Act::InstallerSignature, Act::InstallerPointers];
 
 impl Act {
     /// Returns the act's properties, one line for each kind. Looking, judging and changing are elsewhere.
@@ -217,7 +219,9 @@ impl Act {
             Act::Docs { docs: Docs::Stable, .. } => (Wave::Pointers, Channel::Bucket(Bucket::Docs), Movable, newest),
             Act::Docs { docs: Docs::Nightly, .. } => (Wave::Pointers, Channel::Bucket(Bucket::Docs), Movable, None),
             Act::Images { .. } => (Wave::Contents, Channel::Registry, WriteOnce, None),
-            Act::Installers => (Wave::Contents, Channel::Bucket(Bucket::Install), WriteOnce, None),
+            Act::Installers | Act::InstallerSignature => {
+                (Wave::Contents, Channel::Bucket(Bucket::Install), WriteOnce, None)
+            }
             Act::Branch => (Wave::Git, Channel::Remote(Push::Branch), Movable, None),
             Act::Review => (Wave::Git, Channel::Remote(Push::Review), Movable, None),
             Act::Tag => (Wave::Git, Channel::Remote(Push::Tag), WriteOnce, None),
@@ -264,7 +268,7 @@ impl Act {
     /// Whether the act needs the environment's signing key.
     pub fn is_signed(&self) -> bool {
         match self {
-            Act::Signature | Act::Cache | Act::Receipt | Act::Withdraw { .. } => true,
+            Act::Signature | Act::Cache | Act::InstallerSignature | Act::Receipt | Act::Withdraw { .. } => true,
             Act::VersionDirectory
             | Act::Docs { .. }
             | Act::Branch
@@ -292,6 +296,7 @@ impl Act {
             Act::VersionDirectory => format!("releases {}/", layout.version_directory()),
             Act::Signature => format!("releases {}/{SUMS_SIGNATURE}", layout.version_directory()),
             Act::Installers => format!("install {}/", layout.version_directory()),
+            Act::InstallerSignature => format!("install {}", layout.installer_signature()),
             Act::InstallerPointers => format!("install {}/{}", layout.installer_pointers(), layout.installer_name("*")),
             Act::Receipt => format!("releases {}", layout.receipt()),
             Act::Branch => format!("branch {}", branch),

@@ -6,10 +6,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 use xtask::domain::build::record::Files;
 use xtask::domain::format::{self, Format, Misread};
-use xtask::domain::layout::Layout;
+use xtask::domain::layout::{INSTALLER_RECORD, Layout};
 use xtask::domain::problem::Problems;
 use xtask::domain::shown::excerpt;
 use xtask::domain::system::System;
+
+use crate::domain::cache::signing::PublicKey;
+use crate::domain::sshsig;
 
 /// The record of a release's published installers. It lies beside them and is written last.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -35,6 +38,23 @@ impl InstallerRecord {
             }
             None => Ok(record),
         }
+    }
+
+    /// Whether one of the keys has signed this record, whose text is `text`. Returns the key.
+    ///
+    /// # Errors
+    /// Says why the installers are not proven.
+    pub fn proof<'a>(
+        &self,
+        layout: &Layout,
+        text: &[u8],
+        signature: Option<&[u8]>,
+        keys: &'a [PublicKey],
+    ) -> Result<&'a PublicKey, String> {
+        let signature = signature
+            .ok_or_else(|| format!("{INSTALLER_RECORD} is not signed: `installer` with the same files signs it"))?;
+        sshsig::check(signature, &layout.namespace(), text, keys)
+            .map_err(|why| format!("the signature of {INSTALLER_RECORD} {why}"))
     }
 
     /// The systems that have an installer.

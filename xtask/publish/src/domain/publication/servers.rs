@@ -56,6 +56,7 @@ impl Act {
             | Act::Tag
             | Act::RootManifest
             | Act::Installers
+            | Act::InstallerSignature
             | Act::InstallerPointers
             | Act::Receipt
             | Act::Withdraw { .. } => None,

@@ -1,9 +1,10 @@
 //! The signature of a release's sums: what everything else is compared with is proven by it, or by nothing. The signed
-//! statement of its provenance says the same to other programs.
+//! statement of its provenance says the same to other programs. And the signature of the record of its installers.
 
 use anyhow::Result;
 use xtask::domain::build::record::{Files, Record};
-use xtask::domain::layout::{SUMS, SUMS_SIGNATURE, VERIFY};
+use xtask::domain::layout::{INSTALLER_SIGNATURE, SUMS, SUMS_SIGNATURE, VERIFY};
+use xtask::domain::version::Version;
 use xtask::tools::files;
 use xtask::tree::seal::Seal;
 
@@ -12,6 +13,7 @@ use super::tree::{Compared, compare};
 use super::{Report, View};
 use crate::domain::dsse;
 use crate::domain::limits;
+use crate::domain::publication::installer::InstallerRecord;
 use crate::domain::publication::signature::{page, proof};
 use crate::domain::serving::MOVING;
 
@@ -69,6 +71,36 @@ impl View<'_> {
         let Compared { mut findings, .. } = compare(releases, &directory, &expected, Some(MOVING)).await?;
         findings.broken.extend(broken);
         report.check(&title, &format!("by {}", key.name()), findings, "everyone who checks a download");
+        Ok(())
+    }
+
+    /// Which key has signed the record of a version's installers, whose text is `text`, or why they are not proven; `None`
+    /// if no key is known, which was said of the release.
+    pub(super) async fn installer_proof(
+        &self,
+        version: &Version,
+        record: &InstallerRecord,
+        text: &[u8],
+    ) -> Result<Option<Result<String, String>>> {
+        if self.known_keys().is_empty() {
+            return Ok(None);
+        }
+        let layout = self.site.layout(version);
+        let signature = self.sources.install.get(&layout.installer_signature()).await?;
+        let proof = record.proof(&layout, text, signature.as_deref(), self.known_keys());
+        Ok(Some(proof.map(|key| key.name().to_owned())))
+    }
+
+    /// Checks how the signature of the installers is served. What it does not prove is said of them.
+    pub(super) async fn check_installer_signature(&self, report: &mut Report) -> Result<()> {
+        let (layout, install) = (self.layout(), &self.sources.install);
+        let Some(Ok((record, text))) = self.installer_record(&self.version).await? else { return Ok(()) };
+        let Some(Ok(key)) = self.installer_proof(&self.version, &record, &text).await? else { return Ok(()) };
+        let title = format!("install {}", layout.installer_signature());
+        let signature = install.get(&layout.installer_signature()).await?.unwrap_or_default();
+        let expected = Files::from([(INSTALLER_SIGNATURE.to_owned(), files::digest_of(&signature))]);
+        let Compared { findings, .. } = compare(install, &layout.version_directory(), &expected, Some(MOVING)).await?;
+        report.check(&title, &format!("by {key}"), findings, "everyone who checks an installer");
         Ok(())
     }
 }

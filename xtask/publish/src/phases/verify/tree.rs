@@ -6,7 +6,7 @@ use xtask::domain::amounts::{bytes_for_people, counted};
 use xtask::domain::build::record::{Files, Record};
 use xtask::domain::digest::{Digest, FileFacts};
 use xtask::domain::format::Misread;
-use xtask::domain::layout::{Docs, INSTALLER_RECORD, MANUAL_INDEX, RECORD, SUMS, side_file_of};
+use xtask::domain::layout::{Docs, INSTALLER_RECORD, INSTALLER_SIGNATURE, MANUAL_INDEX, RECORD, SUMS, side_file_of};
 use xtask::domain::shown::excerpt;
 use xtask::domain::version::Version;
 use xtask::tools::files;
@@ -122,7 +122,10 @@ impl View<'_> {
     }
 
     /// Reads the published record of a version's installers, with its text; `None` if it does not exist.
-    async fn installer_record(&self, version: &Version) -> Result<Option<Result<(InstallerRecord, Vec<u8>), Misread>>> {
+    pub(super) async fn installer_record(
+        &self,
+        version: &Version,
+    ) -> Result<Option<Result<(InstallerRecord, Vec<u8>), Misread>>> {
         let layout = self.site.layout(version);
         let key = layout.installer_record();
         let Some(text) = self.sources.install.get(&key).await? else { return Ok(None) };
@@ -135,8 +138,8 @@ impl View<'_> {
         let directory = layout.version_directory();
         let title = format!("install {directory}/");
         let who = "everyone who installs this version";
-        let record = match self.installer_record(&self.version).await? {
-            Some(Ok((record, _))) => record,
+        let (record, text) = match self.installer_record(&self.version).await? {
+            Some(Ok(read)) => read,
             Some(Err(why)) => {
                 report.check(&title, "", why, who);
                 return Ok(());
@@ -148,8 +151,9 @@ impl View<'_> {
         };
         let Compared { mut findings, mut extra, .. } =
             compare(&self.sources.install, &directory, &record.files, Some(IMMUTABLE)).await?;
-        extra.retain(|path| path != INSTALLER_RECORD);
+        extra.retain(|path| ![INSTALLER_RECORD, INSTALLER_SIGNATURE].contains(&path.as_str()));
         let broken = &mut findings.broken;
+        broken.extend(self.installer_proof(&self.version, &record, &text).await?.and_then(Result::err));
         if record.version != release.version {
             broken.push(format!("{INSTALLER_RECORD} is for {}", record.version));
         }
@@ -181,9 +185,11 @@ impl View<'_> {
                 return Ok(());
             }
         };
+        let unproven = self.installer_proof(target, &record, &text).await?.and_then(Result::err);
         let mut expected = record.files;
         expected.insert(INSTALLER_RECORD.to_owned(), files::digest_of(&text));
-        let compared = compare(&self.sources.install, layout.installer_pointers(), &expected, Some(MOVING)).await?;
+        let mut compared = compare(&self.sources.install, layout.installer_pointers(), &expected, Some(MOVING)).await?;
+        compared.findings.broken.extend(unproven);
         report.check(&title, &format!("are on {target}"), compared.findings, "everyone who installs");
         // The directories of versions are here, too.
         let extra: Vec<String> =

@@ -99,40 +99,44 @@ fn installers_follow_the_newest_stable_release() {
         Lix 2.96.0 to production (new MAJOR)
 
         contents
-          + install lix/lix-2.96.0/        add 1 (300 B)
+          + install lix/lix-2.96.0/                   add 1 (300 B)
+          + install lix/lix-2.96.0/installer.json.sig sign 050505050505
 
         pointers
-          ~ install lix/lix-installer-*    replace 1 (8.0 MB): the newest stable release here
+          ~ install lix/lix-installer-*               replace 1 (8.0 MB): the newest stable release here
 
         plan DIGEST
 
         Lix 2.95.2 to production (patch)
 
         contents
-          + install lix/lix-2.95.2/        add 1 (300 B)
+          + install lix/lix-2.95.2/                   add 1 (300 B)
+          + install lix/lix-2.95.2/installer.json.sig sign 050505050505
 
         pointers
-          ~ install lix/lix-installer-*    replace 1 (8.0 MB): the newest stable release here
+          ~ install lix/lix-installer-*               replace 1 (8.0 MB): the newest stable release here
 
         plan DIGEST
 
         Lix 2.93.4 to production (maintenance)
 
         contents
-          + install lix/lix-2.93.4/        add 1 (300 B)
+          + install lix/lix-2.93.4/                   add 1 (300 B)
+          + install lix/lix-2.93.4/installer.json.sig sign 050505050505
 
         pointers
-          - install lix/lix-installer-*    stays: 2.95.1 is newer, and is published here
+          - install lix/lix-installer-*               stays: 2.95.1 is newer, and is published here
 
         plan DIGEST
 
         Lix 2.96.0-rc1 to production (pre-release)
 
         contents
-          + install lix/lix-2.96.0-rc1/    add 1 (300 B)
+          + install lix/lix-2.96.0-rc1/                   add 1 (300 B)
+          + install lix/lix-2.96.0-rc1/installer.json.sig sign 050505050505
 
         pointers
-          - install lix/lix-installer-*    stays: 2.96.0-rc1 is a pre-release, and 2.95.1 is stable
+          - install lix/lix-installer-*                   stays: 2.96.0-rc1 is a pre-release, and 2.95.1 is stable
 
         plan DIGEST
     "#]]
