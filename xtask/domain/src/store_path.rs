@@ -58,15 +58,15 @@ impl StorePath {
         &self.0[HASH_DIGITS + 1..]
     }
 
-    /// Splits the name as Nix does: the version begins at the first `-` that is not followed by a letter. Either may be
-    /// empty.
+    /// Splits the name as Nix does: the version, which may be empty, begins at the first `-` that is not followed by a
+    /// letter. But a name is never empty: Nix takes all of `-1` for a version.
     pub fn name_and_version(&self) -> (&str, &str) {
         let name = self.name();
         let begins =
             |(at, _): &(usize, &str)| name[at + 1..].bytes().next().is_some_and(|next| !next.is_ascii_alphabetic());
         match name.match_indices('-').find(begins) {
-            Some((at, _)) => (&name[..at], &name[at + 1..]),
-            None => (name, ""),
+            Some((at, _)) if at > 0 => (&name[..at], &name[at + 1..]),
+            _ => (name, ""),
         }
     }
 

@@ -314,7 +314,7 @@ fn left_over(fragments: &[String], version: &Version) -> String {
 /// Makes the objects in a scratch repository, then moves the tag and the branch, both at once, and HEAD.
 fn make(movement: &Movement, plan: &Plan, request: &Request) -> Result<TagRecord> {
     let (git, release) = (movement.git(), &plan.release);
-    let must_be_signed = request.signers.demand(release.version());
+    let must_be_signed = request.signers.requires_signature(release.version());
     let sign = request.sign || must_be_signed;
     let scratch = ScratchRepo::new(git)?;
     let tree = scratch.tree(&plan.base, std::slice::from_ref(&plan.edit))?;
@@ -349,7 +349,7 @@ fn make(movement: &Movement, plan: &Plan, request: &Request) -> Result<TagRecord
     })
 }
 
-/// Says what to do about a tag of ours that nobody accepts.
+/// Says what to do about a tag of ours that is not accepted.
 fn explain(error: anyhow::Error) -> anyhow::Error {
     match error.downcast::<Unsigned>() {
         Ok(Unsigned(why)) => advised(

@@ -42,12 +42,23 @@ let
     operator = { derivation, ... }: map item (within (attrValues (derivation.drvAttrs or { })));
   };
 
+  # What cannot be evaluated is left out, and nothing beside it.
+  said =
+    value:
+    let
+      tried = tryEval (deepSeq value value);
+    in
+    if tried.success then tried.value else [ ];
+
   list =
     value:
-    if isList value then
-      concatMap list value
-    else if value == null then
+    let
+      tried = tryEval value;
+    in
+    if !tried.success || tried.value == null then
       [ ]
+    else if isList value then
+      concatMap list value
     else
       [ value ];
 
@@ -66,20 +77,12 @@ let
         name = text value;
       };
 
-  # A license that cannot be evaluated is none.
-  said =
-    value:
-    let
-      tried = tryEval (deepSeq value value);
-    in
-    if tried.success then tried.value else [ ];
-
   row =
     { derivation, ... }:
     let
       meta = derivation.meta or { };
-      licenses = said (map license (list (meta.license or null)));
-      homepages = said (concatMap (page: if isString page then [ (text page) ] else [ ]) (list (meta.homepage or null)));
+      licenses = concatMap (one: said [ (license one) ]) (list (meta.license or null));
+      homepages = concatMap (page: if isString page then [ (text page) ] else [ ]) (list (meta.homepage or null));
     in
     if licenses == [ ] && homepages == [ ] then
       [ ]

@@ -1,7 +1,7 @@
 //! What follows from a record: the statement of provenance, and the sums that list everything.
 //!
-//! `build` writes these files beside the others of the version directory, and whoever publishes or checks a release
-//! compares with them, in `release/` and where it is published.
+//! `build` writes these files beside the others of the version directory, and every command that publishes or checks a
+//! release compares with them, in `release/` and where it is published.
 
 use crate::domain::build::provenance;
 use crate::domain::build::record::{Files, Record};

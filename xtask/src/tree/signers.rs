@@ -27,8 +27,8 @@ impl Signers {
     }
 
     /// Whether the tag of a version must be signed.
-    pub fn demand(&self, version: &Version) -> bool {
-        self.rules.demand(version)
+    pub fn requires_signature(&self, version: &Version) -> bool {
+        self.rules.requires_signature(version)
     }
 
     /// Checks that one of them has signed the tag of a version. Returns the signer, as the list names them.

@@ -142,8 +142,14 @@ impl Lock {
                     Edge::Node(_) | Edge::Follows(_) => {}
                 }
             }
-            if seen.len() > MOST || name.len() > LONGEST_TEXT || name.chars().any(is_hidden) {
-                return Err(format!("it has more than {MOST} nodes, or `{}` is too long or hidden", excerpt(name)));
+            if seen.len() > MOST {
+                return Err(format!("it has more than {MOST} nodes"));
+            }
+            if name.len() > LONGEST_TEXT || name.chars().any(is_hidden) {
+                let name = excerpt(name);
+                return Err(format!(
+                    "the name of its node `{name}` is too long, or has characters that cannot be shown"
+                ));
             }
         }
         Ok(found)
@@ -311,6 +317,7 @@ mod tests {
             lock(7, &github(r#", "narHash": "sha512-x""#)),
             lock(7, r#""type": "tarball", "url": "https://example.org/x""#),
             good.replace("\"x\": \"x\"", &format!("{many}\"x\": \"x\"")),
+            good.replace("\"x\":", "\"\\u202e\":").replace(": \"x\"", ": \"\\u202e\""),
             format!("{good}{}", " ".repeat(LONGEST)),
             format!(r#"{{"version": 7, "root": {}"#, "[".repeat(100_000)),
         ];
@@ -331,7 +338,8 @@ mod tests {
             is not a lock file that this tool can read: its node `x` has: `main` is not the name of a git object: 40 or 64 hexadecimal digits in lower case
             is not a lock file that this tool can read: its node `x` has: `sha512-x` is not a SHA-256 hash
             is not a lock file that this tool can read: its node `x` has neither a revision nor a hash
-            is not a lock file that this tool can read: it has more than 1000 nodes, or `root` is too long or hidden
+            is not a lock file that this tool can read: it has more than 1000 nodes
+            is not a lock file that this tool can read: the name of its node `\u{202e}` is too long, or has characters that cannot be shown
             is not a lock file that this tool can read: it has more than 1048576 bytes
             is not a lock file that this tool can read: EOF while parsing a list at line 1 column 100023"#]].assert_eq(&cases.map(|text| shown(&text)).join("\n"));
     }

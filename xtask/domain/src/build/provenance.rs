@@ -1,8 +1,8 @@
 //! The statement of a release's provenance: what it was made of, how, and what came of it, as an in-toto Statement v1 with
 //! SLSA's provenance v1, which programs that others wrote can read.
 //!
-//! It follows from the record and its digest alone, so whoever builds the tag again gets the same bytes. Published releases
-//! have these bytes: what changes here must depend on something new in the record.
+//! It follows from the record and its digest alone, so everyone who builds the tag again gets the same bytes. Published
+//! releases have these bytes: what changes here must depend on something new in the record.
 
 use std::collections::BTreeMap;
 

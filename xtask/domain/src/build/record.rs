@@ -56,7 +56,7 @@ pub struct Record {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub materials: Option<Materials>,
     /// The public keys that the tree names for its environments, by which users know who may have signed this. They
-    /// prove nothing here: whoever replaces the record replaces them. Empty if the tree names none.
+    /// prove nothing here: anyone who replaces the record replaces them. Empty if the tree names none.
     #[serde(default, skip_serializing_if = "NamedKeys::is_empty")]
     pub keys: NamedKeys,
     /// `None` in the record of a manual.

@@ -47,8 +47,6 @@ impl Sbom {
     pub fn new(root: &StorePath, closures: &Closures, descriptions: &Descriptions) -> Sbom {
         let part = |path: &StorePath, nar: FileFacts, references: &BTreeSet<StorePath>| {
             let (name, version) = path.name_and_version();
-            // A component has a name.
-            let (name, version) = if name.is_empty() { (path.name(), "") } else { (name, version) };
             Part {
                 name: name.to_owned(),
                 version: version.to_owned(),

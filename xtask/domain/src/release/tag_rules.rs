@@ -27,7 +27,7 @@ fn beside() -> String {
 
 impl TagRules {
     /// Whether the tag of a version must be signed.
-    pub fn demand(&self, version: &Version) -> bool {
+    pub fn requires_signature(&self, version: &Version) -> bool {
         self.require_signed_tag && self.signed_from.as_ref().is_none_or(|from| version >= from)
     }
 }
@@ -60,16 +60,17 @@ mod tests {
     use expect_test::expect;
 
     #[test]
-    fn what_is_demanded() {
+    fn what_requires_a_signature() {
         let rules = |text: &str| toml::from_str::<TagRules>(text).map_err(|error| error.message().to_owned());
-        let demands = |text: &str| {
+        let required = |text: &str| {
             let rules = rules(text).expect("valid");
-            ["2.93.5", "2.94.0-rc1", "2.94.0", "2.94.1"].map(|version| rules.demand(&version.parse().expect("valid")))
+            ["2.93.5", "2.94.0-rc1", "2.94.0", "2.94.1"]
+                .map(|version| rules.requires_signature(&version.parse().expect("valid")))
         };
-        assert_eq!(demands(""), [false; 4]);
-        assert_eq!(demands("signed-from = \"2.94.0\""), [false; 4]);
-        assert_eq!(demands("require-signed-tag = true"), [true; 4]);
-        assert_eq!(demands("require-signed-tag = true\nsigned-from = \"2.94.0\""), [false, false, true, true]);
+        assert_eq!(required(""), [false; 4]);
+        assert_eq!(required("signed-from = \"2.94.0\""), [false; 4]);
+        assert_eq!(required("require-signed-tag = true"), [true; 4]);
+        assert_eq!(required("require-signed-tag = true\nsigned-from = \"2.94.0\""), [false, false, true, true]);
         assert_eq!(rules("").expect("valid").allowed_signers, "allowed-signers");
         assert!(rules("sign = true").is_err() && rules("signed-from = \"2.94\"").is_err());
     }

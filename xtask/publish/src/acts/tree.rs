@@ -113,7 +113,7 @@ pub async fn version_directory(delivery: &Delivery<'_>) -> Result<Prospect> {
     let prefix = format!("{}/", delivery.built.layout().version_directory());
     let files = &delivery.built.files;
     let looked = look(delivery, Bucket::Releases, prefix.clone(), files, Order::RecordLast, IMMUTABLE).await?;
-    // Signing is an act of its own.
+    // Signing is a separate act.
     let signed = delivery.built.layout().signed();
     let is_beside = |key: &String| signed.iter().any(|name| *key == format!("{prefix}{name}"));
     let gone = looked.gone.iter().filter(|key| !is_beside(key)).cloned().collect();

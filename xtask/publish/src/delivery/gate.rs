@@ -148,9 +148,9 @@ impl Earlier {
 /// Checks that a release's tag is signed, if it must be.
 ///
 /// # Errors
-/// Nobody who may has signed it.
+/// No allowed signer has signed it.
 pub fn require_signed(git: &Git, signers: &Signers, tag: &TagRecord) -> Result<()> {
-    if !signers.demand(&tag.version) {
+    if !signers.requires_signature(&tag.version) {
         return Ok(());
     }
     match signers.check(TagObject { git, dir: None, tag: &tag.tag_object }, &tag.version) {

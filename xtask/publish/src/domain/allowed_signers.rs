@@ -6,7 +6,7 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 use super::cache::signing::PublicKey;
 use super::sshsig;
 
-/// Returns the ed25519 keys that a list allows to sign for `namespace`, called after their principals.
+/// Returns the ed25519 keys that a list allows to sign for `namespace`, named after their principals.
 ///
 /// # Errors
 /// A line is not one of such a list, or restricts a key in a way that only `ssh-keygen` can judge.

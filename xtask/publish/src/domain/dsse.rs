@@ -134,7 +134,7 @@ mod tests {
             is not a signed statement
             is not a signed statement"#]]
         .assert_eq(&cases.join("\n"));
-        // Somebody who knows the key by another name.
+        // Someone who knows the key by another name.
         let elsewhere = [other("x"), format!("mine:{}", BASE64.encode(own.bytes())).parse().expect("a key")];
         let by = check(text.as_bytes(), STATEMENT, &elsewhere, &[]);
         assert_eq!(by.map(PublicKey::name), Ok("mine"));

@@ -120,7 +120,7 @@ fn published_once_verified_and_rolled_back() {
     assert_eq!(ran.code, Some(1));
 }
 
-/// Puts another installer everywhere, with a record that lists it, as somebody would who can write to the bucket.
+/// Puts another installer everywhere, with a record that lists it, as someone would who can write to the bucket.
 fn forge(release: &Release) {
     let name = "lix-installer-x86_64-linux";
     let at = |place: &str, name: &str| release.object(&format!("local-install/lix/{place}{name}"));
@@ -136,7 +136,7 @@ fn forge(release: &Release) {
 }
 
 #[test]
-fn installers_that_nobody_signed_are_not_proven() {
+fn unsigned_installers_are_not_proven() {
     let release = Release::new("2.93.1");
     release.upload().ok();
     let install = || {

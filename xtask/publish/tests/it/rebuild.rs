@@ -67,7 +67,7 @@ fn lines(ran: &Ran) -> String {
     all.map(|line| format!("{line}\n")).collect()
 }
 
-/// Changes the published record, and signs it again with the key: as by somebody who has it.
+/// Changes the published record, and signs it again with the key: as someone would who has it.
 fn change_record(stand_in: &StandIn, change: impl FnOnce(&mut Value)) {
     let path = stand_in.published("release.json");
     let mut record: Value = serde_json::from_slice(&fs::read(&path).expect("a record")).expect("JSON");
@@ -148,7 +148,7 @@ fn without_size(text: &str) -> String {
 #[test]
 fn what_was_signed_and_is_not_built_is_named() {
     let stand_in = StandIn::built();
-    // Somebody with the manager's tree and key publishes a back door, with sums, signature and receipt.
+    // Someone with the manager's tree and key publishes a back door, with sums, signature and receipt.
     stand_in.repack(
         TARBALL,
         &["--sort=name", "--mtime=@1", "--owner=0", "--group=0"],
@@ -237,7 +237,7 @@ async fn everyone_can_do_it_without_a_key() -> Result<()> {
     assert!(said.contains("cannot get an access key"), "{said}");
     let said = release.release("verify", "local", &["--public", "--rebuild"]);
     assert_eq!(said.code, Some(0), "{}{}", said.stdout, said.stderr);
-    // Nobody else can change what is there; what was deleted is missing to users.
+    // No one else can change what is there; what was deleted is missing to users.
     let archive = world.object(&format!("local-releases/lix/lix-0.1.0/{TARBALL}"));
     let intact = fs::read(&archive)?;
     fs::write(&archive, "a back door")?;

@@ -1,4 +1,4 @@
-//! Signed sums: what `ssh-keygen` says about them, what a user types, and what is said of what nobody has signed.
+//! Signed sums: what `ssh-keygen` says about them, what a user types, and what is said of what is not signed.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -149,7 +149,7 @@ fn verify(release: &Release, args: &[&str]) -> (Option<i32>, String) {
     (ran.code, release.neutral(&(ran.stdout + &ran.stderr)))
 }
 
-/// Makes the published directory say something else everywhere, as somebody would who can write to the bucket.
+/// Makes the published directory say something else everywhere, as someone would who can write to the bucket.
 fn forge(release: &Release) {
     let archive = published(release, "lix-2.93.1.tar.gz");
     fs::write(&archive, "a back door\n").expect("written");
@@ -283,7 +283,7 @@ fn what_an_older_key_signed_stays_signed() {
 }
 
 #[test]
-fn nobody_without_the_key_approves_or_withdraws() {
+fn no_one_without_the_key_approves_or_withdraws() {
     let release = Release::new("2.93.1");
     crate::staging::with_second(&release);
     release.upload().ok();
@@ -345,7 +345,7 @@ fn the_list_of_withdrawn_versions_is_proven_by_its_copy() {
         let (code, said) = verify(&old, &["2.93.1"]);
         assert!(code == Some(1) && said.contains(expected), "{said}");
     };
-    // A list that somebody made up.
+    // A list that someone made up.
     fs::write(&list, r#"["2.93.2"]"#).expect("written");
     refused("withdrawn.json is not signed: s3://local-releases/receipts/withdrawn.json is missing");
     fs::write(&copy, r#"["2.93.2"]"#).expect("written");
@@ -355,7 +355,7 @@ fn the_list_of_withdrawn_versions_is_proven_by_its_copy() {
     assert!(live().contains("-lix-2.93.1\""));
     new.upload().ok();
     assert!(live().contains("-lix-2.93.1\""), "2.93.2 stays withdrawn");
-    // What was withdrawn is not offered again by somebody who can write the list.
+    // What was withdrawn is not offered again by someone who can write the list.
     for text in ["[]", r#"["2.93.1", "2.93.2"]"#] {
         fs::write(&list, text).expect("written");
         refused("withdrawn.json is not what was signed in s3://local-releases/receipts/withdrawn.json");

@@ -87,7 +87,7 @@ fn a_tag_is_signed_by_someone_who_is_listed_or_nothing_is_published() {
     };
     let mut said = verify();
 
-    // Somebody who may push puts another tag there; the list of signers stays what the manager has.
+    // Someone who may push puts another tag there; the list of signers stays what the manager has.
     // The third is a genuine signature, but of another release.
     let attacks = [
         ["theirs", "--sign", "2.93.1"],

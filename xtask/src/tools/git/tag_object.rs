@@ -17,7 +17,7 @@ pub struct TagObject<'a> {
     pub tag: &'a Oid,
 }
 
-/// A tag that nobody who may has signed; a clause about the tag.
+/// A tag without a good signature by an allowed signer; a clause about the tag.
 #[derive(Debug)]
 pub struct Unsigned(pub String);
 

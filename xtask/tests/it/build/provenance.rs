@@ -35,7 +35,7 @@ fn the_sources_are_those_that_were_built() {
     let said = statement(&tree, VERSION);
     assert_eq!(said["predicate"]["buildDefinition"]["externalParameters"]["tag"], VERSION);
 
-    // Another input, which no job uses: nobody can tell from the outputs.
+    // Another input, which no job uses: no one can tell from the outputs.
     tree.write("../other/flake.nix", "{ outputs = _: { }; }");
     let other = format!("path:{}", tree.path("../other"));
     let said = tree.built(&[&SMALL[..], &["--", "--override-input", "nixpkgs", &other]].concat());

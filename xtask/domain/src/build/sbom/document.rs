@@ -109,7 +109,7 @@ pub struct License {
     pub id: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
-    /// Who says so: the package itself, or whoever looked.
+    /// Whether the package itself says so (`declared`), or someone who looked.
     pub acknowledgement: Option<String>,
 }
 

@@ -166,7 +166,7 @@ pub fn judge(act: &Act, subject: &Subject, seen: &Seen, published: &Published, w
     let mut judged = judge_seen(act, subject, seen, waivers);
     if let (Some(follows), Subject::Official(release)) = (act.follows(), subject) {
         match (pointers::judge(follows, release.version(), published), &published.unclear) {
-            // Whoever damaged the list may have meant to move this pointer, or to keep it where it is.
+            // The list may have been damaged in order to move this pointer, or to keep it where it is.
             (Verdict::Moves(_), Some(why)) if judged.is_to_do() => judged = Judgement::refused(vec![why.clone()]),
             (Verdict::Stays(_), Some(why)) if is_withdrawn(follows, release.version(), published) => {
                 judged = Judgement::refused(vec![why.clone()]);

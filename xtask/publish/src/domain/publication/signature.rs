@@ -125,7 +125,7 @@ pub fn page(record: &Record, layout: &Layout, key: &PublicKey, address: Option<&
         _ => String::new(),
     };
     // Each command runs only if the one before succeeded: without `ssh-keygen`, nothing must look good.
-    // The user's own copy of the key goes into the command, in Nix's spelling: a page that somebody replaced cannot show
+    // The user's own copy of the key goes into the command, in Nix's spelling: a page that someone replaced cannot show
     // the right key and use another one.
     let (nix, digits) = (key.to_string(), key.to_string().rsplit(':').next().unwrap_or_default().to_owned());
     format!(
@@ -138,8 +138,8 @@ pub fn page(record: &Record, layout: &Layout, key: &PublicKey, address: Option<&
          Once, write down which key you trust. It is the ed25519 key that Nix knows as\n\
          \n    {nix}\n\
          \n\
-         Whoever could replace the files here could replace this page: compare that line with your `trusted-public-keys` or\n\
-         with the installation guide. This writes the same key as OpenSSH does:\n\
+         Anyone who could replace the files here could replace this page: compare that line with your `trusted-public-keys`\n\
+         or with the installation guide. This writes the same key as OpenSSH does:\n\
          \n    echo \"{name} namespaces=\\\"{name}\\\" ssh-ed25519 $( (printf '\\0\\0\\0\\013ssh-ed25519\\0\\0\\0 '; echo \
          {digits} | base64 -d) | base64)\" > {name}.signers\n\
          \n\

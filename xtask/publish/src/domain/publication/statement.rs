@@ -1,7 +1,8 @@
 //! Statements that the tool leaves in a bucket and later relies on: JSON objects that contain their own signature.
 //!
-//! Whoever can write to the bucket can replace them, but not make one. What is signed is the object without that member,
-//! as one line with sorted keys, so that no formatting matters, and members that a newer tool adds are signed, too.
+//! Anyone who can write to the bucket can replace one by another, but not make one. What is signed is the object without
+//! that member, as one line with sorted keys, so that no formatting matters, and members that a newer tool adds are
+//! signed, too.
 
 use serde::Serialize;
 use serde_json::Value;

@@ -102,10 +102,10 @@ impl View<'_> {
         Ok(())
     }
 
-    /// Returns who has signed a tag object of the remote; `None` if nobody has to.
+    /// Returns who has signed a tag object of the remote; `None` if it need not be signed.
     fn signer(&self, remote: &Remote, tag: &Oid) -> Result<Result<Option<String>, Unsigned>> {
         let signers = &self.site.signers;
-        if !signers.demand(&self.version) {
+        if !signers.requires_signature(&self.version) {
             return Ok(Ok(None));
         }
         let fetched = remote.fetched(&format!("refs/tags/{}", self.version), tag)?;

@@ -63,7 +63,7 @@ fn what_is_published_is_missed_compared_and_named() {
     let record = BTreeMap::from([("version: release.json", record)]);
     let receipt = ("local-releases", "receipts/lix-2.93.1.json".to_owned());
     let receipt = BTreeMap::from([("receipt", receipt)]);
-    // Nothing else is said about what is signed as long as the sums are not.
+    // Nothing else is said about what is signed while the sums are not.
     let lix = |name: &str| ("local-releases", format!("lix/lix-2.93.1/{name}"));
     let sums = BTreeMap::from([("signature: of the sums", lix("SHA256SUMS.sig"))]);
     let signed = BTreeMap::from([
