@@ -202,7 +202,7 @@ pub struct VerifyArgs {
     /// A list of allowed signers, as for `ssh-keygen -Y verify`, whose keys must have signed, instead of those in releng.toml
     #[arg(long, value_name = "FILE", conflicts_with = "key")]
     pub allowed_signers: Option<Utf8PathBuf>,
-    /// Ask only the public addresses and the clone's remote `origin`, which needs no key
+    /// Ask only the public addresses, the registries and the clone's remote `origin`, which needs no key
     #[arg(long)]
     pub public: bool,
     /// Build the release again from its tag, and compare it with what was published

@@ -18,8 +18,8 @@ use xtask::domain::system::System;
 const APART: [&str; 6] = ["builds", "files", "format", "image", "profile", "tool"];
 /// Fields of a build that are compared otherwise.
 const OF_BUILD_APART: [&str; 2] = ["derivation", "outputs"];
-/// Endings of documents that list every system.
-const ABOUT_ALL: [&str; 2] = [".intoto.json", ".intoto.jsonl"];
+/// Fields of a build whose keys are data: one that is missing is not an older tool's.
+const OF_DATA: [&str; 2] = ["closure", "nars"];
 
 /// What can be built here of a release.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -29,20 +29,25 @@ pub struct Possible {
     pub without: BTreeSet<System>,
 }
 
+/// Returns the profile that a release was built in.
+///
+/// # Errors
+/// This tool does not know it.
+pub fn profile(record: &Record) -> Result<Profile, String> {
+    match &record.profile {
+        BuiltProfile::Known(profile) => Ok(*profile),
+        BuiltProfile::Unknown(name) => {
+            Err(format!("it has the profile `{}`, which this tool does not know: use a newer one", excerpt(name)))
+        }
+    }
+}
+
 /// Decides what to build again; `is_able` says whether something here builds a system.
 ///
 /// # Errors
 /// Nothing of it can be built here, and why.
 pub fn possible(record: &Record, is_able: impl Fn(&System) -> bool) -> Result<Possible, String> {
-    let profile = match &record.profile {
-        BuiltProfile::Known(profile) => *profile,
-        BuiltProfile::Unknown(name) => {
-            return Err(format!(
-                "it has the profile `{}`, which this tool does not know: use a newer one",
-                excerpt(name)
-            ));
-        }
-    };
+    let profile = profile(record)?;
     let unable: BTreeSet<&System> = record.builds.keys().filter(|system| !is_able(system)).collect();
     if unable.is_empty() {
         return Ok(Possible { profile, without: BTreeSet::new() });
@@ -83,7 +88,7 @@ pub struct Comparison {
     pub unproven: Vec<String>,
     /// What was published, and this copy of the tool does not make.
     pub unknown: Vec<String>,
-    /// Files that this copy of the tool makes, and the one that published did not.
+    /// What this copy of the tool makes or records, and the one that published did not.
     pub newer: Vec<String>,
 }
 
@@ -96,9 +101,17 @@ pub fn compare(record: &Record, text: &Value, again: &Record, older_indexes: &[D
     for (name, value) in text.as_object().into_iter().flatten().filter(|(name, _)| !APART.contains(&name.as_str())) {
         match rebuilt.get(name) {
             None if !value.is_null() => comparison.unknown.push(format!("`{}` in the record", excerpt(name))),
-            there => differences(name, value, there.unwrap_or(&Value::Null), &mut comparison.record),
+            there => {
+                let (there, mut newer) = (there.unwrap_or(&Value::Null), Vec::new());
+                differences(name, value, there, &mut comparison.record, &mut newer);
+                comparison.newer.extend(newer.iter().map(|place| format!("`{place}` in the record")));
+            }
         }
     }
+    let is_newer =
+        |name: &String, value: &Value| !APART.contains(&name.as_str()) && !value.is_null() && text.get(name).is_none();
+    let newer = rebuilt.as_object().into_iter().flatten().filter(|(name, value)| is_newer(name, value));
+    comparison.newer.extend(newer.map(|(name, _)| format!("`{}` in the record", excerpt(name))));
     let index = |record: &Record| record.image.as_ref().map(|image| image.digest);
     match (index(record), index(again)) {
         (Some(_), _) if !comparison.without.is_empty() => {
@@ -121,11 +134,6 @@ pub fn compare(record: &Record, text: &Value, again: &Record, older_indexes: &[D
 }
 
 impl Comparison {
-    /// Whether everything that could be compared is the same.
-    pub fn is_same(&self) -> bool {
-        self.builds.values().all(Vec::is_empty) && self.record.is_empty() && self.files.is_empty()
-    }
-
     fn compare_builds(&mut self, record: &Record, text: &Value, again: &Record, rebuilt: &Value) {
         for (system, build) in &record.builds {
             let Some(built) = again.builds.get(system) else {
@@ -133,7 +141,9 @@ impl Comparison {
                 continue;
             };
             let at = |value: &Value| value["builds"][system.to_string()].clone();
-            let found = build_differences(build, &at(text), built, &at(rebuilt), &mut self.unknown);
+            let mut newer = Vec::new();
+            let found = build_differences(build, &at(text), built, &at(rebuilt), &mut self.unknown, &mut newer);
+            self.newer.extend(newer.iter().map(|place| format!("`{place}` of {system} in the record")));
             self.builds.insert(system.clone(), found);
         }
         for system in again.builds.keys().filter(|system| !record.builds.contains_key(*system)) {
@@ -143,22 +153,24 @@ impl Comparison {
 
     fn compare_files(&mut self, record: &Record, again: &Record, layout: &Layout) {
         let is_left_out = |path: &str| self.without.iter().any(|system| path.contains(&format!("-{system}")));
-        let is_about_all = |path: &str| path == MANIFEST || ABOUT_ALL.iter().any(|ending| path.ends_with(ending));
         let of_every_tool = every_tool_makes(layout, record.builds.keys().chain(again.builds.keys()));
         let is_essential = |path: &str| of_every_tool.contains(path) || path.starts_with(&format!("{MANUAL}/"));
+        // Every tool that records materials makes these.
+        let bills: BTreeSet<String> = record.builds.keys().map(|system| layout.sbom(system)).collect();
+        let is_owed = |path: &str| record.materials.is_some() && bills.contains(path);
         let mut differ = BTreeMap::new();
         for (path, facts) in &record.files {
             match again.files.get(path) {
                 _ if is_left_out(path) => self.unproven.push(path.clone()),
                 Some(built) if built == facts => drop(self.same.insert(path.clone(), *facts)),
-                _ if !self.without.is_empty() && is_about_all(path) => self.unproven.push(path.clone()),
+                _ if !self.without.is_empty() && path == MANIFEST => self.unproven.push(path.clone()),
                 Some(_) => drop(differ.insert(path.clone(), Differs::Content)),
                 None if is_essential(path) => drop(differ.insert(path.clone(), Differs::NotBuilt)),
                 None => self.unknown.push(path.clone()),
             }
         }
         for path in again.files.keys().filter(|path| !record.files.contains_key(*path)) {
-            if is_essential(path) {
+            if is_essential(path) || is_owed(path) {
                 differ.insert(path.clone(), Differs::NotPublished);
             } else {
                 self.newer.push(path.clone());
@@ -183,6 +195,7 @@ fn build_differences(
     built: &Build,
     rebuilt: &Value,
     unknown: &mut Vec<String>,
+    newer: &mut Vec<String>,
 ) -> Vec<String> {
     if published.derivation != built.derivation {
         // Everything else follows from it.
@@ -208,27 +221,39 @@ fn build_differences(
     {
         let mut inner = Vec::new();
         match rebuilt.get(name) {
-            Some(there) => differences(name, value, there, &mut inner),
+            Some(there) => {
+                let mut more = Vec::new();
+                differences(name, value, there, &mut inner, &mut more);
+                if OF_DATA.contains(&name.as_str()) {
+                    inner.extend(more.into_iter().map(|place| format!("{place} was not published")));
+                } else {
+                    newer.append(&mut more);
+                }
+            }
             None => unknown.push(format!("`{}` of a build in the record", excerpt(name))),
         }
         found.extend(inner.into_iter().map(|why| format!("the derivation is the same, but not what it gives: {why}")));
     }
+    let only_built = rebuilt.as_object().into_iter().flatten().map(|(name, _)| name);
+    newer.extend(only_built.filter(|name| text.get(name.as_str()).is_none()).map(|name| excerpt(name)));
     found
 }
 
-/// Lists where two JSON values differ. Keys that only the second one has are newer, and left out.
-pub fn differences(place: &str, published: &Value, built: &Value, found: &mut Vec<String>) {
+/// Lists where two JSON values differ, and the keys that only the second one has, which may be newer.
+pub fn differences(place: &str, published: &Value, built: &Value, found: &mut Vec<String>, newer: &mut Vec<String>) {
     match (published, built) {
         _ if published == built => {}
         (Value::Object(published), Value::Object(built)) => {
             for (key, value) in published {
                 let place = format!("{place}.{key}");
-                differences(&place, value, built.get(key).unwrap_or(&Value::Null), found);
+                differences(&place, value, built.get(key).unwrap_or(&Value::Null), found, newer);
             }
+            let more = built.keys().filter(|key| !published.contains_key(*key));
+            newer.extend(more.map(|key| excerpt(format!("{place}.{key}").trim_start_matches('.'))));
         }
         (Value::Array(published), Value::Array(built)) if published.len() == built.len() => {
             for (at, (published, built)) in published.iter().zip(built).enumerate() {
-                differences(&format!("{place}[{at}]"), published, built, found);
+                differences(&format!("{place}[{at}]"), published, built, found, newer);
             }
         }
         _ => {
@@ -267,17 +292,18 @@ pub enum InBucket {
     Missing,
 }
 
-/// Says how a file that was published relates to its record and to what the tag builds. `is_built`: whether the tag builds
-/// what the record says.
-pub fn fault(there: InBucket, is_signed: bool, is_built: bool) -> String {
+/// Says how a file that was published relates to its record and to what the tag builds; `None` if all three are the same.
+/// `is_built`: whether the tag builds what the record says.
+pub fn fault(there: InBucket, is_signed: bool, is_built: bool) -> Option<String> {
     let said = if is_signed { "signed" } else { "recorded" };
-    match (there, is_built) {
-        (InBucket::AsRecorded, _) => format!("it is what was {said}, and the tag builds something else"),
+    Some(match (there, is_built) {
+        (InBucket::AsRecorded, true) => return None,
+        (InBucket::AsRecorded, false) => format!("it is what was {said}, and the tag builds something else"),
         (InBucket::Other, true) => format!("it is not what was {said}, and the tag builds what was {said}"),
         (InBucket::Other, false) => format!("it is not what was {said}, and the tag builds neither"),
         (InBucket::Missing, true) => format!("it is missing, and the tag builds what was {said}"),
         (InBucket::Missing, false) => format!("it is missing, and the tag does not build what was {said}"),
-    }
+    })
 }
 
 fn shown<'a>(systems: impl IntoIterator<Item = &'a System>) -> String {

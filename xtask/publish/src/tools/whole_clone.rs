@@ -10,6 +10,8 @@ use xtask::domain::environment::remote_url;
 use xtask::tools::git::{Git, environment};
 use xtask::tools::{process, term};
 
+/// The remote that a clone came from.
+const ORIGIN: &str = "origin";
 /// Refs in the clone that only keep fetched objects.
 const KEPT: &str = "refs/releng";
 /// Refspec for all tags; the repository's own take precedence, because they are fetched last.
@@ -37,17 +39,29 @@ pub fn clone(git: &Git, tree: &Utf8Path, branch: &str) -> Result<()> {
     process::read(plain(git, &["-C", tree.as_str(), "switch", "--quiet", "-C", branch, &head])).map(drop)
 }
 
-/// Fetches a tag into a clone that was made here, from the first of the repository's remotes, or of `others`, that has it.
-/// Nothing is asked on the terminal.
+/// The remotes that are asked for a tag.
+pub enum Remotes {
+    /// Only the one that the repository came from.
+    Origin,
+    /// All of the repository, and the one at an address.
+    AllAnd(String),
+}
+
+/// Fetches a tag into a clone that was made here, from the first of the repository's remotes that has it. Nothing is asked on
+/// the terminal.
 ///
 /// # Errors
 /// None of them has it, and why.
-pub fn fetch_tag(git: &Git, tree: &Utf8Path, tag: &str, others: &[String]) -> Result<()> {
+pub fn fetch_tag(git: &Git, tree: &Utf8Path, tag: &str, remotes: &Remotes) -> Result<()> {
     let urls = git.settings(|key| key.starts_with("remote.") && key.ends_with(".url"))?;
     let name = |(key, _): &(String, String)| Some(key.strip_prefix("remote.")?.strip_suffix(".url")?.to_owned());
-    let mut names: Vec<String> = urls.iter().filter_map(name).chain(others.iter().cloned()).collect();
+    let mut names: Vec<String> = urls.iter().filter_map(name).collect();
+    match remotes {
+        Remotes::Origin => names.retain(|name| name == ORIGIN),
+        Remotes::AllAnd(address) => names.push(address.clone()),
+    }
     // The one that the clone came from is asked first.
-    names.sort_by_key(|name| name != "origin");
+    names.sort_by_key(|name| name != ORIGIN);
     let mut refused = Vec::new();
     for name in names {
         let fetch = fetch(git, tree, &name, &[format!("+refs/tags/{tag}:refs/tags/{tag}")])?;

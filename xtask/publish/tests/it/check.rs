@@ -240,6 +240,13 @@ fn building_again_notices_what_changes_with_every_build() {
             ),
         );
     });
+    // Someone added a file, which no clone makes.
+    fs::write(stand_in.version_dir().join("more.txt"), "more").expect("written");
+    let path = stand_in.release_dir().join(layout::RECORD);
+    let mut record: Value = serde_json::from_str(&fs::read_to_string(&path).expect("a record")).expect("JSON");
+    record["files"]["more.txt"] = serde_json::json!({"size": 4, "sha256": "0".repeat(64)});
+    fs::write(&path, record.to_string()).expect("written");
+    stand_in.seal();
     let said = stand_in.check(&["--only", "rebuild"]);
     assert_eq!(said.code, Some(1), "{}{}", said.stdout, said.stderr);
     assert!(
@@ -247,6 +254,7 @@ fn building_again_notices_what_changes_with_every_build() {
         "{}",
         said.stdout
     );
+    assert!(said.stdout.contains("more.txt is not built in the other clone"), "{}", said.stdout);
 }
 
 #[test]

@@ -5,6 +5,7 @@ use std::io::Write;
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use camino::Utf8Path;
 use expect_test::expect;
 use flate2::write::GzEncoder;
 use serde_json::Value;
@@ -13,9 +14,14 @@ use crate::release::Release;
 
 /// Changes the metadata that the embedded server keeps beside an object.
 pub fn set(release: &Release, bucket: &str, key: &str, attribute: &str, value: &str) {
+    set_in(&release.object(""), bucket, key, attribute, value);
+}
+
+/// Changes them in the directory that the server keeps everything in.
+pub fn set_in(directory: &Utf8Path, bucket: &str, key: &str, attribute: &str, value: &str) {
     let name = |part: &str| URL_SAFE_NO_PAD.encode(part);
     let file = format!(".bucket-{}.object-{}.metadata.json", name(bucket), name(key));
-    let path = release.object(&file);
+    let path = directory.join(file);
     let mut attributes: Value = serde_json::from_slice(&fs::read(&path).expect("attributes")).expect("JSON");
     attributes.as_object_mut().expect("an object").insert(attribute.to_owned(), value.into());
     fs::write(&path, attributes.to_string()).expect("written");

@@ -18,6 +18,7 @@ use xtask_publish::domain::sshsig;
 
 use crate::check::stand_in::{StandIn, VERSION};
 use crate::edge::World;
+use crate::headers::set_in;
 use crate::release::Release;
 use crate::repo::Ran;
 
@@ -131,8 +132,11 @@ fn what_the_tag_builds_is_the_same() {
     });
     let ran = stand_in.rebuild(&[]);
     assert_eq!(lines(&ran).lines().filter(|line| line.starts_with("ok ")).count(), 3, "{}", ran.stdout);
-    let newer = "not compared, because an older tool published it: annotations of the index of the container images";
+    let newer = "not compared, because an older tool published it: `closure` of x86_64-linux in the record, \
+                 `nars` of x86_64-linux in the record, `materials` in the record, \
+                 annotations of the index of the container images\n";
     assert!(lines(&ran).contains(newer), "{}", ran.stdout);
+    assert!(lines(&ran).contains(" the same derivation and outputs\n"), "{}", ran.stdout);
 }
 
 /// Text without a size.
@@ -195,9 +199,14 @@ fn what_is_in_the_bucket_and_was_not_signed_is_named() {
     let intact = fs::read(&path).expect("an archive");
     stand_in.repack(TARBALL, &[], "touch lix-0.1.0-x86_64-linux/store/more");
     fs::copy(stand_in.version_dir().join(TARBALL), &path).expect("copied");
+    let source = format!("{}/lix-0.1.0.tar.gz", DIRECTORY.split_once('/').expect("a bucket").1);
+    set_in(&stand_in.release_dir().join("local/s3"), "local-releases", &source, "cache_control", "no-store");
     let ran = stand_in.rebuild(&[]);
     assert_eq!(ran.code, Some(1), "{}{}", ran.stdout, ran.stderr);
     let said = lines(&ran);
+    // A header is no content.
+    assert!(ran.stdout.contains("lix-0.1.0.tar.gz is served with Cache-Control no-store"), "{}", ran.stdout);
+    assert!(!said.contains("lix-0.1.0.tar.gz"), "{said}");
     let expected = "it is not what was signed, and the tag builds what was signed: \
                     `lix-0.1.0-x86_64-linux/store/more` was published, and is not built";
     assert!(said.contains(expected), "{said}");
@@ -255,6 +264,16 @@ async fn everyone_can_do_it_without_a_key() -> Result<()> {
         "{}",
         said.stdout
     );
+    // A tag that only another remote has is not asked for there.
+    release.repo.git(&["tag", "--delete", VERSION]);
+    let remotes = release.repo.git(&["remote"]);
+    assert!(!remotes.lines().any(|name| name == "origin"), "{remotes}");
+    let bare = release.release_dir().join("local/git");
+    release.repo.git(&["remote", "add", "other", bare.as_str()]);
+    world.forget();
+    let said = release.release("verify", "local", &["--public", "--rebuild", VERSION]);
+    let why = "the tag 0.1.0 is missing: this repository does not have it, and no remote to fetch it from";
+    assert!(lines(&said).contains(why), "{}{}", said.stdout, said.stderr);
     Ok(())
 }
 

@@ -74,7 +74,8 @@ fn the_published_record_says_what_is_compared() {
     expect![[r#"
         the same: 14 the same
 
-        built by a newer tool: newer: lix-2.93.1-x86_64-linux.cdx.json
+        built by a newer tool: newer: `materials` in the record
+        newer: lix-2.93.1-x86_64-linux.cdx.json
         14 the same
 
         built by an older tool:
@@ -102,6 +103,69 @@ fn the_published_record_says_what_is_compared() {
         9 the same
     "#]]
     .assert_eq(&shown);
+}
+
+#[test]
+fn what_was_taken_out_of_a_record_is_named() {
+    let mut built = record(&ONE);
+    let path = |name: &str| format!("/nix/store/{}-{name}", "0".repeat(32));
+    let nar = json!({"size": 1, "sha256": "e".repeat(64)});
+    built["materials"] = json!({"repository": "x", "tag": null, "inputs": {}});
+    built["builds"]["x86_64-linux"]["nars"] = json!({"doc": nar, "out": nar});
+    built["builds"]["x86_64-linux"]["closure"][path("libc")] = 5.into();
+    built["files"]["lix-2.93.1-x86_64-linux.cdx.json"] = nar.clone();
+    let without = |pointer: &str, keys: &[&str]| {
+        let mut changed = built.clone();
+        let fields = changed.pointer_mut(pointer).and_then(Value::as_object_mut).expect(pointer);
+        fields.retain(|key, _| !keys.contains(&key.as_str()));
+        format!("record{pointer} without {}:\n{}\n", keys.join(", "), compared(&changed, &built))
+    };
+    let shown = [
+        without("", &["materials"]),
+        without("/builds/x86_64-linux", &["closure", "nars"]),
+        without("/builds/x86_64-linux/closure", &[path("libc").as_str()]),
+        without("/builds/x86_64-linux/nars", &["doc"]),
+        without("/files", &["lix-2.93.1-x86_64-linux.cdx.json"]),
+    ];
+    expect![[r#"
+        record without materials:
+        newer: `materials` in the record
+        11 the same
+        record/builds/x86_64-linux without closure, nars:
+        newer: `closure` of x86_64-linux in the record
+        newer: `nars` of x86_64-linux in the record
+        11 the same
+        record/builds/x86_64-linux/closure without /nix/store/HASH-libc:
+        x86_64-linux: the derivation is the same, but not what it gives: closure./nix/store/HASH-libc was not published
+        11 the same
+        record/builds/x86_64-linux/nars without doc:
+        x86_64-linux: the derivation is the same, but not what it gives: nars.doc was not published
+        11 the same
+        record/files without lix-2.93.1-x86_64-linux.cdx.json:
+        NotPublished: lix-2.93.1-x86_64-linux.cdx.json
+        10 the same
+    "#]]
+    .assert_eq(&shown.concat().replace(&"0".repeat(32), "HASH"));
+}
+
+#[test]
+fn each_state_of_a_file_is_described() {
+    let mut lines = String::new();
+    for there in [InBucket::AsRecorded, InBucket::Other, InBucket::Missing] {
+        for is_built in [true, false] {
+            let said = fault(there, is_built, is_built).unwrap_or_else(|| "nothing".to_owned());
+            lines += &format!("{there:?}, {is_built}: {said}\n");
+        }
+    }
+    expect![[r#"
+        AsRecorded, true: nothing
+        AsRecorded, false: it is what was recorded, and the tag builds something else
+        Other, true: it is not what was signed, and the tag builds what was signed
+        Other, false: it is not what was recorded, and the tag builds neither
+        Missing, true: it is missing, and the tag builds what was signed
+        Missing, false: it is missing, and the tag does not build what was recorded
+    "#]]
+    .assert_eq(&lines);
 }
 
 #[test]

@@ -59,11 +59,15 @@ fn differences(candidate: &Candidate, rebuilt: &Rebuilt) -> Problems {
     let (record, layout) = (&candidate.record, candidate.layout());
     let mut problems = Problems::default();
     let text = serde_json::to_value::<&Record>(record).unwrap_or_default();
-    let Comparison { builds, record: others, files, newer, .. } = compare(record, &text, &rebuilt.record, &[], &layout);
+    // Nothing is unproven but what is about a system that was not built.
+    let Comparison { builds, without, record: others, files, unknown, newer, same: _, unproven: _ } =
+        compare(record, &text, &rebuilt.record, &[], &layout);
+    without.iter().for_each(|system| problems.add(format!("{system} is not built in the other clone")));
     for (system, found) in builds {
         found.iter().for_each(|why| problems.add(format!("{system}: {why}")));
     }
     others.iter().for_each(|why| problems.add(format!("{RECORD}: {why}")));
+    unknown.iter().for_each(|what| problems.add(format!("{} is not built in the other clone", excerpt(what))));
     newer.iter().for_each(|path| problems.add(format!("{} is built only in the other clone", excerpt(path))));
     let there = rebuilt.artifacts.join(layout.version_directory());
     for (path, how) in files {

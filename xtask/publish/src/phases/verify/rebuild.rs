@@ -19,9 +19,9 @@ use self::contents::{Found, Published};
 use self::jobs::Jobs;
 use super::report::Findings;
 use super::{How, Report, View};
-use crate::domain::rebuilt::{Comparison, Possible, compare, possible, tag_fault};
+use crate::domain::rebuilt::{Comparison, Possible, compare, possible, profile, tag_fault};
 use crate::site::rebuilt::{Clone, Order};
-use crate::tools::whole_clone;
+use crate::tools::whole_clone::{self, Remotes};
 
 /// Start of the name of each part.
 const TITLE: &str = "rebuild";
@@ -42,6 +42,8 @@ impl View<'_> {
         if self.known_keys().is_empty() {
             report.note(TITLE, "unproven: no key is known, so the record that this is compared with may be anybody's");
         }
+        // Nix is asked for nothing that only the record names.
+        let profile = profile(record).map_err(|why| anyhow!(why))?;
         let value = serde_json::from_slice(text).context("the record is not JSON")?;
         term::say(format_args!("building {} again in a scratch clone: this takes as long as `build`", self.version));
         let clone = Clone::of(self.git.root()).await?;
@@ -49,7 +51,7 @@ impl View<'_> {
             report.check(TITLE, "", Findings::broken(why), "everyone who builds from git");
             return Ok(());
         }
-        let jobs = Jobs::ask(&clone.tree(), record, how.nix_args).await?;
+        let jobs = Jobs::ask(&clone.tree(), record, profile, how.nix_args).await?;
         let possible = possible(record, |system| jobs.is_able(system)).map_err(|why| anyhow!(why))?;
         let order = Order {
             commit: &record.commit,
@@ -70,7 +72,7 @@ impl View<'_> {
         let found = published.look_inside(&comparison, &clone, &rebuilt).await?;
         let again = jobs.build_once_more(record, &possible).await?;
 
-        report_builds(&comparison, report);
+        report_builds(record, &comparison, report);
         self.report_files(&comparison, found, report);
         let good = format!("{} gave the same outputs again", counted(again.derivations, "derivation"));
         report.check(&format!("{TITLE}, once more"), &good, again.findings, WHO);
@@ -87,9 +89,10 @@ impl View<'_> {
         let tag = record.tag.as_ref().map(ToString::to_string);
         let tag = tag.context("it was not built from a tag, so it is unknown what to build again")?;
         let (repository, tree) = (self.git.root().to_owned(), clone.tree());
-        let others = match &self.site.environment.git {
-            GitTarget::Directory { path, .. } => vec![path.clone()],
-            GitTarget::Plain { url, .. } | GitTarget::Gerrit { url, .. } => vec![url.clone()],
+        let remotes = match &self.site.environment.git {
+            _ if self.is_public() => Remotes::Origin,
+            GitTarget::Directory { path, .. } => Remotes::AllAnd(path.clone()),
+            GitTarget::Plain { url, .. } | GitTarget::Gerrit { url, .. } => Remotes::AllAnd(url.clone()),
         };
         let record = record.clone();
         let looking = move || {
@@ -97,7 +100,7 @@ impl View<'_> {
             let mut tagged = cloned.tagged_commit(&tag)?;
             if tagged.is_none() {
                 let fetching = || format!("the tag {tag} is missing");
-                whole_clone::fetch_tag(&Git::open(&repository)?, &tree, &tag, &others).with_context(fetching)?;
+                whole_clone::fetch_tag(&Git::open(&repository)?, &tree, &tag, &remotes).with_context(fetching)?;
                 tagged = cloned.tagged_commit(&tag)?;
             }
             let tree = cloned.resolve(&format!("refs/tags/{tag}^{{tree}}"))?;
@@ -113,7 +116,10 @@ impl View<'_> {
         let mut findings = found.findings;
         findings.broken.splice(0..0, comparison.record.iter().map(|why| format!("{RECORD}: {why}")));
         for what in &comparison.unknown {
-            let why = format!("{} is by a newer tool, and this one does not make it: use that one", excerpt(what));
+            let why = format!(
+                "{} was published, and this copy of the tool does not make it: a newer copy may, or someone added it",
+                excerpt(what)
+            );
             findings.append(Findings::unknown(why));
         }
         report.check(&title, &good, findings, WHO);
@@ -130,9 +136,12 @@ impl View<'_> {
 }
 
 /// Reports the builds, and which could not be built.
-fn report_builds(comparison: &Comparison, report: &mut Report) {
+fn report_builds(record: &Record, comparison: &Comparison, report: &mut Report) {
     for (system, found) in &comparison.builds {
-        let good = "the same derivation, outputs and closure";
+        // An older tool did not record it.
+        let has_closure = record.builds.get(system).is_some_and(|build| !build.closure.is_empty());
+        let good =
+            if has_closure { "the same derivation, outputs and closure" } else { "the same derivation and outputs" };
         report.check(&format!("{TITLE} {system}"), good, found.clone(), WHO);
     }
     for system in &comparison.without {

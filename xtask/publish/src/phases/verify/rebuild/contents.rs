@@ -12,6 +12,7 @@ use xtask::tools::files;
 use super::super::report::Findings;
 use super::super::sides::Sides;
 use crate::domain::checks::entry;
+use crate::domain::limits;
 use crate::domain::rebuilt::{Comparison, Differs, InBucket, differences, fault};
 use crate::site::rebuilt::{Clone, Rebuilt};
 use crate::tools::archive;
@@ -78,10 +79,8 @@ impl Published<'_> {
                 Ok(Ok(Some(there))) if there == *facts => InBucket::AsRecorded,
                 Ok(Ok(Some(_))) => InBucket::Other,
                 Ok(Err(why)) => {
-                    found
-                        .findings
-                        .broken
-                        .push(format!("{shown}: {}: {why}", fault(InBucket::Other, is_signed, is_built)));
+                    let fault = fault(InBucket::Other, is_signed, is_built).unwrap_or_default();
+                    found.findings.broken.push(format!("{shown}: {fault}: {why}"));
                     continue;
                 }
                 Err(error) => {
@@ -90,7 +89,8 @@ impl Published<'_> {
                     continue;
                 }
             };
-            let why = fault(there, is_signed, is_built);
+            // Only its headers were wrong, or it could not be read before.
+            let Some(why) = fault(there, is_signed, is_built) else { continue };
             let (name, is_there) = (path.clone(), there != InBucket::Missing);
             let looking = move || if is_there { inside(&name, &published, &built) } else { Inside::Opaque };
             match tokio::task::spawn_blocking(looking).await.context("it panicked")? {
@@ -122,13 +122,46 @@ fn inside(name: &str, published: &Utf8Path, built: &Utf8Path) -> Inside {
             (_, Err(why)) => vec![format!("what is built cannot be read as an archive: {why:#}")],
         });
     }
+    if !name.ends_with(".json") {
+        return Inside::Opaque;
+    }
+    let is_short = |path: &Utf8Path| path.metadata().is_ok_and(|file| file.len() <= limits::BILL_OF_MATERIALS);
     let read = |path: &Utf8Path| serde_json::from_slice::<Value>(&files::read(path).ok()?).ok();
-    match (read(published), read(built)) {
-        (Some(published), Some(built)) if name.ends_with(".json") => {
+    let parsed = |path: &Utf8Path| is_short(path).then(|| read(path)).flatten();
+    match (parsed(published), parsed(built)) {
+        (Some(published), Some(built)) => {
             let mut all = Vec::new();
-            differences("", &published, &built, &mut all);
+            differences("", &published, &built, &mut all, &mut Vec::new());
             if all.is_empty() { Inside::Newer } else { Inside::Differences(all) }
         }
         _ => Inside::Opaque,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use xtask::tools::scratch_dir::ScratchDir;
+
+    use super::*;
+
+    #[test]
+    fn only_documents_of_a_sensible_size_are_read() {
+        let scratch = ScratchDir::new().expect("a directory");
+        let place = |name: &str| scratch.path().join(name);
+        std::fs::write(place("built"), r#"{"a": 1, "b": [2]}"#).expect("written");
+        let look = |name: &str, text: &str| {
+            std::fs::write(place("published"), text).expect("written");
+            match inside(name, &place("published"), &place("built")) {
+                Inside::Opaque => "opaque".to_owned(),
+                Inside::Newer => "newer".to_owned(),
+                Inside::Differences(all) => all.join("\n"),
+            }
+        };
+        let long = usize::try_from(limits::BILL_OF_MATERIALS).expect("it fits");
+        assert_eq!(look("a.json", r#"{"a": 1}"#), "newer");
+        assert_eq!(look("a.json", r#"{"a": 2}"#), "a: published as 2, built as 1");
+        assert_eq!(look("a.html", r#"{"a": 2}"#), "opaque");
+        assert_eq!(look("a.json", &format!(r#"{{"a": 2}}{}"#, " ".repeat(long))), "opaque");
+        assert_eq!(look("a.json", "{"), "opaque");
     }
 }

@@ -41,7 +41,7 @@ pub struct OnceMore {
 
 impl Jobs {
     /// Asks Nix and its builders what can be built of the tag in a clone.
-    pub async fn ask(tree: &Utf8Path, record: &Record, nix_args: &[String]) -> Result<Jobs> {
+    pub async fn ask(tree: &Utf8Path, record: &Record, profile: Profile, nix_args: &[String]) -> Result<Jobs> {
         let (tree, nix_args, record) = (tree.to_owned(), nix_args.to_vec(), record.clone());
         let asking = move || {
             let nix = Nix::new(&tree, &nix_args)?;
@@ -50,7 +50,7 @@ impl Jobs {
                 term::warn(format_args!("the builder {}; nothing is built there", verdict.line()));
                 machines.builders.retain(|builder| builder.uri != verdict.builder.uri);
             }
-            let path = [RELEASE_JOBS, &String::from(record.profile.clone()), "build"].map(str::to_owned);
+            let path = [RELEASE_JOBS, profile.name(), "build"].map(str::to_owned);
             let wanted = with_flake(&tree, &record, |flake| nix.systems(flake, &path))?;
             let who = |system: &System| {
                 let name = system.to_string();
