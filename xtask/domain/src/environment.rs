@@ -20,6 +20,7 @@ use serde::Deserialize;
 
 use self::checking::CheckSettings;
 use self::image_target::ImageTargets;
+use super::digest::Digest;
 use super::product::Product;
 use super::profile::Profile;
 use super::shown::{excerpt, lines};
@@ -158,7 +159,9 @@ fn key_name(key: &str) -> Result<&str, String> {
         _ if !digits.bytes().all(|b| b.is_ascii_alphanumeric() || b"+/=".contains(&b)) => {
             Err("the part after the colon is not base 64".to_owned())
         }
-        PUBLIC_KEY_DIGITS => Ok(name),
+        // 32 bytes, as a digest has.
+        PUBLIC_KEY_DIGITS if Digest::of_sri(&format!("sha256-{digits}")).is_some() => Ok(name),
+        PUBLIC_KEY_DIGITS => Err("the part after the colon is not a public key".to_owned()),
         SECRET_KEY_DIGITS => Err("this is a secret key; expected a public one".to_owned()),
         n => Err(format!("a public key has {PUBLIC_KEY_DIGITS} digits after the colon, not {n}")),
     }

@@ -164,7 +164,12 @@ impl Layout {
         format!("{}/{INSTALLER_SIGNATURE}", self.version_directory())
     }
 
-    /// Returns the namespace of the signatures of a release's sums and of the record of its installers, for `ssh-keygen -Y verify -n`.
+    /// Returns the namespace of the signature of the record of its installers.
+    pub fn installer_namespace(&self) -> String {
+        format!("{}-installers", self.prefix)
+    }
+
+    /// Returns the namespace of the signatures of a release's sums, for `ssh-keygen -Y verify -n`.
     pub fn namespace(&self) -> String {
         format!("{}-release", self.prefix)
     }

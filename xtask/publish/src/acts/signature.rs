@@ -171,7 +171,7 @@ pub async fn of_installers(delivery: &Delivery<'_>) -> Result<Prospect> {
     let layout = delivery.built.layout();
     let record = delivery.built.installers.get(INSTALLER_RECORD).context("these installers have no record")?;
     let signed = Signed {
-        way: Way::Beside(layout.namespace()),
+        way: Way::Beside(layout.installer_namespace()),
         name: INSTALLER_RECORD.to_owned(),
         text: files::read_text(&record.path)?,
         object: INSTALLER_SIGNATURE.to_owned(),

@@ -71,7 +71,7 @@ pub async fn installers(install: &Store, site: &Site, built: &Built, scratch: &U
     let Some((record, text)) = installer_record(install, &layout).await? else { return Ok(LocalFiles::new()) };
     let key = layout.installer_record();
     ensure!(record.version == built.record.version, "{key} is for {}", record.version);
-    let keys = site.trusted();
+    let keys = site.trusted()?;
     if !keys.is_empty() {
         let signature = install.get(&layout.installer_signature(), limits::SIGNATURE).await?;
         let proof = record.proof(&layout, text.as_bytes(), signature.as_deref(), &keys);

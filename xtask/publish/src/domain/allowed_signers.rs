@@ -29,10 +29,17 @@ fn key(line: &str, namespace: &str) -> Result<Option<PublicKey>, String> {
     let mut next = words.next().ok_or("has no key")?;
     let mut is_for_us = true;
     if !is_kind(&next) {
+        let mut named = false;
         for option in options(&next) {
             let (name, value) = option.split_once('=').unwrap_or((&option, ""));
             match name.to_ascii_lowercase().as_str() {
-                "namespaces" => is_for_us = value.split(',').any(|pattern| pattern == namespace || pattern == "*"),
+                "namespaces" if named || value.split(',').any(is_difficult) => {
+                    return Err("has patterns for namespaces that only `ssh-keygen -Y verify` can judge".to_owned());
+                }
+                "namespaces" => {
+                    named = true;
+                    is_for_us = value.split(',').any(|pattern| pattern == namespace || pattern == "*");
+                }
                 "cert-authority" | "valid-after" | "valid-before" => {
                     return Err(format!("has the option `{name}`, which only `ssh-keygen -Y verify` can judge"));
                 }
@@ -50,6 +57,11 @@ fn key(line: &str, namespace: &str) -> Result<Option<PublicKey>, String> {
     }
     let bytes = sshsig::key_in(&blob).ok_or("has a damaged key")?;
     PublicKey::named(&principals, bytes).map(Some).map_err(|why| format!("cannot be used: {why}"))
+}
+
+/// Whether a pattern is neither a plain name nor one for all names.
+fn is_difficult(pattern: &str) -> bool {
+    pattern != "*" && pattern.contains(['*', '?', '!'])
 }
 
 fn is_kind(word: &str) -> bool {
@@ -110,6 +122,10 @@ mod tests {
             format!("lix-release cert-authority,namespaces=\"lix-release\" {key}"),
             format!("lix-release namespaces=\"lix-release {key}"),
             format!("lix-release perhaps {key}"),
+            format!("lix-release namespaces=\"*\" {key}"),
+            format!("lix-release namespaces=\"*,!lix-release\" {key}"),
+            format!("lix-release namespaces=\"lix-*\" {key}"),
+            format!("lix-release namespaces=\"lix-release\",namespaces=\"git\" {key}"),
             "lix-release".to_owned(),
             key.to_owned(),
         ];
@@ -130,6 +146,10 @@ mod tests {
             line 1 has the option `cert-authority`, which only `ssh-keygen -Y verify` can judge
             line 1 has an open quote
             line 1 has an option that is not known
+            [lix-release:ConZHCHTiL125PdUi2yCYfjINrkaoHgUkX5CH+bZzFs=]
+            line 1 has patterns for namespaces that only `ssh-keygen -Y verify` can judge
+            line 1 has patterns for namespaces that only `ssh-keygen -Y verify` can judge
+            line 1 has patterns for namespaces that only `ssh-keygen -Y verify` can judge
             line 1 has no key
             line 1 has an option that is not known"#]]
         .assert_eq(&said.join("\n"));

@@ -34,7 +34,12 @@ pub fn sign(key: &SecretKey, namespace: &str, message: &[u8]) -> String {
         string(hash.name()),
         string(&[string(ALGORITHM), string(&signature)].concat()),
     ];
-    let digits = BASE64.encode(blob.concat());
+    armoured(&blob.concat())
+}
+
+/// Writes a signature as `ssh-keygen` does.
+fn armoured(blob: &[u8]) -> String {
+    let digits = BASE64.encode(blob);
     let mut text = format!("{BEGIN}\n");
     for line in digits.as_bytes().chunks(LINE) {
         text.extend(line.iter().map(|digit| char::from(*digit)));
@@ -114,9 +119,10 @@ struct Parsed {
 }
 
 fn parse(text: &[u8]) -> Option<Parsed> {
-    let text = std::str::from_utf8(text).ok()?.trim();
-    let digits: String = text.strip_prefix(BEGIN)?.strip_suffix(END)?.split_ascii_whitespace().collect();
-    let blob = BASE64.decode(digits).ok()?;
+    let text = std::str::from_utf8(text).ok()?.replace("\r\n", "\n");
+    let digits: String = text.trim().strip_prefix(BEGIN)?.strip_suffix(END)?.split_ascii_whitespace().collect();
+    // Other spellings, which OpenSSH refuses, are none.
+    let blob = BASE64.decode(digits).ok().filter(|blob| armoured(blob) == text)?;
     let mut rest = blob.strip_prefix(MAGIC)?.strip_prefix(&VERSION.to_be_bytes())?;
     let (key, namespace) = (take(&mut rest)?.to_vec(), take(&mut rest)?.to_vec());
     let _reserved = take(&mut rest).filter(|reserved| reserved.is_empty())?;
@@ -220,13 +226,20 @@ mod tests {
         let keys = [secret().public().clone()];
         let digits: String = text.lines().filter(|line| !line.starts_with('-')).collect();
         let blob = BASE64.decode(digits).expect("base 64");
-        let armoured = |blob: &[u8]| format!("{BEGIN}\n{}\n{END}\n", BASE64.encode(blob));
         assert!(check(armoured(&blob).as_bytes(), "lix-release", MESSAGE, &keys).is_ok());
         for at in 0..blob.len() {
             let mut other = blob.clone();
             other[at] ^= 1;
             assert!(check(armoured(&other).as_bytes(), "lix-release", MESSAGE, &keys).is_err(), "bit 0 of byte {at}");
             assert!(check(armoured(&blob[..at]).as_bytes(), "lix-release", MESSAGE, &keys).is_err(), "{at} bytes");
+        }
+        for other in [
+            text.replacen('\n', "", 1),
+            text.replacen("\nU1N", "\nU1N\n", 1),
+            format!("{text}\n"),
+            text.trim().to_owned(),
+        ] {
+            assert!(check(other.as_bytes(), "lix-release", MESSAGE, &keys).is_err(), "{other}");
         }
         let longer = [&blob[..], &[0]].concat();
         assert!(check(armoured(&longer).as_bytes(), "lix-release", MESSAGE, &keys).is_err());

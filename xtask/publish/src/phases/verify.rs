@@ -26,7 +26,7 @@ use crate::domain::publication::bucket::Bucket;
 use crate::domain::publication::pointers::{self, Follows, Published, holds_pointers_back};
 use crate::domain::publication::receipt::{Missing, StoredReceipt};
 use crate::domain::publication::servers::LeftOut;
-use crate::site::published::{Unclear, published_in_any_case, published_in_public};
+use crate::site::published::{Unclear, published_by, published_in_public};
 use crate::site::silent::Silent;
 use crate::site::{Site, Stores};
 
@@ -57,11 +57,12 @@ pub async fn run(invocation: &Invocation, args: &VerifyArgs) -> Result<Outcome> 
         Some(stores) => Sources::new(&site, stores),
         None => Sources::public(&site)?,
     };
-    let (published, unclear) = match &sources.releases {
-        Sides::Public(releases) => published_in_public(releases, &site, &version).await?,
-        Sides::Bucket(releases) | Sides::Both(releases, _) => published_in_any_case(releases, &site).await?,
-    };
     let keys = keys(&site, args)?;
+    let known = keys.as_deref().unwrap_or_default();
+    let (published, unclear) = match &sources.releases {
+        Sides::Public(releases) => published_in_public(releases, &site, known, &version).await?,
+        Sides::Bucket(releases) | Sides::Both(releases, _) => published_by(releases, &site, known).await?,
+    };
     let (site, silent) = (&site, Silent::default());
     let view = View { git: &git, sources, site, keys, published, version, deep: args.deep, silent };
 
@@ -224,14 +225,25 @@ impl View<'_> {
         })
     }
 
-    /// Reads the record of the version that a pointer should lead to, or notes why it cannot be checked.
+    /// Reads the record of another version, to which a pointer should lead, or reports why it cannot be checked.
     async fn record_to_follow(&self, version: &Version, title: &str, report: &mut Report) -> Result<Option<Record>> {
-        match self.record(version).await? {
-            Some(Ok((record, _))) => return Ok(Some(record)),
-            Some(Err(why)) => report.note(title, &format!("should lead to {version}, which cannot be checked: {why}")),
-            None => report.note(title, &format!("should lead to {version}, which has no record to compare with")),
+        let (record, text) = match self.record(version).await? {
+            Some(Ok(read)) => read,
+            Some(Err(why)) => {
+                report.note(title, &format!("should lead to {version}, which cannot be checked: {why}"));
+                return Ok(None);
+            }
+            None => {
+                report.note(title, &format!("should lead to {version}, which has no record to compare with"));
+                return Ok(None);
+            }
+        };
+        if let Some(why) = self.unproven(version, &text).await? {
+            let why = format!("should lead to {version}, which is not proven: {why}");
+            report.check(title, "", Findings::broken(why), "everyone who follows it");
+            return Ok(None);
         }
-        Ok(None)
+        Ok(Some(record))
     }
 
     /// Notes uploads that were begun and not finished, which their manager may have forgotten.

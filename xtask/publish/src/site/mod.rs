@@ -18,7 +18,7 @@ use xtask::tree::signers::Signers;
 use xtask::tree::{self, release_dir};
 
 use crate::domain::cache::faults::Keys;
-use crate::domain::cache::keys::{also_trusted, public_key};
+use crate::domain::cache::keys::{also_trusted, known, public_key};
 use crate::domain::cache::signing::{PublicKey, SecretKey};
 use crate::domain::publication::bucket::Bucket;
 use crate::tools::embedded::Embedded;
@@ -192,9 +192,15 @@ impl Site {
         Ok(Keys { own, also: also_trusted(&self.environment.cache)? })
     }
 
-    /// The keys that may have signed what is published; none if they are unknown.
-    pub fn trusted(&self) -> Vec<PublicKey> {
-        self.cache_keys().map(|keys| keys.all()).unwrap_or_default()
+    /// The keys that may have signed what is published; none if `releng.toml` names none, or the tool has not made one yet.
+    ///
+    /// # Errors
+    /// A key is named or made, and cannot be read: nothing must pass for want of it.
+    pub fn trusted(&self) -> Result<Vec<PublicKey>> {
+        match &self.environment.cache {
+            held @ CacheKey::Held { .. } => known(held).map_err(|why| anyhow!(why)),
+            CacheKey::Made { .. } => self.cache_keys().map(|keys| keys.all()).map_err(|why| anyhow!(why)),
+        }
     }
 
     /// Opens the cache's signing key, and makes sure that users trust it.

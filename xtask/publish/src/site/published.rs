@@ -3,18 +3,19 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::{Result, anyhow, bail};
+use xtask::domain::build::record::Record;
 use xtask::domain::format::Misread;
 use xtask::domain::layout::{Layout, MANIFEST, RECEIPTS, RECORD, SUMS, SUMS_SIGNATURE, WITHDRAWN, WITHDRAWN_COPY};
 use xtask::domain::product::Product;
 use xtask::domain::version::Version;
 use xtask::tools::files;
 
+use crate::domain::cache::signing::PublicKey;
 use crate::domain::limits;
 use crate::domain::publication::bucket::Bucket;
 use crate::domain::publication::pointers::Published;
 use crate::domain::publication::receipt::StoredReceipt;
 use crate::domain::publication::{signature, withdrawn};
-use crate::domain::sshsig;
 use crate::site::{Destination, Site, Stores};
 use crate::tools::http::Http;
 use crate::tools::root_manifest;
@@ -27,7 +28,7 @@ use crate::tools::transfer;
 /// # Errors
 /// The bucket cannot be read, or a newer tool wrote the list of withdrawn versions.
 pub async fn published(releases: &Store, site: &Site) -> Result<Published> {
-    let (published, withdrawn) = look(releases, site).await?;
+    let (published, withdrawn) = look(releases, site, &site.trusted()?).await?;
     Ok(match withdrawn {
         Withdrawn::Known(withdrawn) => Published { withdrawn, ..published },
         Withdrawn::Unclear(Unclear { why, is_damaged: false }, _) => {
@@ -52,7 +53,15 @@ pub async fn published(releases: &Store, site: &Site) -> Result<Published> {
 /// # Errors
 /// The bucket cannot be read.
 pub async fn published_in_any_case(releases: &Store, site: &Site) -> Result<(Published, Option<Unclear>)> {
-    let (published, withdrawn) = look(releases, site).await?;
+    published_by(releases, site, &site.trusted()?).await
+}
+
+/// As [`published_in_any_case`], if one of `keys` must have signed what was decided.
+///
+/// # Errors
+/// The bucket cannot be read.
+pub async fn published_by(releases: &Store, site: &Site, keys: &[PublicKey]) -> Result<(Published, Option<Unclear>)> {
+    let (published, withdrawn) = look(releases, site, keys).await?;
     Ok(match withdrawn {
         Withdrawn::Known(withdrawn) => (Published { withdrawn, ..published }, None),
         Withdrawn::Unclear(unclear, names) => (Published { withdrawn: names, ..published }, Some(unclear)),
@@ -67,13 +76,14 @@ pub async fn published_in_any_case(releases: &Store, site: &Site) -> Result<(Pub
 pub async fn published_in_public(
     releases: &Http,
     site: &Site,
+    keys: &[PublicKey],
     version: &Version,
 ) -> Result<(Published, Option<Unclear>)> {
     // What does not exist is asked for with a query, because a cache would remember the answer for users.
     let time = time::OffsetDateTime::now_utc().unix_timestamp_nanos();
     let releases = Readable::Public(releases.with_query(&format!("nocache={time}-{}", std::process::id())));
     let has_copy = releases.size(WITHDRAWN_COPY).await?.is_some();
-    let withdrawn = look_at_withdrawn(&releases, has_copy, site).await?;
+    let withdrawn = look_at_withdrawn(&releases, has_copy, site, keys).await?;
     let live = match releases.get_at_most(MANIFEST, limits::POINTER).await? {
         Some(bytes) => root_manifest::read(&bytes).await?.leads_to(&site.product),
         None => None,
@@ -105,7 +115,7 @@ pub struct Unclear {
 }
 
 /// Reads the published versions and, separately, the withdrawn ones.
-async fn look(releases: &Store, site: &Site) -> Result<(Published, Withdrawn)> {
+async fn look(releases: &Store, site: &Site, keys: &[PublicKey]) -> Result<(Published, Withdrawn)> {
     let product = &site.product;
     let start = Layout::version_prefix(product);
     // Directories that are not named after a version are ignored.
@@ -113,7 +123,7 @@ async fn look(releases: &Store, site: &Site) -> Result<(Published, Withdrawn)> {
     let there: BTreeSet<Version> = releases.directories(&start).await?.iter().filter_map(version).collect();
     let receipts: BTreeSet<String> = releases.list(RECEIPTS).await?.into_keys().collect();
     let source = Readable::Store(Box::new(releases.clone()));
-    let withdrawn = look_at_withdrawn(&source, receipts.contains(WITHDRAWN_COPY), site).await?;
+    let withdrawn = look_at_withdrawn(&source, receipts.contains(WITHDRAWN_COPY), site, keys).await?;
 
     let (mut finished, unclear): (BTreeSet<_>, BTreeSet<_>) =
         there.into_iter().partition(|version| receipts.contains(&Layout::new(product, version).receipt()));
@@ -156,10 +166,9 @@ pub async fn live(releases: &Store, product: &Product) -> Result<Option<Version>
     }
 }
 
-async fn look_at_withdrawn(releases: &Readable, has_copy: bool, site: &Site) -> Result<Withdrawn> {
-    let keys = site.trusted();
+async fn look_at_withdrawn(releases: &Readable, has_copy: bool, site: &Site, keys: &[PublicKey]) -> Result<Withdrawn> {
     let copy = if has_copy { releases.get_at_most(WITHDRAWN_COPY, limits::POINTER).await? } else { None };
-    let proven = copy.as_ref().map(|copy| withdrawn::proven(copy, &site.name, &keys));
+    let proven = copy.as_ref().map(|copy| withdrawn::proven(copy, &site.name, keys));
     let name = |key: &str| releases.name(key);
     let (why, is_damaged, mut names) = match releases.get_at_most(WITHDRAWN, limits::POINTER).await {
         Ok(None) if !has_copy => return Ok(Withdrawn::Known(BTreeSet::new())),
@@ -210,7 +219,7 @@ pub async fn receipt(destination: &Destination, version: &str) -> Result<StoredR
 /// As for [`receipt`].
 pub async fn receipt_in(site: &Site, read: &Stores, version: &str) -> Result<StoredReceipt> {
     let text = read.of(Bucket::Releases).get(&site.layout(version).receipt(), limits::POINTER).await?;
-    Ok(StoredReceipt::parse(text.as_deref(), &site.name, version, &site.trusted()))
+    Ok(StoredReceipt::parse(text.as_deref(), &site.name, version, &site.trusted()?))
 }
 
 /// Makes sure that a published record, whose text is `text`, is signed, if a key is known.
@@ -218,19 +227,25 @@ pub async fn receipt_in(site: &Site, read: &Stores, version: &str) -> Result<Sto
 /// # Errors
 /// It is not; or the bucket cannot be read.
 pub async fn prove(releases: &Store, site: &Site, layout: &Layout, text: &[u8]) -> Result<()> {
-    let keys = site.trusted();
+    let keys = site.trusted()?;
     if keys.is_empty() {
         return Ok(());
     }
-    let directory = layout.version_directory();
-    let sums = releases.get(&format!("{directory}/{SUMS}"), limits::RECORD).await?;
-    let signature = releases.get(&format!("{directory}/{SUMS_SIGNATURE}"), limits::POINTER).await?;
-    let digest = files::digest_of(text).sha256;
-    let proof = signature::proof(&layout.namespace(), sums.as_deref(), signature.as_deref(), digest, &keys);
-    proof.map(|_| ()).map_err(|why| anyhow!("{directory}/{RECORD} is not proven: {why}"))
+    let signer = signer(releases, layout, text, &keys).await?;
+    signer.map(drop).map_err(|why| anyhow!("{}/{RECORD} is not proven: {why}", layout.version_directory()))
 }
 
-/// Returns which key has signed the sums of each version, or what is wrong with its signature.
+/// Returns the name of the key that has signed a published record, or why it is not proven.
+async fn signer(releases: &Store, layout: &Layout, text: &[u8], keys: &[PublicKey]) -> Result<Result<String, String>> {
+    let directory = layout.version_directory();
+    let sums = releases.get(&format!("{directory}/{SUMS}"), limits::RECORD).await?;
+    let signature = releases.get(&format!("{directory}/{SUMS_SIGNATURE}"), limits::SIGNATURE).await?;
+    let digest = files::digest_of(text).sha256;
+    let proof = signature::proof(&layout.namespace(), sums.as_deref(), signature.as_deref(), digest, keys);
+    Ok(proof.map(|key| key.name().to_owned()))
+}
+
+/// Returns which key has signed each version, or why it is not proven.
 ///
 /// # Errors
 /// The bucket cannot be read.
@@ -239,19 +254,16 @@ pub async fn signers(
     site: &Site,
     versions: &BTreeSet<Version>,
 ) -> Result<BTreeMap<Version, Result<String, String>>> {
+    let keys = site.trusted()?;
     let looks = versions.iter().map(|version| {
-        let (version, layout, releases, keys) =
-            (version.clone(), site.layout(version), releases.clone(), site.trusted());
+        let (version, layout, releases, keys) = (version.clone(), site.layout(version), releases.clone(), keys.clone());
         async move {
-            let directory = layout.version_directory();
-            let sums = releases.get(&format!("{directory}/{SUMS}"), limits::RECORD).await?;
-            let signature = releases.get(&format!("{directory}/{SUMS_SIGNATURE}"), limits::POINTER).await?;
-            let signer = match (sums, signature) {
-                (Some(sums), Some(signature)) => sshsig::check(&signature, &layout.namespace(), &sums, &keys)
-                    .map(|key| key.name().to_owned())
-                    .map_err(|why| format!("the signature {why}")),
-                (_, None) => Err("no signature".to_owned()),
-                (None, Some(_)) => Err("no sums".to_owned()),
+            let text = releases.get(&format!("{}/{RECORD}", layout.version_directory()), limits::RECORD).await?;
+            let Some(text) = text else { return Ok((version, Err(format!("without {RECORD}")))) };
+            let signer = match Record::parse_published(&String::from_utf8_lossy(&text)) {
+                Ok(record) if record.version == version.to_string() => signer(&releases, &layout, &text, &keys).await?,
+                Ok(_) => Err(format!("{RECORD} is that of another version")),
+                Err(why) => Err(format!("{RECORD} {why}")),
             };
             Ok((version, signer))
         }

@@ -13,6 +13,7 @@ mod encodings;
 mod endings;
 mod etags;
 mod far;
+mod followed;
 mod formats;
 mod fuzz;
 mod gerrit;

@@ -53,6 +53,8 @@ fn what_a_stolen_key_signed_is_signed_again() {
         broken cache closures                     /nix/store/77h6yz666qf8ybascax6pfg57jszgcyz-lix-2.93.1: its narinfo is not signed by the key of this cache (its signatures are by lix-rehearsal); affects everyone who downloads Lix instead of building it
         broken cache closures                     /nix/store/bvd1v7khlx35rzr2ad3qng6rs722k5p9-lix-2.93.1.drv: its narinfo is not signed by the key of this cache (its signatures are by lix-rehearsal); affects everyone who downloads Lix instead of building it
         broken cache closures                     /nix/store/l88mqybdnj2ihpqia48kzrgcmmvwgqa2-lix-2.93.1: its narinfo is not signed by the key of this cache (its signatures are by lix-rehearsal); affects everyone who downloads Lix instead of building it
+        broken docs manual/lix/2.93/              should lead to 2.93.2, which is not proven: the signature of SHA256SUMS is by a key that is not known; affects everyone who follows it
+        broken image release/local/images:2.93    should lead to 2.93.2, which is not proven: the signature of SHA256SUMS is by a key that is not known; affects everyone who follows it
         broken releases receipts/lix-2.93.1.json  it is not proven: its signature is by a key that is not known: run the upload again; affects environments that require this one
         rollback: Some(1)
         warning: s3://local-releases/withdrawn.json is not proven: s3://local-releases/receipts/withdrawn.json is not proven: its signature is by a key that is not known; this rollback rewrites withdrawn.json
@@ -80,13 +82,15 @@ fn what_a_stolen_key_signed_is_signed_again() {
           = releases lix/lix-2.93.1/SHA256SUMS.sig nothing to do
           = releases receipts/lix-2.93.1.json      nothing to do
         done: 2.93.1 is published to local; next: cargo xtask release verify --env local --repo TREE --config BESIDE/releng.toml
-        verify: Some(0)
+        verify: Some(1)
         ok     releases lix/lix-2.93.1/SHA256SUMS.sig by lix-rehearsal-2
+        broken docs manual/lix/2.93/              should lead to 2.93.2, which is not proven: the signature of SHA256SUMS is by a key that is not known; affects everyone who follows it
+        broken image release/local/images:2.93    should lead to 2.93.2, which is not proven: the signature of SHA256SUMS is by a key that is not known; affects everyone who follows it
         ok     releases receipts/lix-2.93.1.json  is for release.json OBJECT
         doctor: Some(1)
           ✗ nix with flakes      error: getting status of
           ✓ signed               by lix-rehearsal-2: 2.93.1
-          · signed               the signature is by a key that is not known: 2.93.2
+          · signed               the signature of SHA256SUMS is by a key that is not known: 2.93.2
         verify: Some(1)
         broken releases lix/lix-2.93.2/SHA256SUMS.sig the signature of SHA256SUMS is by a key that is not known: nothing here proves that this is what was released; affects everyone who downloads it
         broken cache closures                     /nix/store/17wf3slpsaqlm7y5i9vbaz53snvyljff-lix-2.93.2: its narinfo is not signed by the key of this cache (its signatures are by lix-rehearsal); affects everyone who downloads Lix instead of building it

@@ -35,8 +35,14 @@ pub fn also_trusted(cache: &CacheKey) -> Result<Vec<PublicKey>, String> {
     }
 }
 
-/// Returns all keys that `releng.toml` names for a cache; none if they are unknown.
-pub fn known(cache: &CacheKey) -> Vec<PublicKey> {
-    let own = public_key(cache).ok().flatten();
-    own.into_iter().chain(also_trusted(cache).unwrap_or_default()).collect()
+/// Returns all keys that `releng.toml` names for a cache; none if it names none.
+///
+/// # Errors
+/// One of them is not a public key.
+pub fn known(cache: &CacheKey) -> Result<Vec<PublicKey>, String> {
+    let own = match cache {
+        CacheKey::Held { public_key, .. } if public_key.is_empty() => None,
+        cache => public_key(cache)?,
+    };
+    Ok(own.into_iter().chain(also_trusted(cache)?).collect())
 }

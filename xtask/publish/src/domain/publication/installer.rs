@@ -53,7 +53,7 @@ impl InstallerRecord {
     ) -> Result<&'a PublicKey, String> {
         let signature = signature
             .ok_or_else(|| format!("{INSTALLER_RECORD} is not signed: `installer` with the same files signs it"))?;
-        sshsig::check(signature, &layout.namespace(), text, keys)
+        sshsig::check(signature, &layout.installer_namespace(), text, keys)
             .map_err(|why| format!("the signature of {INSTALLER_RECORD} {why}"))
     }
 

@@ -10,6 +10,7 @@ use xtask::domain::build::sbom::Sbom;
 use xtask::domain::environment::Storage;
 use xtask::domain::layout::{Layout, MANIFEST, RECORD, SUMS, SUMS_SIGNATURE};
 use xtask::domain::problem::Problems;
+use xtask::domain::shown::excerpt;
 use xtask::domain::system::System;
 use xtask::domain::version::Version;
 use xtask::tools::files;
@@ -94,12 +95,15 @@ async fn earlier(candidate: &Candidate, environment: &str) -> Result<Option<Earl
     // Its server ends with it.
     let destination;
     let (releases, keys) = match (&site.public, &site.storage) {
-        (Some(public), _) => (Readable::Public(Http::impatient(&public.releases)), known(&site.cache)),
+        (Some(public), _) => {
+            let keys = known(&site.cache).map_err(|why| anyhow!(why))?;
+            (Readable::Public(Http::impatient(&public.releases)), keys)
+        }
         (None, Storage::Embedded { .. }) => {
             destination =
                 Destination::open(&candidate.environments, &candidate.tree, environment, &[Bucket::Releases]).await?;
             let releases = destination.read.of(Bucket::Releases).clone();
-            (Readable::Store(Box::new(releases)), destination.site.trusted())
+            (Readable::Store(Box::new(releases)), destination.site.trusted()?)
         }
         // No check needs a key.
         (None, Storage::S3 { .. }) => bail!("{environment} has no public address in releng.toml"),
@@ -167,5 +171,6 @@ async fn record(
     }
     let key = key(RECORD);
     let record = Record::parse_published(&String::from_utf8_lossy(&text)).map_err(|why| anyhow!("{key} {why}"))?;
+    ensure!(record.version == version.to_string(), "{key} is that of {}", excerpt(&record.version));
     Ok(Some(record))
 }

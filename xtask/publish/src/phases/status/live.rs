@@ -5,7 +5,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, anyhow, ensure};
 use xtask::cli::Invocation;
 use xtask::domain::build::record::Record;
 use xtask::domain::digest::Digest;
@@ -193,7 +193,10 @@ impl Look<'_> {
         let layout = self.release.layout();
         let releases = &sources.releases;
         self.see_that_looking_changes_nothing(name, releases).await?;
-        let keys = sources.world.as_ref().map_or_else(|| known(&environment.cache), Site::trusted);
+        let keys = match &sources.world {
+            Some(site) => site.trusted()?,
+            None => known(&environment.cache).map_err(|why| anyhow!(why))?,
+        };
         let record = releases.get(&format!("{}/{RECORD}", layout.version_directory())).await?;
         let digest = record.as_ref().map(|text| files::digest_of(text).sha256);
         let record = record.map(|text| Record::parse_published(&String::from_utf8_lossy(&text)));

@@ -52,7 +52,15 @@ impl View<'_> {
             Some(record.manifest())
         } else {
             // Without a readable record, the names of the store paths are checked.
-            self.record(target).await?.and_then(Result::ok).map(|(record, _)| record.manifest())
+            let read = self.record(target).await?.and_then(Result::ok);
+            if let Some((_, text)) = &read
+                && let Some(why) = self.unproven(target, text).await?
+            {
+                let why = format!("it should lead to {target}, which is not proven: {why}");
+                report.check(&title, "", Findings::broken(why), who);
+                return Ok(());
+            }
+            read.map(|(record, _)| record.manifest())
         };
         let broken = match live.map(|live| live.says) {
             None => vec![format!("it is missing, and should lead to {target}")],

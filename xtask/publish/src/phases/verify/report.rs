@@ -229,6 +229,13 @@ impl Report {
                 ));
                 Ok(Outcome::Waiting)
             }
+            (0, 0, 0) if self.unproven => {
+                term::say(format_args!(
+                    "{} {at} agrees with itself, and nothing proves that it is what was released",
+                    term::bad("unproven:")
+                ));
+                Ok(Outcome::Done)
+            }
             (0, 0, 0) => {
                 let built = self.rebuilt.map(|built| format!(", and {built}")).unwrap_or_default();
                 term::say(format_args!("{} {at} is what was released{built}", term::good("verified:")));

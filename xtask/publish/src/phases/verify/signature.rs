@@ -24,6 +24,8 @@ impl View<'_> {
         let (layout, releases) = (self.layout(), &self.sources.releases);
         let directory = layout.version_directory();
         let title = format!("releases {directory}/{SUMS_SIGNATURE}");
+        // Until the opposite is shown, also if the bucket cannot be read.
+        report.unproven = true;
         let keys = match &self.keys {
             Ok(keys) if !keys.is_empty() => keys,
             Ok(_) => {
@@ -35,8 +37,6 @@ impl View<'_> {
                 return Ok(());
             }
         };
-        // Until the opposite is shown, also if the bucket cannot be read.
-        report.unproven = true;
         let sums = releases.get(&format!("{directory}/{SUMS}")).await?;
         let signature = releases.get(&format!("{directory}/{SUMS_SIGNATURE}")).await?;
         let digest = files::digest_of(text).sha256;
@@ -51,7 +51,7 @@ impl View<'_> {
         report.unproven = false;
         let address = self.site.environment.public.as_ref().map(|public| public.releases.as_str());
         // The page names the key as users of the cache do; a list of signers may call it otherwise.
-        let own = self.site.trusted();
+        let own = self.site.trusted().unwrap_or_default();
         let known = own.iter().find(|own| own.bytes() == key.bytes());
         let page = known.map(|key| (VERIFY.to_owned(), page(record, &layout, key, address).into_bytes()));
         let mut texts: Vec<(String, Vec<u8>)> = vec![(SUMS_SIGNATURE.to_owned(), signature.unwrap_or_default())];
@@ -72,6 +72,18 @@ impl View<'_> {
         findings.broken.extend(broken);
         report.check(&title, &format!("by {}", key.name()), findings, "everyone who checks a download");
         Ok(())
+    }
+
+    /// Says why the record of another version, whose text is `text`, is not proven; `None` if it is, or if no key is known.
+    pub(super) async fn unproven(&self, version: &Version, text: &[u8]) -> Result<Option<String>> {
+        let (layout, releases) = (self.site.layout(version), &self.sources.releases);
+        if self.known_keys().is_empty() {
+            return Ok(None);
+        }
+        let sums = releases.get(&format!("{}/{SUMS}", layout.version_directory())).await?;
+        let signature = releases.get(&format!("{}/{SUMS_SIGNATURE}", layout.version_directory())).await?;
+        let digest = files::digest_of(text).sha256;
+        Ok(proof(&layout.namespace(), sums.as_deref(), signature.as_deref(), digest, self.known_keys()).err())
     }
 
     /// Which key has signed the record of a version's installers, whose text is `text`, or why they are not proven; `None`

@@ -99,6 +99,7 @@ impl View<'_> {
             report.check(&title, "", vec![why], "everyone who downloads it");
             return Ok(());
         }
+        report.unproven = true;
         report.note(&title, "has no release.json and no signature: files with a digest beside them are checked, and nothing proves those");
         let mut expected = Files::new();
         let mut broken = Vec::new();
@@ -129,8 +130,11 @@ impl View<'_> {
         let layout = self.site.layout(version);
         let key = layout.installer_record();
         let Some(text) = self.sources.install.get(&key).await? else { return Ok(None) };
-        let record = InstallerRecord::parse(&layout, &String::from_utf8_lossy(&text));
-        Ok(Some(record.map(|record| (record, text)).map_err(|why| why.of(&format!("the published {key}")))))
+        Ok(Some(match InstallerRecord::parse(&layout, &String::from_utf8_lossy(&text)) {
+            Ok(record) if record.version == version.to_string() => Ok((record, text)),
+            Ok(record) => Err(Misread::Wrong(format!("the published {key} is for {}", excerpt(&record.version)))),
+            Err(why) => Err(why.of(&format!("the published {key}"))),
+        }))
     }
 
     pub(super) async fn check_installers(&self, release: &Record, report: &mut Report) -> Result<()> {
@@ -154,9 +158,6 @@ impl View<'_> {
         extra.retain(|path| ![INSTALLER_RECORD, INSTALLER_SIGNATURE].contains(&path.as_str()));
         let broken = &mut findings.broken;
         broken.extend(self.installer_proof(&self.version, &record, &text).await?.and_then(Result::err));
-        if record.version != release.version {
-            broken.push(format!("{INSTALLER_RECORD} is for {}", record.version));
-        }
         let without = release.builds.keys().filter(|system| !record.systems(&layout).contains(*system));
         broken.extend(without.map(|system| format!("{INSTALLER_RECORD} lists none for {system}")));
         report.check(&title, &counted(record.files.len(), "installer"), findings, who);
