@@ -316,6 +316,9 @@ fn make(movement: &Movement, plan: &Plan, request: &Request) -> Result<TagRecord
     let (git, release) = (movement.git(), &plan.release);
     let must_be_signed = request.signers.requires_signature(release.version());
     let sign = request.sign || must_be_signed;
+    if must_be_signed {
+        request.signers.ready(git).transpose()?;
+    }
     let scratch = ScratchRepo::new(git)?;
     let tree = scratch.tree(&plan.base, std::slice::from_ref(&plan.edit))?;
     let message = scratch.through_commit_msg_hook(&release.release_message())?;

@@ -166,7 +166,8 @@ fn not_merged(git: &Git, version: &Version, commit: &Oid) -> Result<String> {
     let remedy = if here {
         format!("`git switch {branch}`, then `git merge --ff-only {remote}`")
     } else {
-        format!("`git switch {branch}`")
+        // HEAD may be on the tag, where it should stay.
+        format!("`git branch {branch} {remote}`")
     };
     Ok(format!("the tag {version} is merged back to {remote}, but not to a local branch: {remedy}"))
 }

@@ -229,6 +229,11 @@ impl View<'_> {
     async fn record_to_follow(&self, version: &Version, title: &str, report: &mut Report) -> Result<Option<Record>> {
         let (record, text) = match self.record(version).await? {
             Some(Ok(read)) => read,
+            Some(Err(Misread::Wrong(why))) if !self.known_keys().is_empty() => {
+                let why = format!("should lead to {version}, which is not proven: {why}");
+                report.check(title, "", Findings::broken(why), "everyone who follows it");
+                return Ok(None);
+            }
             Some(Err(why)) => {
                 report.note(title, &format!("should lead to {version}, which cannot be checked: {why}"));
                 return Ok(None);

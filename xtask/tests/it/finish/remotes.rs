@@ -182,6 +182,7 @@ fn a_fresh_clone_is_told_which_branch_to_switch_to() {
         repo.git(&["-C", clone.as_str(), "branch", "--quiet", "-D", head]);
     }
     let error = crate::repo::xtask(&["release", "finish", "2.93.1", "--repo", clone.as_str()]).fails(1);
-    let expected = format!("is merged back to origin/{branch}, but not to a local branch: `git switch {branch}`");
+    let expected =
+        format!("is merged back to origin/{branch}, but not to a local branch: `git branch {branch} origin/{branch}`");
     assert!(error.contains(&expected), "{error}");
 }

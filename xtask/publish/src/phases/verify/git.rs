@@ -78,17 +78,22 @@ impl View<'_> {
         let commit = record.commit.short();
         let remote = self.remote()?;
         let mut good = format!("is for {commit}");
+        let ours = record.materials.as_ref().and_then(|materials| materials.tag.as_ref());
         let broken = match remote.tag(&self.version.to_string())? {
             None => vec!["the remote does not have it".to_owned()],
             Some(Tag::Annotated { commit: tagged, object }) if tagged == record.commit => {
-                match self.signer(&remote, &object)? {
+                let other = ours.filter(|ours| **ours != object).map(|ours| {
+                    format!("it is another tag for {commit}, {}, and {} was released", object.short(), ours.short())
+                });
+                let unsigned = match self.signer(&remote, &object)? {
                     Ok(Some(signer)) => {
                         good += &format!(", signed by {signer}");
-                        Vec::new()
+                        None
                     }
-                    Ok(None) => Vec::new(),
-                    Err(Unsigned(why)) => vec![format!("it {why}, and releng.toml requires a signature")],
-                }
+                    Ok(None) => None,
+                    Err(Unsigned(why)) => Some(format!("it {why}, and releng.toml requires a signature")),
+                };
+                other.into_iter().chain(unsigned).collect()
             }
             Some(Tag::Annotated { commit: tagged, .. }) => {
                 vec![format!("it is for {}, but {commit} was released", tagged.short())]

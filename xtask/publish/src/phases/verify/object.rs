@@ -3,6 +3,7 @@
 
 use anyhow::Result;
 use xtask::domain::build::record::Record;
+use xtask::domain::format::Misread;
 use xtask::domain::layout::MANIFEST;
 use xtask::domain::version::Version;
 use xtask::tools::{files, term};
@@ -52,15 +53,18 @@ impl View<'_> {
             Some(record.manifest())
         } else {
             // Without a readable record, the names of the store paths are checked.
-            let read = self.record(target).await?.and_then(Result::ok);
-            if let Some((_, text)) = &read
-                && let Some(why) = self.unproven(target, text).await?
-            {
+            let read = self.record(target).await?;
+            let unproven = match &read {
+                Some(Ok((_, text))) => self.unproven(target, text).await?,
+                Some(Err(Misread::Wrong(why))) if !self.known_keys().is_empty() => Some(why.clone()),
+                Some(Err(_)) | None => None,
+            };
+            if let Some(why) = unproven {
                 let why = format!("it should lead to {target}, which is not proven: {why}");
                 report.check(&title, "", Findings::broken(why), who);
                 return Ok(());
             }
-            read.map(|(record, _)| record.manifest())
+            read.and_then(Result::ok).map(|(record, _)| record.manifest())
         };
         let broken = match live.map(|live| live.says) {
             None => vec![format!("it is missing, and should lead to {target}")],

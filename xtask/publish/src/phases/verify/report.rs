@@ -252,6 +252,13 @@ impl Report {
                 term::say(format_args!("{} {at} could not be checked ({unknown} unknown)", term::bad("failed:")));
                 Ok(Outcome::Failed)
             }
+            (0, unknown, _) if self.unproven => {
+                term::say(format_args!(
+                    "{} {at}: not everything could be checked ({unknown} unknown), and nothing of the rest is proven",
+                    term::bad("failed:")
+                ));
+                Ok(Outcome::Failed)
+            }
             (0, unknown, _) => {
                 term::say(format_args!(
                     "{} {at}: not everything could be checked ({unknown} unknown); the rest is what was released",
