@@ -62,7 +62,7 @@ fn versions_from_before_there_were_records_are_verified_by_their_digests() {
     let stdout = release.release("verify", "local", &["2.93.1"]).ok();
     expect![[r#"
         note   releases lix/lix-2.93.1/           has no release.json and no signature: files with a digest beside them are checked, and nothing proves those
-        ok     releases lix/lix-2.93.1/           1 archive
+        unproven releases lix/lix-2.93.1/           1 archive
     "#]]
     .assert_eq(&release.neutral(&stdout));
     fs::write(release.object("local-releases/lix/lix-2.93.1/lix-2.93.1.tar.gz"), "x").expect("written");
